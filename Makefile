@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+# The only entry to building, testing and installing lua-bpf; `make help` lists the targets.
+
+# What to build with. Any of these may be given on the command line.
+LUA        ?= lua5.4
+LUA_PC     ?= lua5.4
+CLANG      ?= clang
+PKG_CONFIG ?= pkg-config
+CFLAGS     ?= -O2 -g
+HARDEN     ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+VARIANT    ?= release
+
+# Where to install.
+PREFIX     ?= /usr/local
+LUA_CDIR   ?= $(PREFIX)/lib/lua/5.4
+LUA_LDIR   ?= $(PREFIX)/share/lua/5.4
+INCDIR     ?= $(PREFIX)/include
+
+# The Debian packages that building, testing and the rest need. Keep the README's list the same.
+BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
+DEMO_PKGS     := $(BUILD_PKGS) clang
+TEST_PKGS     := $(DEMO_PKGS) lua-busted luarocks perl bpftool iproute2
+LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
+VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
+need = @build-aux/deps $(1)
+
+# V=1 shows the commands.
+run = $(if $(V),,@echo '  $(1)  $@'; )
+
+# LUA_INCDIR names the folder of lua.h where pkg-config doesn't know it.
+LUA_CFLAGS := $(if $(LUA_INCDIR),-I$(LUA_INCDIR),$(shell $(PKG_CONFIG) --cflags $(LUA_PC) 2>/dev/null))
+BPF_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf 2>/dev/null)
+BPF_LIBS   := $(or $(shell $(PKG_CONFIG) --libs libbpf 2>/dev/null),-lbpf)
+WARNINGS   := -Wall -Wextra -Wshadow -Wundef -Wwrite-strings -Wcast-qual -Wpointer-arith -Wstrict-prototypes \
+	-Wmissing-prototypes -Wold-style-definition -Wredundant-decls -Wvla -Wformat=2 -Wconversion \
+	-Wsign-conversion -Wnull-dereference $(if $(WERROR),-Werror)
+C_FLAGS     = -std=gnu11 $(WARNINGS) $(HARDEN) $(LUA_CFLAGS) $(BPF_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+BPF_FLAGS  := -target bpf -g -O2 -Wall -D__TARGET_ARCH_$(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/') \
+	-idirafter /usr/include/$(shell uname -m)-linux-gnu
+
+BUILD    := build/$(VARIANT)
+MODULE   := $(BUILD)/bpf/core.so
+OBJS     := $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/*.c))
+PROGS    := $(patsubst spec/progs/%.c,build/progs/%.o,$(wildcard spec/progs/*.bpf.c))
+SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c))
+EXAMPLES := $(patsubst %.c,%.o,$(wildcard examples/*/*.bpf.c))
+BENCH    := $(patsubst bench/%.c,build/bench/%,$(filter-out %.bpf.c,$(wildcard bench/*.c))) \
+	$(patsubst bench/%.c,build/bench/%.o,$(wildcard bench/*.bpf.c))
+VERSION  := $(shell sed -n 's/^\#define LBPF_VERSION "\(.*\)"/\1/p' src/lbpf.h)
+
+# How tests and examples find the tree's own modules, whatever the caller's environment says.
+export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;
+export LUA_CPATH := $(CURDIR)/$(BUILD)/?.so;;
+unexport LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all demo test check suite lint asan valgrind oom bench examples format install uninstall dist clean deps help root
+
+##@ Building
+all: $(MODULE) ## Build the module, build/release/bpf/core.so (the default)
+
+$(MODULE): $(OBJS)
+	@mkdir -p $(@D)
+	$(call run,LD )$(CC) -shared -Wl,-z,relro,-z,now $(LDFLAGS) -o $@ $^ $(BPF_LIBS)
+
+$(BUILD)/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(call run,CC )$(CC) -fPIC -fvisibility=hidden -MMD -MP $(C_FLAGS) -c -o $@ $<
+
+build/support/%: spec/support/%.c
+	@mkdir -p $(@D)
+	$(call run,CC )$(CC) -MMD -MP -MF $@.d $(C_FLAGS) -o $@ $< -Wl,--as-needed $(shell $(PKG_CONFIG) --libs $(LUA_PC)) $(BPF_LIBS) -lpthread
+
+build/bench/%: bench/%.c
+	@mkdir -p $(@D)
+	$(call run,CC )$(CC) -MMD -MP -MF $@.d $(C_FLAGS) -o $@ $< $(BPF_LIBS)
+
+build/progs/%.bpf.o: spec/progs/%.bpf.c
+	@mkdir -p $(@D)
+	$(call run,BPF)$(CLANG) $(BPF_FLAGS) -MMD -MP -c -o $@ $<
+
+build/bench/%.bpf.o: bench/%.bpf.c
+	@mkdir -p $(@D)
+	$(call run,BPF)$(CLANG) $(BPF_FLAGS) -MMD -MP -c -o $@ $<
+
+# An example's object lies beside its main.lua.
+examples/%.bpf.o: examples/%.bpf.c
+	$(call run,BPF)$(CLANG) $(BPF_FLAGS) -c -o $@ $<
+
+-include $(OBJS:.o=.d) $(PROGS:.o=.d) $(SUPPORT:=.d)
+
+##@ Using it
+demo: ## Show one example at work, syscount; installs what is missing; as root
+	$(call need,$(DEMO_PKGS))
+	@$(MAKE) --no-print-directory root all $(filter examples/syscount/%,$(EXAMPLES))
+	@build-aux/sandbox $(LUA) examples/syscount/main.lua
+
+examples: ## Run every example, as root
+	$(call need,$(DEMO_PKGS))
+	@$(MAKE) --no-print-directory root all $(EXAMPLES)
+	@set -e; for main in examples/*/main.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main; done
+
+bench: ## Measure each workload beside the same loop in C, as root
+	$(call need,$(DEMO_PKGS))
+	@$(MAKE) --no-print-directory root all $(BENCH)
+	@set -e; for main in bench/*.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main; done
+
+##@ Testing
+SPECS   := $(or $(SPEC),$(wildcard spec/*_spec.lua spec/regress/*_spec.lua))
+RUN_LUA ?= $(LUA)
+PROVE   := prove --failures --comments --directives
+
+test: ## Run all the tests, as root; installs what is missing; SPEC=spec/map_spec.lua runs one
+	$(call need,$(TEST_PKGS))
+	@$(MAKE) --no-print-directory root suite
+
+check: ## Run the tests that need no root; the others are skipped
+	$(call need,$(TEST_PKGS))
+	@LBPF_UNPRIVILEGED=1 $(MAKE) --no-print-directory suite
+
+# Every spec file in a process of its own; LBPF_GC=stress, generational or incremental sets the collector's mode.
+suite: export LBPF_LUA := $(RUN_LUA)
+suite: all $(PROGS) $(SUPPORT) $(EXAMPLES)
+	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
+
+# The installation is the release's business; the other suites need not repeat it.
+NOT_BUILD = $(filter-out spec/build_spec.lua,$(SPECS))
+
+# Lua itself is not instrumented, so the loader puts ASan in front of it: unlike LD_PRELOAD, children don't inherit that.
+SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all
+ASAN_LUA     = $(shell ldd $$(command -v $(LUA)) | awk '$$1 ~ "/ld" { print $$1 }') \
+	--preload $(shell gcc -print-file-name=libasan.so) $(shell command -v $(LUA))
+# Lua unloads the module before leaks are reported; nodelete keeps the names of its functions.
+asan_build   = VARIANT=asan CC=gcc CFLAGS='-g -O1 -fno-omit-frame-pointer $(SANITIZE)' HARDEN= \
+	LDFLAGS='$(SANITIZE) -Wl,-z,nodelete'
+asan oom: export ASAN_OPTIONS := detect_leaks=1:detect_stack_use_after_return=1
+asan oom: export LSAN_OPTIONS := suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0
+
+asan: ## Run the tests with the module built for AddressSanitizer, UBSan and leak detection
+	$(call need,$(TEST_PKGS))
+	@$(MAKE) --no-print-directory root
+	@$(MAKE) --no-print-directory $(asan_build) SPEC='$(NOT_BUILD)' RUN_LUA='$(ASAN_LUA)' suite
+
+oom: ## Fail each memory allocation of Lua's in turn, under AddressSanitizer
+	$(call need,$(TEST_PKGS))
+	@$(MAKE) --no-print-directory root $(PROGS)
+	@$(MAKE) --no-print-directory $(asan_build) all build/asan/host
+	@LUA_CPATH='$(CURDIR)/build/asan/?.so;;' build-aux/sandbox $(PROVE) -e build/asan/host spec/support/oom.lua
+
+build/asan/host: spec/support/host.c
+	$(call run,CC )$(CC) $(C_FLAGS) -o $@ $< $(shell $(PKG_CONFIG) --libs $(LUA_PC))
+
+valgrind: ## Run the tests under valgrind
+	$(call need,$(VALGRIND_PKGS))
+	@$(MAKE) --no-print-directory root
+	@$(MAKE) --no-print-directory SPEC='$(NOT_BUILD)' RUN_LUA='valgrind -q --error-exitcode=9 --leak-check=full \
+		--keep-debuginfo=yes --suppressions=spec/support/valgrind.supp $(LUA)' suite
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "This loads programs into the kernel, so it needs root; 'make check' doesn't." >&2; exit 1; }
+
+##@ Checking the source
+C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c examples/*/*.c bench/*.c)
+LUA_FILES := $(wildcard lua spec examples bench build-aux/*.lua .luacheckrc .busted)
+
+lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, formatting, include graph, version
+	$(call need,$(LINT_PKGS))
+	@$(MAKE) --no-print-directory VARIANT=lint-gcc CC=gcc WERROR=1 all
+	@$(MAKE) --no-print-directory VARIANT=lint-clang CC=clang WERROR=1 all
+	@$(MAKE) --no-print-directory VARIANT=lint-analyzer CC=gcc WERROR=1 CFLAGS='-O1 -fanalyzer' all
+	gcc $(C_FLAGS) -Werror -fsyntax-only spec/support/*.c
+	clang-tidy --quiet --warnings-as-errors='*' src/*.c -- -std=gnu11 $(LUA_CFLAGS) $(BPF_CFLAGS)
+	luacheck --quiet --no-color $(LUA_FILES)
+	clang-format --dry-run -Werror $(C_FILES)
+	$(LUA) build-aux/includes.lua src/*.[ch]
+	@! grep -nF '$(VERSION)' $$(ls Makefile src/* lua/bpf/* rockspec/*) | grep -v '^src/lbpf.h:' || \
+		{ echo 'The version stands in src/lbpf.h only.' >&2; exit 1; }
+
+format: ## Format the C sources
+	clang-format -i $(C_FILES)
+
+##@ Packaging
+install: all ## Install under PREFIX, below DESTDIR if given
+	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf' '$(DESTDIR)$(INCDIR)'
+	install -m 755 $(MODULE) '$(DESTDIR)$(LUA_CDIR)/bpf/core.so'
+	install -m 644 lua/bpf/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf'
+	install -m 644 src/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
+
+uninstall: ## Remove what install put there
+	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(wildcard lua/bpf/*.lua)) \
+		'$(DESTDIR)$(INCDIR)/lbpf.h'
+	-rmdir '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
+
+dist: ## Make a tarball of the committed tree
+	@mkdir -p build
+	git archive --prefix=lua-bpf-$(VERSION)/ -o build/lua-bpf-$(VERSION).tar.gz HEAD
+
+clean: ## Remove everything that was built
+	rm -rf build $(EXAMPLES)
+
+deps: ## Install the Debian packages that demo, test and lint need
+	$(call need,$(sort $(TEST_PKGS) $(LINT_PKGS)))
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z]+:.*## / { printf "  %-11s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

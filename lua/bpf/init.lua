@@ -1,0 +1,18 @@
+-- SPDX-License-Identifier: MIT
+--- `require "bpf"`: the C core, and the Lua modules on top of it, each loaded when it is first used.
+
+local core = require("bpf.core")
+
+local modules = { hist = "bpf.hist" }
+
+return setmetatable(core, {
+  __index = function(bpf, name)
+    local module = modules[name]
+    if not module then
+      return nil
+    end
+    local value = require(module)
+    rawset(bpf, name, value)
+    return value
+  end,
+})

@@ -1,0 +1,50 @@
+rockspec_format = "3.0"
+package = "lua-bpf"
+version = "scm-1"
+source = {
+  url = "git+file://.", -- built in place: `luarocks make rockspec/lua-bpf-scm-1.rockspec`
+}
+description = {
+  summary = "BPF maps, programs and events from Lua",
+  detailed = [[
+Makes a BPF map in the Linux kernel a table in Lua, and binds libbpf around that: compiled BPF objects, programs,
+links, ring buffers and BTF types.]],
+  license = "MIT",
+  labels = { "linux", "bpf", "ebpf", "tracing", "networking" },
+}
+supported_platforms = { "linux" }
+dependencies = {
+  "lua >= 5.4, < 5.6",
+}
+external_dependencies = {
+  LIBBPF = { header = "bpf/libbpf.h", library = "bpf" },
+}
+build = {
+  type = "builtin",
+  modules = {
+    ["bpf.core"] = {
+      sources = {
+        "src/arg.c",
+        "src/btf.c",
+        "src/cdecl.c",
+        "src/class.c",
+        "src/codec.c",
+        "src/core.c",
+        "src/err.c",
+        "src/map.c",
+        "src/mapcreate.c",
+        "src/mapkinds.c",
+        "src/mapops.c",
+        "src/type.c",
+      },
+      libraries = { "bpf" },
+      incdirs = { "$(LIBBPF_INCDIR)" },
+      libdirs = { "$(LIBBPF_LIBDIR)" },
+    },
+    bpf = "lua/bpf/init.lua",
+  },
+}
+test = {
+  type = "command",
+  command = "make test",
+}

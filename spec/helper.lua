@@ -1,0 +1,228 @@
+-- SPDX-License-Identifier: MIT
+-- Loaded by busted before every spec file (.busted): finds the tree's modules, sets the collector's mode, turns a skip
+-- anywhere into a reported one, and fails a spec file that leaves a descriptor, a BPF mapping or a thread behind.
+-- Specs get it by `require "spec.helper"`. Its syntax is that of every Lua, so that the next line is reached.
+assert(_VERSION == "Lua 5.4", "the specs need Lua 5.4, this is " .. _VERSION .. ": use `make test`")
+
+local busted = require "busted"
+local lfs = require "lfs"
+
+local helper = {}
+package.loaded["spec.helper"] = helper
+
+-- The Makefile sets both paths; this is for `lua5.4 $(command -v busted) spec/map_spec.lua`.
+if not package.searchpath("bpf.core", package.cpath) then
+  package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
+  package.cpath = "build/release/?.so;" .. package.cpath
+end
+
+--- The command that runs Lua, under the sanitizer or valgrind if the specs are.
+helper.LUA = os.getenv "LBPF_LUA" or "lua5.4"
+
+local function read(path)
+  local file = assert(io.open(path))
+  local text = file:read("a")
+  file:close()
+  return text
+end
+
+--- This process's id.
+helper.pid = math.tointeger(read("/proc/self/stat"):match("^%d+"))
+
+-- Collector mode -----------------------------------------------------------------------------------------------------
+
+local gc_modes = {
+  generational = function() collectgarbage("generational") end,
+  incremental = function() collectgarbage("incremental") end,
+  stress = function() -- begins the next cycle as soon as one ends
+    collectgarbage("incremental")
+    collectgarbage("setpause", 0)
+    collectgarbage("setstepmul", 1000)
+  end,
+}
+
+local gc = os.getenv "LBPF_GC"
+if gc and gc ~= "" then
+  assert(gc_modes[gc], "LBPF_GC: no such mode: " .. gc)()
+end
+
+-- Running commands ---------------------------------------------------------------------------------------------------
+
+--- Quotes a string for the shell.
+function helper.quote(s)
+  return "'" .. s:gsub("'", "'\\''") .. "'"
+end
+
+--- Runs a shell command. Returns what it printed on both outputs, whether it succeeded, and its exit status, which is
+-- 128 + n when signal n ended it.
+function helper.run(command)
+  local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1 </dev/null"))
+  local output = pipe:read("a")
+  local ok, how, code = pipe:close()
+  return output, ok == true, how == "signal" and 128 + code or code
+end
+
+--- Runs Lua code in an interpreter of its own, with the module under test. Returns what `run` does.
+function helper.lua(code)
+  return helper.run(helper.LUA .. " -e " .. helper.quote(code))
+end
+
+--- Checks that the function raises an error whose message matches the pattern. Returns the message.
+function helper.raises(fn, pattern)
+  local ok, message = pcall(fn)
+  if ok then
+    busted.fail("no error, expected one matching: " .. pattern, 2)
+  end
+  message = tostring(message)
+  if not message:find(pattern) then
+    busted.fail(("wrong error.\nExpected: %s\nGot: %s"):format(pattern, message), 2)
+  end
+  return message
+end
+
+--- The path of spec/progs/<name>.bpf.c, compiled.
+function helper.obj(name)
+  return ("build/progs/%s.bpf.o"):format(name)
+end
+
+-- Temporary things ---------------------------------------------------------------------------------------------------
+
+local cleanup = {} -- shell commands
+
+local function must(command)
+  local output, ok = helper.run(command)
+  return ok and output or error(command .. ": " .. output, 3)
+end
+
+--- A new directory, removed after the spec file.
+function helper.tmpdir()
+  local dir = must("mktemp -d"):gsub("\n", "")
+  cleanup[#cleanup + 1] = "rm -rf " .. dir
+  return dir
+end
+
+local pins, mounted = 0, false
+
+--- A new directory on the BPF file system, removed after the spec file with all that was pinned there.
+function helper.bpffs()
+  local top = "/sys/fs/bpf/lbpf-" .. helper.pid
+  if pins == 0 then
+    mounted = must("stat -f -c %T /sys/fs/bpf"):find("bpf_fs", 1, true)
+    if not mounted then
+      must("mount -t bpf bpf /sys/fs/bpf")
+    end
+    cleanup[#cleanup + 1] = "rm -rf " .. top .. (mounted and "" or " && umount /sys/fs/bpf")
+  end
+  pins = pins + 1
+  local dir = top .. "/" .. pins
+  must("mkdir -p " .. dir)
+  return dir
+end
+
+-- Skipping -----------------------------------------------------------------------------------------------------------
+
+-- busted knows a skip by an object that only its own `pending` can raise, and offers that inside `it` alone.
+local raise_pending = require("busted.core")().pending
+
+--- Skips what calls it, for a reason: a test, or all of a describe or file.
+function helper.skip(reason)
+  local level, info = 2, debug.getinfo(2, "Sl")
+  while info and not info.short_src:find("_spec%.lua$") do
+    level = level + 1
+    info = debug.getinfo(level, "Sl")
+  end
+  raise_pending(info and ("%s:%d: %s"):format(info.short_src, info.currentline, reason) or reason)
+end
+
+-- Outside `it`, busted would drop the tests without a word.
+busted.subscribe({ "pending" }, function(element, parent, message)
+  if element.descriptor == "it" or element.descriptor == "pending" then
+    return nil, true
+  end
+  local skipped = { descriptor = "pending", name = element.name, message = message, trace = element.trace }
+  busted.publish({ "test", "start" }, skipped, parent)
+  busted.publish({ "test", "end" }, skipped, parent, "pending")
+end, { priority = 1 })
+
+-- Checks around the file ---------------------------------------------------------------------------------------------
+
+-- What this process holds: { [what] = description }.
+local function resources()
+  collectgarbage()
+  collectgarbage()
+  local held = {}
+  for fd in lfs.dir("/proc/self/fd") do
+    local target = lfs.symlinkattributes("/proc/self/fd/" .. fd, "target")
+    if target and not target:find("^/proc/%d+/fd$") then
+      held["descriptor " .. fd] = target
+    end
+  end
+  for line in io.lines("/proc/self/maps") do
+    local range, name = line:match("^(%S+).*(anon_inode:.*)$")
+    if range then
+      held["mapping " .. range] = name
+    end
+  end
+  held.threads = read("/proc/self/status"):match("Threads:%s*(%d+)")
+  return held
+end
+
+-- What differs between two such tables, in words.
+local function difference(before, after)
+  local list = {}
+  for what, description in pairs(after) do
+    if before[what] ~= description then
+      list[#list + 1] = ("%s is %s, was %s"):format(what, description, before[what] or "not there")
+    end
+  end
+  for what, description in pairs(before) do
+    if not after[what] then
+      list[#list + 1] = ("%s was %s, is gone"):format(what, description)
+    end
+  end
+  table.sort(list)
+  return table.concat(list, "\n")
+end
+
+local before
+local ran = 0
+
+-- busted reports a file that doesn't parse without a place, and its TAP output stumbles over that.
+busted.subscribe({ "error", "file" }, function(element)
+  ran = ran + 1
+  element.trace = element.trace or { short_src = element.name, currentline = 0 }
+  return nil, true
+end, { priority = 1 })
+
+busted.subscribe({ "test", "end" }, function()
+  ran = ran + 1
+  return nil, true
+end)
+
+busted.subscribe({ "file", "start" }, function()
+  before = resources()
+  return nil, true
+end)
+
+busted.subscribe({ "file", "end" }, function()
+  local leaks = difference(before, resources())
+  local failures = {}
+  for i = #cleanup, 1, -1 do
+    local output, ok = helper.run(cleanup[i])
+    if not ok then
+      failures[#failures + 1] = cleanup[i] .. ": " .. output
+    end
+    cleanup[i] = nil
+  end
+  pins = 0
+  if leaks ~= "" then
+    error("the spec file leaves behind (close in the test, or in a teardown):\n" .. leaks, 0)
+  elseif failures[1] then
+    error("cleaning up: " .. table.concat(failures, "\n"), 0)
+  elseif ran == 0 then
+    error("the spec file runs no test", 0)
+  end
+  return nil, true
+end)
+
+return helper

@@ -1,0 +1,67 @@
+-- SPDX-License-Identifier: MIT
+-- What the running kernel is, and which tests it excuses. `local kernel = require "spec.support.kernel"`.
+local helper = require "spec.helper"
+
+local kernel = {}
+
+local function read(path)
+  local file <close> = io.open(path)
+  return file and file:read("a")
+end
+
+local function parse(version)
+  local major, minor = version:match("^(%d+)%.(%d+)")
+  assert(major, "not a kernel version: " .. version)
+  return math.tointeger(major), math.tointeger(minor)
+end
+
+--- The running kernel's release, as `uname -r` prints it.
+kernel.release = read("/proc/sys/kernel/osrelease"):match("%S+")
+
+--- The running kernel's version: major, minor.
+function kernel.version()
+  return parse(kernel.release)
+end
+
+--- Skips the test, or all of the describe or file it is called in, on kernels older than the one that brought a
+-- feature. On any other kernel the feature has to work: if it doesn't, that is a failure and no reason to skip.
+function kernel.need(feature, version)
+  local major, minor = kernel.version()
+  local need_major, need_minor = parse(version)
+  if major < need_major or major == need_major and minor < need_minor then
+    helper.skip(("%s needs Linux %s, this is %s"):format(feature, version, kernel.release))
+  end
+end
+
+--- Whether the specs may use root's powers; `make check` sets LBPF_UNPRIVILEGED to do without them.
+function kernel.is_root()
+  local uid = read("/proc/self/status"):match("Uid:%s*%d+%s+(%d+)")
+  return uid == "0" and (os.getenv "LBPF_UNPRIVILEGED" or "") == ""
+end
+
+--- Skips the test, or all of the describe or file it is called in, without root.
+function kernel.root()
+  if not kernel.is_root() then
+    helper.skip("needs root")
+  end
+end
+
+local config
+
+--- How the kernel was configured: "y", "m", "n" or the option's text; nil when the kernel doesn't tell.
+function kernel.config(option)
+  if not config then
+    local zcat <close> = io.popen("zcat /proc/config.gz 2>/dev/null")
+    config = zcat:read("a")
+    if config == "" then
+      config = read("/boot/config-" .. kernel.release) or ""
+    end
+    config = "\n" .. config
+  end
+  if config == "\n" then
+    return nil
+  end
+  return config:match("\n" .. option .. "=([^\n]*)") or "n"
+end
+
+return kernel

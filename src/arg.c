@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* Arguments: ranged integers, flags by name, option tables that refuse what they don't know. */
+#include "arg.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include <lauxlib.h>
+
+lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max)
+{
+	lua_Integer n = luaL_checkinteger(L, idx);
+
+	if (n < min || n > max)
+		luaL_argerror(L, idx, lua_pushfstring(L, "%I is not between %I and %I", (LUAI_UACINT)n,
+						      (LUAI_UACINT)min, (LUAI_UACINT)max));
+	return n;
+}
+
+int64_t lbpf_name_value(const struct lbpf_name *names, const char *name)
+{
+	for (; names->name; names++)
+		if (strcmp(names->name, name) == 0)
+			return (int64_t)names->value;
+	return -1;
+}
+
+const char *lbpf_name_of(const struct lbpf_name *names, uint64_t value)
+{
+	for (; names->name; names++)
+		if (names->value == value)
+			return names->name;
+	return NULL;
+}
+
+_Noreturn void lbpf_name_unknown(lua_State *L, const struct lbpf_name *names, const char *what, const char *got)
+{
+	luaL_Buffer b;
+
+	luaL_buffinit(L, &b);
+	for (const struct lbpf_name *n = names; n->name; n++) {
+		if (n != names)
+			luaL_addstring(&b, ", ");
+		luaL_addstring(&b, n->name);
+	}
+	luaL_pushresult(&b);
+	luaL_error(L, "%s '%s' is unknown (one of: %s)", what, got, lua_tostring(L, -1));
+	__builtin_unreachable();
+}
+
+static uint64_t arg_flag(lua_State *L, int idx, const struct lbpf_name *names, const char *what)
+{
+	int64_t flag;
+
+	if (lua_type(L, idx) != LUA_TSTRING)
+		luaL_error(L, "%s must be a name or a sequence of names, got %s", what, luaL_typename(L, idx));
+	flag = lbpf_name_value(names, lua_tostring(L, idx));
+	if (flag < 0)
+		lbpf_name_unknown(L, names, what, lua_tostring(L, idx));
+	return (uint64_t)flag;
+}
+
+uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, const char *what)
+{
+	uint64_t flags = 0;
+
+	if (lua_isnoneornil(L, idx))
+		return 0;
+	if (!lua_istable(L, idx))
+		return arg_flag(L, idx, names, what);
+	idx = lua_absindex(L, idx);
+	for (lua_Integer i = 1; lua_rawgeti(L, idx, i) != LUA_TNIL; i++) {
+		flags |= arg_flag(L, -1, names, what);
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+	return flags;
+}
+
+/* Raises for the option at the top of the stack. */
+_Noreturn static void option_bad(lua_State *L, const char *what, const char *name, const char *expected)
+{
+	if (lua_type(L, -1) == LUA_TNUMBER)
+		luaL_error(L, "%s: option '%s' must be %s, got %s", what, name, expected, luaL_tolstring(L, -1, NULL));
+	else
+		luaL_error(L, "%s: option '%s' must be %s, got %s", what, name, expected, luaL_typename(L, -1));
+	__builtin_unreachable();
+}
+
+static void option_store(lua_State *L, const struct lbpf_option *opt, void *out, const char *what)
+{
+	char *field = (char *)out + opt->offset;
+	int is_int;
+	lua_Integer n = lua_tointegerx(L, -1, &is_int);
+
+	is_int = is_int && lua_type(L, -1) == LUA_TNUMBER;
+	switch (opt->kind) {
+	case LBPF_OPT_U32:
+		if (!is_int || n < 0 || n > UINT32_MAX)
+			option_bad(L, what, opt->name, "an integer from 0 to 4294967295");
+		*(uint32_t *)(void *)field = (uint32_t)n;
+		break;
+	case LBPF_OPT_U64:
+		if (!is_int)
+			option_bad(L, what, opt->name, "an integer");
+		*(uint64_t *)(void *)field = (uint64_t)n;
+		break;
+	case LBPF_OPT_BOOL:
+		if (!lua_isboolean(L, -1))
+			option_bad(L, what, opt->name, "a boolean");
+		*(bool *)field = lua_toboolean(L, -1);
+		break;
+	case LBPF_OPT_STRING:
+		if (lua_type(L, -1) != LUA_TSTRING)
+			option_bad(L, what, opt->name, "a string");
+		*(const char **)(void *)field = lua_tostring(L, -1);
+		break;
+	case LBPF_OPT_OTHER:
+		break;
+	}
+}
+
+_Noreturn static void option_unknown(lua_State *L, const struct lbpf_option *options, const char *what)
+{
+	luaL_Buffer b;
+
+	luaL_tolstring(L, -2, NULL);
+	luaL_buffinit(L, &b);
+	for (const struct lbpf_option *opt = options; opt->name; opt++) {
+		if (opt != options)
+			luaL_addstring(&b, ", ");
+		luaL_addstring(&b, opt->name);
+	}
+	luaL_pushresult(&b);
+	luaL_error(L, "%s: unknown option '%s' (options: %s)", what, lua_tostring(L, -2), lua_tostring(L, -1));
+	__builtin_unreachable();
+}
+
+void lbpf_arg_options(lua_State *L, int idx, const struct lbpf_option *options, void *out, const char *what)
+{
+	if (lua_isnoneornil(L, idx))
+		return;
+	luaL_checktype(L, idx, LUA_TTABLE);
+	luaL_checkstack(L, 8, NULL);
+	idx = lua_absindex(L, idx);
+	for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+		const struct lbpf_option *opt = options;
+
+		while (opt->name && !(name && strcmp(opt->name, name) == 0))
+			opt++;
+		if (!opt->name)
+			option_unknown(L, options, what);
+		option_store(L, opt, out, what);
+	}
+}

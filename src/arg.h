@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* Arguments: ranged integers, flags by name, option tables that refuse what they don't know. */
+#ifndef LBPF_ARG_H
+#define LBPF_ARG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* The integer at idx, which must lie in [min, max]; else raises naming the argument. */
+lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max);
+
+/* A name and its number. Tables of them end with a NULL name. */
+struct lbpf_name {
+	const char *name;
+	uint64_t value;
+};
+
+/* The number of a name, or -1; and the first name of a number, or NULL. */
+int64_t lbpf_name_value(const struct lbpf_name *names, const char *name);
+const char *lbpf_name_of(const struct lbpf_name *names, uint64_t value);
+
+/* Raises "<what> 'x' is unknown (one of: a, b, c)"; never returns. */
+_Noreturn void lbpf_name_unknown(lua_State *L, const struct lbpf_name *names, const char *what, const char *got);
+
+/* Flags at idx: nothing or nil, one name, or a sequence of names. Raises for an unknown one, naming all. */
+uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, const char *what);
+
+/* One option of an option table and where its value goes. */
+struct lbpf_option {
+	const char *name;
+	enum {
+		LBPF_OPT_U32,	 /* uint32_t */
+		LBPF_OPT_U64,	 /* uint64_t */
+		LBPF_OPT_BOOL,	 /* bool */
+		LBPF_OPT_STRING, /* const char *, valid while the table holds it */
+		LBPF_OPT_OTHER,	 /* read by the caller */
+	} kind;
+	size_t offset; /* of the field in the caller's struct */
+};
+
+/* Fills the fields of *out from the table at idx; absent options leave theirs alone, and so do nil and none in
+ * place of the table. Raises for an unknown option, naming all, and for a value of the wrong type. */
+void lbpf_arg_options(lua_State *L, int idx, const struct lbpf_option *options, void *out, const char *what);
+
+LBPF_HIDDEN_END
+
+#endif

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: MIT */
+/* BTF: handles, type look-up, and compiling a type's BTF to the codec's plan.
+ *
+ * BTF may come from a damaged file, so nothing in it is believed: sizes, offsets and depth are checked before a plan
+ * relies on them. */
+#include "btf.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include <bpf/libbpf.h>
+
+#include "cdecl.h"
+#include "err.h"
+
+#define BTF_MAX_DEPTH 64
+#define BTF_MAX_NODES 100000
+
+static const char KERNEL_KEY;
+
+static void btf_release(lua_State *L, int idx, void *self)
+{
+	struct lbpf_btf *handle = self;
+	struct btf *btf = handle->btf;
+
+	(void)L;
+	(void)idx;
+	handle->btf = NULL;
+	btf__free(btf);
+}
+
+static const struct lbpf_class btf_class = { .name = "bpf.btf", .release = btf_release };
+
+struct lbpf_btf *lbpf_btf_new(lua_State *L)
+{
+	return lbpf_class_new(L, &btf_class, sizeof(struct lbpf_btf), 0);
+}
+
+struct lbpf_btf *lbpf_btf_new_empty(lua_State *L, struct btf *base)
+{
+	struct lbpf_btf *handle = lbpf_btf_new(L);
+
+	handle->btf = base ? btf__new_empty_split(base) : btf__new_empty();
+	if (!handle->btf)
+		lbpf_err_raise(L, errno, NULL, "BTF");
+	return handle;
+}
+
+/* ---- compiling ---- */
+
+struct compiler {
+	struct lbpf_builder b;
+	const struct btf *btf;
+};
+
+/* Structs that the kernel alone reads and writes; copies of them in a value mean nothing. */
+static const char *const kernel_owned[] = {
+	"bpf_spin_lock", "bpf_timer",	"bpf_wq",	"bpf_list_head", "bpf_list_node",     "bpf_rb_root",
+	"bpf_rb_node",	 "bpf_refcount", "bpf_dynptr",	"bpf_task_work", "bpf_res_spin_lock",
+};
+
+static const struct btf_type *type_at(struct compiler *c, uint32_t id)
+{
+	const struct btf_type *t = btf__type_by_id(c->btf, id);
+
+	if (!t)
+		luaL_error(c->b.L, "malformed BTF: there is no type %d", (int)id);
+	return t;
+}
+
+static const char *name_at(const struct btf *btf, const struct btf_type *t)
+{
+	const char *name = btf__name_by_offset(btf, t->name_off);
+
+	return name ? name : "";
+}
+
+static bool is_transparent(const struct btf_type *t)
+{
+	switch (btf_kind(t)) {
+	case BTF_KIND_TYPEDEF:
+	case BTF_KIND_VAR:
+	case BTF_KIND_CONST:
+	case BTF_KIND_VOLATILE:
+	case BTF_KIND_RESTRICT:
+	case BTF_KIND_TYPE_TAG:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The type behind typedefs and qualifiers; `named`, if given, gets the outermost one that has a name. */
+static const struct btf_type *resolve(struct compiler *c, uint32_t id, const struct btf_type **named)
+{
+	const struct btf_type *t = type_at(c, id), *first = NULL;
+
+	for (int depth = 0; is_transparent(t); depth++) {
+		if (depth == BTF_MAX_DEPTH)
+			luaL_error(c->b.L, "malformed BTF: type %d refers to itself", (int)id);
+		if (!first && btf_kind(t) == BTF_KIND_TYPEDEF)
+			first = t;
+		t = type_at(c, t->type);
+	}
+	if (named)
+		*named = first ? first : t;
+	return t;
+}
+
+static bool is_kernel_owned(struct compiler *c, uint32_t id)
+{
+	const struct btf_type *t = resolve(c, id, NULL);
+
+	if (btf_is_ptr(t) && t->type) {
+		const struct btf_type *to = type_at(c, t->type);
+		const char *tag = btf_kind(to) == BTF_KIND_TYPE_TAG ? name_at(c->btf, to) : "";
+
+		return strstr(tag, "kptr") || strcmp(tag, "uptr") == 0;
+	}
+	for (size_t i = 0; btf_is_struct(t) && i < sizeof(kernel_owned) / sizeof(*kernel_owned); i++)
+		if (strcmp(name_at(c->btf, t), kernel_owned[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Pushes what C calls a type, qualifiers left out: "__u32", "struct hit", "char[16]", "struct sock *". */
+static void push_ctype(struct compiler *c, uint32_t id, int depth)
+{
+	lua_State *L = c->b.L;
+	const struct btf_type *named, *t = resolve(c, id, &named);
+	const char *prefix = "", *name = name_at(c->btf, named);
+
+	luaL_checkstack(L, 6, NULL);
+	if (named == t && (btf_is_ptr(t) || btf_is_array(t)) && depth < BTF_MAX_DEPTH) {
+		lua_pushliteral(L, "");
+		while (btf_is_array(t)) {
+			lua_pushfstring(L, "%s[%I]", lua_tostring(L, -1), (LUAI_UACINT)btf_array(t)->nelems);
+			lua_replace(L, -2);
+			id = btf_array(t)->type;
+			t = resolve(c, id, &named);
+			if (named != t || ++depth > BTF_MAX_DEPTH)
+				break;
+		}
+		if (btf_is_ptr(t) && named == t && t->type == 0)
+			lua_pushliteral(L, "void *");
+		else if (btf_is_ptr(t) && named == t)
+			push_ctype(c, t->type, depth + 1), lua_pushliteral(L, " *"), lua_concat(L, 2);
+		else
+			push_ctype(c, id, depth + 1);
+		lua_insert(L, -2);
+		lua_concat(L, 2);
+		return;
+	}
+	if (named == t && (btf_is_struct(t) || btf_is_union(t) || btf_is_any_enum(t) || btf_is_fwd(t)))
+		prefix = btf_is_union(t) ? "union " : btf_is_any_enum(t) ? "enum " : "struct ";
+	if (btf_kind(t) == BTF_KIND_FUNC_PROTO && named == t)
+		name = "function";
+	lua_pushfstring(L, "%s%s", prefix, *name ? name : *prefix ? "{…}" : "void");
+}
+
+static uint32_t add_node(struct compiler *c, enum lbpf_kind kind, uint32_t id, uint32_t offset, uint32_t size)
+{
+	uint32_t i = lbpf_build_node(&c->b, kind, offset, size);
+
+	if (i == BTF_MAX_NODES)
+		luaL_error(c->b.L, "type too large: more than %d members in all", BTF_MAX_NODES);
+	push_ctype(c, id, 0);
+	lbpf_build_ctype(&c->b, i);
+	return i;
+}
+
+static int integer_kind(uint32_t size, bool is_signed)
+{
+	switch (size) {
+	case 1:
+		return is_signed ? LBPF_S8 : LBPF_U8;
+	case 2:
+		return is_signed ? LBPF_S16 : LBPF_U16;
+	case 4:
+		return is_signed ? LBPF_S32 : LBPF_U32;
+	case 8:
+		return is_signed ? LBPF_S64 : LBPF_U64;
+	default:
+		return LBPF_RAW;
+	}
+}
+
+static void compile_int(struct compiler *c, uint32_t id, uint32_t offset, const struct btf_type *t)
+{
+	if (btf_int_encoding(t) & BTF_INT_BOOL && t->size == 1)
+		add_node(c, LBPF_BOOL, id, offset, 1);
+	else
+		add_node(c, (enum lbpf_kind)integer_kind(t->size, btf_int_encoding(t) & BTF_INT_SIGNED), id, offset,
+			 t->size);
+}
+
+static lua_Integer enumerator(const struct btf_type *t, uint16_t i, uint32_t *name_off)
+{
+	if (btf_kind(t) == BTF_KIND_ENUM64) {
+		const struct btf_enum64 *e64 = btf_enum64(t) + i;
+
+		*name_off = e64->name_off;
+		return (lua_Integer)((uint64_t)e64->val_hi32 << 32 | e64->val_lo32);
+	}
+	*name_off = btf_enum(t)[i].name_off;
+	return btf_enum(t)[i].val;
+}
+
+/* clang before 15 marks no enum as signed. There, what reads as a small negative number is one. */
+static bool enum_is_signed(const struct btf_type *t)
+{
+	uint32_t name_off;
+
+	if (btf_kflag(t) || btf_kind(t) == BTF_KIND_ENUM64)
+		return btf_kflag(t);
+	for (uint16_t i = 0; i < btf_vlen(t); i++) {
+		lua_Integer value = enumerator(t, i, &name_off);
+
+		if (value < 0 && value > -4096)
+			return true;
+	}
+	return false;
+}
+
+static void compile_enum(struct compiler *c, uint32_t id, uint32_t offset, const struct btf_type *t)
+{
+	lua_State *L = c->b.L;
+	bool is_signed = enum_is_signed(t);
+	uint32_t i = add_node(c, (enum lbpf_kind)integer_kind(t->size, is_signed), id, offset, t->size), name_off;
+
+	lua_createtable(L, 0, btf_vlen(t));
+	for (uint16_t j = 0; j < btf_vlen(t); j++) {
+		lua_Integer value = enumerator(t, j, &name_off);
+		const char *name = btf__name_by_offset(c->btf, name_off);
+
+		if (!is_signed && btf_kind(t) == BTF_KIND_ENUM)
+			value = (uint32_t)value;
+		lua_pushinteger(L, value);
+		lua_setfield(L, -2, name ? name : "");
+	}
+	c->b.node[i].enums = lbpf_build_name(&c->b);
+}
+
+static void compile_type(struct compiler *c, uint32_t id, uint32_t offset, int depth);
+
+static void compile_array(struct compiler *c, uint32_t id, uint32_t offset, const struct btf_type *t, int depth)
+{
+	uint32_t count = btf_array(t)->nelems, i, size;
+	const struct btf_type *elem = resolve(c, btf_array(t)->type, NULL);
+	bool is_byte = btf_is_int(elem) && elem->size == 1 && !(btf_int_encoding(elem) & BTF_INT_BOOL);
+	const char *name = name_at(c->btf, elem);
+
+	if (is_byte && (strcmp(name, "char") == 0 || btf_int_encoding(elem) & BTF_INT_CHAR)) {
+		i = add_node(c, LBPF_CHARS, id, offset, count);
+	} else if (is_byte && !(btf_int_encoding(elem) & BTF_INT_SIGNED)) {
+		i = add_node(c, LBPF_BYTES, id, offset, count);
+	} else {
+		i = add_node(c, LBPF_ARRAY, id, offset, 0);
+		compile_type(c, btf_array(t)->type, 0, depth + 1);
+		size = c->b.node[i + 1].size;
+		if (size && count > UINT32_MAX / size)
+			luaL_error(c->b.L, "malformed BTF: %s is larger than 4 GiB", c->b.node[i].ctype);
+		c->b.node[i].size = size * count;
+		c->b.node[i].count = count;
+		lbpf_build_close(&c->b, i);
+	}
+	c->b.node[i].flexible = count == 0;
+}
+
+struct place {
+	uint32_t bit;  /* from the start of the struct that has the plan's node */
+	uint32_t bits; /* width of a bit-field, else 0 */
+};
+
+static struct place member_place(const struct btf_type *t, uint16_t i)
+{
+	return (struct place){ btf_member_bit_offset(t, i), btf_member_bitfield_size(t, i) };
+}
+
+static void compile_bitfield(struct compiler *c, uint32_t node, struct place place)
+{
+	struct lbpf_node *n = &c->b.node[node];
+	uint32_t touched = (place.bit % 8 + place.bits + 7) / 8;
+
+	if (n->kind > LBPF_LAST_INTEGER && n->kind != LBPF_BOOL)
+		luaL_error(c->b.L, "%s can't be a bit-field here", n->ctype);
+	if (place.bits > 64)
+		luaL_error(c->b.L, "malformed BTF: a bit-field of %d bits", (int)place.bits);
+	if (n->kind == LBPF_BOOL)
+		n->kind = LBPF_BBITS;
+	else
+		n->kind = n->kind >= LBPF_S8 ? LBPF_SBITS : LBPF_UBITS;
+	n->bit = place.bit % 8;
+	n->bits = (uint8_t)place.bits;
+	n->size = touched;
+}
+
+static void compile_members(struct compiler *c, uint32_t node, const struct btf_type *t, uint32_t base_bit,
+			    bool overlaps, int depth);
+
+static void compile_member(struct compiler *c, uint32_t node, const struct btf_member *m, struct place place,
+			   bool overlaps, int depth)
+{
+	const struct btf_type *t = resolve(c, m->type, NULL);
+	const char *name = btf__name_by_offset(c->btf, m->name_off);
+	uint32_t i;
+
+	if (!name || !*name) {
+		if (btf_is_composite(t))
+			compile_members(c, node, t, place.bit, overlaps, depth + 1);
+		return;
+	}
+	if (is_kernel_owned(c, m->type)) {
+		c->b.owned = true;
+		return;
+	}
+	i = c->b.count;
+	compile_type(c, m->type, place.bit / 8, depth + 1);
+	if (place.bits)
+		compile_bitfield(c, i, place);
+	else if (place.bit % 8)
+		luaL_error(c->b.L, "malformed BTF: member '%s' starts within a byte", name);
+	if (c->b.node[i].size > c->b.node[node].size || c->b.node[i].offset > c->b.node[node].size - c->b.node[i].size)
+		luaL_error(c->b.L, "malformed BTF: member '%s' lies outside of %s", name, c->b.node[node].ctype);
+	c->b.node[i].overlaps = overlaps;
+	lua_pushstring(c->b.L, name);
+	lbpf_build_label(&c->b, i);
+	c->b.node[node].count++;
+}
+
+static void compile_members(struct compiler *c, uint32_t node, const struct btf_type *t, uint32_t base_bit,
+			    bool overlaps, int depth)
+{
+	if (depth > BTF_MAX_DEPTH)
+		luaL_error(c->b.L, "malformed BTF: %s is nested too deeply", c->b.node[node].ctype);
+	overlaps = overlaps || btf_is_union(t);
+	for (uint16_t i = 0; i < btf_vlen(t); i++) {
+		struct place place = member_place(t, i);
+
+		if (place.bit > UINT32_MAX - base_bit)
+			luaL_error(c->b.L, "malformed BTF: %s is too large", c->b.node[node].ctype);
+		place.bit += base_bit;
+		compile_member(c, node, btf_members(t) + i, place, overlaps, depth);
+	}
+}
+
+/* A data section reads as a struct of its variables. */
+static void compile_datasec(struct compiler *c, uint32_t node, const struct btf_type *t, int depth)
+{
+	for (uint16_t i = 0; i < btf_vlen(t); i++) {
+		const struct btf_var_secinfo *var = btf_var_secinfos(t) + i;
+		struct btf_member m = { .name_off = type_at(c, var->type)->name_off, .type = var->type };
+
+		if (var->offset > UINT32_MAX / 8)
+			luaL_error(c->b.L, "malformed BTF: a variable lies outside of its section");
+		compile_member(c, node, &m, (struct place){ var->offset * 8, 0 }, false, depth);
+	}
+}
+
+static void compile_type(struct compiler *c, uint32_t id, uint32_t offset, int depth)
+{
+	const struct btf_type *t = resolve(c, id, NULL);
+	uint32_t i;
+
+	if (depth > BTF_MAX_DEPTH)
+		luaL_error(c->b.L, "malformed BTF: types are nested too deeply");
+	luaL_checkstack(c->b.L, 10, NULL);
+	switch (btf_kind(t)) {
+	case BTF_KIND_INT:
+		compile_int(c, id, offset, t);
+		break;
+	case BTF_KIND_ENUM:
+	case BTF_KIND_ENUM64:
+		compile_enum(c, id, offset, t);
+		break;
+	case BTF_KIND_FLOAT:
+		add_node(c, t->size == 4 ? LBPF_F32 : t->size == 8 ? LBPF_F64 : LBPF_RAW, id, offset, t->size);
+		break;
+	case BTF_KIND_PTR:
+		add_node(c, btf__pointer_size(c->btf) == 4 ? LBPF_U32 : LBPF_U64, id, offset,
+			 (uint32_t)(btf__pointer_size(c->btf) == 4 ? 4 : 8));
+		break;
+	case BTF_KIND_ARRAY:
+		compile_array(c, id, offset, t, depth);
+		break;
+	case BTF_KIND_STRUCT:
+	case BTF_KIND_UNION:
+	case BTF_KIND_DATASEC:
+		i = add_node(c, LBPF_STRUCT, id, offset, t->size);
+		if (btf_is_datasec(t))
+			compile_datasec(c, i, t, depth);
+		else
+			compile_members(c, i, t, 0, false, depth);
+		lbpf_build_close(&c->b, i);
+		break;
+	default:
+		push_ctype(c, id, 0);
+		luaL_error(c->b.L, "'%s' has no size, so it has no values", lua_tostring(c->b.L, -1));
+	}
+}
+
+struct lbpf_type *lbpf_btf_compile(lua_State *L, const struct btf *btf, uint32_t id)
+{
+	struct compiler c = { .btf = btf };
+
+	lbpf_build_begin(L, &c.b);
+	compile_type(&c, id, 0, 0);
+	return lbpf_build_end(&c.b);
+}
+
+/* ---- specs ---- */
+
+/* Pushes the handle of the running kernel's BTF, parsed at first use, and returns its BTF; NULL pushes nothing. */
+static struct btf *push_kernel(lua_State *L)
+{
+	struct lbpf_btf *handle;
+	struct lbpf_log *log;
+
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KERNEL_KEY) == LUA_TUSERDATA) {
+		handle = lbpf_class_test(L, -1, &btf_class);
+		if (handle && handle->btf)
+			return handle->btf;
+	}
+	lua_pop(L, 1);
+	handle = lbpf_btf_new(L);
+	log = lbpf_log_begin(L);
+	handle->btf = btf__load_vmlinux_btf();
+	lbpf_log_end(log);
+	if (!handle->btf) {
+		lua_pop(L, 1);
+		return NULL;
+	}
+	lua_pushvalue(L, -1);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &KERNEL_KEY);
+	return handle->btf;
+}
+
+static const struct {
+	const char *prefix;
+	uint32_t kind;
+} tags[] = {
+	{ "struct ", BTF_KIND_STRUCT },
+	{ "union ", BTF_KIND_UNION },
+	{ "enum ", BTF_KIND_ENUM },
+	{ "enum ", BTF_KIND_ENUM64 },
+	{ "", BTF_KIND_TYPEDEF },
+	{ "", BTF_KIND_INT },
+	{ "", BTF_KIND_STRUCT },
+};
+
+#define TAGS (sizeof(tags) / sizeof(*tags))
+
+static bool is_identifier(const char *s)
+{
+	if (!isalpha((unsigned char)*s) && *s != '_')
+		return false;
+	while (isalnum((unsigned char)*s) || *s == '_')
+		s++;
+	return *s == '\0';
+}
+
+/* "struct event", "event_t": a name and nothing more. */
+static bool is_bare_name(const char *s)
+{
+	for (size_t i = 0; i < TAGS; i++) {
+		size_t len = strlen(tags[i].prefix);
+
+		if (strncmp(s, tags[i].prefix, len) == 0 && is_identifier(s + len))
+			return true;
+	}
+	return false;
+}
+
+/* The id of a bare name, or 0. */
+static uint32_t find_name(const struct btf *btf, const char *s)
+{
+	for (size_t i = 0; btf && i < TAGS; i++) {
+		size_t len = strlen(tags[i].prefix);
+		int id = strncmp(s, tags[i].prefix, len) == 0 ?
+				 btf__find_by_name_kind(btf, s + len, tags[i].kind) : -1;
+
+		if (id > 0)
+			return (uint32_t)id;
+	}
+	return 0;
+}
+
+int lbpf_btf_add(lua_State *L, struct btf *btf, int idx)
+{
+	size_t len;
+	const char *text = lua_tolstring(L, idx, &len);
+
+	if (is_bare_name(text) && !lbpf_cdecl_is_builtin(text)) {
+		uint32_t id = find_name(btf, text);
+
+		return (int)id;
+	}
+	return lbpf_cdecl(L, btf, text, len);
+}
+
+static struct lbpf_type *kernel_type(lua_State *L, const char *name, const struct btf *own, const char *what)
+{
+	int base = lua_gettop(L);
+	struct btf *kernel = push_kernel(L);
+	uint32_t id = find_name(kernel, name);
+	struct lbpf_type *type;
+
+	if (!id)
+		luaL_error(L, "%s: '%s' is neither in %sthe kernel's BTF%s, nor is it the text of a C declaration%s", what,
+			   name, own ? "the object's nor in " : "", kernel ? "" : " (which this kernel lacks)",
+			   own ? "; clang leaves out types that no map, global variable or function mentions" : "");
+	type = lbpf_btf_compile(L, kernel, id);
+	lua_replace(L, base + 1);
+	return type;
+}
+
+struct lbpf_type *lbpf_btf_spec(lua_State *L, int idx, struct btf *own, const char *what)
+{
+	struct lbpf_type *type = lbpf_class_test(L, idx, &lbpf_type_class);
+	struct lbpf_btf *text;
+	int top = lua_gettop(L), id;
+
+	luaL_checkstack(L, 16, NULL);
+	idx = lua_absindex(L, idx);
+	if (type) {
+		lua_pushvalue(L, idx);
+		return type;
+	}
+	if (lua_isnoneornil(L, idx))
+		return lbpf_type_push_raw(L, 0);
+	if (lua_type(L, idx) == LUA_TNUMBER) {
+		lua_Integer size = lua_tointeger(L, idx);
+
+		if (!lua_isinteger(L, idx) || size < 1 || size > INT32_MAX)
+			luaL_error(L, "%s: %s is no size in bytes", what, luaL_tolstring(L, idx, NULL));
+		return lbpf_type_push_raw(L, (uint32_t)size);
+	}
+	if (lua_type(L, idx) != LUA_TSTRING)
+		luaL_error(L, "%s: C type, size in bytes or bpf.type expected, got %s", what, luaL_typename(L, idx));
+	text = lbpf_btf_new_empty(L, own);
+	id = lbpf_btf_add(L, text->btf, idx);
+	if (id)
+		type = lbpf_btf_compile(L, text->btf, (uint32_t)id);
+	else
+		type = kernel_type(L, lua_tostring(L, idx), own, what);
+	lua_replace(L, top + 1);
+	lua_settop(L, top + 1);
+	return type;
+}
+
+/*** Compiles a C type.
+@function bpf.btf.type
+@tparam string|integer|bpf.type spec C text whose last declaration is meant ("struct hit { __u64 count; }"), the name
+ of a type in the kernel's BTF ("struct task_struct"), or a size in bytes for raw strings
+@treturn bpf.type the type; raises with line and column for text that is no declaration */
+static int btf_type(lua_State *L)
+{
+	luaL_checkany(L, 1);
+	lbpf_btf_spec(L, 1, NULL, "type");
+	return 1;
+}
+
+static const luaL_Reg btf_functions[] = {
+	{ "type", btf_type },
+	{ NULL, NULL },
+};
+
+void lbpf_btf_open(lua_State *L)
+{
+	lbpf_class_register(L, &btf_class);
+	luaL_newlib(L, btf_functions);
+	lua_setfield(L, -2, "btf");
+}

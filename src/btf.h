@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* BTF: handles, type look-up, and compiling a type's BTF to the codec's plan. */
+#ifndef LBPF_BTF_H
+#define LBPF_BTF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <bpf/btf.h>
+
+#include "class.h"
+#include "compat.h"
+#include "type.h"
+
+LBPF_HIDDEN_BEGIN
+
+struct lbpf_btf {
+	struct lbpf_head head;
+	struct btf *btf; /* owned; NULL once closed */
+};
+
+/* Pushes a handle without BTF; store what libbpf returns into it at once. */
+struct lbpf_btf *lbpf_btf_new(lua_State *L);
+
+/* Pushes a handle with an empty BTF, whose types may refer to those of base (or NULL). Raises without memory. */
+struct lbpf_btf *lbpf_btf_new_empty(lua_State *L, struct btf *base);
+
+/* Pushes the type of a BTF id. Raises when it has no size or the BTF is malformed. */
+struct lbpf_type *lbpf_btf_compile(lua_State *L, const struct btf *btf, uint32_t id);
+
+/* Pushes the type that the spec at idx means: a name found in own (may be NULL) or the kernel's BTF, C text, a size
+ * in bytes, a bpf.type; nothing or nil means raw bytes of any length. Raises, with `what` in front, if it can't. */
+struct lbpf_type *lbpf_btf_spec(lua_State *L, int idx, struct btf *own, const char *what);
+
+/* The id of C text once added to btf, or 0 when the text is a bare name that only the kernel's BTF may know. */
+int lbpf_btf_add(lua_State *L, struct btf *btf, int idx);
+
+/* Opener: adds the table `btf` to the module table at the top. */
+void lbpf_btf_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

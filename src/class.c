@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Userdata classes: how every handle is made, recognised, closed and collected.
+ *
+ * A metatable stands in the registry under the address of its class descriptor. Scripts see `false` in its place,
+ * so they can't fetch __gc; should they get it by the debug library, the tag check still holds. */
+#include "class.h"
+
+#include <stdint.h>
+#include <string.h>
+
+static int class_gc(lua_State *L)
+{
+	const struct lbpf_class *cls = lua_touserdata(L, lua_upvalueindex(1));
+	struct lbpf_head *self = lbpf_class_test(L, 1, cls);
+
+	if (!self)
+		return 0;
+	if (cls->release)
+		cls->release(L, 1, self);
+	self->cls = NULL;
+	return 0;
+}
+
+/* __close gets the error that ends the scope as a second argument: only the first one is ours. */
+static int class_leave(lua_State *L)
+{
+	const struct lbpf_class *cls = lua_touserdata(L, lua_upvalueindex(1));
+	void *self = lbpf_class_test(L, 1, cls);
+
+	if (self && cls->release)
+		cls->release(L, 1, self);
+	return 0;
+}
+
+int lbpf_class_close(lua_State *L, const struct lbpf_class *cls)
+{
+	void *self = lbpf_class_check(L, 1, cls);
+
+	if (cls->release)
+		cls->release(L, 1, self);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static void class_set_closure(lua_State *L, const struct lbpf_class *cls, const char *name, lua_CFunction fn)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)cls);
+	lua_pushcclosure(L, fn, 1);
+	lua_setfield(L, -2, name);
+}
+
+void lbpf_class_register(lua_State *L, const struct lbpf_class *cls)
+{
+	lua_newtable(L);
+	lua_newtable(L); /* metatable, methods */
+	if (cls->methods)
+		luaL_setfuncs(L, cls->methods, 0);
+	lua_pushvalue(L, -1);
+	lua_setfield(L, -3, "__index");
+	for (const luaL_Reg *reg = cls->meta; reg && reg->name; reg++) {
+		bool index = strcmp(reg->name, "__index") == 0;
+
+		if (index)
+			lua_pushvalue(L, -1);
+		lua_pushcclosure(L, reg->func, index);
+		lua_setfield(L, -3, reg->name);
+	}
+	lua_pop(L, 1);
+	class_set_closure(L, cls, "__gc", class_gc);
+	class_set_closure(L, cls, "__close", class_leave);
+	lua_pushstring(L, cls->name);
+	lua_setfield(L, -2, "__name");
+	lua_pushboolean(L, 0);
+	lua_setfield(L, -2, "__metatable");
+	lua_rawsetp(L, LUA_REGISTRYINDEX, cls);
+}
+
+void lbpf_class_extend(lua_State *L, const struct lbpf_class *cls, const luaL_Reg *meta)
+{
+	lua_rawgetp(L, LUA_REGISTRYINDEX, cls);
+	luaL_setfuncs(L, meta, 0);
+	lua_pop(L, 1);
+}
+
+void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, int nuv)
+{
+	struct lbpf_head *self;
+
+	luaL_checkstack(L, 4, NULL);
+	self = lua_newuserdatauv(L, size, nuv);
+	memset(self, 0, size);
+	self->cls = cls;
+	if (cls->init)
+		cls->init(self);
+	lua_rawgetp(L, LUA_REGISTRYINDEX, cls);
+	lua_setmetatable(L, -2);
+	return self;
+}
+
+_Noreturn void lbpf_class_mismatch(lua_State *L, int idx, const struct lbpf_class *cls)
+{
+	luaL_typeerror(L, idx, cls->name);
+	__builtin_unreachable();
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Userdata classes: how every handle is made, recognised, closed and collected. */
+#ifndef LBPF_CLASS_H
+#define LBPF_CLASS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+struct lbpf_class {
+	const char *name;	 /* "bpf.map": __name, and what errors call it */
+	const luaL_Reg *methods; /* what indexing offers, or NULL when the class has no methods */
+	const luaL_Reg *meta;	 /* further metamethods; an __index here replaces the methods' */
+	/* Puts a fresh, zeroed object into its closed state; NULL when zero is that state. Can't fail. */
+	void (*init)(void *self);
+	/* Frees what the object holds and leaves it closed. Called by close, __close and __gc, any number of
+	 * times, with the object at stack index idx. Never raises. NULL when there is nothing to free. */
+	void (*release)(lua_State *L, int idx, void *self);
+};
+
+/* First member of every object. The tag tells the class without asking the registry, on the hot paths as well;
+ * a collected object loses it, so memory that Lua hands out again is never mistaken for a handle. */
+struct lbpf_head {
+	const struct lbpf_class *cls;
+};
+
+/* Makes the class's metatable; once per state, from the concept's opener. Its __index function, if any, gets the
+ * methods table as its first upvalue. Pushes nothing. */
+void lbpf_class_register(lua_State *L, const struct lbpf_class *cls);
+
+/* Adds metamethods to a registered class, from another file that belongs to its concept. */
+void lbpf_class_extend(lua_State *L, const struct lbpf_class *cls, const luaL_Reg *meta);
+
+/* Pushes a new object in its closed state, with nuv user values. Acquire into it afterwards. */
+void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, int nuv);
+
+/* The class's own close: `close()` as a method or function, returns true. */
+int lbpf_class_close(lua_State *L, const struct lbpf_class *cls);
+
+/* Raises "bad argument #idx (bpf.map expected, got …)". */
+_Noreturn void lbpf_class_mismatch(lua_State *L, int idx, const struct lbpf_class *cls);
+
+/* The object at idx if it is of this class, else NULL. */
+static inline void *lbpf_class_test(lua_State *L, int idx, const struct lbpf_class *cls)
+{
+	struct lbpf_head *head = lua_touserdata(L, idx);
+
+	if (head && lua_rawlen(L, idx) >= sizeof(*head) && head->cls == cls)
+		return head;
+	return NULL;
+}
+
+/* The object at idx; raises when it is anything else. */
+static inline void *lbpf_class_check(lua_State *L, int idx, const struct lbpf_class *cls)
+{
+	void *self = lbpf_class_test(L, idx, cls);
+
+	if (lbpf_unlikely(!self))
+		lbpf_class_mismatch(L, idx, cls);
+	return self;
+}
+
+LBPF_HIDDEN_END
+
+#endif

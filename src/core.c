@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* The module itself: a list of openers, each of which adds its part to the module table. */
+#include <lua.h>
+
+#include <lauxlib.h>
+
+#include <bpf/libbpf.h>
+
+#include "attach.h"
+#include "batch.h"
+#include "btf.h"
+#include "err.h"
+#include "lbpf.h"
+#include "link.h"
+#include "map.h"
+#include "mapcreate.h"
+#include "mapops.h"
+#include "memory.h"
+#include "object.h"
+#include "program.h"
+#include "ringbuf.h"
+#include "type.h"
+#include "walk.h"
+
+/* In this order: handles are collected in reverse, and later parts add to earlier ones. */
+static void (*const openers[])(lua_State *L) = {
+	lbpf_err_open,	    lbpf_type_open,   lbpf_btf_open,  lbpf_map_open,	lbpf_mapcreate_open,
+	lbpf_mapops_open,   lbpf_walk_open,   lbpf_batch_open, lbpf_memory_open, lbpf_link_open,
+	lbpf_program_open,  lbpf_attach_open, lbpf_object_open, lbpf_ringbuf_open,
+};
+
+int luaopen_bpf_core(lua_State *L)
+{
+	luaL_checkstack(L, 16, NULL);
+	lua_newtable(L);
+	lua_pushliteral(L, LBPF_VERSION);
+	lua_setfield(L, -2, "_VERSION");
+	lua_pushstring(L, libbpf_version_string());
+	lua_setfield(L, -2, "libbpf_version");
+	for (size_t i = 0; i < sizeof(openers) / sizeof(*openers); i++)
+		openers[i](L);
+	return 1;
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/* Failures as scripts see them, and libbpf's messages.
+ *
+ * libbpf has one print callback for the whole process. We put ours in front of the host's while any Lua state has
+ * the library open: it keeps what our own calls cause, per thread, and passes everything else on. */
+#define _GNU_SOURCE
+#include "err.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/libbpf.h>
+
+#include <lauxlib.h>
+
+#include "class.h"
+
+struct lbpf_log {
+	struct lbpf_head head;
+	bool hooked; /* this state counts in hook_users */
+	char *text;  /* messages, each ended by a newline; NULL when none was ever kept */
+	size_t len, room;
+};
+
+static pthread_mutex_t hook_lock = PTHREAD_MUTEX_INITIALIZER;
+static int hook_users;
+static libbpf_print_fn_t hook_before; /* the host's, put back when the last state closes */
+static _Thread_local struct lbpf_log *hook_target;
+
+static const char LOG_KEY;
+
+/* libbpf's own error numbers, from LIBBPF_ERRNO__START on. */
+static const char *const libbpf_codes[] = {
+	"LIBBPF_ERRNO__LIBELF",	  "LIBBPF_ERRNO__FORMAT",   "LIBBPF_ERRNO__KVERSION", "LIBBPF_ERRNO__ENDIAN",
+	"LIBBPF_ERRNO__INTERNAL", "LIBBPF_ERRNO__RELOC",    "LIBBPF_ERRNO__LOAD",     "LIBBPF_ERRNO__VERIFY",
+	"LIBBPF_ERRNO__PROG2BIG", "LIBBPF_ERRNO__KVER",	    "LIBBPF_ERRNO__PROGTYPE", "LIBBPF_ERRNO__WRNGPID",
+	"LIBBPF_ERRNO__INVSEQ",	  "LIBBPF_ERRNO__NLPARSE",
+};
+
+static const char *err_libbpf_code(int err)
+{
+	size_t i = (size_t)(err - LIBBPF_ERRNO__LIBELF);
+
+	if (err < LIBBPF_ERRNO__LIBELF || i >= sizeof(libbpf_codes) / sizeof(*libbpf_codes))
+		return NULL;
+	return libbpf_codes[i];
+}
+
+void lbpf_err_code(lua_State *L, int err)
+{
+	const char *name;
+
+	err = abs(err);
+	name = err == ENOTSUPP ? "ENOTSUPP" : err_libbpf_code(err);
+	if (!name)
+		name = strerrorname_np(err);
+	if (name)
+		lua_pushstring(L, name);
+	else
+		lua_pushfstring(L, "E%d", err);
+}
+
+static void err_push_cause(lua_State *L, int err)
+{
+	const char *text = strerrordesc_np(err);
+	char buf[128];
+
+	if (err == ENOTSUPP) {
+		text = "not supported by this kernel";
+	} else if (err_libbpf_code(err)) {
+		libbpf_strerror(err, buf, sizeof(buf));
+		text = buf;
+	}
+	lua_pushstring(L, text ? text : "unknown error");
+}
+
+/* Pushes "<what>: <cause> (CODE)" for the string at the top, in its place. */
+static void err_finish(lua_State *L, int err, const char *cause)
+{
+	err = abs(err);
+	if (cause)
+		lua_pushstring(L, cause);
+	else
+		err_push_cause(L, err);
+	lbpf_err_code(L, err);
+	lua_pushfstring(L, "%s: %s (%s)", lua_tostring(L, -3), lua_tostring(L, -2), lua_tostring(L, -1));
+	lua_replace(L, -4);
+	lua_pop(L, 2);
+}
+
+int lbpf_err_push(lua_State *L, int err, const char *cause, const char *fmt, ...)
+{
+	va_list args;
+
+	luaL_checkstack(L, 8, NULL);
+	lua_pushnil(L);
+	va_start(args, fmt);
+	lua_pushvfstring(L, fmt, args);
+	va_end(args);
+	err_finish(L, err, cause);
+	lbpf_err_code(L, err);
+	return 3;
+}
+
+_Noreturn void lbpf_err_raise(lua_State *L, int err, const char *cause, const char *fmt, ...)
+{
+	va_list args;
+
+	luaL_checkstack(L, 8, NULL);
+	luaL_where(L, 1);
+	va_start(args, fmt);
+	lua_pushvfstring(L, fmt, args);
+	va_end(args);
+	err_finish(L, err, cause);
+	lua_concat(L, 2);
+	lua_error(L);
+	__builtin_unreachable();
+}
+
+static bool log_reserve(struct lbpf_log *log, size_t more)
+{
+	size_t room = log->room ? log->room : 1024;
+	char *text;
+
+	while (room < log->len + more)
+		room *= 2;
+	if (room == log->room)
+		return true;
+	text = realloc(log->text, room);
+	if (!text)
+		return false;
+	log->text = text;
+	log->room = room;
+	return true;
+}
+
+/* Runs inside libbpf: no Lua in here. A message that finds no memory is lost. */
+__attribute__((format(printf, 2, 0))) static int log_keep(struct lbpf_log *log, const char *fmt, va_list args)
+{
+	static const char prefix[] = "libbpf: ";
+	va_list again;
+	int n;
+
+	if (strncmp(fmt, prefix, sizeof(prefix) - 1) == 0)
+		fmt += sizeof(prefix) - 1;
+	va_copy(again, args);
+	n = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	if (n < 0 || !log_reserve(log, (size_t)n + 2))
+		return 0;
+	vsnprintf(log->text + log->len, (size_t)n + 1, fmt, args);
+	log->len += (size_t)n;
+	if (n > 0 && log->text[log->len - 1] != '\n')
+		log->text[log->len++] = '\n';
+	log->text[log->len] = '\0';
+	return n;
+}
+
+__attribute__((format(printf, 2, 0))) static int log_hook(enum libbpf_print_level level, const char *fmt,
+							   va_list args)
+{
+	struct lbpf_log *log = hook_target;
+
+	if (!log)
+		return hook_before ? hook_before(level, fmt, args) : 0;
+	return level == LIBBPF_DEBUG ? 0 : log_keep(log, fmt, args);
+}
+
+static void hook_install(void)
+{
+	pthread_mutex_lock(&hook_lock);
+	if (hook_users++ == 0)
+		hook_before = libbpf_set_print(log_hook);
+	pthread_mutex_unlock(&hook_lock);
+}
+
+/* Whoever set a callback of their own after us keeps it. */
+static void hook_remove(void)
+{
+	pthread_mutex_lock(&hook_lock);
+	if (--hook_users == 0) {
+		libbpf_print_fn_t now = libbpf_set_print(hook_before);
+
+		if (now != log_hook)
+			libbpf_set_print(now);
+	}
+	pthread_mutex_unlock(&hook_lock);
+}
+
+static void log_release(lua_State *L, int idx, void *self)
+{
+	struct lbpf_log *log = self;
+
+	(void)L;
+	(void)idx;
+	if (log->hooked)
+		hook_remove();
+	log->hooked = false;
+	free(log->text);
+	log->text = NULL;
+	log->len = log->room = 0;
+}
+
+static const struct lbpf_class log_class = { .name = "bpf.log", .release = log_release };
+
+struct lbpf_log *lbpf_log_begin(lua_State *L)
+{
+	struct lbpf_log *log;
+
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &LOG_KEY);
+	log = lua_touserdata(L, -1);
+	lua_pop(L, 1);
+	log->len = 0;
+	hook_target = log->hooked ? log : NULL;
+	return log;
+}
+
+void lbpf_log_end(struct lbpf_log *log)
+{
+	(void)log;
+	hook_target = NULL;
+}
+
+const char *lbpf_log_text(struct lbpf_log *log)
+{
+	return log->len ? log->text : "";
+}
+
+const char *lbpf_log_push_last(lua_State *L, struct lbpf_log *log)
+{
+	const char *text = lbpf_log_text(log), *line = text + log->len;
+
+	if (line == text) {
+		lua_pushnil(L);
+		return NULL;
+	}
+	for (line--; line > text && line[-1] != '\n';)
+		line--;
+	return lua_pushlstring(L, line, strlen(line) - 1);
+}
+
+void lbpf_log_deliver(lua_State *L, struct lbpf_log *log)
+{
+	const char *line, *end;
+
+	if (!log->len)
+		return;
+	luaL_checkstack(L, 6, NULL);
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &LOG_KEY);
+	if (lua_getiuservalue(L, -1, 1) != LUA_TFUNCTION) {
+		lua_pop(L, 2);
+		return;
+	}
+	/* the function may call libbpf again, which empties the log: walk a copy */
+	line = lua_pushlstring(L, log->text, log->len);
+	for (; (end = strchr(line, '\n')); line = end + 1) {
+		lua_pushvalue(L, -2);
+		lua_pushlstring(L, line, (size_t)(end - line));
+		lua_call(L, 1, 0);
+	}
+	lua_pop(L, 3);
+}
+
+/*** Sets who hears libbpf's messages. By default nobody does; failed calls carry theirs in the error.
+@function bpf.log
+@tparam ?function fn called with each line libbpf prints (warnings and information) while a call of this library
+ runs; nil for nobody
+@see libbpf_set_print */
+static int log_set(lua_State *L)
+{
+	if (!lua_isnoneornil(L, 1))
+		luaL_checktype(L, 1, LUA_TFUNCTION);
+	lua_settop(L, 1);
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &LOG_KEY);
+	lua_insert(L, 1);
+	lua_setiuservalue(L, 1, 1);
+	return 0;
+}
+
+/* First of the openers: collected in reverse order, the log outlives every handle that prints. */
+void lbpf_err_open(lua_State *L)
+{
+	struct lbpf_log *log;
+
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &LOG_KEY) == LUA_TNIL) {
+		lbpf_class_register(L, &log_class);
+		log = lbpf_class_new(L, &log_class, sizeof(*log), 1);
+		lua_rawsetp(L, LUA_REGISTRYINDEX, &LOG_KEY);
+		hook_install();
+		log->hooked = true;
+	}
+	lua_pop(L, 1);
+	lua_pushcfunction(L, log_set);
+	lua_setfield(L, -2, "log");
+}

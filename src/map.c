@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: MIT */
+/* Map handles: where they come from, their types, and operations on a map as a whole.
+ *
+ * A handle owns its file descriptor, or borrows that of the object which declares the map; then the object calls
+ * lbpf_map_orphan before it goes. Indexing a handle is a key look-up and nothing else, so operations are functions
+ * of the table `bpf.map`. */
+#define _GNU_SOURCE
+#include "map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <linux/bpf.h>
+#include <linux/magic.h>
+
+#include "arg.h"
+#include "btf.h"
+#include "err.h"
+
+static void map_init(void *self)
+{
+	((struct lbpf_map *)self)->fd = -1;
+}
+
+static void map_release(lua_State *L, int idx, void *self)
+{
+	struct lbpf_map *map = self;
+	int fd = map->fd;
+
+	(void)L;
+	(void)idx;
+	map->fd = -1;
+	map->of = NULL;
+	map->btf = NULL;
+	if (fd >= 0 && map->owns_fd)
+		close(fd);
+}
+
+/* ---- errors ---- */
+
+const char *lbpf_map_label(const struct lbpf_map *map)
+{
+	return *map->name ? map->name : map->kind ? map->kind->name : "?";
+}
+
+_Noreturn void lbpf_map_unusable(lua_State *L, const struct lbpf_map *map)
+{
+	if (map->of)
+		luaL_error(L, "map '%s' does not exist before its object is loaded", lbpf_map_label(map));
+	luaL_error(L, "map '%s' is closed", lbpf_map_label(map));
+	__builtin_unreachable();
+}
+
+static const struct {
+	uint32_t can;
+	const char *names;
+} operations[] = {
+	{ LBPF_LOOKUP, "lookup" },	      { LBPF_UPDATE, "update" },      { LBPF_DELETE, "delete" },
+	{ LBPF_TAKE, "lookup_and_delete" },   { LBPF_WALK, "next_key, pairs" }, { LBPF_PUSH, "push" },
+	{ LBPF_POP, "pop, peek" },
+};
+
+_Noreturn void lbpf_map_cannot(lua_State *L, const struct lbpf_map *map, const char *operation)
+{
+	luaL_Buffer b;
+	const char *sep = "";
+
+	luaL_buffinit(L, &b);
+	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++) {
+		if (!(map->kind->can & operations[i].can))
+			continue;
+		luaL_addstring(&b, sep);
+		luaL_addstring(&b, operations[i].names);
+		sep = ", ";
+	}
+	luaL_pushresult(&b);
+	luaL_error(L, "map '%s': maps of type %s have no %s (they have: %s)", lbpf_map_label(map), map->kind->name, operation,
+		   *lua_tostring(L, -1) ? lua_tostring(L, -1) : "none for user space; readers take it");
+	__builtin_unreachable();
+}
+
+/* What an errno means for an operation, where that is more than its own text. */
+static const struct {
+	const char *operation; /* NULL: any */
+	uint32_t can;	       /* only for kinds with one of these; 0: any */
+	int err;
+	const char *text; /* %I is max_entries */
+} causes[] = {
+	{ "update", LBPF_INDEXED, E2BIG, "no such slot, the last one is %I" },
+	{ "update", 0, E2BIG, "full, all %I entries in use" },
+	{ "push", 0, E2BIG, "full, all %I entries in use" },
+	{ "update", 0, ENOMEM, "the kernel found no memory for one more entry" },
+	{ "update", 0, EEXIST, "the key exists" },
+	{ NULL, 0, ENOENT, "no such key" },
+	{ NULL, 0, EPERM, "refused; the map may be frozen or opened read-only or write-only, or CAP_BPF may be missing" },
+	{ NULL, 0, ENOTSUPP, "this kernel has no such operation for the map's type" },
+};
+
+static const char *map_push_cause(lua_State *L, const struct lbpf_map *map, int err, const char *operation)
+{
+	for (size_t i = 0; i < sizeof(causes) / sizeof(*causes); i++) {
+		uint32_t last = map->max_entries - (map->kind->can & LBPF_INDEXED ? 1 : 0);
+
+		if (causes[i].err != err || (causes[i].operation && strcmp(causes[i].operation, operation) != 0) ||
+		    (causes[i].can && !(map->kind->can & causes[i].can)))
+			continue;
+		return lua_pushfstring(L, causes[i].text, (LUAI_UACINT)last);
+	}
+	return NULL;
+}
+
+int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation)
+{
+	luaL_checkstack(L, 8, NULL);
+	return lbpf_err_push(L, err, map_push_cause(L, map, err < 0 ? -err : err, operation), "map '%s': %s",
+			     lbpf_map_label(map), operation);
+}
+
+_Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err, const char *operation)
+{
+	luaL_checkstack(L, 8, NULL);
+	lbpf_err_raise(L, err, map_push_cause(L, map, err < 0 ? -err : err, operation), "map '%s': %s", lbpf_map_label(map),
+		       operation);
+}
+
+/* ---- making handles ---- */
+
+static struct lbpf_map *map_new(lua_State *L)
+{
+	return lbpf_class_new(L, &lbpf_map_class, sizeof(struct lbpf_map), 3);
+}
+
+void lbpf_map_set_name(struct lbpf_map *map, const char *name)
+{
+	strncpy(map->name, name, sizeof(map->name) - 1);
+}
+
+void lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind)
+{
+	map->kind = kind;
+	map->cpus = 1;
+	map->stride = map->value_size;
+	if (kind->can & LBPF_PERCPU) {
+		map->cpus = (uint32_t)lbpf_possible_cpus(L);
+		map->stride = (map->value_size + 7) / 8 * 8;
+	}
+}
+
+/* Pops the type at the top into its user value. A type that isn't as long as the map says is refused. */
+static struct lbpf_type *map_set_type(lua_State *L, int idx, int slot, uint32_t size, const char *what)
+{
+	struct lbpf_type *type = lua_touserdata(L, -1);
+
+	if (type->size != size)
+		luaL_error(L, "%s: %s takes %I bytes, the map's %ss %I", what, type->node[0].ctype,
+			   (LUAI_UACINT)type->size, what, (LUAI_UACINT)size);
+	lua_setiuservalue(L, idx, slot);
+	return type;
+}
+
+/* Pushes the type of a BTF id, or that of raw bytes where there is none or it doesn't have the size. */
+static void push_type_of_id(lua_State *L, const struct btf *btf, uint32_t id, uint32_t size)
+{
+	if (btf && id) {
+		if (lbpf_btf_compile(L, btf, id)->size == size)
+			return;
+		lua_pop(L, 1);
+	}
+	lbpf_type_push_raw(L, size);
+}
+
+/* Types the map at the top, whose sizes are known. */
+static void map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *btf, uint32_t key_id, uint32_t value_id)
+{
+	int idx = lua_gettop(L);
+
+	if (map->key_size) {
+		if (!key_id && map->kind->can & LBPF_INDEXED && map->key_size == sizeof(uint32_t))
+			lbpf_type_push_index(L);
+		else
+			push_type_of_id(L, btf, key_id, map->key_size);
+		map->key = map_set_type(L, idx, LBPF_MAP_KEY, map->key_size, "key");
+	}
+	if (map->value_size) {
+		push_type_of_id(L, btf, value_id, map->value_size);
+		map->value = map_set_type(L, idx, LBPF_MAP_VALUE, map->value_size, "value");
+	}
+}
+
+/* Whether fd is a map's. /proc tells; without it, the kernel's answer to an info request has to do. */
+static bool fd_is_map(int fd)
+{
+	char path[64], target[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0)
+		return errno == ENOENT;
+	target[n] = '\0';
+	return strstr(target, "bpf-map") != NULL;
+}
+
+/* Fills the map at the top, whose fd is set, from what the kernel knows. Returns an errno. */
+static int map_describe(lua_State *L, struct lbpf_map *map)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+	struct lbpf_btf *handle;
+
+	if (!fd_is_map(map->fd))
+		return EINVAL;
+	if (bpf_obj_get_info_by_fd(map->fd, &info, &len))
+		return errno;
+	map->type = info.type;
+	map->key_size = info.key_size;
+	map->value_size = info.value_size;
+	map->max_entries = info.max_entries;
+	map->flags = info.map_flags;
+	lbpf_map_set_name(map, info.name);
+	lbpf_map_set_kind(L, map, lbpf_mapkind_of(info.type));
+	handle = lbpf_btf_new(L);
+	if (info.btf_id) {
+		struct lbpf_log *log = lbpf_log_begin(L);
+
+		handle->btf = btf__load_from_kernel_by_id(info.btf_id);
+		lbpf_log_end(log);
+	}
+	lua_insert(L, -2);
+	map_set_types(L, map, handle->btf, info.btf_key_type_id, info.btf_value_type_id);
+	lua_remove(L, -2);
+	return 0;
+}
+
+struct lbpf_map *lbpf_map_push_owned(lua_State *L)
+{
+	struct lbpf_map *map = map_new(L);
+
+	map->owns_fd = true;
+	return map;
+}
+
+/*** Opens a pinned map.
+@function bpf.map.open
+@tparam string path of the pin on a bpffs
+@treturn bpf.map the map, typed by its BTF if it has any
+@treturn nil,string,string on failure: ENOENT, EPERM (no CAP_BPF, or the file's permissions), EINVAL (no map)
+@see bpf_obj_get */
+static int map_open(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	struct lbpf_map *map = lbpf_map_push_owned(L);
+	int err;
+
+	map->fd = bpf_obj_get(path);
+	if (map->fd < 0)
+		return lbpf_err_push(L, errno, errno == EPERM ? "refused; perhaps CAP_BPF is missing" : NULL,
+				     "map.open '%s'", path);
+	err = map_describe(L, map);
+	if (err)
+		return lbpf_err_push(L, err, err == EINVAL ? "this is no map" : NULL, "map.open '%s'", path);
+	return 1;
+}
+
+/*** Opens a map by its kernel id.
+@function bpf.map.by_id
+@tparam integer id as `bpf.map.info(m).id` and bpftool give it
+@treturn bpf.map the map
+@treturn nil,string,string on failure: ENOENT (no such map), EPERM (no CAP_SYS_ADMIN)
+@see bpf_map_get_fd_by_id */
+static int map_by_id(lua_State *L)
+{
+	lua_Integer id = lbpf_arg_int(L, 1, 0, UINT32_MAX);
+	struct lbpf_map *map = lbpf_map_push_owned(L);
+	int err;
+
+	map->fd = bpf_map_get_fd_by_id((uint32_t)id);
+	if (map->fd < 0)
+		return lbpf_err_push(L, errno,
+				     errno == ENOENT ? "no such map" :
+				     errno == EPERM  ? "refused; perhaps CAP_SYS_ADMIN is missing" :
+						       NULL,
+				     "map.by_id %I", (LUAI_UACINT)id);
+	err = map_describe(L, map);
+	return err ? lbpf_err_push(L, err, NULL, "map.by_id %I", (LUAI_UACINT)id) : 1;
+}
+
+/*** Makes a handle for a map's file descriptor, which is duplicated.
+@function bpf.map.by_fd
+@tparam integer fd of a map
+@treturn bpf.map the map; closing it leaves fd open
+@treturn nil,string,string on failure: EBADF, EINVAL (the descriptor of something else) */
+static int map_by_fd(lua_State *L)
+{
+	int fd = (int)lbpf_arg_int(L, 1, 0, INT32_MAX), err;
+	struct lbpf_map *map = lbpf_map_push_owned(L);
+
+	map->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (map->fd < 0)
+		return lbpf_err_push(L, errno, NULL, "map.by_fd %d", fd);
+	err = map_describe(L, map);
+	if (err)
+		return lbpf_err_push(L, err, err == EINVAL ? "this is no map's descriptor" : NULL, "map.by_fd %d", fd);
+	return 1;
+}
+
+/*** Views a map through types of your choice: one without BTF, or one whose bytes mean something else to you.
+@function bpf.map.typed
+@tparam bpf.map m stays as it is
+@tparam ?string|integer|bpf.type key C type of the keys; nil keeps the map's
+@tparam ?string|integer|bpf.type value C type of the values; nil keeps the map's
+@treturn bpf.map another handle of the same map, to be closed on its own; raises if a type has the wrong size */
+static int map_typed(lua_State *L)
+{
+	static const char *const whats[] = { "key", "value" };
+	struct lbpf_map *from = lbpf_map_check(L, 1, 0, "typed"), *map;
+	struct lbpf_type *types[2] = { from->key, from->value };
+
+	lua_settop(L, 3);
+	map = lbpf_map_push_owned(L);
+	memcpy((char *)map + sizeof(map->head), (char *)from + sizeof(from->head), sizeof(*map) - sizeof(map->head));
+	map->owns_fd = true;
+	map->of = NULL;
+	map->btf = NULL;
+	map->fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 0);
+	if (map->fd < 0)
+		return lbpf_err_push(L, errno, NULL, "map '%s': typed", lbpf_map_label(from));
+	for (int i = 0; i < 2; i++) {
+		uint32_t size = i ? map->value_size : map->key_size;
+
+		if (lua_isnil(L, 2 + i)) {
+			lua_getiuservalue(L, 1, LBPF_MAP_KEY + i);
+			lua_setiuservalue(L, 4, LBPF_MAP_KEY + i);
+			continue;
+		}
+		lbpf_btf_spec(L, 2 + i, NULL, whats[i]);
+		types[i] = map_set_type(L, 4, LBPF_MAP_KEY + i, size, whats[i]);
+	}
+	map->key = types[0];
+	map->value = types[1];
+	return 1;
+}
+
+struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, struct btf *btf)
+{
+	struct lbpf_map *map;
+
+	owner = lua_absindex(L, owner);
+	map = map_new(L);
+	lua_pushvalue(L, owner);
+	lua_setiuservalue(L, -2, LBPF_MAP_OWNER);
+	map->of = of;
+	map->btf = btf;
+	map->type = (uint32_t)bpf_map__type(of);
+	map->key_size = bpf_map__key_size(of);
+	map->value_size = bpf_map__value_size(of);
+	lbpf_map_set_name(map, bpf_map__name(of));
+	lbpf_map_set_kind(L, map, lbpf_mapkind_of(map->type));
+	map_set_types(L, map, btf, bpf_map__btf_key_type_id(of), bpf_map__btf_value_type_id(of));
+	lbpf_map_loaded(map);
+	return map;
+}
+
+void lbpf_map_loaded(struct lbpf_map *map)
+{
+	map->max_entries = bpf_map__max_entries(map->of);
+	map->flags = bpf_map__map_flags(map->of);
+	map->fd = bpf_map__fd(map->of);
+	if (map->fd < 0)
+		map->fd = -1;
+}
+
+void lbpf_map_orphan(struct lbpf_map *map)
+{
+	map->of = NULL;
+	map->btf = NULL;
+	map->fd = -1;
+}
+
+/* ---- the map as a whole ---- */
+
+/* Why pinning to path may have failed, beyond the errno. */
+static const char *pin_cause(const char *path, int err)
+{
+	char dir[256];
+	const char *slash = strrchr(path, '/');
+	struct statfs fs;
+
+	if (slash && strchr(slash, '.') && (err == EPERM || err == EINVAL))
+		return "names on a bpffs may not contain '.'";
+	if (!slash || (size_t)(slash - path) >= sizeof(dir))
+		return NULL;
+	memcpy(dir, path, (size_t)(slash - path));
+	dir[slash - path] = '\0';
+	if (err != ENOENT && statfs(*dir ? dir : "/", &fs) == 0 && fs.f_type != BPF_FS_MAGIC)
+		return "the directory is on no bpffs (mount -t bpf bpf /sys/fs/bpf)";
+	return NULL;
+}
+
+/*** Pins the map, so that it outlives its handles and others can open it.
+@function bpf.map.pin
+@tparam bpf.map m
+@tparam string path on a bpffs, not existing yet
+@treturn true
+@treturn nil,string,string on failure: EEXIST, ENOENT, EPERM, …
+@see bpf_obj_pin */
+static int map_pin(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "pin");
+	const char *path = luaL_checkstring(L, 2);
+	int err;
+
+	if (bpf_obj_pin(map->fd, path)) {
+		err = errno;
+		return lbpf_err_push(L, err, pin_cause(path, err), "map '%s': pin to '%s'", lbpf_map_label(map), path);
+	}
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* Whether path is a pin of this very map: nothing else may be removed. */
+static int is_pin_of(const struct lbpf_map *map, const char *path)
+{
+	struct bpf_map_info ours = { 0 }, pinned = { 0 };
+	uint32_t len = sizeof(ours);
+	int fd = bpf_obj_get(path), err = 0;
+
+	if (fd < 0)
+		return errno;
+	if (!fd_is_map(fd) || bpf_obj_get_info_by_fd(map->fd, &ours, &len) ||
+	    bpf_obj_get_info_by_fd(fd, &pinned, &len) || ours.id != pinned.id)
+		err = EINVAL;
+	close(fd);
+	return err;
+}
+
+/*** Removes a pin of the map. The map itself lives as long as anything else refers to it.
+@function bpf.map.unpin
+@tparam bpf.map m
+@tparam string path
+@treturn true
+@treturn nil,string,string on failure: ENOENT, EINVAL (another object's pin), … */
+static int map_unpin(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "unpin");
+	const char *path = luaL_checkstring(L, 2);
+	int err = is_pin_of(map, path);
+
+	if (!err && unlink(path))
+		err = errno;
+	if (err)
+		return lbpf_err_push(L, err, err == EINVAL ? "this is no pin of the map" : NULL,
+				     "map '%s': unpin '%s'", lbpf_map_label(map), path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/*** Makes the map read-only for user space, for good.
+@function bpf.map.freeze
+@tparam bpf.map m
+@treturn true
+@treturn nil,string,string on failure: EBUSY (frozen already, or written to through a mapping), EPERM, …
+@see bpf_map_freeze
+@since kernel 5.2 */
+static int map_freeze(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "freeze");
+	int err;
+
+	if (bpf_map_freeze(map->fd)) {
+		err = errno;
+		return lbpf_err_push(L, err, err == EBUSY ? "it is frozen already, or mapped for writing" : NULL,
+				     "map '%s': freeze", lbpf_map_label(map));
+	}
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/*** Sets max_entries of a map that an object declares, before the object is loaded.
+@function bpf.map.resize
+@tparam bpf.map m
+@tparam integer max_entries
+@treturn true
+@treturn nil,string,string on failure: EBUSY once the map exists
+@see bpf_map__set_max_entries */
+static int map_resize(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_class_check(L, 1, &lbpf_map_class);
+	lua_Integer n = lbpf_arg_int(L, 2, 1, UINT32_MAX);
+	int err;
+
+	if (map->fd >= 0)
+		return lbpf_err_push(L, EBUSY, "the map exists already", "map '%s': resize", lbpf_map_label(map));
+	if (!map->of)
+		lbpf_map_unusable(L, map);
+	err = bpf_map__set_max_entries(map->of, (uint32_t)n);
+	if (err)
+		return lbpf_err_push(L, err, NULL, "map '%s': resize", lbpf_map_label(map));
+	map->max_entries = bpf_map__max_entries(map->of);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static void set_integer(lua_State *L, const char *key, lua_Integer value)
+{
+	lua_pushinteger(L, value);
+	lua_setfield(L, -2, key);
+}
+
+/*** What the kernel knows about the map.
+@function bpf.map.info
+@tparam bpf.map m
+@treturn table the fields of struct bpf_map_info, with the type's name: id, type, name, key_size, value_size, max_entries,
+ map_flags, ifindex, btf_id, btf_key_type_id, btf_value_type_id, map_extra
+@treturn nil,string,string on failure
+@see bpf_obj_get_info_by_fd */
+static int map_info(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "info");
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(map->fd, &info, &len))
+		return lbpf_map_fail(L, map, errno, "info");
+	lua_createtable(L, 0, 12);
+	lua_pushstring(L, lbpf_mapkind_of(info.type)->name);
+	lua_setfield(L, -2, "type");
+	lua_pushstring(L, info.name);
+	lua_setfield(L, -2, "name");
+	set_integer(L, "id", info.id);
+	set_integer(L, "key_size", info.key_size);
+	set_integer(L, "value_size", info.value_size);
+	set_integer(L, "max_entries", info.max_entries);
+	set_integer(L, "map_flags", info.map_flags);
+	set_integer(L, "ifindex", info.ifindex);
+	set_integer(L, "btf_id", info.btf_id);
+	set_integer(L, "btf_key_type_id", info.btf_key_type_id);
+	set_integer(L, "btf_value_type_id", info.btf_value_type_id);
+	set_integer(L, "map_extra", (lua_Integer)info.map_extra);
+	return 1;
+}
+
+/*** The map's file descriptor, which stays the map's.
+@function bpf.map.fd
+@tparam bpf.map m
+@treturn integer fd */
+static int map_fd(lua_State *L)
+{
+	lua_pushinteger(L, lbpf_map_check(L, 1, 0, "fd")->fd);
+	return 1;
+}
+
+/*** Closes the handle; closing twice is fine. A map of an object stays open in the object.
+@function bpf.map.close
+@tparam bpf.map m
+@treturn true */
+static int map_close(lua_State *L)
+{
+	return lbpf_class_close(L, &lbpf_map_class);
+}
+
+/*** Tells whether a value is a map, and of what type.
+@function bpf.map.type
+@param value anything
+@treturn ?string the map's type ("hash", …), "closed map" for a closed one, nil for anything else */
+static int map_type(lua_State *L)
+{
+	struct lbpf_map *map;
+
+	luaL_checkany(L, 1);
+	map = lbpf_class_test(L, 1, &lbpf_map_class);
+	if (!map)
+		lua_pushnil(L);
+	else
+		lua_pushstring(L, map->fd < 0 && !map->of ? "closed map" : map->kind->name);
+	return 1;
+}
+
+/* ---- metamethods ---- */
+
+static uint32_t map_kernel_id(lua_State *L, int idx)
+{
+	struct lbpf_map *map = lbpf_class_test(L, idx, &lbpf_map_class);
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	if (!map || map->fd < 0 || bpf_obj_get_info_by_fd(map->fd, &info, &len))
+		return 0;
+	return info.id;
+}
+
+/* Handles are equal when they are of the same map in the kernel. */
+static int map_eq(lua_State *L)
+{
+	uint32_t id = map_kernel_id(L, 1);
+
+	lua_pushboolean(L, id != 0 && id == map_kernel_id(L, 2));
+	return 1;
+}
+
+static int map_tostring(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_class_check(L, 1, &lbpf_map_class);
+
+	lua_settop(L, 1);
+	if (map->fd < 0 && !map->of) {
+		lua_pushfstring(L, "bpf.map: %s (closed)", lbpf_map_label(map));
+		return 1;
+	}
+	lua_pushfstring(L, "bpf.map: %s (%s", *map->name ? map->name : "(unnamed)", map->kind->name);
+	if (map->key && map->value)
+		lua_pushfstring(L, ", %s → %s", map->key->node[0].ctype, map->value->node[0].ctype);
+	else
+		lua_pushfstring(L, "%s%s", map->value ? ", " : "", map->value ? map->value->node[0].ctype : "");
+	lua_pushfstring(L, ", %I %s", (LUAI_UACINT)map->max_entries,
+			map->kind->type == BPF_MAP_TYPE_RINGBUF ? "bytes" : "entries");
+	if (map->fd < 0)
+		lua_pushliteral(L, ", not loaded)");
+	else
+		lua_pushfstring(L, ", fd %d)", map->fd);
+	lua_concat(L, 4);
+	return 1;
+}
+
+static const luaL_Reg map_functions[] = {
+	{ "open", map_open },
+	{ "by_id", map_by_id },
+	{ "by_fd", map_by_fd },
+	{ "typed", map_typed },
+	{ "pin", map_pin },
+	{ "unpin", map_unpin },
+	{ "freeze", map_freeze },
+	{ "resize", map_resize },
+	{ "info", map_info },
+	{ "fd", map_fd },
+	{ "close", map_close },
+	{ "type", map_type },
+	{ NULL, NULL },
+};
+
+static const luaL_Reg map_meta[] = {
+	{ "__eq", map_eq },
+	{ "__tostring", map_tostring },
+	{ NULL, NULL },
+};
+
+const struct lbpf_class lbpf_map_class = {
+	.name = "bpf.map",
+	.meta = map_meta,
+	.init = map_init,
+	.release = map_release,
+};
+
+void lbpf_map_open(lua_State *L)
+{
+	lbpf_class_register(L, &lbpf_map_class);
+	luaL_newlib(L, map_functions);
+	lua_setfield(L, -2, "map");
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* Map handles: what everything that works on a map's entries builds on. */
+#ifndef LBPF_MAP_H
+#define LBPF_MAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <bpf/libbpf.h>
+
+#include "class.h"
+#include "codec.h"
+#include "compat.h"
+#include "mapkinds.h"
+
+LBPF_HIDDEN_BEGIN
+
+#define LBPF_MAP_NAME 64
+
+struct lbpf_map {
+	struct lbpf_head head;
+	int fd;			 /* -1: closed, or not created yet */
+	bool owns_fd;		 /* else it is the object's */
+	struct bpf_map *of;	 /* in the object that declares it; NULL for others and once the object is closed */
+	struct btf *btf;	 /* of that object, likewise */
+	const struct lbpf_mapkind *kind;
+	struct lbpf_type *key;	 /* NULL for keyless kinds */
+	struct lbpf_type *value; /* of one CPU's value */
+	uint32_t type, key_size, value_size, max_entries, flags;
+	uint32_t stride;	 /* bytes from one CPU's value to the next; value_size for plain kinds */
+	uint32_t cpus;		 /* values in one element: 1 for plain kinds */
+	char name[LBPF_MAP_NAME];
+};
+
+/* User values of a map. */
+enum { LBPF_MAP_OWNER = 1, LBPF_MAP_KEY, LBPF_MAP_VALUE };
+
+extern const struct lbpf_class lbpf_map_class;
+
+/* Raises why a map without file descriptor can't be used. */
+_Noreturn void lbpf_map_unusable(lua_State *L, const struct lbpf_map *map);
+
+/* Raises that this kind has no such operation, and names those it has. */
+_Noreturn void lbpf_map_cannot(lua_State *L, const struct lbpf_map *map, const char *operation);
+
+/* The open map at idx that can do all of `can`; raises otherwise, with the operation's name. */
+static inline struct lbpf_map *lbpf_map_check(lua_State *L, int idx, uint32_t can, const char *operation)
+{
+	struct lbpf_map *map = lbpf_class_check(L, idx, &lbpf_map_class);
+
+	if (lbpf_unlikely(map->fd < 0))
+		lbpf_map_unusable(L, map);
+	if (lbpf_unlikely((map->kind->can & can) != can))
+		lbpf_map_cannot(L, map, operation);
+	return map;
+}
+
+/* Bytes of the value of all CPUs, as system calls take it. */
+static inline size_t lbpf_map_bytes(const struct lbpf_map *map)
+{
+	return (size_t)map->stride * map->cpus;
+}
+
+static inline void lbpf_map_encode_key(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
+{
+	if (lbpf_unlikely(map->kind->key != NULL))
+		map->kind->key->encode(L, map, idx, buf);
+	else
+		lbpf_encode(L, map->key, idx, buf, "key");
+}
+
+static inline void lbpf_map_decode_key(lua_State *L, const struct lbpf_map *map, const void *buf)
+{
+	if (lbpf_unlikely(map->kind->key != NULL))
+		map->kind->key->decode(L, map, buf);
+	else
+		lbpf_decode(L, map->key, buf, map->key_size);
+}
+
+static inline void lbpf_map_encode_value(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
+{
+	if (lbpf_unlikely(map->kind->value != NULL))
+		map->kind->value->encode(L, map, idx, buf);
+	else
+		lbpf_encode(L, map->value, idx, buf, "value");
+}
+
+static inline void lbpf_map_decode_value(lua_State *L, const struct lbpf_map *map, const void *buf)
+{
+	if (lbpf_unlikely(map->kind->value != NULL))
+		map->kind->value->decode(L, map, buf);
+	else
+		lbpf_decode(L, map->value, buf, map->value_size);
+}
+
+/* nil, message, code for a failed operation on a map, or the same raised. */
+int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
+_Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
+
+/* Pushes a closed handle that will own its descriptor. */
+struct lbpf_map *lbpf_map_push_owned(lua_State *L);
+
+/* What messages call the map. */
+const char *lbpf_map_label(const struct lbpf_map *map);
+void lbpf_map_set_name(struct lbpf_map *map, const char *name);
+
+/* Sets the kind and what follows from it and the sizes. */
+void lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind);
+
+/* Pushes the handle of a map declared in an object, whose handle is at stack index owner; it borrows everything.
+ * Call lbpf_map_loaded once the map exists in the kernel, and lbpf_map_orphan before the object goes. */
+struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, struct btf *btf);
+void lbpf_map_loaded(struct lbpf_map *map);
+void lbpf_map_orphan(struct lbpf_map *map);
+
+/* Opener: adds the table `map` to the module table at the top. */
+void lbpf_map_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

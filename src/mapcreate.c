@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* Creating maps without any object: options, BTF for the types, and what a refusal means. */
+#include "mapcreate.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <linux/bpf.h>
+
+#include "arg.h"
+#include "btf.h"
+#include "err.h"
+#include "map.h"
+
+struct create {
+	const char *type, *name;
+	uint32_t max_entries, key_size, value_size, numa_node, ifindex;
+	uint64_t map_extra;
+	uint32_t flags;
+	const struct lbpf_mapkind *kind;
+	int key_id, value_id; /* in the map's own BTF; 0 without */
+	struct bpf_map_create_opts opts;
+};
+
+#define FIELD(kind, name) { #name, LBPF_OPT_##kind, offsetof(struct create, name) }
+
+static const struct lbpf_option create_options[] = {
+	FIELD(STRING, type),	{ "key", LBPF_OPT_OTHER, 0 }, { "value", LBPF_OPT_OTHER, 0 }, FIELD(U32, max_entries),
+	FIELD(STRING, name),	{ "flags", LBPF_OPT_OTHER, 0 }, FIELD(U32, key_size),	    FIELD(U32, value_size),
+	FIELD(U64, map_extra),	FIELD(U32, numa_node),		FIELD(U32, ifindex),	    { NULL, LBPF_OPT_OTHER, 0 },
+};
+
+static bool name_is_valid(const char *name)
+{
+	while (isalnum((unsigned char)*name) || *name == '_' || *name == '.')
+		name++;
+	return *name == '\0';
+}
+
+/* The attribute that the kernel must have found invalid, in words; NULL when that can't be known. */
+static const char *create_invalid(const struct create *c, const struct lbpf_map *map)
+{
+	uint32_t can = c->kind->can;
+
+	if (!name_is_valid(c->name))
+		return "name may have letters, digits, '_' and '.' only";
+	if (c->max_entries == 0)
+		return "max_entries must be greater than 0";
+	if (can & LBPF_KEYLESS && map->key_size)
+		return "key must be left out, this type has none";
+	if (can & LBPF_INDEXED && map->key_size != sizeof(uint32_t))
+		return "key must take 4 bytes, it is the index of a slot";
+	if (!(can & LBPF_KEYLESS) && map->key_size == 0)
+		return "key is missing";
+	if (map->value_size == 0 && c->kind->type != BPF_MAP_TYPE_RINGBUF)
+		return "value is missing";
+	if (c->kind->type == BPF_MAP_TYPE_RINGBUF && (c->max_entries & (c->max_entries - 1) || c->max_entries % 4096))
+		return "max_entries must be a power of two and a multiple of the page size";
+	if (c->kind->type == BPF_MAP_TYPE_LPM_TRIE && (map->key_size < 5 || map->key_size > 260))
+		return "key must be a __u32 and 1 to 256 bytes of data";
+	if (c->flags & ~(uint32_t)c->kind->flags)
+		return "flags: one of them isn't valid for this type or with another";
+	return NULL;
+}
+
+static int create_fail(lua_State *L, const struct create *c, const struct lbpf_map *map, int err)
+{
+	const char *cause = NULL;
+
+	if (err == EINVAL)
+		cause = create_invalid(c, map);
+	else if (err == EPERM)
+		cause = "refused; perhaps CAP_BPF is missing (this type may need CAP_NET_ADMIN or more as well)";
+	else if (err == ENOMEM)
+		cause = lua_pushfstring(L, "the kernel found no memory for %I entries of %I + %I bytes",
+					(LUAI_UACINT)c->max_entries, (LUAI_UACINT)map->key_size,
+					(LUAI_UACINT)map->value_size);
+	else if (err == E2BIG)
+		cause = lua_pushfstring(L, "too large: %I entries, keys of %I and values of %I bytes",
+					(LUAI_UACINT)c->max_entries, (LUAI_UACINT)map->key_size,
+					(LUAI_UACINT)map->value_size);
+	return lbpf_err_push(L, err, cause, "map.create (%s%s%s)", c->kind->name, *c->name ? " " : "", c->name);
+}
+
+/* Compiles option `what` of the table at 1 and adds its C text to btf, whose id for it is returned. */
+static int create_type(lua_State *L, struct btf *btf, const char *what, uint32_t size, struct lbpf_type **type)
+{
+	int id = 0, is_text;
+
+	lua_getfield(L, 1, what);
+	is_text = lua_type(L, -1) == LUA_TSTRING;
+	if (lua_isnil(L, -1) && size) {
+		lua_pop(L, 1);
+		lua_pushinteger(L, (lua_Integer)size);
+	} else if (size && !lua_isnil(L, -1)) {
+		luaL_error(L, "map.create: give %s or %s_size, not both", what, what);
+	}
+	if (lua_isnil(L, -1))
+		return 0;
+	if (is_text)
+		id = lbpf_btf_add(L, btf, lua_gettop(L));
+	if (id)
+		*type = lbpf_btf_compile(L, btf, (uint32_t)id);
+	else
+		*type = lbpf_btf_spec(L, -1, NULL, what);
+	lua_remove(L, -2);
+	return id;
+}
+
+/* Leaves the key's and the value's types in the map's user values. */
+static void create_types(lua_State *L, struct create *c, struct lbpf_map *map, int idx, struct btf *btf)
+{
+	if (c->kind->can & LBPF_INDEXED && !c->key_size && lua_getfield(L, 1, "key") == LUA_TNIL) {
+		lua_pushliteral(L, "__u32");
+		lua_setfield(L, 1, "key");
+	}
+	lua_settop(L, idx + 1);
+	c->key_id = create_type(L, btf, "key", c->key_size, &map->key);
+	if (map->key) {
+		map->key_size = map->key->size;
+		lua_setiuservalue(L, idx, LBPF_MAP_KEY);
+	}
+	lua_settop(L, idx + 1);
+	c->value_id = create_type(L, btf, "value", c->value_size, &map->value);
+	if (map->value) {
+		map->value_size = map->value->size;
+		lua_setiuservalue(L, idx, LBPF_MAP_VALUE);
+	}
+	lua_settop(L, idx + 1);
+}
+
+/* Gives the types' BTF to the kernel where it takes any. Older kernels don't know every kind of BTF; then the map
+ * does without, unless the kernel has to find its own members (a lock, …) by it. */
+static void create_give_btf(lua_State *L, struct create *c, const struct lbpf_map *map, struct btf *btf)
+{
+	struct lbpf_log *log;
+	int err;
+
+	if (c->kind->can & LBPF_NO_BTF || !c->key_id || !c->value_id || !map->key || !map->value)
+		return;
+	log = lbpf_log_begin(L);
+	err = btf__load_into_kernel(btf);
+	lbpf_log_end(log);
+	lbpf_log_deliver(L, log);
+	if (err)
+		return;
+	c->opts.btf_fd = (uint32_t)btf__fd(btf);
+	c->opts.btf_key_type_id = (uint32_t)c->key_id;
+	c->opts.btf_value_type_id = (uint32_t)c->value_id;
+}
+
+static int create_call(const struct create *c, const struct lbpf_map *map, const struct bpf_map_create_opts *opts)
+{
+	int fd = bpf_map_create(c->kind->type, *c->name ? c->name : NULL, map->key_size, map->value_size, c->max_entries,
+				opts);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int create_map(struct create *c, const struct lbpf_map *map)
+{
+	int fd;
+
+	c->opts.map_flags = c->flags;
+	c->opts.map_extra = c->map_extra;
+	c->opts.numa_node = c->numa_node;
+	c->opts.map_ifindex = c->ifindex;
+	fd = create_call(c, map, &c->opts);
+	if ((fd == -EINVAL || fd == -ENOTSUPP) && c->opts.btf_fd && !map->value->owned) {
+		c->opts.btf_fd = c->opts.btf_key_type_id = c->opts.btf_value_type_id = 0;
+		fd = create_call(c, map, &c->opts);
+	}
+	return fd;
+}
+
+/*** Creates a map without any object.
+@function bpf.map.create
+@tparam table options
+- type: the kernel's name in lower case: "hash", "array", "percpu_hash", "lpm_trie", "queue", …
+- key, value: C types ("__u32", "struct hit { __u64 count; char comm[16]; }") or sizes in bytes for raw strings;
+  arrays have __u32 keys unless told otherwise, queues and stacks have no key
+- max_entries: entries or slots
+- name: at most 15 characters reach the kernel
+- flags: "no_prealloc", "rdonly_prog", …, or a sequence of them; an lpm_trie gets its no_prealloc by itself
+- key_size, value_size: in place of key and value
+- map_extra, numa_node, ifindex: as bpf(2) takes them
+@treturn bpf.map the map; C types become its BTF in the kernel
+@treturn nil,string,string on failure: EINVAL (naming the attribute where it can be known), EPERM, ENOMEM, E2BIG
+@see bpf_map_create */
+static int map_create(lua_State *L)
+{
+	struct create c = { .name = "" };
+	struct lbpf_map *map;
+	struct lbpf_btf *btf;
+	int fd;
+
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_settop(L, 1);
+	lbpf_arg_options(L, 1, create_options, &c, "map.create");
+	if (!c.type)
+		luaL_error(L, "map.create: option 'type' is missing");
+	c.kind = lbpf_mapkind_named(L, c.type);
+	lua_getfield(L, 1, "flags");
+	c.flags = (uint32_t)lbpf_arg_flags(L, -1, lbpf_map_flags, "flag") | c.kind->flags;
+	lua_settop(L, 1);
+	c.opts.sz = sizeof(c.opts);
+	map = lbpf_map_push_owned(L);
+	map->kind = c.kind;
+	btf = lbpf_btf_new_empty(L, NULL);
+	create_types(L, &c, map, 2, btf->btf);
+	create_give_btf(L, &c, map, btf->btf);
+	map->type = c.kind->type;
+	map->max_entries = c.max_entries;
+	map->flags = c.flags;
+	lbpf_map_set_name(map, c.name);
+	lbpf_map_set_kind(L, map, c.kind);
+	fd = create_map(&c, map);
+	if (fd < 0)
+		return create_fail(L, &c, map, -fd);
+	map->fd = fd;
+	lua_settop(L, 2);
+	return 1;
+}
+
+void lbpf_mapcreate_open(lua_State *L)
+{
+	lua_getfield(L, -1, "map");
+	lua_pushcfunction(L, map_create);
+	lua_setfield(L, -2, "create");
+	lua_pop(L, 1);
+}

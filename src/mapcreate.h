@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Creating maps without any object. */
+#ifndef LBPF_MAPCREATE_H
+#define LBPF_MAPCREATE_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Opener: adds to the table `map` of the module table at the top. */
+void lbpf_mapcreate_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory shared with the kernel: an object's global variables.
+ *
+ * Before the object is loaded, variables live in libbpf's start-up image of their section. From then on we map the
+ * section's array ourselves (libbpf before 1.5 leaves the image private), or read and write it as a whole where the
+ * kernel can't map it: a section with static variables only. Variables are found by the address of their interned
+ * name. */
+#include "memory.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <linux/bpf.h>
+
+#include "btf.h"
+#include "codec.h"
+#include "err.h"
+
+struct section {
+	struct bpf_map *map;
+	void *mem;    /* our mapping, NULL without */
+	size_t bytes; /* of the mapping */
+	uint32_t size;
+	bool constant; /* not to be written once loaded */
+};
+
+struct variable {
+	const char *name; /* kept by the names table */
+	const struct lbpf_type *type;
+	struct section *section;
+	uint32_t offset;
+};
+
+struct lbpf_vars {
+	struct lbpf_head head;
+	bool loaded, orphaned;
+	uint32_t sections, variables, mask;
+	struct section *section; /* these three lie behind the struct itself */
+	struct variable *variable;
+	uint32_t *index; /* hash table of variable numbers + 1, by the name's address */
+};
+
+static const struct lbpf_class vars_class;
+
+/* User values: the owner keeps the object alive, names maps each name to its type. */
+enum { VARS_OWNER = 1, VARS_NAMES };
+
+static void vars_release(lua_State *L, int idx, void *self)
+{
+	struct lbpf_vars *vars = self;
+
+	(void)L;
+	(void)idx;
+	lbpf_vars_orphan(vars);
+}
+
+void lbpf_vars_orphan(struct lbpf_vars *vars)
+{
+	vars->orphaned = true;
+	for (uint32_t i = 0; i < vars->sections; i++) {
+		struct section *s = &vars->section[i];
+
+		if (s->mem)
+			munmap(s->mem, s->bytes);
+		s->mem = NULL;
+		s->map = NULL;
+	}
+}
+
+/* ---- finding the variables ---- */
+
+static const struct btf_type *section_type(const struct btf *btf, const struct bpf_map *map)
+{
+	uint32_t id = bpf_map__is_internal(map) ? bpf_map__btf_value_type_id(map) : 0;
+	const struct btf_type *t = id && btf ? btf__type_by_id(btf, id) : NULL;
+
+	return t && btf_is_datasec(t) ? t : NULL;
+}
+
+static uint32_t hash_name(const struct lbpf_vars *vars, const char *name)
+{
+	uintptr_t p = (uintptr_t)name >> 4;
+
+	return (uint32_t)(p ^ p >> 9) & vars->mask;
+}
+
+static void index_add(struct lbpf_vars *vars, uint32_t variable)
+{
+	uint32_t i = hash_name(vars, vars->variable[variable].name);
+
+	while (vars->index[i])
+		i = (i + 1) & vars->mask;
+	vars->index[i] = variable + 1;
+}
+
+/* Adds a variable, unless one of that name is there (two static ones) or its type can't be read. The names table is
+ * at the top. */
+static void vars_add(lua_State *L, struct lbpf_vars *vars, struct section *s, const struct btf *btf,
+		     const struct btf_var_secinfo *info)
+{
+	const struct btf_type *t = btf__type_by_id(btf, info->type);
+	const char *name = t ? btf__name_by_offset(btf, t->name_off) : NULL;
+	struct variable *v = &vars->variable[vars->variables];
+
+	if (!name || !*name)
+		return;
+	v->name = lua_pushstring(L, name);
+	lua_pushvalue(L, -1);
+	if (lua_rawget(L, -3) != LUA_TNIL) {
+		lua_pop(L, 2);
+		return;
+	}
+	lua_pop(L, 1);
+	v->type = lbpf_btf_compile(L, btf, info->type);
+	v->section = s;
+	v->offset = info->offset;
+	lua_rawset(L, -3);
+	if (v->offset > s->size || v->type->size > s->size - v->offset)
+		luaL_error(L, "malformed BTF: variable '%s' lies outside of its section", name);
+	index_add(vars, vars->variables++);
+}
+
+static struct lbpf_vars *vars_alloc(lua_State *L, uint32_t sections, uint32_t variables)
+{
+	uint32_t slots = 4;
+	struct lbpf_vars *vars;
+	size_t at = (sizeof(*vars) + 15) / 16 * 16;
+
+	while (slots < 2 * variables)
+		slots *= 2;
+	vars = lbpf_class_new(L, &vars_class,
+			      at + sections * sizeof(struct section) + variables * sizeof(struct variable) +
+				      slots * sizeof(uint32_t), 2);
+	vars->mask = slots - 1;
+	vars->section = (void *)((char *)vars + at);
+	vars->variable = (void *)(vars->section + sections);
+	vars->index = (void *)(vars->variable + variables);
+	return vars;
+}
+
+struct lbpf_vars *lbpf_vars_push(lua_State *L, int owner, struct bpf_object *obj)
+{
+	const struct btf *btf = bpf_object__btf(obj);
+	uint32_t sections = 0, variables = 0;
+	struct lbpf_vars *vars;
+	struct bpf_map *map;
+
+	luaL_checkstack(L, 16, NULL);
+	owner = lua_absindex(L, owner);
+	bpf_object__for_each_map(map, obj) {
+		const struct btf_type *t = section_type(btf, map);
+
+		sections += t != NULL;
+		variables += t ? btf_vlen(t) : 0;
+	}
+	vars = vars_alloc(L, sections, variables);
+	lua_pushvalue(L, owner);
+	lua_setiuservalue(L, -2, VARS_OWNER);
+	lua_newtable(L);
+	lua_pushvalue(L, -1);
+	lua_setiuservalue(L, -3, VARS_NAMES);
+	bpf_object__for_each_map(map, obj) {
+		const struct btf_type *t = section_type(btf, map);
+		struct section *s = &vars->section[vars->sections];
+
+		if (!t)
+			continue;
+		vars->sections++;
+		s->map = map;
+		s->size = bpf_map__value_size(map);
+		s->constant = bpf_map__map_flags(map) & BPF_F_RDONLY_PROG;
+		for (uint16_t i = 0; i < btf_vlen(t); i++)
+			vars_add(L, vars, s, btf, btf_var_secinfos(t) + i);
+	}
+	lua_pop(L, 1);
+	return vars;
+}
+
+int lbpf_vars_loaded(struct lbpf_vars *vars)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	vars->loaded = true;
+	for (uint32_t i = 0; i < vars->sections; i++) {
+		struct section *s = &vars->section[i];
+
+		if (!(bpf_map__map_flags(s->map) & BPF_F_MMAPABLE))
+			continue;
+		s->bytes = (((size_t)s->size + 7) / 8 * 8 + page - 1) / page * page;
+		s->mem = mmap(NULL, s->bytes, s->constant ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED,
+			      bpf_map__fd(s->map), 0);
+		if (s->mem == MAP_FAILED) {
+			s->mem = NULL;
+			return errno;
+		}
+	}
+	return 0;
+}
+
+/* ---- access ---- */
+
+__attribute__((noinline)) _Noreturn static void vars_unknown(lua_State *L, const struct lbpf_vars *vars, int idx)
+{
+	luaL_Buffer b;
+
+	luaL_tolstring(L, idx, NULL);
+	luaL_buffinit(L, &b);
+	for (uint32_t i = 0; i < vars->variables && i < 20; i++) {
+		luaL_addstring(&b, i ? ", " : "");
+		luaL_addstring(&b, i == 19 ? "…" : vars->variable[i].name);
+	}
+	luaL_pushresult(&b);
+	luaL_error(L, "there is no variable '%s' (variables: %s)", lua_tostring(L, -2),
+		   vars->variables ? lua_tostring(L, -1) : "none");
+	__builtin_unreachable();
+}
+
+/* Names of over 40 bytes are not interned, so their addresses say nothing. */
+__attribute__((noinline)) static struct variable *find_long(lua_State *L, const struct lbpf_vars *vars, int idx)
+{
+	const char *name = lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx) : NULL;
+
+	for (uint32_t i = 0; name && i < vars->variables; i++)
+		if (strcmp(vars->variable[i].name, name) == 0)
+			return &vars->variable[i];
+	vars_unknown(L, vars, idx);
+}
+
+static inline struct variable *vars_find(lua_State *L, const struct lbpf_vars *vars, int idx)
+{
+	const char *name = lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx) : NULL;
+
+	for (uint32_t i = hash_name(vars, name); vars->index[i]; i = (i + 1) & vars->mask) {
+		struct variable *v = &vars->variable[vars->index[i] - 1];
+
+		if (lbpf_likely(v->name == name))
+			return v;
+	}
+	return find_long(L, vars, idx);
+}
+
+static struct lbpf_vars *vars_check(lua_State *L)
+{
+	struct lbpf_vars *vars = lbpf_class_check(L, 1, &vars_class);
+
+	if (lbpf_unlikely(vars->orphaned))
+		luaL_error(L, "the object of these variables is closed");
+	return vars;
+}
+
+/* Pushes a copy of a section that can't be mapped, and returns it. */
+static uint8_t *section_fetch(lua_State *L, const struct section *s)
+{
+	size_t bytes = ((size_t)s->size + 7) / 8 * 8;
+	uint8_t *copy = lua_newuserdatauv(L, bytes, 0);
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(s->map), &zero, copy))
+		lbpf_err_raise(L, errno, NULL, "reading section '%s'", bpf_map__name(s->map));
+	return copy;
+}
+
+/* Where a variable that isn't mapped can be read: in the start-up image, or in a copy left on the stack. */
+__attribute__((noinline)) static const uint8_t *read_slowly(lua_State *L, const struct lbpf_vars *vars,
+							     const struct variable *v)
+{
+	const void *image;
+	size_t size;
+
+	if (vars->loaded)
+		return section_fetch(L, v->section) + v->offset;
+	image = bpf_map__initial_value(v->section->map, &size);
+	if (!image || size < v->section->size)
+		luaL_error(L, "variable '%s' is known only once the object is loaded", v->name);
+	return (const uint8_t *)image + v->offset;
+}
+
+static void write_image(lua_State *L, const struct variable *v, const void *value)
+{
+	const void *image;
+	size_t size;
+
+	image = bpf_map__initial_value(v->section->map, &size);
+	if (!image || size < v->section->size)
+		luaL_error(L, "variable '%s' can't be set, the kernel's configuration says what it is", v->name);
+	/* libbpf 1.1 declares the image const, though it exists to be set before the load */
+	memcpy((uint8_t *)(uintptr_t)image + v->offset, value, v->type->size);
+}
+
+/* Whole sections only: what a program writes to its neighbours in between is lost. */
+static void write_section(lua_State *L, const struct variable *v, const void *value)
+{
+	uint8_t *copy = section_fetch(L, v->section);
+	uint32_t zero = 0;
+
+	memcpy(copy + v->offset, value, v->type->size);
+	if (bpf_map_update_elem(bpf_map__fd(v->section->map), &zero, copy, BPF_ANY))
+		lbpf_err_raise(L, errno, NULL, "variable '%s'", v->name);
+}
+
+/* By way of scratch, so that a value that doesn't fit changes nothing. */
+__attribute__((noinline)) static void write_slowly(lua_State *L, const struct lbpf_vars *vars, const struct variable *v)
+{
+	LBPF_SCRATCH(L, value, v->type->size);
+
+	if (v->type->owned)
+		luaL_error(L, "variable '%s' has members that belong to the kernel, it can't be set as a whole", v->name);
+	lbpf_encode(L, v->type, 3, value, v->name);
+	if (!vars->loaded)
+		write_image(L, v, value);
+	else if (v->section->mem)
+		memcpy((uint8_t *)v->section->mem + v->offset, value, v->type->size);
+	else
+		write_section(L, v, value);
+}
+
+static int vars_index(lua_State *L)
+{
+	struct lbpf_vars *vars = vars_check(L);
+	struct variable *v = vars_find(L, vars, 2);
+	const uint8_t *p = v->section->mem;
+
+	lbpf_decode(L, v->type, p ? p + v->offset : read_slowly(L, vars, v), v->type->size);
+	return 1;
+}
+
+static int vars_newindex(lua_State *L)
+{
+	struct lbpf_vars *vars = vars_check(L);
+	struct variable *v = vars_find(L, vars, 2);
+	uint8_t *p = v->section->mem;
+
+	if (lbpf_unlikely(vars->loaded && v->section->constant))
+		luaL_error(L, "variable '%s' is constant: it can be set only before the object is loaded", v->name);
+	if (lbpf_likely(p && lbpf_type_is_scalar(v->type)))
+		lbpf_encode(L, v->type, 3, p + v->offset, v->name);
+	else
+		write_slowly(L, vars, v);
+	return 0;
+}
+
+/* Steps from one variable to the next by name, in the order of their sections. */
+static int vars_next(lua_State *L)
+{
+	struct lbpf_vars *vars = vars_check(L);
+	uint32_t i = lua_isnoneornil(L, 2) ? 0 : (uint32_t)(vars_find(L, vars, 2) - vars->variable) + 1;
+
+	if (i == vars->variables) {
+		lua_pushnil(L);
+		return 1;
+	}
+	lua_settop(L, 1);
+	lua_pushstring(L, vars->variable[i].name);
+	vars_index(L);
+	lua_pushvalue(L, 2);
+	lua_insert(L, -2);
+	return 2;
+}
+
+static int vars_pairs(lua_State *L)
+{
+	vars_check(L);
+	lua_settop(L, 1);
+	lua_pushcfunction(L, vars_next);
+	lua_insert(L, 1);
+	lua_pushnil(L);
+	return 3;
+}
+
+static int vars_tostring(lua_State *L)
+{
+	struct lbpf_vars *vars = lbpf_class_check(L, 1, &vars_class);
+
+	lua_pushfstring(L, "bpf.vars: %I variables%s", (LUAI_UACINT)vars->variables,
+			vars->orphaned ? " (closed)" : vars->loaded ? "" : " (not loaded)");
+	return 1;
+}
+
+static const luaL_Reg vars_meta[] = {
+	{ "__index", vars_index },
+	{ "__newindex", vars_newindex },
+	{ "__pairs", vars_pairs },
+	{ "__tostring", vars_tostring },
+	{ NULL, NULL },
+};
+
+static const struct lbpf_class vars_class = {
+	.name = "bpf.vars",
+	.meta = vars_meta,
+	.release = vars_release,
+};
+
+void lbpf_memory_open(lua_State *L)
+{
+	lbpf_class_register(L, &vars_class);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory shared with the kernel: an object's global variables. */
+#ifndef LBPF_MEMORY_H
+#define LBPF_MEMORY_H
+
+#include <bpf/libbpf.h>
+
+#include "class.h"
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+struct lbpf_vars;
+
+/* Pushes the global variables of the object whose handle is at stack index owner. */
+struct lbpf_vars *lbpf_vars_push(lua_State *L, int owner, struct bpf_object *obj);
+
+/* Once the object is loaded: maps the sections. Returns 0 or an errno. */
+int lbpf_vars_loaded(struct lbpf_vars *vars);
+
+/* Before the object goes: unmaps the sections; variables can't be used from then on. */
+void lbpf_vars_orphan(struct lbpf_vars *vars);
+
+void lbpf_memory_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

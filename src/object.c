@@ -1,0 +1,634 @@
+/* SPDX-License-Identifier: MIT */
+/* Compiled BPF objects: open, configure, load, attach, close.
+ *
+ * The handle owns libbpf's object and everything in it. Handles of its maps, programs and variables borrow; before
+ * the object goes, its links are closed and those handles cleared, so a script that keeps one gets an error. */
+#include "object.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <bpf/libbpf.h>
+
+#include "arg.h"
+#include "attach.h"
+#include "class.h"
+#include "err.h"
+#include "link.h"
+#include "map.h"
+#include "memory.h"
+#include "program.h"
+
+struct lbpf_object {
+	struct lbpf_head head;
+	struct bpf_object *obj; /* NULL: closed */
+	bool loaded;
+	struct lbpf_vars *vars; /* kept by a user value */
+	char name[64];
+};
+
+/* User values. The scripts' tables of maps and programs are theirs to spoil; the lists are ours. */
+enum {
+	OBJECT_LINKS = LBPF_OWNER_LINKS,
+	OBJECT_MAPS,
+	OBJECT_PROGS,
+	OBJECT_VARS,
+	OBJECT_MAP_LIST,
+	OBJECT_PROG_LIST,
+	OBJECT_SLOTS = OBJECT_PROG_LIST
+};
+
+/* Calls fn for every userdata of a list that the object at idx keeps. */
+static void object_each(lua_State *L, int idx, int list, void (*fn)(void *self))
+{
+	int top = lua_gettop(L);
+
+	if (lua_getiuservalue(L, idx, list) == LUA_TTABLE)
+		for (lua_Integer i = 1; lua_rawgeti(L, top + 1, i) == LUA_TUSERDATA; i++) {
+			fn(lua_touserdata(L, -1));
+			lua_pop(L, 1);
+		}
+	lua_settop(L, top);
+}
+
+static void orphan_map(void *self)
+{
+	lbpf_map_orphan(self);
+}
+
+static void orphan_program(void *self)
+{
+	((struct lbpf_program *)self)->prog = NULL;
+}
+
+static void object_release(lua_State *L, int idx, void *self)
+{
+	struct lbpf_object *o = self;
+	struct bpf_object *obj = o->obj;
+	struct lbpf_log *log;
+
+	o->obj = NULL;
+	if (!obj)
+		return;
+	idx = lua_absindex(L, idx);
+	lbpf_link_close_all(L, idx);
+	object_each(L, idx, OBJECT_MAP_LIST, orphan_map);
+	object_each(L, idx, OBJECT_PROG_LIST, orphan_program);
+	if (o->vars)
+		lbpf_vars_orphan(o->vars);
+	log = lbpf_log_begin(L);
+	bpf_object__close(obj);
+	lbpf_log_end(log);
+}
+
+static const struct lbpf_class object_class;
+
+static struct lbpf_object *object_check(lua_State *L)
+{
+	struct lbpf_object *o = lbpf_class_check(L, 1, &object_class);
+
+	if (!o->obj)
+		luaL_error(L, "object '%s' is closed", o->name);
+	return o;
+}
+
+/* ---- what an object holds ---- */
+
+/* __index of obj.maps and obj.progs: a name that isn't there. */
+static int contents_unknown(lua_State *L)
+{
+	const char *what = lua_tostring(L, lua_upvalueindex(1));
+	int listed = 0;
+
+	lua_settop(L, 2);
+	lua_pushliteral(L, "");
+	for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+		if (lua_type(L, -2) != LUA_TSTRING || ++listed > 20)
+			continue;
+		lua_pushfstring(L, "%s%s%s", lua_tostring(L, 3), listed > 1 ? ", " : "",
+				listed == 20 ? "…" : lua_tostring(L, -2));
+		lua_replace(L, 3);
+	}
+	return luaL_error(L, "the object has no %s '%s' (%ss: %s)", what, luaL_tolstring(L, 2, NULL), what,
+			  listed ? lua_tostring(L, 3) : "none");
+}
+
+/* Pushes a table for contents, whose unknown names raise. */
+static void push_contents(lua_State *L, const char *what)
+{
+	lua_newtable(L);
+	lua_createtable(L, 0, 1);
+	lua_pushstring(L, what);
+	lua_pushcclosure(L, contents_unknown, 1);
+	lua_setfield(L, -2, "__index");
+	lua_setmetatable(L, -2);
+}
+
+/* Adds the handle at the top, popped, to the table and the list below it. */
+static void contents_add(lua_State *L, const char *name, lua_Integer i)
+{
+	lua_pushvalue(L, -1);
+	lua_rawseti(L, -3, i); /* table, list, handle */
+	lua_pushstring(L, name);
+	lua_insert(L, -2);
+	lua_rawset(L, -4);
+}
+
+static void object_make_maps(lua_State *L, int idx, struct lbpf_object *o)
+{
+	struct bpf_map *map;
+	lua_Integer i = 0;
+
+	push_contents(L, "map");
+	lua_newtable(L);
+	lua_pushvalue(L, -1);
+	lua_setiuservalue(L, idx, OBJECT_MAP_LIST);
+	bpf_object__for_each_map(map, o->obj) {
+		lbpf_map_push_declared(L, idx, map, bpf_object__btf(o->obj));
+		contents_add(L, bpf_map__name(map), ++i);
+	}
+	lua_pop(L, 1);
+	lua_setiuservalue(L, idx, OBJECT_MAPS);
+}
+
+static void object_make_progs(lua_State *L, int idx, struct lbpf_object *o)
+{
+	struct bpf_program *prog;
+	lua_Integer i = 0;
+
+	push_contents(L, "program");
+	lua_newtable(L);
+	lua_pushvalue(L, -1);
+	lua_setiuservalue(L, idx, OBJECT_PROG_LIST);
+	bpf_object__for_each_program(prog, o->obj) {
+		lbpf_program_push(L, idx, prog);
+		contents_add(L, bpf_program__name(prog), ++i);
+	}
+	lua_pop(L, 1);
+	lua_setiuservalue(L, idx, OBJECT_PROGS);
+}
+
+/* ---- opening ---- */
+
+struct open {
+	const char *path; /* or bytes */
+	const void *bytes;
+	size_t len;
+	const char *name, *pin_root, *kconfig, *btf;
+};
+
+#define FIELD(name) { #name, LBPF_OPT_STRING, offsetof(struct open, name) }
+
+static const struct lbpf_option open_options[] = {
+	FIELD(name),
+	FIELD(pin_root),
+	FIELD(kconfig),
+	FIELD(btf),
+	{ "vars", LBPF_OPT_OTHER, 0 },
+	{ "maps", LBPF_OPT_OTHER, 0 },
+	{ "autoload", LBPF_OPT_OTHER, 0 },
+	{ NULL, LBPF_OPT_OTHER, 0 },
+};
+
+/* Reads the source at 1, a path or { bytes = }, and the options at 2. */
+static void open_read(lua_State *L, struct open *open)
+{
+	static const struct lbpf_option source[] = {
+		{ "bytes", LBPF_OPT_OTHER, 0 },
+		{ NULL, LBPF_OPT_OTHER, 0 },
+	};
+
+	lua_settop(L, 2);
+	if (lua_istable(L, 1)) {
+		lbpf_arg_options(L, 1, source, NULL, "bpf.open");
+		lua_getfield(L, 1, "bytes");
+		luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 1, "path or { bytes = string } expected");
+		open->bytes = lua_tolstring(L, -1, &open->len); /* stays on the stack */
+	} else {
+		open->path = luaL_checkstring(L, 1);
+		lua_pushnil(L);
+	}
+	lbpf_arg_options(L, 2, open_options, open, "bpf.open");
+	if (!open->path && !open->name)
+		open->name = "bytes"; /* libbpf would make one of addresses */
+}
+
+static int open_fail(lua_State *L, const struct open *open, int err, struct lbpf_log *log)
+{
+	const char *last = err == ENOENT ? NULL : lbpf_log_push_last(L, log);
+
+	return lbpf_err_push(L, err, last, "open '%s'", open->path ? open->path : open->name);
+}
+
+static int open_call(lua_State *L, const struct open *open, struct lbpf_object *o, struct lbpf_log **log)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = open->name, .pin_root_path = open->pin_root,
+		    .kconfig = open->kconfig, .btf_custom_path = open->btf);
+	int err = 0;
+
+	*log = lbpf_log_begin(L);
+	if (open->path)
+		o->obj = bpf_object__open_file(open->path, &opts);
+	else
+		o->obj = bpf_object__open_mem(open->bytes, open->len, &opts);
+	if (!o->obj)
+		err = errno;
+	lbpf_log_end(*log);
+	return err;
+}
+
+/* Sets what option `maps` says of the map at the top: entries, a table of settings, or a map to use instead. */
+static void option_map(lua_State *L, struct lbpf_map *map, int idx)
+{
+	struct settings {
+		uint32_t max_entries;
+	} settings = { 0 };
+	static const struct lbpf_option rows[] = {
+		{ "max_entries", LBPF_OPT_U32, offsetof(struct settings, max_entries) },
+		{ NULL, LBPF_OPT_OTHER, 0 },
+	};
+	struct lbpf_map *other = lbpf_class_test(L, idx, &lbpf_map_class);
+	int err = 0;
+
+	if (other) {
+		if (other->fd < 0)
+			lbpf_map_unusable(L, other);
+		err = bpf_map__reuse_fd(map->of, other->fd);
+	} else {
+		if (lua_isinteger(L, idx))
+			settings.max_entries = (uint32_t)lbpf_arg_int(L, idx, 1, UINT32_MAX);
+		else
+			lbpf_arg_options(L, idx, rows, &settings, "option 'maps'");
+		if (settings.max_entries)
+			err = bpf_map__set_max_entries(map->of, settings.max_entries);
+	}
+	if (err)
+		lbpf_err_raise(L, err, NULL, "map '%s'", map->name);
+	map->max_entries = bpf_map__max_entries(map->of);
+}
+
+static void option_autoload(lua_State *L, struct lbpf_program *p, int idx)
+{
+	if (!lua_isboolean(L, idx))
+		luaL_error(L, "option 'autoload': '%s' must be true or false, got %s", p->name, luaL_typename(L, idx));
+	bpf_program__set_autoload(p->prog, lua_toboolean(L, idx));
+}
+
+/* Applies fields `option` of the table at 2 to the contents in user value `slot` of the object at idx. */
+static void open_configure(lua_State *L, int idx, const char *option, int slot)
+{
+	if (!lua_istable(L, 2) || lua_getfield(L, 2, option) == LUA_TNIL) {
+		lua_settop(L, idx);
+		return;
+	}
+	luaL_argexpected(L, lua_istable(L, -1), 2, "table of options by name");
+	lua_getiuservalue(L, idx, slot);
+	for (lua_pushnil(L); lua_next(L, idx + 1); lua_settop(L, idx + 3)) {
+		lua_pushvalue(L, -2);
+		if (slot == OBJECT_VARS) {
+			lua_pushvalue(L, -2);
+			lua_settable(L, idx + 2);
+			continue;
+		}
+		lua_gettable(L, idx + 2); /* raises for a name that isn't there */
+		if (slot == OBJECT_MAPS)
+			option_map(L, lua_touserdata(L, -1), idx + 4);
+		else
+			option_autoload(L, lua_touserdata(L, -1), idx + 4);
+	}
+	lua_settop(L, idx);
+}
+
+/* Pushes the opened object, whose arguments are at 1 and 2; or nil, message and code. Returns how many. */
+static int object_push_opened(lua_State *L)
+{
+	struct open open = { 0 };
+	struct lbpf_object *o;
+	struct lbpf_log *log;
+	int err, idx;
+
+	open_read(L, &open);
+	o = lbpf_class_new(L, &object_class, sizeof(*o), OBJECT_SLOTS);
+	idx = lua_gettop(L);
+	lua_newtable(L);
+	lua_setiuservalue(L, idx, OBJECT_LINKS);
+	err = open_call(L, &open, o, &log);
+	if (err) {
+		err = open_fail(L, &open, err, log);
+		lbpf_log_deliver(L, log);
+		return err;
+	}
+	lbpf_log_deliver(L, log);
+	strncpy(o->name, bpf_object__name(o->obj), sizeof(o->name) - 1);
+	object_make_maps(L, idx, o);
+	object_make_progs(L, idx, o);
+	o->vars = lbpf_vars_push(L, idx, o->obj);
+	lua_setiuservalue(L, idx, OBJECT_VARS);
+	open_configure(L, idx, "maps", OBJECT_MAPS);
+	open_configure(L, idx, "vars", OBJECT_VARS);
+	open_configure(L, idx, "autoload", OBJECT_PROGS);
+	return 1;
+}
+
+/*** Opens a compiled BPF object; nothing reaches the kernel yet.
+@function bpf.open
+@tparam string|table source path of the ELF file, or `{ bytes = "…" }`
+@tparam ?table options
+- name: of the object, by default from the file's name
+- vars: `{ name = value }`, initial values of global variables
+- maps: `{ name = … }`, where … is max_entries, `{ max_entries = }`, or an existing map to use instead
+- autoload: `{ program = false }`, which programs not to load
+- pin_root: directory on a bpffs for maps that are pinned by name
+- kconfig: text of additional kernel configuration for extern variables
+- btf: path of a kernel BTF for CO-RE, in place of the running kernel's
+@treturn bpf.object the object, with its maps, programs and variables
+@treturn nil,string,string on failure: ENOENT, LIBBPF_ERRNO__FORMAT (no BPF object), LIBBPF_ERRNO__ENDIAN, …
+@see bpf_object__open_file, bpf_object__open_mem */
+static int object_open(lua_State *L)
+{
+	return object_push_opened(L);
+}
+
+/* ---- loading ---- */
+
+/* Pushes the verifier's log out of libbpf's messages, or nil. */
+static const char *push_verifier_log(lua_State *L, const char *text)
+{
+	static const char begin_mark[] = "-- BEGIN PROG LOAD LOG --\n", end_mark[] = "-- END PROG LOAD LOG --";
+	const char *begin = strstr(text, begin_mark), *end = begin ? strstr(begin, end_mark) : NULL;
+
+	if (!end) {
+		lua_pushnil(L);
+		return NULL;
+	}
+	begin += sizeof(begin_mark) - 1;
+	return lua_pushlstring(L, begin, (size_t)(end - begin));
+}
+
+/* Pushes the line that says what the verifier didn't like: the last one before its statistics. */
+static void push_telling_line(lua_State *L, const char *text)
+{
+	const char *stats = strstr(text, "\nprocessed "), *end = stats ? stats : text + strlen(text), *line;
+
+	while (end > text && end[-1] == '\n')
+		end--;
+	for (line = end; line > text && line[-1] != '\n';)
+		line--;
+	lua_pushlstring(L, line, (size_t)(end - line));
+}
+
+/* Pushes "prog 'x': …": which program the verifier refused, if it was one. */
+static void push_refused_program(lua_State *L, const char *text)
+{
+	const char *mark = strstr(text, ": BPF program load failed"), *line = mark;
+
+	while (line && line > text && line[-1] != '\n')
+		line--;
+	if (mark)
+		lua_pushlstring(L, line, (size_t)(mark - line));
+	else
+		lua_pushliteral(L, "program");
+}
+
+/* Pushes nil, message, code and libbpf's lines with the whole verifier log. */
+static int load_fail(lua_State *L, const struct lbpf_object *o, int err, struct lbpf_log *log)
+{
+	const char *text = lbpf_log_text(log), *verifier;
+	const char *cause = NULL;
+
+	luaL_checkstack(L, 16, NULL);
+	lua_pushstring(L, text);
+	text = lua_tostring(L, -1);
+	verifier = push_verifier_log(L, text);
+	if (verifier) {
+		push_refused_program(L, text);
+		push_telling_line(L, verifier);
+		cause = lua_pushfstring(L, "%s refused by the verifier: %s", lua_tostring(L, -2), lua_tostring(L, -1));
+	} else if (err == EPERM) {
+		cause = "refused; perhaps CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN is missing";
+	} else if (*text) {
+		const char *end = strchr(text, '\n'); /* the first message is the cause, the rest follows from it */
+
+		cause = lua_pushlstring(L, text, (size_t)(end - text));
+	}
+	lbpf_err_push(L, err, cause, "object '%s': load", o->name);
+	lua_pushstring(L, text);
+	return 4;
+}
+
+static void map_loaded(void *self)
+{
+	struct lbpf_map *map = self;
+
+	if (map->of)
+		lbpf_map_loaded(map);
+}
+
+/* Loads the object at idx. Returns 0, or how many values were pushed: nil, message, code, log. */
+static int object_do_load(lua_State *L, int idx, struct lbpf_object *o)
+{
+	struct lbpf_log *log = lbpf_log_begin(L);
+	int err = bpf_object__load(o->obj);
+
+	lbpf_log_end(log);
+	if (err) {
+		/* libbpf can't load it again, and its maps are gone */
+		err = load_fail(L, o, -err, log);
+		lbpf_log_deliver(L, log);
+		object_release(L, idx, o);
+		return err;
+	}
+	o->loaded = true;
+	object_each(L, idx, OBJECT_MAP_LIST, map_loaded);
+	err = lbpf_vars_loaded(o->vars);
+	if (err) {
+		err = lbpf_err_push(L, err, NULL, "object '%s': mapping its variables", o->name);
+		object_release(L, idx, o);
+		return err;
+	}
+	lbpf_log_deliver(L, log);
+	return 0;
+}
+
+/*** Creates the object's maps and loads its programs into the kernel. A failed object is closed: open it again to retry.
+@function object:load
+@treturn true
+@treturn nil,string,string,string on failure: message with the verifier's telling line, code, and libbpf's lines with
+ the whole verifier log; EPERM, EACCES (refused by the verifier), EINVAL, …
+@see bpf_object__load */
+static int object_load(lua_State *L)
+{
+	struct lbpf_object *o = object_check(L);
+	int n;
+
+	if (o->loaded)
+		luaL_error(L, "object '%s' is loaded already", o->name);
+	n = object_do_load(L, 1, o);
+	if (n)
+		return n;
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/*** Opens and loads a compiled BPF object.
+@function bpf.load
+@tparam string|table source as for bpf.open
+@tparam ?table options as for bpf.open
+@treturn bpf.object the loaded object
+@treturn nil,string,string,?string on failure, as from bpf.open and object:load */
+static int object_open_load(lua_State *L)
+{
+	int n = object_push_opened(L), idx = lua_gettop(L);
+	struct lbpf_object *o;
+
+	if (n != 1)
+		return n;
+	o = lua_touserdata(L, idx);
+	n = object_do_load(L, idx, o);
+	return n ? n : 1;
+}
+
+/* ---- attaching ---- */
+
+/*** Attaches every program by its section. Programs whose section doesn't say where are left out, and so are those
+whose autoload is off. If one fails, those attached by this call are detached again.
+@function object:attach
+@treturn true
+@treturn nil,string,string on failure
+@see bpf_program__attach */
+static int object_attach(lua_State *L)
+{
+	struct lbpf_object *o = object_check(L);
+	int attached = 0, err;
+
+	if (!o->loaded)
+		luaL_error(L, "object '%s' is not loaded; call obj:load() first", o->name);
+	lua_settop(L, 1);
+	lua_getiuservalue(L, 1, OBJECT_PROG_LIST);
+	lua_newtable(L); /* the links of this call */
+	for (lua_Integer i = 1; lua_rawgeti(L, 2, i) == LUA_TUSERDATA; i++, lua_settop(L, 3)) {
+		struct lbpf_program *p = lua_touserdata(L, -1);
+
+		if (bpf_program__fd(p->prog) < 0 || !bpf_program__autoattach(p->prog))
+			continue;
+		err = lbpf_attach_auto(L, 4, 1);
+		if (!err) {
+			lua_rawseti(L, 3, ++attached);
+			continue;
+		}
+		if (err == EOPNOTSUPP)
+			continue;
+		for (; attached; attached--, lua_pop(L, 1)) {
+			lua_rawgeti(L, 3, attached);
+			lbpf_link_close(L, -1);
+		}
+		return 3;
+	}
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/*** Detaches every link of the object.
+@function object:detach
+@treturn true */
+static int object_detach(lua_State *L)
+{
+	object_check(L);
+	lbpf_link_close_all(L, 1);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/*** The object's name.
+@function object:name
+@treturn string
+@see bpf_object__name */
+static int object_name(lua_State *L)
+{
+	struct lbpf_object *o = lbpf_class_check(L, 1, &object_class);
+
+	lua_pushstring(L, o->name);
+	return 1;
+}
+
+/*** Closes the object and everything in it: links, programs, maps. Closing twice is fine. What is pinned stays.
+@function object:close
+@treturn true
+@see bpf_object__close */
+static int object_close(lua_State *L)
+{
+	return lbpf_class_close(L, &object_class);
+}
+
+static const struct {
+	const char *name;
+	int slot;
+} fields[] = {
+	{ "maps", OBJECT_MAPS },
+	{ "progs", OBJECT_PROGS },
+	{ "vars", OBJECT_VARS },
+};
+
+/* Methods are in the upvalue; maps, progs and vars are fields. */
+static int object_index(lua_State *L)
+{
+	struct lbpf_object *o = lbpf_class_check(L, 1, &object_class);
+	const char *name;
+
+	lua_pushvalue(L, 2);
+	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
+		return 1;
+	name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
+		if (strcmp(name, fields[i].name) == 0) {
+			lua_getiuservalue(L, 1, fields[i].slot);
+			return 1;
+		}
+	return luaL_error(L, "object '%s' has no '%s' (it has maps, progs, vars and methods)", o->name,
+			  luaL_tolstring(L, 2, NULL));
+}
+
+static int object_tostring(lua_State *L)
+{
+	struct lbpf_object *o = lbpf_class_check(L, 1, &object_class);
+	int maps, progs;
+
+	if (!o->obj) {
+		lua_pushfstring(L, "bpf.object: %s (closed)", o->name);
+		return 1;
+	}
+	lua_getiuservalue(L, 1, OBJECT_MAP_LIST);
+	lua_getiuservalue(L, 1, OBJECT_PROG_LIST);
+	maps = (int)lua_rawlen(L, -2);
+	progs = (int)lua_rawlen(L, -1);
+	lua_pushfstring(L, "bpf.object: %s (%d map%s, %d program%s, %s)", o->name, maps, maps == 1 ? "" : "s", progs,
+			progs == 1 ? "" : "s", o->loaded ? "loaded" : "not loaded");
+	return 1;
+}
+
+static const luaL_Reg object_methods[] = {
+	{ "load", object_load },   { "attach", object_attach }, { "detach", object_detach },
+	{ "close", object_close }, { "name", object_name },	{ NULL, NULL },
+};
+
+static const luaL_Reg object_meta[] = {
+	{ "__index", object_index },
+	{ "__tostring", object_tostring },
+	{ NULL, NULL },
+};
+
+static const struct lbpf_class object_class = {
+	.name = "bpf.object",
+	.methods = object_methods,
+	.meta = object_meta,
+	.release = object_release,
+};
+
+void lbpf_object_open(lua_State *L)
+{
+	lbpf_class_register(L, &object_class);
+	lua_pushcfunction(L, object_open);
+	lua_setfield(L, -2, "open");
+	lua_pushcfunction(L, object_open_load);
+	lua_setfield(L, -2, "load");
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs of an object. */
+#ifndef LBPF_PROGRAM_H
+#define LBPF_PROGRAM_H
+
+#include <stdbool.h>
+
+#include <bpf/libbpf.h>
+
+#include "class.h"
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+struct lbpf_log;
+
+struct lbpf_program {
+	struct lbpf_head head;
+	struct bpf_program *prog; /* the object's; NULL once it is closed */
+	char name[64];
+};
+
+/* User value of a program. */
+enum { LBPF_PROGRAM_OWNER = 1 };
+
+extern const struct lbpf_class lbpf_program_class;
+
+/* The program at idx; raises when its object is closed. */
+struct lbpf_program *lbpf_program_check(lua_State *L, int idx);
+
+/* The same, loaded into the kernel; raises otherwise. */
+struct lbpf_program *lbpf_program_check_loaded(lua_State *L, int idx);
+
+/* Pushes the handle of a program of the object at stack index owner. */
+struct lbpf_program *lbpf_program_push(lua_State *L, int owner, struct bpf_program *prog);
+
+/* nil, message, code, with libbpf's last words as the cause if it had any. */
+int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const char *operation, struct lbpf_log *log);
+
+void lbpf_program_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

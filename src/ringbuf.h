@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Readers of ring buffers. */
+#ifndef LBPF_RINGBUF_H
+#define LBPF_RINGBUF_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Opener: adds `ringbuf` to the module table at the top. */
+void lbpf_ringbuf_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* C types compiled to plans: how a plan is put together, who owns it, and what scripts may ask of it.
+ *
+ * The plan lies in the userdata itself. Its names (members, C types, tables of enumerators) are Lua values in a
+ * sequence that the registry holds, so that decoding pushes a name without hashing it again. */
+#include "type.h"
+
+#include <string.h>
+
+#include "arg.h"
+#include "codec.h"
+
+static void type_release(lua_State *L, int idx, void *self)
+{
+	struct lbpf_type *type = self;
+
+	(void)idx;
+	luaL_unref(L, LUA_REGISTRYINDEX, type->names);
+	type->names = LUA_NOREF;
+}
+
+static void type_init(void *self)
+{
+	((struct lbpf_type *)self)->names = LUA_NOREF;
+}
+
+/* ---- building ---- */
+
+void lbpf_build_begin(lua_State *L, struct lbpf_builder *b)
+{
+	luaL_checkstack(L, 16, NULL);
+	*b = (struct lbpf_builder){ .L = L, .base = lua_gettop(L) + 1, .room = 8 };
+	b->node = lua_newuserdatauv(L, b->room * sizeof(*b->node), 0);
+	lua_newtable(L);
+}
+
+uint32_t lbpf_build_node(struct lbpf_builder *b, enum lbpf_kind kind, uint32_t offset, uint32_t size)
+{
+	if (b->count == b->room) {
+		struct lbpf_node *more = lua_newuserdatauv(b->L, 2 * b->room * sizeof(*more), 0);
+
+		memcpy(more, b->node, b->count * sizeof(*more));
+		lua_replace(b->L, b->base);
+		b->node = more;
+		b->room *= 2;
+	}
+	b->node[b->count] = (struct lbpf_node){ .kind = (uint8_t)kind, .offset = offset, .size = size };
+	b->node[b->count].next = b->count + 1;
+	return b->count++;
+}
+
+void lbpf_build_close(struct lbpf_builder *b, uint32_t i)
+{
+	b->node[i].next = b->count;
+}
+
+int32_t lbpf_build_name(struct lbpf_builder *b)
+{
+	lua_rawseti(b->L, b->base + 1, ++b->names);
+	return (int32_t)b->names;
+}
+
+void lbpf_build_label(struct lbpf_builder *b, uint32_t i)
+{
+	b->node[i].label = lua_tostring(b->L, -1);
+	b->node[i].name = lbpf_build_name(b);
+}
+
+void lbpf_build_ctype(struct lbpf_builder *b, uint32_t i)
+{
+	b->node[i].ctype = lua_tostring(b->L, -1);
+	lbpf_build_name(b);
+}
+
+struct lbpf_type *lbpf_build_end(struct lbpf_builder *b)
+{
+	size_t bytes = b->count * sizeof(*b->node);
+	struct lbpf_type *type = lbpf_class_new(b->L, &lbpf_type_class, sizeof(*type) + bytes, 0);
+
+	memcpy(type->node, b->node, bytes);
+	type->count = b->count;
+	type->size = type->node[0].size;
+	type->owned = b->owned;
+	lua_pushvalue(b->L, b->base + 1);
+	type->names = luaL_ref(b->L, LUA_REGISTRYINDEX);
+	lua_replace(b->L, b->base);
+	lua_settop(b->L, b->base);
+	return type;
+}
+
+static struct lbpf_type *push_simple(lua_State *L, enum lbpf_kind kind, uint32_t size, const char *ctype)
+{
+	struct lbpf_builder b;
+
+	lbpf_build_begin(L, &b);
+	lbpf_build_node(&b, kind, 0, size);
+	b.node[0].flexible = size == 0;
+	lua_pushstring(L, ctype);
+	lbpf_build_ctype(&b, 0);
+	return lbpf_build_end(&b);
+}
+
+struct lbpf_type *lbpf_type_push_raw(lua_State *L, uint32_t size)
+{
+	return push_simple(L, LBPF_RAW, size, "raw bytes");
+}
+
+struct lbpf_type *lbpf_type_push_index(lua_State *L)
+{
+	return push_simple(L, LBPF_U32, sizeof(uint32_t), "__u32");
+}
+
+/* ---- methods ---- */
+
+/*** The size of a value in bytes, without a flexible array at its end.
+@function type:size
+@treturn integer bytes */
+static int type_size(lua_State *L)
+{
+	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
+
+	lua_pushinteger(L, type->size);
+	return 1;
+}
+
+/*** What C calls the type.
+@function type:name
+@treturn string such as "struct event" or "unsigned int [4]" */
+static int type_name(lua_State *L)
+{
+	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
+
+	lua_pushstring(L, type->node[0].ctype);
+	return 1;
+}
+
+/*** Turns a Lua value into the bytes that C has for it.
+@function type:encode
+@param value as in the table of values: what does not fit raises
+@treturn string exactly `type:size()` bytes */
+static int type_encode(lua_State *L)
+{
+	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
+	void *buf;
+
+	luaL_checkany(L, 2);
+	buf = lua_newuserdatauv(L, type->size ? type->size : 1, 0);
+	lbpf_encode(L, type, 2, buf, "value");
+	lua_pushlstring(L, buf, type->size);
+	return 1;
+}
+
+/*** Turns bytes into a Lua value.
+@function type:decode
+@tparam string bytes at least `type:size()` of them; more fill a flexible array
+@return the value; raises when there are too few bytes */
+static int type_decode(lua_State *L)
+{
+	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
+	size_t len;
+	const char *buf = luaL_checklstring(L, 2, &len);
+
+	lbpf_check_length(L, type, len, "bytes");
+	lbpf_decode(L, type, buf, len);
+	return 1;
+}
+
+static void set_integer(lua_State *L, const char *key, lua_Integer value)
+{
+	lua_pushinteger(L, value);
+	lua_setfield(L, -2, key);
+}
+
+static void push_member(lua_State *L, const struct lbpf_node *m)
+{
+	lua_Integer first = 8 * (lua_Integer)m->offset + m->bit;
+
+	lua_createtable(L, 0, 6);
+	lua_pushstring(L, m->label);
+	lua_setfield(L, -2, "name");
+	lua_pushstring(L, m->ctype);
+	lua_setfield(L, -2, "type");
+	set_integer(L, "offset", m->offset);
+	set_integer(L, "size", m->size);
+	set_integer(L, "bit_offset", first);
+	if (m->bits)
+		set_integer(L, "bits", m->bits);
+}
+
+/*** The members of a struct or union in declaration order, those of anonymous members among them.
+@function type:members
+@treturn {table,...} each `{ name =, type =, offset =, size =, bit_offset =, bits = }`: offset and size in bytes,
+ bit_offset from the start of the struct, bits only for bit-fields; empty for what has no members */
+static int type_members(lua_State *L)
+{
+	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
+	const struct lbpf_node *n = type->node, *m = n + 1;
+	uint32_t count = n->kind == LBPF_STRUCT ? n->count : 0;
+
+	lua_createtable(L, (int)count, 0);
+	for (uint32_t i = 0; i < count; i++, m = n + m->next) {
+		push_member(L, m);
+		lua_rawseti(L, -2, (lua_Integer)i + 1);
+	}
+	return 1;
+}
+
+static int type_tostring(lua_State *L)
+{
+	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
+
+	lua_pushfstring(L, "bpf.type: %s (%I bytes)", type->node[0].ctype, (LUAI_UACINT)type->size);
+	return 1;
+}
+
+static const luaL_Reg type_methods[] = {
+	{ "size", type_size },
+	{ "name", type_name },
+	{ "encode", type_encode },
+	{ "decode", type_decode },
+	{ "members", type_members },
+	{ NULL, NULL },
+};
+
+static const luaL_Reg type_meta[] = {
+	{ "__tostring", type_tostring },
+	{ NULL, NULL },
+};
+
+const struct lbpf_class lbpf_type_class = {
+	.name = "bpf.type",
+	.methods = type_methods,
+	.meta = type_meta,
+	.init = type_init,
+	.release = type_release,
+};
+
+void lbpf_type_open(lua_State *L)
+{
+	lbpf_class_register(L, &lbpf_type_class);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Walking a map: pairs, keys and the length operator. */
+#ifndef LBPF_WALK_H
+#define LBPF_WALK_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Entries of a map that one system call moves at most: more bring nearly nothing. */
+#define LBPF_BATCH_ENTRIES 256
+
+/* Opener: adds to the map class and to the table `map` of the module table at the top. */
+void lbpf_walk_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif
