@@ -30,68 +30,14 @@ struct decoder {
 	bool reuse;	    /* fill the tables that are there */
 };
 
-static const struct {
-	uint8_t size;
-	lua_Integer min, max;
-} ranges[] = {
-	[LBPF_U8] = { 1, 0, UINT8_MAX },	   [LBPF_U16] = { 2, 0, UINT16_MAX },
-	[LBPF_U32] = { 4, 0, UINT32_MAX },	   [LBPF_U64] = { 8, INT64_MIN, INT64_MAX },
-	[LBPF_S8] = { 1, INT8_MIN, INT8_MAX },	   [LBPF_S16] = { 2, INT16_MIN, INT16_MAX },
-	[LBPF_S32] = { 4, INT32_MIN, INT32_MAX },  [LBPF_S64] = { 8, INT64_MIN, INT64_MAX },
+const struct lbpf_range lbpf_ranges[] = {
+	[LBPF_U8] = { 1, 0, UINT8_MAX },	  [LBPF_U16] = { 2, 0, UINT16_MAX },
+	[LBPF_U32] = { 4, 0, UINT32_MAX },	  [LBPF_U64] = { 8, INT64_MIN, INT64_MAX },
+	[LBPF_S8] = { 1, INT8_MIN, INT8_MAX },	  [LBPF_S16] = { 2, INT16_MIN, INT16_MAX },
+	[LBPF_S32] = { 4, INT32_MIN, INT32_MAX }, [LBPF_S64] = { 8, INT64_MIN, INT64_MAX },
 };
 
-/* ---- integers in memory, at any address ---- */
-
-static lua_Integer load_int(const struct lbpf_node *n, const uint8_t *p)
-{
-	uint16_t u16;
-	uint32_t u32;
-	uint64_t u64;
-
-	switch (n->kind) {
-	case LBPF_U8:
-		return *p;
-	case LBPF_S8:
-		return (int8_t)*p;
-	case LBPF_U16:
-		memcpy(&u16, p, sizeof(u16));
-		return u16;
-	case LBPF_S16:
-		memcpy(&u16, p, sizeof(u16));
-		return (int16_t)u16;
-	case LBPF_U32:
-		memcpy(&u32, p, sizeof(u32));
-		return u32;
-	case LBPF_S32:
-		memcpy(&u32, p, sizeof(u32));
-		return (int32_t)u32;
-	default:
-		memcpy(&u64, p, sizeof(u64));
-		return (lua_Integer)u64;
-	}
-}
-
-static void store_int(uint32_t size, uint8_t *p, lua_Integer value)
-{
-	uint64_t u64 = (uint64_t)value;
-	uint32_t u32 = (uint32_t)u64;
-	uint16_t u16 = (uint16_t)u64;
-
-	switch (size) {
-	case 1:
-		*p = (uint8_t)u64;
-		break;
-	case 2:
-		memcpy(p, &u16, sizeof(u16));
-		break;
-	case 4:
-		memcpy(p, &u32, sizeof(u32));
-		break;
-	default:
-		memcpy(p, &u64, sizeof(u64));
-		break;
-	}
-}
+/* ---- bit-fields ---- */
 
 /* The bits of a field that lie in one byte: little-endian machines fill bytes from the low end, big-endian ones
  * from the high end, and BTF counts bits the same way. */
@@ -528,14 +474,14 @@ static void encode_node(const struct encoder *e, const struct frame *up, const s
 		break;
 	default:
 		value = to_integer(e, up, n, idx);
-		if (lbpf_unlikely(value < ranges[n->kind].min || value > ranges[n->kind].max))
+		if (lbpf_unlikely(value < lbpf_ranges[n->kind].min || value > lbpf_ranges[n->kind].max))
 			fail_range(e, up, n, idx);
-		store_int(ranges[n->kind].size, p, value);
+		lbpf_store_int(lbpf_ranges[n->kind].size, p, value);
 		break;
 	}
 }
 
-void lbpf_encode(lua_State *L, const struct lbpf_type *type, int idx, void *buf, const char *what)
+void lbpf_encode_any(lua_State *L, const struct lbpf_type *type, int idx, void *buf, const char *what)
 {
 	struct encoder e = { L, type, what };
 
@@ -705,9 +651,9 @@ static void decode_node(const struct decoder *d, const struct lbpf_node *n, cons
 		decode_table(d, n, p);
 		break;
 	default:
-		sum = (lua_Unsigned)load_int(n, p);
+		sum = (lua_Unsigned)lbpf_load_int(n->kind, p);
 		for (int i = 1; i < d->copies; i++)
-			sum += (lua_Unsigned)load_int(n, p + (size_t)i * d->stride);
+			sum += (lua_Unsigned)lbpf_load_int(n->kind, p + (size_t)i * d->stride);
 		lua_pushinteger(d->L, (lua_Integer)sum);
 		break;
 	}
@@ -734,7 +680,7 @@ static void decode_root(struct decoder *d, const void *buf)
 	lua_replace(d->L, d->names);
 }
 
-void lbpf_decode(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
+void lbpf_decode_any(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
 {
 	struct decoder d = decoder_for(L, type, buf, len);
 

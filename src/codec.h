@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #include <lua.h>
 
@@ -13,12 +15,101 @@
 
 LBPF_HIDDEN_BEGIN
 
+/* Size and range of each integer kind. */
+struct lbpf_range {
+	uint32_t size;
+	lua_Integer min, max;
+};
+
+extern const struct lbpf_range lbpf_ranges[LBPF_LAST_INTEGER + 1];
+
+/* Integers in memory, at any address. */
+static inline lua_Integer lbpf_load_int(unsigned int kind, const void *p)
+{
+	uint8_t u8;
+	uint16_t u16;
+	uint32_t u32;
+	uint64_t u64;
+
+	switch (kind) {
+	case LBPF_U8:
+		memcpy(&u8, p, sizeof(u8));
+		return u8;
+	case LBPF_S8:
+		memcpy(&u8, p, sizeof(u8));
+		return (int8_t)u8;
+	case LBPF_U16:
+		memcpy(&u16, p, sizeof(u16));
+		return u16;
+	case LBPF_S16:
+		memcpy(&u16, p, sizeof(u16));
+		return (int16_t)u16;
+	case LBPF_U32:
+		memcpy(&u32, p, sizeof(u32));
+		return u32;
+	case LBPF_S32:
+		memcpy(&u32, p, sizeof(u32));
+		return (int32_t)u32;
+	default:
+		memcpy(&u64, p, sizeof(u64));
+		return (lua_Integer)u64;
+	}
+}
+
+static inline void lbpf_store_int(uint32_t size, void *p, lua_Integer value)
+{
+	uint64_t u64 = (uint64_t)value;
+	uint32_t u32 = (uint32_t)u64;
+	uint16_t u16 = (uint16_t)u64;
+	uint8_t u8 = (uint8_t)u64;
+
+	switch (size) {
+	case 1:
+		memcpy(p, &u8, sizeof(u8));
+		break;
+	case 2:
+		memcpy(p, &u16, sizeof(u16));
+		break;
+	case 4:
+		memcpy(p, &u32, sizeof(u32));
+		break;
+	default:
+		memcpy(p, &u64, sizeof(u64));
+		break;
+	}
+}
+
+void lbpf_encode_any(lua_State *L, const struct lbpf_type *type, int idx, void *buf, const char *what);
+void lbpf_decode_any(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len);
+
 /* Writes the value at idx into the type->size bytes at buf, which it zeroes first. Raises, naming the path from
  * `what` ("key", "value", …) on, when it doesn't fit; buf is then half written. Runs no Lua code. */
-void lbpf_encode(lua_State *L, const struct lbpf_type *type, int idx, void *buf, const char *what);
+static inline void lbpf_encode(lua_State *L, const struct lbpf_type *type, int idx, void *buf, const char *what)
+{
+	unsigned int kind = type->node[0].kind;
+
+	if (lbpf_likely(kind <= LBPF_LAST_INTEGER && lua_isinteger(L, idx))) {
+		const struct lbpf_range *range = &lbpf_ranges[kind];
+		lua_Integer value = lua_tointegerx(L, idx, NULL);
+
+		if (lbpf_likely(value >= range->min && value <= range->max)) {
+			lbpf_store_int(range->size, buf, value);
+			return;
+		}
+	}
+	lbpf_encode_any(L, type, idx, buf, what);
+}
 
 /* Pushes the value at buf. len >= type->size bytes are readable; what lies beyond goes to a flexible array. */
-void lbpf_decode(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len);
+static inline void lbpf_decode(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
+{
+	unsigned int kind = type->node[0].kind;
+
+	if (lbpf_likely(kind <= LBPF_LAST_INTEGER))
+		lua_pushinteger(L, lbpf_load_int(kind, buf));
+	else
+		lbpf_decode_any(L, type, buf, len);
+}
 
 /* Pushes the members of a struct in declaration order, or the one value of anything else; returns how many. */
 int lbpf_decode_unpack(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len);

@@ -10,6 +10,7 @@
 #include "arg.h"
 #include "err.h"
 #include "map.h"
+#include "syscall.h"
 
 static const struct lbpf_name update_flags[] = {
 	{ "any", BPF_ANY },
@@ -299,7 +300,7 @@ static int map_index(lua_State *L)
 	LBPF_SCRATCH(L, key, map->key_size);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
 	lbpf_map_encode_key(L, map, 2, key);
-	if (lbpf_unlikely(bpf_map_lookup_elem(map->fd, key, value))) {
+	if (lbpf_unlikely(lbpf_sys_elem(BPF_MAP_LOOKUP_ELEM, map->fd, key, value, 0))) {
 		if (errno != ENOENT)
 			lbpf_map_raise(L, map, errno, "lookup");
 		lua_pushnil(L);
@@ -319,12 +320,12 @@ static int map_newindex(lua_State *L)
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
 	lbpf_map_encode_key(L, map, 2, key);
 	if (delete) {
-		if (bpf_map_delete_elem(map->fd, key) && errno != ENOENT)
+		if (lbpf_sys_elem(BPF_MAP_DELETE_ELEM, map->fd, key, NULL, 0) && errno != ENOENT)
 			lbpf_map_raise(L, map, errno, operation);
 		return 0;
 	}
 	lbpf_map_encode_value(L, map, 3, value);
-	if (lbpf_unlikely(bpf_map_update_elem(map->fd, key, value, BPF_ANY)))
+	if (lbpf_unlikely(lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY)))
 		lbpf_map_raise(L, map, errno, operation);
 	return 0;
 }

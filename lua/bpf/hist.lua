@@ -1,0 +1,422 @@
+-- SPDX-License-Identifier: MIT
+--- Text for a terminal: histograms, tables, numbers with units. Pure functions that return strings.
+-- @module bpf.hist
+
+local hist = {}
+
+-- Arguments -----------------------------------------------------------------------------------------------------------
+
+-- Raises for options that don't exist or have the wrong type; `known` maps names to types.
+local function check_options(fname, position, options, known)
+  if options == nil then
+    return {}
+  elseif type(options) ~= "table" then
+    error(("bad argument #%d to '%s' (table expected, got %s)"):format(position, fname, type(options)), 3)
+  end
+  for name, value in pairs(options) do
+    if not known[name] then
+      local names = {}
+      for k in pairs(known) do
+        names[#names + 1] = k
+      end
+      table.sort(names)
+      error(("%s: there is no option '%s' (options: %s)"):format(fname, tostring(name), table.concat(names, ", ")), 3)
+    elseif type(value) ~= known[name] then
+      error(("%s: option '%s' must be a %s, got %s"):format(fname, name, known[name], type(value)), 3)
+    end
+  end
+  return options
+end
+
+local function check_number(fname, n)
+  if type(n) ~= "number" then
+    error(("bad argument #1 to '%s' (number expected, got %s)"):format(fname, type(n)), 3)
+  end
+end
+
+-- The terminal --------------------------------------------------------------------------------------------------------
+
+local is_terminal -- whether standard output is one; nil until asked
+
+--- Whether standard output is a terminal. Asks the shell, once.
+-- @treturn boolean
+function hist.terminal()
+  if is_terminal == nil then
+    is_terminal = os.execute("test -t 1") == true
+  end
+  return is_terminal
+end
+
+-- What the environment says, else what the terminal says, else the default.
+local function dimension(variable, capability, default)
+  local n = math.tointeger(tonumber(os.getenv(variable)))
+  if not n and hist.terminal() then
+    local pipe <close> = io.popen("tput " .. capability .. " 2>/dev/null")
+    n = pipe and pipe:read("n")
+  end
+  return n and n > 0 and n or default
+end
+
+--- The width to print in: `$COLUMNS`, else the terminal's as `tput` gives it, else 80. Starts a process when the
+-- environment doesn't say, so ask once.
+-- @treturn integer columns
+function hist.width()
+  return dimension("COLUMNS", "cols", 80)
+end
+
+--- The terminal's height: `$LINES`, else the terminal's as `tput` gives it, else 24.
+-- @treturn integer lines
+function hist.height()
+  return dimension("LINES", "lines", 24)
+end
+
+--- Whether the locale (`LC_ALL`, `LC_CTYPE`, `LANG`, the first that is set) has UTF-8, and so the bars and "…".
+-- @treturn boolean
+function hist.utf8()
+  for _, variable in ipairs { "LC_ALL", "LC_CTYPE", "LANG" } do
+    local locale = os.getenv(variable)
+    if locale and locale ~= "" then
+      return locale:lower():find("utf%-?8") ~= nil
+    end
+  end
+  return false
+end
+
+-- Numbers -------------------------------------------------------------------------------------------------------------
+
+-- Three digits: 9.99, 99.9, 999.
+local function digits(n)
+  local magnitude = math.abs(n)
+  return (magnitude < 9.995 and "%.2f" or magnitude < 99.95 and "%.1f" or "%.0f"):format(n)
+end
+
+-- Divides by `step` until the number is short, and tells how often. Rounds as `digits` will, so that it never yields
+-- "1000k" for 999999.
+local function scale(n, step, count)
+  local i = 1
+  while i < count and math.abs(n) >= step - 0.5 do
+    n = n / step
+    i = i + 1
+  end
+  return n, i
+end
+
+-- The number with its suffix; with `exact`, whole ones get no decimals.
+local function scaled(n, step, suffixes, exact)
+  n = n == math.mininteger and n + 0.0 or n -- it has no absolute value
+  local value, i = scale(n, step, #suffixes)
+  if i == 1 and n % 1 == 0 then
+    return ("%.0f"):format(n) .. suffixes[1]
+  elseif exact and value % 1 == 0 then
+    return ("%.0f"):format(value) .. suffixes[i]
+  end
+  return digits(value) .. suffixes[i]
+end
+
+local function printable(n) -- not an infinity, no NaN
+  return n == n and n ~= math.huge and n ~= -math.huge
+end
+
+local SI = { "", "k", "M", "G", "T", "P", "E" }
+local BINARY = { "", "K", "M", "G", "T", "P", "E" }
+local TIMES = { " ns", " us", " ms", " s" }
+local BYTES = { " B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB" }
+
+--- A number in three digits and a decimal suffix: 999, "12.3k", "4.56M".
+-- @tparam number n
+-- @treturn string
+function hist.number(n)
+  check_number("number", n)
+  return printable(n) and scaled(n, 1000, SI) or tostring(n)
+end
+
+--- A number of bytes in three or four digits and a binary unit: "512 B", "4 KiB", "1.50 MiB".
+-- @tparam number n
+-- @treturn string
+function hist.bytes(n)
+  check_number("bytes", n)
+  return printable(n) and scaled(n, 1024, BYTES, true) or tostring(n) .. " B"
+end
+
+--- A time in three digits and a unit: "850 ns", "1 us", "4.50 ms", "12.3 s"; from 100 s on "2m 05s", "3h 07m".
+-- @tparam number ns nanoseconds
+-- @treturn string
+function hist.time(ns)
+  check_number("time", ns)
+  if not printable(ns) then
+    return tostring(ns) .. " ns"
+  elseif math.abs(ns + 0.0) < 99.95e9 then
+    return scaled(ns, 1000, TIMES, true)
+  end
+  local sign, s = ns < 0 and "-" or "", math.floor(math.abs(ns + 0.0) / 1e9 + 0.5)
+  if s < 3600 then
+    return ("%s%dm %02ds"):format(sign, s // 60, s % 60)
+  end
+  return ("%s%dh %02dm"):format(sign, s // 3600, s // 60 % 60)
+end
+
+-- Text ----------------------------------------------------------------------------------------------------------------
+
+local function clean(text)
+  local _, bad = utf8.len(text)
+  while bad do
+    text = text:sub(1, bad - 1) .. "?" .. text:sub(bad + 1)
+    _, bad = utf8.len(text, bad)
+  end
+  return (text:gsub("\xc2[\x80-\x9f]", "?"):gsub("%c", "?"))
+end
+
+local function cut(text, width, ellipsis)
+  if utf8.len(text) <= width then
+    return text
+  end
+  return width < 1 and "" or text:sub(1, utf8.offset(text, width) - 1) .. ellipsis
+end
+
+--- A text in one line of a terminal. What is too long ends in "…", or "~" without UTF-8. Control characters, which a
+-- process may well have in its name, and bytes that aren't UTF-8 are shown as "?".
+-- @tparam string text
+-- @tparam integer width in columns; every character counts as one
+-- @tparam ?boolean unicode whether to cut with "…"; by default the locale says
+-- @treturn string not padded
+function hist.line(text, width, unicode)
+  if unicode == nil then
+    unicode = hist.utf8()
+  end
+  return cut(clean(text), width, unicode and "…" or "~")
+end
+
+local function pad(text, width, right)
+  local space = (" "):rep(width - utf8.len(text))
+  return right and space .. text or text .. space
+end
+
+-- Tables --------------------------------------------------------------------------------------------------------------
+
+local GAP = 2 -- columns between columns
+
+-- The text of all cells by column, the heading first; and whether a column is to be flushed right.
+local function cells_of(rows, columns)
+  local cells, right = {}, {}
+  for c, column in ipairs(columns) do
+    local field, format = column.field or c, column.format or tostring
+    local list, numbers = { clean(column.name or "") }, #rows > 0
+    for r, row in ipairs(rows) do
+      local value = row[field]
+      numbers = numbers and (type(value) == "number" or value == nil)
+      list[r + 1] = value == nil and "" or clean(tostring(format(value, row)))
+    end
+    cells[c] = list
+    right[c] = column.align == "right" or column.align == nil and numbers
+  end
+  return cells, right
+end
+
+-- Takes from the widest columns, the ones flushed left before the others, until all fit.
+local function fit(widths, right, width)
+  local total = GAP * (#widths - 1)
+  for _, w in ipairs(widths) do
+    total = total + w
+  end
+  for _, also_right in ipairs { false, true } do
+    while total > width do
+      local widest
+      for c, w in ipairs(widths) do
+        if (also_right or not right[c]) and w > 3 and (not widest or w > widths[widest]) then
+          widest = c
+        end
+      end
+      if not widest then
+        break
+      end
+      widths[widest] = widths[widest] - 1
+      total = total - 1
+    end
+  end
+end
+
+local COLUMN = { name = "string", field = true, align = "string", format = "function" }
+
+local function check_columns(columns)
+  if type(columns) ~= "table" then
+    error("bad argument #2 to 'table' (table expected, got " .. type(columns) .. ")", 3)
+  end
+  for c, column in ipairs(columns) do
+    for name, value in pairs(column) do
+      local expected = COLUMN[name]
+      if not expected then
+        error(("table: column %d has an unknown field '%s' (fields: align, field, format, name)"):format(c,
+          tostring(name)), 3)
+      elseif expected ~= true and type(value) ~= expected then
+        error(("table: '%s' of column %d must be a %s, got %s"):format(name, c, expected, type(value)), 3)
+      end
+    end
+    if column.align and column.align ~= "left" and column.align ~= "right" then
+      error(("table: 'align' of column %d must be \"left\" or \"right\""):format(c), 3)
+    end
+  end
+end
+
+--- An aligned table. What doesn't fit the width is cut, text before numbers; cells are made safe as `hist.line` does.
+--
+--     print(hist.table(rows, {
+--       { name = "PID", field = "pid" },
+--       { name = "COMMAND", field = "comm" },
+--       { name = "TIME", field = "ns", format = hist.time, align = "right" },
+--     }))
+-- @tparam table rows a sequence of tables
+-- @tparam table columns a sequence of tables; without any name there is no line of headings
+-- - name: the heading
+-- - field: of the row, by default the column's number
+-- - align: "left" or "right", by default right if all values are numbers
+-- - format: a function that makes text of a value; it also gets the row
+-- @tparam ?table options
+-- - width: to fit, by default `hist.width()`
+-- - utf8: whether to cut with "…" or "~", by default the locale says
+-- @treturn string lines, without a newline at the end
+function hist.table(rows, columns, options)
+  if type(rows) ~= "table" then
+    error("bad argument #1 to 'table' (table expected, got " .. type(rows) .. ")", 2)
+  end
+  check_columns(columns)
+  options = check_options("table", 3, options, { width = "number", utf8 = "boolean" })
+  local unicode = options.utf8
+  if unicode == nil then
+    unicode = hist.utf8()
+  end
+  local cells, right = cells_of(rows, columns)
+  local widths, headed = {}, false
+  for c, list in ipairs(cells) do
+    headed = headed or list[1] ~= ""
+    local width = 0
+    for _, text in ipairs(list) do
+      width = math.max(width, utf8.len(text))
+    end
+    widths[c] = width
+  end
+  fit(widths, right, options.width or hist.width())
+  local lines = {}
+  for r = headed and 1 or 2, #rows + 1 do
+    local line = {}
+    for c, list in ipairs(cells) do
+      line[c] = pad(cut(list[r], widths[c], unicode and "…" or "~"), widths[c], right[c])
+    end
+    lines[#lines + 1] = table.concat(line, (" "):rep(GAP)):gsub("%s+$", "")
+  end
+  return table.concat(lines, "\n")
+end
+
+-- Histograms ----------------------------------------------------------------------------------------------------------
+
+local EIGHTHS = { "▏", "▎", "▍", "▌", "▋", "▊", "▉" }
+
+--- A bar of a given length.
+-- @tparam number value
+-- @tparam number max the value that fills the width; anything but nothing shows at least a little
+-- @tparam integer width in columns
+-- @tparam ?boolean unicode whether to use eighths of a block, or "#"; by default the locale says
+-- @treturn string not padded
+function hist.bar(value, max, width, unicode)
+  if unicode == nil then
+    unicode = hist.utf8()
+  end
+  if value <= 0 or max <= 0 or width <= 0 then
+    return ""
+  end
+  local part = math.min(value / max, 1)
+  if not unicode then
+    return ("#"):rep(math.max(math.floor(part * width + 0.5), 1))
+  end
+  local eighths = math.max(math.floor(part * width * 8 + 0.5), 1)
+  return ("█"):rep(eighths // 8) .. (EIGHTHS[eighths % 8] or "")
+end
+
+-- The bucket counts as a table keyed from 0, and the first and last that hold anything.
+local function buckets_of(counts, first)
+  local buckets, low, high = {}, nil, nil
+  for key, count in pairs(counts) do
+    local i = math.type(key) == "integer" and key - first
+    if not i or i < 0 or i > 63 then
+      error(("log2: there is no bucket %s (%d to %d)"):format(tostring(key), first, first + 63), 3)
+    end
+    if type(count) == "table" then -- per-CPU counts
+      local sum = 0
+      for _, n in ipairs(count) do
+        sum = sum + n
+      end
+      count = sum
+    end
+    if type(count) ~= "number" then
+      error(("log2: bucket %d must be a number, got %s"):format(key, type(count)), 3)
+    end
+    buckets[i] = count
+    if count > 0 then
+      low, high = math.min(low or i, i), math.max(high or i, i)
+    end
+  end
+  return buckets, low, high
+end
+
+local function with_unit(n, unit)
+  if unit == "ns" then
+    return hist.time(n)
+  elseif unit == "us" or unit == "ms" or unit == "s" then
+    return hist.time(n * (unit == "us" and 1e3 or unit == "ms" and 1e6 or 1e9))
+  elseif unit == "B" then
+    return hist.bytes(n)
+  end
+  return scaled(n, 1024, BINARY, true) .. (unit and unit ~= "" and " " .. unit or "")
+end
+
+--- A histogram whose buckets double: bucket i holds what lies in [2^i, 2^(i+1)), the first one 0 and 1. Empty buckets
+-- at both ends are left out.
+--
+--     print(hist.log2(obj.vars.latency, { title = "Latency", unit = "ns" }))   -- __u64 latency[64];
+--     print(hist.log2(obj.maps.sizes, { unit = "B" }))                         -- an array map, per CPU or not
+-- @tparam table|bpf.map counts a sequence, as an array of BPF C is read, where `counts[1]` is the bucket of 0 and 1; or
+-- an array map, where that is the one of key 0
+-- @tparam ?table options
+-- - unit: what the values are: "ns", "us", "ms", "s", "B", or any word to follow the number
+-- - title: a line above
+-- - width: of the whole, by default `hist.width()`
+-- - first: key of the first bucket, by default 1, and 0 for a map
+-- - utf8: whether to draw with eighths of a block or "#", by default the locale says
+-- @treturn string lines, without a newline at the end; "(no values)" when there are none
+function hist.log2(counts, options)
+  if type(counts) ~= "table" and type(counts) ~= "userdata" then
+    error("bad argument #1 to 'log2' (table or map expected, got " .. type(counts) .. ")", 2)
+  end
+  options = check_options("log2", 2, options,
+    { unit = "string", title = "string", width = "number", first = "number", utf8 = "boolean" })
+  local unit, width = options.unit and clean(options.unit), options.width or hist.width()
+  local unicode = options.utf8
+  if unicode == nil then
+    unicode = hist.utf8()
+  end
+  local buckets, low, high = buckets_of(counts, options.first or (type(counts) == "table" and 1 or 0))
+  local lines = { options.title and cut(clean(options.title), width, unicode and "…" or "~") }
+  if not low then
+    lines[#lines + 1] = "(no values)"
+    return table.concat(lines, "\n")
+  end
+  local from, to, number = {}, {}, {}
+  local from_width, to_width, number_width, max = 0, 0, 0, 0
+  for i = low, high do
+    from[i] = with_unit(i == 0 and 0 or 2.0 ^ i, unit)
+    to[i] = with_unit(2.0 ^ (i + 1), unit)
+    number[i] = hist.number(buckets[i] or 0)
+    from_width = math.max(from_width, utf8.len(from[i]))
+    to_width = math.max(to_width, utf8.len(to[i]))
+    number_width = math.max(number_width, #number[i])
+    max = math.max(max, buckets[i] or 0)
+  end
+  local dash, edge = unicode and "–" or "-", unicode and "│" or "|"
+  local bar_width = math.max(width - from_width - to_width - number_width - 9, 1)
+  for i = low, high do
+    lines[#lines + 1] = ("  %s %s %s  %s %s%s"):format(pad(from[i], from_width, true), dash, pad(to[i], to_width, true),
+      pad(number[i], number_width, true), edge, hist.bar(buckets[i] or 0, max, bar_width, unicode))
+  end
+  return table.concat(lines, "\n")
+end
+
+return hist

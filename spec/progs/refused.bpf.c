@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// A program that the verifier refuses, behind one that it takes: it reads beyond the end of a map's value.
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64[2]);
+} pair SEC(".maps");
+
+SEC("syscall")
+int good(void *ctx)
+{
+	return 0;
+}
+
+SEC("syscall")
+int out_of_bounds(void *ctx)
+{
+	__u32 key = 0;
+	volatile __u64 *value = bpf_map_lookup_elem(&pair, &key);
+
+	return value ? (int)value[5] : 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

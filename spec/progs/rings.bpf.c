@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// Programs that fill ring buffers in all the ways readers have to cope with.
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+struct note {
+	__u32 seq;
+	__u32 pid;
+	__u64 square;
+	char text[8];
+};
+
+struct list {
+	__u32 count;
+	__u32 item[];
+};
+
+struct request {
+	__u32 from;  /* the first record's number */
+	__u32 count; /* how many */
+	__u32 size;  /* of the ones that vary */
+	__u32 skip;  /* discards each record whose number divides by this */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} notes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} small SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} blobs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} other SEC(".maps");
+
+__u64 sent;
+__u64 lost;
+char target[16] = "";
+const struct note *note_in_btf;
+const struct list *list_in_btf;
+static volatile unsigned char scratch[2048];
+static volatile __u32 items[65];
+
+static __always_inline int send(void *ring, const struct request *req)
+{
+	__u32 from = req->from, count = req->count, skip = req->skip;
+
+	for (__u32 i = 0; i < 1024 && i < count; i++) {
+		struct note *n = bpf_ringbuf_reserve(ring, sizeof(*n), 0);
+		__u32 seq = from + i;
+
+		if (!n) {
+			lost++;
+			return i;
+		}
+		n->seq = seq;
+		n->pid = bpf_get_current_pid_tgid() >> 32;
+		n->square = (__u64)seq * seq;
+		__builtin_memcpy(n->text, "note\0\0\0", 8);
+		n->text[4] = '0' + seq % 10;
+		if (skip && seq % skip == 0) {
+			bpf_ringbuf_discard(n, 0);
+			continue;
+		}
+		bpf_ringbuf_submit(n, 0);
+		sent++;
+	}
+	return count;
+}
+
+SEC("syscall")
+int send_notes(struct request *req)
+{
+	return send(&notes, req);
+}
+
+SEC("syscall")
+int send_small(struct request *req)
+{
+	return send(&small, req);
+}
+
+/* A value that the compiler knows nothing about. */
+static __always_inline __u32 again(__u32 value)
+{
+	asm volatile("" : "+r"(value));
+	return value;
+}
+
+/* One record of req->size bytes, all of them req->from. */
+SEC("syscall")
+int send_blob(struct request *req)
+{
+	__u32 size = req->size;
+
+	if (size == 0 || size > sizeof(scratch))
+		return -1;
+	for (__u32 i = 0; i < sizeof(scratch) && i < size; i++)
+		scratch[i] = req->from;
+	size = again(size); /* the loop made the verifier forget its bounds */
+	if (size > sizeof(scratch))
+		return -1;
+	return bpf_ringbuf_output(&blobs, (void *)scratch, size, 0);
+}
+
+/* One list of req->count numbers, counting up from req->from. */
+SEC("syscall")
+int send_list(struct request *req)
+{
+	__u32 from = req->from, count = req->count;
+
+	if (count > 64)
+		return -1;
+	items[0] = count;
+	for (__u32 i = 0; i < 64 && i < count; i++)
+		items[1 + i] = from + i;
+	count = again(count);
+	if (count > 64)
+		return -1;
+	return bpf_ringbuf_output(&blobs, (void *)items, 4 + 4 * count, 0);
+}
+
+/* A record for every directory made by processes called target: a discarded one first. */
+SEC("tracepoint/syscalls/sys_enter_mkdir")
+int on_mkdir(void *ctx)
+{
+	char comm[16] = {};
+	struct note *n;
+
+	bpf_get_current_comm(comm, sizeof(comm));
+	for (int i = 0; i < 16; i++) {
+		if (comm[i] != target[i])
+			return 0;
+		if (!comm[i])
+			break;
+	}
+	n = bpf_ringbuf_reserve(&notes, sizeof(*n), 0);
+	if (n)
+		bpf_ringbuf_discard(n, 0);
+	n = bpf_ringbuf_reserve(&notes, sizeof(*n), 0);
+	if (!n)
+		return 0;
+	n->seq = 1;
+	n->pid = bpf_get_current_pid_tgid() >> 32;
+	n->square = 1;
+	__builtin_memcpy(n->text, "mkdir\0\0", 8);
+	bpf_ringbuf_submit(n, 0);
+	sent++;
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+/* C declarations -> BTF: attributes, specifiers, declarators, and declarations of them.
+ *
+ * The parser builds types in a table (ctype.h) that is written to the BTF once the whole text has been understood. All
+ * memory is on the C stack or in userdata on the Lua stack, so that errors free it. */
+#include "cdecl.h"
+
+#include <string.h>
+
+#include <lauxlib.h>
+
+#include "cparse.h"
+
+#define CDECL_MAX_DEPTH 64
+#define CDECL_MAX_ALIASES 30
+#define CDECL_MAX_ALIGN (1u << 28)
+
+void lbpf_cparse_enter(struct lbpf_cparser *p)
+{
+	if (++p->depth > CDECL_MAX_DEPTH)
+		lbpf_lex_error(&p->lex, p->lex.tok.at, "nested more than %d levels deep", CDECL_MAX_DEPTH);
+}
+
+void lbpf_cparse_leave(struct lbpf_cparser *p)
+{
+	p->depth--;
+}
+
+/* ---- attributes ---- */
+
+static bool is_attribute(const struct lbpf_cparser *p)
+{
+	return lbpf_cname_word(p) == LBPF_WORD_ATTRIBUTE;
+}
+
+/* The "(n)" of aligned(n); without it the largest alignment there is. */
+static void parse_aligned(struct lbpf_cparser *p, struct lbpf_cattrs *a, bool type_allowed)
+{
+	uint32_t at = p->lex.tok.at;
+	struct lbpf_cvalue n = { .v = __BIGGEST_ALIGNMENT__ };
+
+	if (lbpf_lex_accept(&p->lex, "(")) {
+		at = p->lex.tok.at;
+		if (type_allowed && lbpf_cname_starts_type(p)) {
+			uint32_t type = lbpf_cparse_type_name(p);
+
+			lbpf_ctagged_need(p, type, at, "the type");
+			n.v = lbpf_ctype_align(&p->t, type);
+		} else {
+			n = lbpf_cexpr(p);
+		}
+		lbpf_lex_expect(&p->lex, ")", "after the alignment");
+	}
+	if (n.v == 0 && type_allowed)
+		return;
+	if (n.v == 0 || n.v & (n.v - 1) || n.v > CDECL_MAX_ALIGN)
+		lbpf_lex_error(&p->lex, at, "an alignment must be a power of two up to %d", (int)CDECL_MAX_ALIGN);
+	if (n.v > a->align)
+		a->align = (uint32_t)n.v;
+}
+
+static void parse_attribute(struct lbpf_cparser *p, struct lbpf_cattrs *a)
+{
+	static const char *const layouts[] = { "mode",	    "vector_size", "ext_vector_type",
+					       "ms_struct", "__mode__",	   "scalar_storage_order" };
+
+	for (size_t i = 0; i < LBPF_COUNT(layouts); i++)
+		if (lbpf_lex_is(&p->lex, layouts[i]))
+			lbpf_lex_error(&p->lex, p->lex.tok.at, "the attribute '%s' is not understood", layouts[i]);
+	if (lbpf_lex_accept(&p->lex, "packed") || lbpf_lex_accept(&p->lex, "__packed__")) {
+		a->packed = true;
+	} else if (lbpf_lex_accept(&p->lex, "aligned") || lbpf_lex_accept(&p->lex, "__aligned__")) {
+		parse_aligned(p, a, false);
+	} else if (p->lex.tok.kind == LBPF_TOKEN_NAME) {
+		lbpf_lex_next(&p->lex);
+		if (lbpf_lex_is(&p->lex, "("))
+			lbpf_lex_skip_group(&p->lex);
+	}
+}
+
+void lbpf_cparse_attrs(struct lbpf_cparser *p, struct lbpf_cattrs *a)
+{
+	while (is_attribute(p)) {
+		if (lbpf_lex_accept(&p->lex, "__packed")) {
+			a->packed = true;
+		} else if (lbpf_lex_accept(&p->lex, "__aligned")) {
+			if (!lbpf_lex_is(&p->lex, "("))
+				lbpf_lex_expect(&p->lex, "(", "after '__aligned'");
+			parse_aligned(p, a, false);
+		} else if (lbpf_lex_accept(&p->lex, "_Alignas")) {
+			if (!lbpf_lex_is(&p->lex, "("))
+				lbpf_lex_expect(&p->lex, "(", "after '_Alignas'");
+			parse_aligned(p, a, true);
+		} else {
+			lbpf_lex_next(&p->lex);
+			lbpf_lex_expect(&p->lex, "(", "after '__attribute__'");
+			lbpf_lex_expect(&p->lex, "(", "after '__attribute__('");
+			do
+				parse_attribute(p, a);
+			while (lbpf_lex_accept(&p->lex, ","));
+			lbpf_lex_expect(&p->lex, ")", "after the attribute");
+			lbpf_lex_expect(&p->lex, ")", "after the attribute");
+		}
+	}
+}
+
+/* ---- specifiers: all that is left of a declarator ---- */
+
+static const struct {
+	uint32_t words;
+	enum lbpf_cbase base, unsigned_base; /* LBPF_BASES: there is none */
+} bases[] = {
+	{ 0, LBPF_BASE_INT, LBPF_BASE_UINT },
+	{ LBPF_WORD_INT, LBPF_BASE_INT, LBPF_BASE_UINT },
+	{ LBPF_WORD_SHORT, LBPF_BASE_SHORT, LBPF_BASE_USHORT },
+	{ LBPF_WORD_SHORT + LBPF_WORD_INT, LBPF_BASE_SHORT, LBPF_BASE_USHORT },
+	{ LBPF_WORD_LONG, LBPF_BASE_LONG, LBPF_BASE_ULONG },
+	{ LBPF_WORD_LONG + LBPF_WORD_INT, LBPF_BASE_LONG, LBPF_BASE_ULONG },
+	{ 2 * LBPF_WORD_LONG, LBPF_BASE_LLONG, LBPF_BASE_ULLONG },
+	{ 2 * LBPF_WORD_LONG + LBPF_WORD_INT, LBPF_BASE_LLONG, LBPF_BASE_ULLONG },
+	{ LBPF_WORD_INT128, LBPF_BASE_INT128, LBPF_BASE_UINT128 },
+	{ LBPF_WORD_CHAR, LBPF_BASE_CHAR, LBPF_BASE_UCHAR },
+	{ LBPF_WORD_BOOL, LBPF_BASE_BOOLEAN, LBPF_BASES },
+	{ LBPF_WORD_FLOAT, LBPF_BASE_FLOAT, LBPF_BASES },
+	{ LBPF_WORD_DOUBLE, LBPF_BASE_DOUBLE, LBPF_BASES },
+	{ LBPF_WORD_DOUBLE + LBPF_WORD_LONG, LBPF_BASE_LDOUBLE, LBPF_BASES },
+};
+
+static uint32_t base_of_words(struct lbpf_cparser *p, uint32_t all, uint32_t at)
+{
+	const uint32_t signs = LBPF_WORD_SIGNED | LBPF_WORD_UNSIGNED;
+	uint32_t sign = all & signs, rest = all & ~signs;
+
+	if (all == LBPF_WORD_VOID)
+		return 0;
+	for (size_t i = 0; i < LBPF_COUNT(bases); i++) {
+		enum lbpf_cbase base = sign == LBPF_WORD_UNSIGNED ? bases[i].unsigned_base : bases[i].base;
+
+		if (bases[i].words != rest || (sign && sign != LBPF_WORD_SIGNED && sign != LBPF_WORD_UNSIGNED))
+			continue;
+		if (sign && bases[i].unsigned_base == LBPF_BASES)
+			break;
+		return lbpf_ctype_base(&p->t,
+				       sign == LBPF_WORD_SIGNED && rest == LBPF_WORD_CHAR ? LBPF_BASE_SCHAR : base);
+	}
+	lbpf_lex_error(&p->lex, at, "these words don't make a type");
+}
+
+static void add_word(struct lbpf_cparser *p, uint32_t *all, uint32_t w)
+{
+	if (*all & (w == LBPF_WORD_LONG ? 2 * LBPF_WORD_LONG : w))
+		lbpf_lex_error(&p->lex, p->lex.tok.at, "%s is one too many in a type", lbpf_lex_quote(&p->lex));
+	*all += w;
+	lbpf_lex_next(&p->lex);
+}
+
+/* Storage classes and qualifiers; whether the token was one. */
+static bool parse_storage(struct lbpf_cparser *p, struct lbpf_cspecs *s, uint32_t w, bool storage)
+{
+	if (w == LBPF_WORD_STORAGE) {
+		if (!storage)
+			lbpf_lex_error(&p->lex, p->lex.tok.at, "%s is out of place here", lbpf_lex_quote(&p->lex));
+		s->is_typedef |= lbpf_lex_is(&p->lex, "typedef");
+	} else if (w != LBPF_WORD_QUALIFIER) {
+		return false;
+	}
+	lbpf_lex_next(&p->lex);
+	return true;
+}
+
+/* The type that the token is an alias of, or 0. */
+static uint32_t find_typedef(struct lbpf_cparser *p)
+{
+	return lbpf_cname_is_free(p) ? lbpf_cname_typedef(p, lbpf_ctypes_name(&p->t), true) : 0;
+}
+
+void lbpf_cparse_specs(struct lbpf_cparser *p, struct lbpf_cspecs *s, bool storage)
+{
+	bool found = false;
+	uint32_t all = 0;
+
+	*s = (struct lbpf_cspecs){ .at = p->lex.tok.at };
+	for (;;) {
+		uint32_t w = lbpf_cname_word(p);
+
+		if (is_attribute(p)) {
+			lbpf_cparse_attrs(p, &s->attrs);
+		} else if (parse_storage(p, s, w, storage)) {
+			continue;
+		} else if (w >= LBPF_WORD_VOID && !found) {
+			add_word(p, &all, w);
+		} else if (w == LBPF_WORD_TAG && !found && !all) {
+			s->type = lbpf_ctagged(p);
+			s->is_tagged = found = true;
+		} else if (!w && !found && !all && (s->type = find_typedef(p))) {
+			lbpf_lex_next(&p->lex);
+			found = true;
+		} else {
+			break;
+		}
+	}
+	if (all)
+		s->type = base_of_words(p, all, s->at);
+	else if (!found)
+		lbpf_cname_unknown_type(p);
+}
+
+/* ---- declarators ---- */
+
+static uint32_t parse_suffix(struct lbpf_cparser *p, uint32_t base);
+
+/* What a parameter's type is to the function. */
+static uint32_t decay(struct lbpf_cparser *p, uint32_t i)
+{
+	uint32_t stripped = lbpf_ctype_strip(&p->t, i);
+
+	if (p->t.type[stripped].kind == LBPF_C_ARRAY)
+		return lbpf_ctype_ptr(&p->t, lbpf_ctype_element(&p->t, stripped));
+	return p->t.type[stripped].kind == LBPF_C_FUNC ? lbpf_ctype_ptr(&p->t, i) : i;
+}
+
+/* Returns false for the "void" that says there are none. */
+static bool parse_param(struct lbpf_cparser *p, uint32_t func)
+{
+	struct lbpf_cmember m = { .at = p->lex.tok.at };
+	struct lbpf_cdeclarator d;
+	struct lbpf_cspecs s;
+
+	if (!lbpf_lex_accept(&p->lex, "...")) {
+		lbpf_cparse_specs(p, &s, true);
+		if (s.type == 0 && lbpf_lex_is(&p->lex, ")") && !p->t.type[func].first)
+			return false;
+		lbpf_cparse_declarator(p, s.type, &d);
+		m.name = d.name;
+		m.type = decay(p, d.type);
+		lbpf_ctagged_need(p, m.type, m.at, "the parameter");
+	} else if (!lbpf_lex_is(&p->lex, ")")) {
+		lbpf_lex_expect(&p->lex, ")", "after '...'");
+	}
+	lbpf_ctype_add(&p->t, func, &m);
+	return true;
+}
+
+/* With "(" as the token. */
+static uint32_t parse_params(struct lbpf_cparser *p, uint32_t result)
+{
+	uint32_t at = p->lex.tok.at, i = lbpf_ctype_strip(&p->t, result);
+
+	if (p->t.type[i].kind == LBPF_C_ARRAY || p->t.type[i].kind == LBPF_C_FUNC)
+		lbpf_lex_error(&p->lex, at, "a function can't return %s",
+			       p->t.type[i].kind == LBPF_C_ARRAY ? "an array" : "a function");
+	if (i)
+		lbpf_ctagged_need(p, result, at, "the function's result");
+	i = lbpf_ctype_new(&p->t, LBPF_C_FUNC, result, NULL);
+	lbpf_lex_next(&p->lex);
+	if (!lbpf_lex_is(&p->lex, ")"))
+		while (parse_param(p, i) && lbpf_lex_accept(&p->lex, ","))
+			;
+	lbpf_lex_expect(&p->lex, ")", "after the parameters");
+	return i;
+}
+
+/* With "[" as the token. Returns the number of elements, 0 for "[]" which also sets *open. */
+static uint32_t parse_dimension(struct lbpf_cparser *p, bool *open)
+{
+	struct lbpf_cvalue n = { 0 };
+	uint32_t at;
+
+	lbpf_lex_next(&p->lex);
+	while (lbpf_cname_word(p) == LBPF_WORD_QUALIFIER || lbpf_lex_is(&p->lex, "static"))
+		lbpf_lex_next(&p->lex);
+	at = p->lex.tok.at;
+	*open = lbpf_lex_is(&p->lex, "]");
+	if (!*open)
+		n = lbpf_cexpr(p);
+	if (!n.is_unsigned && (int64_t)n.v < 0)
+		lbpf_lex_error(&p->lex, at, "the array's length is negative");
+	if (n.v > INT32_MAX)
+		lbpf_lex_error(&p->lex, at, "the array is larger than 2 GiB");
+	lbpf_lex_expect(&p->lex, "]", "after the array's length");
+	return (uint32_t)n.v;
+}
+
+/* What follows a name: base is what all of it finally is an array of or what the function returns. */
+static uint32_t parse_suffix(struct lbpf_cparser *p, uint32_t base)
+{
+	uint32_t at = p->lex.tok.at, count;
+	bool open;
+
+	if (lbpf_lex_is(&p->lex, "(")) {
+		lbpf_cparse_enter(p);
+		base = parse_params(p, base);
+		lbpf_cparse_leave(p);
+		if (lbpf_lex_is(&p->lex, "(") || lbpf_lex_is(&p->lex, "["))
+			lbpf_lex_error(&p->lex, p->lex.tok.at, "a function can't return %s",
+				       lbpf_lex_is(&p->lex, "(") ? "a function" : "an array");
+	} else if (lbpf_lex_is(&p->lex, "[")) {
+		lbpf_cparse_enter(p);
+		count = parse_dimension(p, &open);
+		base = parse_suffix(p, base);
+		lbpf_ctagged_complete(p, base);
+		base = lbpf_ctype_array(&p->t, base, count, at);
+		p->t.type[base].flexible = open;
+		lbpf_cparse_leave(p);
+	}
+	return base;
+}
+
+static uint32_t parse_pointers(struct lbpf_cparser *p, uint32_t base)
+{
+	int levels = 0;
+
+	while (lbpf_lex_accept(&p->lex, "*")) {
+		struct lbpf_cattrs a = { 0 };
+
+		if (++levels > CDECL_MAX_DEPTH)
+			lbpf_lex_error(&p->lex, p->lex.tok.at, "nested more than %d levels deep", CDECL_MAX_DEPTH);
+		base = lbpf_ctype_ptr(&p->t, base);
+		while (lbpf_cname_word(p) == LBPF_WORD_QUALIFIER || is_attribute(p)) {
+			if (is_attribute(p))
+				lbpf_cparse_attrs(p, &a);
+			else
+				lbpf_lex_next(&p->lex);
+		}
+		if (a.align)
+			p->t.type[base].align = a.align;
+	}
+	return base;
+}
+
+/* Whether the "(" that is the token begins parameters rather than a declarator. */
+static bool starts_params(struct lbpf_cparser *p)
+{
+	struct lbpf_lex here = p->lex;
+	bool params;
+
+	lbpf_lex_next(&p->lex);
+	params = lbpf_lex_is(&p->lex, ")") || lbpf_lex_is(&p->lex, "...") ||
+		(!is_attribute(p) && lbpf_cname_starts_type(p));
+	p->lex = here;
+	return params;
+}
+
+static void parse_declarator_inner(struct lbpf_cparser *p, uint32_t base, struct lbpf_cdeclarator *d)
+{
+	lbpf_cparse_enter(p);
+	lbpf_cparse_attrs(p, &d->attrs);
+	base = parse_pointers(p, base);
+	if (lbpf_lex_is(&p->lex, "(") && !starts_params(p)) {
+		/* What follows the parentheses comes first: int (*a)[3]. */
+		struct lbpf_lex inner = p->lex, after;
+
+		lbpf_lex_skip_group(&p->lex);
+		base = parse_suffix(p, base);
+		after = p->lex;
+		p->lex = inner;
+		lbpf_lex_next(&p->lex);
+		parse_declarator_inner(p, base, d);
+		lbpf_lex_expect(&p->lex, ")", "after the declarator");
+		p->lex = after;
+	} else {
+		if (lbpf_cname_is_free(p)) {
+			d->at = p->lex.tok.at;
+			d->name = lbpf_ctypes_name(&p->t);
+			lbpf_lex_next(&p->lex);
+		}
+		d->type = parse_suffix(p, base);
+	}
+	lbpf_cparse_leave(p);
+}
+
+/* With or without a name, which is left to the caller to want. */
+void lbpf_cparse_declarator(struct lbpf_cparser *p, uint32_t base, struct lbpf_cdeclarator *d)
+{
+	*d = (struct lbpf_cdeclarator){ .at = p->lex.tok.at };
+	parse_declarator_inner(p, base, d);
+	lbpf_cparse_attrs(p, &d->attrs);
+}
+
+uint32_t lbpf_cparse_type_name(struct lbpf_cparser *p)
+{
+	struct lbpf_cdeclarator d;
+	struct lbpf_cspecs s;
+
+	lbpf_cparse_specs(p, &s, false);
+	lbpf_cparse_declarator(p, s.type, &d);
+	if (d.name)
+		lbpf_lex_error(&p->lex, d.at, "'%s' is out of place here: a type without a name is wanted", d.name);
+	return d.type;
+}
+
+/* ---- declarations ---- */
+
+static uint32_t define_typedef(struct lbpf_cparser *p, const struct lbpf_cdeclarator *d, uint32_t align)
+{
+	uint32_t old = lbpf_cname_typedef(p, d->name, false), i;
+	int aliases = p->t.type[d->type].aliases + 1;
+
+	if (lbpf_cname_get(p, p->consts, d->name))
+		lbpf_lex_error(&p->lex, d->at, "'%s' is the name of an enumerator", d->name);
+	if (old) {
+		if (!lbpf_ctype_equal(&p->t, old, d->type))
+			lbpf_lex_error(&p->lex, d->at, "'%s' is defined already, as another type", d->name);
+		return old;
+	}
+	if (aliases > CDECL_MAX_ALIASES)
+		lbpf_lex_error(&p->lex, d->at, "more than %d typedefs of typedefs", CDECL_MAX_ALIASES);
+	i = lbpf_ctype_new(&p->t, LBPF_C_TYPEDEF, d->type, d->name);
+	p->t.type[i].align = align;
+	p->t.type[i].aliases = (uint8_t)aliases;
+	lbpf_cname_set(p, p->typedefs, d->name, i);
+	return i;
+}
+
+static uint32_t parse_declared(struct lbpf_cparser *p, const struct lbpf_cspecs *s)
+{
+	struct lbpf_cdeclarator d;
+	uint32_t type;
+
+	lbpf_cparse_declarator(p, s->type, &d);
+	type = d.type;
+	if (s->is_typedef) {
+		uint32_t align = d.attrs.align > s->attrs.align ? d.attrs.align : s->attrs.align;
+
+		if (!d.name)
+			lbpf_lex_error(&p->lex, p->lex.tok.at, "expected the typedef's name, got %s",
+				       lbpf_lex_quote(&p->lex));
+		type = define_typedef(p, &d, align);
+	}
+	if (lbpf_lex_is(&p->lex, "="))
+		lbpf_lex_error(&p->lex, p->lex.tok.at, "initialisers are not allowed");
+	if (lbpf_lex_is(&p->lex, "{") && p->t.type[type].kind == LBPF_C_FUNC)
+		lbpf_lex_error(&p->lex, p->lex.tok.at, "function definitions are not understood");
+	return type;
+}
+
+/* Returns the type of its last declarator, or the one it defines. */
+static uint32_t parse_declaration(struct lbpf_cparser *p)
+{
+	struct lbpf_cspecs s;
+	uint32_t type;
+
+	lbpf_cparse_specs(p, &s, true);
+	type = s.type;
+	if (!lbpf_lex_is(&p->lex, ";") && p->lex.tok.kind != LBPF_TOKEN_END) {
+		do
+			type = parse_declared(p, &s);
+		while (lbpf_lex_accept(&p->lex, ","));
+	}
+	if (p->lex.tok.kind != LBPF_TOKEN_END)
+		lbpf_lex_expect(&p->lex, ";", "after the declaration");
+	return type;
+}
+
+int lbpf_cdecl(lua_State *L, struct btf *btf, const char *text, size_t len)
+{
+	struct lbpf_cparser p = { .L = L };
+	int top = lua_gettop(L);
+	uint32_t type = 0, at = 0, id;
+
+	luaL_checkstack(L, 20, NULL);
+	lbpf_lex_begin(&p.lex, L, text, len);
+	lbpf_ctypes_begin(&p.t, &p.lex, btf);
+	lua_newtable(L);
+	lua_newtable(L);
+	lua_newtable(L);
+	p.consts = lua_gettop(L);
+	p.typedefs = p.consts - 1;
+	p.tags = p.consts - 2;
+	while (lbpf_lex_accept(&p.lex, ";"))
+		;
+	if (p.lex.tok.kind == LBPF_TOKEN_END)
+		lbpf_lex_error(&p.lex, p.lex.tok.at, "expected a declaration, got the end");
+	while (p.lex.tok.kind != LBPF_TOKEN_END) {
+		at = p.lex.tok.at;
+		type = parse_declaration(&p);
+		while (lbpf_lex_accept(&p.lex, ";"))
+			;
+	}
+	lbpf_ctagged_need(&p, type, at, "the last declaration");
+	id = lbpf_ctypes_write(&p.t, type);
+	lua_settop(L, top);
+	return (int)id;
+}

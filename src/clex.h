@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* The words of C declarations, and errors that say where they are. */
+#ifndef LBPF_CLEX_H
+#define LBPF_CLEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <lua.h>
+
+#include "compat.h"
+
+enum lbpf_token_kind {
+	LBPF_TOKEN_END,
+	LBPF_TOKEN_NAME, /* identifiers and keywords */
+	LBPF_TOKEN_NUMBER,
+	LBPF_TOKEN_CHAR,
+	LBPF_TOKEN_STRING,
+	LBPF_TOKEN_PUNCT,
+};
+
+struct lbpf_token {
+	enum lbpf_token_kind kind;
+	uint32_t at, end; /* in the text */
+};
+
+/* A copy of it is a place to come back to. */
+struct lbpf_lex {
+	lua_State *L;
+	const char *text;
+	uint32_t len;
+	struct lbpf_token tok; /* the one to be looked at next */
+};
+
+/* An integer constant: two's complement in 64 bits, of a type that is 32 or 64 bits wide. */
+struct lbpf_cvalue {
+	uint64_t v;
+	bool is_unsigned, is_long;
+};
+
+LBPF_HIDDEN_BEGIN
+
+/* Starts at the first token. text stays valid for as long as lex is used. */
+void lbpf_lex_begin(struct lbpf_lex *lex, lua_State *L, const char *text, size_t len);
+
+void lbpf_lex_next(struct lbpf_lex *lex);
+
+/* Whether the token is this word or punctuator. */
+bool lbpf_lex_is(const struct lbpf_lex *lex, const char *text);
+
+/* Takes the token if it is this one. */
+bool lbpf_lex_accept(struct lbpf_lex *lex, const char *text);
+
+/* Takes this token or complains: "expected ';' <after>, got …". after may be "". */
+void lbpf_lex_expect(struct lbpf_lex *lex, const char *text, const char *after);
+
+/* Skips the group that the token, an opening parenthesis, bracket or brace, begins. */
+void lbpf_lex_skip_group(struct lbpf_lex *lex);
+
+/* The value of the number or character constant that is the token. */
+struct lbpf_cvalue lbpf_lex_value(const struct lbpf_lex *lex);
+
+/* Pushes the token's text. */
+const char *lbpf_lex_push(const struct lbpf_lex *lex);
+
+/* Pushes the token as messages quote it. */
+const char *lbpf_lex_quote(const struct lbpf_lex *lex);
+
+/* Raises "C declaration, line …, column …: <fmt…>"; fmt is lua_pushfstring's. */
+_Noreturn void lbpf_lex_error(const struct lbpf_lex *lex, uint32_t at, const char *fmt, ...);
+
+LBPF_HIDDEN_END
+
+#endif

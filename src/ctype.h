@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* C types while a text of declarations is read: a table of them, what BTF already knows, and the way into BTF. */
+#ifndef LBPF_CTYPE_H
+#define LBPF_CTYPE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <lua.h>
+
+#include "clex.h"
+#include "compat.h"
+
+struct btf;
+
+enum lbpf_ckind {
+	LBPF_C_VOID,
+	LBPF_C_INT,
+	LBPF_C_FLOAT,
+	LBPF_C_PTR,
+	LBPF_C_ARRAY,
+	LBPF_C_STRUCT,
+	LBPF_C_UNION,
+	LBPF_C_ENUM,
+	LBPF_C_FUNC,
+	LBPF_C_TYPEDEF,
+	LBPF_C_TAGGED, /* what __attribute__((btf_type_tag("…"))) is given to */
+};
+
+/* Types and members are known by their index. Type 0 is void; there is no member 0. */
+struct lbpf_ctype {
+	enum lbpf_ckind kind;
+	uint32_t id;	      /* in the BTF; 0 until written */
+	uint32_t ref;	      /* what it points to, returns, is an alias or an array of */
+	uint32_t size;	      /* in bytes; aliases have none of their own */
+	uint32_t align;	      /* in bytes; of an alias: 0, or what its aligned() said */
+	uint32_t count;	      /* elements, members, parameters, enumerators */
+	uint32_t first, last; /* members; 0 if none */
+	const char *name;     /* NULL if it has none */
+	uint8_t encoding;     /* of integers: BTF_INT_… */
+	uint8_t aliases;      /* how many are between it and the type meant */
+	bool is_signed;	      /* enum: some enumerator is negative */
+	bool complete;	      /* struct, union, enum: defined */
+	bool open;	      /* struct, union, enum: its braces are not closed yet */
+	bool flexible;	      /* array without a length, or a struct that ends in one */
+	bool imported;	      /* was in the BTF before; its members are read when asked for */
+	bool dropped;	      /* doesn't go to the BTF: a repetition of an earlier one */
+};
+
+/* A member, a parameter, or an enumerator. */
+struct lbpf_cmember {
+	const char *name; /* NULL if it has none */
+	uint32_t type;
+	uint32_t next;	/* 0 at the end */
+	uint32_t at;	/* where in the text */
+	uint32_t bit;	/* from the start of the struct */
+	uint32_t align; /* aligned() on the member itself, or 0 */
+	uint8_t bits;	/* width, if it is a bit-field */
+	bool is_bitfield;
+	bool packed;
+	bool negative;	/* enumerator: value is to be read as signed */
+	uint64_t value; /* enumerator */
+};
+
+enum lbpf_cbase {
+	LBPF_BASE_CHAR,
+	LBPF_BASE_SCHAR,
+	LBPF_BASE_UCHAR,
+	LBPF_BASE_SHORT,
+	LBPF_BASE_USHORT,
+	LBPF_BASE_INT,
+	LBPF_BASE_UINT,
+	LBPF_BASE_LONG,
+	LBPF_BASE_ULONG,
+	LBPF_BASE_LLONG,
+	LBPF_BASE_ULLONG,
+	LBPF_BASE_INT128,
+	LBPF_BASE_UINT128,
+	LBPF_BASE_BOOLEAN,
+	LBPF_BASE_FLOAT,
+	LBPF_BASE_DOUBLE,
+	LBPF_BASE_LDOUBLE,
+	LBPF_BASE_INDEX, /* what BTF wants arrays to be indexed by */
+	LBPF_BASES
+};
+
+/* Both arrays are userdata on the Lua stack, at these indices; `names` is a table that keeps names alive. */
+struct lbpf_ctypes {
+	lua_State *L;
+	struct btf *btf;
+	struct lbpf_lex *lex; /* for errors */
+	struct lbpf_ctype *type;
+	struct lbpf_cmember *member;
+	uint32_t types, type_room, members, member_room;
+	int type_idx, member_idx, names_idx, names;
+	uint32_t base[LBPF_BASES]; /* 0 until used */
+	uint32_t steps;		   /* spent on what BTF made elsewhere says; such work is bounded */
+};
+
+LBPF_HIDDEN_BEGIN
+
+/* Leaves three values on the Lua stack. */
+void lbpf_ctypes_begin(struct lbpf_ctypes *t, struct lbpf_lex *lex, struct btf *btf);
+
+/* A NUL-terminated copy of the token, alive for as long as the types. */
+const char *lbpf_ctypes_name(struct lbpf_ctypes *t);
+
+uint32_t lbpf_ctype_new(struct lbpf_ctypes *t, enum lbpf_ckind kind, uint32_t ref, const char *name);
+uint32_t lbpf_ctype_base(struct lbpf_ctypes *t, enum lbpf_cbase base);
+uint32_t lbpf_ctype_ptr(struct lbpf_ctypes *t, uint32_t ref);
+uint32_t lbpf_ctype_array(struct lbpf_ctypes *t, uint32_t elem, uint32_t count, uint32_t at);
+
+/* Adds a member and returns its index. Pointers to members and types are valid until the next is added. */
+uint32_t lbpf_ctype_add(struct lbpf_ctypes *t, uint32_t owner, const struct lbpf_cmember *m);
+
+/* The type behind aliases. */
+uint32_t lbpf_ctype_strip(const struct lbpf_ctypes *t, uint32_t i);
+uint32_t lbpf_ctype_align(const struct lbpf_ctypes *t, uint32_t i);
+
+/* "struct", "union" or "enum". */
+const char *lbpf_ctype_keyword(enum lbpf_ckind kind);
+
+/* Raises unless values of it have a size. what names the thing declared: "member 'x'". */
+void lbpf_ctype_need(const struct lbpf_ctypes *t, uint32_t i, uint32_t at, const char *what);
+
+/* The size of a type that has one. */
+uint32_t lbpf_ctype_size(const struct lbpf_ctypes *t, uint32_t i);
+
+bool lbpf_ctype_is_bool(const struct lbpf_ctype *type);
+bool lbpf_ctype_is_signed(const struct lbpf_ctype *type);
+
+/* What an array consists of. */
+uint32_t lbpf_ctype_element(struct lbpf_ctypes *t, uint32_t i);
+
+/* The first member of a struct or enumerator of an enum, read from the BTF if need be. */
+uint32_t lbpf_ctype_members(struct lbpf_ctypes *t, uint32_t i);
+
+/* The BTF's type of this kind and name, or 0. */
+uint32_t lbpf_ctype_find(struct lbpf_ctypes *t, enum lbpf_ckind kind, const char *name);
+
+/* The base type of this name, or LBPF_BASES. */
+enum lbpf_cbase lbpf_ctype_base_named(const char *name);
+
+/* An enumerator as a constant: an int if it fits. */
+struct lbpf_cvalue lbpf_cmember_value(const struct lbpf_cmember *m);
+
+/* The value of an enumerator in the BTF. */
+bool lbpf_ctype_find_enumerator(struct lbpf_ctypes *t, const char *name, struct lbpf_cvalue *value);
+
+/* Whether two types have the same layout; names of aliases don't count. */
+bool lbpf_ctype_equal(struct lbpf_ctypes *t, uint32_t a, uint32_t b);
+
+/* Whether two structs, unions or enums have the same members. */
+bool lbpf_ctype_same_members(struct lbpf_ctypes *t, uint32_t a, uint32_t b);
+
+/* Gives the members of a struct or union their places. align is what was asked for it, or 0. */
+void lbpf_ctype_layout(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t align);
+
+/* Chooses an enum's type. Returns false if there is none that holds all enumerators. */
+bool lbpf_ctype_layout_enum(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t align);
+
+/* Adds all types to the BTF and returns the id of this one. */
+uint32_t lbpf_ctypes_write(struct lbpf_ctypes *t, uint32_t i);
+
+LBPF_HIDDEN_END
+
+#endif
