@@ -55,7 +55,7 @@ unexport LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite lint asan valgrind oom bench examples format install uninstall dist clean deps help root
+.PHONY: all demo test check suite lint asan valgrind oom bench examples doc format install uninstall dist clean deps help root
 
 ##@ Building
 all: $(MODULE) ## Build the module, build/release/bpf/core.so (the default)
@@ -66,7 +66,7 @@ $(MODULE): $(OBJS)
 
 $(BUILD)/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(call run,CC )$(CC) -fPIC -fvisibility=hidden -MMD -MP $(C_FLAGS) -c -o $@ $<
+	$(call run,CC )$(CC) -fPIC -fno-plt -fvisibility=hidden -MMD -MP $(C_FLAGS) -c -o $@ $<
 
 build/support/%: spec/support/%.c
 	@mkdir -p $(@D)
@@ -164,7 +164,9 @@ root:
 C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c examples/*/*.c bench/*.c)
 LUA_FILES := $(wildcard lua spec examples bench build-aux/*.lua .luacheckrc .busted)
 
-lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, formatting, include graph, version
+reference := $(LUA) build-aux/reference.lua src/*.c lua/bpf/*.lua
+
+lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, formatting, include graph, reference, version
 	$(call need,$(LINT_PKGS))
 	@$(MAKE) --no-print-directory VARIANT=lint-gcc CC=gcc WERROR=1 all
 	@$(MAKE) --no-print-directory VARIANT=lint-clang CC=clang WERROR=1 all
@@ -174,8 +176,14 @@ lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, forma
 	luacheck --quiet --no-color $(LUA_FILES)
 	clang-format --dry-run -Werror $(C_FILES)
 	$(LUA) build-aux/includes.lua src/*.[ch]
+	@$(reference) | diff docs/reference.md - || { echo "docs/reference.md isn't what the sources give: make doc" >&2; exit 1; }
 	@! grep -nF '$(VERSION)' $$(ls Makefile src/* lua/bpf/* rockspec/*) | grep -v '^src/lbpf.h:' || \
 		{ echo 'The version stands in src/lbpf.h only.' >&2; exit 1; }
+
+doc: ## Generate docs/reference.md
+	@mkdir -p build
+	$(reference) >build/reference.md
+	mv build/reference.md docs/reference.md
 
 format: ## Format the C sources
 	clang-format -i $(C_FILES)

@@ -33,15 +33,16 @@ static bool is_attribute(const struct lbpf_cparser *p)
 	return lbpf_cname_word(p) == LBPF_WORD_ATTRIBUTE;
 }
 
-/* The "(n)" of aligned(n); without it the largest alignment there is. */
-static void parse_aligned(struct lbpf_cparser *p, struct lbpf_cattrs *a, bool type_allowed)
+/* The "(n)" of aligned(n); without it the largest alignment there is. _Alignas may be given a type, or 0 for nothing.
+ */
+static void parse_aligned(struct lbpf_cparser *p, struct lbpf_cattrs *a, bool alignas)
 {
 	uint32_t at = p->lex.tok.at;
 	struct lbpf_cvalue n = { .v = __BIGGEST_ALIGNMENT__ };
 
 	if (lbpf_lex_accept(&p->lex, "(")) {
 		at = p->lex.tok.at;
-		if (type_allowed && lbpf_cname_starts_type(p)) {
+		if (alignas && lbpf_cname_starts_type(p)) {
 			uint32_t type = lbpf_cparse_type_name(p);
 
 			lbpf_ctagged_need(p, type, at, "the type");
@@ -51,18 +52,36 @@ static void parse_aligned(struct lbpf_cparser *p, struct lbpf_cattrs *a, bool ty
 		}
 		lbpf_lex_expect(&p->lex, ")", "after the alignment");
 	}
-	if (n.v == 0 && type_allowed)
+	if (n.v == 0 && alignas)
 		return;
 	if (n.v == 0 || n.v & (n.v - 1) || n.v > CDECL_MAX_ALIGN)
 		lbpf_lex_error(&p->lex, at, "an alignment must be a power of two up to %d", (int)CDECL_MAX_ALIGN);
-	if (n.v > a->align)
-		a->align = (uint32_t)n.v;
+	a->last = (uint32_t)n.v;
+	a->strictest = a->last > a->strictest ? a->last : a->strictest;
+	if (alignas)
+		a->alignas = a->last > a->alignas ? a->last : a->alignas;
+}
+
+/* The "(\"name\")" of a type tag. */
+static void parse_type_tag(struct lbpf_cparser *p, struct lbpf_cattrs *a)
+{
+	lbpf_lex_expect(&p->lex, "(", "after 'btf_type_tag'");
+	if (p->lex.tok.kind != LBPF_TOKEN_STRING)
+		lbpf_lex_error(&p->lex, p->lex.tok.at, "expected a string, got %s", lbpf_lex_quote(&p->lex));
+	p->lex.tok.at++;
+	p->lex.tok.end--;
+	a->tag = lbpf_ctypes_name(&p->t);
+	p->lex.tok.end++;
+	if (!*a->tag)
+		lbpf_lex_error(&p->lex, p->lex.tok.at, "the tag is empty");
+	lbpf_lex_next(&p->lex);
+	lbpf_lex_expect(&p->lex, ")", "after the tag");
 }
 
 static void parse_attribute(struct lbpf_cparser *p, struct lbpf_cattrs *a)
 {
-	static const char *const layouts[] = { "mode",	    "vector_size", "ext_vector_type",
-					       "ms_struct", "__mode__",	   "scalar_storage_order" };
+	static const char *const layouts[] = { "mode",	   "vector_size",     "ext_vector_type",     "ms_struct",
+					       "__mode__", "__vector_size__", "scalar_storage_order" };
 
 	for (size_t i = 0; i < LBPF_COUNT(layouts); i++)
 		if (lbpf_lex_is(&p->lex, layouts[i]))
@@ -71,6 +90,8 @@ static void parse_attribute(struct lbpf_cparser *p, struct lbpf_cattrs *a)
 		a->packed = true;
 	} else if (lbpf_lex_accept(&p->lex, "aligned") || lbpf_lex_accept(&p->lex, "__aligned__")) {
 		parse_aligned(p, a, false);
+	} else if (lbpf_lex_accept(&p->lex, "btf_type_tag")) {
+		parse_type_tag(p, a);
 	} else if (p->lex.tok.kind == LBPF_TOKEN_NAME) {
 		lbpf_lex_next(&p->lex);
 		if (lbpf_lex_is(&p->lex, "("))
@@ -78,28 +99,37 @@ static void parse_attribute(struct lbpf_cparser *p, struct lbpf_cattrs *a)
 	}
 }
 
+/* __attribute__((a, b(c))) */
+static void parse_attribute_list(struct lbpf_cparser *p, struct lbpf_cattrs *a)
+{
+	lbpf_lex_next(&p->lex);
+	lbpf_lex_expect(&p->lex, "(", "after '__attribute__'");
+	lbpf_lex_expect(&p->lex, "(", "after '__attribute__('");
+	do
+		parse_attribute(p, a);
+	while (lbpf_lex_accept(&p->lex, ","));
+	lbpf_lex_expect(&p->lex, ")", "after the attribute");
+	lbpf_lex_expect(&p->lex, ")", "after the attribute");
+}
+
 void lbpf_cparse_attrs(struct lbpf_cparser *p, struct lbpf_cattrs *a)
 {
 	while (is_attribute(p)) {
-		if (lbpf_lex_accept(&p->lex, "__packed")) {
+		bool alignas = lbpf_lex_is(&p->lex, "_Alignas");
+
+		if (lbpf_lex_is(&p->lex, "__attribute__") || lbpf_lex_is(&p->lex, "__attribute")) {
+			parse_attribute_list(p, a);
+		} else if (lbpf_lex_accept(&p->lex, "__packed")) {
 			a->packed = true;
-		} else if (lbpf_lex_accept(&p->lex, "__aligned")) {
-			if (!lbpf_lex_is(&p->lex, "("))
-				lbpf_lex_expect(&p->lex, "(", "after '__aligned'");
-			parse_aligned(p, a, false);
-		} else if (lbpf_lex_accept(&p->lex, "_Alignas")) {
-			if (!lbpf_lex_is(&p->lex, "("))
-				lbpf_lex_expect(&p->lex, "(", "after '_Alignas'");
-			parse_aligned(p, a, true);
-		} else {
+		} else if (alignas || lbpf_lex_is(&p->lex, "__aligned")) {
 			lbpf_lex_next(&p->lex);
-			lbpf_lex_expect(&p->lex, "(", "after '__attribute__'");
-			lbpf_lex_expect(&p->lex, "(", "after '__attribute__('");
-			do
-				parse_attribute(p, a);
-			while (lbpf_lex_accept(&p->lex, ","));
-			lbpf_lex_expect(&p->lex, ")", "after the attribute");
-			lbpf_lex_expect(&p->lex, ")", "after the attribute");
+			if (!lbpf_lex_is(&p->lex, "("))
+				lbpf_lex_expect(&p->lex, "(", alignas ? "after '_Alignas'" : "after '__aligned'");
+			parse_aligned(p, a, alignas);
+		} else {
+			/* As libbpf's bpf_helpers.h has it: "__kptr" is the tag "kptr". */
+			a->tag = lbpf_ctypes_name(&p->t) + 2;
+			lbpf_lex_next(&p->lex);
 		}
 	}
 }
@@ -174,6 +204,18 @@ static uint32_t find_typedef(struct lbpf_cparser *p)
 	return lbpf_cname_is_free(p) ? lbpf_cname_typedef(p, lbpf_ctypes_name(&p->t), true) : 0;
 }
 
+/* The type with its type tag, if it has one. Tells the kernel something about pointers to it. */
+static uint32_t tagged(struct lbpf_cparser *p, uint32_t type, const struct lbpf_cattrs *a)
+{
+	uint32_t i;
+
+	if (!a->tag)
+		return type;
+	i = lbpf_ctype_new(&p->t, LBPF_C_TAGGED, type, a->tag);
+	p->t.type[i].aliases = (uint8_t)(p->t.type[type].aliases + 1);
+	return i;
+}
+
 void lbpf_cparse_specs(struct lbpf_cparser *p, struct lbpf_cspecs *s, bool storage)
 {
 	bool found = false;
@@ -203,6 +245,7 @@ void lbpf_cparse_specs(struct lbpf_cparser *p, struct lbpf_cspecs *s, bool stora
 		s->type = base_of_words(p, all, s->at);
 	else if (!found)
 		lbpf_cname_unknown_type(p);
+	s->type = tagged(p, s->type, &s->attrs);
 }
 
 /* ---- declarators ---- */
@@ -215,7 +258,7 @@ static uint32_t decay(struct lbpf_cparser *p, uint32_t i)
 	uint32_t stripped = lbpf_ctype_strip(&p->t, i);
 
 	if (p->t.type[stripped].kind == LBPF_C_ARRAY)
-		return lbpf_ctype_ptr(&p->t, lbpf_ctype_element(&p->t, stripped));
+		return lbpf_ctype_ptr(&p->t, lbpf_cbtf_element(&p->t, stripped));
 	return p->t.type[stripped].kind == LBPF_C_FUNC ? lbpf_ctype_ptr(&p->t, i) : i;
 }
 
@@ -233,7 +276,8 @@ static bool parse_param(struct lbpf_cparser *p, uint32_t func)
 		lbpf_cparse_declarator(p, s.type, &d);
 		m.name = d.name;
 		m.type = decay(p, d.type);
-		lbpf_ctagged_need(p, m.type, m.at, "the parameter");
+		if (lbpf_ctype_strip(&p->t, m.type) == 0)
+			lbpf_lex_error(&p->lex, m.at, "a parameter of type void");
 	} else if (!lbpf_lex_is(&p->lex, ")")) {
 		lbpf_lex_expect(&p->lex, ")", "after '...'");
 	}
@@ -249,9 +293,8 @@ static uint32_t parse_params(struct lbpf_cparser *p, uint32_t result)
 	if (p->t.type[i].kind == LBPF_C_ARRAY || p->t.type[i].kind == LBPF_C_FUNC)
 		lbpf_lex_error(&p->lex, at, "a function can't return %s",
 			       p->t.type[i].kind == LBPF_C_ARRAY ? "an array" : "a function");
-	if (i)
-		lbpf_ctagged_need(p, result, at, "the function's result");
 	i = lbpf_ctype_new(&p->t, LBPF_C_FUNC, result, NULL);
+	p->t.type[i].at = at;
 	lbpf_lex_next(&p->lex);
 	if (!lbpf_lex_is(&p->lex, ")"))
 		while (parse_param(p, i) && lbpf_lex_accept(&p->lex, ","))
@@ -310,11 +353,12 @@ static uint32_t parse_pointers(struct lbpf_cparser *p, uint32_t base)
 {
 	int levels = 0;
 
-	while (lbpf_lex_accept(&p->lex, "*")) {
+	while (lbpf_lex_is(&p->lex, "*")) {
 		struct lbpf_cattrs a = { 0 };
 
 		if (++levels > CDECL_MAX_DEPTH)
 			lbpf_lex_error(&p->lex, p->lex.tok.at, "nested more than %d levels deep", CDECL_MAX_DEPTH);
+		lbpf_lex_next(&p->lex);
 		base = lbpf_ctype_ptr(&p->t, base);
 		while (lbpf_cname_word(p) == LBPF_WORD_QUALIFIER || is_attribute(p)) {
 			if (is_attribute(p))
@@ -322,8 +366,9 @@ static uint32_t parse_pointers(struct lbpf_cparser *p, uint32_t base)
 			else
 				lbpf_lex_next(&p->lex);
 		}
-		if (a.align)
-			p->t.type[base].align = a.align;
+		if (a.last)
+			p->t.type[base].align = a.last;
+		base = tagged(p, base, &a);
 	}
 	return base;
 }
@@ -420,12 +465,10 @@ static uint32_t parse_declared(struct lbpf_cparser *p, const struct lbpf_cspecs 
 	lbpf_cparse_declarator(p, s->type, &d);
 	type = d.type;
 	if (s->is_typedef) {
-		uint32_t align = d.attrs.align > s->attrs.align ? d.attrs.align : s->attrs.align;
-
 		if (!d.name)
 			lbpf_lex_error(&p->lex, p->lex.tok.at, "expected the typedef's name, got %s",
 				       lbpf_lex_quote(&p->lex));
-		type = define_typedef(p, &d, align);
+		type = define_typedef(p, &d, s->attrs.last ? s->attrs.last : d.attrs.last);
 	}
 	if (lbpf_lex_is(&p->lex, "="))
 		lbpf_lex_error(&p->lex, p->lex.tok.at, "initialisers are not allowed");
@@ -442,7 +485,7 @@ static uint32_t parse_declaration(struct lbpf_cparser *p)
 
 	lbpf_cparse_specs(p, &s, true);
 	type = s.type;
-	if (!lbpf_lex_is(&p->lex, ";") && p->lex.tok.kind != LBPF_TOKEN_END) {
+	if (s.is_typedef || (!lbpf_lex_is(&p->lex, ";") && p->lex.tok.kind != LBPF_TOKEN_END)) {
 		do
 			type = parse_declared(p, &s);
 		while (lbpf_lex_accept(&p->lex, ","));
@@ -450,6 +493,22 @@ static uint32_t parse_declaration(struct lbpf_cparser *p)
 	if (p->lex.tok.kind != LBPF_TOKEN_END)
 		lbpf_lex_expect(&p->lex, ";", "after the declaration");
 	return type;
+}
+
+/* Structs that functions take or return by value may be defined after them. */
+static void check_functions(struct lbpf_cparser *p)
+{
+	for (uint32_t i = 1; i < p->t.types; i++) {
+		const struct lbpf_ctype func = p->t.type[i];
+
+		if (func.kind != LBPF_C_FUNC || func.imported)
+			continue;
+		if (lbpf_ctype_strip(&p->t, func.ref))
+			lbpf_ctagged_need(p, func.ref, func.at, "the result");
+		for (uint32_t m = func.first; m; m = p->t.member[m].next)
+			if (p->t.member[m].type)
+				lbpf_ctagged_need(p, p->t.member[m].type, p->t.member[m].at, "the parameter");
+	}
 }
 
 int lbpf_cdecl(lua_State *L, struct btf *btf, const char *text, size_t len)
@@ -478,7 +537,8 @@ int lbpf_cdecl(lua_State *L, struct btf *btf, const char *text, size_t len)
 			;
 	}
 	lbpf_ctagged_need(&p, type, at, "the last declaration");
-	id = lbpf_ctypes_write(&p.t, type);
+	check_functions(&p);
+	id = lbpf_cbtf_write(&p.t, type);
 	lua_settop(L, top);
 	return (int)id;
 }

@@ -52,7 +52,7 @@ static struct lbpf_cvalue named_constant(struct lbpf_cparser *p)
 
 	if (member)
 		value = lbpf_cmember_value(&p->t.member[member]);
-	else if (!lbpf_cname_is_free(p) || !lbpf_ctype_find_enumerator(&p->t, name, &value))
+	else if (!lbpf_cname_is_free(p) || !lbpf_cbtf_find_enumerator(&p->t, name, &value))
 		lbpf_lex_error(&p->lex, p->lex.tok.at, "expected a constant, but %s is no enumerator known here",
 			       lbpf_lex_quote(&p->lex));
 	lbpf_lex_next(&p->lex);

@@ -7,7 +7,7 @@
 
 #include <lauxlib.h>
 
-#define LEX_MAX_TEXT (64u << 20)
+#define LEX_MAX_TEXT (16u << 20)
 #define LEX_MAX_QUOTE 40
 
 /* ---- errors ---- */

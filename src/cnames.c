@@ -85,6 +85,10 @@ static const struct {
 	{ "__attribute__", LBPF_WORD_ATTRIBUTE },
 	{ "__attribute", LBPF_WORD_ATTRIBUTE },
 	{ "__packed", LBPF_WORD_ATTRIBUTE },
+	{ "__kptr", LBPF_WORD_ATTRIBUTE },
+	{ "__kptr_untrusted", LBPF_WORD_ATTRIBUTE },
+	{ "__percpu_kptr", LBPF_WORD_ATTRIBUTE },
+	{ "__uptr", LBPF_WORD_ATTRIBUTE },
 	{ "__aligned", LBPF_WORD_ATTRIBUTE },
 	{ "_Alignas", LBPF_WORD_ATTRIBUTE },
 };
@@ -140,7 +144,7 @@ uint32_t lbpf_cname_typedef(struct lbpf_cparser *p, const char *name, bool with_
 
 	if (i || lbpf_cname_get(p, p->consts, name))
 		return i;
-	i = lbpf_ctype_find(&p->t, LBPF_C_TYPEDEF, name);
+	i = lbpf_cbtf_find(&p->t, LBPF_C_TYPEDEF, name);
 	for (size_t k = 0; !i && with_builtins && k < LBPF_COUNT(builtins); k++) {
 		if (strcmp(builtins[k].name, name) == 0) {
 			uint32_t base = lbpf_ctype_base(&p->t, builtins[k].base);
@@ -158,11 +162,11 @@ uint32_t lbpf_cname_tag(struct lbpf_cparser *p, enum lbpf_ckind kind, const char
 	uint32_t i = lbpf_cname_get(p, p->tags, name);
 
 	if (!i)
-		i = lbpf_ctype_find(&p->t, kind, name);
+		i = lbpf_cbtf_find(&p->t, kind, name);
 	if (!i)
 		i = lbpf_ctype_new(&p->t, kind, 0, name);
 	if (p->t.type[i].kind != kind)
-		lbpf_lex_error(&p->lex, p->lex.tok.at, "'%s' is the tag of another kind: '%s %s'", name,
+		lbpf_lex_error(&p->lex, p->lex.tok.at, "'%s' is the tag of another type: %s %s", name,
 			       lbpf_ctype_keyword(p->t.type[i].kind), name);
 	lbpf_cname_set(p, p->tags, name, i);
 	return i;
@@ -187,7 +191,7 @@ struct guess {
 /* How many letters must be added, removed or changed to get from one to the other. */
 static int distance(const char *a, const char *b)
 {
-	int row[NAMES_MAX_GUESS + 1], length = (int)strlen(b);
+	int row[NAMES_MAX_GUESS + 1] = { 0 }, length = (int)strlen(b);
 
 	if (length > NAMES_MAX_GUESS)
 		return INT_MAX;
@@ -234,7 +238,7 @@ static const char *forgotten(struct lbpf_cparser *p, const char *name)
 	uint32_t i = lbpf_cname_get(p, p->tags, name);
 
 	for (size_t k = 0; !i && k < LBPF_COUNT(kinds); k++)
-		i = lbpf_ctype_find(&p->t, kinds[k], name);
+		i = lbpf_cbtf_find(&p->t, kinds[k], name);
 	return i ? lbpf_ctype_keyword(p->t.type[i].kind) : NULL;
 }
 

@@ -492,14 +492,15 @@ void lbpf_encode_any(lua_State *L, const struct lbpf_type *type, int idx, void *
 
 /* ---- bytes to Lua ---- */
 
-static void decode_node(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p);
+/* Pushes the value at p to stack index `at`, the first free one. Indices are passed on, not asked for. */
+static void decode_node(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int at);
 
 /* The elements of an array; a flexible one fills what is left of the record. */
 static uint32_t array_count(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p)
 {
 	uint32_t size = n->kind == LBPF_ARRAY ? n[1].size : 1;
 
-	if (!n->flexible)
+	if (lbpf_likely(!n->flexible))
 		return n->kind == LBPF_ARRAY ? n->count : n->size;
 	if (p >= d->end || size == 0)
 		return 0;
@@ -509,73 +510,13 @@ static uint32_t array_count(const struct decoder *d, const struct lbpf_node *n, 
 static void decode_text(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p)
 {
 	size_t len = array_count(d, n, p);
-	const uint8_t *nul = n->kind == LBPF_CHARS ? memchr(p, 0, len) : NULL;
+	const uint8_t *nul;
 
+	/* a CPU that has no value yet has an empty text */
+	for (int i = 1; i < d->copies && n->kind == LBPF_CHARS && len && !*p; i++)
+		p += d->stride;
+	nul = n->kind == LBPF_CHARS ? memchr(p, 0, len) : NULL;
 	lua_pushlstring(d->L, (const char *)p, nul ? (size_t)(nul - p) : len);
-}
-
-/* Pushes the table that member or element `key` of the table at idx holds already, or nothing. */
-static bool push_table_there(lua_State *L, int idx, lua_Integer key)
-{
-	int type;
-
-	if (key)
-		type = lua_rawgeti(L, idx, key);
-	else
-		type = lua_rawget(L, idx);
-	if (type == LUA_TTABLE)
-		return true;
-	lua_pop(L, 1);
-	return false;
-}
-
-static void fill_array(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table);
-static void fill_struct(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table);
-
-static void fill_table(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p)
-{
-	luaL_checkstack(d->L, 6, NULL);
-	if (n->kind == LBPF_STRUCT)
-		fill_struct(d, n, p, lua_gettop(d->L));
-	else
-		fill_array(d, n, p, lua_gettop(d->L));
-}
-
-static void fill_array(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table)
-{
-	const struct lbpf_node *elem = n + 1;
-	lua_Integer count = array_count(d, n, p);
-
-	for (lua_Integer i = 1; i <= count; i++, p += elem->size) {
-		if (d->reuse && elem->kind >= LBPF_ARRAY && push_table_there(d->L, table, i))
-			fill_table(d, elem, p);
-		else
-			decode_node(d, elem, p);
-		lua_rawseti(d->L, table, i);
-	}
-	for (lua_Integer i = count + 1; d->reuse && n->flexible && i <= (lua_Integer)lua_rawlen(d->L, table); i++) {
-		lua_pushnil(d->L);
-		lua_rawseti(d->L, table, i);
-	}
-}
-
-static void fill_struct(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table)
-{
-	const struct lbpf_node *m = n + 1;
-
-	for (uint32_t i = 0; i < n->count; i++, m = d->type->node + m->next) {
-		lua_rawgeti(d->L, d->names, m->name);
-		if (d->reuse && m->kind >= LBPF_ARRAY) {
-			lua_pushvalue(d->L, -1);
-			if (push_table_there(d->L, table, 0))
-				fill_table(d, m, p + m->offset);
-			else
-				decode_node(d, m, p + m->offset);
-		} else {
-			decode_node(d, m, p + m->offset);
-		}
-		lua_rawset(d->L, table);
-	}
 }
 
 static double load_float(const struct lbpf_node *n, const uint8_t *p)
@@ -613,20 +554,63 @@ static void decode_bits(const struct decoder *d, const struct lbpf_node *n, cons
 	lua_pushinteger(d->L, (lua_Integer)sum);
 }
 
-static void decode_table(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p)
-{
-	uint32_t count = n->kind == LBPF_ARRAY ? array_count(d, n, p) : n->count;
+static void fill_table(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table);
 
-	if (n->kind == LBPF_ARRAY)
-		lua_createtable(d->L, (int)(count < INT32_MAX ? count : 0), 0);
-	else
-		lua_createtable(d->L, 0, (int)count);
-	fill_table(d, n, p);
+/* With the name or index of a member pushed below `at`: its table, if there is one to be filled again, else its value
+ * anew. */
+static void decode_member(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table,
+			  lua_Integer index, int at)
+{
+	if (d->reuse && n->kind >= LBPF_ARRAY) {
+		if (!index)
+			lua_pushvalue(d->L, -1);
+		if ((index ? lua_rawgeti(d->L, table, index) : lua_rawget(d->L, table)) == LUA_TTABLE) {
+			fill_table(d, n, p, at);
+			return;
+		}
+		lua_pop(d->L, 1);
+	}
+	decode_node(d, n, p, at);
 }
 
-static void decode_node(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p)
+static void fill_array(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table)
+{
+	const struct lbpf_node *elem = n + 1;
+	lua_Integer count = array_count(d, n, p);
+
+	for (lua_Integer i = 1; i <= count; i++, p += elem->size) {
+		decode_member(d, elem, p, table, i, table + 1);
+		lua_rawseti(d->L, table, i);
+	}
+	for (lua_Integer i = count + 1; d->reuse && n->flexible && i <= (lua_Integer)lua_rawlen(d->L, table); i++) {
+		lua_pushnil(d->L);
+		lua_rawseti(d->L, table, i);
+	}
+}
+
+static void fill_struct(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table)
+{
+	const struct lbpf_node *m = n + 1;
+
+	for (uint32_t i = 0; i < n->count; i++, m = d->type->node + m->next) {
+		lua_rawgeti(d->L, d->names, m->name);
+		decode_member(d, m, p + m->offset, table, 0, table + 2);
+		lua_rawset(d->L, table);
+	}
+}
+
+static void fill_table(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table)
+{
+	if (n->kind == LBPF_STRUCT)
+		fill_struct(d, n, p, table);
+	else
+		fill_array(d, n, p, table);
+}
+
+static void decode_node(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int at)
 {
 	lua_Unsigned sum;
+	uint32_t count;
 
 	switch (n->kind) {
 	case LBPF_BOOL:
@@ -647,8 +631,13 @@ static void decode_node(const struct decoder *d, const struct lbpf_node *n, cons
 		decode_text(d, n, p);
 		break;
 	case LBPF_ARRAY:
+		count = array_count(d, n, p);
+		lua_createtable(d->L, (int)(count < INT32_MAX ? count : 0), 0);
+		fill_array(d, n, p, at);
+		break;
 	case LBPF_STRUCT:
-		decode_table(d, n, p);
+		lua_createtable(d->L, 0, (int)n->count);
+		fill_struct(d, n, p, at);
 		break;
 	default:
 		sum = (lua_Unsigned)lbpf_load_int(n->kind, p);
@@ -659,37 +648,38 @@ static void decode_node(const struct decoder *d, const struct lbpf_node *n, cons
 	}
 }
 
-static struct decoder decoder_for(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
+/* Makes a decoder; what has tables gets the names pushed, and room on the stack. */
+static struct decoder decoder_begin(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
 {
-	return (struct decoder){ .L = L, .type = type, .end = (const uint8_t *)buf + len, .copies = 1 };
+	struct decoder d = { .L = L, .type = type, .end = (const uint8_t *)buf + len, .copies = 1 };
+
+	if (type->node[0].kind >= LBPF_ARRAY) {
+		if (type->slots > LUA_MINSTACK / 2)
+			luaL_checkstack(L, (int)type->slots, NULL);
+		push_names(L, type);
+		d.names = lua_gettop(L);
+	}
+	return d;
 }
 
-/* Pushes node 0's value, with the names below it while that takes. */
-static void decode_root(struct decoder *d, const void *buf)
+/* Pushes the value, in place of the names where there are any. */
+static void decode_root(const struct decoder *d, const void *buf)
 {
-	const struct lbpf_node *n = d->type->node;
-
-	if (n->kind < LBPF_ARRAY) {
-		decode_node(d, n, buf);
-		return;
-	}
-	luaL_checkstack(d->L, 8, NULL);
-	push_names(d->L, d->type);
-	d->names = lua_gettop(d->L);
-	decode_node(d, n, buf);
-	lua_replace(d->L, d->names);
+	decode_node(d, d->type->node, buf, d->names + 1);
+	if (d->names)
+		lua_replace(d->L, d->names);
 }
 
 void lbpf_decode_any(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
 {
-	struct decoder d = decoder_for(L, type, buf, len);
+	struct decoder d = decoder_begin(L, type, buf, len);
 
 	decode_root(&d, buf);
 }
 
 void lbpf_decode_sum(lua_State *L, const struct lbpf_type *type, const void *buf, size_t stride, int copies)
 {
-	struct decoder d = decoder_for(L, type, buf, type->size);
+	struct decoder d = decoder_begin(L, type, buf, type->size);
 
 	d.stride = stride;
 	d.copies = copies;
@@ -698,34 +688,31 @@ void lbpf_decode_sum(lua_State *L, const struct lbpf_type *type, const void *buf
 
 int lbpf_decode_unpack(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
 {
-	struct decoder d = decoder_for(L, type, buf, len);
+	struct decoder d = decoder_begin(L, type, buf, len);
 	const struct lbpf_node *n = type->node, *m = n + 1;
 
 	if (n->kind != LBPF_STRUCT) {
 		decode_root(&d, buf);
 		return 1;
 	}
-	luaL_checkstack(L, (int)n->count + 8, "too many members to unpack");
-	push_names(L, type);
-	d.names = lua_gettop(L);
+	if (n->count + type->slots > LUA_MINSTACK / 2)
+		luaL_checkstack(L, (int)(n->count + type->slots), "too many members to unpack");
 	for (uint32_t i = 0; i < n->count; i++, m = type->node + m->next)
-		decode_node(&d, m, (const uint8_t *)buf + m->offset);
+		decode_node(&d, m, (const uint8_t *)buf + m->offset, d.names + (int)i + 1);
 	lua_remove(L, d.names);
 	return (int)n->count;
 }
 
 void lbpf_decode_into(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len, int idx)
 {
-	struct decoder d = decoder_for(L, type, buf, len);
+	struct decoder d;
 
 	idx = lua_absindex(L, idx);
 	luaL_argcheck(L, type->node[0].kind >= LBPF_ARRAY, idx, "only structs and arrays can be read into a table");
-	luaL_checkstack(L, 8, NULL);
-	push_names(L, type);
-	d.names = lua_gettop(L);
+	d = decoder_begin(L, type, buf, len);
 	d.reuse = true;
 	lua_pushvalue(L, idx);
-	fill_table(&d, type->node, buf);
+	fill_table(&d, type->node, buf, d.names + 1);
 	lua_replace(L, d.names);
 }
 

@@ -25,9 +25,12 @@ struct lbpf_cparser {
 	int unevaluated; /* > 0 in the part of an expression that doesn't count */
 };
 
+/* Alignments are 0 if not given. As in gcc, the strictest counts for a member, the last one for a type. */
 struct lbpf_cattrs {
-	uint32_t align; /* 0: not given */
+	uint32_t strictest, last;
+	uint32_t alignas; /* the strictest of those given by _Alignas */
 	bool packed;
+	const char *tag; /* btf_type_tag("…"), or NULL */
 };
 
 /* All that is left of a declarator. */

@@ -6,51 +6,65 @@
 
 /* ---- structs and unions ---- */
 
-static const char *describe_member(struct lbpf_cparser *p, const char *name)
+/* Pushes what messages call a member. */
+static const char *describe(struct lbpf_cparser *p, const struct lbpf_cmember *m)
 {
-	return lua_pushfstring(p->L, "member '%s'", name);
+	const char *kind = m->is_bitfield ? "bit-field" : "member";
+
+	return m->name ? lua_pushfstring(p->L, "%s '%s'", kind, m->name) : lua_pushfstring(p->L, "this %s", kind);
 }
 
-static void check_bitfield(struct lbpf_cparser *p, const struct lbpf_cmember *m, struct lbpf_cvalue width, uint32_t at)
+static void merge_attrs(struct lbpf_cattrs *a, const struct lbpf_cattrs *more)
 {
+	a->strictest = more->strictest > a->strictest ? more->strictest : a->strictest;
+	a->alignas = more->alignas > a->alignas ? more->alignas : a->alignas;
+	a->packed |= more->packed;
+}
+
+/* With the width of a bit-field as the token. */
+static void parse_width(struct lbpf_cparser *p, struct lbpf_cmember *m)
+{
+	uint32_t at = p->lex.tok.at;
+	struct lbpf_cvalue width = lbpf_cexpr(p);
 	const struct lbpf_ctype *type = &p->t.type[lbpf_ctype_strip(&p->t, m->type)];
-	const char *name = m->name ? m->name : "";
 	uint64_t room = lbpf_ctype_is_bool(type) ? 1 : 8 * (uint64_t)type->size;
 
 	if (type->kind != LBPF_C_INT && type->kind != LBPF_C_ENUM)
-		lbpf_lex_error(&p->lex, m->at, "bit-field '%s' is of no integer type", name);
+		lbpf_lex_error(&p->lex, m->at, "%s has no integer type", describe(p, m));
+	lbpf_ctagged_need(p, m->type, m->at, describe(p, m));
 	if (!width.is_unsigned && (int64_t)width.v < 0)
-		lbpf_lex_error(&p->lex, at, "bit-field '%s' has a negative width", name);
+		lbpf_lex_error(&p->lex, at, "%s has a negative width", describe(p, m));
 	if (width.v > room)
-		lbpf_lex_error(&p->lex, at, "bit-field '%s' is wider than its type, which has %d bits", name,
-			       (int)room);
+		lbpf_lex_error(&p->lex, at, "%s is wider than its type, which has %d bit%s", describe(p, m), (int)room,
+			       room == 1 ? "" : "s");
 	if (width.v == 0 && m->name)
-		lbpf_lex_error(&p->lex, at, "bit-field '%s' has no width; only one without a name may", name);
+		lbpf_lex_error(&p->lex, at, "%s has a name, so it can't have the width 0", describe(p, m));
+	m->bits = (uint8_t)width.v;
 }
 
-static void add_member(struct lbpf_cparser *p, uint32_t owner, struct lbpf_cmember *m, const struct lbpf_cattrs *a)
+/* What follows a member's declarator. */
+static void parse_member_rest(struct lbpf_cparser *p, struct lbpf_cmember *m, struct lbpf_cattrs *a)
 {
-	uint32_t at;
-
-	m->align = m->align > a->align ? m->align : a->align;
-	m->packed |= a->packed;
 	if (lbpf_lex_accept(&p->lex, ":")) {
-		struct lbpf_cvalue width;
 		struct lbpf_cattrs after = { 0 };
 
-		at = p->lex.tok.at;
-		width = lbpf_cexpr(p);
 		m->is_bitfield = true;
-		lbpf_ctagged_need(p, m->type, m->at, m->name ? describe_member(p, m->name) : "the bit-field");
-		check_bitfield(p, m, width, at);
-		m->bits = (uint8_t)width.v;
+		parse_width(p, m);
 		lbpf_cparse_attrs(p, &after);
-		m->align = m->align > after.align ? m->align : after.align;
-		m->packed |= after.packed;
-	} else {
-		lbpf_ctagged_need(p, m->type, m->at, m->name ? describe_member(p, m->name) : "the member");
+		merge_attrs(a, &after);
 	}
-	lbpf_ctype_add(&p->t, owner, m);
+	lbpf_ctagged_need(p, m->type, m->at, describe(p, m));
+	m->align = a->strictest;
+	m->packed = a->packed;
+	if (a->alignas && m->is_bitfield)
+		lbpf_lex_error(&p->lex, m->at, "_Alignas is not for bit-fields");
+	if (a->alignas && a->alignas < lbpf_ctype_align(&p->t, m->type))
+		lbpf_lex_error(&p->lex, m->at, "%s can't be aligned less than its type", describe(p, m));
+	if (lbpf_lex_is(&p->lex, "="))
+		lbpf_lex_error(&p->lex, p->lex.tok.at, "initialisers are not allowed");
+	if (!lbpf_lex_is(&p->lex, ";") && !lbpf_lex_is(&p->lex, ","))
+		lbpf_lex_error(&p->lex, p->lex.tok.at, "expected ';' or ',' after %s, got %s", describe(p, m),
+			       lbpf_lex_quote(&p->lex));
 }
 
 static void parse_member_declarators(struct lbpf_cparser *p, uint32_t owner, const struct lbpf_cspecs *s)
@@ -59,11 +73,11 @@ static void parse_member_declarators(struct lbpf_cparser *p, uint32_t owner, con
 
 	do {
 		struct lbpf_cmember m = { .at = p->lex.tok.at, .type = s->type };
-		struct lbpf_cdeclarator d = { .at = m.at };
+		struct lbpf_cattrs a = s->attrs;
 
-		m.align = s->attrs.align;
-		m.packed = s->attrs.packed;
 		if (!lbpf_lex_is(&p->lex, ":")) {
+			struct lbpf_cdeclarator d;
+
 			lbpf_cparse_declarator(p, s->type, &d);
 			if (!d.name)
 				lbpf_lex_error(&p->lex, p->lex.tok.at, "expected a member's name, got %s",
@@ -71,13 +85,10 @@ static void parse_member_declarators(struct lbpf_cparser *p, uint32_t owner, con
 			m.name = d.name;
 			m.at = d.at;
 			m.type = d.type;
+			merge_attrs(&a, &d.attrs);
 		}
-		add_member(p, owner, &m, &d.attrs);
-		if (lbpf_lex_is(&p->lex, "="))
-			lbpf_lex_error(&p->lex, p->lex.tok.at, "initialisers are not allowed");
-		if (!lbpf_lex_is(&p->lex, ";") && !lbpf_lex_is(&p->lex, ","))
-			lbpf_lex_error(&p->lex, p->lex.tok.at, "expected ';' or ',' after %s, got %s",
-				       m.name ? describe_member(p, m.name) : "the bit-field", lbpf_lex_quote(&p->lex));
+		parse_member_rest(p, &m, &a);
+		lbpf_ctype_add(&p->t, owner, &m);
 		lua_settop(p->L, top);
 	} while (lbpf_lex_accept(&p->lex, ","));
 	lbpf_lex_next(&p->lex);
@@ -88,6 +99,8 @@ static void parse_member(struct lbpf_cparser *p, uint32_t owner)
 	const struct lbpf_ctype *type;
 	struct lbpf_cspecs s;
 
+	if (lbpf_lex_accept(&p->lex, ";"))
+		return;
 	lbpf_cparse_specs(p, &s, false);
 	if (!lbpf_lex_is(&p->lex, ";")) {
 		parse_member_declarators(p, owner, &s);
@@ -97,10 +110,9 @@ static void parse_member(struct lbpf_cparser *p, uint32_t owner)
 	if (!s.is_tagged)
 		lbpf_lex_error(&p->lex, p->lex.tok.at, "expected a member's name, got ';'");
 	if ((type->kind == LBPF_C_STRUCT || type->kind == LBPF_C_UNION) && !type->name) {
-		struct lbpf_cmember m = { .at = s.at, .type = s.type };
+		/* gcc heeds attributes before an anonymous struct no more than this. */
+		struct lbpf_cmember m = { .at = s.at, .type = s.type, .align = s.attrs.alignas };
 
-		m.align = s.attrs.align;
-		m.packed = s.attrs.packed;
 		lbpf_ctype_add(&p->t, owner, &m);
 	}
 	lbpf_lex_next(&p->lex);
@@ -143,7 +155,7 @@ static void parse_struct_body(struct lbpf_cparser *p, uint32_t i, struct lbpf_ca
 	check_members(p, i);
 	lua_pop(p->L, 1);
 	lbpf_cparse_attrs(p, a);
-	lbpf_ctype_layout(&p->t, i, a->packed, a->align);
+	lbpf_clayout_struct(&p->t, i, a->packed, a->last);
 }
 
 /* ---- enums ---- */
@@ -200,7 +212,7 @@ static void parse_enum_body(struct lbpf_cparser *p, uint32_t i, struct lbpf_catt
 		lbpf_lex_error(&p->lex, p->lex.tok.at, "expected ',' or '}' after enumerator '%s', got %s", m.name,
 			       lbpf_lex_quote(&p->lex));
 	lbpf_cparse_attrs(p, a);
-	if (!lbpf_ctype_layout_enum(&p->t, i, a->packed, a->align))
+	if (!lbpf_clayout_enum(&p->t, i, a->packed))
 		lbpf_lex_error(&p->lex, m.at, "no integer type holds all these enumerators");
 }
 
@@ -221,7 +233,7 @@ static uint32_t define_tag(struct lbpf_cparser *p, enum lbpf_ckind kind, uint32_
 	uint32_t i = old;
 
 	if (old && p->t.type[old].open)
-		lbpf_lex_error(&p->lex, at, "'%s' is defined within itself", name);
+		lbpf_lex_error(&p->lex, at, "%s %s is defined within itself", lbpf_ctype_keyword(kind), name);
 	if (!old || p->t.type[old].complete)
 		i = lbpf_ctype_new(&p->t, kind, 0, name);
 	p->t.type[i].open = true;
@@ -232,7 +244,8 @@ static uint32_t define_tag(struct lbpf_cparser *p, enum lbpf_ckind kind, uint32_
 	if (i == old || !old)
 		return i;
 	if (!lbpf_ctype_same_members(&p->t, old, i))
-		lbpf_lex_error(&p->lex, at, "'%s' is defined already, with another layout", name);
+		lbpf_lex_error(&p->lex, at, "%s %s is defined already, with another layout", lbpf_ctype_keyword(kind),
+			       name);
 	if (p->t.type[old].imported)
 		p->t.type[old].align = p->t.type[i].align;
 	p->t.type[i].dropped = true;

@@ -13,6 +13,8 @@
 
 struct btf;
 
+#define LBPF_CTYPE_MAX_SIZE 0x7fffffffu
+
 enum lbpf_ckind {
 	LBPF_C_VOID,
 	LBPF_C_INT,
@@ -36,13 +38,14 @@ struct lbpf_ctype {
 	uint32_t align;	      /* in bytes; of an alias: 0, or what its aligned() said */
 	uint32_t count;	      /* elements, members, parameters, enumerators */
 	uint32_t first, last; /* members; 0 if none */
+	uint32_t at;	      /* functions: where in the text their parameters are */
 	const char *name;     /* NULL if it has none */
 	uint8_t encoding;     /* of integers: BTF_INT_… */
 	uint8_t aliases;      /* how many are between it and the type meant */
 	bool is_signed;	      /* enum: some enumerator is negative */
 	bool complete;	      /* struct, union, enum: defined */
 	bool open;	      /* struct, union, enum: its braces are not closed yet */
-	bool flexible;	      /* array without a length, or a struct that ends in one */
+	bool flexible;	      /* array without a length */
 	bool imported;	      /* was in the BTF before; its members are read when asked for */
 	bool dropped;	      /* doesn't go to the BTF: a repetition of an earlier one */
 };
@@ -99,6 +102,8 @@ struct lbpf_ctypes {
 
 LBPF_HIDDEN_BEGIN
 
+/* ctype.c */
+
 /* Leaves three values on the Lua stack. */
 void lbpf_ctypes_begin(struct lbpf_ctypes *t, struct lbpf_lex *lex, struct btf *btf);
 
@@ -126,26 +131,14 @@ void lbpf_ctype_need(const struct lbpf_ctypes *t, uint32_t i, uint32_t at, const
 /* The size of a type that has one. */
 uint32_t lbpf_ctype_size(const struct lbpf_ctypes *t, uint32_t i);
 
+/* The natural alignment of scalars of a size. */
+uint32_t lbpf_ctype_scalar_align(uint32_t size, bool is_float);
+
 bool lbpf_ctype_is_bool(const struct lbpf_ctype *type);
 bool lbpf_ctype_is_signed(const struct lbpf_ctype *type);
 
-/* What an array consists of. */
-uint32_t lbpf_ctype_element(struct lbpf_ctypes *t, uint32_t i);
-
-/* The first member of a struct or enumerator of an enum, read from the BTF if need be. */
-uint32_t lbpf_ctype_members(struct lbpf_ctypes *t, uint32_t i);
-
-/* The BTF's type of this kind and name, or 0. */
-uint32_t lbpf_ctype_find(struct lbpf_ctypes *t, enum lbpf_ckind kind, const char *name);
-
-/* The base type of this name, or LBPF_BASES. */
-enum lbpf_cbase lbpf_ctype_base_named(const char *name);
-
 /* An enumerator as a constant: an int if it fits. */
 struct lbpf_cvalue lbpf_cmember_value(const struct lbpf_cmember *m);
-
-/* The value of an enumerator in the BTF. */
-bool lbpf_ctype_find_enumerator(struct lbpf_ctypes *t, const char *name, struct lbpf_cvalue *value);
 
 /* Whether two types have the same layout; names of aliases don't count. */
 bool lbpf_ctype_equal(struct lbpf_ctypes *t, uint32_t a, uint32_t b);
@@ -153,14 +146,36 @@ bool lbpf_ctype_equal(struct lbpf_ctypes *t, uint32_t a, uint32_t b);
 /* Whether two structs, unions or enums have the same members. */
 bool lbpf_ctype_same_members(struct lbpf_ctypes *t, uint32_t a, uint32_t b);
 
+/* clayout.c */
+
 /* Gives the members of a struct or union their places. align is what was asked for it, or 0. */
-void lbpf_ctype_layout(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t align);
+void lbpf_clayout_struct(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t align);
 
 /* Chooses an enum's type. Returns false if there is none that holds all enumerators. */
-bool lbpf_ctype_layout_enum(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t align);
+bool lbpf_clayout_enum(struct lbpf_ctypes *t, uint32_t i, bool packed);
+
+/* cbtf.c */
+
+/* What an array consists of. */
+uint32_t lbpf_cbtf_element(struct lbpf_ctypes *t, uint32_t i);
+
+/* The first member of a struct or enumerator of an enum, read from the BTF if need be. */
+uint32_t lbpf_cbtf_members(struct lbpf_ctypes *t, uint32_t i);
+
+/* The BTF's type of this kind and name, or 0. */
+uint32_t lbpf_cbtf_find(struct lbpf_ctypes *t, enum lbpf_ckind kind, const char *name);
+
+/* The id of a base type that the BTF has, or 0. */
+uint32_t lbpf_cbtf_find_scalar(struct lbpf_ctypes *t, const struct lbpf_ctype *type);
+
+/* The value of an enumerator in the BTF. */
+bool lbpf_cbtf_find_enumerator(struct lbpf_ctypes *t, const char *name, struct lbpf_cvalue *value);
+
+/* Counts work that what the BTF says has caused; raises when there is no end to it. */
+void lbpf_cbtf_step(struct lbpf_ctypes *t, uint32_t id);
 
 /* Adds all types to the BTF and returns the id of this one. */
-uint32_t lbpf_ctypes_write(struct lbpf_ctypes *t, uint32_t i);
+uint32_t lbpf_cbtf_write(struct lbpf_ctypes *t, uint32_t i);
 
 LBPF_HIDDEN_END
 

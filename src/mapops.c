@@ -109,7 +109,8 @@ static int map_unpack(lua_State *L)
 @function bpf.map.sum
 @tparam bpf.map m of a per-CPU type
 @param key
-@return one value, numbers added member by member, strings and booleans those of CPU 0; one nil when there is no such key
+@return one value, numbers added member by member; of texts the first that isn't empty, of other members that of CPU 0;
+ one nil when there is no such key
 @treturn nil,string,string on failure */
 static int map_sum(lua_State *L)
 {

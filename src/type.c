@@ -72,6 +72,21 @@ void lbpf_build_ctype(struct lbpf_builder *b, uint32_t i)
 	lbpf_build_name(b);
 }
 
+/* Each table that is being filled takes two slots: itself and a key. */
+static uint32_t count_slots(const struct lbpf_builder *b)
+{
+	uint32_t most = 0;
+
+	for (uint32_t i = 0, depth; i < b->count; i++) {
+		depth = 0;
+		for (uint32_t j = 0; j < i; j = b->node[j].next > i ? j + 1 : b->node[j].next)
+			depth += b->node[j].next > i;
+		if (depth > most)
+			most = depth;
+	}
+	return 2 * most + 6;
+}
+
 struct lbpf_type *lbpf_build_end(struct lbpf_builder *b)
 {
 	size_t bytes = b->count * sizeof(*b->node);
@@ -81,6 +96,7 @@ struct lbpf_type *lbpf_build_end(struct lbpf_builder *b)
 	type->count = b->count;
 	type->size = type->node[0].size;
 	type->owned = b->owned;
+	type->slots = count_slots(b);
 	lua_pushvalue(b->L, b->base + 1);
 	type->names = luaL_ref(b->L, LUA_REGISTRYINDEX);
 	lua_replace(b->L, b->base);

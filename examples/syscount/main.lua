@@ -12,44 +12,44 @@ Counts system calls by process and shows what is executed, for 5 seconds or unti
   -p, --pid PID           watch this process only
   -h, --help              show this text
 ]]
-local NAMES = { d = "duration", n = "top", p = "pid", h = "help" }
 
-local function usage(message)
-  io.stderr:write("syscount: ", message, "\n", USAGE)
-  os.exit(2)
-end
+local FLAGS = { ["-d"] = "duration", ["--duration"] = "duration", ["-n"] = "top", ["--top"] = "top", ["-p"] = "pid",
+  ["--pid"] = "pid" }
 
 local function parse(args)
-  local options = { duration = 5, top = 10, pid = 0 }
-  local i = 1
-  while args[i] do
-    local name = args[i]:match("^%-%-(%a+)$") or NAMES[args[i]:match("^%-(%a)$")]
-    if name == "help" then
-      io.write(USAGE)
-      os.exit()
-    elseif name then
-      i = i + 1
-    end
-    local n = tonumber(args[i])
-    name = name or n and "duration"
-    if not name or not options[name] then
-      usage("what is '" .. args[i] .. "'?")
-    elseif not n or n <= 0 or name ~= "duration" and not math.tointeger(n) then
-      usage(name .. " must be a positive number")
-    end
-    options[name] = name == "duration" and n or math.tointeger(n)
-    i = i + 1
+  local options, flag = { duration = 5, top = 10, pid = 0 }, nil
+  local function misuse(word)
+    io.stderr:write("syscount: not understood: ", word, "\n", USAGE)
+    os.exit(2)
   end
-  return options
+  for _, word in ipairs(args) do
+    local n, name = tonumber(word), FLAGS[flag] or "duration"
+    if word == "-h" or word == "--help" then
+      io.write(USAGE)
+      os.exit(0)
+    elseif FLAGS[word] and not flag then
+      flag = word
+    elseif n and n > 0 and (name == "duration" or math.tointeger(n)) then
+      options[name], flag = math.tointeger(n) or n, nil
+    else
+      misuse(word)
+    end
+  end
+  return not flag and options or misuse(flag)
+end
+
+-- What a call returned, or its error.
+local function try(value, message)
+  return value or error(message, 0)
 end
 
 local function uptime()
-  local file <close> = assert(io.open("/proc/uptime"))
+  local file <close> = try(io.open("/proc/uptime"))
   return file:read("n")
 end
 
 local COLUMNS = {
-  { name = "PID", field = "pid" },
+  { name = "PID", field = "pid", align = "right" },
   { name = "COMMAND", field = "comm" },
   { name = "CALLS", field = "count", format = hist.number, align = "right" },
   { name = "CALLS/S", field = "rate", format = hist.number, align = "right" },
@@ -57,18 +57,18 @@ local COLUMNS = {
   { name = "AVERAGE", field = "ns", format = function(ns, row) return hist.time(ns // row.count) end, align = "right" },
 }
 
--- The processes seen so far, those with the most calls first. `before` has earlier counts, for the rate since then.
-local function processes(map, names, before, seconds)
+-- The processes in the map, those with the most calls first. `rate` says how many calls are how many a second.
+local function processes(map, names, rate)
   local rows = {}
-  for pid, cpus in pairs(map) do -- each CPU has counted for itself
-    local row = { pid = pid, comm = names[pid] or "", count = 0, ns = 0 }
+  for pid, cpus in pairs(map) do -- a sequence: each CPU counts for itself
+    local row = { pid = pid, comm = names[pid], count = 0, ns = 0 }
     for _, cpu in ipairs(cpus) do
-      row.comm = row.comm ~= "" and row.comm or cpu.comm
+      row.comm = row.comm or cpu.count > 0 and cpu.comm
       row.count = row.count + cpu.count
       row.ns = row.ns + cpu.ns
     end
     if row.count > 0 then
-      row.rate = math.max(row.count - (before[pid] or 0), 0) / seconds
+      row.rate = rate(pid, row.count)
       rows[#rows + 1] = row
     end
   end
@@ -76,86 +76,90 @@ local function processes(map, names, before, seconds)
   return rows
 end
 
-local function main(options)
-  local live, width, height = hist.terminal(), hist.width() - 1, hist.height()
-  local names, execs, more = {}, {}, 0 -- what was executed by pid; lines to print, and how many were too many
-  local began, shown, before = nil, 0, {} -- lines that the next picture replaces; counts at the last one
+local function count(rows)
+  return #rows == 1 and "1 process" or #rows .. " processes"
+end
 
-  local obj <close> = assert(bpf.load(arg[0]:gsub("[^/]*$", "") .. "syscount.bpf.o", {
-    vars = { target_pid = options.pid },
-  }))
-  local events <close> = assert(bpf.ringbuf(obj.maps.execs, "struct exec", function(e)
+local function top(rows, n, width)
+  return hist.table(table.move(rows, 1, math.min(n, #rows), 1, {}), COLUMNS, { width = width })
+end
+
+-- Prints lines that stay and, on a terminal, below them a picture that is replaced the next time.
+local screen = { live = hist.terminal(), width = hist.width() - 1, height = hist.height(), drawn = 0 }
+
+function screen:show(lines, picture)
+  local text = #lines > 0 and table.concat(lines, "\n") .. "\n" or ""
+  if self.drawn > 0 then
+    text = ("\r\27[%dA\27[J"):format(self.drawn) .. text
+  end
+  self.drawn = 0
+  if picture and self.live then
+    self.drawn = select(2, picture:gsub("\n", "\n")) + 1
+    text = text .. picture .. "\n"
+  end
+  io.stdout:write(text):flush()
+end
+
+-- Shows what happens, every second, until the time is over.
+local function watch(obj, options, names)
+  local began, seconds, before, execs, more = uptime(), 0, {}, {}, 0
+  local events <close> = try(bpf.ringbuf(obj.maps.execs, "struct exec", function(e)
     names[e.pid] = e.comm
     if #execs < 20 then
-      local line = ("%6.2f  exec %7d  %-15s  %s"):format(e.ns / 1e9 - began, e.pid, e.comm, e.file)
-      execs[#execs + 1] = hist.line(line, width)
+      local line = ("%7.2f  exec %7d  %-16s %s"):format(e.ns / 1e9 - began, e.pid, e.comm, e.file)
+      execs[#execs + 1] = hist.line(line, screen.width)
     else
-      more = more + 1
+      more = more + 1 -- nobody can read more a second
     end
   end))
 
-  -- Prints what was executed since the last time, and below that the text, which stays until the next picture.
-  local function show(text)
-    if shown > 0 then
-      io.write("\r\27[", shown, "A\27[J")
-    end
-    if more > 0 then
-      execs[#execs + 1] = ("        … and %d more"):format(more)
-    end
-    execs[#execs + 1] = text
-    io.write(table.concat(execs, "\n"), #execs > 0 and "\n" or "")
-    io.flush()
-    execs, more, shown = {}, 0, text and select(2, text:gsub("\n", "\n")) + 1 or 0
-  end
-
-  local function picture(seconds)
-    local rows = processes(obj.maps.processes, names, before, 1)
-    before = {}
+  local function show()
+    local now, rows = {}, processes(obj.maps.processes, names, function(pid, n) return n - (before[pid] or 0) end)
     for _, row in ipairs(rows) do
-      before[row.pid] = row.count
+      now[row.pid] = row.count
     end
-    local title = ("%d of %g s, %d processes; Ctrl-C ends"):format(seconds, options.duration, #rows)
-    local top = table.move(rows, 1, math.max(math.min(options.top, height - 4), 1), 1, {})
-    return "\n\27[1m" .. hist.line(title, width) .. "\27[m\n" .. hist.table(top, COLUMNS, { width = width })
+    execs[#execs + 1] = more > 0 and ("         and %d more"):format(more) or nil
+    local title = ("%d of %g s, %s; Ctrl-C ends it"):format(seconds, options.duration, count(rows))
+    screen:show(execs, ("\n\27[1m%s\27[m\n%s"):format(hist.line(title, screen.width),
+      top(rows, math.min(options.top, screen.height - 5), screen.width)))
+    before, execs, more = now, {}, 0
   end
 
-  local function watch()
-    local cursor <close> = setmetatable({}, { __close = function() io.write(live and "\27[?25h" or "") end })
-    io.write(live and "\27[?25l" or "")
-    local seconds = 0
-    while uptime() - began < options.duration do
-      local n, message, code = events:poll(50)
-      assert(n or code == "EINTR", message) -- a signal: Ctrl-C raises "interrupted!", anything else doesn't matter
-      if uptime() - began >= seconds + 1 then
-        seconds = math.floor(uptime() - began)
-        show(live and picture(seconds) or nil)
-      end
+  try(obj:attach())
+  while uptime() < began + options.duration do
+    local left = began + math.min(seconds + 1, options.duration) - uptime()
+    local n, message, code = events:poll(math.max(math.ceil(left * 1000), 0))
+    try(n or code == "EINTR", message) -- a signal: at Ctrl-C Lua raises an error, other signals don't matter
+    if uptime() >= began + seconds + 1 then
+      seconds = math.floor(uptime() - began)
+      show()
     end
   end
-
-  io.write("Watching ", options.pid > 0 and "process " .. options.pid or "all processes", " …\n")
-  began = uptime()
-  assert(obj:attach())
-  local ok, message = pcall(watch)
-  local seconds = math.max(uptime() - began, 0.01)
-  obj:detach()
-  if not ok and not tostring(message):find("interrupted!", 1, true) then
-    error(message, 0)
-  end
-  events:consume()
   show()
+end
 
-  local rows, calls = processes(obj.maps.processes, names, {}, seconds), 0
-  local latency = bpf.map.sum(obj.maps.latencies, 0).slots
+local function main(options)
+  local path = arg[0]:gsub("[^/]*$", "") .. "syscount.bpf.o"
+  local obj <close> = try(bpf.load(path, { vars = { target_pid = options.pid } }))
+  local names, began = {}, uptime() -- names: what processes have executed, by pid
+  screen:show { "Watching " .. (options.pid > 0 and "process " .. options.pid or "all processes") }
+  io.write(screen.live and "\27[?25l" or "") -- hides the cursor
+  local ok, message = pcall(watch, obj, options, names)
+  io.write(screen.live and "\27[?25h" or "")
+  try(ok or tostring(message):find("interrupted!", 1, true), message)
+  obj:detach()
+
+  local seconds, calls, latency = uptime() - began, 0, bpf.map.sum(obj.maps.latencies, 0).slots
   for _, n in ipairs(latency) do
     calls = calls + n
   end
-  print(("\n%s system calls of %d processes in %.1f s\n"):format(hist.number(calls), #rows, seconds))
-  print(hist.table(table.move(rows, 1, math.min(#rows, options.top), 1, {}), COLUMNS, { width = width }))
-  print("\n" .. hist.log2(latency, { title = "Time a call takes", unit = "ns", width = width }))
-  if obj.vars.lost > 0 then
-    print(("\n%d executions went by unseen: the ring buffer was full"):format(obj.vars.lost))
-  end
+  local rows = processes(obj.maps.processes, names, function(_, n) return n / seconds end)
+  screen:show {
+    ("\n%s system calls of %s in %.1f s\n"):format(hist.number(calls), count(rows), seconds),
+    top(rows, options.top, screen.width),
+    "\n" .. hist.log2(latency, { title = "Time in the kernel, by call", unit = "ns", width = screen.width }),
+    obj.vars.lost > 0 and ("\n%d more programs were executed: the ring buffer was full"):format(obj.vars.lost) or nil,
+  }
 end
 
 local ok, message = pcall(main, parse(arg))

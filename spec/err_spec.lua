@@ -1,0 +1,250 @@
+-- SPDX-License-Identifier: MIT
+-- Failures as scripts see them: nil, a message that names operation, object and cause, and the errno's symbol.
+local bpf = require("bpf")
+local helper = require("spec.helper")
+local kernel = require("spec.support.kernel")
+
+local map = bpf.map
+
+local CALLS, PACKETS, REFUSED = helper.obj("calls"), helper.obj("packets"), helper.obj("refused")
+
+-- Runs Lua without any capability.
+local function powerless(code)
+  return (helper.run(("setpriv --bounding-set=-all --inh-caps=-all %s -e %s"):format(helper.LUA, helper.quote(code))))
+end
+
+-- Checks nil, message, code: the message is "<what>: <cause> (<code>)", on one line.
+local function fails(code, what, cause, ...)
+  local ok, message, got = ...
+  assert.is_nil(ok)
+  assert.equal(code, got)
+  assert.equal(what .. ": ", message:sub(1, #what + 2))
+  assert.equal((" (%s)"):format(code), message:sub(-#code - 3))
+  local found = message:sub(#what + 3, -#code - 4)
+  assert.matches(cause, found)
+  assert.is_nil(message:find("\n"))
+end
+
+describe("error arguments:", function()
+  it("misuse raises, with the place and the argument's number", function()
+    local message = helper.raises(function() bpf.open(true) end, "bad argument #1 to 'open'")
+    assert.matches("^spec/err_spec%.lua:%d+: ", message)
+    message = helper.raises(function() map.create(1) end, "bad argument #1 to 'create'")
+    assert.matches("^spec/err_spec%.lua:%d+: ", message)
+  end)
+
+  it("misuse of a handle raises with the place", function()
+    local obj = assert(bpf.open(CALLS))
+    obj:close()
+    for _, fn in ipairs({
+      function() obj:load() end,
+      function() return obj.maps.hits[1] end,
+      function() obj.progs.bump:run() end,
+      function() return obj.vars.self end,
+    }) do
+      assert.matches("^spec/err_spec%.lua:%d+: ", (helper.raises(fn, "closed")))
+    end
+  end)
+end)
+
+describe("a failure", function()
+  it("of libbpf's own has libbpf's symbol", function()
+    fails("LIBBPF_ERRNO__FORMAT", "open 'bytes'", ".", bpf.open({ bytes = ("no ELF"):rep(100) }))
+    fails("LIBBPF_ERRNO__FORMAT", "open '/bin/true'", ".", bpf.open("/bin/true"))
+  end)
+
+  it("of the system has the errno's symbol and its text", function()
+    fails("ENOENT", "open '/nonexistent'", "^No such file or directory$", bpf.open("/nonexistent"))
+  end)
+
+  it("to open says which object, by path or name", function()
+    fails("LIBBPF_ERRNO__FORMAT", "open 'blob'", ".", bpf.open({ bytes = ("x"):rep(1000) }, { name = "blob" }))
+    fails("ENOENT", "open '/nonexistent'", ".", bpf.open("/nonexistent", { name = "blob" }))
+  end)
+
+  it("has three values, and of a load four", function()
+    assert.equal(3, select("#", bpf.open("/nonexistent")))
+    kernel.root()
+    assert.equal(4, select("#", bpf.load(REFUSED)))
+    local obj <close> = assert(bpf.load(PACKETS))
+    assert.equal(3, select("#", obj.progs.on_nothing:attach()))
+    assert.equal(3, select("#", obj.progs.on_openat:run()))
+  end)
+
+  it("keeps no state: the next success is one", function()
+    for _ = 1, 10 do
+      assert.is_nil(bpf.open("/bin/true"))
+      local obj <close> = assert(bpf.open(CALLS))
+      assert.equal("calls", obj:name())
+    end
+  end)
+end)
+
+describe("a failure of the kernel", function()
+  kernel.root()
+
+  local obj, packets
+
+  setup(function()
+    obj = assert(bpf.load(CALLS))
+    packets = assert(bpf.load(PACKETS))
+  end)
+
+  teardown(function()
+    obj:close()
+    packets:close()
+  end)
+
+  it("beyond what C's library knows has its symbol all the same", function()
+    fails("ENOTSUPP", "program 'on_openat': run", "not supported", packets.progs.on_openat:run())
+  end)
+
+  it("to load quotes the verifier", function()
+    fails("EACCES", "object 'refused': load", "^prog 'out_of_bounds' refused by the verifier: ", bpf.load(REFUSED))
+  end)
+
+  it("to attach names program, way and place", function()
+    fails("ENOENT", "program 'on_nothing': attach", "lbpf/no_such_tracepoint", packets.progs.on_nothing:attach())
+    fails("ENOENT", "program 'first_argument': attach_raw_tracepoint", "lbpf_nothing",
+      packets.progs.first_argument:attach_raw_tracepoint("lbpf_nothing"))
+    fails("EOPNOTSUPP", "program 'add': attach", ".", packets.progs.add:attach())
+    fails("ENODEV", "program 'on_packet': attach_xdp", "[Nn]o such device", packets.progs.on_packet:attach_xdp("lbpf0"))
+  end)
+
+  it("to run names the program", function()
+    fails("EINVAL", "program 'on_packet': run", "Invalid argument", packets.progs.on_packet:run())
+  end)
+
+  it("to update a full map says how full it is", function()
+    local hits = obj.maps.hits
+    for i = 1, 64 do
+      hits[i] = i
+    end
+    fails("E2BIG", "map 'hits': update", "^full, all 64 entries in use$", map.update(hits, 65, 1))
+    helper.raises(function() hits[65] = 1 end, "map 'hits': update: full, all 64 entries in use %(E2BIG%)")
+    map.clear(hits)
+  end)
+
+  it("to update a slot that isn't there names the last one", function()
+    fails("E2BIG", "map 'slots': update", "the last one is 3", map.update(obj.maps.slots, 4, 1))
+  end)
+
+  it("to write to a frozen map is EPERM and hints at it", function()
+    local frozen <close> = assert(map.create({ type = "array", name = "frozen", key = "__u32", value = "__u32",
+      max_entries = 1 }))
+    assert(map.freeze(frozen))
+    fails("EPERM", "map 'frozen': update", "may be frozen", map.update(frozen, 0, 1))
+    fails("EPERM", "map 'frozen': freeze", "frozen already", map.freeze(frozen))
+  end)
+
+  it("to resize what exists is EBUSY", function()
+    fails("EBUSY", "map 'hits': resize", "exists already", map.resize(obj.maps.hits, 1))
+  end)
+
+  it("to open a pin that isn't there is ENOENT", function()
+    local path = helper.bpffs() .. "/nothing"
+    fails("ENOENT", ("map.open '%s'"):format(path), "No such file", map.open(path))
+  end)
+
+  it("to pin outside of a bpffs says so", function()
+    local path = helper.tmpdir() .. "/pin"
+    fails("EPERM", ("map 'hits': pin to '%s'"):format(path), "on no bpffs", map.pin(obj.maps.hits, path))
+  end)
+
+  it("to find a map by an id or descriptor that isn't one's", function()
+    fails("ENOENT", "map.by_id 4294967295", "no such map", map.by_id(4294967295))
+    fails("EBADF", "map.by_fd 1000000", "[Bb]ad file descriptor", map.by_fd(1000000))
+    fails("EINVAL", "map.by_fd 0", "no map's descriptor", map.by_fd(0))
+  end)
+
+  it("for want of a capability is EPERM, which is named as a possibility", function()
+    local output = powerless(([[print(select(2, require("bpf").load(%q)))]]):format(CALLS))
+    assert.matches("^object 'calls': load: [^\n]*perhaps CAP_BPF[^\n]* %(EPERM%)\tEPERM", output)
+    output = powerless([[print(require("bpf").map.create({ type = "array", key = "__u32", value = "__u32",
+      max_entries = 1 }))]])
+    assert.matches("^nil\t[^\n]*CAP_BPF[^\n]* %(EPERM%)\tEPERM\n$", output)
+  end)
+
+  it("to find room for a descriptor is EMFILE, and nothing is left behind", function()
+    local output = helper.run(("ulimit -n 16; %s -e %s"):format(helper.LUA, helper.quote(([[
+      local bpf = require("bpf")
+      local maps = {}
+      local message, code
+      repeat
+        local m
+        m, message, code = bpf.map.create({ type = "array", key = "__u32", value = "__u32", max_entries = 1 })
+        maps[#maps + 1] = m
+      until not m
+      assert(code == "EMFILE", message)
+      local _, _, load_code = bpf.load(%q)
+      assert(load_code == "EMFILE", load_code)
+      for i, m in ipairs(maps) do bpf.map.close(m) maps[i] = nil end
+      collectgarbage()
+      local obj <close> = assert(bpf.load(%q))
+      local others = {}
+      repeat
+        local m = bpf.map.create({ type = "array", key = "__u32", value = "__u32", max_entries = 1 })
+        others[#others + 1] = m
+      until not m
+      for _, attempt in ipairs({
+        function() return obj.progs.count_enter:attach() end,
+        function() return bpf.map.typed(obj.maps.hits) end,
+        function() return bpf.map.by_fd(0) end,
+        function() return bpf.open(%q) end,
+      }) do
+        local ok, failure, got = attempt()
+        assert(ok == nil and got == "EMFILE", failure)
+      end
+      print("done")
+    ]]):format(CALLS, CALLS, CALLS))))
+    assert.equal("done\n", output)
+  end)
+
+  it("to find room for a ring buffer's reader is EMFILE", function()
+    local output = helper.run(("ulimit -n 20; %s -e %s"):format(helper.LUA, helper.quote(([[
+      local bpf = require("bpf")
+      local obj <close> = assert(bpf.load(%q))
+      local others = {}
+      repeat
+        local m = bpf.map.create({ type = "array", key = "__u32", value = "__u32", max_entries = 1 })
+        others[#others + 1] = m
+      until not m
+      print(bpf.ringbuf(obj.maps.notes, nil, print))
+    ]]):format(helper.obj("rings")))))
+    assert.matches("^nil\t[^\n]*ringbuf: [^\n]* %(EMFILE%)\tEMFILE\n$", output)
+  end)
+end)
+
+describe("error lifetime:", function()
+  it("messages are strings of their own, unchanged by later calls", function()
+    local _, first = bpf.open("/bin/true")
+    local copy = first .. ""
+    assert.is_nil(bpf.open("/nonexistent"))
+    assert.equal(copy, first)
+  end)
+
+  it("failures in a coroutine end there", function()
+    local thread = coroutine.wrap(function()
+      coroutine.yield((select(3, bpf.open("/nonexistent"))))
+      coroutine.yield((select(3, bpf.open("/bin/true"))))
+    end)
+    assert.same({ "ENOENT", "LIBBPF_ERRNO__FORMAT" }, { thread(), thread() })
+  end)
+end)
+
+describe("error interop:", function()
+  it("nothing is written to the process's outputs by any failure", function()
+    local output, ok = helper.lua(([[
+      local bpf = require("bpf")
+      assert(not bpf.open("/nonexistent"))
+      assert(not bpf.open("/bin/true"))
+      assert(not bpf.open({ bytes = "" }))
+      assert(not bpf.load(%q, { btf = "/nonexistent" }))
+      assert(not pcall(bpf.open, %q, { maps = { nothing = 1 } }))
+      assert(not bpf.map.open("/nonexistent"))
+      bpf.map.create({ type = "array", key = "__u32", value = "__u32", max_entries = 1 << 31 })
+    ]]):format(REFUSED, CALLS))
+    assert.equal("", output)
+    assert.is_true(ok)
+  end)
+end)

@@ -1,0 +1,372 @@
+-- SPDX-License-Identifier: MIT
+-- Links: attaching by section and by name, detaching, and how long an attachment lasts.
+local bpf = require("bpf")
+local helper = require("spec.helper")
+local kernel = require("spec.support.kernel")
+
+kernel.root()
+kernel.need("links of xdp programs", "5.9")
+
+local CALLS, PACKETS = helper.obj("calls"), helper.obj("packets")
+
+-- An object whose programs count this process's system calls.
+local function counting()
+  local who <close> = assert(bpf.load(CALLS))
+  assert(who.progs.whoami:run())
+  return assert(bpf.load(CALLS, { vars = { target = who.vars.self } }))
+end
+
+-- Makes n system calls openat.
+local function call(n)
+  for _ = 1, n do
+    assert.is_nil(io.open("/nonexistent/file"))
+  end
+end
+
+local function collect()
+  collectgarbage()
+  collectgarbage()
+end
+
+local function links_of(id)
+  return select(2, helper.run("bpftool -j link show"):gsub(('"prog_id":%d[,}]'):format(id), ""))
+end
+
+-- Must be what remains: a counter that no program moves any more.
+local function still(obj, name)
+  local before = obj.vars[name]
+  call(20)
+  return obj.vars[name] == before
+end
+
+describe("link arguments:", function()
+  it("methods want a link", function()
+    local obj <close> = assert(bpf.load(CALLS))
+    local link = assert(obj.progs.count_enter:attach())
+    for _, name in ipairs({ "close", "detach", "fd" }) do
+      helper.raises(function() link[name](obj) end, "bpf%.link expected")
+      helper.raises(function() link[name](nil) end, "bpf%.link expected")
+    end
+  end)
+
+  it("an unknown method is nil, and fields can't be set", function()
+    local obj <close> = assert(bpf.load(CALLS))
+    local link = assert(obj.progs.count_enter:attach())
+    assert.is_nil(link.nothing)
+    assert.is_false(pcall(function() link.x = 1 end))
+  end)
+end)
+
+describe("a link", function()
+  it("attaches a raw tracepoint by its section until it is detached", function()
+    local obj <close> = counting()
+    local link = assert(obj.progs.count_enter:attach())
+    local before = obj.vars.entered
+    call(20)
+    assert.is_true(obj.vars.entered >= before + 20)
+    assert.is_true(link:detach())
+    assert.is_true(still(obj, "entered"))
+  end)
+
+  it("attaches a tracepoint by its section until it is closed", function()
+    local obj <close> = counting()
+    local link = assert(obj.progs.count_openat:attach())
+    call(20)
+    assert.equal(20, obj.vars.traced)
+    assert.is_true(link:close())
+    assert.is_true(still(obj, "traced"))
+  end)
+
+  it("attaches a raw tracepoint by name", function()
+    local obj <close> = counting()
+    local link = assert(obj.progs.homeless:attach_raw_tracepoint("sys_enter"))
+    assert.equal(1, links_of(obj.progs.homeless:info().id))
+    assert.is_true(link:close())
+    assert.equal(0, links_of(obj.progs.homeless:info().id))
+    local other <close> = assert(obj.progs.count_exit:attach_raw_tracepoint("sys_enter"))
+    call(20)
+    assert.is_true(obj.vars.left >= 20)
+    assert.is_number(other:fd())
+  end)
+
+  it("attaches a tracepoint by category and name", function()
+    local obj <close> = counting()
+    local link <close> = assert(obj.progs.count_openat:attach_tracepoint("syscalls", "sys_exit_openat"))
+    call(20)
+    assert.equal(20, obj.vars.traced)
+    assert.is_number(link:fd())
+  end)
+
+  it("is one of several of the same program", function()
+    local obj <close> = counting()
+    local one = assert(obj.progs.count_openat:attach())
+    local two = assert(obj.progs.count_openat:attach_tracepoint("syscalls", "sys_exit_openat"))
+    local before = obj.vars.traced
+    call(10)
+    assert.equal(before + 20, obj.vars.traced)
+    one:close()
+    before = obj.vars.traced
+    call(10)
+    assert.equal(before + 10, obj.vars.traced)
+    two:close()
+    assert.is_true(still(obj, "traced"))
+  end)
+
+  it("leaves the other links of its object alone", function()
+    local obj <close> = counting()
+    local enter, exit = assert(obj.progs.count_enter:attach()), assert(obj.progs.count_exit:attach())
+    enter:close()
+    local before = obj.vars.left
+    call(20)
+    assert.is_true(obj.vars.left >= before + 20)
+    exit:close()
+    assert.is_true(still(obj, "left"))
+  end)
+
+  it("has the kernel's descriptor", function()
+    local obj <close> = assert(bpf.load(CALLS))
+    local link <close> = assert(obj.progs.count_enter:attach())
+    assert.matches("bpf.link", (helper.run(("readlink /proc/%d/fd/%d"):format(helper.pid, link:fd()))))
+  end)
+
+  it("tells how it was made", function()
+    local obj <close> = assert(bpf.load(CALLS))
+    local link = assert(obj.progs.count_enter:attach())
+    assert.equal(("bpf.link: attach (fd %d)"):format(link:fd()), tostring(link))
+    link:close()
+    assert.equal("bpf.link: attach (closed)", tostring(link))
+    local other <close> = assert(obj.progs.homeless:attach_raw_tracepoint("sys_enter"))
+    assert.equal(("bpf.link: attach_raw_tracepoint (fd %d)"):format(other:fd()), tostring(other))
+  end)
+end)
+
+describe("an xdp link", function()
+  local near, far, space = "lbn" .. helper.pid, "lbf" .. helper.pid, "lbpf" .. helper.pid
+
+  local function must(command)
+    local output, ok = helper.run(command)
+    assert(ok, command .. ": " .. output)
+    return output
+  end
+
+  -- A cable: one end here, the other in a network namespace of its own, from where packets come.
+  setup(function()
+    must("ip netns add " .. space)
+    must(("ip link add %s type veth peer name %s netns %s"):format(near, far, space))
+    must("ip link set " .. near .. " up")
+    must(("ip -n %s addr add 10.255.254.2/24 dev %s"):format(space, far))
+    must(("ip -n %s link set %s up"):format(space, far))
+    must(("ip -n %s neigh add 10.255.254.1 lladdr 02:00:00:00:00:01 dev %s"):format(space, far))
+  end)
+
+  teardown(function()
+    helper.run("ip link del " .. near)
+    helper.run("ip netns del " .. space)
+  end)
+
+  -- Sends n packets of 1,000 bytes and their headers from the other end.
+  local function packets(n)
+    must(("ip netns exec %s bash -c 'for i in $(seq %d); do printf %%01000d 0 > /dev/udp/10.255.254.1/9; done'")
+      :format(space, n))
+  end
+
+  -- What the interface's counters or others say of them; the network's own chatter is smaller.
+  local function counted(obj, n)
+    local before = obj.vars.octets
+    packets(n)
+    return (obj.vars.octets - before) // 1042
+  end
+
+  it("sees the packets that come in on the interface it names", function()
+    local obj <close> = assert(bpf.load(PACKETS))
+    local link = assert(obj.progs.on_packet:attach_xdp(near))
+    assert.equal(5, counted(obj, 5))
+    assert.is_true(obj.vars.packets >= 5)
+    assert.equal(("bpf.link: attach_xdp (fd %d)"):format(link:fd()), tostring(link))
+    assert.is_true(link:detach())
+    assert.equal(0, counted(obj, 5))
+  end)
+
+  it("takes the interface's index", function()
+    local index = math.tointeger(tonumber(must("cat /sys/class/net/" .. near .. "/ifindex")))
+    local obj <close> = assert(bpf.load(PACKETS))
+    local link <close> = assert(obj.progs.on_packet:attach_xdp(index))
+    assert.equal(5, counted(obj, 5))
+    assert.is_number(link:fd())
+  end)
+
+  it("is the only one of its interface", function()
+    local obj <close> = assert(bpf.load(PACKETS))
+    local link = assert(obj.progs.on_packet:attach_xdp(near))
+    local ok, message, code = obj.progs.shorten:attach_xdp(near)
+    assert.is_nil(ok)
+    assert.equal("EBUSY", code)
+    assert.matches("program 'shorten': attach_xdp: ", message)
+    link:close()
+    local other <close> = assert(obj.progs.shorten:attach_xdp(near))
+    assert.is_number(other:fd())
+  end)
+
+  it("is the one that bpftool and ip show", function()
+    local obj <close> = assert(bpf.load(PACKETS))
+    local link = assert(obj.progs.on_packet:attach_xdp(near))
+    local id = obj.progs.on_packet:info().id
+    assert.matches("prog/xdp id " .. id, (must("ip link show " .. near)))
+    assert.equal(1, links_of(id))
+    link:close()
+    assert.is_nil(must("ip link show " .. near):find("prog/xdp", 1, true))
+    assert.equal(0, links_of(id))
+  end)
+
+  it("is detached with its object", function()
+    do
+      local obj <close> = assert(bpf.load(PACKETS))
+      assert(obj.progs.on_packet:attach_xdp(near))
+      assert.matches("prog/xdp", (must("ip link show " .. near)))
+    end
+    assert.is_nil(must("ip link show " .. near):find("prog/xdp", 1, true))
+  end)
+
+  it("may lose its interface before it is closed", function()
+    local obj <close> = assert(bpf.load(PACKETS))
+    local name = "lbx" .. helper.pid
+    must(("ip link add %s type veth peer name %sp"):format(name, name))
+    local link = assert(obj.progs.on_packet:attach_xdp(name))
+    must("ip link del " .. name)
+    assert.is_true(link:close())
+  end)
+
+  it("works in another network namespace", function()
+    local output, ok = helper.run(("ip netns exec %s %s -e %s"):format(space, helper.LUA, helper.quote(([[
+      local obj <close> = assert(require("bpf").load(%q))
+      assert(obj.progs.on_packet:attach_xdp(%q))
+      assert(not obj.progs.on_packet:attach_xdp(%q))
+    ]]):format(PACKETS, far, near))))
+    assert.equal("", output)
+    assert.is_true(ok)
+  end)
+end)
+
+describe("link errors:", function()
+  it("a failed attempt leaves neither link nor descriptor", function()
+    local obj <close> = assert(bpf.load(PACKETS))
+    collect()
+    local before = helper.run("ls /proc/" .. helper.pid .. "/fd")
+    for _ = 1, 10 do
+      assert.is_nil(obj.progs.on_nothing:attach())
+      assert.is_nil(obj.progs.on_nothing_raw:attach())
+      assert.is_nil(obj.progs.on_packet:attach_xdp("lbpf-nothing"))
+    end
+    assert.equal(before, (helper.run("ls /proc/" .. helper.pid .. "/fd")))
+    assert.equal(0, links_of(obj.progs.on_nothing_raw:info().id))
+  end)
+end)
+
+describe("a link's lifetime:", function()
+  it("closing and detaching twice, in any order, is fine", function()
+    local obj <close> = assert(bpf.load(CALLS))
+    for names in ("close close, detach detach, close detach, detach close"):gmatch("[^,]+") do
+      local link = assert(obj.progs.count_enter:attach())
+      for name in names:gmatch("%w+") do
+        assert.is_true(link[name](link))
+      end
+      helper.raises(function() link:fd() end, "link is closed")
+    end
+  end)
+
+  it("<close> detaches it", function()
+    local obj <close> = counting()
+    do
+      local link <close> = assert(obj.progs.count_enter:attach())
+      assert.equal(1, links_of(obj.progs.count_enter:info().id), tostring(link))
+    end
+    assert.is_true(still(obj, "entered"))
+  end)
+
+  it("it stays attached when the return value is dropped", function()
+    local obj <close> = counting()
+    assert(obj.progs.count_openat:attach())
+    collect()
+    call(20)
+    assert.equal(20, obj.vars.traced)
+    obj:detach()
+    assert.is_true(still(obj, "traced"))
+  end)
+
+  it("it is closed with its object", function()
+    local obj = counting()
+    local id = obj.progs.count_enter:info().id
+    local link = assert(obj.progs.count_enter:attach())
+    obj:close()
+    assert.equal("bpf.link: attach (closed)", tostring(link))
+    helper.raises(function() link:fd() end, "link is closed")
+    assert.is_true(link:close())
+    assert.equal(0, links_of(id))
+  end)
+
+  it("it is closed by its object's detach", function()
+    local obj <close> = counting()
+    local link = assert(obj.progs.count_enter:attach())
+    obj:detach()
+    assert.equal("bpf.link: attach (closed)", tostring(link))
+    assert.is_true(link:close())
+    assert.is_true(still(obj, "entered"))
+  end)
+
+  it("it keeps its object", function()
+    local id
+    local link = (function()
+      local obj = counting()
+      id = obj.progs.count_enter:info().id
+      return assert(obj.progs.count_enter:attach())
+    end)()
+    collect()
+    assert.equal(1, links_of(id))
+    assert.is_number(link:fd())
+    link:close()
+    link = nil -- luacheck: ignore
+    collect()
+    assert.equal(0, links_of(id))
+  end)
+
+  it("it goes with its object when both are dropped", function()
+    local id
+    do
+      local obj = counting()
+      id = obj.progs.count_enter:info().id
+      assert(obj.progs.count_enter:attach())
+      assert(obj.progs.count_exit:attach())
+    end
+    collect()
+    assert.equal(0, links_of(id))
+  end)
+end)
+
+describe("link leaks:", function()
+  it("a thousand links come and go", function()
+    local obj <close> = assert(bpf.load(CALLS))
+    collect()
+    local before = helper.run("ls /proc/" .. helper.pid .. "/fd")
+    for i = 1, 1000 do
+      local link = assert(obj.progs.homeless:attach_raw_tracepoint("sys_exit"))
+      if i % 2 == 0 then
+        link:close()
+      elseif i % 25 == 0 then
+        obj:detach()
+      end
+    end
+    obj:detach()
+    assert.equal(before, (helper.run("ls /proc/" .. helper.pid .. "/fd")))
+  end)
+end)
+
+describe("link interop:", function()
+  it("bpftool shows a raw tracepoint's link with its name", function()
+    local obj <close> = assert(bpf.load(CALLS))
+    local id = obj.progs.count_enter:info().id
+    local link <close> = assert(obj.progs.count_enter:attach())
+    local shown = helper.run("bpftool -j link show")
+    assert.is_not_nil(shown:find(('"type":"raw_tracepoint","prog_id":%d,"tp_name":"sys_enter"'):format(id), 1, true),
+      tostring(link))
+  end)
+end)

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* Where the members of structs lie, and how large enums are: as gcc has it, which is the System V ABI and what
+ * attributes make of it. */
+#include "ctype.h"
+
+struct layout {
+	uint64_t pos, align; /* in bits */
+	bool is_union, packed, has_bitfields;
+};
+
+static uint64_t round_up(uint64_t n, uint64_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+static uint64_t max(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Whether unnamed bit-fields align the struct as well. */
+#if defined(__aarch64__) || defined(__arm__)
+#define UNNAMED_ALIGN true
+#else
+#define UNNAMED_ALIGN false
+#endif
+
+/* gcc takes a bit-field for a member of an ordinary integer type if its width is that of one and it happens to lie
+ * where such a member could. Returns that type's alignment, or 0. Shows only with a type that aligned() was applied to.
+ */
+static uint64_t ordinary_align(const struct layout *l, const struct lbpf_cmember *m, bool packed)
+{
+	uint64_t align = 8 * (uint64_t)lbpf_ctype_scalar_align(m->bits / 8, false);
+
+	if (m->bits < 8 || m->bits & (m->bits - 1))
+		return 0;
+	return (packed && align > 8) || (!l->is_union && l->pos % align) ? 0 : align;
+}
+
+static void place_bitfield(struct layout *l, struct lbpf_cmember *m, uint64_t size, uint64_t align)
+{
+	bool packed = l->packed || m->packed;
+	uint64_t wanted = m->align * 8, ordinary = 0;
+
+	if (m->bits == 0) {
+		/* It moves on to where one of its type could start, in a packed struct as well. */
+		wanted = max(wanted, align);
+		packed = false;
+	} else {
+		ordinary = ordinary_align(l, m, packed);
+		wanted = max(wanted, ordinary);
+	}
+	if (m->name || UNNAMED_ALIGN)
+		l->align = max(l->align, max(wanted, packed ? 8 : align));
+	if (l->is_union)
+		return;
+	if (wanted)
+		l->pos = round_up(l->pos, wanted);
+	/* It doesn't reach into more units of its type's alignment than the type itself takes. */
+	if (!packed && !ordinary && (l->pos % align + m->bits + align - 1) / align > size / align)
+		l->pos = round_up(l->pos, align);
+}
+
+static void place_member(struct layout *l, const struct lbpf_cmember *m, uint64_t align)
+{
+	if ((l->packed || m->packed) && align > 8)
+		align = m->align ? m->align * 8 : 8;
+	else
+		align = max(align, m->align * 8);
+	l->align = max(l->align, align);
+	if (!l->is_union)
+		l->pos = round_up(l->pos, align);
+}
+
+static void place(struct lbpf_ctypes *t, struct layout *l, struct lbpf_cmember *m, uint64_t *end)
+{
+	uint64_t size = 8 * (uint64_t)lbpf_ctype_size(t, m->type);
+	uint64_t align = max(8, 8 * (uint64_t)lbpf_ctype_align(t, m->type));
+
+	if (m->is_bitfield)
+		place_bitfield(l, m, size, align);
+	else
+		place_member(l, m, align);
+	if (l->pos > UINT32_MAX)
+		lbpf_lex_error(t->lex, m->at, "this member is beyond the 512 MiB that BTF can describe");
+	m->bit = (uint32_t)l->pos;
+	*end = max(*end, l->pos + (m->is_bitfield ? m->bits : size));
+	if (!l->is_union)
+		l->pos = *end;
+	l->has_bitfields |= m->is_bitfield && m->name;
+	if (l->has_bitfields && m->bit > 0xffffff)
+		lbpf_lex_error(t->lex, m->at,
+			       "this member is beyond the 2 MiB that BTF can describe along with bit-fields");
+	if (*end / 8 > LBPF_CTYPE_MAX_SIZE)
+		lbpf_lex_error(t->lex, m->at, "with this member the struct is larger than 2 GiB");
+}
+
+void lbpf_clayout_struct(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t align)
+{
+	struct layout l = { .align = align ? align * 8 : 8,
+			    .is_union = t->type[i].kind == LBPF_C_UNION,
+			    .packed = packed };
+	uint64_t end = 0;
+
+	for (uint32_t m = t->type[i].first; m; m = t->member[m].next)
+		place(t, &l, &t->member[m], &end);
+	end = round_up(end, l.align) / 8;
+	if (end > LBPF_CTYPE_MAX_SIZE)
+		lbpf_lex_error(t->lex, t->member[t->type[i].last].at,
+			       "with this member the struct is larger than 2 GiB");
+	t->type[i].size = (uint32_t)end;
+	t->type[i].align = (uint32_t)(l.align / 8);
+	t->type[i].complete = true;
+	t->type[i].open = false;
+}
+
+/* Its type is int or unsigned int if that holds all of them, else long or unsigned long; if packed, any. gcc doesn't
+ * heed aligned() here. */
+bool lbpf_clayout_enum(struct lbpf_ctypes *t, uint32_t i, bool packed)
+{
+	uint64_t highest = 0, size = packed ? 1 : 4;
+	int64_t lowest = 0;
+
+	for (uint32_t m = t->type[i].first; m; m = t->member[m].next) {
+		if (!t->member[m].negative)
+			highest = max(highest, t->member[m].value);
+		else if ((int64_t)t->member[m].value < lowest)
+			lowest = (int64_t)t->member[m].value;
+	}
+	/* As many bits as the lowest needs besides its sign, so that one bound serves for both. */
+	if (lowest < 0 && highest < (uint64_t)~lowest)
+		highest = (uint64_t)~lowest;
+	if (lowest < 0 && highest > INT64_MAX)
+		return false;
+	while (size < 8 && highest >> (8 * size - (lowest < 0)))
+		size *= 2;
+	t->type[i].size = (uint32_t)size;
+	t->type[i].align = lbpf_ctype_scalar_align((uint32_t)size, false);
+	t->type[i].is_signed = lowest < 0;
+	t->type[i].complete = true;
+	t->type[i].open = false;
+	return true;
+}

@@ -1,0 +1,627 @@
+---@meta bpf
+-- SPDX-License-Identifier: MIT
+-- The public API for editors that run the Lua language server; never loaded at run time. What each function does
+-- is in docs/reference.md, and spec/api_spec.lua compares the two with the library itself.
+--
+-- Maps are compared with ==, which the language server takes for granted.
+
+---@alias bpf.spec string|integer|bpf.type a C type: C text, a name in BTF, a size in bytes, or a compiled type
+
+---@alias bpf.map.kind
+---| "hash"
+---| "array"
+---| "percpu_hash"
+---| "percpu_array"
+---| "lru_hash"
+---| "lru_percpu_hash"
+---| "lpm_trie"
+---| "queue"
+---| "stack"
+---| "ringbuf"
+
+---@alias bpf.map.flag
+---| "no_prealloc"
+---| "no_common_lru"
+---| "numa_node"
+---| "rdonly"
+---| "wronly"
+---| "stack_build_id"
+---| "zero_seed"
+---| "rdonly_prog"
+---| "wronly_prog"
+---| "clone"
+---| "mmapable"
+---| "preserve_elems"
+---| "inner_map"
+
+---@alias bpf.map.update_flag "any"|"noexist"|"exist"|"lock"
+
+-- The module ----------------------------------------------------------------------------------------------------------
+
+---@class bpf
+---@field _VERSION string version of this library
+---@field libbpf_version string version of the libbpf in use, such as "v1.1"
+local bpf = {}
+
+---@class bpf.open.source
+---@field bytes string the contents of an ELF file
+
+---@class bpf.open.options
+---@field name? string of the object, by default from the file's name
+---@field vars? { [string]: any } initial values of global variables
+---@field maps? { [string]: integer|bpf.map|{ max_entries: integer } } sizes, or existing maps to use instead
+---@field autoload? { [string]: boolean } false for programs not to load
+---@field pin_root? string directory on a bpffs for maps that are pinned by name
+---@field kconfig? string text of additional kernel configuration for extern variables
+---@field btf? string path of a kernel BTF for CO-RE
+
+---Opens a compiled BPF object; nothing reaches the kernel yet.
+---@param source string|bpf.open.source path of the ELF file, or its bytes
+---@param options? bpf.open.options
+---@return bpf.object? object
+---@return string? message
+---@return string? code
+function bpf.open(source, options) end
+
+---Opens and loads a compiled BPF object.
+---@param source string|bpf.open.source path of the ELF file, or its bytes
+---@param options? bpf.open.options
+---@return bpf.object? object
+---@return string? message
+---@return string? code
+---@return string? log libbpf's lines with the whole verifier log
+function bpf.load(source, options) end
+
+---Sets who hears libbpf's messages; nil for nobody.
+---@param fn? fun(line: string)
+function bpf.log(fn) end
+
+---@class bpf.ringbuf.options
+---@field unpack? boolean pass the members of a struct as values
+---@field into? table fill this table with every record
+
+---Opens a reader of a ring buffer map.
+---@param map bpf.map of type ringbuf
+---@param type? bpf.spec of the records; nil gives the bytes
+---@param handler? fun(...: any) called with each record by poll and consume
+---@param options? bpf.ringbuf.options
+---@return bpf.ringbuf? reader
+---@return string? message
+---@return string? code
+function bpf.ringbuf(map, type, handler, options) end
+
+-- Maps ----------------------------------------------------------------------------------------------------------------
+
+---A map. Indexing it looks keys up, never methods: operations are functions of `bpf.map`.
+---@class bpf.map: userdata
+---@operator len: integer
+---@field [any] any
+
+---@class bpf.map.functions
+bpf.map = {}
+
+---@class bpf.map.options
+---@field type bpf.map.kind
+---@field key? bpf.spec
+---@field value? bpf.spec
+---@field max_entries? integer entries, slots, or bytes of a ring buffer
+---@field name? string at most 15 characters reach the kernel
+---@field flags? bpf.map.flag|bpf.map.flag[]
+---@field key_size? integer in place of key
+---@field value_size? integer in place of value
+---@field map_extra? integer
+---@field numa_node? integer
+---@field ifindex? integer
+
+---Creates a map without any object.
+---@param options bpf.map.options
+---@return bpf.map? map
+---@return string? message
+---@return string? code
+function bpf.map.create(options) end
+
+---Opens a pinned map.
+---@param path string
+---@return bpf.map? map
+---@return string? message
+---@return string? code
+function bpf.map.open(path) end
+
+---Opens a map by its kernel id.
+---@param id integer
+---@return bpf.map? map
+---@return string? message
+---@return string? code
+function bpf.map.by_id(id) end
+
+---Makes a handle for a map's file descriptor, which is duplicated.
+---@param fd integer
+---@return bpf.map? map
+---@return string? message
+---@return string? code
+function bpf.map.by_fd(fd) end
+
+---Views a map through types of your choice.
+---@param m bpf.map
+---@param key? bpf.spec nil keeps the map's
+---@param value? bpf.spec nil keeps the map's
+---@return bpf.map
+---@nodiscard
+function bpf.map.typed(m, key, value) end
+
+---@class bpf.map.lookup_options
+---@field into? table to fill in place of a new one
+---@field [integer] "lock"
+
+---Looks a key up; one nil when there is no such key.
+---@param m bpf.map
+---@param key any
+---@param flags? "lock"|bpf.map.lookup_options
+---@return any value
+---@return string? message
+---@return string? code
+function bpf.map.lookup(m, key, flags) end
+
+---Looks a struct up and gives its members as values in declaration order; one nil when there is no such key.
+---@param m bpf.map
+---@param key any
+---@return any ...
+function bpf.map.unpack(m, key) end
+
+---Adds up the values that the CPUs have for a key; one nil when there is no such key.
+---@param m bpf.map of a per-CPU type
+---@param key any
+---@return any value
+---@return string? message
+---@return string? code
+function bpf.map.sum(m, key) end
+
+---Stores a value. Returns false and a code when "noexist" or "exist" refused it.
+---@param m bpf.map
+---@param key any
+---@param value any
+---@param flags? bpf.map.update_flag|bpf.map.update_flag[]
+---@return boolean? stored
+---@return string? message or the code, when refused
+---@return string? code
+function bpf.map.update(m, key, value, flags) end
+
+---Deletes an entry. Returns false and "ENOENT" when there is no such key.
+---@param m bpf.map
+---@param key any
+---@return boolean? deleted
+---@return string? message or the code, when absent
+---@return string? code
+function bpf.map.delete(m, key) end
+
+---Takes an entry out of the map; one nil when there is no such key.
+---@param m bpf.map
+---@param key any
+---@return any value
+---@return string? message
+---@return string? code
+function bpf.map.lookup_and_delete(m, key) end
+
+---The key that follows another in the kernel's order; one nil after the last.
+---@param m bpf.map
+---@param key? any nil for the first
+---@return any key
+---@return string? message
+---@return string? code
+function bpf.map.next_key(m, key) end
+
+---Walks the keys of a map, as pairs walks keys and values.
+---@param m bpf.map
+---@return fun(): any iterator
+function bpf.map.keys(m) end
+
+---Adds an element to a queue or stack; "exist" drops the oldest when it is full.
+---@param m bpf.map
+---@param value any
+---@param flags? "any"|"exist"|("any"|"exist")[]
+---@return true? done
+---@return string? message
+---@return string? code
+function bpf.map.push(m, value, flags) end
+
+---Takes the next element of a queue or stack; one nil when it is empty.
+---@param m bpf.map
+---@return any element
+---@return string? message
+---@return string? code
+function bpf.map.pop(m) end
+
+---Reads the next element of a queue or stack; one nil when it is empty.
+---@param m bpf.map
+---@return any element
+---@return string? message
+---@return string? code
+function bpf.map.peek(m) end
+
+---Deletes every entry; sets every slot of an array to zero; empties a queue or stack.
+---@param m bpf.map
+---@return integer? count
+---@return string? message
+---@return string? code
+function bpf.map.clear(m) end
+
+---Pins the map to a path on a bpffs.
+---@param m bpf.map
+---@param path string
+---@return true? done
+---@return string? message
+---@return string? code
+function bpf.map.pin(m, path) end
+
+---Removes a pin of the map.
+---@param m bpf.map
+---@param path string
+---@return true? done
+---@return string? message
+---@return string? code
+function bpf.map.unpin(m, path) end
+
+---Makes the map read-only for user space, for good.
+---@param m bpf.map
+---@return true? done
+---@return string? message
+---@return string? code
+function bpf.map.freeze(m) end
+
+---Sets max_entries of a map that an object declares, before the object is loaded.
+---@param m bpf.map
+---@param max_entries integer
+---@return true? done
+---@return string? message
+---@return string? code
+function bpf.map.resize(m, max_entries) end
+
+---@class bpf.map.information
+---@field id integer
+---@field type bpf.map.kind|"other"
+---@field name string
+---@field key_size integer
+---@field value_size integer
+---@field max_entries integer
+---@field map_flags integer
+---@field ifindex integer
+---@field btf_id integer
+---@field btf_key_type_id integer
+---@field btf_value_type_id integer
+---@field map_extra integer
+
+---What the kernel knows about the map.
+---@param m bpf.map
+---@return bpf.map.information? info
+---@return string? message
+---@return string? code
+function bpf.map.info(m) end
+
+---The map's file descriptor, which stays the map's.
+---@param m bpf.map
+---@return integer
+function bpf.map.fd(m) end
+
+---Closes the handle; closing twice is fine.
+---@param m bpf.map
+---@return true
+function bpf.map.close(m) end
+
+---The map's type, "closed map" for a closed one, nil for what is no map.
+---@param value any
+---@return bpf.map.kind|"other"|"closed map"|nil
+function bpf.map.type(value) end
+
+-- Compiled objects ----------------------------------------------------------------------------------------------------
+
+---@class bpf.object: userdata
+---@field maps { [string]: bpf.map } the object's maps by name
+---@field progs { [string]: bpf.prog } the object's programs by name
+---@field vars bpf.vars the object's global variables
+local object = {}
+
+---Creates the maps and loads the programs into the kernel. A failed object is closed.
+---@return true? done
+---@return string? message with the verifier's telling line
+---@return string? code
+---@return string? log libbpf's lines with the whole verifier log
+function object:load() end
+
+---Attaches every program by its section.
+---@return true? done
+---@return string? message
+---@return string? code
+function object:attach() end
+
+---Detaches every link of the object.
+---@return true
+function object:detach() end
+
+---The object's name.
+---@return string
+function object:name() end
+
+---Closes the object and everything in it; closing twice is fine.
+---@return true
+function object:close() end
+
+---An object's global variables: reading and writing a field reads and writes the variable.
+---@class bpf.vars: userdata
+---@field [string] any
+
+-- Programs and links --------------------------------------------------------------------------------------------------
+
+---@class bpf.prog: userdata
+local prog = {}
+
+---The program's name: the C function's.
+---@return string
+function prog:name() end
+
+---The section the program stands in.
+---@return string
+function prog:section() end
+
+---The kernel's name for the type of program.
+---@return string
+function prog:type() end
+
+---The program's file descriptor, which stays the object's.
+---@return integer
+function prog:fd() end
+
+---Whether the program is loaded with its object; given a boolean, sets that.
+---@param on? boolean only before the object is loaded
+---@return boolean? on
+---@return string? message
+---@return string? code
+function prog:autoload(on) end
+
+---@class bpf.prog.information
+---@field id integer
+---@field type string
+---@field name string
+---@field tag string hexadecimal
+---@field load_time integer ns since boot
+---@field uid integer
+---@field jited_prog_len integer bytes
+---@field xlated_prog_len integer bytes
+---@field run_time_ns integer while statistics are on
+---@field run_cnt integer while statistics are on
+---@field verified_insns integer
+---@field btf_id integer
+
+---What the kernel knows about the program.
+---@return bpf.prog.information? info
+---@return string? message
+---@return string? code
+function prog:info() end
+
+---@class bpf.prog.run_options
+---@field data? string packet
+---@field ctx? string context, as bytes
+---@field repeat_? integer how often to run it; 1 by default
+---@field flags? integer
+---@field cpu? integer
+
+---@class bpf.prog.run_result
+---@field retval integer the program's return value
+---@field data? string the packet afterwards
+---@field ctx? string the context afterwards
+---@field duration integer nanoseconds for one run
+
+---Runs the program in the kernel on data of your own.
+---@param options? bpf.prog.run_options
+---@return bpf.prog.run_result? result
+---@return string? message
+---@return string? code
+function prog:run(options) end
+
+---Attaches the program where its section says.
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach() end
+
+---Attaches an xdp program to a network interface.
+---@param interface string|integer name or index
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_xdp(interface) end
+
+---Attaches a raw_tp program to a tracepoint.
+---@param name string such as "sys_enter"
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_raw_tracepoint(name) end
+
+---Attaches a tracepoint program.
+---@param category string such as "syscalls"
+---@param name string such as "sys_enter_openat"
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_tracepoint(category, name) end
+
+---@class bpf.link: userdata
+local link = {}
+
+---Detaches the program and frees the link; doing so twice is fine.
+---@return true
+function link:close() end
+
+---The same as close.
+---@return true
+function link:detach() end
+
+---The link's file descriptor, nil for an attachment that has none.
+---@return integer?
+function link:fd() end
+
+-- Ring buffers --------------------------------------------------------------------------------------------------------
+
+---@class bpf.ringbuf: userdata
+local ringbuf = {}
+
+---Adds another ring buffer to the reader.
+---@param map bpf.map of type ringbuf
+---@param type? bpf.spec of the records; nil gives the bytes
+---@param handler? fun(...: any)
+---@param options? bpf.ringbuf.options
+---@return bpf.ringbuf? reader itself
+---@return string? message
+---@return string? code
+function ringbuf:add(map, type, handler, options) end
+
+---Hands the records that are there to their handlers; when there are none, waits for the first.
+---@param timeout? integer in milliseconds; -1 or nil waits for ever
+---@return integer? count 0 when the time ran out
+---@return string? message
+---@return string? code "EINTR" on a signal
+function ringbuf:poll(timeout) end
+
+---Hands the records that are there to their handlers, without waiting.
+---@return integer count
+function ringbuf:consume() end
+
+---Iterates over records as they come. Handlers are not called.
+---@param timeout? integer in milliseconds to wait for the next record; -1 or nil for ever
+---@return fun(): any, ... iterator
+function ringbuf:events(timeout) end
+
+---A descriptor for event loops: readable when a record is there.
+---@return integer
+function ringbuf:fd() end
+
+---Closes the reader; closing twice is fine.
+---@return true
+function ringbuf:close() end
+
+-- C types -------------------------------------------------------------------------------------------------------------
+
+---@class bpf.btf.functions
+bpf.btf = {}
+
+---Compiles a C type.
+---@param spec bpf.spec
+---@return bpf.type
+---@nodiscard
+function bpf.btf.type(spec) end
+
+---@class bpf.type: userdata
+local type = {}
+
+---The size of a value in bytes, without a flexible array at its end.
+---@return integer
+function type:size() end
+
+---What C calls the type.
+---@return string
+function type:name() end
+
+---Turns a Lua value into the bytes that C has for it.
+---@param value any
+---@return string
+function type:encode(value) end
+
+---Turns bytes into a Lua value.
+---@param bytes string
+---@return any
+function type:decode(bytes) end
+
+---@class bpf.type.member
+---@field name string
+---@field type string
+---@field offset integer bytes
+---@field size integer bytes
+---@field bit_offset integer bits from the start of the struct
+---@field bits? integer of a bit-field
+
+---The members of a struct or union in declaration order.
+---@return bpf.type.member[]
+function type:members() end
+
+-- Text for a terminal -------------------------------------------------------------------------------------------------
+
+---@class bpf.hist
+bpf.hist = {}
+
+---Whether standard output is a terminal.
+---@return boolean
+function bpf.hist.terminal() end
+
+---The width to print in, in columns.
+---@return integer
+function bpf.hist.width() end
+
+---The terminal's height in lines.
+---@return integer
+function bpf.hist.height() end
+
+---Whether the locale has UTF-8.
+---@return boolean
+function bpf.hist.utf8() end
+
+---A number in three digits and a decimal suffix.
+---@param n number
+---@return string
+function bpf.hist.number(n) end
+
+---A number of bytes in three or four digits and a binary unit.
+---@param n number
+---@return string
+function bpf.hist.bytes(n) end
+
+---A time in three digits and a unit.
+---@param ns number
+---@return string
+function bpf.hist.time(ns) end
+
+---A text in one line of a terminal, made safe and cut to a width.
+---@param text string
+---@param width integer
+---@param unicode? boolean
+---@return string
+function bpf.hist.line(text, width, unicode) end
+
+---@class bpf.hist.column
+---@field name? string the heading
+---@field field? any of the row, by default the column's number
+---@field align? "left"|"right" by default right if all values are numbers
+---@field format? fun(value: any, row: table): string
+
+---@class bpf.hist.table_options
+---@field width? integer to fit
+---@field utf8? boolean
+
+---An aligned table.
+---@param rows table[]
+---@param columns bpf.hist.column[]
+---@param options? bpf.hist.table_options
+---@return string
+function bpf.hist.table(rows, columns, options) end
+
+---A bar of a given length.
+---@param value number
+---@param max number
+---@param width integer
+---@param unicode? boolean
+---@return string
+function bpf.hist.bar(value, max, width, unicode) end
+
+---@class bpf.hist.log2_options
+---@field unit? "ns"|"us"|"ms"|"s"|"B"|string
+---@field title? string
+---@field width? integer
+---@field first? integer key of the first bucket, by default 1, and 0 for a map
+---@field utf8? boolean
+
+---A histogram whose buckets double.
+---@param counts integer[]|integer[][]|bpf.map
+---@param options? bpf.hist.log2_options
+---@return string
+function bpf.hist.log2(counts, options) end
+
+return bpf
