@@ -288,9 +288,9 @@ end
 
 local function write_params(params)
   for _, param in ipairs(params) do
-    local notes = { param.type and types(param.type), param.optional and "optional" or nil }
-    local note = table.concat(notes, ", ", param.type and 1 or 2, #notes)
-    write("- `%s`%s%s", param.name, note ~= "" and (" (%s)"):format(note) or "",
+    local notes = { param.type and types(param.type) }
+    notes[#notes + 1] = param.optional and "optional" or nil
+    write("- `%s`%s%s", param.name, notes[1] and (" (%s)"):format(table.concat(notes, ", ")) or "",
       param.text ~= "" and ": " .. markdown(param.text) or "")
     for _, field in ipairs(param.fields) do
       write("  - `%s`: %s", field.name:gsub(", ", "`, `"), markdown(field.text))

@@ -312,7 +312,7 @@ describe("bad C declarations", function()
     { "int x[-1]", "1, column 7", "the array's length is negative" },
     { "int x[1 / 0]", "1, column 9", "division by zero" },
     { "int x[1 % (3 - 3)]", "1, column 9", "division by zero" },
-    { "int x[1 << 32]", "1, column 9", "shift by 32 bits" },
+    { "int x[1 << 32]", "1, column 9", "this shift is not by 0 to 31 bits" },
     { "int x[3.5]", "1, column 7", "'3.5' is no integer constant" },
     { "int x[09]", "1, column 7", "'09' is no integer constant" },
     { "int x[1lul]", "1, column 7", "'1lul' is no integer constant" },
@@ -359,14 +359,10 @@ describe("bad C declarations", function()
   end
 
   it("are refused when they have too many members", function()
-    local members = {}
-    for i = 1, 65536 do
-      members[i] = ("char m%d;"):format(i)
-    end
     local function text(count)
-      return "struct t { " .. table.concat(members, " ", 1, count) .. " };"
+      return "struct t { " .. ("int:8;"):rep(count) .. " } *"
     end
-    assert.equal(1, T(text(65535) .. " char"):size())
+    assert.equal(8, T(text(65535)):size())
     helper.raises(function() T(text(65536)) end, "more than 65535 members$")
   end)
 

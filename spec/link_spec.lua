@@ -32,7 +32,12 @@ local function links_of(id)
   return select(2, helper.run("bpftool -j link show"):gsub(('"prog_id":%d[,}]'):format(id), ""))
 end
 
--- Must be what remains: a counter that no program moves any more.
+-- How many BPF descriptors this process has. What earlier tests left to the collector may still go: never "equal".
+local function descriptors()
+  return select(2, helper.run(("ls -l /proc/%d/fd"):format(helper.pid)):gsub("anon_inode:bpf", ""))
+end
+
+-- Whether no program moves the counter any more.
 local function still(obj, name)
   local before = obj.vars[name]
   call(20)
@@ -251,13 +256,13 @@ describe("link errors:", function()
   it("a failed attempt leaves neither link nor descriptor", function()
     local obj <close> = assert(bpf.load(PACKETS))
     collect()
-    local before = helper.run("ls /proc/" .. helper.pid .. "/fd")
+    local before = descriptors()
     for _ = 1, 10 do
       assert.is_nil(obj.progs.on_nothing:attach())
       assert.is_nil(obj.progs.on_nothing_raw:attach())
       assert.is_nil(obj.progs.on_packet:attach_xdp("lbpf-nothing"))
     end
-    assert.equal(before, (helper.run("ls /proc/" .. helper.pid .. "/fd")))
+    assert.is_true(descriptors() <= before)
     assert.equal(0, links_of(obj.progs.on_nothing_raw:info().id))
   end)
 end)
@@ -346,7 +351,7 @@ describe("link leaks:", function()
   it("a thousand links come and go", function()
     local obj <close> = assert(bpf.load(CALLS))
     collect()
-    local before = helper.run("ls /proc/" .. helper.pid .. "/fd")
+    local before = descriptors()
     for i = 1, 1000 do
       local link = assert(obj.progs.homeless:attach_raw_tracepoint("sys_exit"))
       if i % 2 == 0 then
@@ -356,7 +361,7 @@ describe("link leaks:", function()
       end
     end
     obj:detach()
-    assert.equal(before, (helper.run("ls /proc/" .. helper.pid .. "/fd")))
+    assert.is_true(descriptors() <= before)
   end)
 end)
 

@@ -220,10 +220,10 @@ describe("the arguments of", function()
     for _, bad in ipairs { 1, true, { 1 }, print } do
       helper.raises(function()
         map.update(m, 2, 1, bad)
-      end, "flag must be a name or a sequence of names, got %a+")
+      end, "flags must be a name or a sequence of names, got %a+")
       helper.raises(function()
         map.lookup(m, 2, bad)
-      end, "flag must be a name or a sequence of names, got %a+")
+      end, "flags must be a name or a sequence of names, got %a+")
     end
   end)
 
@@ -307,7 +307,7 @@ describe("the options of map.create:", function()
   it("an unknown flag raises and names those there are", function()
     bad({ type = "hash", flags = "prealloc" }, "flag 'prealloc' is unknown (one of: no_prealloc, ")
     bad({ type = "hash", flags = { "no_prealloc", "x" } }, "flag 'x' is unknown (one of: no_prealloc, ")
-    bad({ type = "hash", flags = 1 }, "flag must be a name or a sequence of names, got number")
+    bad({ type = "hash", flags = 1 }, "flags must be a name or a sequence of names, got number")
   end)
 
   it("numbers are in range, and names are strings", function()

@@ -486,11 +486,11 @@ describe("the variables' lifetime:", function()
     local obj = assert(bpf.load(VARS))
     assert.is_true(mappings() > before)
     obj:close()
-    assert.equal(before, mappings())
+    assert.is_true(mappings() <= before) -- what earlier tests left to the collector may go meanwhile
     assert(bpf.load(VARS))
     collectgarbage()
     collectgarbage()
-    assert.equal(before, mappings())
+    assert.is_true(mappings() <= before)
   end)
 end)
 

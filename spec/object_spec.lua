@@ -884,7 +884,7 @@ describe("object leaks:", function()
     end
     collectgarbage()
     collectgarbage()
-    assert.equal(before, descriptors())
+    assert.is_true(descriptors() <= before) -- what earlier tests left to the collector may go meanwhile
   end)
 
   it("a failed load keeps nothing until the collector comes", function()

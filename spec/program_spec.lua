@@ -287,7 +287,7 @@ describe("a program's lifetime:", function()
 
   -- Whatever allocates may run a finalizer, and that may close the object.
   for _, case in ipairs({
-    { "a run", [[function() obj.progs.on_packet:run({ data = ("\x11"):rep(3000) }) end]] },
+    { "a run", [[function() obj.progs.on_packet:run({ ctx = ("\0"):rep(3000) }) end]] },
     { "an attachment", [[function() assert(obj.progs.first_argument:attach()):close() end]] },
     { "a question", [[function() assert(obj.progs.add:info()) end]] },
   }) do

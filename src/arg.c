@@ -48,32 +48,35 @@ _Noreturn void lbpf_name_unknown(lua_State *L, const struct lbpf_name *names, co
 	__builtin_unreachable();
 }
 
-static uint64_t arg_flag(lua_State *L, int idx, const struct lbpf_name *names, const char *what)
+static uint64_t arg_flag(lua_State *L, int idx, const struct lbpf_name *names)
 {
 	int64_t flag;
 
 	if (lua_type(L, idx) != LUA_TSTRING)
-		luaL_error(L, "%s must be a name or a sequence of names, got %s", what, luaL_typename(L, idx));
+		luaL_error(L, "flags must be a name or a sequence of names, got %s", luaL_typename(L, idx));
 	flag = lbpf_name_value(names, lua_tostring(L, idx));
 	if (flag < 0)
-		lbpf_name_unknown(L, names, what, lua_tostring(L, idx));
+		lbpf_name_unknown(L, names, "flag", lua_tostring(L, idx));
 	return (uint64_t)flag;
 }
 
-uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, const char *what)
+uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, const char *also)
 {
 	uint64_t flags = 0;
 
 	if (lua_isnoneornil(L, idx))
 		return 0;
 	if (!lua_istable(L, idx))
-		return arg_flag(L, idx, names, what);
+		return arg_flag(L, idx, names);
+	luaL_checkstack(L, 6, NULL);
 	idx = lua_absindex(L, idx);
-	for (lua_Integer i = 1; lua_rawgeti(L, idx, i) != LUA_TNIL; i++) {
-		flags |= arg_flag(L, -1, names, what);
-		lua_pop(L, 1);
+	for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+		if (lua_isinteger(L, -2))
+			flags |= arg_flag(L, -1, names);
+		else if (!also || lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), also) != 0)
+			luaL_error(L, "unknown option '%s' (options: %s%sflags as a sequence)",
+				   luaL_tolstring(L, -2, NULL), also ? also : "", also ? ", " : "");
 	}
-	lua_pop(L, 1);
 	return flags;
 }
 

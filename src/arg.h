@@ -28,8 +28,9 @@ const char *lbpf_name_of(const struct lbpf_name *names, uint64_t value);
 /* Raises "<what> 'x' is unknown (one of: a, b, c)"; never returns. */
 _Noreturn void lbpf_name_unknown(lua_State *L, const struct lbpf_name *names, const char *what, const char *got);
 
-/* Flags at idx: nothing or nil, one name, or a sequence of names. Raises for an unknown one, naming all. */
-uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, const char *what);
+/* Flags at idx: nothing or nil, one name, or a sequence of names. Raises for an unknown one, naming all. The table may
+ * have a field `also`, if that isn't NULL, which the caller reads. */
+uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, const char *also);
 
 /* One option of an option table and where its value goes. */
 struct lbpf_option {

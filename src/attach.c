@@ -83,7 +83,7 @@ static struct bpf_link *attach_tracepoint(const struct bpf_program *prog, const 
 /*** Attaches the program where its section says.
 @function prog:attach
 @treturn bpf.link the link, which belongs to the object and is closed with it
-@treturn nil,string,string on failure; EOPNOTSUPP when the section doesn't say where
+@treturn nil,string,string on failure: EOPNOTSUPP when the section doesn't say where
 @see bpf_program__attach */
 
 /*** Attaches an xdp program to a network interface.
@@ -120,9 +120,11 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 		     const struct target *to)
 {
 	struct lbpf_link *link = lbpf_link_push(L, owner, way->method);
-	struct lbpf_log *log = lbpf_log_begin(L);
+	struct lbpf_log *log;
 	int err;
 
+	lbpf_program_recheck(L, p);
+	log = lbpf_log_begin(L);
 	link->link = way->attach(p->prog, to);
 	err = link->link ? 0 : errno;
 	lbpf_log_end(log);

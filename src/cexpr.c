@@ -137,7 +137,7 @@ static struct lbpf_cvalue shift(struct lbpf_cparser *p, bool left, struct lbpf_c
 {
 	if (b.v >= (a.is_long ? 64 : 32)) {
 		if (!p->unevaluated)
-			lbpf_lex_error(&p->lex, at, "shift by %I bits", (LUAI_UACINT)b.v);
+			lbpf_lex_error(&p->lex, at, "this shift is not by 0 to %d bits", a.is_long ? 63 : 31);
 		return a;
 	}
 	if (left)

@@ -97,6 +97,18 @@ void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, in
 	return self;
 }
 
+void lbpf_call_undisturbed(lua_State *L, int nargs, int nresults)
+{
+	int running = lua_gc(L, LUA_GCISRUNNING), status;
+
+	lua_gc(L, LUA_GCSTOP);
+	status = lua_pcall(L, nargs, nresults, 0);
+	if (running)
+		lua_gc(L, LUA_GCRESTART);
+	if (status != LUA_OK)
+		lua_error(L);
+}
+
 _Noreturn void lbpf_class_mismatch(lua_State *L, int idx, const struct lbpf_class *cls)
 {
 	luaL_typeerror(L, idx, cls->name);

@@ -46,6 +46,9 @@ int lbpf_class_close(lua_State *L, const struct lbpf_class *cls);
 /* Raises "bad argument #idx (bpf.map expected, got …)". */
 _Noreturn void lbpf_class_mismatch(lua_State *L, int idx, const struct lbpf_class *cls);
 
+/* lua_call, with no finalizer run in between: for work on memory that some finalizer's close would free. */
+void lbpf_call_undisturbed(lua_State *L, int nargs, int nresults);
+
 /* The object at idx if it is of this class, else NULL. */
 static inline void *lbpf_class_test(lua_State *L, int idx, const struct lbpf_class *cls)
 {

@@ -307,50 +307,31 @@ static void encode_string(const struct encoder *e, const struct frame *f, const 
 	if (n->kind != LBPF_CHARS && len != n->size)
 		encode_fail(e, f, n, "%s takes %I bytes, got %I", n->ctype, (LUAI_UACINT)n->size, (LUAI_UACINT)len);
 	memcpy(p, s, len);
+	if (len < n->size)
+		p[len] = 0; /* another member of a union may have written here */
 }
 
 static void encode_node(const struct encoder *e, const struct frame *up, const struct lbpf_node *n, int idx, uint8_t *p);
 
-/* Writes the elements of a table with holes or with keys beyond its sequence; raises for keys that are no index. */
-__attribute__((noinline)) static void encode_sparse(const struct encoder *e, struct frame *f, uint32_t count,
-						     const struct lbpf_node *elem, int idx, uint8_t *p)
-{
-	lua_State *L = e->L;
-
-	for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
-		f->index = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
-		if (f->index < 1 || f->index > count)
-			encode_fail(e, f->up, f->node, "index %s is not one of 1 to %I, as %s has",
-				    luaL_tolstring(L, -2, NULL), (LUAI_UACINT)count, f->node->ctype);
-		encode_node(e, f, elem, -1, p + (size_t)(f->index - 1) * elem->size);
-	}
-}
-
-/* Elements by index, then one step of lua_next past the last: where it finds anything, a closer look is needed. */
+/* Every key has to be looked at: what is no index must not be lost silently. */
 static void encode_sequence(const struct encoder *e, const struct frame *up, const struct lbpf_node *n, uint32_t count,
 			    const struct lbpf_node *elem, int idx, uint8_t *p)
 {
 	lua_State *L = e->L;
 	struct frame f = { up, n, 0 };
-	lua_Integer len;
+	size_t len;
 
 	luaL_checkstack(L, 6, NULL);
 	idx = lua_absindex(L, idx);
-	len = (lua_Integer)lua_rawlen(L, idx);
+	len = lua_rawlen(L, idx);
 	if (len > count)
 		encode_fail(e, up, n, "%I elements do not fit in %s", (LUAI_UACINT)len, n->ctype);
-	for (f.index = 1; f.index <= len; f.index++) {
-		if (lua_rawgeti(L, idx, f.index) != LUA_TNIL)
-			encode_node(e, &f, elem, -1, p + (size_t)(f.index - 1) * elem->size);
-		lua_pop(L, 1);
-	}
-	if (len)
-		lua_pushinteger(L, len);
-	else
-		lua_pushnil(L);
-	if (lua_next(L, idx)) {
-		lua_pop(L, 2);
-		encode_sparse(e, &f, count, elem, idx, p);
+	for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+		f.index = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+		if (f.index < 1 || f.index > count)
+			encode_fail(e, up, n, "index %s is not one of 1 to %I, as %s has",
+				    luaL_tolstring(L, -2, NULL), (LUAI_UACINT)count, n->ctype);
+		encode_node(e, &f, elem, -1, p + (size_t)(f.index - 1) * elem->size);
 	}
 }
 
@@ -381,13 +362,13 @@ static const struct lbpf_node *find_member(const struct lbpf_type *type, const s
 			return m;
 	m = n + 1;
 	for (uint32_t i = 0; len > 40 && i < n->count; i++, m = type->node + m->next)
-		if (strcmp(m->label, name) == 0)
+		if (strlen(m->label) == len && memcmp(m->label, name, len) == 0)
 			return m;
 	return NULL;
 }
 
 /* Several members of a union may be given when they mean the same bytes, as in a value that was read and is written
- * back. What was written last has won by now: whoever reads differently from what was asked for lost. */
+ * back. What was written last has won by now; a member that agrees changes nothing when it is written once more. */
 __attribute__((noinline)) static void check_overlaps(const struct encoder *e, const struct frame *f, int idx,
 						      const uint8_t *p)
 {
@@ -396,18 +377,15 @@ __attribute__((noinline)) static void check_overlaps(const struct encoder *e, co
 
 	for (uint32_t i = 0; i < f->node->count; i++, m = e->type->node + m->next) {
 		uint8_t *again;
-		bool same;
 
 		if (!m->overlaps)
 			continue;
 		lua_pushstring(L, m->label);
 		if (lua_rawget(L, idx) != LUA_TNIL) {
 			again = lua_newuserdatauv(L, m->size ? m->size : 1, 0);
-			memset(again, 0, m->size);
+			memcpy(again, p + m->offset, m->size);
 			encode_node(e, f, m, -2, again);
-			same = m->bits ? load_bits(m, again) == load_bits(m, p + m->offset) :
-					 memcmp(again, p + m->offset, m->size) == 0;
-			if (!same)
+			if (memcmp(again, p + m->offset, m->size) != 0)
 				encode_fail(e, f, m, "other members of this union say otherwise; set one of them");
 			lua_pop(L, 1);
 		}
@@ -449,8 +427,10 @@ static void encode_node(const struct encoder *e, const struct frame *up, const s
 	lua_Integer value;
 
 	switch (n->kind) {
-	case LBPF_BOOL:
-		*p = (uint8_t)to_boolean(e, up, n, idx);
+	case LBPF_BOOL: /* a byte that is true already stays, so that a union may be written back */
+		value = to_boolean(e, up, n, idx);
+		if (value != (*p != 0))
+			*p = (uint8_t)value;
 		break;
 	case LBPF_F32:
 	case LBPF_F64:
@@ -485,7 +465,7 @@ void lbpf_encode_any(lua_State *L, const struct lbpf_type *type, int idx, void *
 {
 	struct encoder e = { L, type, what };
 
-	if (!lbpf_type_is_scalar(type))
+	if (!lbpf_type_is_integer(type)) /* an integer is stored once it is known to fit, in live memory as well */
 		memset(buf, 0, type->size);
 	encode_node(&e, NULL, type->node, idx, buf);
 }

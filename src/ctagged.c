@@ -106,7 +106,7 @@ static void parse_member(struct lbpf_cparser *p, uint32_t owner)
 		parse_member_declarators(p, owner, &s);
 		return;
 	}
-	type = &p->t.type[s.type];
+	type = &p->t.type[lbpf_ctype_strip(&p->t, s.type)];
 	if (!s.is_tagged)
 		lbpf_lex_error(&p->lex, p->lex.tok.at, "expected a member's name, got ';'");
 	if ((type->kind == LBPF_C_STRUCT || type->kind == LBPF_C_UNION) && !type->name) {
@@ -130,7 +130,7 @@ static void check_members(struct lbpf_cparser *p, uint32_t owner)
 				       m->name);
 		if (!m->name) {
 			if (!m->is_bitfield)
-				check_members(p, m->type);
+				check_members(p, lbpf_ctype_strip(&p->t, m->type));
 			continue;
 		}
 		if (lua_getfield(p->L, -1, m->name) != LUA_TNIL)

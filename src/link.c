@@ -79,6 +79,7 @@ void lbpf_link_close_all(lua_State *L, int owner)
 
 /*** Detaches the program and frees the link; doing so twice is fine.
 @function link:close
+@function link:detach
 @treturn true
 @see bpf_link__destroy */
 static int link_close(lua_State *L)
@@ -86,9 +87,9 @@ static int link_close(lua_State *L)
 	return lbpf_class_close(L, &link_class);
 }
 
-/*** The link's file descriptor, or nothing for an attachment that has none.
+/*** The link's file descriptor, or nil for an attachment that has none.
 @function link:fd
-@treturn ?integer fd
+@treturn ?integer
 @see bpf_link__fd */
 static int link_fd(lua_State *L)
 {

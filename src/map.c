@@ -93,6 +93,7 @@ static const struct {
 } causes[] = {
 	{ "update", LBPF_INDEXED, E2BIG, "no such slot, the last one is %I" },
 	{ "update", 0, E2BIG, "full, all %I entries in use" },
+	{ "update", 0, ENOSPC, "full, all %I entries in use" },
 	{ "push", 0, E2BIG, "full, all %I entries in use" },
 	{ "update", 0, ENOMEM, "the kernel found no memory for one more entry" },
 	{ "update", 0, EEXIST, "the key exists" },
@@ -249,7 +250,7 @@ struct lbpf_map *lbpf_map_push_owned(lua_State *L)
 @function bpf.map.open
 @tparam string path of the pin on a bpffs
 @treturn bpf.map the map, typed by its BTF if it has any
-@treturn nil,string,string on failure: ENOENT, EPERM (no CAP_BPF, or the file's permissions), EINVAL (no map)
+@treturn nil,string,string on failure: ENOENT, EPERM (no CAP_BPF, or the file's permissions), EINVAL (the pin of something else)
 @see bpf_obj_get */
 static int map_open(lua_State *L)
 {
@@ -309,12 +310,13 @@ static int map_by_fd(lua_State *L)
 	return 1;
 }
 
-/*** Views a map through types of your choice: one without BTF, or one whose bytes mean something else to you.
+/*** Views a map through types of your choice: one without BTF, or one whose bytes mean something else to you. Raises if a
+type has the wrong size.
 @function bpf.map.typed
 @tparam bpf.map m stays as it is
 @tparam ?string|integer|bpf.type key C type of the keys; nil keeps the map's
 @tparam ?string|integer|bpf.type value C type of the values; nil keeps the map's
-@treturn bpf.map another handle of the same map, to be closed on its own; raises if a type has the wrong size */
+@treturn bpf.map another handle of the same map, to be closed on its own */
 static int map_typed(lua_State *L)
 {
 	static const char *const whats[] = { "key", "value" };
@@ -442,9 +444,10 @@ static int is_pin_of(const struct lbpf_map *map, const char *path)
 /*** Removes a pin of the map. The map itself lives as long as anything else refers to it.
 @function bpf.map.unpin
 @tparam bpf.map m
-@tparam string path
+@tparam string path of a pin of this map
 @treturn true
-@treturn nil,string,string on failure: ENOENT, EINVAL (another object's pin), … */
+@treturn nil,string,string on failure: ENOENT, EINVAL (another object's pin), …
+@see unlink(2) */
 static int map_unpin(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "unpin");
@@ -474,7 +477,9 @@ static int map_freeze(lua_State *L)
 
 	if (bpf_map_freeze(map->fd)) {
 		err = errno;
-		return lbpf_err_push(L, err, err == EBUSY ? "it is frozen already, or mapped for writing" : NULL,
+		return lbpf_err_push(L, err, err == EBUSY || err == EPERM ?
+						     "it is frozen already, mapped for writing, or opened read-only" :
+						     NULL,
 				     "map '%s': freeze", lbpf_map_label(map));
 	}
 	lua_pushboolean(L, 1);
@@ -567,7 +572,7 @@ static int map_close(lua_State *L)
 /*** Tells whether a value is a map, and of what type.
 @function bpf.map.type
 @param value anything
-@treturn ?string the map's type ("hash", …), "closed map" for a closed one, nil for anything else */
+@treturn ?string the map's type ("hash", …; "other" for one this library doesn't know), "closed map" for a closed one, nil for anything else */
 static int map_type(lua_State *L)
 {
 	struct lbpf_map *map;

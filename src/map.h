@@ -72,7 +72,7 @@ static inline void lbpf_map_encode_key(lua_State *L, const struct lbpf_map *map,
 static inline void lbpf_map_decode_key(lua_State *L, const struct lbpf_map *map, const void *buf)
 {
 	if (lbpf_unlikely(map->kind->key != NULL))
-		map->kind->key->decode(L, map, buf);
+		map->kind->key->decode(L, map, buf, 0);
 	else
 		lbpf_decode(L, map->key, buf, map->key_size);
 }
@@ -88,7 +88,7 @@ static inline void lbpf_map_encode_value(lua_State *L, const struct lbpf_map *ma
 static inline void lbpf_map_decode_value(lua_State *L, const struct lbpf_map *map, const void *buf)
 {
 	if (lbpf_unlikely(map->kind->value != NULL))
-		map->kind->value->decode(L, map, buf);
+		map->kind->value->decode(L, map, buf, 0);
 	else
 		lbpf_decode(L, map->value, buf, map->value_size);
 }

@@ -85,12 +85,16 @@ static int create_fail(lua_State *L, const struct create *c, const struct lbpf_m
 	return lbpf_err_push(L, err, cause, "map.create (%s%s%s)", c->kind->name, *c->name ? " " : "", c->name);
 }
 
-/* Compiles option `what` of the table at 1 and adds its C text to btf, whose id for it is returned. */
-static int create_type(lua_State *L, struct btf *btf, const char *what, uint32_t size, struct lbpf_type **type)
+/* Compiles option `what` of the table at 1, or the preset, and adds its C text to btf, whose id for it is returned. */
+static int create_type(lua_State *L, struct btf *btf, const char *what, uint32_t size, const char *preset,
+		       struct lbpf_type **type)
 {
 	int id = 0, is_text;
 
-	lua_getfield(L, 1, what);
+	if (lua_getfield(L, 1, what) == LUA_TNIL && !size && preset) {
+		lua_pop(L, 1);
+		lua_pushstring(L, preset);
+	}
 	is_text = lua_type(L, -1) == LUA_TSTRING;
 	if (lua_isnil(L, -1) && size) {
 		lua_pop(L, 1);
@@ -113,18 +117,13 @@ static int create_type(lua_State *L, struct btf *btf, const char *what, uint32_t
 /* Leaves the key's and the value's types in the map's user values. */
 static void create_types(lua_State *L, struct create *c, struct lbpf_map *map, int idx, struct btf *btf)
 {
-	if (c->kind->can & LBPF_INDEXED && !c->key_size && lua_getfield(L, 1, "key") == LUA_TNIL) {
-		lua_pushliteral(L, "__u32");
-		lua_setfield(L, 1, "key");
-	}
-	lua_settop(L, idx + 1);
-	c->key_id = create_type(L, btf, "key", c->key_size, &map->key);
+	c->key_id = create_type(L, btf, "key", c->key_size, c->kind->can & LBPF_INDEXED ? "__u32" : NULL, &map->key);
 	if (map->key) {
 		map->key_size = map->key->size;
 		lua_setiuservalue(L, idx, LBPF_MAP_KEY);
 	}
 	lua_settop(L, idx + 1);
-	c->value_id = create_type(L, btf, "value", c->value_size, &map->value);
+	c->value_id = create_type(L, btf, "value", c->value_size, NULL, &map->value);
 	if (map->value) {
 		map->value_size = map->value->size;
 		lua_setiuservalue(L, idx, LBPF_MAP_VALUE);
@@ -204,7 +203,7 @@ static int map_create(lua_State *L)
 		luaL_error(L, "map.create: option 'type' is missing");
 	c.kind = lbpf_mapkind_named(L, c.type);
 	lua_getfield(L, 1, "flags");
-	c.flags = (uint32_t)lbpf_arg_flags(L, -1, lbpf_map_flags, "flag") | c.kind->flags;
+	c.flags = (uint32_t)lbpf_arg_flags(L, -1, lbpf_map_flags, NULL) | c.kind->flags;
 	lua_settop(L, 1);
 	c.opts.sz = sizeof(c.opts);
 	map = lbpf_map_push_owned(L);

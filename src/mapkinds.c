@@ -44,14 +44,24 @@ static void percpu_encode(lua_State *L, const struct lbpf_map *map, int idx, voi
 	}
 }
 
-static void percpu_decode(lua_State *L, const struct lbpf_map *map, const void *buf)
+static void percpu_decode(lua_State *L, const struct lbpf_map *map, const void *buf, int into)
 {
 	const char *p = buf;
+	bool tables = into && map->value->node[0].kind >= LBPF_ARRAY;
 
-	luaL_checkstack(L, 4, NULL);
-	lua_createtable(L, (int)map->cpus, 0);
-	for (uint32_t cpu = 0; cpu < map->cpus; cpu++) {
-		lbpf_decode(L, map->value, p + (size_t)cpu * map->stride, map->value_size);
+	luaL_checkstack(L, 6, NULL);
+	if (into)
+		lua_pushvalue(L, into);
+	else
+		lua_createtable(L, (int)map->cpus, 0);
+	for (uint32_t cpu = 0; cpu < map->cpus; cpu++, p += map->stride) {
+		if (tables && lua_rawgeti(L, -1, (lua_Integer)cpu + 1) == LUA_TTABLE) {
+			lbpf_decode_into(L, map->value, p, map->value_size, -1);
+			lua_pop(L, 2);
+			continue;
+		}
+		lua_settop(L, lua_gettop(L) - tables);
+		lbpf_decode(L, map->value, p, map->value_size);
 		lua_rawseti(L, -2, (lua_Integer)cpu + 1);
 	}
 }
@@ -130,12 +140,13 @@ static void prefix_encode(lua_State *L, const struct lbpf_map *map, int idx, voi
 			   family == AF_INET ? "10.0.0.0/8" : "2001:db8::/32");
 }
 
-static void prefix_decode(lua_State *L, const struct lbpf_map *map, const void *buf)
+static void prefix_decode(lua_State *L, const struct lbpf_map *map, const void *buf, int into)
 {
 	int family = prefix_family(map);
 	struct prefix prefix;
 	char addr[INET6_ADDRSTRLEN];
 
+	(void)into;
 	if (family == AF_UNSPEC) {
 		lbpf_decode(L, map->key, buf, map->key_size);
 		return;

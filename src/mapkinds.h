@@ -36,7 +36,7 @@ enum {
 /* How a key or value travels when the codec alone won't do. */
 struct lbpf_conv {
 	void (*encode)(lua_State *L, const struct lbpf_map *map, int idx, void *buf);
-	void (*decode)(lua_State *L, const struct lbpf_map *map, const void *buf);
+	void (*decode)(lua_State *L, const struct lbpf_map *map, const void *buf, int into); /* 0, or a table to fill */
 };
 
 struct lbpf_mapkind {

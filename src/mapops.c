@@ -49,14 +49,14 @@ static uint64_t lookup_options(lua_State *L, int idx, bool *into)
 		else
 			luaL_error(L, "option 'into' must be a table, got %s", luaL_typename(L, -1));
 	}
-	return lbpf_arg_flags(L, idx, update_flags, "flag");
+	return lbpf_arg_flags(L, idx, update_flags, "into");
 }
 
 /*** Looks a key up.
 @function bpf.map.lookup
 @tparam bpf.map m
 @param key
-@tparam ?string|table flags "lock", or a sequence of flags; with a field `into`, a table to fill in place of a new one
+@tparam ?string|table flags "lock", or a sequence of flags; a field `into` is a table to fill in place of a new one
 @return a copy of the value, or one nil when there is no such key
 @treturn nil,string,string on failure
 @see bpf_map_lookup_elem_flags */
@@ -74,7 +74,9 @@ static int map_lookup(lua_State *L)
 	lbpf_map_encode_key(L, map, 2, key);
 	if (bpf_map_lookup_elem_flags(map->fd, key, value, flags))
 		return absent_or_fail(L, map, errno, "lookup");
-	if (into && !map->kind->value)
+	if (into && map->kind->value)
+		map->kind->value->decode(L, map, value, 4);
+	else if (into)
 		lbpf_decode_into(L, map->value, value, map->value_size, 4);
 	else
 		lbpf_map_decode_value(L, map, value);
@@ -139,7 +141,7 @@ static int map_sum(lua_State *L)
 static int map_update(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_UPDATE, "update");
-	uint64_t flags = lbpf_arg_flags(L, 4, update_flags, "flag");
+	uint64_t flags = lbpf_arg_flags(L, 4, update_flags, NULL);
 	int err;
 
 	luaL_checkany(L, 3);
@@ -247,7 +249,7 @@ static int map_next_key(lua_State *L)
 static int map_push(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_PUSH, "push");
-	uint64_t flags = lbpf_arg_flags(L, 3, update_flags, "flag");
+	uint64_t flags = lbpf_arg_flags(L, 3, update_flags, NULL);
 
 	luaL_checkany(L, 2);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));

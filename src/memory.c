@@ -26,6 +26,7 @@ struct section {
 	size_t bytes; /* of the mapping */
 	uint32_t size;
 	bool constant; /* not to be written once loaded */
+	bool kernels;  /* .kconfig: filled in by the load */
 };
 
 struct variable {
@@ -173,6 +174,7 @@ struct lbpf_vars *lbpf_vars_push(lua_State *L, int owner, struct bpf_object *obj
 		s->map = map;
 		s->size = bpf_map__value_size(map);
 		s->constant = bpf_map__map_flags(map) & BPF_F_RDONLY_PROG;
+		s->kernels = strcmp(btf__name_by_offset(btf, t->name_off), ".kconfig") == 0;
 		for (uint16_t i = 0; i < btf_vlen(t); i++)
 			vars_add(L, vars, s, btf, btf_var_secinfos(t) + i);
 	}
@@ -225,7 +227,7 @@ __attribute__((noinline)) static struct variable *find_long(lua_State *L, const 
 	const char *name = lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx) : NULL;
 
 	for (uint32_t i = 0; name && i < vars->variables; i++)
-		if (strcmp(vars->variable[i].name, name) == 0)
+		if (strlen(vars->variable[i].name) == lua_rawlen(L, idx) && strcmp(vars->variable[i].name, name) == 0)
 			return &vars->variable[i];
 	vars_unknown(L, vars, idx);
 }
@@ -252,49 +254,57 @@ static struct lbpf_vars *vars_check(lua_State *L)
 	return vars;
 }
 
+/* Allocating may run finalizers, and one of them may close the object. */
+static void vars_recheck(lua_State *L, const struct lbpf_vars *vars)
+{
+	if (vars->orphaned)
+		luaL_error(L, "the object of these variables is closed");
+}
+
 /* Pushes a copy of a section that can't be mapped, and returns it. */
-static uint8_t *section_fetch(lua_State *L, const struct section *s)
+static uint8_t *section_fetch(lua_State *L, const struct lbpf_vars *vars, const struct section *s)
 {
 	size_t bytes = ((size_t)s->size + 7) / 8 * 8;
 	uint8_t *copy = lua_newuserdatauv(L, bytes, 0);
 	uint32_t zero = 0;
 
+	vars_recheck(L, vars);
 	if (bpf_map_lookup_elem(bpf_map__fd(s->map), &zero, copy))
 		lbpf_err_raise(L, errno, NULL, "reading section '%s'", bpf_map__name(s->map));
 	return copy;
 }
 
-/* Where a variable that isn't mapped can be read: in the start-up image, or in a copy left on the stack. */
-__attribute__((noinline)) static const uint8_t *read_slowly(lua_State *L, const struct lbpf_vars *vars,
-							     const struct variable *v)
+/* The variable in the start-up image of its section. */
+static uint8_t *image_of(lua_State *L, const struct variable *v)
 {
-	const void *image;
 	size_t size;
+	const void *image = bpf_map__initial_value(v->section->map, &size);
 
-	if (vars->loaded)
-		return section_fetch(L, v->section) + v->offset;
-	image = bpf_map__initial_value(v->section->map, &size);
-	if (!image || size < v->section->size)
-		luaL_error(L, "variable '%s' is known only once the object is loaded", v->name);
-	return (const uint8_t *)image + v->offset;
+	if (!image || size < v->section->size || v->section->kernels)
+		luaL_error(L, "variable '%s' is known only once the object is loaded, and can't be set", v->name);
+	/* libbpf 1.1 declares the image const, though it exists to be set before the load */
+	return (uint8_t *)(uintptr_t)image + v->offset;
 }
 
-static void write_image(lua_State *L, const struct variable *v, const void *value)
+/* Decodes from a copy: the memory itself might go while tables are made. */
+__attribute__((noinline)) static void read_slowly(lua_State *L, const struct lbpf_vars *vars, const struct variable *v)
 {
-	const void *image;
-	size_t size;
+	LBPF_SCRATCH(L, copy, v->type->size);
 
-	image = bpf_map__initial_value(v->section->map, &size);
-	if (!image || size < v->section->size)
-		luaL_error(L, "variable '%s' can't be set, the kernel's configuration says what it is", v->name);
-	/* libbpf 1.1 declares the image const, though it exists to be set before the load */
-	memcpy((uint8_t *)(uintptr_t)image + v->offset, value, v->type->size);
+	vars_recheck(L, vars);
+	if (!vars->loaded)
+		memcpy(copy, image_of(L, v), v->type->size);
+	else if (v->section->mem)
+		memcpy(copy, (uint8_t *)v->section->mem + v->offset, v->type->size);
+	else
+		memcpy(copy, section_fetch(L, vars, v->section) + v->offset, v->type->size);
+	lbpf_decode(L, v->type, copy, v->type->size);
 }
 
 /* Whole sections only: what a program writes to its neighbours in between is lost. */
-static void write_section(lua_State *L, const struct variable *v, const void *value)
+static void write_section(lua_State *L, const struct lbpf_vars *vars, const struct variable *v, const void *value)
 {
-	uint8_t *copy = section_fetch(L, v->section);
+	uint8_t *copy = section_fetch(L, vars, v->section);
 	uint32_t zero = 0;
 
 	memcpy(copy + v->offset, value, v->type->size);
@@ -310,12 +320,13 @@ __attribute__((noinline)) static void write_slowly(lua_State *L, const struct lb
 	if (v->type->owned)
 		luaL_error(L, "variable '%s' has members that belong to the kernel, it can't be set as a whole", v->name);
 	lbpf_encode(L, v->type, 3, value, v->name);
+	vars_recheck(L, vars);
 	if (!vars->loaded)
-		write_image(L, v, value);
+		memcpy(image_of(L, v), value, v->type->size);
 	else if (v->section->mem)
 		memcpy((uint8_t *)v->section->mem + v->offset, value, v->type->size);
 	else
-		write_section(L, v, value);
+		write_section(L, vars, v, value);
 }
 
 static int vars_index(lua_State *L)
@@ -324,7 +335,10 @@ static int vars_index(lua_State *L)
 	struct variable *v = vars_find(L, vars, 2);
 	const uint8_t *p = v->section->mem;
 
-	lbpf_decode(L, v->type, p ? p + v->offset : read_slowly(L, vars, v), v->type->size);
+	if (lbpf_likely(p && lbpf_type_is_integer(v->type)))
+		lbpf_decode(L, v->type, p + v->offset, v->type->size);
+	else
+		read_slowly(L, vars, v);
 	return 1;
 }
 
@@ -336,7 +350,7 @@ static int vars_newindex(lua_State *L)
 
 	if (lbpf_unlikely(vars->loaded && v->section->constant))
 		luaL_error(L, "variable '%s' is constant: it can be set only before the object is loaded", v->name);
-	if (lbpf_likely(p && lbpf_type_is_scalar(v->type)))
+	if (lbpf_likely(p && lbpf_type_is_integer(v->type)))
 		lbpf_encode(L, v->type, 3, p + v->offset, v->name);
 	else
 		write_slowly(L, vars, v);

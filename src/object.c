@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <bpf/libbpf.h>
 
@@ -213,11 +214,23 @@ static void open_read(lua_State *L, struct open *open)
 		open->name = "bytes"; /* libbpf would make one of addresses */
 }
 
-static int open_fail(lua_State *L, const struct open *open, int err, struct lbpf_log *log)
+static int open_fail(lua_State *L, const struct open *open, int err, const char *cause)
 {
-	const char *last = err == ENOENT ? NULL : lbpf_log_push_last(L, log);
+	return lbpf_err_push(L, err, cause, "open '%s'", open->path ? open->path : open->name);
+}
 
-	return lbpf_err_push(L, err, last, "open '%s'", open->path ? open->path : open->name);
+/* libbpf would keep a directory open, and wait for ever at a pipe. Returns how many values of failure were pushed. */
+static int open_check_file(lua_State *L, const struct open *open)
+{
+	struct stat st;
+
+	if (!open->path)
+		return 0;
+	if (stat(open->path, &st))
+		return open_fail(L, open, errno, NULL);
+	if (S_ISDIR(st.st_mode))
+		return open_fail(L, open, EISDIR, NULL);
+	return S_ISREG(st.st_mode) ? 0 : open_fail(L, open, EINVAL, "this is no regular file");
 }
 
 static int open_call(lua_State *L, const struct open *open, struct lbpf_object *o, struct lbpf_log **log)
@@ -253,6 +266,11 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 	if (other) {
 		if (other->fd < 0)
 			lbpf_map_unusable(L, other);
+		if (other->type != map->type || other->key_size != map->key_size || other->value_size != map->value_size)
+			luaL_error(L, "map '%s': the map to use instead is a %s with keys of %I and values of %I bytes, "
+				   "the declared one a %s with %I and %I", map->name, other->kind->name,
+				   (LUAI_UACINT)other->key_size, (LUAI_UACINT)other->value_size, map->kind->name,
+				   (LUAI_UACINT)map->key_size, (LUAI_UACINT)map->value_size);
 		err = bpf_map__reuse_fd(map->of, other->fd);
 	} else {
 		if (lua_isinteger(L, idx))
@@ -308,13 +326,16 @@ static int object_push_opened(lua_State *L)
 	int err, idx;
 
 	open_read(L, &open);
+	err = open_check_file(L, &open);
+	if (err)
+		return err;
 	o = lbpf_class_new(L, &object_class, sizeof(*o), OBJECT_SLOTS);
 	idx = lua_gettop(L);
 	lua_newtable(L);
 	lua_setiuservalue(L, idx, OBJECT_LINKS);
 	err = open_call(L, &open, o, &log);
 	if (err) {
-		err = open_fail(L, &open, err, log);
+		err = open_fail(L, &open, err, lbpf_log_push_last(L, log));
 		lbpf_log_deliver(L, log);
 		return err;
 	}
@@ -509,6 +530,7 @@ static int object_attach(lua_State *L)
 	for (lua_Integer i = 1; lua_rawgeti(L, 2, i) == LUA_TUSERDATA; i++, lua_settop(L, 3)) {
 		struct lbpf_program *p = lua_touserdata(L, -1);
 
+		object_check(L); /* attaching the one before may have run a finalizer that closed it */
 		if (bpf_program__fd(p->prog) < 0 || !bpf_program__autoattach(p->prog))
 			continue;
 		err = lbpf_attach_auto(L, 4, 1);

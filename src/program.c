@@ -13,12 +13,17 @@
 #include "arg.h"
 #include "err.h"
 
+void lbpf_program_recheck(lua_State *L, const struct lbpf_program *p)
+{
+	if (!p->prog)
+		luaL_error(L, "program '%s': its object is closed", p->name);
+}
+
 struct lbpf_program *lbpf_program_check(lua_State *L, int idx)
 {
 	struct lbpf_program *p = lbpf_class_check(L, idx, &lbpf_program_class);
 
-	if (!p->prog)
-		luaL_error(L, "program '%s': its object is closed", p->name);
+	lbpf_program_recheck(L, p);
 	return p;
 }
 
@@ -199,15 +204,22 @@ static void *run_buffer(lua_State *L, const char *name, size_t room, uint32_t *l
 	return buf;
 }
 
+/* Syscall programs write to the very context they are given; tracepoint arguments don't come back. */
+static bool copies_context(enum bpf_prog_type type)
+{
+	return type != BPF_PROG_TYPE_SYSCALL && type != BPF_PROG_TYPE_RAW_TRACEPOINT &&
+	       type != BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE;
+}
+
 /*** Runs the program in the kernel on data of your own.
 @function prog:run
 @tparam ?table options
-- data: packet, as a string; what the kernel demands depends on the type (14 bytes at least for xdp)
-- ctx: context, as a string of bytes
+- data: the packet, a string; what the kernel demands depends on the type (14 bytes at least for xdp)
+- ctx: the context, a string of bytes
 - repeat_: how often to run it; 1 by default
 - flags, cpu: as BPF_PROG_TEST_RUN takes them
-@treturn table `{ retval =, data =, ctx =, duration = }`: the return value, the packet and context afterwards, and
- nanoseconds for one run
+@treturn table `{ retval =, data =, ctx =, duration = }`: the return value, the packet and context afterwards where they
+ were given, and nanoseconds for one run
 @treturn nil,string,string on failure: EINVAL, ENOTSUPP (this type can't be run), …
 @see bpf_prog_test_run_opts */
 static int program_run(lua_State *L)
@@ -228,11 +240,12 @@ static int program_run(lua_State *L)
 		opts.data_size_out = opts.data_size_in + 512; /* programs may grow a packet */
 		opts.data_out = lua_newuserdatauv(L, opts.data_size_out, 0);
 	}
-	/* syscall programs write to the very context they are given, the rest to a copy */
-	if (opts.ctx_in && bpf_program__type(p->prog) != BPF_PROG_TYPE_SYSCALL) {
+	lbpf_program_recheck(L, p);
+	if (opts.ctx_in && copies_context(bpf_program__type(p->prog))) {
 		opts.ctx_size_out = opts.ctx_size_in;
 		opts.ctx_out = lua_newuserdatauv(L, opts.ctx_size_out, 0);
 	}
+	lbpf_program_recheck(L, p);
 	opts.repeat = (int)run.repeat_;
 	opts.flags = run.flags;
 	opts.cpu = run.cpu;

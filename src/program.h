@@ -28,6 +28,9 @@ extern const struct lbpf_class lbpf_program_class;
 /* The program at idx; raises when its object is closed. */
 struct lbpf_program *lbpf_program_check(lua_State *L, int idx);
 
+/* Raises when the object has been closed: by a finalizer, which any allocation may run. */
+void lbpf_program_recheck(lua_State *L, const struct lbpf_program *p);
+
 /* The same, loaded into the kernel; raises otherwise. */
 struct lbpf_program *lbpf_program_check_loaded(lua_State *L, int idx);
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/bpf.h>
@@ -37,6 +38,7 @@ struct ring {
 struct reader {
 	struct lbpf_head head;
 	int epoll;	   /* -1: closed */
+	int decoding;	   /* records that are being decoded where they lie: don't unmap */
 	uint32_t count, room;
 	uint32_t turn;	   /* where events() looks first */
 	struct ring *ring; /* kept by a user value */
@@ -62,6 +64,14 @@ static void ring_unmap(struct ring *ring, size_t page)
 	ring->producer = NULL;
 }
 
+static void reader_unmap(struct reader *r)
+{
+	for (uint32_t i = 0; i < r->count; i++)
+		ring_unmap(&r->ring[i], (size_t)sysconf(_SC_PAGESIZE));
+	r->count = 0;
+}
+
+/* A finalizer may close the reader while a record is decoded; then the decoding's end unmaps. */
 static void reader_release(lua_State *L, int idx, void *self)
 {
 	struct reader *r = self;
@@ -70,11 +80,10 @@ static void reader_release(lua_State *L, int idx, void *self)
 	(void)L;
 	(void)idx;
 	r->epoll = -1;
-	for (uint32_t i = 0; i < r->count; i++)
-		ring_unmap(&r->ring[i], (size_t)sysconf(_SC_PAGESIZE));
-	r->count = 0;
 	if (epoll >= 0)
 		close(epoll);
+	if (!r->decoding)
+		reader_unmap(r);
 }
 
 static const struct lbpf_class reader_class;
@@ -144,34 +153,57 @@ static const struct lbpf_option form_options[] = {
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
-/* Adds the ring that arguments 2 to 5 (map, type, handler, options) describe to the reader at idx. Returns 0 or how
- * many values of failure were pushed. */
-static int reader_add_ring(lua_State *L, int idx, struct reader *r)
+/* With the map and the type spec as arguments: the type, looked up in the BTF of the map's object. */
+static int compile_event(lua_State *L)
 {
-	struct lbpf_map *map = lbpf_map_check(L, 2, 0, "ringbuf");
+	struct lbpf_map *map = lua_touserdata(L, 1);
+
+	lbpf_btf_spec(L, 2, map->btf, "event");
+	return 1;
+}
+
+/* Pushes the table of option `into`, or nil. */
+static bool push_into(lua_State *L, int idx, const struct lbpf_type *type, const struct form *form)
+{
+	if (lua_isnoneornil(L, idx)) {
+		lua_pushnil(L);
+		return false;
+	}
+	if (lua_getfield(L, idx, "into") == LUA_TNIL)
+		return false;
+	luaL_argcheck(L, lua_istable(L, -1) && type->node[0].kind >= LBPF_ARRAY && !form->unpack, idx,
+		      "'into' takes a table, for structs and arrays, and not together with 'unpack'");
+	return true;
+}
+
+/* Adds the ring that arguments from `first` on (map, type, handler, options) describe to the reader at idx. Returns 0
+ * or how many values of failure were pushed. */
+static int reader_add_ring(lua_State *L, int idx, struct reader *r, int first)
+{
+	struct lbpf_map *map = lbpf_map_check(L, first, 0, "ringbuf");
 	struct form form = { false };
 	struct lbpf_type *type;
 	int err, refs;
 	bool into;
 
-	luaL_argcheck(L, map->type == BPF_MAP_TYPE_RINGBUF, 2, "a map of type ringbuf expected");
-	luaL_argexpected(L, lua_isnoneornil(L, 4) || lua_isfunction(L, 4), 4, "function");
-	lbpf_arg_options(L, 5, form_options, &form, "ringbuf");
+	luaL_argcheck(L, map->type == BPF_MAP_TYPE_RINGBUF, first, "a map of type ringbuf expected");
+	luaL_argexpected(L, lua_isnoneornil(L, first + 2) || lua_isfunction(L, first + 2), first + 2, "function");
+	lbpf_arg_options(L, first + 3, form_options, &form, "ringbuf");
 	lua_getiuservalue(L, idx, READER_REFS);
 	refs = lua_gettop(L);
-	type = lbpf_btf_spec(L, 3, map->btf, "event");
-	if (lua_istable(L, 5))
-		lua_getfield(L, 5, "into");
-	else
-		lua_pushnil(L);
-	into = !lua_isnil(L, -1);
-	luaL_argcheck(L, !into || (lua_istable(L, -1) && type->node[0].kind >= LBPF_ARRAY && !form.unpack), 5,
-		      "'into' takes a table, for structs and arrays, and not together with 'unpack'");
+	lua_pushcfunction(L, compile_event);
+	lua_pushvalue(L, first);
+	lua_pushvalue(L, first + 1);
+	lbpf_call_undisturbed(L, 2, 1);
+	type = lua_touserdata(L, -1);
+	into = push_into(L, first + 3, type, &form);
 	reader_reserve(L, idx, r);
 	lua_rawseti(L, refs, (lua_Integer)r->count * REFS + REF_INTO + 1);
 	lua_rawseti(L, refs, (lua_Integer)r->count * REFS + REF_TYPE + 1);
-	lua_pushvalue(L, 4);
+	lua_pushvalue(L, first + 2);
 	lua_rawseti(L, refs, (lua_Integer)r->count * REFS + REF_HANDLER + 1);
+	if (r->epoll < 0)
+		luaL_error(L, "ring buffer reader is closed");
 	err = ring_map(r, map);
 	if (err)
 		return lbpf_err_push(L, err,
@@ -187,7 +219,8 @@ static int reader_add_ring(lua_State *L, int idx, struct reader *r)
 /*** Opens a reader of a ring buffer map.
 @function bpf.ringbuf
 @tparam bpf.map map of type ringbuf
-@tparam ?string|bpf.type type of the records: a name in the object's BTF or the kernel's, or C text; nil gives the bytes
+@tparam ?string|integer|bpf.type type of the records: a name in the object's BTF or the kernel's, C text, or a size in
+ bytes; nil gives the bytes
 @tparam ?function handler called with each record by poll and consume; nil for a reader used by events only
 @tparam ?table options
 - unpack: true passes the members of a struct as values instead of a table: `function(pid, comm)`
@@ -201,26 +234,24 @@ static int ringbuf_new(lua_State *L)
 	int n;
 
 	lua_settop(L, 4);
-	lua_pushnil(L);
-	lua_insert(L, 1); /* arguments where the method add has them: 2 to 5 */
 	r = lbpf_class_new(L, &reader_class, sizeof(*r), 2);
 	lua_newtable(L);
-	lua_setiuservalue(L, 6, READER_REFS);
+	lua_setiuservalue(L, 5, READER_REFS);
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (r->epoll < 0)
 		return lbpf_err_push(L, errno, NULL, "ringbuf");
-	n = reader_add_ring(L, 6, r);
+	n = reader_add_ring(L, 5, r, 1);
 	if (n)
-		reader_release(L, 6, r);
+		reader_release(L, 5, r);
 	return n ? n : 1;
 }
 
-/*** Adds another ring buffer to the reader.
+/*** Adds another ring buffer to the reader; the arguments are those of bpf.ringbuf.
 @function ringbuf:add
 @tparam bpf.map map
-@tparam ?string|bpf.type type
+@tparam ?string|integer|bpf.type type
 @tparam ?function handler
-@tparam ?table options all as for bpf.ringbuf
+@tparam ?table options
 @treturn bpf.ringbuf the reader itself
 @treturn nil,string,string on failure */
 static int ringbuf_add(lua_State *L)
@@ -229,7 +260,7 @@ static int ringbuf_add(lua_State *L)
 	int n;
 
 	lua_settop(L, 5);
-	n = reader_add_ring(L, 1, r);
+	n = reader_add_ring(L, 1, r, 2);
 	if (n)
 		return n;
 	lua_settop(L, 1);
@@ -276,19 +307,25 @@ static inline bool ring_take(struct ring *ring, unsigned long end, struct record
 }
 
 /* Pushes a record in the ring's form and returns how many values that are. refs is the stack index of the refs. */
-static int push_record(lua_State *L, const struct ring *ring, const struct record *rec, int refs, uint32_t i)
+static int push_record(lua_State *L, struct reader *r, uint32_t i, const struct record *rec, int refs)
 {
+	const struct ring *ring = &r->ring[i];
+	int n = 1;
+
 	lbpf_check_length(L, ring->type, rec->len, "event");
-	if (ring->unpack)
-		return lbpf_decode_unpack(L, ring->type, rec->data, rec->len);
-	if (ring->into) {
+	r->decoding++;
+	if (ring->unpack) {
+		n = lbpf_decode_unpack(L, ring->type, rec->data, rec->len);
+	} else if (ring->into) {
 		lua_rawgeti(L, refs, (lua_Integer)i * REFS + REF_INTO + 1);
 		lbpf_decode_into(L, ring->type, rec->data, rec->len, -1);
 		lua_remove(L, -2);
 	} else {
 		lbpf_decode(L, ring->type, rec->data, rec->len);
 	}
-	return 1;
+	if (--r->decoding == 0 && lbpf_unlikely(r->epoll < 0))
+		reader_unmap(r);
+	return n;
 }
 
 /* Hands every record that is there now to the handler. Whatever the handler does to the reader, rings are found anew
@@ -307,7 +344,7 @@ static lua_Integer ring_consume(lua_State *L, struct reader *r, uint32_t i, int 
 	handler = lua_gettop(L);
 	while (ring_take(ring, end, &rec)) {
 		lua_pushvalue(L, handler);
-		lua_call(L, push_record(L, ring, &rec, refs, i), 0);
+		lua_call(L, push_record(L, r, i, &rec, refs), 0);
 		lua_settop(L, handler);
 		n++;
 		if (lbpf_unlikely(r->epoll < 0))
@@ -352,7 +389,34 @@ static bool reader_missed(const struct reader *r)
 	return false;
 }
 
-/* Sleeps until a record may be there. Returns 0 or an errno. */
+/* Waits with a deadline, because what wakes us may be a record that was discarded. */
+struct wait {
+	int timeout; /* ms; -1: for ever */
+	struct timespec start;
+};
+
+static struct wait wait_begin(int timeout_ms)
+{
+	struct wait wait = { .timeout = timeout_ms };
+
+	clock_gettime(CLOCK_MONOTONIC, &wait.start);
+	return wait;
+}
+
+/* The milliseconds that are left, rounded up. */
+static int wait_left(const struct wait *wait)
+{
+	struct timespec now;
+	int64_t gone;
+
+	if (wait->timeout < 0)
+		return -1;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	gone = (int64_t)(now.tv_sec - wait->start.tv_sec) * 1000 + (now.tv_nsec - wait->start.tv_nsec) / 1000000;
+	return gone >= wait->timeout ? 0 : wait->timeout - (int)gone;
+}
+
+/* Sleeps until a record may be there or the time is over. Returns 0 or an errno. */
 static int reader_wait(const struct reader *r, int timeout_ms)
 {
 	struct epoll_event events[8];
@@ -373,7 +437,8 @@ static int reader_fail(lua_State *L, int err)
 }
 
 /*** Hands the records that are there to their handlers; when there are none, waits for the first.
-An error in a handler ends the call; its record counts as consumed, the rest stays for the next call.
+An error in a handler ends the call; its record counts as consumed, the rest stays for the next call. Raises for a ring
+without handler: read that by events.
 @function ringbuf:poll
 @tparam ?integer timeout in milliseconds; 0 doesn't wait, -1 or nil waits for ever
 @treturn integer how many records were handled, 0 when the time ran out
@@ -381,20 +446,24 @@ An error in a handler ends the call; its record counts as consumed, the rest sta
 static int ringbuf_poll(lua_State *L)
 {
 	struct reader *r = reader_check(L);
-	int timeout = timeout_arg(L), err;
+	int left = timeout_arg(L), err;
 	lua_Integer n = reader_consume(L, r);
+	struct wait wait;
 
-	if (!n && timeout && r->epoll >= 0) {
-		err = reader_wait(r, timeout);
+	if (!n && left)
+		wait = wait_begin(left);
+	while (!n && left && r->epoll >= 0) {
+		err = reader_wait(r, left);
 		if (err)
 			return reader_fail(L, err);
 		n = reader_consume(L, r);
+		left = wait_left(&wait);
 	}
 	lua_pushinteger(L, n);
 	return 1;
 }
 
-/*** Hands the records that are there to their handlers, without waiting.
+/*** Hands the records that are there to their handlers, without waiting. Raises for a ring without handler.
 @function ringbuf:consume
 @treturn integer how many records were handled */
 static int ringbuf_consume(lua_State *L)
@@ -418,7 +487,7 @@ static int next_record(lua_State *L, struct reader *r)
 			ring_store(ring);
 		if (ring_take(ring, producer_pos(ring), &rec)) {
 			r->turn = i;
-			return push_record(L, ring, &rec, 2, i);
+			return push_record(L, r, i, &rec, 2);
 		}
 		ring_store(ring);
 	}
@@ -429,10 +498,15 @@ static int next_record(lua_State *L, struct reader *r)
 static int events_next(lua_State *L)
 {
 	struct reader *r = reader_check(L);
-	int timeout = (int)lua_tointeger(L, lua_upvalueindex(1)), n = next_record(L, r);
+	int left = (int)lua_tointeger(L, lua_upvalueindex(1)), n = next_record(L, r);
+	struct wait wait;
 
-	if (!n && timeout && reader_wait(r, timeout) == 0)
+	if (!n && left)
+		wait = wait_begin(left);
+	while (!n && left && reader_wait(r, left) == 0) {
 		n = next_record(L, r);
+		left = wait_left(&wait);
+	}
 	if (!n)
 		lua_pushnil(L);
 	return n ? n : 1;

@@ -15,7 +15,7 @@
 LBPF_HIDDEN_BEGIN
 
 enum lbpf_kind {
-	LBPF_U8, /* scalars, one memory access each */
+	LBPF_U8, /* integers of one memory access each */
 	LBPF_U16,
 	LBPF_U32,
 	LBPF_U64,
@@ -36,7 +36,6 @@ enum lbpf_kind {
 	LBPF_STRUCT, /* or union */
 };
 
-#define LBPF_LAST_SCALAR LBPF_F64
 #define LBPF_LAST_INTEGER LBPF_S64
 
 struct lbpf_node {
@@ -67,9 +66,9 @@ struct lbpf_type {
 
 extern const struct lbpf_class lbpf_type_class;
 
-static inline bool lbpf_type_is_scalar(const struct lbpf_type *type)
+static inline bool lbpf_type_is_integer(const struct lbpf_type *type)
 {
-	return type->node[0].kind <= LBPF_LAST_SCALAR;
+	return type->node[0].kind <= LBPF_LAST_INTEGER;
 }
 
 /* Collects nodes; everything it holds is on the Lua stack from `base` on. */
