@@ -196,7 +196,7 @@ describe("variables before the load", function()
     helper.raises(function() return obj.vars.LINUX_KERNEL_VERSION end,
       "variable 'LINUX_KERNEL_VERSION' is known only once the object is loaded")
     helper.raises(function() obj.vars.LINUX_KERNEL_VERSION = 1 end,
-      "variable 'LINUX_KERNEL_VERSION' can't be set, the kernel's configuration says what it is")
+      "variable 'LINUX_KERNEL_VERSION' .*can't be set")
   end)
 end)
 

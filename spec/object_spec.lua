@@ -629,8 +629,34 @@ describe("a damaged object", function()
     end
   ]]
 
+  -- libbpf before 1.3 believes an object's BTF and crashes over references that lead nowhere. So there the bytes of
+  -- .BTF and .BTF.ext stay whole; everything else, the sections' headers included, is fair game.
+  local function trusted(object)
+    local ranges = {}
+    local major, minor = bpf.libbpf_version:match("(%d+)%.(%d+)")
+    if tonumber(major) == 1 and tonumber(minor) < 3 then
+      for offset, size in helper.run("readelf -SW " .. helper.quote(object)):gmatch(
+        "%s%.BTF%S*%s+PROGBITS%s+%x+%s+(%x+)%s+(%x+)") do
+        ranges[#ranges + 1] = ("{ %d, %d }"):format(tonumber(offset, 16), tonumber(size, 16))
+      end
+      assert(#ranges == 2)
+    end
+    return "{ " .. table.concat(ranges, ", ") .. " }"
+  end
+
   local function survives(object, code)
-    local output, ok = helper.lua(try:format(object) .. code .. ' print("survived", opened, failed, raised)')
+    local place = ([[
+      local trusted = %s
+      local function place()
+        local at = math.random(#good)
+        for _, range in ipairs(trusted) do
+          if at > range[1] and at <= range[1] + range[2] then return place() end
+        end
+        return at
+      end
+    ]]):format(trusted(object))
+    local output, ok = helper.lua(try:format(object) .. place .. code ..
+      ' print("survived", opened, failed, raised)')
     assert.is_true(ok, output)
     assert.matches("^survived\t%d+\t%d+\t%d+\n$", output)
     return output:match("(%d+)\t(%d+)\t(%d+)")
@@ -650,7 +676,7 @@ describe("a damaged object", function()
       local opened, failed = survives(object, [[
         math.randomseed(20240607)
         for _ = 1, 4000 do
-          local at = math.random(#good)
+          local at = place()
           try(good:sub(1, at - 1) .. string.char(math.random(0, 255)) .. good:sub(at + 1), bpf.open)
         end
       ]])
@@ -663,7 +689,7 @@ describe("a damaged object", function()
       survives(object, [[
         math.randomseed(1969)
         for _ = 1, 300 do
-          local at = math.random(#good)
+          local at = place()
           try(good:sub(1, at - 1) .. string.char(math.random(0, 255)) .. good:sub(at + 1), bpf.load)
         end
       ]])

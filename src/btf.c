@@ -549,14 +549,14 @@ struct lbpf_type *lbpf_btf_spec(lua_State *L, int idx, struct btf *own, const ch
 	return type;
 }
 
-/*** Compiles a C type.
+/*** Compiles a C type. Raises, with line and column, for text that is no declaration.
 @function bpf.btf.type
 @tparam string|integer|bpf.type spec C text whose last declaration is meant ("struct hit { __u64 count; }"), the name
  of a type in the kernel's BTF ("struct task_struct"), or a size in bytes for raw strings
-@treturn bpf.type the type; raises with line and column for text that is no declaration */
+@treturn bpf.type the type */
 static int btf_type(lua_State *L)
 {
-	luaL_checkany(L, 1);
+	luaL_argexpected(L, !lua_isnoneornil(L, 1), 1, "C type, size in bytes or bpf.type");
 	lbpf_btf_spec(L, 1, NULL, "type");
 	return 1;
 }

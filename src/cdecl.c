@@ -495,6 +495,11 @@ static uint32_t parse_declaration(struct lbpf_cparser *p)
 	return type;
 }
 
+bool lbpf_cdecl_is_builtin(const char *name)
+{
+	return lbpf_cname_is_builtin(name);
+}
+
 /* Structs that functions take or return by value may be defined after them. */
 static void check_functions(struct lbpf_cparser *p)
 {

@@ -5,8 +5,6 @@
 #include <limits.h>
 #include <string.h>
 
-#include "cdecl.h"
-
 #define NAMES_MAX_GUESS 40
 
 static const struct {
@@ -107,7 +105,7 @@ bool lbpf_cname_is_free(const struct lbpf_cparser *p)
 	return p->lex.tok.kind == LBPF_TOKEN_NAME && !lbpf_cname_word(p);
 }
 
-bool lbpf_cdecl_is_builtin(const char *name)
+bool lbpf_cname_is_builtin(const char *name)
 {
 	for (size_t i = 0; i < LBPF_COUNT(builtins); i++)
 		if (strcmp(builtins[i].name, name) == 0)

@@ -688,7 +688,8 @@ void lbpf_decode_into(lua_State *L, const struct lbpf_type *type, const void *bu
 	struct decoder d;
 
 	idx = lua_absindex(L, idx);
-	luaL_argcheck(L, type->node[0].kind >= LBPF_ARRAY, idx, "only structs and arrays can be read into a table");
+	if (type->node[0].kind < LBPF_ARRAY)
+		luaL_error(L, "option 'into' is for structs and arrays, not for %s", type->node[0].ctype);
 	d = decoder_begin(L, type, buf, len);
 	d.reuse = true;
 	lua_pushvalue(L, idx);

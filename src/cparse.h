@@ -82,6 +82,9 @@ uint32_t lbpf_cname_word(const struct lbpf_cparser *p);
 /* Whether the token is a name that may be given to something. */
 bool lbpf_cname_is_free(const struct lbpf_cparser *p);
 
+/* Whether it is a word of a type or a built-in type. */
+bool lbpf_cname_is_builtin(const char *name);
+
 /* What a table has under a name; 0 if nothing. */
 uint32_t lbpf_cname_get(const struct lbpf_cparser *p, int table, const char *name);
 void lbpf_cname_set(struct lbpf_cparser *p, int table, const char *name, uint32_t i);

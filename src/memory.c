@@ -274,14 +274,15 @@ static uint8_t *section_fetch(lua_State *L, const struct lbpf_vars *vars, const 
 	return copy;
 }
 
-/* The variable in the start-up image of its section. */
-static uint8_t *image_of(lua_State *L, const struct variable *v)
+/* The variable in the start-up image of its section, to be read or written. */
+static uint8_t *image_of(lua_State *L, const struct variable *v, bool write)
 {
 	size_t size;
 	const void *image = bpf_map__initial_value(v->section->map, &size);
 
 	if (!image || size < v->section->size || v->section->kernels)
-		luaL_error(L, "variable '%s' is known only once the object is loaded, and can't be set", v->name);
+		luaL_error(L, write ? "variable '%s' can't be set, the kernel's configuration says what it is" :
+				      "variable '%s' is known only once the object is loaded", v->name);
 	/* libbpf 1.1 declares the image const, though it exists to be set before the load */
 	return (uint8_t *)(uintptr_t)image + v->offset;
 }
@@ -293,7 +294,7 @@ __attribute__((noinline)) static void read_slowly(lua_State *L, const struct lbp
 
 	vars_recheck(L, vars);
 	if (!vars->loaded)
-		memcpy(copy, image_of(L, v), v->type->size);
+		memcpy(copy, image_of(L, v, false), v->type->size);
 	else if (v->section->mem)
 		memcpy(copy, (uint8_t *)v->section->mem + v->offset, v->type->size);
 	else
@@ -322,7 +323,7 @@ __attribute__((noinline)) static void write_slowly(lua_State *L, const struct lb
 	lbpf_encode(L, v->type, 3, value, v->name);
 	vars_recheck(L, vars);
 	if (!vars->loaded)
-		memcpy(image_of(L, v), value, v->type->size);
+		memcpy(image_of(L, v, true), value, v->type->size);
 	else if (v->section->mem)
 		memcpy((uint8_t *)v->section->mem + v->offset, value, v->type->size);
 	else
