@@ -38,7 +38,7 @@ build = {
         "src/codec.c",
         "src/core.c",
         "src/ctagged.c",
-        "src/ctype.c",
+        "src/ctypes.c",
         "src/err.c",
         "src/link.c",
         "src/map.c",

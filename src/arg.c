@@ -12,8 +12,9 @@ lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max
 	lua_Integer n = luaL_checkinteger(L, idx);
 
 	if (n < min || n > max)
-		luaL_argerror(L, idx, lua_pushfstring(L, "%I is not between %I and %I", (LUAI_UACINT)n,
-						      (LUAI_UACINT)min, (LUAI_UACINT)max));
+		luaL_argerror(L, idx,
+			      lua_pushfstring(L, "%I is not between %I and %I", (LUAI_UACINT)n, (LUAI_UACINT)min,
+					      (LUAI_UACINT)max));
 	return n;
 }
 

@@ -40,7 +40,9 @@ static int clear_batched(lua_State *L, struct clearing *c)
 	for (;;) {
 		uint32_t count = c->room;
 		int err = bpf_map_lookup_and_delete_batch(c->map->fd, first ? NULL : &cursor, &cursor, c->keys,
-							  c->values, &count, NULL) ? errno : 0;
+							  c->values, &count, NULL)
+			? errno
+			: 0;
 
 		if (err == ENOSPC) {
 			clearing_set_room(L, c, 2 * c->room);
@@ -108,7 +110,8 @@ static int map_clear(lua_State *L)
 		err = clear_queue(&c);
 	else if (can & LBPF_INDEXED)
 		err = clear_slots(&c);
-	else if (!(can & LBPF_BATCH) || ((err = clear_batched(L, &c)) && c.done == 0 && (err == EINVAL || err == ENOTSUPP)))
+	else if (!(can & LBPF_BATCH) ||
+		 ((err = clear_batched(L, &c)) && c.done == 0 && (err == EINVAL || err == ENOTSUPP)))
 		err = clear_by_key(&c);
 	if (err)
 		return lbpf_map_fail(L, map, err, "clear");

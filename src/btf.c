@@ -56,8 +56,8 @@ struct compiler {
 
 /* Structs that the kernel alone reads and writes; copies of them in a value mean nothing. */
 static const char *const kernel_owned[] = {
-	"bpf_spin_lock", "bpf_timer",	"bpf_wq",	"bpf_list_head", "bpf_list_node",     "bpf_rb_root",
-	"bpf_rb_node",	 "bpf_refcount", "bpf_dynptr",	"bpf_task_work", "bpf_res_spin_lock",
+	"bpf_spin_lock", "bpf_timer",	 "bpf_wq",     "bpf_list_head", "bpf_list_node",     "bpf_rb_root",
+	"bpf_rb_node",	 "bpf_refcount", "bpf_dynptr", "bpf_task_work", "bpf_res_spin_lock",
 };
 
 static const struct btf_type *type_at(struct compiler *c, uint32_t id)
@@ -440,12 +440,8 @@ static const struct {
 	const char *prefix;
 	uint32_t kind;
 } tags[] = {
-	{ "struct ", BTF_KIND_STRUCT },
-	{ "union ", BTF_KIND_UNION },
-	{ "enum ", BTF_KIND_ENUM },
-	{ "enum ", BTF_KIND_ENUM64 },
-	{ "", BTF_KIND_TYPEDEF },
-	{ "", BTF_KIND_INT },
+	{ "struct ", BTF_KIND_STRUCT }, { "union ", BTF_KIND_UNION }, { "enum ", BTF_KIND_ENUM },
+	{ "enum ", BTF_KIND_ENUM64 },	{ "", BTF_KIND_TYPEDEF },     { "", BTF_KIND_INT },
 	{ "", BTF_KIND_STRUCT },
 };
 
@@ -477,8 +473,7 @@ static uint32_t find_name(const struct btf *btf, const char *s)
 {
 	for (size_t i = 0; btf && i < TAGS; i++) {
 		size_t len = strlen(tags[i].prefix);
-		int id = strncmp(s, tags[i].prefix, len) == 0 ?
-				 btf__find_by_name_kind(btf, s + len, tags[i].kind) : -1;
+		int id = strncmp(s, tags[i].prefix, len) == 0 ? btf__find_by_name_kind(btf, s + len, tags[i].kind) : -1;
 
 		if (id > 0)
 			return (uint32_t)id;
@@ -507,8 +502,8 @@ static struct lbpf_type *kernel_type(lua_State *L, const char *name, const struc
 	struct lbpf_type *type;
 
 	if (!id)
-		luaL_error(L, "%s: '%s' is neither in %sthe kernel's BTF%s, nor is it the text of a C declaration%s", what,
-			   name, own ? "the object's nor in " : "", kernel ? "" : " (which this kernel lacks)",
+		luaL_error(L, "%s: '%s' is neither in %sthe kernel's BTF%s, nor is it the text of a C declaration%s",
+			   what, name, own ? "the object's nor in " : "", kernel ? "" : " (which this kernel lacks)",
 			   own ? "; clang leaves out types that no map, global variable or function mentions" : "");
 	type = lbpf_btf_compile(L, kernel, id);
 	lua_replace(L, base + 1);

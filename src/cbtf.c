@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Types of C declarations and BTF: what the BTF has already, and the way into it. What it has may come from a damaged
  * file: its sizes, depth and loops are checked, and the work that it can cause is bounded. */
-#include "ctype.h"
+#include "ctypes.h"
 
 #include <string.h>
 

@@ -82,7 +82,7 @@ static lua_Integer load_bits(const struct lbpf_node *n, const uint8_t *p)
 		value |= part << bits_place(n, done, &c);
 		done += c.width;
 	}
-	if (n->kind == LBPF_SBITS && n->bits < 64 && value >> (n->bits - 1))
+	if (n->kind == LBPF_SBITS && n->bits > 0 && n->bits < 64 && value >> (n->bits - 1))
 		value |= ~0ULL << n->bits;
 	return (lua_Integer)value;
 }
@@ -122,7 +122,7 @@ static void push_path(const struct encoder *e, const struct frame *f, const stru
 }
 
 __attribute__((noinline)) _Noreturn static void encode_fail(const struct encoder *e, const struct frame *f,
-							     const struct lbpf_node *n, const char *fmt, ...)
+							    const struct lbpf_node *n, const char *fmt, ...)
 {
 	va_list args;
 
@@ -217,7 +217,7 @@ static lua_Integer enumerator_value(const struct encoder *e, const struct frame 
 
 /* A float that is an integer, up to 2^64 for unsigned 64 bits; enumerators by name. */
 __attribute__((noinline)) static lua_Integer to_integer_slow(const struct encoder *e, const struct frame *f,
-							      const struct lbpf_node *n, int idx)
+							     const struct lbpf_node *n, int idx)
 {
 	lua_Number d;
 	int ok;
@@ -294,7 +294,8 @@ static void encode_bits(const struct encoder *e, const struct frame *f, const st
 	store_bits(n, p, value);
 }
 
-static void encode_string(const struct encoder *e, const struct frame *f, const struct lbpf_node *n, int idx, uint8_t *p)
+static void encode_string(const struct encoder *e, const struct frame *f, const struct lbpf_node *n, int idx,
+			  uint8_t *p)
 {
 	size_t len;
 	const char *s;
@@ -311,7 +312,8 @@ static void encode_string(const struct encoder *e, const struct frame *f, const 
 		p[len] = 0; /* another member of a union may have written here */
 }
 
-static void encode_node(const struct encoder *e, const struct frame *up, const struct lbpf_node *n, int idx, uint8_t *p);
+static void encode_node(const struct encoder *e, const struct frame *up, const struct lbpf_node *n, int idx,
+			uint8_t *p);
 
 /* Every key has to be looked at: what is no index must not be lost silently. */
 static void encode_sequence(const struct encoder *e, const struct frame *up, const struct lbpf_node *n, uint32_t count,
@@ -329,13 +331,14 @@ static void encode_sequence(const struct encoder *e, const struct frame *up, con
 	for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
 		f.index = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
 		if (f.index < 1 || f.index > count)
-			encode_fail(e, up, n, "index %s is not one of 1 to %I, as %s has",
-				    luaL_tolstring(L, -2, NULL), (LUAI_UACINT)count, n->ctype);
+			encode_fail(e, up, n, "index %s is not one of 1 to %I, as %s has", luaL_tolstring(L, -2, NULL),
+				    (LUAI_UACINT)count, n->ctype);
 		encode_node(e, &f, elem, -1, p + (size_t)(f.index - 1) * elem->size);
 	}
 }
 
-static void encode_array(const struct encoder *e, const struct frame *up, const struct lbpf_node *n, int idx, uint8_t *p)
+static void encode_array(const struct encoder *e, const struct frame *up, const struct lbpf_node *n, int idx,
+			 uint8_t *p)
 {
 	static const struct lbpf_node byte = { .kind = LBPF_U8, .size = 1, .ctype = "unsigned char" };
 
@@ -370,7 +373,7 @@ static const struct lbpf_node *find_member(const struct lbpf_type *type, const s
 /* Several members of a union may be given when they mean the same bytes, as in a value that was read and is written
  * back. What was written last has won by now; a member that agrees changes nothing when it is written once more. */
 __attribute__((noinline)) static void check_overlaps(const struct encoder *e, const struct frame *f, int idx,
-						      const uint8_t *p)
+						     const uint8_t *p)
 {
 	lua_State *L = e->L;
 	const struct lbpf_node *m = f->node + 1;

@@ -127,8 +127,8 @@ bool lbpf_accepts(lua_State *L, const struct lbpf_type *type, int idx);
 void lbpf_check_length(lua_State *L, const struct lbpf_type *type, size_t len, const char *what);
 
 /* Scratch for one key or value: on the C stack when small, else in Lua's heap, left on the Lua stack. */
-#define LBPF_SCRATCH(L, name, size)                                                      \
-	_Alignas(8) char name##_small[LBPF_SMALL];                                       \
+#define LBPF_SCRATCH(L, name, size)                \
+	_Alignas(8) char name##_small[LBPF_SMALL]; \
 	void *name = (size) <= LBPF_SMALL ? (void *)name##_small : lua_newuserdatauv(L, size, 0)
 
 LBPF_HIDDEN_END

@@ -12,7 +12,7 @@
 
 #include "clex.h"
 #include "compat.h"
-#include "ctype.h"
+#include "ctypes.h"
 
 #define LBPF_COUNT(array) (sizeof(array) / sizeof(*(array)))
 

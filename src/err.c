@@ -35,9 +35,9 @@ static const char LOG_KEY;
 
 /* libbpf's own error numbers, from LIBBPF_ERRNO__START on. */
 static const char *const libbpf_codes[] = {
-	"LIBBPF_ERRNO__LIBELF",	  "LIBBPF_ERRNO__FORMAT",   "LIBBPF_ERRNO__KVERSION", "LIBBPF_ERRNO__ENDIAN",
-	"LIBBPF_ERRNO__INTERNAL", "LIBBPF_ERRNO__RELOC",    "LIBBPF_ERRNO__LOAD",     "LIBBPF_ERRNO__VERIFY",
-	"LIBBPF_ERRNO__PROG2BIG", "LIBBPF_ERRNO__KVER",	    "LIBBPF_ERRNO__PROGTYPE", "LIBBPF_ERRNO__WRNGPID",
+	"LIBBPF_ERRNO__LIBELF",	  "LIBBPF_ERRNO__FORMAT",  "LIBBPF_ERRNO__KVERSION", "LIBBPF_ERRNO__ENDIAN",
+	"LIBBPF_ERRNO__INTERNAL", "LIBBPF_ERRNO__RELOC",   "LIBBPF_ERRNO__LOAD",     "LIBBPF_ERRNO__VERIFY",
+	"LIBBPF_ERRNO__PROG2BIG", "LIBBPF_ERRNO__KVER",	   "LIBBPF_ERRNO__PROGTYPE", "LIBBPF_ERRNO__WRNGPID",
 	"LIBBPF_ERRNO__INVSEQ",	  "LIBBPF_ERRNO__NLPARSE",
 };
 
@@ -160,8 +160,7 @@ __attribute__((format(printf, 2, 0))) static int log_keep(struct lbpf_log *log, 
 	return n;
 }
 
-__attribute__((format(printf, 2, 0))) static int log_hook(enum libbpf_print_level level, const char *fmt,
-							   va_list args)
+__attribute__((format(printf, 2, 0))) static int log_hook(enum libbpf_print_level level, const char *fmt, va_list args)
 {
 	struct lbpf_log *log = hook_target;
 

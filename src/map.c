@@ -60,8 +60,8 @@ static const struct {
 	uint32_t can;
 	const char *names;
 } operations[] = {
-	{ LBPF_LOOKUP, "lookup" },	      { LBPF_UPDATE, "update" },      { LBPF_DELETE, "delete" },
-	{ LBPF_TAKE, "lookup_and_delete" },   { LBPF_WALK, "next_key, pairs" }, { LBPF_PUSH, "push" },
+	{ LBPF_LOOKUP, "lookup" },	    { LBPF_UPDATE, "update" },	      { LBPF_DELETE, "delete" },
+	{ LBPF_TAKE, "lookup_and_delete" }, { LBPF_WALK, "next_key, pairs" }, { LBPF_PUSH, "push" },
 	{ LBPF_POP, "pop, peek" },
 };
 
@@ -79,8 +79,8 @@ _Noreturn void lbpf_map_cannot(lua_State *L, const struct lbpf_map *map, const c
 		sep = ", ";
 	}
 	luaL_pushresult(&b);
-	luaL_error(L, "map '%s': maps of type %s have no %s (they have: %s)", lbpf_map_label(map), map->kind->name, operation,
-		   *lua_tostring(L, -1) ? lua_tostring(L, -1) : "none for user space; readers take it");
+	luaL_error(L, "map '%s': maps of type %s have no %s (they have: %s)", lbpf_map_label(map), map->kind->name,
+		   operation, *lua_tostring(L, -1) ? lua_tostring(L, -1) : "none for user space; readers take it");
 	__builtin_unreachable();
 }
 
@@ -98,7 +98,8 @@ static const struct {
 	{ "update", 0, ENOMEM, "the kernel found no memory for one more entry" },
 	{ "update", 0, EEXIST, "the key exists" },
 	{ NULL, 0, ENOENT, "no such key" },
-	{ NULL, 0, EPERM, "refused; the map may be frozen or opened read-only or write-only, or CAP_BPF may be missing" },
+	{ NULL, 0, EPERM,
+	  "refused; the map may be frozen or opened read-only or write-only, or CAP_BPF may be missing" },
 	{ NULL, 0, ENOTSUPP, "this kernel has no such operation for the map's type" },
 };
 
@@ -125,8 +126,8 @@ int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char 
 _Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err, const char *operation)
 {
 	luaL_checkstack(L, 8, NULL);
-	lbpf_err_raise(L, err, map_push_cause(L, map, err < 0 ? -err : err, operation), "map '%s': %s", lbpf_map_label(map),
-		       operation);
+	lbpf_err_raise(L, err, map_push_cause(L, map, err < 0 ? -err : err, operation), "map '%s': %s",
+		       lbpf_map_label(map), operation);
 }
 
 /* ---- making handles ---- */
@@ -250,7 +251,8 @@ struct lbpf_map *lbpf_map_push_owned(lua_State *L)
 @function bpf.map.open
 @tparam string path of the pin on a bpffs
 @treturn bpf.map the map, typed by its BTF if it has any
-@treturn nil,string,string on failure: ENOENT, EPERM (no CAP_BPF, or the file's permissions), EINVAL (the pin of something else)
+@treturn nil,string,string on failure: ENOENT, EPERM (no CAP_BPF, or the file's permissions), EINVAL (the pin of
+something else)
 @see bpf_obj_get */
 static int map_open(lua_State *L)
 {
@@ -283,9 +285,9 @@ static int map_by_id(lua_State *L)
 	map->fd = bpf_map_get_fd_by_id((uint32_t)id);
 	if (map->fd < 0)
 		return lbpf_err_push(L, errno,
-				     errno == ENOENT ? "no such map" :
-				     errno == EPERM  ? "refused; perhaps CAP_SYS_ADMIN is missing" :
-						       NULL,
+				     errno == ENOENT	      ? "no such map"
+					     : errno == EPERM ? "refused; perhaps CAP_SYS_ADMIN is missing"
+							      : NULL,
 				     "map.by_id %I", (LUAI_UACINT)id);
 	err = map_describe(L, map);
 	return err ? lbpf_err_push(L, err, NULL, "map.by_id %I", (LUAI_UACINT)id) : 1;
@@ -310,8 +312,8 @@ static int map_by_fd(lua_State *L)
 	return 1;
 }
 
-/*** Views a map through types of your choice: one without BTF, or one whose bytes mean something else to you. Raises if a
-type has the wrong size.
+/*** Views a map through types of your choice: one without BTF, or one whose bytes mean something else to you. Raises if
+a type has the wrong size.
 @function bpf.map.typed
 @tparam bpf.map m stays as it is
 @tparam ?string|integer|bpf.type key C type of the keys; nil keeps the map's
@@ -457,8 +459,8 @@ static int map_unpin(lua_State *L)
 	if (!err && unlink(path))
 		err = errno;
 	if (err)
-		return lbpf_err_push(L, err, err == EINVAL ? "this is no pin of the map" : NULL,
-				     "map '%s': unpin '%s'", lbpf_map_label(map), path);
+		return lbpf_err_push(L, err, err == EINVAL ? "this is no pin of the map" : NULL, "map '%s': unpin '%s'",
+				     lbpf_map_label(map), path);
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -477,9 +479,10 @@ static int map_freeze(lua_State *L)
 
 	if (bpf_map_freeze(map->fd)) {
 		err = errno;
-		return lbpf_err_push(L, err, err == EBUSY || err == EPERM ?
-						     "it is frozen already, mapped for writing, or opened read-only" :
-						     NULL,
+		return lbpf_err_push(L, err,
+				     err == EBUSY || err == EPERM ? "it is frozen already, mapped for writing, or "
+								    "opened read-only"
+								  : NULL,
 				     "map '%s': freeze", lbpf_map_label(map));
 	}
 	lua_pushboolean(L, 1);
@@ -520,8 +523,8 @@ static void set_integer(lua_State *L, const char *key, lua_Integer value)
 /*** What the kernel knows about the map.
 @function bpf.map.info
 @tparam bpf.map m
-@treturn table the fields of struct bpf_map_info, with the type's name: id, type, name, key_size, value_size, max_entries,
- map_flags, ifindex, btf_id, btf_key_type_id, btf_value_type_id, map_extra
+@treturn table the fields of struct bpf_map_info, with the type's name: id, type, name, key_size, value_size,
+max_entries, map_flags, ifindex, btf_id, btf_key_type_id, btf_value_type_id, map_extra
 @treturn nil,string,string on failure
 @see bpf_obj_get_info_by_fd */
 static int map_info(lua_State *L)
@@ -572,7 +575,8 @@ static int map_close(lua_State *L)
 /*** Tells whether a value is a map, and of what type.
 @function bpf.map.type
 @param value anything
-@treturn ?string the map's type ("hash", …; "other" for one this library doesn't know), "closed map" for a closed one, nil for anything else */
+@treturn ?string the map's type ("hash", …; "other" for one this library doesn't know), "closed map" for a closed one,
+nil for anything else */
 static int map_type(lua_State *L)
 {
 	struct lbpf_map *map;
@@ -633,18 +637,9 @@ static int map_tostring(lua_State *L)
 }
 
 static const luaL_Reg map_functions[] = {
-	{ "open", map_open },
-	{ "by_id", map_by_id },
-	{ "by_fd", map_by_fd },
-	{ "typed", map_typed },
-	{ "pin", map_pin },
-	{ "unpin", map_unpin },
-	{ "freeze", map_freeze },
-	{ "resize", map_resize },
-	{ "info", map_info },
-	{ "fd", map_fd },
-	{ "close", map_close },
-	{ "type", map_type },
+	{ "open", map_open }, { "by_id", map_by_id }, { "by_fd", map_by_fd },	{ "typed", map_typed },
+	{ "pin", map_pin },   { "unpin", map_unpin }, { "freeze", map_freeze }, { "resize", map_resize },
+	{ "info", map_info }, { "fd", map_fd },	      { "close", map_close },	{ "type", map_type },
 	{ NULL, NULL },
 };
 

@@ -19,16 +19,16 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_map {
 	struct lbpf_head head;
-	int fd;			 /* -1: closed, or not created yet */
-	bool owns_fd;		 /* else it is the object's */
-	struct bpf_map *of;	 /* in the object that declares it; NULL for others and once the object is closed */
-	struct btf *btf;	 /* of that object, likewise */
+	int fd;		    /* -1: closed, or not created yet */
+	bool owns_fd;	    /* else it is the object's */
+	struct bpf_map *of; /* in the object that declares it; NULL for others and once the object is closed */
+	struct btf *btf;    /* of that object, likewise */
 	const struct lbpf_mapkind *kind;
 	struct lbpf_type *key;	 /* NULL for keyless kinds */
 	struct lbpf_type *value; /* of one CPU's value */
 	uint32_t type, key_size, value_size, max_entries, flags;
-	uint32_t stride;	 /* bytes from one CPU's value to the next; value_size for plain kinds */
-	uint32_t cpus;		 /* values in one element: 1 for plain kinds */
+	uint32_t stride; /* bytes from one CPU's value to the next; value_size for plain kinds */
+	uint32_t cpus;	 /* values in one element: 1 for plain kinds */
 	char name[LBPF_MAP_NAME];
 };
 

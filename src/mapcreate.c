@@ -25,12 +25,16 @@ struct create {
 	struct bpf_map_create_opts opts;
 };
 
-#define FIELD(kind, name) { #name, LBPF_OPT_##kind, offsetof(struct create, name) }
+#define FIELD(kind, name)                                             \
+	{                                                             \
+#name, LBPF_OPT_##kind, offsetof(struct create, name) \
+	}
 
 static const struct lbpf_option create_options[] = {
-	FIELD(STRING, type),	{ "key", LBPF_OPT_OTHER, 0 }, { "value", LBPF_OPT_OTHER, 0 }, FIELD(U32, max_entries),
-	FIELD(STRING, name),	{ "flags", LBPF_OPT_OTHER, 0 }, FIELD(U32, key_size),	    FIELD(U32, value_size),
-	FIELD(U64, map_extra),	FIELD(U32, numa_node),		FIELD(U32, ifindex),	    { NULL, LBPF_OPT_OTHER, 0 },
+	FIELD(STRING, type),	 { "key", LBPF_OPT_OTHER, 0 }, { "value", LBPF_OPT_OTHER, 0 },
+	FIELD(U32, max_entries), FIELD(STRING, name),	       { "flags", LBPF_OPT_OTHER, 0 },
+	FIELD(U32, key_size),	 FIELD(U32, value_size),       FIELD(U64, map_extra),
+	FIELD(U32, numa_node),	 FIELD(U32, ifindex),	       { NULL, LBPF_OPT_OTHER, 0 },
 };
 
 static bool name_is_valid(const char *name)
@@ -153,8 +157,8 @@ static void create_give_btf(lua_State *L, struct create *c, const struct lbpf_ma
 
 static int create_call(const struct create *c, const struct lbpf_map *map, const struct bpf_map_create_opts *opts)
 {
-	int fd = bpf_map_create(c->kind->type, *c->name ? c->name : NULL, map->key_size, map->value_size, c->max_entries,
-				opts);
+	int fd = bpf_map_create(c->kind->type, *c->name ? c->name : NULL, map->key_size, map->value_size,
+				c->max_entries, opts);
 
 	return fd < 0 ? -errno : fd;
 }

@@ -91,7 +91,7 @@ static int prefix_family(const struct lbpf_map *map)
 static void prefix_clear_host(struct prefix *prefix, uint32_t bits)
 {
 	for (uint32_t bit = prefix->len; bit < bits; bit++)
-		prefix->data[bit / 8] &= (uint8_t)~(0x80 >> bit % 8);
+		prefix->data[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 }
 
 static bool prefix_parse(const char *text, int family, struct prefix *prefix)
@@ -214,20 +214,13 @@ const struct lbpf_mapkind *lbpf_mapkind_named(lua_State *L, const char *name)
 }
 
 const struct lbpf_name lbpf_map_flags[] = {
-	{ "no_prealloc", BPF_F_NO_PREALLOC },
-	{ "no_common_lru", BPF_F_NO_COMMON_LRU },
-	{ "numa_node", BPF_F_NUMA_NODE },
-	{ "rdonly", BPF_F_RDONLY },
-	{ "wronly", BPF_F_WRONLY },
-	{ "stack_build_id", BPF_F_STACK_BUILD_ID },
-	{ "zero_seed", BPF_F_ZERO_SEED },
-	{ "rdonly_prog", BPF_F_RDONLY_PROG },
-	{ "wronly_prog", BPF_F_WRONLY_PROG },
-	{ "clone", BPF_F_CLONE },
-	{ "mmapable", BPF_F_MMAPABLE },
-	{ "preserve_elems", BPF_F_PRESERVE_ELEMS },
-	{ "inner_map", BPF_F_INNER_MAP },
-	{ NULL, 0 },
+	{ "no_prealloc", BPF_F_NO_PREALLOC }, { "no_common_lru", BPF_F_NO_COMMON_LRU },
+	{ "numa_node", BPF_F_NUMA_NODE },     { "rdonly", BPF_F_RDONLY },
+	{ "wronly", BPF_F_WRONLY },	      { "stack_build_id", BPF_F_STACK_BUILD_ID },
+	{ "zero_seed", BPF_F_ZERO_SEED },     { "rdonly_prog", BPF_F_RDONLY_PROG },
+	{ "wronly_prog", BPF_F_WRONLY_PROG }, { "clone", BPF_F_CLONE },
+	{ "mmapable", BPF_F_MMAPABLE },	      { "preserve_elems", BPF_F_PRESERVE_ELEMS },
+	{ "inner_map", BPF_F_INNER_MAP },     { NULL, 0 },
 };
 
 int lbpf_possible_cpus(lua_State *L)

@@ -13,11 +13,7 @@
 #include "syscall.h"
 
 static const struct lbpf_name update_flags[] = {
-	{ "any", BPF_ANY },
-	{ "noexist", BPF_NOEXIST },
-	{ "exist", BPF_EXIST },
-	{ "lock", BPF_F_LOCK },
-	{ NULL, 0 },
+	{ "any", BPF_ANY }, { "noexist", BPF_NOEXIST }, { "exist", BPF_EXIST }, { "lock", BPF_F_LOCK }, { NULL, 0 },
 };
 
 /* Absence is not failure: one nil. */
@@ -334,17 +330,10 @@ static int map_newindex(lua_State *L)
 }
 
 static const luaL_Reg map_functions[] = {
-	{ "lookup", map_lookup },
-	{ "unpack", map_unpack },
-	{ "sum", map_sum },
-	{ "update", map_update },
-	{ "delete", map_delete },
-	{ "lookup_and_delete", map_lookup_and_delete },
-	{ "next_key", map_next_key },
-	{ "push", map_push },
-	{ "pop", map_pop },
-	{ "peek", map_peek },
-	{ NULL, NULL },
+	{ "lookup", map_lookup },     { "unpack", map_unpack }, { "sum", map_sum },
+	{ "update", map_update },     { "delete", map_delete }, { "lookup_and_delete", map_lookup_and_delete },
+	{ "next_key", map_next_key }, { "push", map_push },	{ "pop", map_pop },
+	{ "peek", map_peek },	      { NULL, NULL },
 };
 
 static const luaL_Reg map_meta[] = {

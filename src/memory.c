@@ -135,7 +135,8 @@ static struct lbpf_vars *vars_alloc(lua_State *L, uint32_t sections, uint32_t va
 		slots *= 2;
 	vars = lbpf_class_new(L, &vars_class,
 			      at + sections * sizeof(struct section) + variables * sizeof(struct variable) +
-				      slots * sizeof(uint32_t), 2);
+				      slots * sizeof(uint32_t),
+			      2);
 	vars->mask = slots - 1;
 	vars->section = (void *)((char *)vars + at);
 	vars->variable = (void *)(vars->section + sections);
@@ -152,7 +153,8 @@ struct lbpf_vars *lbpf_vars_push(lua_State *L, int owner, struct bpf_object *obj
 
 	luaL_checkstack(L, 16, NULL);
 	owner = lua_absindex(L, owner);
-	bpf_object__for_each_map(map, obj) {
+	bpf_object__for_each_map(map, obj)
+	{
 		const struct btf_type *t = section_type(btf, map);
 
 		sections += t != NULL;
@@ -164,7 +166,8 @@ struct lbpf_vars *lbpf_vars_push(lua_State *L, int owner, struct bpf_object *obj
 	lua_newtable(L);
 	lua_pushvalue(L, -1);
 	lua_setiuservalue(L, -3, VARS_NAMES);
-	bpf_object__for_each_map(map, obj) {
+	bpf_object__for_each_map(map, obj)
+	{
 		const struct btf_type *t = section_type(btf, map);
 		struct section *s = &vars->section[vars->sections];
 
@@ -281,8 +284,10 @@ static uint8_t *image_of(lua_State *L, const struct variable *v, bool write)
 	const void *image = bpf_map__initial_value(v->section->map, &size);
 
 	if (!image || size < v->section->size || v->section->kernels)
-		luaL_error(L, write ? "variable '%s' can't be set, the kernel's configuration says what it is" :
-				      "variable '%s' is known only once the object is loaded", v->name);
+		luaL_error(L,
+			   write ? "variable '%s' can't be set, the kernel's configuration says what it is"
+				 : "variable '%s' is known only once the object is loaded",
+			   v->name);
 	/* libbpf 1.1 declares the image const, though it exists to be set before the load */
 	return (uint8_t *)(uintptr_t)image + v->offset;
 }
@@ -319,7 +324,8 @@ __attribute__((noinline)) static void write_slowly(lua_State *L, const struct lb
 	LBPF_SCRATCH(L, value, v->type->size);
 
 	if (v->type->owned)
-		luaL_error(L, "variable '%s' has members that belong to the kernel, it can't be set as a whole", v->name);
+		luaL_error(L, "variable '%s' has members that belong to the kernel, it can't be set as a whole",
+			   v->name);
 	lbpf_encode(L, v->type, 3, value, v->name);
 	vars_recheck(L, vars);
 	if (!vars->loaded)
@@ -391,7 +397,9 @@ static int vars_tostring(lua_State *L)
 	struct lbpf_vars *vars = lbpf_class_check(L, 1, &vars_class);
 
 	lua_pushfstring(L, "bpf.vars: %I variables%s", (LUAI_UACINT)vars->variables,
-			vars->orphaned ? " (closed)" : vars->loaded ? "" : " (not loaded)");
+			vars->orphaned	       ? " (closed)"
+				: vars->loaded ? ""
+					       : " (not loaded)");
 	return 1;
 }
 

@@ -144,7 +144,8 @@ static void object_make_maps(lua_State *L, int idx, struct lbpf_object *o)
 	lua_newtable(L);
 	lua_pushvalue(L, -1);
 	lua_setiuservalue(L, idx, OBJECT_MAP_LIST);
-	bpf_object__for_each_map(map, o->obj) {
+	bpf_object__for_each_map(map, o->obj)
+	{
 		lbpf_map_push_declared(L, idx, map, bpf_object__btf(o->obj));
 		contents_add(L, bpf_map__name(map), ++i);
 	}
@@ -161,7 +162,8 @@ static void object_make_progs(lua_State *L, int idx, struct lbpf_object *o)
 	lua_newtable(L);
 	lua_pushvalue(L, -1);
 	lua_setiuservalue(L, idx, OBJECT_PROG_LIST);
-	bpf_object__for_each_program(prog, o->obj) {
+	bpf_object__for_each_program(prog, o->obj)
+	{
 		lbpf_program_push(L, idx, prog);
 		contents_add(L, bpf_program__name(prog), ++i);
 	}
@@ -178,7 +180,10 @@ struct open {
 	const char *name, *pin_root, *kconfig, *btf;
 };
 
-#define FIELD(name) { #name, LBPF_OPT_STRING, offsetof(struct open, name) }
+#define FIELD(name)                                                 \
+	{                                                           \
+#name, LBPF_OPT_STRING, offsetof(struct open, name) \
+	}
 
 static const struct lbpf_option open_options[] = {
 	FIELD(name),
@@ -266,11 +271,14 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 	if (other) {
 		if (other->fd < 0)
 			lbpf_map_unusable(L, other);
-		if (other->type != map->type || other->key_size != map->key_size || other->value_size != map->value_size)
-			luaL_error(L, "map '%s': the map to use instead is a %s with keys of %I and values of %I bytes, "
-				   "the declared one a %s with %I and %I", map->name, other->kind->name,
-				   (LUAI_UACINT)other->key_size, (LUAI_UACINT)other->value_size, map->kind->name,
-				   (LUAI_UACINT)map->key_size, (LUAI_UACINT)map->value_size);
+		if (other->type != map->type || other->key_size != map->key_size ||
+		    other->value_size != map->value_size)
+			luaL_error(L,
+				   "map '%s': the map to use instead is a %s with keys of %I and values of %I bytes, "
+				   "the declared one a %s with %I and %I",
+				   map->name, other->kind->name, (LUAI_UACINT)other->key_size,
+				   (LUAI_UACINT)other->value_size, map->kind->name, (LUAI_UACINT)map->key_size,
+				   (LUAI_UACINT)map->value_size);
 		err = bpf_map__reuse_fd(map->of, other->fd);
 	} else {
 		if (lua_isinteger(L, idx))
@@ -471,7 +479,8 @@ static int object_do_load(lua_State *L, int idx, struct lbpf_object *o)
 	return 0;
 }
 
-/*** Creates the object's maps and loads its programs into the kernel. A failed object is closed: open it again to retry.
+/*** Creates the object's maps and loads its programs into the kernel. A failed object is closed: open it again to
+retry.
 @function object:load
 @treturn true
 @treturn nil,string,string,string on failure: message with the verifier's telling line, code, and libbpf's lines with

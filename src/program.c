@@ -208,7 +208,7 @@ static void *run_buffer(lua_State *L, const char *name, size_t room, uint32_t *l
 static bool copies_context(enum bpf_prog_type type)
 {
 	return type != BPF_PROG_TYPE_SYSCALL && type != BPF_PROG_TYPE_RAW_TRACEPOINT &&
-	       type != BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE;
+		type != BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE;
 }
 
 /*** Runs the program in the kernel on data of your own.
@@ -283,14 +283,10 @@ static int program_tostring(lua_State *L)
 }
 
 static const luaL_Reg program_methods[] = {
-	{ "name", program_name },
-	{ "section", program_section },
-	{ "type", program_type },
-	{ "fd", program_fd },
-	{ "autoload", program_autoload },
-	{ "info", program_info },
-	{ "run", program_run },
-	{ NULL, NULL },
+	{ "name", program_name },	  { "section", program_section },
+	{ "type", program_type },	  { "fd", program_fd },
+	{ "autoload", program_autoload }, { "info", program_info },
+	{ "run", program_run },		  { NULL, NULL },
 };
 
 static const luaL_Reg program_meta[] = {

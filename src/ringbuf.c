@@ -37,8 +37,8 @@ struct ring {
 
 struct reader {
 	struct lbpf_head head;
-	int epoll;	   /* -1: closed */
-	int decoding;	   /* records that are being decoded where they lie: don't unmap */
+	int epoll;    /* -1: closed */
+	int decoding; /* records that are being decoded where they lie: don't unmap */
 	uint32_t count, room;
 	uint32_t turn;	   /* where events() looks first */
 	struct ring *ring; /* kept by a user value */
@@ -555,8 +555,12 @@ static int ringbuf_tostring(lua_State *L)
 }
 
 static const luaL_Reg ringbuf_methods[] = {
-	{ "add", ringbuf_add },	      { "poll", ringbuf_poll }, { "consume", ringbuf_consume },
-	{ "events", ringbuf_events }, { "fd", ringbuf_fd },	{ "close", ringbuf_close },
+	{ "add", ringbuf_add },
+	{ "poll", ringbuf_poll },
+	{ "consume", ringbuf_consume },
+	{ "events", ringbuf_events },
+	{ "fd", ringbuf_fd },
+	{ "close", ringbuf_close },
 	{ NULL, NULL },
 };
 

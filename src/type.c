@@ -72,15 +72,18 @@ void lbpf_build_ctype(struct lbpf_builder *b, uint32_t i)
 	lbpf_build_name(b);
 }
 
+#define MAX_NESTING 256 /* twice what any compiler of types goes down */
+
 /* Each table that is being filled takes two slots: itself and a key. */
 static uint32_t count_slots(const struct lbpf_builder *b)
 {
-	uint32_t most = 0;
+	uint32_t ends[MAX_NESTING], depth = 0, most = 0; /* where the subtrees around node i end */
 
-	for (uint32_t i = 0, depth; i < b->count; i++) {
-		depth = 0;
-		for (uint32_t j = 0; j < i; j = b->node[j].next > i ? j + 1 : b->node[j].next)
-			depth += b->node[j].next > i;
+	for (uint32_t i = 0; i < b->count; i++) {
+		while (depth && ends[depth - 1] <= i)
+			depth--;
+		if (b->node[i].next > i + 1 && depth < MAX_NESTING)
+			ends[depth++] = b->node[i].next;
 		if (depth > most)
 			most = depth;
 	}
@@ -230,12 +233,8 @@ static int type_tostring(lua_State *L)
 }
 
 static const luaL_Reg type_methods[] = {
-	{ "size", type_size },
-	{ "name", type_name },
-	{ "encode", type_encode },
-	{ "decode", type_decode },
-	{ "members", type_members },
-	{ NULL, NULL },
+	{ "size", type_size },	   { "name", type_name },	{ "encode", type_encode },
+	{ "decode", type_decode }, { "members", type_members }, { NULL, NULL },
 };
 
 static const luaL_Reg type_meta[] = {

@@ -40,16 +40,16 @@ enum lbpf_kind {
 
 struct lbpf_node {
 	uint8_t kind;
-	bool overlaps;	  /* a union's member, at any depth: may share bytes with its siblings */
-	bool flexible;	  /* array without a length: as long as the record that holds it */
-	uint8_t bit;	  /* bit-field: its first bit, counted from offset as BTF counts */
-	uint8_t bits;	  /* bit-field: its width */
-	uint32_t offset;  /* bytes from the start of the struct around it; 0 for elements */
-	uint32_t size;	  /* bytes; of a bit-field, those it touches */
-	uint32_t count;	  /* elements of an array, members of a struct */
-	uint32_t next;	  /* the node after this one and all below it */
-	int32_t name;	  /* of a member, as an index into the type's names; else 0 */
-	int32_t enums;	  /* index into names of the table { enumerator = value }; 0 if it has none */
+	bool overlaps;	   /* a union's member, at any depth: may share bytes with its siblings */
+	bool flexible;	   /* array without a length: as long as the record that holds it */
+	uint8_t bit;	   /* bit-field: its first bit, counted from offset as BTF counts */
+	uint8_t bits;	   /* bit-field: its width */
+	uint32_t offset;   /* bytes from the start of the struct around it; 0 for elements */
+	uint32_t size;	   /* bytes; of a bit-field, those it touches */
+	uint32_t count;	   /* elements of an array, members of a struct */
+	uint32_t next;	   /* the node after this one and all below it */
+	int32_t name;	   /* of a member, as an index into the type's names; else 0 */
+	int32_t enums;	   /* index into names of the table { enumerator = value }; 0 if it has none */
 	const char *label; /* the member's name; the very address of Lua's interned string */
 	const char *ctype; /* what C calls its type, for messages */
 };

@@ -17,9 +17,9 @@
 
 /* Keys met while stepping, for each walk its own. Positions are the order of meeting. */
 struct seen {
-	uint8_t *keys;	    /* room keys */
-	uint32_t *slots;    /* hash table of positions + 1, 2 * room of them, room a power of two */
-	uint32_t *trail;    /* positions to go back to, the last one on top */
+	uint8_t *keys;	 /* room keys */
+	uint32_t *slots; /* hash table of positions + 1, 2 * room of them, room a power of two */
+	uint32_t *trail; /* positions to go back to, the last one on top */
 	uint32_t count, room, trail_count;
 };
 
@@ -102,7 +102,9 @@ static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 	for (;;) {
 		uint32_t count = w->room;
 		int err = bpf_map_lookup_batch(w->map->fd, w->started ? w->in : NULL, w->out, w->keys, w->values,
-					       &count, NULL) ? errno : 0;
+					       &count, NULL)
+			? errno
+			: 0;
 
 		if (err == ENOSPC) { /* one bucket holds more than fits */
 			walk_set_room(L, idx, w, 2 * w->room);

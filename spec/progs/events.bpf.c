@@ -26,9 +26,9 @@ struct {
 	__uint(max_entries, 64 * 1024);
 } others SEC(".maps");
 
-__u64 sent;	     /* .bss */
-__u32 dropped = 0;   /* .bss */
-__u32 step = 1;	     /* .data */
+__u64 sent;			/* .bss */
+__u32 dropped = 0;		/* .bss */
+__u32 step = 1;			/* .data */
 const volatile __u32 first = 0; /* .rodata */
 
 struct event *event_in_btf; /* clang describes only types that something global mentions */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* C types while a text of declarations is read: a table of them, what BTF already knows, and the way into BTF. */
-#ifndef LBPF_CTYPE_H
-#define LBPF_CTYPE_H
+#ifndef LBPF_CTYPES_H
+#define LBPF_CTYPES_H
 
 #include <stdbool.h>
 #include <stdint.h>
