@@ -109,7 +109,7 @@ bench: ## Measure each workload beside the same loop in C, as root
 ##@ Testing
 SPECS   := $(or $(SPEC),$(wildcard spec/*_spec.lua spec/regress/*_spec.lua))
 RUN_LUA ?= $(LUA)
-PROVE   := prove --failures --comments --directives
+PROVE   := prove --timer --failures --comments --directives
 
 test: ## Run all the tests, as root; installs what is missing; SPEC=spec/map_spec.lua runs one
 	$(call need,$(TEST_PKGS))

@@ -236,7 +236,7 @@ describe("the arguments of", function()
     end, "option 'into' must be a table, got number")
     helper.raises(function()
       map.lookup(m, 2, { into = {} })
-    end, "only structs and arrays can be read into a table")
+    end, "option 'into' is for structs and arrays, not for __u32")
   end)
 
   it("numbers have their ranges", function()

@@ -287,14 +287,17 @@ describe("a program's lifetime:", function()
 
   -- Whatever allocates may run a finalizer, and that may close the object.
   for _, case in ipairs({
-    { "a run", [[function() obj.progs.on_packet:run({ ctx = ("\0"):rep(3000) }) end]] },
+    { "a run", [[function() obj.progs.on_packet:run(options) end]] },
     { "an attachment", [[function() assert(obj.progs.first_argument:attach()):close() end]] },
     { "a question", [[function() assert(obj.progs.add:info()) end]] },
   }) do
     it("a finalizer that closes its object in the middle of " .. case[1] .. " does no harm", function()
       local output, ok = helper.lua(([[
         local bpf = require("bpf")
-        for _ = 1, 100 do
+        local options = { ctx = ("\0"):rep(3000) }
+        collectgarbage("incremental")
+        collectgarbage("setpause", 0) -- one cycle after another
+        for _ = 1, 300 do
           local obj = assert(bpf.load(%q))
           local work = %s
           setmetatable({}, { __gc = function() obj:close() end })

@@ -131,7 +131,11 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 	if (err) {
 		lbpf_link_drop(L, -1);
 		lua_pop(L, 1);
-		lbpf_program_fail(L, p, err, way->method, log);
+		if (err == ENODEV && to->name && !to->ifindex)
+			lbpf_err_push(L, err, lua_pushfstring(L, "no such network interface '%s'", to->name),
+				      "program '%s': %s", p->name, way->method);
+		else
+			lbpf_program_fail(L, p, err, way->method, log);
 	}
 	lbpf_log_deliver(L, log);
 	return err;

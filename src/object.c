@@ -281,7 +281,7 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 				   (LUAI_UACINT)map->value_size);
 		err = bpf_map__reuse_fd(map->of, other->fd);
 	} else {
-		if (lua_isinteger(L, idx))
+		if (lua_type(L, idx) == LUA_TNUMBER)
 			settings.max_entries = (uint32_t)lbpf_arg_int(L, idx, 1, UINT32_MAX);
 		else
 			lbpf_arg_options(L, idx, rows, &settings, "option 'maps'");

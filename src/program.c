@@ -52,10 +52,13 @@ struct lbpf_program *lbpf_program_push(lua_State *L, int owner, struct bpf_progr
 
 int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const char *operation, struct lbpf_log *log)
 {
-	const char *last = log ? lbpf_log_push_last(L, log) : NULL;
+	const char *last = log ? lbpf_log_push_last(L, log) : NULL, *named;
 
 	if (err < 0)
 		err = -err;
+	named = last && strncmp(last, "prog '", 6) == 0 ? strstr(last, "': ") : NULL;
+	if (named) /* libbpf names the program as well */
+		last = named + 3;
 	if (!last && err == EPERM)
 		last = "refused; perhaps CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN is missing";
 	return lbpf_err_push(L, err, last, "program '%s': %s", p->name, operation);
