@@ -45,7 +45,7 @@ PROGS    := $(patsubst spec/progs/%.c,build/progs/%.o,$(wildcard spec/progs/*.bp
 SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c))
 EXAMPLES := $(patsubst %.c,%.o,$(wildcard examples/*/*.bpf.c))
 BENCH    := $(patsubst bench/%.c,build/bench/%,$(filter-out %.bpf.c,$(wildcard bench/*.c))) \
-	$(patsubst bench/%.c,build/bench/%.o,$(wildcard bench/*.bpf.c))
+	$(patsubst bench/%.c,build/bench/%.o,$(wildcard bench/*.bpf.c)) build/bench/floor.so
 VERSION  := $(shell sed -n 's/^\#define LBPF_VERSION "\(.*\)"/\1/p' src/lbpf.h)
 
 # How tests and examples find the tree's own modules, whatever the caller's environment says.
@@ -75,6 +75,10 @@ build/support/%: spec/support/%.c
 build/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	$(call run,CC )$(CC) -MMD -MP -MF $@.d $(C_FLAGS) -o $@ $< $(BPF_LIBS)
+
+build/bench/%.so: bench/support/%.c
+	@mkdir -p $(@D)
+	$(call run,CC )$(CC) -shared -fPIC $(C_FLAGS) -o $@ $<
 
 build/progs/%.bpf.o: spec/progs/%.bpf.c
 	@mkdir -p $(@D)

@@ -6,9 +6,11 @@ if not package.searchpath("bpf.core", package.cpath) then
   package.cpath = "build/release/?.so;" .. package.cpath
 end
 package.path = "bench/support/?.lua;" .. package.path
+package.cpath = "build/bench/?.so;" .. package.cpath
 
 local bpf = require "bpf"
 local measure = require "measure"
+local floor = require "floor"
 
 local map, clock = bpf.map, os.clock
 
@@ -16,6 +18,7 @@ local KEYS, ROUNDS = 10000, 10  -- of the maps for single operations
 local ENTRIES <const> = 1000000 -- of the map to walk
 local EVENTS, BATCHES = 4096, 25
 local OBJECT <const> = "build/bench/loops.bpf.o"
+local FLAT <const> = "struct flat { __u32 id; __u64 count; char name[16]; __u64 a, b, c, d; }" -- no member is a table
 local RECORD <const> = "struct record { __u32 id; __u64 count; char name[16]; __u64 slots[4]; }"
 
 -- A map with the value under the keys 0 to entries - 1.
@@ -57,6 +60,22 @@ local function look_up(m)
   for _ = 1, ROUNDS do
     for k = 0, KEYS - 1 do
       x = m[k]
+    end
+  end
+  return clock() - start, x
+end
+
+-- The same by an __index that does nothing but the system call: what the syntax costs.
+local function look_up_floor(m)
+  return look_up(floor(map.fd(m)))
+end
+
+-- The same, and the record's table built by Lua.
+local function look_up_floor_table(m)
+  local f, start, x = floor(map.fd(m)), clock(), nil
+  for _ = 1, ROUNDS do
+    for k = 0, KEYS - 1 do
+      x = { id = f[k], count = k, name = "record", slots = { 1, 2, 3, 4 } }
     end
   end
   return clock() - start, x
@@ -252,10 +271,14 @@ local SCALAR <const> = { ratio = 1.05, over = 60, allocates = 0 }
 measure.pin()
 measure.run({
   { name = "look-up, scalar", target = SCALAR, prepare = scalar_row(look_up, "lookup") },
+  { name = "  floor: the system call alone", prepare = scalar_row(look_up_floor, "lookup") },
   { name = "update, scalar", target = SCALAR, prepare = scalar_row(update, "update") },
   { name = "delete, scalar", target = SCALAR, prepare = scalar_row(delete, "delete") },
   { name = "look-up, struct as a new table", target = { ratio = 1.35 }, prepare = struct_row(look_up, "lookup") },
-  { name = "look-up, struct as values", target = { ratio = 1.10 }, prepare = struct_row(unpack, "lookup") },
+  { name = "  floor: the call, a table built by Lua", prepare = struct_row(look_up_floor_table, "lookup") },
+  { name = "look-up, struct as values and a table", prepare = struct_row(unpack, "lookup") },
+  { name = "look-up, struct as values", target = { ratio = 1.10 },
+    prepare = over_keys(unpack, "lookup", "hash", FLAT, { id = 7, count = 1 << 40, name = "record", a = 1, d = 4 }) },
   { name = "look-up, struct into a table", prepare = struct_row(look_up_into, "lookup") },
   { name = "update, struct from a table", target = { ratio = 1.35 }, prepare = struct_row(update_struct, "update") },
   { name = "pairs, beside C stepping", runs = 7, target = { ratio = 0.16 }, prepare = walk(walk_pairs, "step") },
