@@ -631,14 +631,15 @@ static void decode_node(const struct decoder *d, const struct lbpf_node *n, cons
 	}
 }
 
-/* Makes a decoder; what has tables gets the names pushed, and room on the stack. */
-static struct decoder decoder_begin(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
+/* Makes a decoder. A table's members need the names pushed; each table that is being filled takes two slots of the
+ * stack, itself and a key. */
+static struct decoder decoder_begin(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len, bool names)
 {
 	struct decoder d = { .L = L, .type = type, .end = (const uint8_t *)buf + len, .copies = 1 };
 
-	if (type->node[0].kind >= LBPF_ARRAY) {
-		if (type->slots > LUA_MINSTACK / 2)
-			luaL_checkstack(L, (int)type->slots, NULL);
+	if (type->depth > 4)
+		luaL_checkstack(L, 2 * (int)type->depth + 6, NULL);
+	if (names) {
 		push_names(L, type);
 		d.names = lua_gettop(L);
 	}
@@ -655,14 +656,14 @@ static void decode_root(const struct decoder *d, const void *buf)
 
 void lbpf_decode_any(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
 {
-	struct decoder d = decoder_begin(L, type, buf, len);
+	struct decoder d = decoder_begin(L, type, buf, len, type->depth > 0);
 
 	decode_root(&d, buf);
 }
 
 void lbpf_decode_sum(lua_State *L, const struct lbpf_type *type, const void *buf, size_t stride, int copies)
 {
-	struct decoder d = decoder_begin(L, type, buf, type->size);
+	struct decoder d = decoder_begin(L, type, buf, type->size, type->depth > 0);
 
 	d.stride = stride;
 	d.copies = copies;
@@ -671,18 +672,20 @@ void lbpf_decode_sum(lua_State *L, const struct lbpf_type *type, const void *buf
 
 int lbpf_decode_unpack(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
 {
-	struct decoder d = decoder_begin(L, type, buf, len);
 	const struct lbpf_node *n = type->node, *m = n + 1;
+	struct decoder d;
 
 	if (n->kind != LBPF_STRUCT) {
-		decode_root(&d, buf);
+		lbpf_decode(L, type, buf, len);
 		return 1;
 	}
-	if (n->count + type->slots > LUA_MINSTACK / 2)
-		luaL_checkstack(L, (int)(n->count + type->slots), "too many members to unpack");
+	if (n->count > LUA_MINSTACK / 2)
+		luaL_checkstack(L, (int)n->count + LUA_MINSTACK, "too many members to unpack");
+	d = decoder_begin(L, type, buf, len, type->depth > 1);
 	for (uint32_t i = 0; i < n->count; i++, m = type->node + m->next)
 		decode_node(&d, m, (const uint8_t *)buf + m->offset, d.names + (int)i + 1);
-	lua_remove(L, d.names);
+	if (d.names)
+		lua_remove(L, d.names);
 	return (int)n->count;
 }
 
@@ -693,7 +696,7 @@ void lbpf_decode_into(lua_State *L, const struct lbpf_type *type, const void *bu
 	idx = lua_absindex(L, idx);
 	if (type->node[0].kind < LBPF_ARRAY)
 		luaL_error(L, "option 'into' is for structs and arrays, not for %s", type->node[0].ctype);
-	d = decoder_begin(L, type, buf, len);
+	d = decoder_begin(L, type, buf, len, true);
 	d.reuse = true;
 	lua_pushvalue(L, idx);
 	fill_table(&d, type->node, buf, d.names + 1);

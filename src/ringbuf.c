@@ -345,7 +345,6 @@ static lua_Integer ring_consume(lua_State *L, struct reader *r, uint32_t i, int 
 	while (ring_take(ring, end, &rec)) {
 		lua_pushvalue(L, handler);
 		lua_call(L, push_record(L, r, i, &rec, refs), 0);
-		lua_settop(L, handler);
 		n++;
 		if (lbpf_unlikely(r->epoll < 0))
 			break;

@@ -72,10 +72,9 @@ void lbpf_build_ctype(struct lbpf_builder *b, uint32_t i)
 	lbpf_build_name(b);
 }
 
-#define MAX_NESTING 256 /* twice what any compiler of types goes down */
+#define MAX_NESTING 256 /* more than any compiler of types goes down */
 
-/* Each table that is being filled takes two slots: itself and a key. */
-static uint32_t count_slots(const struct lbpf_builder *b)
+static uint32_t nesting(const struct lbpf_builder *b)
 {
 	uint32_t ends[MAX_NESTING], depth = 0, most = 0; /* where the subtrees around node i end */
 
@@ -87,7 +86,7 @@ static uint32_t count_slots(const struct lbpf_builder *b)
 		if (depth > most)
 			most = depth;
 	}
-	return 2 * most + 6;
+	return most;
 }
 
 struct lbpf_type *lbpf_build_end(struct lbpf_builder *b)
@@ -99,7 +98,7 @@ struct lbpf_type *lbpf_build_end(struct lbpf_builder *b)
 	type->count = b->count;
 	type->size = type->node[0].size;
 	type->owned = b->owned;
-	type->slots = count_slots(b);
+	type->depth = nesting(b);
 	lua_pushvalue(b->L, b->base + 1);
 	type->names = luaL_ref(b->L, LUA_REGISTRYINDEX);
 	lua_replace(b->L, b->base);

@@ -60,7 +60,7 @@ struct lbpf_type {
 	bool owned; /* some members belong to the kernel (locks, timers, …) and are left out */
 	uint32_t size;
 	uint32_t count;
-	uint32_t slots; /* of the Lua stack that a value takes while it is decoded */
+	uint32_t depth; /* tables within tables that a value becomes: 0 for what is no table */
 	struct lbpf_node node[];
 };
 
