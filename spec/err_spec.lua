@@ -108,7 +108,8 @@ describe("a failure of the kernel", function()
     fails("ENOENT", "program 'first_argument': attach_raw_tracepoint", "lbpf_nothing",
       packets.progs.first_argument:attach_raw_tracepoint("lbpf_nothing"))
     fails("EOPNOTSUPP", "program 'add': attach", ".", packets.progs.add:attach())
-    fails("ENODEV", "program 'on_packet': attach_xdp", "no such network interface 'lbpf0'", packets.progs.on_packet:attach_xdp("lbpf0"))
+    fails("ENODEV", "program 'on_packet': attach_xdp", "no such network interface 'lbpf0'",
+      packets.progs.on_packet:attach_xdp("lbpf0"))
   end)
 
   it("to run names the program", function()

@@ -49,18 +49,19 @@ static void percpu_decode(lua_State *L, const struct lbpf_map *map, const void *
 	const char *p = buf;
 	bool tables = into && map->value->node[0].kind >= LBPF_ARRAY;
 
-	luaL_checkstack(L, 6, NULL);
 	if (into)
 		lua_pushvalue(L, into);
 	else
 		lua_createtable(L, (int)map->cpus, 0);
 	for (uint32_t cpu = 0; cpu < map->cpus; cpu++, p += map->stride) {
-		if (tables && lua_rawgeti(L, -1, (lua_Integer)cpu + 1) == LUA_TTABLE) {
-			lbpf_decode_into(L, map->value, p, map->value_size, -1);
-			lua_pop(L, 2);
-			continue;
+		if (tables) {
+			if (lua_rawgeti(L, -1, (lua_Integer)cpu + 1) == LUA_TTABLE) {
+				lbpf_decode_into(L, map->value, p, map->value_size, -1);
+				lua_pop(L, 2);
+				continue;
+			}
+			lua_pop(L, 1);
 		}
-		lua_settop(L, lua_gettop(L) - tables);
 		lbpf_decode(L, map->value, p, map->value_size);
 		lua_rawseti(L, -2, (lua_Integer)cpu + 1);
 	}
