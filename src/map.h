@@ -107,6 +107,12 @@ void lbpf_map_set_name(struct lbpf_map *map, const char *name);
 /* Sets the kind and what follows from it and the sizes. */
 void lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind);
 
+/* Pops the type at the top into its user value of the map at idx; refuses one of another size. */
+struct lbpf_type *lbpf_map_set_type(lua_State *L, int idx, int slot, uint32_t size, const char *what);
+
+/* Types the map at the top, whose sizes are known, by BTF ids; raw bytes where there is none. */
+void lbpf_map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *btf, uint32_t key_id, uint32_t value_id);
+
 /* Pushes the handle of a map declared in an object, whose handle is at stack index owner; it borrows everything.
  * Call lbpf_map_loaded once the map exists in the kernel, and lbpf_map_orphan before the object goes. */
 struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, struct btf *btf);

@@ -128,6 +128,13 @@ struct lbpf_type *lbpf_type_push_index(lua_State *L)
 	return push_simple(L, LBPF_U32, sizeof(uint32_t), "__u32");
 }
 
+void lbpf_type_push_names(lua_State *L, const struct lbpf_type *type)
+{
+	if (lbpf_unlikely(type->names == LUA_NOREF))
+		luaL_error(L, "the type of this value has been collected");
+	lua_rawgeti(L, LUA_REGISTRYINDEX, type->names);
+}
+
 /* ---- methods ---- */
 
 /*** The size of a value in bytes, without a flexible array at its end.

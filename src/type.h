@@ -99,6 +99,9 @@ void lbpf_build_ctype(struct lbpf_builder *b, uint32_t i);
 /* Replaces everything from base on by the finished type. */
 struct lbpf_type *lbpf_build_end(struct lbpf_builder *b);
 
+/* Pushes the sequence of the type's names; raises once the type has been collected. */
+void lbpf_type_push_names(lua_State *L, const struct lbpf_type *type);
+
 /* Pushes a type of size bytes about which nothing else is known. */
 struct lbpf_type *lbpf_type_push_raw(lua_State *L, uint32_t size);
 

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes to Lua values, by the plan of a type. */
+#include <string.h>
+
+#include "bits.h"
+#include "codec.h"
+
+struct decoder {
+	lua_State *L;
+	const struct lbpf_type *type;
+	int names;	    /* stack index of the type's names */
+	const uint8_t *end; /* of the bytes that may be read */
+	size_t stride;	    /* from one copy to the next */
+	int copies;	    /* how many to add up; 1 for a plain read */
+	bool reuse;	    /* fill the tables that are there */
+};
+
+static lua_Integer load_bits(const struct lbpf_node *n, const uint8_t *p)
+{
+	uint64_t value = 0;
+
+	for (unsigned int done = 0; done < n->bits;) {
+		struct lbpf_chunk c = lbpf_chunk_at(n, done);
+		uint64_t part = (uint64_t)(p[c.byte] >> c.shift) & ((1U << c.width) - 1);
+
+		value |= part << lbpf_chunk_place(n, done, &c);
+		done += c.width;
+	}
+	if (n->kind == LBPF_SBITS && n->bits > 0 && n->bits < 64 && value >> (n->bits - 1))
+		value |= ~0ULL << n->bits;
+	return (lua_Integer)value;
+}
+
+/* Pushes the value at p to stack index `at`, the first free one. Indices are passed on, not asked for. */
+static void decode_node(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int at);
+
+/* The elements of an array; a flexible one fills what is left of the record. */
+static uint32_t array_count(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p)
+{
+	uint32_t size = n->kind == LBPF_ARRAY ? n[1].size : 1;
+
+	if (lbpf_likely(!n->flexible))
+		return n->kind == LBPF_ARRAY ? n->count : n->size;
+	if (p >= d->end || size == 0)
+		return 0;
+	return (uint32_t)((size_t)(d->end - p) / size);
+}
+
+static void decode_text(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p)
+{
+	size_t len = array_count(d, n, p);
+	const uint8_t *nul;
+
+	/* a CPU that has no value yet has an empty text */
+	for (int i = 1; i < d->copies && n->kind == LBPF_CHARS && len && !*p; i++)
+		p += d->stride;
+	nul = n->kind == LBPF_CHARS ? memchr(p, 0, len) : NULL;
+	lua_pushlstring(d->L, (const char *)p, nul ? (size_t)(nul - p) : len);
+}
+
+static double load_float(const struct lbpf_node *n, const uint8_t *p)
+{
+	double f64;
+	float f32;
+
+	if (n->kind == LBPF_F64) {
+		memcpy(&f64, p, sizeof(f64));
+		return f64;
+	}
+	memcpy(&f32, p, sizeof(f32));
+	return (double)f32;
+}
+
+static void decode_float(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p)
+{
+	double sum = load_float(n, p);
+
+	for (int i = 1; i < d->copies; i++)
+		sum += load_float(n, p + (size_t)i * d->stride);
+	lua_pushnumber(d->L, (lua_Number)sum);
+}
+
+static void decode_bits(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p)
+{
+	lua_Unsigned sum = (lua_Unsigned)load_bits(n, p);
+
+	if (n->kind == LBPF_BBITS) {
+		lua_pushboolean(d->L, sum != 0);
+		return;
+	}
+	for (int i = 1; i < d->copies; i++)
+		sum += (lua_Unsigned)load_bits(n, p + (size_t)i * d->stride);
+	lua_pushinteger(d->L, (lua_Integer)sum);
+}
+
+static void fill_table(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table);
+
+/* With the name or index of a member pushed below `at`: its table, if there is one to be filled again, else its value
+ * anew. */
+static void decode_member(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table,
+			  lua_Integer index, int at)
+{
+	if (d->reuse && n->kind >= LBPF_ARRAY) {
+		if (!index)
+			lua_pushvalue(d->L, -1);
+		if ((index ? lua_rawgeti(d->L, table, index) : lua_rawget(d->L, table)) == LUA_TTABLE) {
+			fill_table(d, n, p, at);
+			return;
+		}
+		lua_pop(d->L, 1);
+	}
+	decode_node(d, n, p, at);
+}
+
+static void fill_array(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table)
+{
+	const struct lbpf_node *elem = n + 1;
+	lua_Integer count = array_count(d, n, p);
+
+	for (lua_Integer i = 1; i <= count; i++, p += elem->size) {
+		decode_member(d, elem, p, table, i, table + 1);
+		lua_rawseti(d->L, table, i);
+	}
+	for (lua_Integer i = count + 1; d->reuse && n->flexible && i <= (lua_Integer)lua_rawlen(d->L, table); i++) {
+		lua_pushnil(d->L);
+		lua_rawseti(d->L, table, i);
+	}
+}
+
+static void fill_struct(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table)
+{
+	const struct lbpf_node *m = n + 1;
+
+	for (uint32_t i = 0; i < n->count; i++, m = d->type->node + m->next) {
+		lua_rawgeti(d->L, d->names, m->name);
+		decode_member(d, m, p + m->offset, table, 0, table + 2);
+		lua_rawset(d->L, table);
+	}
+}
+
+static void fill_table(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table)
+{
+	if (n->kind == LBPF_STRUCT)
+		fill_struct(d, n, p, table);
+	else
+		fill_array(d, n, p, table);
+}
+
+static void decode_node(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int at)
+{
+	lua_Unsigned sum;
+	uint32_t count;
+
+	switch (n->kind) {
+	case LBPF_BOOL:
+		lua_pushboolean(d->L, *p != 0);
+		break;
+	case LBPF_F32:
+	case LBPF_F64:
+		decode_float(d, n, p);
+		break;
+	case LBPF_UBITS:
+	case LBPF_SBITS:
+	case LBPF_BBITS:
+		decode_bits(d, n, p);
+		break;
+	case LBPF_CHARS:
+	case LBPF_BYTES:
+	case LBPF_RAW:
+		decode_text(d, n, p);
+		break;
+	case LBPF_ARRAY:
+		count = array_count(d, n, p);
+		lua_createtable(d->L, (int)(count < INT32_MAX ? count : 0), 0);
+		fill_array(d, n, p, at);
+		break;
+	case LBPF_STRUCT:
+		lua_createtable(d->L, 0, (int)n->count);
+		fill_struct(d, n, p, at);
+		break;
+	default:
+		sum = (lua_Unsigned)lbpf_load_int(n->kind, p);
+		for (int i = 1; i < d->copies; i++)
+			sum += (lua_Unsigned)lbpf_load_int(n->kind, p + (size_t)i * d->stride);
+		lua_pushinteger(d->L, (lua_Integer)sum);
+		break;
+	}
+}
+
+/* Makes a decoder. A table's members need the names pushed; each table that is being filled takes two slots of the
+ * stack, itself and a key. */
+static struct decoder decoder_begin(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len, bool names)
+{
+	struct decoder d = { .L = L, .type = type, .end = (const uint8_t *)buf + len, .copies = 1 };
+
+	if (type->depth > 4)
+		luaL_checkstack(L, 2 * (int)type->depth + 6, NULL);
+	if (names) {
+		lbpf_type_push_names(L, type);
+		d.names = lua_gettop(L);
+	}
+	return d;
+}
+
+/* Pushes the value, in place of the names where there are any. */
+static void decode_root(const struct decoder *d, const void *buf)
+{
+	decode_node(d, d->type->node, buf, d->names + 1);
+	if (d->names)
+		lua_replace(d->L, d->names);
+}
+
+void lbpf_decode_any(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
+{
+	struct decoder d = decoder_begin(L, type, buf, len, type->depth > 0);
+
+	decode_root(&d, buf);
+}
+
+void lbpf_decode_sum(lua_State *L, const struct lbpf_type *type, const void *buf, size_t stride, int copies)
+{
+	struct decoder d = decoder_begin(L, type, buf, type->size, type->depth > 0);
+
+	d.stride = stride;
+	d.copies = copies;
+	decode_root(&d, buf);
+}
+
+int lbpf_decode_unpack(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
+{
+	const struct lbpf_node *n = type->node, *m = n + 1;
+	struct decoder d;
+
+	if (n->kind != LBPF_STRUCT) {
+		lbpf_decode(L, type, buf, len);
+		return 1;
+	}
+	if (n->count > LUA_MINSTACK / 2)
+		luaL_checkstack(L, (int)n->count + LUA_MINSTACK, "too many members to unpack");
+	d = decoder_begin(L, type, buf, len, type->depth > 1);
+	for (uint32_t i = 0; i < n->count; i++, m = type->node + m->next)
+		decode_node(&d, m, (const uint8_t *)buf + m->offset, d.names + (int)i + 1);
+	if (d.names)
+		lua_remove(L, d.names);
+	return (int)n->count;
+}
+
+void lbpf_decode_into(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len, int idx)
+{
+	struct decoder d;
+
+	idx = lua_absindex(L, idx);
+	if (type->node[0].kind < LBPF_ARRAY)
+		luaL_error(L, "option 'into' is for structs and arrays, not for %s", type->node[0].ctype);
+	d = decoder_begin(L, type, buf, len, true);
+	d.reuse = true;
+	lua_pushvalue(L, idx);
+	fill_table(&d, type->node, buf, d.names + 1);
+	lua_replace(L, d.names);
+}
+
+void lbpf_check_length(lua_State *L, const struct lbpf_type *type, size_t len, const char *what)
+{
+	if (lbpf_unlikely(len < type->size))
+		luaL_error(L, "%s: %I bytes are too few for %s, which takes %I", what, (LUAI_UACINT)len,
+			   type->node[0].ctype, (LUAI_UACINT)type->size);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/* Handles of maps that exist already: by pin, id or descriptor, and through other types; and their pins. */
+#define _GNU_SOURCE
+#include "mapopen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <linux/bpf.h>
+#include <linux/magic.h>
+
+#include "arg.h"
+#include "btf.h"
+#include "err.h"
+#include "map.h"
+
+/* Whether fd is a map's. /proc tells; without it, the kernel's answer to an info request has to do. */
+static bool fd_is_map(int fd)
+{
+	char path[64], target[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0)
+		return errno == ENOENT;
+	target[n] = '\0';
+	return strstr(target, "bpf-map") != NULL;
+}
+
+/* Fills the map at the top, whose fd is set, from what the kernel knows. Returns an errno. */
+static int map_describe(lua_State *L, struct lbpf_map *map)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+	struct lbpf_btf *handle;
+
+	if (!fd_is_map(map->fd))
+		return EINVAL;
+	if (bpf_obj_get_info_by_fd(map->fd, &info, &len))
+		return errno;
+	map->type = info.type;
+	map->key_size = info.key_size;
+	map->value_size = info.value_size;
+	map->max_entries = info.max_entries;
+	map->flags = info.map_flags;
+	lbpf_map_set_name(map, info.name);
+	lbpf_map_set_kind(L, map, lbpf_mapkind_of(info.type));
+	handle = lbpf_btf_new(L);
+	if (info.btf_id) {
+		struct lbpf_log *log = lbpf_log_begin(L);
+
+		handle->btf = btf__load_from_kernel_by_id(info.btf_id);
+		lbpf_log_end(log);
+	}
+	lua_insert(L, -2);
+	lbpf_map_set_types(L, map, handle->btf, info.btf_key_type_id, info.btf_value_type_id);
+	lua_remove(L, -2);
+	return 0;
+}
+
+/*** Opens a pinned map.
+@function bpf.map.open
+@tparam string path of the pin on a bpffs
+@treturn bpf.map the map, typed by its BTF if it has any
+@treturn nil,string,string on failure: ENOENT, EPERM (no CAP_BPF, or the file's permissions), EINVAL (the pin of
+something else)
+@see bpf_obj_get */
+static int map_open(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	struct lbpf_map *map = lbpf_map_push_owned(L);
+	int err;
+
+	map->fd = bpf_obj_get(path);
+	if (map->fd < 0)
+		return lbpf_err_push(L, errno, errno == EPERM ? "refused; perhaps CAP_BPF is missing" : NULL,
+				     "map.open '%s'", path);
+	err = map_describe(L, map);
+	if (err)
+		return lbpf_err_push(L, err, err == EINVAL ? "this is no map" : NULL, "map.open '%s'", path);
+	return 1;
+}
+
+/*** Opens a map by its kernel id.
+@function bpf.map.by_id
+@tparam integer id as `bpf.map.info(m).id` and bpftool give it
+@treturn bpf.map the map
+@treturn nil,string,string on failure: ENOENT (no such map), EPERM (no CAP_SYS_ADMIN)
+@see bpf_map_get_fd_by_id */
+static int map_by_id(lua_State *L)
+{
+	lua_Integer id = lbpf_arg_int(L, 1, 0, UINT32_MAX);
+	struct lbpf_map *map = lbpf_map_push_owned(L);
+	int err;
+
+	map->fd = bpf_map_get_fd_by_id((uint32_t)id);
+	if (map->fd < 0)
+		return lbpf_err_push(L, errno,
+				     errno == ENOENT	      ? "no such map"
+					     : errno == EPERM ? "refused; perhaps CAP_SYS_ADMIN is missing"
+							      : NULL,
+				     "map.by_id %I", (LUAI_UACINT)id);
+	err = map_describe(L, map);
+	return err ? lbpf_err_push(L, err, NULL, "map.by_id %I", (LUAI_UACINT)id) : 1;
+}
+
+/*** Makes a handle for a map's file descriptor, which is duplicated.
+@function bpf.map.by_fd
+@tparam integer fd of a map
+@treturn bpf.map the map; closing it leaves fd open
+@treturn nil,string,string on failure: EBADF, EINVAL (the descriptor of something else) */
+static int map_by_fd(lua_State *L)
+{
+	int fd = (int)lbpf_arg_int(L, 1, 0, INT32_MAX), err;
+	struct lbpf_map *map = lbpf_map_push_owned(L);
+
+	map->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (map->fd < 0)
+		return lbpf_err_push(L, errno, NULL, "map.by_fd %d", fd);
+	err = map_describe(L, map);
+	if (err)
+		return lbpf_err_push(L, err, err == EINVAL ? "this is no map's descriptor" : NULL, "map.by_fd %d", fd);
+	return 1;
+}
+
+/*** Views a map through types of your choice: one without BTF, or one whose bytes mean something else to you. Raises if
+a type has the wrong size.
+@function bpf.map.typed
+@tparam bpf.map m stays as it is
+@tparam ?string|integer|bpf.type key C type of the keys; nil keeps the map's
+@tparam ?string|integer|bpf.type value C type of the values; nil keeps the map's
+@treturn bpf.map another handle of the same map, to be closed on its own */
+static int map_typed(lua_State *L)
+{
+	static const char *const whats[] = { "key", "value" };
+	struct lbpf_map *from = lbpf_map_check(L, 1, 0, "typed"), *map;
+	struct lbpf_type *types[2] = { from->key, from->value };
+
+	lua_settop(L, 3);
+	map = lbpf_map_push_owned(L);
+	memcpy((char *)map + sizeof(map->head), (char *)from + sizeof(from->head), sizeof(*map) - sizeof(map->head));
+	map->owns_fd = true;
+	map->of = NULL;
+	map->btf = NULL;
+	map->fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 0);
+	if (map->fd < 0)
+		return lbpf_err_push(L, errno, NULL, "map '%s': typed", lbpf_map_label(from));
+	for (int i = 0; i < 2; i++) {
+		uint32_t size = i ? map->value_size : map->key_size;
+
+		if (lua_isnil(L, 2 + i)) {
+			lua_getiuservalue(L, 1, LBPF_MAP_KEY + i);
+			lua_setiuservalue(L, 4, LBPF_MAP_KEY + i);
+			continue;
+		}
+		lbpf_btf_spec(L, 2 + i, NULL, whats[i]);
+		types[i] = lbpf_map_set_type(L, 4, LBPF_MAP_KEY + i, size, whats[i]);
+	}
+	map->key = types[0];
+	map->value = types[1];
+	return 1;
+}
+
+/* Why pinning to path may have failed, beyond the errno. */
+static const char *pin_cause(const char *path, int err)
+{
+	char dir[256];
+	const char *slash = strrchr(path, '/');
+	struct statfs fs;
+
+	if (slash && strchr(slash, '.') && (err == EPERM || err == EINVAL))
+		return "names on a bpffs may not contain '.'";
+	if (!slash || (size_t)(slash - path) >= sizeof(dir))
+		return NULL;
+	memcpy(dir, path, (size_t)(slash - path));
+	dir[slash - path] = '\0';
+	if (err != ENOENT && statfs(*dir ? dir : "/", &fs) == 0 && fs.f_type != BPF_FS_MAGIC)
+		return "the directory is on no bpffs (mount -t bpf bpf /sys/fs/bpf)";
+	return NULL;
+}
+
+/*** Pins the map, so that it outlives its handles and others can open it.
+@function bpf.map.pin
+@tparam bpf.map m
+@tparam string path on a bpffs, not existing yet
+@treturn true
+@treturn nil,string,string on failure: EEXIST, ENOENT, EPERM, …
+@see bpf_obj_pin */
+static int map_pin(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "pin");
+	const char *path = luaL_checkstring(L, 2);
+	int err;
+
+	if (bpf_obj_pin(map->fd, path)) {
+		err = errno;
+		return lbpf_err_push(L, err, pin_cause(path, err), "map '%s': pin to '%s'", lbpf_map_label(map), path);
+	}
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* Whether path is a pin of this very map: nothing else may be removed. */
+static int is_pin_of(const struct lbpf_map *map, const char *path)
+{
+	struct bpf_map_info ours = { 0 }, pinned = { 0 };
+	uint32_t len = sizeof(ours);
+	int fd = bpf_obj_get(path), err = 0;
+
+	if (fd < 0)
+		return errno;
+	if (!fd_is_map(fd) || bpf_obj_get_info_by_fd(map->fd, &ours, &len) ||
+	    bpf_obj_get_info_by_fd(fd, &pinned, &len) || ours.id != pinned.id)
+		err = EINVAL;
+	close(fd);
+	return err;
+}
+
+/*** Removes a pin of the map. The map itself lives as long as anything else refers to it.
+@function bpf.map.unpin
+@tparam bpf.map m
+@tparam string path of a pin of this map
+@treturn true
+@treturn nil,string,string on failure: ENOENT, EINVAL (another object's pin), …
+@see unlink(2) */
+static int map_unpin(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "unpin");
+	const char *path = luaL_checkstring(L, 2);
+	int err = is_pin_of(map, path);
+
+	if (!err && unlink(path))
+		err = errno;
+	if (err)
+		return lbpf_err_push(L, err, err == EINVAL ? "this is no pin of the map" : NULL, "map '%s': unpin '%s'",
+				     lbpf_map_label(map), path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static const luaL_Reg map_functions[] = {
+	{ "open", map_open }, { "by_id", map_by_id }, { "by_fd", map_by_fd }, { "typed", map_typed },
+	{ "pin", map_pin },   { "unpin", map_unpin }, { NULL, NULL },
+};
+
+void lbpf_mapopen_open(lua_State *L)
+{
+	lua_getfield(L, -1, "map");
+	luaL_setfuncs(L, map_functions, 0);
+	lua_pop(L, 1);
+}
