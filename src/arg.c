@@ -140,6 +140,24 @@ _Noreturn static void option_unknown(lua_State *L, const struct lbpf_option *opt
 	__builtin_unreachable();
 }
 
+void lbpf_arg_own(lua_State *L, int idx)
+{
+	int copy;
+
+	if (!lua_istable(L, idx))
+		return;
+	luaL_checkstack(L, 5, NULL);
+	idx = lua_absindex(L, idx);
+	lua_newtable(L);
+	copy = lua_gettop(L);
+	for (lua_pushnil(L); lua_next(L, idx);) {
+		lua_pushvalue(L, -2);
+		lua_insert(L, -2);
+		lua_rawset(L, copy);
+	}
+	lua_replace(L, idx);
+}
+
 void lbpf_arg_options(lua_State *L, int idx, const struct lbpf_option *options, void *out, const char *what)
 {
 	if (lua_isnoneornil(L, idx))

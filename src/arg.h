@@ -49,6 +49,10 @@ struct lbpf_option {
  * place of the table. Raises for an unknown option, naming all, and for a value of the wrong type. */
 void lbpf_arg_options(lua_State *L, int idx, const struct lbpf_option *options, void *out, const char *what);
 
+/* Puts a private copy, without metatable, in place of the table at idx, if there is one: strings read from it stay
+ * valid whatever finalizers do to the script's own table. */
+void lbpf_arg_own(lua_State *L, int idx);
+
 LBPF_HIDDEN_END
 
 #endif

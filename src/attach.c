@@ -121,6 +121,7 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 {
 	struct lbpf_link *link = lbpf_link_push(L, owner, way->method);
 	struct lbpf_log *log;
+	bool nowhere;
 	int err;
 
 	lbpf_program_recheck(L, p);
@@ -128,6 +129,8 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 	link->link = way->attach(p->prog, to);
 	err = link->link ? 0 : errno;
 	lbpf_log_end(log);
+	/* where libbpf has nothing to say, it tried nothing: the section names no place */
+	nowhere = err == EOPNOTSUPP && way->attach == attach_section && !*lbpf_log_text(log);
 	if (err) {
 		lbpf_link_drop(L, -1);
 		lua_pop(L, 1);
@@ -138,7 +141,7 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 			lbpf_program_fail(L, p, err, way->method, log);
 	}
 	lbpf_log_deliver(L, log);
-	return err;
+	return nowhere ? LBPF_ATTACH_NOWHERE : err;
 }
 
 int lbpf_attach_auto(lua_State *L, int prog_idx, int owner)

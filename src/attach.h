@@ -9,8 +9,10 @@
 
 LBPF_HIDDEN_BEGIN
 
+#define LBPF_ATTACH_NOWHERE (-1)
+
 /* Attaches program prog_idx by its section and pushes the link, which belongs to the object at owner. Returns 0, or
- * the errno with nil, message and code pushed: EOPNOTSUPP when the section doesn't say where. */
+ * with nil, message and code pushed the errno, or LBPF_ATTACH_NOWHERE when the section doesn't say where. */
 int lbpf_attach_auto(lua_State *L, int prog_idx, int owner);
 
 /* Opener: adds the attach_* methods to programs. */

@@ -105,7 +105,7 @@ static int map_clear(lua_State *L)
 	if (!(can & (LBPF_DELETE | LBPF_POP | LBPF_INDEXED)))
 		lbpf_map_cannot(L, map, "clear");
 	lua_settop(L, 1);
-	clearing_set_room(L, &c, can & LBPF_BATCH && !(can & LBPF_INDEXED) ? LBPF_BATCH_ENTRIES : 1);
+	clearing_set_room(L, &c, can & LBPF_BATCH && !(can & LBPF_INDEXED) ? lbpf_walk_room(map) : 1);
 	if (can & LBPF_POP)
 		err = clear_queue(&c);
 	else if (can & LBPF_INDEXED)

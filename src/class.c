@@ -27,7 +27,7 @@ static int class_leave(lua_State *L)
 	const struct lbpf_class *cls = lua_touserdata(L, lua_upvalueindex(1));
 	void *self = lbpf_class_test(L, 1, cls);
 
-	if (self && cls->release)
+	if (self && cls->release && !cls->lasting)
 		cls->release(L, 1, self);
 	return 0;
 }

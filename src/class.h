@@ -22,6 +22,7 @@ struct lbpf_class {
 	/* Frees what the object holds and leaves it closed. Called by close, __close and __gc, any number of
 	 * times, with the object at stack index idx. Never raises. NULL when there is nothing to free. */
 	void (*release)(lua_State *L, int idx, void *self);
+	bool lasting; /* a scope's end doesn't close it: others use it, and only collection releases it */
 };
 
 /* First member of every object. The tag tells the class without asking the registry, on the hot paths as well;

@@ -429,7 +429,7 @@ bool lbpf_accepts(lua_State *L, const struct lbpf_type *type, int idx)
 		ok = lua_istable(L, -1) && lua_rawlen(L, -1) == 0;
 		break;
 	case LBPF_BYTES:
-		ok = true;
+		ok = lua_type(L, -1) == LUA_TSTRING;
 		if (lua_istable(L, -1))
 			ok = lua_rawgeti(L, -1, 1) == LUA_TNUMBER || lua_isnil(L, -1);
 		break;

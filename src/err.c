@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Failures as scripts see them, and libbpf's messages.
  *
- * libbpf has one print callback for the whole process. We put ours in front of the host's while any Lua state has
- * the library open: it keeps what our own calls cause, per thread, and passes everything else on. */
+ * libbpf has one print callback for the whole process. We put ours in front of the host's: it keeps what our own calls
+ * cause, per thread, and passes everything else on. */
 #define _GNU_SOURCE
 #include "err.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -21,14 +22,13 @@
 
 struct lbpf_log {
 	struct lbpf_head head;
-	bool hooked; /* this state counts in hook_users */
-	char *text;  /* messages, each ended by a newline; NULL when none was ever kept */
+	bool open;  /* until collected */
+	char *text; /* messages, each ended by a newline; NULL when none was ever kept */
 	size_t len, room;
 };
 
-static pthread_mutex_t hook_lock = PTHREAD_MUTEX_INITIALIZER;
-static int hook_users;
-static libbpf_print_fn_t hook_before; /* the host's, put back when the last state closes */
+static pthread_once_t hook_once = PTHREAD_ONCE_INIT;
+static _Atomic(libbpf_print_fn_t) hook_before; /* the host's */
 static _Thread_local struct lbpf_log *hook_target;
 
 static const char LOG_KEY;
@@ -164,30 +164,23 @@ __attribute__((format(printf, 2, 0))) static int log_hook(enum libbpf_print_leve
 {
 	struct lbpf_log *log = hook_target;
 
-	if (!log)
-		return hook_before ? hook_before(level, fmt, args) : 0;
+	if (!log) {
+		libbpf_print_fn_t before = hook_before;
+
+		return before ? before(level, fmt, args) : 0;
+	}
 	return level == LIBBPF_DEBUG ? 0 : log_keep(log, fmt, args);
 }
 
+/* For good: a host may have taken our callback for the one to call after its own. So the module must stay where it is
+ * when the last Lua state that had it open closes and unloads it. */
 static void hook_install(void)
 {
-	pthread_mutex_lock(&hook_lock);
-	if (hook_users++ == 0)
-		hook_before = libbpf_set_print(log_hook);
-	pthread_mutex_unlock(&hook_lock);
-}
+	Dl_info self;
 
-/* Whoever set a callback of their own after us keeps it. */
-static void hook_remove(void)
-{
-	pthread_mutex_lock(&hook_lock);
-	if (--hook_users == 0) {
-		libbpf_print_fn_t now = libbpf_set_print(hook_before);
-
-		if (now != log_hook)
-			libbpf_set_print(now);
-	}
-	pthread_mutex_unlock(&hook_lock);
+	if (dladdr(&hook_once, &self) && self.dli_fname)
+		dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+	hook_before = libbpf_set_print(log_hook);
 }
 
 static void log_release(lua_State *L, int idx, void *self)
@@ -196,9 +189,7 @@ static void log_release(lua_State *L, int idx, void *self)
 
 	(void)L;
 	(void)idx;
-	if (log->hooked)
-		hook_remove();
-	log->hooked = false;
+	log->open = false;
 	free(log->text);
 	log->text = NULL;
 	log->len = log->room = 0;
@@ -214,7 +205,7 @@ struct lbpf_log *lbpf_log_begin(lua_State *L)
 	log = lua_touserdata(L, -1);
 	lua_pop(L, 1);
 	log->len = 0;
-	hook_target = log->hooked ? log : NULL;
+	hook_target = log->open ? log : NULL;
 	return log;
 }
 
@@ -289,8 +280,8 @@ void lbpf_err_open(lua_State *L)
 		lbpf_class_register(L, &log_class);
 		log = lbpf_class_new(L, &log_class, sizeof(*log), 1);
 		lua_rawsetp(L, LUA_REGISTRYINDEX, &LOG_KEY);
-		hook_install();
-		log->hooked = true;
+		pthread_once(&hook_once, hook_install);
+		log->open = true;
 	}
 	lua_pop(L, 1);
 	lua_pushcfunction(L, log_set);

@@ -140,6 +140,8 @@ void lbpf_map_set_name(struct lbpf_map *map, const char *name)
 
 void lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind)
 {
+	if (!(map->key_size && map->value_size) && kind->can & (LBPF_LOOKUP | LBPF_UPDATE | LBPF_DELETE))
+		kind = &lbpf_mapkind_opaque;
 	map->kind = kind;
 	map->cpus = 1;
 	map->stride = map->value_size;
@@ -190,6 +192,28 @@ void lbpf_map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *bt
 	}
 }
 
+/* With the map, the spec and what it is for as arguments. */
+static int compile_spec(lua_State *L)
+{
+	struct lbpf_map *map = lua_touserdata(L, 1);
+
+	lbpf_btf_spec(L, 2, map->btf, lua_tostring(L, 3));
+	return 1;
+}
+
+struct lbpf_type *lbpf_map_push_spec(lua_State *L, int map_idx, int spec_idx, const char *what)
+{
+	map_idx = lua_absindex(L, map_idx);
+	spec_idx = lua_absindex(L, spec_idx);
+	luaL_checkstack(L, 6, NULL);
+	lua_pushcfunction(L, compile_spec);
+	lua_pushvalue(L, map_idx);
+	lua_pushvalue(L, spec_idx);
+	lua_pushstring(L, what);
+	lbpf_call_undisturbed(L, 3, 1); /* closing the object would free its BTF */
+	return lua_touserdata(L, -1);
+}
+
 struct lbpf_map *lbpf_map_push_owned(lua_State *L)
 {
 	struct lbpf_map *map = map_new(L);
@@ -220,6 +244,9 @@ struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map 
 
 void lbpf_map_loaded(struct lbpf_map *map)
 {
+	/* buffers have the sizes from before; if libbpf changed them, entries can't be touched */
+	if (bpf_map__key_size(map->of) != map->key_size || bpf_map__value_size(map->of) != map->value_size)
+		map->kind = &lbpf_mapkind_opaque;
 	map->max_entries = bpf_map__max_entries(map->of);
 	map->flags = bpf_map__map_flags(map->of);
 	map->fd = bpf_map__fd(map->of);
@@ -303,11 +330,13 @@ static int map_info(lua_State *L)
 	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "info");
 	struct bpf_map_info info = { 0 };
 	uint32_t len = sizeof(info);
+	const char *type;
 
 	if (bpf_obj_get_info_by_fd(map->fd, &info, &len))
 		return lbpf_map_fail(L, map, errno, "info");
 	lua_createtable(L, 0, 12);
-	lua_pushstring(L, lbpf_mapkind_of(info.type)->name);
+	type = libbpf_bpf_map_type_str((enum bpf_map_type)info.type);
+	lua_pushstring(L, type ? type : "other");
 	lua_setfield(L, -2, "type");
 	lua_pushstring(L, info.name);
 	lua_setfield(L, -2, "name");

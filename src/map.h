@@ -107,6 +107,9 @@ void lbpf_map_set_name(struct lbpf_map *map, const char *name);
 /* Sets the kind and what follows from it and the sizes. */
 void lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind);
 
+/* Pushes the type that the spec at spec_idx means, by the BTF of the object of the map at map_idx if it has one. */
+struct lbpf_type *lbpf_map_push_spec(lua_State *L, int map_idx, int spec_idx, const char *what);
+
 /* Pops the type at the top into its user value of the map at idx; refuses one of another size. */
 struct lbpf_type *lbpf_map_set_type(lua_State *L, int idx, int slot, uint32_t size, const char *what);
 

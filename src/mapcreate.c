@@ -202,6 +202,7 @@ static int map_create(lua_State *L)
 
 	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_settop(L, 1);
+	lbpf_arg_own(L, 1);
 	lbpf_arg_options(L, 1, create_options, &c, "map.create");
 	if (!c.type)
 		luaL_error(L, "map.create: option 'type' is missing");

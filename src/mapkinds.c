@@ -189,10 +189,19 @@ static const struct lbpf_mapkind kinds[] = {
 	{ .name = "queue", .type = BPF_MAP_TYPE_QUEUE, .can = LBPF_PUSH | LBPF_POP | LBPF_KEYLESS | LBPF_NO_BTF },
 	{ .name = "stack", .type = BPF_MAP_TYPE_STACK, .can = LBPF_PUSH | LBPF_POP | LBPF_KEYLESS | LBPF_NO_BTF },
 	{ .name = "ringbuf", .type = BPF_MAP_TYPE_RINGBUF, .can = LBPF_KEYLESS | LBPF_NO_BTF },
+	{ .name = "user_ringbuf", .type = BPF_MAP_TYPE_USER_RINGBUF, .can = LBPF_KEYLESS | LBPF_NO_BTF },
+	{ .name = "bloom_filter", .type = BPF_MAP_TYPE_BLOOM_FILTER, .can = LBPF_KEYLESS },
+	{ .name = "percpu_cgroup_storage",
+	  .type = BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
+	  .can = LBPF_LOOKUP | LBPF_UPDATE | LBPF_WALK | LBPF_PERCPU,
+	  .value = &percpu_value },
+	{ .name = "struct_ops", .type = BPF_MAP_TYPE_STRUCT_OPS }, /* its value changes size with the load */
 };
 
 /* Map types without a row of their own: entries are bytes, and the kernel says what is possible. */
 static const struct lbpf_mapkind other = { .name = "other", .can = ENTRIES | LBPF_TAKE };
+
+const struct lbpf_mapkind lbpf_mapkind_opaque = { .name = "other", .can = LBPF_KEYLESS };
 
 const struct lbpf_mapkind *lbpf_mapkind_of(uint32_t type)
 {

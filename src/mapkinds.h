@@ -51,6 +51,9 @@ struct lbpf_mapkind {
 /* The row of a kernel map type; of one we don't know, a row of raw bytes. */
 const struct lbpf_mapkind *lbpf_mapkind_of(uint32_t type);
 
+/* For maps whose keys or values have no size: no entries that user space could name. */
+extern const struct lbpf_mapkind lbpf_mapkind_opaque;
+
 /* The row of a name; raises for an unknown one, naming all. */
 const struct lbpf_mapkind *lbpf_mapkind_named(lua_State *L, const char *name);
 

@@ -65,6 +65,20 @@ static int map_describe(lua_State *L, struct lbpf_map *map)
 	return 0;
 }
 
+/* Describes the map below the operation's name, which is at the top. A failure closes it at once and pushes nil,
+ * message, code. Returns how many values. */
+static int map_finish(lua_State *L, struct lbpf_map *map, const char *cause, const char *what)
+{
+	int err;
+
+	lua_insert(L, -2);
+	err = map_describe(L, map);
+	if (!err)
+		return 1;
+	lbpf_map_class.release(L, -1, map);
+	return lbpf_err_push(L, err, err == EINVAL ? cause : NULL, "%s", what);
+}
+
 /*** Opens a pinned map.
 @function bpf.map.open
 @tparam string path of the pin on a bpffs
@@ -76,16 +90,12 @@ static int map_open(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
 	struct lbpf_map *map = lbpf_map_push_owned(L);
-	int err;
 
 	map->fd = bpf_obj_get(path);
 	if (map->fd < 0)
 		return lbpf_err_push(L, errno, errno == EPERM ? "refused; perhaps CAP_BPF is missing" : NULL,
 				     "map.open '%s'", path);
-	err = map_describe(L, map);
-	if (err)
-		return lbpf_err_push(L, err, err == EINVAL ? "this is no map" : NULL, "map.open '%s'", path);
-	return 1;
+	return map_finish(L, map, "this is no map", lua_pushfstring(L, "map.open '%s'", path));
 }
 
 /*** Opens a map by its kernel id.
@@ -98,7 +108,6 @@ static int map_by_id(lua_State *L)
 {
 	lua_Integer id = lbpf_arg_int(L, 1, 0, UINT32_MAX);
 	struct lbpf_map *map = lbpf_map_push_owned(L);
-	int err;
 
 	map->fd = bpf_map_get_fd_by_id((uint32_t)id);
 	if (map->fd < 0)
@@ -107,8 +116,7 @@ static int map_by_id(lua_State *L)
 					     : errno == EPERM ? "refused; perhaps CAP_SYS_ADMIN is missing"
 							      : NULL,
 				     "map.by_id %I", (LUAI_UACINT)id);
-	err = map_describe(L, map);
-	return err ? lbpf_err_push(L, err, NULL, "map.by_id %I", (LUAI_UACINT)id) : 1;
+	return map_finish(L, map, NULL, lua_pushfstring(L, "map.by_id %I", (LUAI_UACINT)id));
 }
 
 /*** Makes a handle for a map's file descriptor, which is duplicated.
@@ -118,16 +126,13 @@ static int map_by_id(lua_State *L)
 @treturn nil,string,string on failure: EBADF, EINVAL (the descriptor of something else) */
 static int map_by_fd(lua_State *L)
 {
-	int fd = (int)lbpf_arg_int(L, 1, 0, INT32_MAX), err;
+	int fd = (int)lbpf_arg_int(L, 1, 0, INT32_MAX);
 	struct lbpf_map *map = lbpf_map_push_owned(L);
 
 	map->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (map->fd < 0)
 		return lbpf_err_push(L, errno, NULL, "map.by_fd %d", fd);
-	err = map_describe(L, map);
-	if (err)
-		return lbpf_err_push(L, err, err == EINVAL ? "this is no map's descriptor" : NULL, "map.by_fd %d", fd);
-	return 1;
+	return map_finish(L, map, "this is no map's descriptor", lua_pushfstring(L, "map.by_fd %d", fd));
 }
 
 /*** Views a map through types of your choice: one without BTF, or one whose bytes mean something else to you. Raises if
@@ -160,7 +165,7 @@ static int map_typed(lua_State *L)
 			lua_setiuservalue(L, 4, LBPF_MAP_KEY + i);
 			continue;
 		}
-		lbpf_btf_spec(L, 2 + i, NULL, whats[i]);
+		lbpf_map_push_spec(L, 1, 2 + i, whats[i]);
 		types[i] = lbpf_map_set_type(L, 4, LBPF_MAP_KEY + i, size, whats[i]);
 	}
 	map->key = types[0];

@@ -177,11 +177,11 @@ static int map_delete(lua_State *L)
 }
 
 /* Kernels before 5.14 take entries out of queues and stacks only; there, two calls do it for the rest. */
-static int take(const struct lbpf_map *map, const void *key, void *value)
+static int take(const struct lbpf_map *map, const void *key, void *value, uint64_t flags)
 {
-	if (bpf_map_lookup_and_delete_elem(map->fd, key, value) == 0)
+	if (bpf_map_lookup_and_delete_elem_flags(map->fd, key, value, flags) == 0)
 		return 0;
-	if (errno != ENOTSUPP && errno != EINVAL)
+	if (flags || (errno != ENOTSUPP && errno != EINVAL))
 		return errno;
 	if (bpf_map_lookup_elem(map->fd, key, value) || bpf_map_delete_elem(map->fd, key))
 		return errno;
@@ -192,19 +192,21 @@ static int take(const struct lbpf_map *map, const void *key, void *value)
 @function bpf.map.lookup_and_delete
 @tparam bpf.map m
 @param key
+@tparam ?string|table flags "lock"
 @return the value that was there, or one nil when there is no such key
 @treturn nil,string,string on failure
-@see bpf_map_lookup_and_delete_elem */
+@see bpf_map_lookup_and_delete_elem_flags */
 static int map_lookup_and_delete(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_TAKE, "lookup_and_delete");
+	uint64_t flags = lbpf_arg_flags(L, 3, update_flags, NULL);
 	int err;
 
 	luaL_checkany(L, 2);
 	LBPF_SCRATCH(L, key, map->key_size);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
 	lbpf_map_encode_key(L, map, 2, key);
-	err = take(map, key, value);
+	err = take(map, key, value, flags);
 	if (err)
 		return absent_or_fail(L, map, err, "lookup_and_delete");
 	lbpf_map_decode_value(L, map, value);

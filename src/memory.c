@@ -412,9 +412,7 @@ static const luaL_Reg vars_meta[] = {
 };
 
 static const struct lbpf_class vars_class = {
-	.name = "bpf.vars",
-	.meta = vars_meta,
-	.release = vars_release,
+	.name = "bpf.vars", .meta = vars_meta, .release = vars_release, .lasting = true, /* the object's */
 };
 
 void lbpf_memory_open(lua_State *L)

@@ -214,6 +214,7 @@ static void open_read(lua_State *L, struct open *open)
 		open->path = luaL_checkstring(L, 1);
 		lua_pushnil(L);
 	}
+	lbpf_arg_own(L, 2);
 	lbpf_arg_options(L, 2, open_options, open, "bpf.open");
 	if (!open->path && !open->name)
 		open->name = "bytes"; /* libbpf would make one of addresses */
@@ -266,6 +267,7 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 		{ NULL, LBPF_OPT_OTHER, 0 },
 	};
 	struct lbpf_map *other = lbpf_class_test(L, idx, &lbpf_map_class);
+	struct lbpf_log *log;
 	int err = 0;
 
 	if (other) {
@@ -279,12 +281,17 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 				   map->name, other->kind->name, (LUAI_UACINT)other->key_size,
 				   (LUAI_UACINT)other->value_size, map->kind->name, (LUAI_UACINT)map->key_size,
 				   (LUAI_UACINT)map->value_size);
+		log = lbpf_log_begin(L);
 		err = bpf_map__reuse_fd(map->of, other->fd);
+		lbpf_log_end(log);
 	} else {
 		if (lua_type(L, idx) == LUA_TNUMBER)
 			settings.max_entries = (uint32_t)lbpf_arg_int(L, idx, 1, UINT32_MAX);
-		else
+		else if (lua_istable(L, idx))
 			lbpf_arg_options(L, idx, rows, &settings, "option 'maps'");
+		else
+			luaL_error(L, "option 'maps': '%s' must be an integer, a table or a map, got %s", map->name,
+				   luaL_typename(L, idx));
 		if (settings.max_entries)
 			err = bpf_map__set_max_entries(map->of, settings.max_entries);
 	}
@@ -547,7 +554,7 @@ static int object_attach(lua_State *L)
 			lua_rawseti(L, 3, ++attached);
 			continue;
 		}
-		if (err == EOPNOTSUPP)
+		if (err == LBPF_ATTACH_NOWHERE)
 			continue;
 		for (; attached; attached--, lua_pop(L, 1)) {
 			lua_rawgeti(L, 3, attached);

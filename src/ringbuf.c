@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Readers of ring buffers.
  *
- * A reader maps the rings itself and decodes records where they lie. A record counts as consumed before its handler
- * runs, so an error in the handler leaves through poll as any other, nothing is delivered twice, and a handler may
- * poll, add or close as it likes. The kernel sees our position now and then and whenever a ring is empty: only then
- * does it wake us for the next record. The mappings keep the rings alive, whatever becomes of map and object. */
+ * A reader maps the rings itself, and reads records where they lie or from a copy on the stack. A record counts as
+ * consumed before its handler runs, so an error in the handler leaves through poll as any other, nothing is delivered
+ * twice, and a handler may poll, add or close as it likes. The kernel sees our position now and then and whenever a
+ * ring is empty: only then does it wake us for the next record. The mappings keep the rings alive, whatever becomes of
+ * map and object. */
 #include "ringbuf.h"
 
 #include <errno.h>
@@ -37,8 +38,7 @@ struct ring {
 
 struct reader {
 	struct lbpf_head head;
-	int epoll;    /* -1: closed */
-	int decoding; /* records that are being decoded where they lie: don't unmap */
+	int epoll; /* -1: closed */
 	uint32_t count, room;
 	uint32_t turn;	   /* where events() looks first */
 	struct ring *ring; /* kept by a user value */
@@ -71,7 +71,6 @@ static void reader_unmap(struct reader *r)
 	r->count = 0;
 }
 
-/* A finalizer may close the reader while a record is decoded; then the decoding's end unmaps. */
 static void reader_release(lua_State *L, int idx, void *self)
 {
 	struct reader *r = self;
@@ -82,8 +81,7 @@ static void reader_release(lua_State *L, int idx, void *self)
 	r->epoll = -1;
 	if (epoll >= 0)
 		close(epoll);
-	if (!r->decoding)
-		reader_unmap(r);
+	reader_unmap(r);
 }
 
 static const struct lbpf_class reader_class;
@@ -101,17 +99,20 @@ static struct reader *reader_check(lua_State *L)
 
 static void reader_reserve(lua_State *L, int idx, struct reader *r)
 {
-	uint32_t room = r->room ? 2 * r->room : 2;
-	struct ring *more;
+	while (r->count >= r->room) { /* allocating may run a finalizer that adds rings */
+		uint32_t room = r->room ? 2 * r->room : 2;
+		struct ring *more = lua_newuserdatauv(L, room * sizeof(*more), 0);
 
-	if (r->count < r->room)
-		return;
-	more = lua_newuserdatauv(L, room * sizeof(*more), 0);
-	if (r->count)
-		memcpy(more, r->ring, r->count * sizeof(*more));
-	lua_setiuservalue(L, idx, READER_RINGS);
-	r->ring = more;
-	r->room = room;
+		if (r->count <= room) {
+			if (r->count)
+				memcpy(more, r->ring, r->count * sizeof(*more));
+			lua_pushvalue(L, -1);
+			lua_setiuservalue(L, idx, READER_RINGS);
+			r->ring = more;
+			r->room = room;
+		}
+		lua_pop(L, 1);
+	}
 }
 
 /* Maps the ring into the reader's next place. Returns 0 or an errno; what is mapped is the reader's. */
@@ -124,6 +125,8 @@ static int ring_map(struct reader *r, const struct lbpf_map *map)
 	int err;
 
 	*ring = (struct ring){ .size = map->max_entries };
+	if (ring->size > (SIZE_MAX - page) / 2)
+		return E2BIG;
 	mem = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, map->fd, 0);
 	if (mem == MAP_FAILED)
 		return errno;
@@ -152,15 +155,6 @@ static const struct lbpf_option form_options[] = {
 	{ "into", LBPF_OPT_OTHER, 0 },
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
-
-/* With the map and the type spec as arguments: the type, looked up in the BTF of the map's object. */
-static int compile_event(lua_State *L)
-{
-	struct lbpf_map *map = lua_touserdata(L, 1);
-
-	lbpf_btf_spec(L, 2, map->btf, "event");
-	return 1;
-}
 
 /* Pushes the table of option `into`, or nil. */
 static bool push_into(lua_State *L, int idx, const struct lbpf_type *type, const struct form *form)
@@ -191,11 +185,7 @@ static int reader_add_ring(lua_State *L, int idx, struct reader *r, int first)
 	lbpf_arg_options(L, first + 3, form_options, &form, "ringbuf");
 	lua_getiuservalue(L, idx, READER_REFS);
 	refs = lua_gettop(L);
-	lua_pushcfunction(L, compile_event);
-	lua_pushvalue(L, first);
-	lua_pushvalue(L, first + 1);
-	lbpf_call_undisturbed(L, 2, 1);
-	type = lua_touserdata(L, -1);
+	type = lbpf_map_push_spec(L, first, first + 1, "event");
 	into = push_into(L, first + 3, type, &form);
 	reader_reserve(L, idx, r);
 	lua_rawseti(L, refs, (lua_Integer)r->count * REFS + REF_INTO + 1);
@@ -285,13 +275,14 @@ static void ring_store(struct ring *ring)
 struct record {
 	const uint8_t *data;
 	uint32_t len;
+	unsigned long at; /* position of its header */
 };
 
 /* Takes the next record out of the ring, up to position end; false when there is none. The memory stays valid until
  * the position is stored. */
 static inline bool ring_take(struct ring *ring, unsigned long end, struct record *rec)
 {
-	while (ring->pos < end) {
+	while ((long)(end - ring->pos) > 0) {
 		uint8_t *header = ring->data + (ring->pos & (ring->size - 1));
 		uint32_t len = atomic_load_explicit((_Atomic uint32_t *)(void *)header, memory_order_acquire);
 
@@ -299,6 +290,7 @@ static inline bool ring_take(struct ring *ring, unsigned long end, struct record
 			return false;
 		rec->len = len & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
 		rec->data = header + BPF_RINGBUF_HDR_SZ;
+		rec->at = ring->pos;
 		ring->pos += (rec->len + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
 		if (!(len & BPF_RINGBUF_DISCARD_BIT))
 			return true;
@@ -306,26 +298,49 @@ static inline bool ring_take(struct ring *ring, unsigned long end, struct record
 	return false;
 }
 
+/* Takes the next record of ring i for decoding. What becomes a table is copied first, for making tables may run a
+ * finalizer that closes the reader or reads on. Records that don't fit in `small` get memory on the Lua stack. */
+static bool take_record(lua_State *L, struct reader *r, uint32_t i, unsigned long end, struct record *rec, void *small)
+{
+	void *buf = small;
+	size_t room = LBPF_SMALL;
+
+	for (;;) {
+		struct ring *ring = &r->ring[i];
+
+		if (!ring_take(ring, end, rec))
+			return false;
+		if (ring->type->depth == 0)
+			return true;
+		if (rec->len <= room) {
+			memcpy(buf, rec->data, rec->len);
+			rec->data = buf;
+			return true;
+		}
+		ring->pos = rec->at;
+		room = rec->len;
+		buf = lua_newuserdatauv(L, room, 0);
+		if (r->epoll < 0)
+			return false;
+	}
+}
+
 /* Pushes a record in the ring's form and returns how many values that are. refs is the stack index of the refs. */
-static int push_record(lua_State *L, struct reader *r, uint32_t i, const struct record *rec, int refs)
+static int push_record(lua_State *L, const struct reader *r, uint32_t i, const struct record *rec, int refs)
 {
 	const struct ring *ring = &r->ring[i];
-	int n = 1;
 
 	lbpf_check_length(L, ring->type, rec->len, "event");
-	r->decoding++;
-	if (ring->unpack) {
-		n = lbpf_decode_unpack(L, ring->type, rec->data, rec->len);
-	} else if (ring->into) {
+	if (ring->unpack)
+		return lbpf_decode_unpack(L, ring->type, rec->data, rec->len);
+	if (ring->into) {
 		lua_rawgeti(L, refs, (lua_Integer)i * REFS + REF_INTO + 1);
 		lbpf_decode_into(L, ring->type, rec->data, rec->len, -1);
 		lua_remove(L, -2);
 	} else {
 		lbpf_decode(L, ring->type, rec->data, rec->len);
 	}
-	if (--r->decoding == 0 && lbpf_unlikely(r->epoll < 0))
-		reader_unmap(r);
-	return n;
+	return 1;
 }
 
 /* Hands every record that is there now to the handler. Whatever the handler does to the reader, rings are found anew
@@ -335,6 +350,7 @@ static lua_Integer ring_consume(lua_State *L, struct reader *r, uint32_t i, int 
 	struct ring *ring = &r->ring[i];
 	unsigned long end = producer_pos(ring);
 	size_t store_every = ring->size / 8 < STORE_EVERY ? ring->size / 8 : STORE_EVERY;
+	_Alignas(8) char small[LBPF_SMALL];
 	struct record rec;
 	lua_Integer n = 0;
 	int handler;
@@ -342,9 +358,10 @@ static lua_Integer ring_consume(lua_State *L, struct reader *r, uint32_t i, int 
 	if (lua_rawgeti(L, refs, (lua_Integer)i * REFS + REF_HANDLER + 1) != LUA_TFUNCTION)
 		luaL_error(L, "this ring buffer has no handler: read it by events()");
 	handler = lua_gettop(L);
-	while (ring_take(ring, end, &rec)) {
+	while (take_record(L, r, i, end, &rec, small)) {
 		lua_pushvalue(L, handler);
 		lua_call(L, push_record(L, r, i, &rec, refs), 0);
+		lua_settop(L, handler);
 		n++;
 		if (lbpf_unlikely(r->epoll < 0))
 			break;
@@ -474,6 +491,7 @@ static int ringbuf_consume(lua_State *L)
 /* Pushes the next record of any ring; returns the number of values, 0 when there is none. */
 static int next_record(lua_State *L, struct reader *r)
 {
+	_Alignas(8) char small[LBPF_SMALL];
 	struct record rec;
 
 	lua_settop(L, 1);
@@ -484,11 +502,13 @@ static int next_record(lua_State *L, struct reader *r)
 
 		if (ring->pos - ring->stored >= (ring->size / 8 < STORE_EVERY ? ring->size / 8 : STORE_EVERY))
 			ring_store(ring);
-		if (ring_take(ring, producer_pos(ring), &rec)) {
-			r->turn = i;
+		if (take_record(L, r, i, producer_pos(ring), &rec, small)) {
+			r->turn = i + 1; /* the others come first then */
 			return push_record(L, r, i, &rec, 2);
 		}
-		ring_store(ring);
+		if (r->epoll < 0)
+			return 0;
+		ring_store(&r->ring[i]);
 	}
 	return 0;
 }

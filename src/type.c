@@ -92,13 +92,15 @@ static uint32_t nesting(const struct lbpf_builder *b)
 struct lbpf_type *lbpf_build_end(struct lbpf_builder *b)
 {
 	size_t bytes = b->count * sizeof(*b->node);
-	struct lbpf_type *type = lbpf_class_new(b->L, &lbpf_type_class, sizeof(*type) + bytes, 0);
+	struct lbpf_type *type = lbpf_class_new(b->L, &lbpf_type_class, sizeof(*type) + bytes, 1);
 
 	memcpy(type->node, b->node, bytes);
 	type->count = b->count;
 	type->size = type->node[0].size;
 	type->owned = b->owned;
 	type->depth = nesting(b);
+	lua_pushvalue(b->L, b->base + 1);
+	lua_setiuservalue(b->L, -2, 1); /* labels and C names outlive the finalizer */
 	lua_pushvalue(b->L, b->base + 1);
 	type->names = luaL_ref(b->L, LUA_REGISTRYINDEX);
 	lua_replace(b->L, b->base);
@@ -254,6 +256,7 @@ const struct lbpf_class lbpf_type_class = {
 	.meta = type_meta,
 	.init = type_init,
 	.release = type_release,
+	.lasting = true,
 };
 
 void lbpf_type_open(lua_State *L)

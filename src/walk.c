@@ -29,6 +29,7 @@ struct walk {
 	bool keys_only;
 	bool stepping; /* by key; else in batches */
 	bool started, ended;
+	bool busy;		  /* a finalizer must not step it while it moves; stays set by an error */
 	uint32_t room, count, at; /* entries: that fit, that are there, that have been handed out */
 	uint8_t *in, *out;	  /* cursor of the next batch and of the one after */
 	uint8_t *keys, *values;	  /* all four in one buffer, kept by a user value */
@@ -67,7 +68,7 @@ static void walk_set_room(lua_State *L, int idx, struct walk *w, uint32_t room)
 	memcpy(w->in, &bucket, sizeof(bucket));
 }
 
-static uint32_t walk_first_room(const struct lbpf_map *map)
+uint32_t lbpf_walk_room(const struct lbpf_map *map)
 {
 	size_t entry = map->key_size + lbpf_map_bytes(map), room = LBPF_BATCH_ENTRIES;
 
@@ -90,7 +91,7 @@ static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map, b
 	w->stepping = !(map->kind->can & LBPF_BATCH);
 	lua_pushvalue(L, map_idx);
 	lua_setiuservalue(L, -2, WALK_MAP);
-	walk_set_room(L, lua_gettop(L), w, w->stepping ? 1 : walk_first_room(map));
+	walk_set_room(L, lua_gettop(L), w, w->stepping ? 1 : lbpf_walk_room(map));
 	return w;
 }
 
@@ -261,10 +262,10 @@ static bool walk_step(lua_State *L, int idx, struct walk *w)
 /* Makes the next entry current and returns its place in the buffers; -1 at the end. */
 static int64_t walk_advance(lua_State *L, int idx, struct walk *w)
 {
-	if (lbpf_likely(w->at < w->count))
-		return w->at++;
 	if (lbpf_unlikely(w->map->fd < 0))
 		lbpf_map_unusable(L, w->map);
+	if (lbpf_likely(w->at < w->count))
+		return w->at++;
 	if (!w->stepping) {
 		if (w->ended)
 			return -1;
@@ -280,17 +281,22 @@ static int64_t walk_advance(lua_State *L, int idx, struct walk *w)
 static int walk_next(lua_State *L)
 {
 	struct walk *w = lbpf_class_check(L, 1, &walk_class);
-	int64_t i = walk_advance(L, 1, w);
+	int64_t i;
 
+	if (lbpf_unlikely(w->busy))
+		luaL_error(L, "this walk is being stepped already, or has failed");
+	w->busy = true;
+	i = walk_advance(L, 1, w);
 	if (i < 0) {
+		w->busy = false;
 		lua_pushnil(L);
 		return 1;
 	}
 	lbpf_map_decode_key(L, w->map, w->keys + (size_t)i * w->map->key_size);
-	if (w->keys_only)
-		return 1;
-	lbpf_map_decode_value(L, w->map, w->values + (size_t)i * lbpf_map_bytes(w->map));
-	return 2;
+	if (!w->keys_only)
+		lbpf_map_decode_value(L, w->map, w->values + (size_t)i * lbpf_map_bytes(w->map));
+	w->busy = false;
+	return w->keys_only ? 1 : 2;
 }
 
 static int walk_start(lua_State *L, bool keys_only)

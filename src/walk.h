@@ -3,6 +3,8 @@
 #ifndef LBPF_WALK_H
 #define LBPF_WALK_H
 
+#include <stdint.h>
+
 #include <lua.h>
 
 #include "compat.h"
@@ -11,6 +13,11 @@ LBPF_HIDDEN_BEGIN
 
 /* Entries of a map that one system call moves at most: more bring nearly nothing. */
 #define LBPF_BATCH_ENTRIES 256
+
+struct lbpf_map;
+
+/* How many entries of a map to fetch at once: 256, but no more than 1 MiB of them, nor than it can have. */
+uint32_t lbpf_walk_room(const struct lbpf_map *map);
 
 /* Opener: adds to the map class and to the table `map` of the module table at the top. */
 void lbpf_walk_open(lua_State *L);

@@ -197,10 +197,11 @@ function bpf.map.delete(m, key) end
 ---Takes an entry out of the map; one nil when there is no such key.
 ---@param m bpf.map
 ---@param key any
+---@param flags? "lock"|string[]
 ---@return any value
 ---@return string? message
 ---@return string? code
-function bpf.map.lookup_and_delete(m, key) end
+function bpf.map.lookup_and_delete(m, key, flags) end
 
 ---The key that follows another in the kernel's order; one nil after the last.
 ---@param m bpf.map
