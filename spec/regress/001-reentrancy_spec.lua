@@ -45,6 +45,19 @@ describe("a handle's last use", function()
   end)
 end)
 
+describe("a map whose value the load makes larger", function()
+  kernel.root()
+
+  it("has no entries to touch", function()
+    prints("true\tfalse\tfalse", ([[
+      local obj <close> = assert(bpf.open(%q))
+      local m = obj.maps.algorithm
+      local loaded = obj:load()
+      print(loaded, (pcall(pairs, m)), (pcall(bpf.map.lookup, m, 0)))
+    ]]):format(helper.obj("reentrancy")))
+  end)
+end)
+
 describe("an operation that a metamethod or finalizer disturbs", function()
   kernel.root()
 
