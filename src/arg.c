@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Arguments: ranged integers, flags by name, option tables that refuse what they don't know. */
+/* Arguments: ranged integers, flags by name, option tables that refuse what they don't know; and fields of results. */
 #include "arg.h"
 
 #include <stdbool.h>
@@ -24,14 +24,6 @@ int64_t lbpf_name_value(const struct lbpf_name *names, const char *name)
 		if (strcmp(names->name, name) == 0)
 			return (int64_t)names->value;
 	return -1;
-}
-
-const char *lbpf_name_of(const struct lbpf_name *names, uint64_t value)
-{
-	for (; names->name; names++)
-		if (names->value == value)
-			return names->name;
-	return NULL;
 }
 
 _Noreturn void lbpf_name_unknown(lua_State *L, const struct lbpf_name *names, const char *what, const char *got)
@@ -175,4 +167,16 @@ void lbpf_arg_options(lua_State *L, int idx, const struct lbpf_option *options, 
 			option_unknown(L, options, what);
 		option_store(L, opt, out, what);
 	}
+}
+
+void lbpf_set_integer(lua_State *L, const char *key, lua_Integer value)
+{
+	lua_pushinteger(L, value);
+	lua_setfield(L, -2, key);
+}
+
+void lbpf_set_string(lua_State *L, const char *key, const char *value)
+{
+	lua_pushstring(L, value);
+	lua_setfield(L, -2, key);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Arguments: ranged integers, flags by name, option tables that refuse what they don't know. */
+/* Arguments: ranged integers, flags by name, option tables that refuse what they don't know; and fields of results. */
 #ifndef LBPF_ARG_H
 #define LBPF_ARG_H
 
@@ -21,9 +21,8 @@ struct lbpf_name {
 	uint64_t value;
 };
 
-/* The number of a name, or -1; and the first name of a number, or NULL. */
+/* The number of a name, or -1. */
 int64_t lbpf_name_value(const struct lbpf_name *names, const char *name);
-const char *lbpf_name_of(const struct lbpf_name *names, uint64_t value);
 
 /* Raises "<what> 'x' is unknown (one of: a, b, c)"; never returns. */
 _Noreturn void lbpf_name_unknown(lua_State *L, const struct lbpf_name *names, const char *what, const char *got);
@@ -52,6 +51,10 @@ void lbpf_arg_options(lua_State *L, int idx, const struct lbpf_option *options, 
 /* Puts a private copy, without metatable, in place of the table at idx, if there is one: strings read from it stay
  * valid whatever finalizers do to the script's own table. */
 void lbpf_arg_own(lua_State *L, int idx);
+
+/* Sets a field of the table at the top. */
+void lbpf_set_integer(lua_State *L, const char *key, lua_Integer value);
+void lbpf_set_string(lua_State *L, const char *key, const char *value);
 
 LBPF_HIDDEN_END
 

@@ -13,19 +13,17 @@
 
 struct clearing {
 	struct lbpf_map *map;
-	uint8_t *in, *out, *keys, *values;
+	uint8_t *keys, *values;
 	uint32_t room;
 	lua_Integer done;
 };
 
-/* Pushes memory for `room` entries and two cursors. */
+/* Pushes memory for `room` entries. */
 static void clearing_set_room(lua_State *L, struct clearing *c, uint32_t room)
 {
-	size_t cursor = (c->map->key_size + 15) / 8 * 8, keys = ((size_t)room * c->map->key_size + 7) / 8 * 8;
+	size_t keys = ((size_t)room * c->map->key_size + 7) / 8 * 8;
 
-	c->in = lua_newuserdatauv(L, 2 * cursor + keys + (size_t)room * lbpf_map_bytes(c->map), 0);
-	c->out = c->in + cursor;
-	c->keys = c->in + 2 * cursor;
+	c->keys = lua_newuserdatauv(L, keys + (size_t)room * lbpf_map_bytes(c->map), 0);
 	c->values = c->keys + keys;
 	c->room = room;
 }

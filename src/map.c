@@ -312,12 +312,6 @@ static int map_resize(lua_State *L)
 	return 1;
 }
 
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-	lua_pushinteger(L, value);
-	lua_setfield(L, -2, key);
-}
-
 /*** What the kernel knows about the map.
 @function bpf.map.info
 @tparam bpf.map m
@@ -336,20 +330,18 @@ static int map_info(lua_State *L)
 		return lbpf_map_fail(L, map, errno, "info");
 	lua_createtable(L, 0, 12);
 	type = libbpf_bpf_map_type_str((enum bpf_map_type)info.type);
-	lua_pushstring(L, type ? type : "other");
-	lua_setfield(L, -2, "type");
-	lua_pushstring(L, info.name);
-	lua_setfield(L, -2, "name");
-	set_integer(L, "id", info.id);
-	set_integer(L, "key_size", info.key_size);
-	set_integer(L, "value_size", info.value_size);
-	set_integer(L, "max_entries", info.max_entries);
-	set_integer(L, "map_flags", info.map_flags);
-	set_integer(L, "ifindex", info.ifindex);
-	set_integer(L, "btf_id", info.btf_id);
-	set_integer(L, "btf_key_type_id", info.btf_key_type_id);
-	set_integer(L, "btf_value_type_id", info.btf_value_type_id);
-	set_integer(L, "map_extra", (lua_Integer)info.map_extra);
+	lbpf_set_string(L, "type", type ? type : "other");
+	lbpf_set_string(L, "name", info.name);
+	lbpf_set_integer(L, "id", info.id);
+	lbpf_set_integer(L, "key_size", info.key_size);
+	lbpf_set_integer(L, "value_size", info.value_size);
+	lbpf_set_integer(L, "max_entries", info.max_entries);
+	lbpf_set_integer(L, "map_flags", info.map_flags);
+	lbpf_set_integer(L, "ifindex", info.ifindex);
+	lbpf_set_integer(L, "btf_id", info.btf_id);
+	lbpf_set_integer(L, "btf_key_type_id", info.btf_key_type_id);
+	lbpf_set_integer(L, "btf_value_type_id", info.btf_value_type_id);
+	lbpf_set_integer(L, "map_extra", (lua_Integer)info.map_extra);
 	return 1;
 }
 

@@ -248,20 +248,19 @@ static inline struct variable *vars_find(lua_State *L, const struct lbpf_vars *v
 	return find_long(L, vars, idx);
 }
 
+/* Allocating may run finalizers, and one of them may close the object. */
+static inline void vars_recheck(lua_State *L, const struct lbpf_vars *vars)
+{
+	if (lbpf_unlikely(vars->orphaned))
+		luaL_error(L, "the object of these variables is closed");
+}
+
 static struct lbpf_vars *vars_check(lua_State *L)
 {
 	struct lbpf_vars *vars = lbpf_class_check(L, 1, &vars_class);
 
-	if (lbpf_unlikely(vars->orphaned))
-		luaL_error(L, "the object of these variables is closed");
+	vars_recheck(L, vars);
 	return vars;
-}
-
-/* Allocating may run finalizers, and one of them may close the object. */
-static void vars_recheck(lua_State *L, const struct lbpf_vars *vars)
-{
-	if (vars->orphaned)
-		luaL_error(L, "the object of these variables is closed");
 }
 
 /* Pushes a copy of a section that can't be mapped, and returns it. */

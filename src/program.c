@@ -129,18 +129,6 @@ static int program_autoload(lua_State *L)
 	return 1;
 }
 
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-	lua_pushinteger(L, value);
-	lua_setfield(L, -2, key);
-}
-
-static void set_string(lua_State *L, const char *key, const char *value)
-{
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, key);
-}
-
 /*** What the kernel knows about the program.
 @function prog:info
 @treturn table the fields of struct bpf_prog_info: id, type, name, tag (hexadecimal), load_time (ns since boot), uid,
@@ -159,18 +147,18 @@ static int program_info(lua_State *L)
 	for (int i = 0; i < BPF_TAG_SIZE; i++)
 		snprintf(tag + 2 * i, 3, "%02x", info.tag[i]);
 	lua_createtable(L, 0, 12);
-	set_integer(L, "id", info.id);
-	set_string(L, "type", libbpf_bpf_prog_type_str((enum bpf_prog_type)info.type));
-	set_string(L, "name", info.name);
-	set_string(L, "tag", tag);
-	set_integer(L, "load_time", (lua_Integer)info.load_time);
-	set_integer(L, "uid", info.created_by_uid);
-	set_integer(L, "jited_prog_len", info.jited_prog_len);
-	set_integer(L, "xlated_prog_len", info.xlated_prog_len);
-	set_integer(L, "run_time_ns", (lua_Integer)info.run_time_ns);
-	set_integer(L, "run_cnt", (lua_Integer)info.run_cnt);
-	set_integer(L, "verified_insns", info.verified_insns);
-	set_integer(L, "btf_id", info.btf_id);
+	lbpf_set_integer(L, "id", info.id);
+	lbpf_set_string(L, "type", libbpf_bpf_prog_type_str((enum bpf_prog_type)info.type));
+	lbpf_set_string(L, "name", info.name);
+	lbpf_set_string(L, "tag", tag);
+	lbpf_set_integer(L, "load_time", (lua_Integer)info.load_time);
+	lbpf_set_integer(L, "uid", info.created_by_uid);
+	lbpf_set_integer(L, "jited_prog_len", info.jited_prog_len);
+	lbpf_set_integer(L, "xlated_prog_len", info.xlated_prog_len);
+	lbpf_set_integer(L, "run_time_ns", (lua_Integer)info.run_time_ns);
+	lbpf_set_integer(L, "run_cnt", (lua_Integer)info.run_cnt);
+	lbpf_set_integer(L, "verified_insns", info.verified_insns);
+	lbpf_set_integer(L, "btf_id", info.btf_id);
 	return 1;
 }
 
@@ -255,8 +243,8 @@ static int program_run(lua_State *L)
 	if (bpf_prog_test_run_opts(bpf_program__fd(p->prog), &opts))
 		return lbpf_program_fail(L, p, errno, "run", NULL);
 	lua_createtable(L, 0, 4);
-	set_integer(L, "retval", opts.retval);
-	set_integer(L, "duration", opts.duration);
+	lbpf_set_integer(L, "retval", opts.retval);
+	lbpf_set_integer(L, "duration", opts.duration);
 	if (opts.data_out) {
 		lua_pushlstring(L, opts.data_out, opts.data_size_out);
 		lua_setfield(L, -2, "data");

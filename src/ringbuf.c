@@ -272,6 +272,12 @@ static void ring_store(struct ring *ring)
 	atomic_store_explicit(ring->consumer, ring->pos, memory_order_release);
 }
 
+static inline void ring_store_if_due(struct ring *ring)
+{
+	if (ring->pos - ring->stored >= (ring->size / 8 < STORE_EVERY ? ring->size / 8 : STORE_EVERY))
+		ring_store(ring);
+}
+
 struct record {
 	const uint8_t *data;
 	uint32_t len;
@@ -349,7 +355,6 @@ static lua_Integer ring_consume(lua_State *L, struct reader *r, uint32_t i, int 
 {
 	struct ring *ring = &r->ring[i];
 	unsigned long end = producer_pos(ring);
-	size_t store_every = ring->size / 8 < STORE_EVERY ? ring->size / 8 : STORE_EVERY;
 	_Alignas(8) char small[LBPF_SMALL];
 	struct record rec;
 	lua_Integer n = 0;
@@ -366,8 +371,7 @@ static lua_Integer ring_consume(lua_State *L, struct reader *r, uint32_t i, int 
 		if (lbpf_unlikely(r->epoll < 0))
 			break;
 		ring = &r->ring[i];
-		if (ring->pos - ring->stored >= store_every)
-			ring_store(ring);
+		ring_store_if_due(ring);
 	}
 	if (r->epoll >= 0)
 		ring_store(&r->ring[i]);
@@ -500,8 +504,7 @@ static int next_record(lua_State *L, struct reader *r)
 		uint32_t i = (r->turn + n) % r->count;
 		struct ring *ring = &r->ring[i];
 
-		if (ring->pos - ring->stored >= (ring->size / 8 < STORE_EVERY ? ring->size / 8 : STORE_EVERY))
-			ring_store(ring);
+		ring_store_if_due(ring);
 		if (take_record(L, r, i, producer_pos(ring), &rec, small)) {
 			r->turn = i + 1; /* the others come first then */
 			return push_record(L, r, i, &rec, 2);

@@ -192,26 +192,18 @@ static int type_decode(lua_State *L)
 	return 1;
 }
 
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-	lua_pushinteger(L, value);
-	lua_setfield(L, -2, key);
-}
-
 static void push_member(lua_State *L, const struct lbpf_node *m)
 {
 	lua_Integer first = 8 * (lua_Integer)m->offset + m->bit;
 
 	lua_createtable(L, 0, 6);
-	lua_pushstring(L, m->label);
-	lua_setfield(L, -2, "name");
-	lua_pushstring(L, m->ctype);
-	lua_setfield(L, -2, "type");
-	set_integer(L, "offset", m->offset);
-	set_integer(L, "size", m->size);
-	set_integer(L, "bit_offset", first);
+	lbpf_set_string(L, "name", m->label);
+	lbpf_set_string(L, "type", m->ctype);
+	lbpf_set_integer(L, "offset", m->offset);
+	lbpf_set_integer(L, "size", m->size);
+	lbpf_set_integer(L, "bit_offset", first);
 	if (m->bits)
-		set_integer(L, "bits", m->bits);
+		lbpf_set_integer(L, "bits", m->bits);
 }
 
 /*** The members of a struct or union in declaration order, those of anonymous members among them.
