@@ -19,7 +19,7 @@ INCDIR     ?= $(PREFIX)/include
 # The Debian packages that building, testing and the rest need. Keep the README's list the same.
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
-TEST_PKGS     := $(DEMO_PKGS) lua-busted luarocks perl bpftool iproute2
+TEST_PKGS     := $(DEMO_PKGS) lua-busted lua-socket luarocks perl bpftool iproute2
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
 need = @build-aux/deps $(1)
@@ -42,7 +42,8 @@ BUILD    := build/$(VARIANT)
 MODULE   := $(BUILD)/bpf/core.so
 OBJS     := $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/*.c))
 PROGS    := $(patsubst spec/progs/%.c,build/progs/%.o,$(wildcard spec/progs/*.bpf.c))
-SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c))
+SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c)) \
+	$(patsubst spec/support/lua/%.c,build/support/%.so,$(wildcard spec/support/lua/*.c))
 EXAMPLES := $(patsubst %.c,%.o,$(wildcard examples/*/*.bpf.c))
 BENCH    := $(patsubst bench/%.c,build/bench/%,$(filter-out %.bpf.c,$(wildcard bench/*.c))) \
 	$(patsubst bench/%.c,build/bench/%.o,$(wildcard bench/*.bpf.c)) build/bench/floor.so
@@ -71,6 +72,11 @@ $(BUILD)/%.o: src/%.c
 build/support/%: spec/support/%.c
 	@mkdir -p $(@D)
 	$(call run,CC )$(CC) -MMD -MP -MF $@.d $(C_FLAGS) -o $@ $< -Wl,--as-needed $(shell $(PKG_CONFIG) --libs $(LUA_PC)) $(BPF_LIBS) -lpthread
+
+# Lua modules that specs need: require "support.x".
+build/support/%.so: spec/support/lua/%.c
+	@mkdir -p $(@D)
+	$(call run,CC )$(CC) -shared -fPIC -MMD -MP -MF $@.d $(C_FLAGS) -o $@ $<
 
 build/bench/%: bench/%.c
 	@mkdir -p $(@D)
@@ -165,7 +171,7 @@ root:
 	@[ "$$(id -u)" = 0 ] || { echo "This loads programs into the kernel, so it needs root; 'make check' doesn't." >&2; exit 1; }
 
 ##@ Checking the source
-C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c examples/*/*.c bench/*.c)
+C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c examples/*/*.c bench/*.c)
 LUA_FILES := $(wildcard lua spec examples bench build-aux/*.lua .luacheckrc .busted)
 
 reference := $(LUA) build-aux/reference.lua src/*.c lua/bpf/*.lua
@@ -175,7 +181,7 @@ lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, forma
 	@$(MAKE) --no-print-directory VARIANT=lint-gcc CC=gcc WERROR=1 all
 	@$(MAKE) --no-print-directory VARIANT=lint-clang CC=clang WERROR=1 all
 	@$(MAKE) --no-print-directory VARIANT=lint-analyzer CC=gcc WERROR=1 CFLAGS='-O1 -fanalyzer' all
-	gcc $(C_FLAGS) -Werror -fsyntax-only spec/support/*.c
+	gcc $(C_FLAGS) -Werror -fsyntax-only $(wildcard spec/support/*.c spec/support/lua/*.c)
 	clang-tidy --quiet --warnings-as-errors='*' src/*.c -- -std=gnu11 $(LUA_CFLAGS) $(BPF_CFLAGS)
 	luacheck --quiet --no-color $(LUA_FILES)
 	clang-format --dry-run -Werror $(C_FILES)

@@ -16,6 +16,8 @@ if not package.searchpath("bpf.core", package.cpath) then
   package.cpath = "build/release/?.so;" .. package.cpath
 end
 
+package.cpath = package.cpath .. ";build/?.so" -- require "support.x" for spec/support/lua/x.c
+
 --- The command that runs Lua, under the sanitizer or valgrind if the specs are.
 helper.LUA = os.getenv "LBPF_LUA" or "lua5.4"
 
