@@ -67,7 +67,8 @@ describe("next_key", function()
 end)
 
 describe("a loop that deletes the key it stands on", function()
-  -- Walks the map, deletes every second key it comes to; returns how many steps it took, and how often it came to a key.
+  -- Walks the map and deletes every second key that it comes to. Returns how many steps it took, and how often it came
+  -- to each key.
   local function walk(m, f, s, c)
     local steps, times = 0, {}
     for key in f, s, c do
@@ -119,13 +120,14 @@ describe("a key deleted under the walk by somebody else", function()
     for n = 1, N do
       m[n] = n
     end
-    return obj, m, function(key)
+    return obj, function(key)
       assert.equal(0, assert(obj.progs.erase:run { ctx = string.pack("=I4I4I8", key, 0, 0) }).retval)
     end
   end
 
   it("throws next_key back to the start", function()
-    local obj <close>, m, erase = shared()
+    local obj <close>, erase = shared()
+    local m = obj.maps.counts
     local first = map.next_key(m)
     local second = map.next_key(m, first)
     erase(second)
@@ -133,7 +135,8 @@ describe("a key deleted under the walk by somebody else", function()
   end)
 
   it("doesn't disturb pairs: what is left comes once, and the walk ends", function()
-    local obj <close>, m, erase = shared()
+    local obj <close>, erase = shared()
+    local m = obj.maps.counts
     local seen, steps = {}, 0
     for key in pairs(m) do
       steps = steps + 1

@@ -12,7 +12,9 @@ describe("lookup", function()
   local m
 
   before_each(function()
-    m = assert(map.create { type = "hash", key = "__u32", value = "struct v { __u64 n; char who[8]; }", max_entries = 8 })
+    m = assert(map.create {
+      type = "hash", key = "__u32", value = "struct v { __u64 n; char who[8]; }", max_entries = 8,
+    })
     m[1] = { n = 5, who = "curl" }
   end)
 
