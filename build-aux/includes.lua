@@ -10,7 +10,7 @@ local layers = {
   "walk",
   "innermap redirect percpu prefix stacktrace",
   "program mapkinds mapcreate mapopen mapops descriptor",
-  "map mapmem link",
+  "map mapmem link seen",
   "btf",
   "cdecl",
   "cexpr cnames ctagged",
