@@ -104,7 +104,7 @@ static int elem_update(struct lbpf_map *map, const void *key, const void *value,
 
 	if (!memory || !map->mem.writable)
 		return bpf_map_update_elem(map->fd, key, value, flags) ? errno : 0;
-	memcpy(memory, value, map->value_size);
+	lbpf_copy_value(memory, value, map->value_size);
 	return 0;
 }
 
@@ -470,10 +470,7 @@ __attribute__((noinline)) static bool newindex_memory(lua_State *L, struct lbpf_
 	memory = slot_memory(map, &slot);
 	if (lbpf_unlikely(!memory))
 		lbpf_map_unusable(L, map);
-	if (lbpf_likely(map->value_size == sizeof(uint64_t)))
-		memcpy(memory, value, sizeof(uint64_t)); /* in one store: programs never see half of it */
-	else
-		memcpy(memory, value, map->value_size);
+	lbpf_copy_value(memory, value, map->value_size);
 	return true;
 }
 
