@@ -40,7 +40,7 @@ struct bag {
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct bag);
@@ -62,7 +62,7 @@ static _Bool less(struct bpf_rb_node *a, const struct bpf_rb_node *b)
 	return ((struct leaf *)a)->number < ((const struct leaf *)b)->number;
 }
 
-/* Puts 42 into the list and 43 into the tree of slot 0. */
+/* Puts 42 into the list and 43 into the tree of entry 0. */
 SEC("tc")
 int put(struct __sk_buff *skb)
 {
@@ -90,7 +90,7 @@ int put(struct __sk_buff *skb)
 	return 0;
 }
 
-/* Takes what the list of slot 0 begins with; 0 if it is empty. */
+/* Takes what the list of entry 0 begins with; 0 if it is empty. */
 SEC("tc")
 int take_item(struct __sk_buff *skb)
 {
@@ -111,7 +111,7 @@ int take_item(struct __sk_buff *skb)
 	return number;
 }
 
-/* Takes the least of the tree of slot 0; 0 if it is empty. */
+/* Takes the least of the tree of entry 0; 0 if it is empty. */
 SEC("tc")
 int take_leaf(struct __sk_buff *skb)
 {

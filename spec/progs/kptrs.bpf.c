@@ -8,13 +8,16 @@ struct task_struct {
 	int tgid;
 } __attribute__((preserve_access_index));
 
+typedef struct task_struct task_t; /* clang before 15 loses the tag of a pointer to a struct by its own name */
+
 struct holder {
+	struct bpf_spin_lock lock;
 	__u64 n;
-	struct task_struct __kptr *task;
+	task_t __kptr *task;
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct holder);
@@ -23,7 +26,7 @@ struct {
 extern struct task_struct *bpf_task_from_pid(int pid) __ksym;
 extern void bpf_task_release(struct task_struct *task) __ksym;
 
-/* Puts the running task into slot 0. */
+/* Puts the running task into entry 0. */
 SEC("syscall")
 int hold(void *ctx)
 {
@@ -42,7 +45,7 @@ int hold(void *ctx)
 	return 0;
 }
 
-/* Returns the id of the task that slot 0 holds, and holds no longer; 0 if there is none. */
+/* Returns the id of the task that entry 0 holds, and holds no longer; 0 if there is none. */
 SEC("syscall")
 int release(void *ctx)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Timers in values, which fire whatever user space writes beside them.
+// Timers in values.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -36,7 +36,7 @@ struct {
 	__type(value, struct locked_alarm);
 } locked_alarms SEC(".maps");
 
-__u64 rings; /* of the timers of locked_alarms, whose entries may be gone by then */
+__u64 rings; /* of the timers of locked_alarms */
 
 static int on_alarm(void *map, __u32 *key, struct alarm *alarm)
 {
@@ -46,6 +46,7 @@ static int on_alarm(void *map, __u32 *key, struct alarm *alarm)
 
 static int on_locked_alarm(void *map, __u32 *key, struct locked_alarm *alarm)
 {
+	alarm->fired++;
 	__sync_fetch_and_add(&rings, 1);
 	return 0;
 }
