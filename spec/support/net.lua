@@ -65,7 +65,7 @@ function net.cable(one, other)
     if side.address then
       net.must(("ip -n %s addr add %s dev %s"):format(side.space, side.address, side.name))
     end
-    net.must(("ip -n %s link set %s up"):format(side.space, side.name))
+    net.must(("ip -n %s link set dev %s up"):format(side.space, side.name))
   end
 end
 
