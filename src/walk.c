@@ -325,7 +325,7 @@ static int map_keys(lua_State *L)
 /* The number of slots for arrays; of entries, which have to be walked, for the rest. */
 static int map_len(lua_State *L)
 {
-	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_WALK, "length");
+	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "length");
 	struct walk *w;
 	lua_Integer n = 0;
 
@@ -333,6 +333,7 @@ static int map_len(lua_State *L)
 		lua_pushinteger(L, map->max_entries);
 		return 1;
 	}
+	lbpf_map_check(L, 1, LBPF_WALK, "length");
 	lua_settop(L, 1);
 	w = walk_push(L, 1, map, true);
 	for (; walk_advance(L, 2, w) >= 0; n++) {
