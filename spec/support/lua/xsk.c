@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/if_xdp.h>
@@ -103,6 +104,22 @@ static void map_ring(lua_State *L, struct xsk *s, struct ring *r, const struct x
 	r->descriptors = (char *)p + at->desc;
 }
 
+/* A queue has one socket, and the kernel lets go of a closed one only some time later. */
+static int bind_patiently(int fd, const struct sockaddr_xdp *address)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	int failed = -1;
+
+	for (int i = 0; failed && i < 500; i++) {
+		failed = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+		if (failed && errno != EBUSY)
+			break;
+		if (failed)
+			nanosleep(&pause, NULL);
+	}
+	return failed;
+}
+
 /* Gives the kernel a place to write a frame to. There are as many places as the ring has room for. */
 static void give(struct xsk *s, uint64_t place)
 {
@@ -154,7 +171,7 @@ static int xsk_open(lua_State *L)
 	if (s->fd < 0)
 		return fail(L, "socket");
 	set_up(L, s);
-	if (bind(s->fd, (struct sockaddr *)&address, sizeof(address)))
+	if (bind_patiently(s->fd, &address))
 		return fail(L, "bind");
 	return 1;
 }
