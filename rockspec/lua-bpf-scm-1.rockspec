@@ -57,6 +57,7 @@ build = {
         "src/program.c",
         "src/redirect.c",
         "src/ringbuf.c",
+        "src/seen.c",
         "src/stacktrace.c",
         "src/type.c",
         "src/walk.c",

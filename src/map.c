@@ -69,7 +69,8 @@ _Noreturn void lbpf_map_cannot(lua_State *L, const struct lbpf_map *map, const c
 
 	luaL_buffinit(L, &b);
 	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++) {
-		if (!(map->kind->can & operations[i].can))
+		if (!(map->kind->can & operations[i].can) ||
+		    (operations[i].can == LBPF_VIEW && !lbpf_map_has_memory(map)))
 			continue;
 		luaL_addstring(&b, sep);
 		luaL_addstring(&b, operations[i].names);
