@@ -52,6 +52,7 @@ build = {
         "src/program.c",
         "src/ringbuf.c",
         "src/type.c",
+        "src/user_ringbuf.c",
         "src/walk.c",
       },
       libraries = { "bpf" },
