@@ -11,7 +11,7 @@ local layers = {
   "innermap redirect percpu prefix stacktrace",
   "program mapkinds mapcreate mapopen mapops mapmem descriptor",
   "map link seen",
-  "btf",
+  "btf linkinfo",
   "cdecl",
   "cexpr cnames ctagged",
   "cparse",
