@@ -10,7 +10,7 @@ local layers = {
   "walk",
   "program mapkinds mapcreate mapopen mapops",
   "map link",
-  "btf",
+  "legacybtf elf btf",
   "cdecl",
   "cexpr cnames ctagged",
   "cparse",
