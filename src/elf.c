@@ -62,8 +62,8 @@ static bool head_ok(const Elf64_Ehdr *head)
 #endif
 
 	return memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 && head->e_ident[EI_CLASS] == ELFCLASS64 &&
-	       head->e_ident[EI_DATA] == order && (head->e_machine == EM_BPF || head->e_machine == EM_NONE) &&
-	       head->e_shentsize == sizeof(Elf64_Shdr) && head->e_shstrndx < head->e_shnum;
+		head->e_ident[EI_DATA] == order && (head->e_machine == EM_BPF || head->e_machine == EM_NONE) &&
+		head->e_shentsize == sizeof(Elf64_Shdr) && head->e_shstrndx < head->e_shnum;
 }
 
 int lbpf_elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size)

@@ -59,11 +59,11 @@ struct legacy {
 	struct old *olds;
 	struct lbpf_mapdef *defs; /* one for each of olds */
 	size_t n;
-	size_t target;		       /* the section that becomes or is .maps */
-	size_t btf;		       /* section .BTF, or 0 */
-	void *btf_bytes;	       /* a copy */
-	unsigned char *out;	       /* the new file */
-	uint64_t size, capacity;       /* of it */
+	size_t target;		 /* the section that becomes or is .maps */
+	size_t btf;		 /* section .BTF, or 0 */
+	void *btf_bytes;	 /* a copy */
+	unsigned char *out;	 /* the new file */
+	uint64_t size, capacity; /* of it */
 };
 
 static bool is_legacy(const char *section)
@@ -77,7 +77,7 @@ static bool section_is_legacy(const struct lbpf_elf *elf, size_t i)
 	const Elf64_Shdr *s = &elf->sections[i];
 
 	return (s->sh_type == SHT_PROGBITS || s->sh_type == SHT_NOBITS) && !(s->sh_flags & SHF_EXECINSTR) &&
-	       is_legacy(lbpf_elf_name(elf, i));
+		is_legacy(lbpf_elf_name(elf, i));
 }
 
 static bool has_legacy(const struct lbpf_elf *elf)
@@ -152,7 +152,7 @@ static bool is_map(const struct legacy *l, const Elf64_Sym *sym)
 	unsigned char type = ELF64_ST_TYPE(sym->st_info);
 
 	return sym->st_shndx && sym->st_shndx < l->elf.head.e_shnum && type != STT_SECTION && type != STT_FILE &&
-	       section_is_legacy(&l->elf, sym->st_shndx);
+		section_is_legacy(&l->elf, sym->st_shndx);
 }
 
 static bool count_maps(struct legacy *l)
@@ -285,7 +285,9 @@ static bool read_words(struct legacy *l, const struct old *o, const struct layou
 	for (uint64_t i = known; i < o->size && !byte; i++)
 		lbpf_elf_read(&l->elf, &byte, at + i, 1);
 	if (byte)
-		return fail(l, "legacy map '%.64s': its definition has %llu bytes, of which those from %llu on are unknown",
+		return fail(l,
+			    "legacy map '%.64s': its definition has %llu bytes, of which those from %llu on are "
+			    "unknown",
 			    o->name, (unsigned long long)o->size, (unsigned long long)known);
 	return true;
 }
@@ -535,8 +537,7 @@ static bool redirect(struct legacy *l, const Elf64_Shdr *code, uint64_t at)
 		return fail(l, "a relocation against section '%.64s' is of no instruction that loads an address",
 			    lbpf_elf_name(&l->elf, sym.st_shndx));
 	for (size_t i = 0; i < l->n; i++) {
-		if (l->olds[i].section != sym.st_shndx || insn[0].imm < 0 ||
-		    l->olds[i].offset != (uint32_t)insn[0].imm)
+		if (l->olds[i].section != sym.st_shndx || insn[0].imm < 0 || l->olds[i].offset != (uint32_t)insn[0].imm)
 			continue;
 		insn[0].imm = insn[1].imm = 0;
 		rel.r_info = ELF64_R_INFO((uint64_t)l->olds[i].symbol, ELF64_R_TYPE(rel.r_info));

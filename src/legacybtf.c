@@ -164,7 +164,7 @@ static const char *retire(const struct btf *btf, struct btf_type *sec)
 struct kept {
 	struct kept_var {
 		uint32_t var, offset, size;
-	} *vars;
+	} * vars;
 	uint32_t n;
 };
 
@@ -214,7 +214,8 @@ static const char *retire_all(const struct lbpf_legacybtf *b, const struct btf *
 
 /* ---- putting it together ---- */
 
-/* libbpf 1.1 doesn't look at the header's length before it adds it to an address. */
+/* libbpf 1.1 doesn't look at the header's length before it adds it to an address, and what it writes is wrong if types
+ * and strings didn't lie side by side, as compilers put them. */
 static bool header_ok(const void *bytes, size_t size)
 {
 	struct btf_header h;
@@ -223,8 +224,7 @@ static bool header_ok(const void *bytes, size_t size)
 		return false;
 	memcpy(&h, bytes, sizeof(h));
 	return h.magic == BTF_MAGIC && h.hdr_len >= sizeof(h) && h.hdr_len % 4 == 0 && h.hdr_len <= size &&
-	       (uint64_t)h.type_off + h.type_len <= size - h.hdr_len &&
-	       (uint64_t)h.str_off + h.str_len <= size - h.hdr_len;
+	       h.type_off == 0 && h.str_off == h.type_len && (uint64_t)h.str_off + h.str_len <= size - h.hdr_len;
 }
 
 /* Adds the maps and their DATASEC. Returns 0 or an error. */
@@ -237,10 +237,14 @@ static int add_maps(struct lbpf_legacybtf *b, struct btf *btf, struct lbpf_mapde
 	for (size_t i = 0; i < n && !err; i++) {
 		vars[i] = add_var(btf, &maps[i], byte);
 		err = vars[i] < 0 ? vars[i] : 0;
-		maps[i].offset = at;
-		if (!err && __builtin_add_overflow(at, maps[i].size, &at))
-			err = -E2BIG;
 	}
+	/* libbpf creates them in this order: those that hold others come last */
+	for (size_t i = 0; i < 2 * n && !err; i++)
+		if ((i >= n) == (maps[i % n].slots > 0)) {
+			maps[i % n].offset = at;
+			if (__builtin_add_overflow(at, maps[i % n].size, &at))
+				err = -E2BIG;
+		}
 	b->maps_size = at;
 	if (!err)
 		err = btf__add_datasec(btf, ".maps", at);
