@@ -6,7 +6,7 @@
 local layers = {
   "core",
   "object",
-  "legacy ringbuf perfbuf user_ringbuf batch memory attach system",
+  "legacy ringbuf perfbuf user_ringbuf batch memory attach system features",
   "walk",
   "program mapkinds mapcreate mapopen mapops",
   "map link",

@@ -41,6 +41,7 @@ build = {
         "src/decode.c",
         "src/encode.c",
         "src/err.c",
+        "src/features.c",
         "src/link.c",
         "src/linkinfo.c",
         "src/map.c",
