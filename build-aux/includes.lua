@@ -6,7 +6,7 @@
 local layers = {
   "core",
   "object",
-  "legacy ringbuf perfbuf user_ringbuf batch memory view attach system",
+  "legacy ringbuf perfbuf user_ringbuf batch memory view attach system features",
   "walk",
   "innermap redirect percpu prefix stacktrace",
   "program mapkinds mapcreate mapopen mapops mapmem descriptor",

@@ -43,6 +43,7 @@ build = {
         "src/elf.c",
         "src/encode.c",
         "src/err.c",
+        "src/features.c",
         "src/innermap.c",
         "src/legacy.c",
         "src/legacybtf.c",

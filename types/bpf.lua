@@ -128,6 +128,104 @@ function bpf.ringbuf(map, type, handler, options) end
 ---@return string? code
 function bpf.user_ringbuf(map, type) end
 
+-- What the kernel holds -----------------------------------------------------------------------------------------------
+
+---Iterates over all maps that the kernel holds, by rising id.
+---@return (fun(): bpf.map.information?)? iterator
+---@return string? message
+---@return string? code "EPERM" without CAP_SYS_ADMIN
+function bpf.maps() end
+
+---Iterates over all programs that the kernel holds, by rising id.
+---@return (fun(): bpf.prog.information?)? iterator
+---@return string? message
+---@return string? code "EPERM" without CAP_SYS_ADMIN
+function bpf.progs() end
+
+---Iterates over all links that the kernel holds, by rising id.
+---@return (fun(): bpf.link.information?)? iterator
+---@return string? message
+---@return string? code "EPERM" without CAP_SYS_ADMIN
+function bpf.links() end
+
+---What the kernel knows about a map, by its id.
+---@param id integer
+---@return bpf.map.information? info
+---@return string? message
+---@return string? code
+function bpf.map_info(id) end
+
+---What the kernel knows about a program, by its id.
+---@param id integer
+---@return bpf.prog.information? info
+---@return string? message
+---@return string? code
+function bpf.prog_info(id) end
+
+---@class bpf.link.information
+---@field id integer
+---@field type string
+---@field prog_id integer
+---@field type_number? integer of a type without a name, "other"
+---@field event? "uprobe"|"uretprobe"|"kprobe"|"kretprobe"|"tracepoint"|"event" of type perf_event
+---@field [string] any the fields of the type
+
+---What the kernel knows about a link, by its id.
+---@param id integer
+---@return bpf.link.information? info
+---@return string? message
+---@return string? code
+function bpf.link_info(id) end
+
+---@class bpf.features
+bpf.features = {}
+
+---Whether maps of a type can be created, by this process on this kernel.
+---@param name string the kernel's in lower case; an unknown one raises
+---@return boolean? has nil when it can't be told
+---@return string? message
+---@return string? code
+function bpf.features.map_type(name) end
+
+---Whether programs of a type can be loaded, by this process on this kernel.
+---@param name string the kernel's in lower case; an unknown one raises
+---@return boolean? has nil when it can't be told
+---@return string? message
+---@return string? code
+function bpf.features.prog_type(name) end
+
+---Whether programs of a type can call a helper.
+---@param prog_type string such as "xdp"
+---@param name string the helper's without `bpf_`
+---@return boolean? has nil when it can't be told
+---@return string? message
+---@return string? code
+function bpf.features.helper(prog_type, name) end
+
+---All map types, and whether maps of them can be created.
+---@return { [string]: boolean } has
+---@return { [string]: string } why not
+function bpf.features.map_types() end
+
+---All program types, and whether programs of them can be loaded.
+---@return { [string]: boolean } has
+---@return { [string]: string } why not
+function bpf.features.prog_types() end
+
+---All helpers, and whether programs of a type can call them.
+---@param prog_type string such as "xdp"
+---@return { [string]: boolean } has
+---@return { [string]: string } why not
+function bpf.features.helpers(prog_type) end
+
+---The running kernel's release, as `uname -r` prints it.
+---@return string
+function bpf.features.kernel() end
+
+---How many CPUs this kernel may ever have.
+---@return integer
+function bpf.features.cpus() end
+
 -- Maps ----------------------------------------------------------------------------------------------------------------
 
 ---A map. Indexing it looks keys up, never methods: operations are functions of `bpf.map`.
@@ -404,6 +502,7 @@ function bpf.map.resize(m, max_entries) end
 ---@field btf_key_type_id integer
 ---@field btf_value_type_id integer
 ---@field map_extra integer
+---@field type_number? integer of a type without a name, "other"
 
 ---What the kernel knows about the map.
 ---@param m bpf.map
@@ -505,6 +604,8 @@ function prog:autoload(on) end
 ---@field run_cnt integer while statistics are on
 ---@field verified_insns integer
 ---@field btf_id integer
+---@field map_ids integer[] of the maps it uses
+---@field type_number? integer of a type without a name, "other"
 
 ---What the kernel knows about the program.
 ---@return bpf.prog.information? info
