@@ -363,8 +363,8 @@ static int drain_queue(lua_State *L)
 
 /*** Takes entries out of a map while walking it: `for k, v in map.drain(m) do`, or `for v in map.drain(queue) do` until
 the queue or stack is empty. Each entry is looked up and deleted in one step (since kernel 5.14 for single entries, 5.6
-for batches), so nothing that programs add to a value in between is lost. Leaving the loop early puts back the entries
-of the current batch that it didn't get to, but for keys that were stored anew meanwhile.
+for batches); only what a program adds to a value that it had looked up just before goes nowhere. Leaving the loop early
+puts back the entries of the current batch that it didn't get to, but for keys that were stored anew meanwhile.
 @function bpf.map.drain
 @tparam bpf.map m
 @treturn function iterator, with what the loop closes; raises for kinds whose entries can't be deleted, and in the
