@@ -53,7 +53,32 @@ static uint64_t arg_flag(lua_State *L, int idx, const struct lbpf_name *names)
 	return (uint64_t)flag;
 }
 
-uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, const char *also)
+static bool is_one_of(lua_State *L, int idx, const char *const *names)
+{
+	if (lua_type(L, idx) != LUA_TSTRING)
+		return false;
+	for (; names && *names; names++)
+		if (strcmp(lua_tostring(L, idx), *names) == 0)
+			return true;
+	return false;
+}
+
+_Noreturn static void field_unknown(lua_State *L, int idx, const char *const *also)
+{
+	luaL_Buffer b;
+
+	luaL_tolstring(L, idx, NULL);
+	luaL_buffinit(L, &b);
+	for (; also && *also; also++) {
+		luaL_addstring(&b, *also);
+		luaL_addstring(&b, ", ");
+	}
+	luaL_pushresult(&b);
+	luaL_error(L, "unknown option '%s' (options: %sflags as a sequence)", lua_tostring(L, -2), lua_tostring(L, -1));
+	__builtin_unreachable();
+}
+
+uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, const char *const *also)
 {
 	uint64_t flags = 0;
 
@@ -66,9 +91,8 @@ uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, co
 	for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
 		if (lua_isinteger(L, -2))
 			flags |= arg_flag(L, -1, names);
-		else if (!also || lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), also) != 0)
-			luaL_error(L, "unknown option '%s' (options: %s%sflags as a sequence)",
-				   luaL_tolstring(L, -2, NULL), also ? also : "", also ? ", " : "");
+		else if (!is_one_of(L, -2, also))
+			field_unknown(L, -2, also);
 	}
 	return flags;
 }

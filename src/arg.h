@@ -28,8 +28,8 @@ int64_t lbpf_name_value(const struct lbpf_name *names, const char *name);
 _Noreturn void lbpf_name_unknown(lua_State *L, const struct lbpf_name *names, const char *what, const char *got);
 
 /* Flags at idx: nothing or nil, one name, or a sequence of names. Raises for an unknown one, naming all. The table may
- * have a field `also`, if that isn't NULL, which the caller reads. */
-uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, const char *also);
+ * have fields as well, which the caller reads: those of `also`, which ends with NULL, if it isn't NULL itself. */
+uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, const char *const *also);
 
 /* One option of an option table and where its value goes. */
 struct lbpf_option {

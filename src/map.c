@@ -30,6 +30,7 @@ static void map_release(lua_State *L, int idx, void *self)
 
 	(void)L;
 	(void)idx;
+	lbpf_mapmem_unmap(map);
 	map->fd = -1;
 	map->of = NULL;
 	map->btf = NULL;
@@ -58,7 +59,7 @@ static const struct {
 } operations[] = {
 	{ LBPF_LOOKUP, "lookup" },	    { LBPF_UPDATE, "update" },	      { LBPF_DELETE, "delete" },
 	{ LBPF_TAKE, "lookup_and_delete" }, { LBPF_WALK, "next_key, pairs" }, { LBPF_PUSH, "push" },
-	{ LBPF_POP, "pop, peek" },
+	{ LBPF_POP, "pop, peek" },	    { LBPF_CONTAINS, "contains" },    { LBPF_VIEW, "view" },
 };
 
 _Noreturn void lbpf_map_cannot(lua_State *L, const struct lbpf_map *map, const char *operation)
@@ -68,7 +69,8 @@ _Noreturn void lbpf_map_cannot(lua_State *L, const struct lbpf_map *map, const c
 
 	luaL_buffinit(L, &b);
 	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++) {
-		if (!(map->kind->can & operations[i].can))
+		if (!(map->kind->can & operations[i].can) ||
+		    (operations[i].can == LBPF_VIEW && !lbpf_map_has_memory(map)))
 			continue;
 		luaL_addstring(&b, sep);
 		luaL_addstring(&b, operations[i].names);
@@ -76,18 +78,28 @@ _Noreturn void lbpf_map_cannot(lua_State *L, const struct lbpf_map *map, const c
 	}
 	luaL_pushresult(&b);
 	luaL_error(L, "map '%s': maps of type %s have no %s (they have: %s)", lbpf_map_label(map), map->kind->name,
-		   operation, *lua_tostring(L, -1) ? lua_tostring(L, -1) : "none for user space; readers take it");
+		   operation, *lua_tostring(L, -1) ? lua_tostring(L, -1) : "none on entries");
 	__builtin_unreachable();
 }
 
 /* What an errno means for an operation, where that is more than its own text. */
 static const struct {
-	const char *operation; /* NULL: any */
-	uint32_t can;	       /* only for kinds with one of these; 0: any */
+	const char *operation; /* what its name begins with; NULL: any */
+	uint32_t can;	       /* only for kinds with all of these; 0: any */
 	int err;
 	const char *text; /* %I is max_entries */
 } causes[] = {
 	{ "update", LBPF_INDEXED, E2BIG, "no such slot, the last one is %I" },
+	{ "update", LBPF_STORAGE, ENOENT, "what the key names does not exist" },
+	{ "update", LBPF_INDEXED | LBPF_HANDLES, EBADF, "the value is no open file descriptor of the right kind" },
+	{ "update", LBPF_STORAGE, EBADF, "the key is no open file descriptor of the right kind" },
+	{ "update", LBPF_HANDLES, ENOENT, "what the value names does not exist" },
+	{ "update", LBPF_HANDLES, ENODEV, "there is no such network interface or CPU" },
+	{ "update", LBPF_HANDLES, EOVERFLOW, "the queue is too long" },
+	{ "update", LBPF_HANDLES, EBUSY, "it is in use here or in another such map" },
+	{ "update", LBPF_HANDLES, EINVAL, "the kernel does not accept this value here; perhaps it is of another type" },
+	{ "lookup", LBPF_HANDLES, ENOSPC, "only values of 8 bytes can be read, which hold a socket's cookie" },
+	{ "walk", LBPF_HANDLES, ENOSPC, "only values of 8 bytes can be read, which hold a socket's cookie" },
 	{ "update", 0, E2BIG, "full, all %I entries in use" },
 	{ "update", 0, ENOSPC, "full, all %I entries in use" },
 	{ "push", 0, E2BIG, "full, all %I entries in use" },
@@ -104,8 +116,10 @@ static const char *map_push_cause(lua_State *L, const struct lbpf_map *map, int 
 	for (size_t i = 0; i < sizeof(causes) / sizeof(*causes); i++) {
 		uint32_t last = map->max_entries - (map->kind->can & LBPF_INDEXED ? 1 : 0);
 
-		if (causes[i].err != err || (causes[i].operation && strcmp(causes[i].operation, operation) != 0) ||
-		    (causes[i].can && !(map->kind->can & causes[i].can)))
+		if (causes[i].err != err ||
+		    (causes[i].operation &&
+		     strncmp(causes[i].operation, operation, strlen(causes[i].operation)) != 0) ||
+		    (map->kind->can & causes[i].can) != causes[i].can)
 			continue;
 		return lua_pushfstring(L, causes[i].text, (LUAI_UACINT)last);
 	}
@@ -140,7 +154,7 @@ void lbpf_map_set_name(struct lbpf_map *map, const char *name)
 
 void lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind)
 {
-	if (!(map->key_size && map->value_size) && kind->can & (LBPF_LOOKUP | LBPF_UPDATE | LBPF_DELETE))
+	if ((!map->value_size && !(kind->can & LBPF_VALUELESS)) || (!map->key_size && !(kind->can & LBPF_KEYLESS)))
 		kind = &lbpf_mapkind_opaque;
 	map->kind = kind;
 	map->cpus = 1;
@@ -244,11 +258,14 @@ struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map 
 
 void lbpf_map_loaded(struct lbpf_map *map)
 {
-	/* buffers have the sizes from before; if libbpf changed them, entries can't be touched */
-	if (bpf_map__key_size(map->of) != map->key_size || bpf_map__value_size(map->of) != map->value_size)
+	/* buffers have the sizes from before; if libbpf changed them (of struct_ops it does), entries can't be touched
+	 */
+	if (map->kind->type != BPF_MAP_TYPE_STRUCT_OPS &&
+	    (bpf_map__key_size(map->of) != map->key_size || bpf_map__value_size(map->of) != map->value_size))
 		map->kind = &lbpf_mapkind_opaque;
 	map->max_entries = bpf_map__max_entries(map->of);
 	map->flags = bpf_map__map_flags(map->of);
+	map->extra = bpf_map__map_extra(map->of);
 	map->fd = bpf_map__fd(map->of);
 	if (map->fd < 0)
 		map->fd = -1;
@@ -256,6 +273,7 @@ void lbpf_map_loaded(struct lbpf_map *map)
 
 void lbpf_map_orphan(struct lbpf_map *map)
 {
+	lbpf_mapmem_unmap(map);
 	map->of = NULL;
 	map->btf = NULL;
 	map->fd = -1;
@@ -275,6 +293,7 @@ static int map_freeze(lua_State *L)
 	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "freeze");
 	int err;
 
+	lbpf_mapmem_unmap(map); /* a map can't be frozen while it is mapped for writing */
 	if (bpf_map_freeze(map->fd)) {
 		err = errno;
 		return lbpf_err_push(L, err,

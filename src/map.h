@@ -5,13 +5,16 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <bpf/libbpf.h>
+#include <linux/bpf.h>
 
 #include "class.h"
 #include "codec.h"
 #include "compat.h"
 #include "mapkinds.h"
+#include "mapmem.h"
 
 struct bpf_map_info;
 
@@ -29,8 +32,10 @@ struct lbpf_map {
 	struct lbpf_type *key;	 /* NULL for keyless kinds */
 	struct lbpf_type *value; /* of one CPU's value */
 	uint32_t type, key_size, value_size, max_entries, flags;
+	uint64_t extra;	 /* map_extra */
 	uint32_t stride; /* bytes from one CPU's value to the next; value_size for plain kinds */
 	uint32_t cpus;	 /* values in one element: 1 for plain kinds */
+	struct lbpf_mapmem mem;
 	char name[LBPF_MAP_NAME];
 };
 
@@ -57,18 +62,27 @@ static inline struct lbpf_map *lbpf_map_check(lua_State *L, int idx, uint32_t ca
 	return map;
 }
 
+/* Whether the map's entries, or the map itself, are memory that a process may map. */
+static inline bool lbpf_map_has_memory(const struct lbpf_map *map)
+{
+	return map->flags & BPF_F_MMAPABLE && map->kind->can & LBPF_VIEW;
+}
+
 /* Bytes of the value of all CPUs, as system calls take it. */
 static inline size_t lbpf_map_bytes(const struct lbpf_map *map)
 {
 	return (size_t)map->stride * map->cpus;
 }
 
-static inline void lbpf_map_encode_key(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
+/* Both return 0, or an errno of what the key or value refers to; see conv.h for what they may leave on the stack. */
+static inline int lbpf_map_encode_key(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
 {
-	if (lbpf_unlikely(map->kind->key != NULL))
-		map->kind->key->encode(L, map, idx, buf);
-	else
-		lbpf_encode(L, map->key, idx, buf, "key");
+	if (lbpf_unlikely(map->kind->key != NULL)) {
+		memset(buf, 0, map->key_size);
+		return map->kind->key->encode(L, map, idx, buf);
+	}
+	lbpf_encode(L, map->key, idx, buf, "key");
+	return 0;
 }
 
 static inline void lbpf_map_decode_key(lua_State *L, const struct lbpf_map *map, const void *buf)
@@ -79,12 +93,14 @@ static inline void lbpf_map_decode_key(lua_State *L, const struct lbpf_map *map,
 		lbpf_decode(L, map->key, buf, map->key_size);
 }
 
-static inline void lbpf_map_encode_value(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
+static inline int lbpf_map_encode_value(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
 {
-	if (lbpf_unlikely(map->kind->value != NULL))
-		map->kind->value->encode(L, map, idx, buf);
-	else
-		lbpf_encode(L, map->value, idx, buf, "value");
+	if (lbpf_unlikely(map->kind->value != NULL)) {
+		memset(buf, 0, lbpf_map_bytes(map));
+		return map->kind->value->encode(L, map, idx, buf);
+	}
+	lbpf_encode(L, map->value, idx, buf, "value");
+	return 0;
 }
 
 static inline void lbpf_map_decode_value(lua_State *L, const struct lbpf_map *map, const void *buf)

@@ -20,6 +20,7 @@ struct create {
 	uint32_t max_entries, key_size, value_size, numa_node, ifindex;
 	uint64_t map_extra;
 	uint32_t flags;
+	int inner; /* descriptor of the map that inner ones are like; -1 without */
 	const struct lbpf_mapkind *kind;
 	int key_id, value_id; /* in the map's own BTF; 0 without */
 	struct bpf_map_create_opts opts;
@@ -31,11 +32,14 @@ struct create {
 	}
 
 static const struct lbpf_option create_options[] = {
-	FIELD(STRING, type),	 { "key", LBPF_OPT_OTHER, 0 }, { "value", LBPF_OPT_OTHER, 0 },
-	FIELD(U32, max_entries), FIELD(STRING, name),	       { "flags", LBPF_OPT_OTHER, 0 },
-	FIELD(U32, key_size),	 FIELD(U32, value_size),       FIELD(U64, map_extra),
-	FIELD(U32, numa_node),	 FIELD(U32, ifindex),	       { NULL, LBPF_OPT_OTHER, 0 },
+	FIELD(STRING, type),	     { "key", LBPF_OPT_OTHER, 0 }, { "value", LBPF_OPT_OTHER, 0 },
+	FIELD(U32, max_entries),     FIELD(STRING, name),	   { "flags", LBPF_OPT_OTHER, 0 },
+	FIELD(U32, key_size),	     FIELD(U32, value_size),	   FIELD(U64, map_extra),
+	FIELD(U32, numa_node),	     FIELD(U32, ifindex),	   { "inner", LBPF_OPT_OTHER, 0 },
+	{ NULL, LBPF_OPT_OTHER, 0 },
 };
+
+static int map_create(lua_State *L);
 
 static bool name_is_valid(const char *name)
 {
@@ -44,27 +48,55 @@ static bool name_is_valid(const char *name)
 	return *name == '\0';
 }
 
-/* The attribute that the kernel must have found invalid, in words; NULL when that can't be known. */
-static const char *create_invalid(const struct create *c, const struct lbpf_map *map)
+/* What the kernel must have found invalid in the sizes of keys and values. */
+static const char *sizes_invalid(const struct create *c, const struct lbpf_map *map)
 {
 	uint32_t can = c->kind->can;
 
-	if (!name_is_valid(c->name))
-		return "name may have letters, digits, '_' and '.' only";
-	if (c->max_entries == 0)
-		return "max_entries must be greater than 0";
 	if (can & LBPF_KEYLESS && map->key_size)
 		return "key must be left out, this type has none";
+	if (can & LBPF_VALUELESS && map->value_size)
+		return "value must be left out, this type has none";
 	if (can & LBPF_INDEXED && map->key_size != sizeof(uint32_t))
 		return "key must take 4 bytes, it is the index of a slot";
 	if (!(can & LBPF_KEYLESS) && map->key_size == 0)
 		return "key is missing";
-	if (map->value_size == 0 && c->kind->type != BPF_MAP_TYPE_RINGBUF)
+	if (map->value_size == 0 && !(can & LBPF_VALUELESS))
 		return "value is missing";
-	if (c->kind->type == BPF_MAP_TYPE_RINGBUF && (c->max_entries & (c->max_entries - 1) || c->max_entries % 4096))
+	if (can & LBPF_STORAGE && c->kind->key && !c->opts.btf_fd)
+		return "key and value must be C types, the kernel wants their BTF; the key's is int";
+	return NULL;
+}
+
+/* The attribute that the kernel must have found invalid, in words; NULL when that can't be known. */
+static const char *create_invalid(const struct create *c, const struct lbpf_map *map)
+{
+	bool of_maps = c->kind->value == &lbpf_conv_inner;
+	uint32_t type = c->kind->type;
+	const char *cause;
+
+	if (!name_is_valid(c->name))
+		return "name may have letters, digits, '_' and '.' only";
+	if (type == BPF_MAP_TYPE_STRUCT_OPS)
+		return "struct_ops are declared in objects: bpf.load";
+	if (c->kind->can & LBPF_STORAGE && c->max_entries)
+		return "max_entries must be left out, the kernel makes entries as it needs them";
+	if (!(c->kind->can & LBPF_STORAGE) && c->max_entries == 0)
+		return "max_entries must be greater than 0";
+	cause = sizes_invalid(c, map);
+	if (cause)
+		return cause;
+	if (of_maps && c->inner < 0)
+		return "inner is missing: a map, or options to create one, that the inner maps are like";
+	if (!of_maps && c->inner >= 0)
+		return "inner is for maps of maps";
+	if ((type == BPF_MAP_TYPE_RINGBUF || type == BPF_MAP_TYPE_USER_RINGBUF) &&
+	    (c->max_entries & (c->max_entries - 1) || c->max_entries % 4096))
 		return "max_entries must be a power of two and a multiple of the page size";
-	if (c->kind->type == BPF_MAP_TYPE_LPM_TRIE && (map->key_size < 5 || map->key_size > 260))
+	if (type == BPF_MAP_TYPE_LPM_TRIE && (map->key_size < 5 || map->key_size > 260))
 		return "key must be a __u32 and 1 to 256 bytes of data";
+	if (c->map_extra && type != BPF_MAP_TYPE_BLOOM_FILTER && !(c->kind->can & LBPF_VIEW))
+		return "map_extra means nothing for this type";
 	if (c->flags & ~(uint32_t)c->kind->flags)
 		return "flags: one of them isn't valid for this type or with another";
 	return NULL;
@@ -118,21 +150,36 @@ static int create_type(lua_State *L, struct btf *btf, const char *what, uint32_t
 	return id;
 }
 
+/* Gives bytes without a C type one in the BTF, for the kernel takes both or none. */
+static int add_bytes(lua_State *L, struct btf *btf, uint32_t size)
+{
+	int id;
+
+	lua_pushfstring(L, "unsigned char[%I]", (LUAI_UACINT)size);
+	id = lbpf_btf_add(L, btf, lua_gettop(L));
+	lua_pop(L, 1);
+	return id;
+}
+
 /* Leaves the key's and the value's types in the map's user values. */
 static void create_types(lua_State *L, struct create *c, struct lbpf_map *map, int idx, struct btf *btf)
 {
-	c->key_id = create_type(L, btf, "key", c->key_size, c->kind->can & LBPF_INDEXED ? "__u32" : NULL, &map->key);
+	c->key_id = create_type(L, btf, "key", c->key_size, c->kind->key_type, &map->key);
 	if (map->key) {
 		map->key_size = map->key->size;
 		lua_setiuservalue(L, idx, LBPF_MAP_KEY);
 	}
 	lua_settop(L, idx + 1);
-	c->value_id = create_type(L, btf, "value", c->value_size, NULL, &map->value);
+	c->value_id = create_type(L, btf, "value", c->value_size, c->kind->value_type, &map->value);
 	if (map->value) {
 		map->value_size = map->value->size;
 		lua_setiuservalue(L, idx, LBPF_MAP_VALUE);
 	}
 	lua_settop(L, idx + 1);
+	if (c->key_id && map->value_size && !c->value_id)
+		c->value_id = add_bytes(L, btf, map->value_size);
+	if (c->value_id && map->key_size && !c->key_id)
+		c->key_id = add_bytes(L, btf, map->key_size);
 }
 
 /* Gives the types' BTF to the kernel where it takes any. Older kernels don't know every kind of BTF; then the map
@@ -142,7 +189,7 @@ static void create_give_btf(lua_State *L, struct create *c, const struct lbpf_ma
 	struct lbpf_log *log;
 	int err;
 
-	if (c->kind->can & LBPF_NO_BTF || !c->key_id || !c->value_id || !map->key || !map->value)
+	if (c->kind->can & LBPF_NO_BTF || !c->value_id || !map->value || (!c->key_id && !(c->kind->can & LBPF_KEYLESS)))
 		return;
 	log = lbpf_log_begin(L);
 	err = btf__load_into_kernel(btf);
@@ -171,6 +218,7 @@ static int create_map(struct create *c, const struct lbpf_map *map)
 	c->opts.map_extra = c->map_extra;
 	c->opts.numa_node = c->numa_node;
 	c->opts.map_ifindex = c->ifindex;
+	c->opts.inner_map_fd = c->inner < 0 ? 0 : (uint32_t)c->inner;
 	fd = create_call(c, map, &c->opts);
 	if ((fd == -EINVAL || fd == -ENOTSUPP) && c->opts.btf_fd && !map->value->owned) {
 		c->opts.btf_fd = c->opts.btf_key_type_id = c->opts.btf_value_type_id = 0;
@@ -179,17 +227,48 @@ static int create_map(struct create *c, const struct lbpf_map *map)
 	return fd;
 }
 
+/* Leaves the descriptor of option `inner` in c->inner and what keeps it open on the stack. Returns 0, or how many
+ * values of failure were pushed. */
+static int create_inner(lua_State *L, struct create *c)
+{
+	struct lbpf_map *inner;
+
+	c->inner = -1;
+	if (lua_getfield(L, 1, "inner") == LUA_TNIL)
+		return 0;
+	if (lua_istable(L, -1)) {
+		lua_pushcfunction(L, map_create);
+		lua_insert(L, -2);
+		lua_call(L, 1, 3);
+		if (lua_isnil(L, -3))
+			return 3;
+		lua_pop(L, 2);
+	}
+	inner = lbpf_class_test(L, -1, &lbpf_map_class);
+	if (!inner)
+		return luaL_error(L, "map.create: option 'inner' must be a map or a table of options, got %s",
+				  luaL_typename(L, -1));
+	if (inner->fd < 0)
+		lbpf_map_unusable(L, inner);
+	c->inner = inner->fd;
+	return 0;
+}
+
 /*** Creates a map without any object.
 @function bpf.map.create
 @tparam table options
 - type: the kernel's name in lower case: "hash", "array", "percpu_hash", "lpm_trie", "queue", …
 - key, value: C types ("__u32", "struct hit { __u64 count; char comm[16]; }") or sizes in bytes for raw strings;
-  arrays have __u32 keys unless told otherwise, queues and stacks have no key
-- max_entries: entries or slots
+  where the kernel leaves no choice they may be left out: indices are __u32, maps of sockets, programs, interfaces and
+  the like have their own values, and queues have no key
+- max_entries: entries or slots; bytes of a ring buffer, pages of an arena; none for storages
 - name: at most 15 characters reach the kernel
 - flags: "no_prealloc", "rdonly_prog", …, or a sequence of them; an lpm_trie gets its no_prealloc by itself
 - key_size, value_size: in place of key and value
-- map_extra, numa_node, ifindex: as bpf(2) takes them
+- inner: for maps of maps, a map or options to create one; the inner maps have to be like it
+- map_extra: hash functions of a bloom_filter; address of an arena
+- numa_node: where the memory is to be; sets its flag as well
+- ifindex: of the interface that maps are offloaded to
 @treturn bpf.map the map; C types become its BTF in the kernel
 @treturn nil,string,string on failure: EINVAL (naming the attribute where it can be known), EPERM, ENOMEM, E2BIG
 @see bpf_map_create */
@@ -209,23 +288,30 @@ static int map_create(lua_State *L)
 	c.kind = lbpf_mapkind_named(L, c.type);
 	lua_getfield(L, 1, "flags");
 	c.flags = (uint32_t)lbpf_arg_flags(L, -1, lbpf_map_flags, NULL) | c.kind->flags;
+	if (lua_getfield(L, 1, "numa_node") != LUA_TNIL)
+		c.flags |= BPF_F_NUMA_NODE;
 	lua_settop(L, 1);
+	fd = create_inner(L, &c);
+	if (fd)
+		return fd;
+	lua_settop(L, 2); /* the inner map */
 	c.opts.sz = sizeof(c.opts);
 	map = lbpf_map_push_owned(L);
 	map->kind = c.kind;
 	btf = lbpf_btf_new_empty(L, NULL);
-	create_types(L, &c, map, 2, btf->btf);
+	create_types(L, &c, map, 3, btf->btf);
 	create_give_btf(L, &c, map, btf->btf);
 	map->type = c.kind->type;
 	map->max_entries = c.max_entries;
 	map->flags = c.flags;
+	map->extra = c.map_extra;
 	lbpf_map_set_name(map, c.name);
 	lbpf_map_set_kind(L, map, c.kind);
 	fd = create_map(&c, map);
 	if (fd < 0)
 		return create_fail(L, &c, map, -fd);
 	map->fd = fd;
-	lua_settop(L, 2);
+	lua_settop(L, 3);
 	return 1;
 }
 

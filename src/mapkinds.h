@@ -10,10 +10,9 @@
 
 #include "arg.h"
 #include "compat.h"
+#include "conv.h"
 
 LBPF_HIDDEN_BEGIN
-
-struct lbpf_map;
 
 /* What user space can do with a map of some kind. */
 enum {
@@ -26,17 +25,17 @@ enum {
 	LBPF_PUSH = 1 << 6,
 	LBPF_POP = 1 << 7, /* and peek */
 
-	/* and how its elements are */
-	LBPF_INDEXED = 1 << 8, /* keys are the slots 0 to max_entries - 1, which exist from the start */
-	LBPF_PERCPU = 1 << 9,  /* one value for each possible CPU */
-	LBPF_KEYLESS = 1 << 10,
-	LBPF_NO_BTF = 1 << 11, /* the kernel refuses BTF at creation */
-};
+	LBPF_CONTAINS = 1 << 8, /* ask whether a value was pushed */
+	LBPF_VIEW = 1 << 9,	/* read and write it as memory */
 
-/* How a key or value travels when the codec alone won't do. */
-struct lbpf_conv {
-	void (*encode)(lua_State *L, const struct lbpf_map *map, int idx, void *buf);
-	void (*decode)(lua_State *L, const struct lbpf_map *map, const void *buf, int into); /* 0, or a table to fill */
+	/* and how its elements are */
+	LBPF_INDEXED = 1 << 16, /* keys are the slots 0 to max_entries - 1, which exist from the start */
+	LBPF_PERCPU = 1 << 17,	/* one value for each possible CPU */
+	LBPF_KEYLESS = 1 << 18,
+	LBPF_VALUELESS = 1 << 19,
+	LBPF_NO_BTF = 1 << 20,	/* the kernel refuses BTF at creation */
+	LBPF_HANDLES = 1 << 21, /* of descriptors, which must stay open until the call: no batches of updates */
+	LBPF_STORAGE = 1 << 22, /* keys are processes, files, sockets, cgroups; there is no max_entries */
 };
 
 struct lbpf_mapkind {
@@ -46,6 +45,8 @@ struct lbpf_mapkind {
 	uint32_t flags;		       /* creation flags without which the kernel refuses it */
 	const struct lbpf_conv *key;   /* NULL: the codec */
 	const struct lbpf_conv *value; /* NULL: the codec */
+	const char *key_type;	       /* C, for map.create where the script says nothing; NULL: it has to */
+	const char *value_type;
 };
 
 /* The row of a kernel map type; of one we don't know, a row of raw bytes. */

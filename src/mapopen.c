@@ -50,6 +50,7 @@ static int map_describe(lua_State *L, struct lbpf_map *map)
 	map->value_size = info.value_size;
 	map->max_entries = info.max_entries;
 	map->flags = info.map_flags;
+	map->extra = info.map_extra;
 	lbpf_map_set_name(map, info.name);
 	lbpf_map_set_kind(L, map, lbpf_mapkind_of(info.type));
 	handle = lbpf_btf_new(L);
@@ -79,37 +80,64 @@ static int map_finish(lua_State *L, struct lbpf_map *map, const char *cause, con
 	return lbpf_err_push(L, err, err == EINVAL ? cause : NULL, "%s", what);
 }
 
+static const struct lbpf_name open_flags[] = {
+	{ "rdonly", BPF_F_RDONLY },
+	{ "wronly", BPF_F_WRONLY },
+	{ NULL, 0 },
+};
+
 /*** Opens a pinned map.
 @function bpf.map.open
 @tparam string path of the pin on a bpffs
+@tparam ?string flags "rdonly" for a handle that can't change the map, "wronly" for one that can't read it
 @treturn bpf.map the map, typed by its BTF if it has any
 @treturn nil,string,string on failure: ENOENT, EPERM (no CAP_BPF, or the file's permissions), EINVAL (the pin of
 something else)
-@see bpf_obj_get */
+@see bpf_obj_get_opts */
 static int map_open(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
+	LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = (uint32_t)lbpf_arg_flags(L, 2, open_flags, NULL));
 	struct lbpf_map *map = lbpf_map_push_owned(L);
 
-	map->fd = bpf_obj_get(path);
+	map->fd = bpf_obj_get_opts(path, &opts);
 	if (map->fd < 0)
-		return lbpf_err_push(L, errno, errno == EPERM ? "refused; perhaps CAP_BPF is missing" : NULL,
+		return lbpf_err_push(L, errno,
+				     errno == EPERM	       ? "refused; perhaps CAP_BPF is missing"
+					     : errno == EACCES ? "the pin's permissions don't allow it"
+							       : NULL,
 				     "map.open '%s'", path);
 	return map_finish(L, map, "this is no map", lua_pushfstring(L, "map.open '%s'", path));
+}
+
+int lbpf_map_push_id(lua_State *L, uint32_t id)
+{
+	struct lbpf_map *map = lbpf_map_push_owned(L);
+	int err;
+
+	map->fd = bpf_map_get_fd_by_id(id);
+	err = map->fd < 0 ? errno : map_describe(L, map);
+	if (err) {
+		lbpf_map_class.release(L, -1, map);
+		lua_pop(L, 1);
+	}
+	return err;
 }
 
 /*** Opens a map by its kernel id.
 @function bpf.map.by_id
 @tparam integer id as `bpf.map.info(m).id` and bpftool give it
-@treturn bpf.map the map
+@tparam ?string flags "rdonly" for a handle that can't change the map, "wronly" for one that can't read it
+@treturn bpf.map the map, typed by its BTF if it has any
 @treturn nil,string,string on failure: ENOENT (no such map), EPERM (no CAP_SYS_ADMIN)
-@see bpf_map_get_fd_by_id */
+@see bpf_map_get_fd_by_id_opts */
 static int map_by_id(lua_State *L)
 {
 	lua_Integer id = lbpf_arg_int(L, 1, 0, UINT32_MAX);
+	LIBBPF_OPTS(bpf_get_fd_by_id_opts, opts, .open_flags = (uint32_t)lbpf_arg_flags(L, 2, open_flags, NULL));
 	struct lbpf_map *map = lbpf_map_push_owned(L);
 
-	map->fd = bpf_map_get_fd_by_id((uint32_t)id);
+	map->fd = bpf_map_get_fd_by_id_opts((uint32_t)id, &opts);
 	if (map->fd < 0)
 		return lbpf_err_push(L, errno,
 				     errno == ENOENT	      ? "no such map"
@@ -154,6 +182,7 @@ static int map_typed(lua_State *L)
 	map->owns_fd = true;
 	map->of = NULL;
 	map->btf = NULL;
+	map->mem = (struct lbpf_mapmem){ 0 };
 	map->fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 0);
 	if (map->fd < 0)
 		return lbpf_err_push(L, errno, NULL, "map '%s': typed", lbpf_map_label(from));

@@ -3,11 +3,16 @@
 #ifndef LBPF_MAPOPEN_H
 #define LBPF_MAPOPEN_H
 
+#include <stdint.h>
+
 #include <lua.h>
 
 #include "compat.h"
 
 LBPF_HIDDEN_BEGIN
+
+/* Pushes a handle of the map with this kernel id, or returns an errno and pushes nothing. */
+int lbpf_map_push_id(lua_State *L, uint32_t id);
 
 /* Opener: adds to the table `map` of the module table at the top. */
 void lbpf_mapopen_open(lua_State *L);

@@ -3,6 +3,7 @@
 #include "mapops.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
@@ -12,7 +13,7 @@
 #include "map.h"
 #include "syscall.h"
 
-static const struct lbpf_name update_flags[] = {
+const struct lbpf_name lbpf_update_flags[] = {
 	{ "any", BPF_ANY }, { "noexist", BPF_NOEXIST }, { "exist", BPF_EXIST }, { "lock", BPF_F_LOCK }, { NULL, 0 },
 };
 
@@ -33,49 +34,113 @@ static int refused(lua_State *L, int err)
 	return 2;
 }
 
-/* Reads options at idx: flags, and `into` if there is such a field, whose table is then pushed. */
-static uint64_t lookup_options(lua_State *L, int idx, bool *into)
+/* What the table of flags may say besides them. */
+struct elem_options {
+	uint64_t flags;
+	lua_Integer cpu; /* -1: all of them */
+	bool into;	 /* a table to fill, which is pushed */
+};
+
+static const char *const lookup_fields[] = { "into", "cpu", NULL };
+static const char *const update_fields[] = { "cpu", NULL };
+
+static lua_Integer cpu_option(lua_State *L, int idx, const struct lbpf_map *map)
 {
-	*into = false;
+	lua_Integer cpu = -1;
+	int is_int;
+
+	if (lua_getfield(L, idx, "cpu") != LUA_TNIL) {
+		cpu = lua_tointegerx(L, -1, &is_int);
+		if (!(map->kind->can & LBPF_PERCPU))
+			luaL_error(L, "map '%s': option 'cpu' is for per-CPU maps, this is one of type %s",
+				   lbpf_map_label(map), map->kind->name);
+		if (!is_int || lua_type(L, -1) != LUA_TNUMBER || cpu < 0 || cpu >= map->cpus)
+			luaL_error(L, "option 'cpu' must be an integer from 0 to %I", (LUAI_UACINT)map->cpus - 1);
+	}
+	lua_pop(L, 1);
+	return cpu;
+}
+
+static struct elem_options elem_options(lua_State *L, int idx, const struct lbpf_map *map, const char *const *fields)
+{
+	struct elem_options o = { .cpu = -1 };
+
 	if (lua_istable(L, idx)) {
-		if (lua_getfield(L, idx, "into") == LUA_TTABLE)
-			*into = true;
-		else if (lua_isnil(L, -1))
-			lua_pop(L, 1);
-		else
+		o.cpu = cpu_option(L, idx, map);
+		o.into = fields == lookup_fields && lua_getfield(L, idx, "into") != LUA_TNIL;
+		if (o.into && !lua_istable(L, -1))
 			luaL_error(L, "option 'into' must be a table, got %s", luaL_typename(L, -1));
 	}
-	return lbpf_arg_flags(L, idx, update_flags, "into");
+	o.flags = lbpf_arg_flags(L, idx, lbpf_update_flags, fields);
+	return o;
+}
+
+/* ---- the calls: memory where the map has some here, else bpf(2). They return an errno. ---- */
+
+/* Where the slot lies in memory; NULL when a system call has to do, or to say why not. */
+static uint8_t *slot_memory(struct lbpf_map *map, const void *key)
+{
+	uint32_t slot;
+
+	if (!(map->flags & BPF_F_MMAPABLE) || !lbpf_mapmem_map(map))
+		return NULL;
+	memcpy(&slot, key, sizeof(slot));
+	return slot < map->max_entries ? map->mem.base + (size_t)slot * ((map->value_size + 7u) / 8 * 8) : NULL;
+}
+
+static int elem_lookup(struct lbpf_map *map, const void *key, void *value, uint64_t flags)
+{
+	const uint8_t *memory = flags ? NULL : slot_memory(map, key);
+
+	if (!memory)
+		return bpf_map_lookup_elem_flags(map->fd, key, value, flags) ? errno : 0;
+	memcpy(value, memory, map->value_size);
+	return 0;
+}
+
+static int elem_update(struct lbpf_map *map, const void *key, const void *value, uint64_t flags)
+{
+	uint8_t *memory = flags ? NULL : slot_memory(map, key);
+
+	if (!memory || !map->mem.writable)
+		return bpf_map_update_elem(map->fd, key, value, flags) ? errno : 0;
+	lbpf_copy_value(memory, value, map->value_size);
+	return 0;
 }
 
 /*** Looks a key up.
 @function bpf.map.lookup
 @tparam bpf.map m
 @param key
-@tparam ?string|table flags "lock", or a sequence of flags; a field `into` is a table to fill in place of a new one
+@tparam ?string|table flags "lock", or a sequence of flags; a field `into` is a table to fill in place of a new one, a
+ field `cpu` the number of the one CPU, from 0, whose value of a per-CPU map is asked for
 @return a copy of the value, or one nil when there is no such key
 @treturn nil,string,string on failure
 @see bpf_map_lookup_elem_flags */
 static int map_lookup(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP, "lookup");
-	bool into;
-	uint64_t flags;
+	struct elem_options o;
+	const char *one;
+	int err;
 
 	luaL_checkany(L, 2);
 	lua_settop(L, 3);
-	flags = lookup_options(L, 3, &into);
+	o = elem_options(L, 3, map, lookup_fields);
 	LBPF_SCRATCH(L, key, map->key_size);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
-	lbpf_map_encode_key(L, map, 2, key);
-	if (bpf_map_lookup_elem_flags(map->fd, key, value, flags))
-		return absent_or_fail(L, map, errno, "lookup");
-	if (into && map->kind->value)
-		map->kind->value->decode(L, map, value, 4);
-	else if (into)
-		lbpf_decode_into(L, map->value, value, map->value_size, 4);
+	err = lbpf_map_encode_key(L, map, 2, key);
+	if (!err)
+		err = elem_lookup(map, key, value, o.flags);
+	if (err)
+		return absent_or_fail(L, map, err, "lookup");
+	one = (const char *)value + (o.cpu < 0 ? 0 : (size_t)o.cpu * map->stride);
+	if (map->kind->value && o.cpu < 0)
+		map->kind->value->decode(L, map, value, o.into ? 4 : 0);
+	else if (o.into)
+		lbpf_decode_into(L, map->value, one, map->value_size, 4);
 	else
-		lbpf_map_decode_value(L, map, value);
+		lbpf_decode(L, map->value, one, map->value_size);
 	return 1;
 }
 
@@ -89,13 +154,16 @@ static int map_lookup(lua_State *L)
 static int map_unpack(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP, "lookup");
+	int err;
 
 	luaL_checkany(L, 2);
 	LBPF_SCRATCH(L, key, map->key_size);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
-	lbpf_map_encode_key(L, map, 2, key);
-	if (bpf_map_lookup_elem(map->fd, key, value))
-		return absent_or_fail(L, map, errno, "lookup");
+	err = lbpf_map_encode_key(L, map, 2, key);
+	if (!err)
+		err = elem_lookup(map, key, value, 0);
+	if (err)
+		return absent_or_fail(L, map, err, "lookup");
 	if (map->kind->value) {
 		lbpf_map_decode_value(L, map, value);
 		return 1;
@@ -113,15 +181,31 @@ static int map_unpack(lua_State *L)
 static int map_sum(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_PERCPU, "values to sum");
+	int err;
 
 	luaL_checkany(L, 2);
 	LBPF_SCRATCH(L, key, map->key_size);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
-	lbpf_map_encode_key(L, map, 2, key);
-	if (bpf_map_lookup_elem(map->fd, key, value))
-		return absent_or_fail(L, map, errno, "lookup");
+	err = lbpf_map_encode_key(L, map, 2, key);
+	if (!err)
+		err = elem_lookup(map, key, value, 0);
+	if (err)
+		return absent_or_fail(L, map, err, "lookup");
 	lbpf_decode_sum(L, map->value, value, map->stride, (int)map->cpus);
 	return 1;
+}
+
+/* Puts the value at stack index 3 in place of one CPU's among the others' that are in `value`, or zeroes. */
+static int encode_one_cpu(lua_State *L, struct lbpf_map *map, const void *key, void *value, lua_Integer cpu)
+{
+	int err = elem_lookup(map, key, value, 0);
+
+	if (err && err != ENOENT)
+		return err;
+	if (err)
+		memset(value, 0, lbpf_map_bytes(map));
+	lbpf_encode(L, map->value, 3, (char *)value + (size_t)cpu * map->stride, "value");
+	return 0;
 }
 
 /*** Stores a value.
@@ -129,7 +213,9 @@ static int map_sum(lua_State *L)
 @tparam bpf.map m
 @param key
 @param value
-@tparam ?string|table flags "any" (the default), "noexist", "exist", "lock", or a sequence of them
+@tparam ?string|table flags "any" (the default), "noexist", "exist", "lock", or a sequence of them; a field `cpu` is the
+ number of the one CPU, from 0, whose value of a per-CPU map is set: the others' are read and written back, so what
+ programs change meanwhile is lost
 @treturn true
 @treturn false,string when "noexist" or "exist" refused it: "EEXIST", "ENOENT"
 @treturn nil,string,string on failure: E2BIG (full, or no such slot), ENOMEM, EPERM, …
@@ -137,22 +223,31 @@ static int map_sum(lua_State *L)
 static int map_update(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_UPDATE, "update");
-	uint64_t flags = lbpf_arg_flags(L, 4, update_flags, NULL);
+	struct elem_options o;
 	int err;
 
 	luaL_checkany(L, 3);
+	o = elem_options(L, 4, map, update_fields);
 	LBPF_SCRATCH(L, key, map->key_size);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
-	lbpf_map_encode_key(L, map, 2, key);
-	lbpf_map_encode_value(L, map, 3, value);
-	if (bpf_map_update_elem(map->fd, key, value, flags)) {
-		err = errno;
-		if ((err == EEXIST && flags & BPF_NOEXIST) || (err == ENOENT && flags & BPF_EXIST))
-			return refused(L, err);
+	err = lbpf_map_encode_key(L, map, 2, key);
+	if (!err)
+		err = o.cpu < 0 ? lbpf_map_encode_value(L, map, 3, value) : encode_one_cpu(L, map, key, value, o.cpu);
+	if (!err)
+		err = elem_update(map, key, value, o.flags);
+	if (err && ((err == EEXIST && o.flags & BPF_NOEXIST) || (err == ENOENT && o.flags & BPF_EXIST)))
+		return refused(L, err);
+	if (err)
 		return lbpf_map_fail(L, map, err, "update");
-	}
 	lua_pushboolean(L, 1);
 	return 1;
+}
+
+int lbpf_map_erase(const struct lbpf_map *map, const void *key)
+{
+	int err = lbpf_sys_elem(BPF_MAP_DELETE_ELEM, map->fd, key, NULL, 0) ? errno : 0;
+
+	return map->kind->can & LBPF_INDEXED && (err == EINVAL || err == E2BIG) ? ENOENT : err;
 }
 
 /*** Deletes an entry.
@@ -166,26 +261,26 @@ static int map_update(lua_State *L)
 static int map_delete(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_DELETE, "delete");
+	int err;
 
 	luaL_checkany(L, 2);
 	LBPF_SCRATCH(L, key, map->key_size);
-	lbpf_map_encode_key(L, map, 2, key);
-	if (bpf_map_delete_elem(map->fd, key))
-		return errno == ENOENT ? refused(L, ENOENT) : lbpf_map_fail(L, map, errno, "delete");
+	err = lbpf_map_encode_key(L, map, 2, key);
+	if (!err)
+		err = lbpf_map_erase(map, key);
+	if (err)
+		return err == ENOENT ? refused(L, ENOENT) : lbpf_map_fail(L, map, err, "delete");
 	lua_pushboolean(L, 1);
 	return 1;
 }
 
-/* Kernels before 5.14 take entries out of queues and stacks only; there, two calls do it for the rest. */
-static int take(const struct lbpf_map *map, const void *key, void *value, uint64_t flags)
+int lbpf_map_take(const struct lbpf_map *map, const void *key, void *value, uint64_t flags)
 {
 	if (bpf_map_lookup_and_delete_elem_flags(map->fd, key, value, flags) == 0)
 		return 0;
 	if (flags || (errno != ENOTSUPP && errno != EINVAL))
 		return errno;
-	if (bpf_map_lookup_elem(map->fd, key, value) || bpf_map_delete_elem(map->fd, key))
-		return errno;
-	return 0;
+	return bpf_map_lookup_elem(map->fd, key, value) ? errno : lbpf_map_erase(map, key);
 }
 
 /*** Takes an entry out of the map. In one step since kernel 5.14; before, another writer can come in between.
@@ -199,14 +294,15 @@ static int take(const struct lbpf_map *map, const void *key, void *value, uint64
 static int map_lookup_and_delete(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_TAKE, "lookup_and_delete");
-	uint64_t flags = lbpf_arg_flags(L, 3, update_flags, NULL);
+	uint64_t flags = lbpf_arg_flags(L, 3, lbpf_update_flags, NULL);
 	int err;
 
 	luaL_checkany(L, 2);
 	LBPF_SCRATCH(L, key, map->key_size);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
-	lbpf_map_encode_key(L, map, 2, key);
-	err = take(map, key, value, flags);
+	err = lbpf_map_encode_key(L, map, 2, key);
+	if (!err)
+		err = lbpf_map_take(map, key, value, flags);
 	if (err)
 		return absent_or_fail(L, map, err, "lookup_and_delete");
 	lbpf_map_decode_value(L, map, value);
@@ -236,7 +332,7 @@ static int map_next_key(lua_State *L)
 	return 1;
 }
 
-/*** Adds an element to a queue or stack.
+/*** Adds an element to a queue, a stack or a Bloom filter.
 @function bpf.map.push
 @tparam bpf.map m
 @param value
@@ -247,7 +343,7 @@ static int map_next_key(lua_State *L)
 static int map_push(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_PUSH, "push");
-	uint64_t flags = lbpf_arg_flags(L, 3, update_flags, NULL);
+	uint64_t flags = lbpf_arg_flags(L, 3, lbpf_update_flags, NULL);
 
 	luaL_checkany(L, 2);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
@@ -292,18 +388,106 @@ static int map_peek(lua_State *L)
 	return 1;
 }
 
+/*** Asks a Bloom filter whether a value was pushed.
+@function bpf.map.contains
+@tparam bpf.map m of type bloom_filter
+@param value
+@treturn boolean false: certainly not; true: very likely
+@treturn nil,string,string on failure
+@see bpf_map_lookup_elem
+@since kernel 5.16 */
+static int map_contains(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_CONTAINS, "contains");
+	bool absent;
+
+	luaL_checkany(L, 2);
+	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
+	lbpf_map_encode_value(L, map, 2, value);
+	absent = bpf_map_lookup_elem(map->fd, NULL, value);
+	if (absent && errno != ENOENT)
+		return lbpf_map_fail(L, map, errno, "contains");
+	lua_pushboolean(L, !absent);
+	return 1;
+}
+
 /* ---- syntax ---- */
+
+/* An index beyond an array in memory is an error, as the access to the memory would be. */
+_Noreturn static void no_such_slot(lua_State *L, const struct lbpf_map *map, const char *operation)
+{
+	luaL_error(L, "map '%s': %s: no such slot, the last one is %I (E2BIG)", lbpf_map_label(map), operation,
+		   (LUAI_UACINT)map->max_entries - 1);
+	__builtin_unreachable();
+}
+
+static bool has_slot(const struct lbpf_map *map, const void *key)
+{
+	uint32_t slot;
+
+	memcpy(&slot, key, sizeof(slot));
+	return slot < map->max_entries;
+}
+
+/* Pushes the slot's value; false without memory. What becomes tables is copied first, for making them may run a
+ * finalizer that closes the map. */
+__attribute__((noinline)) static bool index_memory(lua_State *L, struct lbpf_map *map)
+{
+	uint32_t slot;
+	uint8_t *memory;
+
+	if (!lbpf_mapmem_map(map))
+		return false;
+	lbpf_map_encode_key(L, map, 2, &slot);
+	memory = slot_memory(map, &slot);
+	if (lbpf_unlikely(!memory))
+		no_such_slot(L, map, "lookup");
+	if (map->value->depth == 0) {
+		lbpf_decode(L, map->value, memory, map->value_size);
+	} else {
+		LBPF_SCRATCH(L, copy, map->value_size);
+		memory = slot_memory(map, &slot);
+		if (!memory)
+			lbpf_map_unusable(L, map);
+		memcpy(copy, memory, map->value_size);
+		lbpf_decode(L, map->value, copy, map->value_size);
+	}
+	return true;
+}
+
+__attribute__((noinline)) static bool newindex_memory(lua_State *L, struct lbpf_map *map)
+{
+	uint32_t slot;
+	uint8_t *memory;
+
+	if (!lbpf_mapmem_map(map) || !map->mem.writable)
+		return false;
+	lbpf_map_encode_key(L, map, 2, &slot);
+	LBPF_SCRATCH(L, value, map->value_size);
+	lbpf_map_encode_value(L, map, 3, value);
+	if (lbpf_unlikely(!has_slot(map, &slot)))
+		no_such_slot(L, map, "update");
+	memory = slot_memory(map, &slot);
+	if (lbpf_unlikely(!memory))
+		lbpf_map_unusable(L, map);
+	lbpf_copy_value(memory, value, map->value_size);
+	return true;
+}
 
 static int map_index(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP, "lookup");
+	int err;
 
+	if (map->flags & BPF_F_MMAPABLE && index_memory(L, map))
+		return 1;
 	LBPF_SCRATCH(L, key, map->key_size);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
-	lbpf_map_encode_key(L, map, 2, key);
-	if (lbpf_unlikely(lbpf_sys_elem(BPF_MAP_LOOKUP_ELEM, map->fd, key, value, 0))) {
-		if (errno != ENOENT)
-			lbpf_map_raise(L, map, errno, "lookup");
+	err = lbpf_map_encode_key(L, map, 2, key);
+	if (lbpf_unlikely(err || lbpf_sys_elem(BPF_MAP_LOOKUP_ELEM, map->fd, key, value, 0))) {
+		err = err ? err : errno;
+		if (err != ENOENT)
+			lbpf_map_raise(L, map, err, "lookup");
 		lua_pushnil(L);
 		return 1;
 	}
@@ -311,31 +495,45 @@ static int map_index(lua_State *L)
 	return 1;
 }
 
-static int map_newindex(lua_State *L)
+static int index_delete(lua_State *L)
 {
-	bool delete = lua_isnil(L, 3);
-	const char *operation = delete ? "delete" : "update";
-	struct lbpf_map *map = lbpf_map_check(L, 1, delete ? LBPF_DELETE : LBPF_UPDATE, operation);
+	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_DELETE, "delete");
+	int err;
 
 	LBPF_SCRATCH(L, key, map->key_size);
-	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
-	lbpf_map_encode_key(L, map, 2, key);
-	if (delete) {
-		if (lbpf_sys_elem(BPF_MAP_DELETE_ELEM, map->fd, key, NULL, 0) && errno != ENOENT)
-			lbpf_map_raise(L, map, errno, operation);
+	err = lbpf_map_encode_key(L, map, 2, key);
+	if (!err)
+		err = lbpf_map_erase(map, key);
+	if (err && err != ENOENT)
+		lbpf_map_raise(L, map, err, "delete");
+	return 0;
+}
+
+static int map_newindex(lua_State *L)
+{
+	struct lbpf_map *map;
+	int err;
+
+	if (lua_isnil(L, 3))
+		return index_delete(L);
+	map = lbpf_map_check(L, 1, LBPF_UPDATE, "update");
+	if (map->flags & BPF_F_MMAPABLE && newindex_memory(L, map))
 		return 0;
-	}
-	lbpf_map_encode_value(L, map, 3, value);
-	if (lbpf_unlikely(lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY)))
-		lbpf_map_raise(L, map, errno, operation);
+	LBPF_SCRATCH(L, key, map->key_size);
+	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
+	err = lbpf_map_encode_key(L, map, 2, key);
+	if (!err)
+		err = lbpf_map_encode_value(L, map, 3, value);
+	if (lbpf_unlikely(err || lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY)))
+		lbpf_map_raise(L, map, err ? err : errno, "update");
 	return 0;
 }
 
 static const luaL_Reg map_functions[] = {
-	{ "lookup", map_lookup },     { "unpack", map_unpack }, { "sum", map_sum },
-	{ "update", map_update },     { "delete", map_delete }, { "lookup_and_delete", map_lookup_and_delete },
-	{ "next_key", map_next_key }, { "push", map_push },	{ "pop", map_pop },
-	{ "peek", map_peek },	      { NULL, NULL },
+	{ "lookup", map_lookup },     { "unpack", map_unpack },	    { "sum", map_sum },
+	{ "update", map_update },     { "delete", map_delete },	    { "lookup_and_delete", map_lookup_and_delete },
+	{ "next_key", map_next_key }, { "push", map_push },	    { "pop", map_pop },
+	{ "peek", map_peek },	      { "contains", map_contains }, { NULL, NULL },
 };
 
 static const luaL_Reg map_meta[] = {

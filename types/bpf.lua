@@ -17,8 +17,30 @@
 ---| "lpm_trie"
 ---| "queue"
 ---| "stack"
+---| "bloom_filter"
+---| "prog_array"
+---| "array_of_maps"
+---| "hash_of_maps"
+---| "perf_event_array"
+---| "cgroup_array"
+---| "stack_trace"
+---| "devmap"
+---| "devmap_hash"
+---| "cpumap"
+---| "xskmap"
+---| "sockmap"
+---| "sockhash"
+---| "reuseport_sockarray"
+---| "sk_storage"
+---| "inode_storage"
+---| "task_storage"
+---| "cgrp_storage"
+---| "cgroup_storage"
+---| "percpu_cgroup_storage"
 ---| "ringbuf"
 ---| "user_ringbuf"
+---| "arena"
+---| "struct_ops"
 
 ---@alias bpf.map.flag
 ---| "no_prealloc"
@@ -34,6 +56,13 @@
 ---| "mmapable"
 ---| "preserve_elems"
 ---| "inner_map"
+---| "link"
+---| "path_fd"
+---| "vtype_btf_obj_fd"
+---| "token_fd"
+---| "segv_on_fault"
+---| "no_user_conv"
+---| "rb_overwrite"
 
 ---@alias bpf.map.update_flag "any"|"noexist"|"exist"|"lock"
 
@@ -211,7 +240,8 @@ bpf.map = {}
 ---@field type bpf.map.kind
 ---@field key? bpf.spec
 ---@field value? bpf.spec
----@field max_entries? integer entries, slots, or bytes of a ring buffer
+---@field max_entries? integer entries, slots, bytes of a ring buffer, pages of an arena
+---@field inner? bpf.map|bpf.map.options what the maps in a map of maps are like
 ---@field name? string at most 15 characters reach the kernel
 ---@field flags? bpf.map.flag|bpf.map.flag[]
 ---@field key_size? integer in place of key
@@ -229,17 +259,19 @@ function bpf.map.create(options) end
 
 ---Opens a pinned map.
 ---@param path string
+---@param flags? "rdonly"|"wronly"
 ---@return bpf.map? map
 ---@return string? message
 ---@return string? code
-function bpf.map.open(path) end
+function bpf.map.open(path, flags) end
 
 ---Opens a map by its kernel id.
 ---@param id integer
+---@param flags? "rdonly"|"wronly"
 ---@return bpf.map? map
 ---@return string? message
 ---@return string? code
-function bpf.map.by_id(id) end
+function bpf.map.by_id(id, flags) end
 
 ---Makes a handle for a map's file descriptor, which is duplicated.
 ---@param fd integer
@@ -258,7 +290,12 @@ function bpf.map.typed(m, key, value) end
 
 ---@class bpf.map.lookup_options
 ---@field into? table to fill in place of a new one
+---@field cpu? integer the one CPU, from 0, whose value of a per-CPU map is meant
 ---@field [integer] "lock"
+
+---@class bpf.map.update_options
+---@field cpu? integer the one CPU, from 0, whose value of a per-CPU map is meant
+---@field [integer] bpf.map.update_flag
 
 ---Looks a key up; one nil when there is no such key.
 ---@param m bpf.map
@@ -287,7 +324,7 @@ function bpf.map.sum(m, key) end
 ---@param m bpf.map
 ---@param key any
 ---@param value any
----@param flags? bpf.map.update_flag|bpf.map.update_flag[]
+---@param flags? bpf.map.update_flag|bpf.map.update_options
 ---@return boolean? stored
 ---@return string? message or the code, when refused
 ---@return string? code
@@ -323,7 +360,7 @@ function bpf.map.next_key(m, key) end
 ---@return fun(): any iterator
 function bpf.map.keys(m) end
 
----Adds an element to a queue or stack; "exist" drops the oldest when it is full.
+---Adds an element to a queue, a stack or a Bloom filter; "exist" drops a queue's oldest when it is full.
 ---@param m bpf.map
 ---@param value any
 ---@param flags? "any"|"exist"|("any"|"exist")[]
@@ -345,6 +382,74 @@ function bpf.map.pop(m) end
 ---@return string? message
 ---@return string? code
 function bpf.map.peek(m) end
+
+---Asks a Bloom filter whether a value was pushed.
+---@param m bpf.map
+---@param value any
+---@return boolean? contained false: certainly not; true: very likely
+---@return string? message
+---@return string? code
+function bpf.map.contains(m, value) end
+
+---Reads the next entries of a map, as many as asked for: a walk in pieces.
+---@param m bpf.map
+---@param cursor? userdata what the call before returned; nil begins
+---@param count? integer how many at most, 256 by default
+---@param flags? "lock"|"lock"[]
+---@return any[]? keys
+---@return any[]|string values or the message
+---@return userdata|string|nil cursor nil when this was the end; or the code
+function bpf.map.lookup_batch(m, cursor, count, flags) end
+
+---Stores many entries, in batches where the kernel can.
+---@param m bpf.map
+---@param source table|bpf.map|fun(state: any, control: any): any, any entries, or an iterator as `for` takes it
+---@param flags_or_state? any flags; after an iterator its state
+---@param control? any after an iterator its control variable
+---@param flags? bpf.map.update_flag|bpf.map.update_flag[] after an iterator the flags
+---@return integer? count
+---@return string? message
+---@return string? code
+---@return integer? done how many were stored before the failure
+---@return any key the one that failed
+function bpf.map.update_batch(m, source, flags_or_state, control, flags) end
+
+---Deletes many entries, in batches where the kernel can. Keys that aren't there are left out.
+---@param m bpf.map
+---@param keys any[]|bpf.map|fun(state: any, control: any): any a sequence of keys, or an iterator as `for` takes it
+---@param state? any
+---@param control? any
+---@return integer? count
+---@return string? message
+---@return string? code
+---@return integer? done how many were deleted before the failure
+---@return any key the one that failed
+function bpf.map.delete_batch(m, keys, state, control) end
+
+---Takes entries out of a map while walking it: `for k, v in map.drain(m) do`, or `for v in map.drain(queue) do`.
+---@param m bpf.map
+---@return fun(): any, any iterator
+function bpf.map.drain(m) end
+
+---@class bpf.view: userdata
+---@field [integer] any elements, from 0
+
+---Views an arena, or an array created with the flag "mmapable", as a sequence of values.
+---@param m bpf.map
+---@param type bpf.spec of an element
+---@param offset? integer in bytes; 0 by default
+---@param count? integer by default as many as fit
+---@return bpf.view? view
+---@return string? message
+---@return string? code
+function bpf.map.view(m, type, offset, count) end
+
+---Registers a struct_ops map of a loaded object with the kernel.
+---@param m bpf.map
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function bpf.map.attach(m) end
 
 ---Deletes every entry; sets every slot of an array to zero; empties a queue or stack.
 ---@param m bpf.map

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* File descriptors as keys and values: given as such, or by what they are descriptors of. The kernel takes a
+ * descriptor, and refers to the thing behind it from then on; one that we opened is closed when the call is done. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <lauxlib.h>
+
+#include "class.h"
+#include "conv.h"
+#include "descriptor.h"
+#include "map.h"
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#define PIDFD_OF_THREAD O_EXCL /* PIDFD_THREAD of kernel 6.9 */
+
+struct descriptor {
+	struct lbpf_head head;
+	int fd;
+};
+
+static void descriptor_init(void *self)
+{
+	((struct descriptor *)self)->fd = -1;
+}
+
+static void descriptor_release(lua_State *L, int idx, void *self)
+{
+	struct descriptor *d = self;
+	int fd = d->fd;
+
+	(void)L;
+	(void)idx;
+	d->fd = -1;
+	if (fd >= 0)
+		close(fd);
+}
+
+static const struct lbpf_class descriptor_class = {
+	.name = "bpf.descriptor",
+	.init = descriptor_init,
+	.release = descriptor_release,
+};
+
+/* Pushes the owner of a descriptor, which the end of the C function that runs closes. */
+static struct descriptor *descriptor_push(lua_State *L)
+{
+	struct descriptor *d;
+
+	luaL_checkstack(L, 4, NULL);
+	d = lbpf_class_new(L, &descriptor_class, sizeof(*d), 0);
+	lua_toclose(L, -1);
+	return d;
+}
+
+/* What the object at idx says of itself; -1 when it can't be asked. Runs its getfd method. */
+static lua_Number descriptor_of_object(lua_State *L, int idx)
+{
+	luaL_Stream *file = luaL_testudata(L, idx, LUA_FILEHANDLE);
+	int top = lua_gettop(L);
+	lua_Number fd = -1;
+
+	if (file)
+		return file->closef ? fileno(file->f) : -1;
+	luaL_checkstack(L, 4, NULL);
+	if (!lbpf_class_test(L, idx, &lbpf_map_class) && lua_getfield(L, idx, "getfd") != LUA_TNIL) {
+		lua_pushvalue(L, idx);
+		lua_call(L, 1, 1);
+		fd = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
+	}
+	lua_settop(L, top);
+	return fd;
+}
+
+int lbpf_descriptor_arg(lua_State *L, int idx)
+{
+	int type = lua_type(L, idx);
+	lua_Number fd = -1;
+
+	if (type == LUA_TNUMBER)
+		fd = lua_tonumber(L, idx);
+	else if (type == LUA_TUSERDATA || type == LUA_TTABLE)
+		fd = descriptor_of_object(L, idx);
+	if (!(fd >= 0 && fd <= INT32_MAX) || fd != (lua_Number)(int)fd) /* LuaSocket's getfd gives a float */
+		luaL_error(L, "a file descriptor expected (an integer, or an open object with getfd), got %s",
+			   luaL_tolstring(L, idx, NULL));
+	return (int)fd;
+}
+
+static void store(void *buf, uint32_t size, int fd)
+{
+	lbpf_store_int(size, buf, fd);
+}
+
+static int descriptor_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
+{
+	(void)map;
+	store(buf, sizeof(int), lbpf_descriptor_arg(L, idx));
+	return 0;
+}
+
+/* Sockets go into values of 4 or 8 bytes; of the longer ones the kernel gives back the cookie. */
+static int socket_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
+{
+	store(buf, map->value_size, lbpf_descriptor_arg(L, idx));
+	return 0;
+}
+
+static void socket_decode(lua_State *L, const struct lbpf_map *map, const void *buf, int into)
+{
+	(void)into;
+	lua_pushinteger(L, lbpf_load_int(map->value_size == 8 ? LBPF_U64 : LBPF_U32, buf));
+}
+
+static int path_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
+{
+	struct descriptor *d;
+
+	if (lua_type(L, idx) != LUA_TSTRING)
+		return descriptor_encode(L, map, idx, buf);
+	d = descriptor_push(L);
+	d->fd = open(lua_tostring(L, idx), O_PATH | O_CLOEXEC); /* touches nothing: no waiting, no permission to read */
+	if (d->fd < 0)
+		return errno == ENOTDIR ? ENOENT : errno;
+	store(buf, sizeof(int), d->fd);
+	return 0;
+}
+
+static int open_process(lua_Integer pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+
+	if (fd < 0 && (errno == EINVAL || errno == ENOENT)) /* the number of a thread */
+		fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, PIDFD_OF_THREAD);
+	return fd;
+}
+
+static int process_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
+{
+	struct descriptor *d;
+	lua_Integer pid;
+	int is_int;
+
+	pid = lua_tointegerx(L, idx, &is_int);
+	if (lua_type(L, idx) != LUA_TNUMBER)
+		return descriptor_encode(L, map, idx, buf);
+	if (!is_int || pid <= 0 || pid > INT32_MAX)
+		luaL_error(L, "key: a process id expected, got %s", luaL_tolstring(L, idx, NULL));
+	d = descriptor_push(L);
+	d->fd = open_process(pid);
+	if (d->fd < 0)
+		return errno == ESRCH ? ENOENT : errno;
+	store(buf, sizeof(int), d->fd);
+	return 0;
+}
+
+const struct lbpf_conv lbpf_conv_descriptor = { descriptor_encode, NULL };
+const struct lbpf_conv lbpf_conv_socket = { socket_encode, socket_decode };
+const struct lbpf_conv lbpf_conv_path = { path_encode, NULL };
+const struct lbpf_conv lbpf_conv_process = { process_encode, NULL };
+
+void lbpf_descriptor_open(lua_State *L)
+{
+	lbpf_class_register(L, &descriptor_class);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* Maps as the values of maps. They go in as descriptors and come out as ids, of which a new handle is made. */
+#include <errno.h>
+#include <string.h>
+
+#include <lauxlib.h>
+
+#include "conv.h"
+#include "map.h"
+#include "mapopen.h"
+
+static int inner_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
+{
+	struct lbpf_map *inner = lbpf_class_test(L, idx, &lbpf_map_class);
+
+	(void)map;
+	if (!inner)
+		return luaL_error(L, "value: a map expected, got %s", luaL_typename(L, idx));
+	if (inner->fd < 0)
+		lbpf_map_unusable(L, inner);
+	lbpf_store_int(sizeof(inner->fd), buf, inner->fd);
+	return 0;
+}
+
+static void inner_decode(lua_State *L, const struct lbpf_map *map, const void *buf, int into)
+{
+	int err;
+
+	(void)into;
+	err = lbpf_map_push_id(L, (uint32_t)lbpf_load_int(LBPF_U32, buf));
+	if (err == ENOENT) /* replaced and gone since */
+		lua_pushnil(L);
+	else if (err)
+		lbpf_map_raise(L, map, err, "opening the inner map");
+}
+
+const struct lbpf_conv lbpf_conv_inner = { inner_encode, inner_decode };

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* A map's own memory in this process: of arrays made "mmapable", and arenas. */
+#ifndef LBPF_MAPMEM_H
+#define LBPF_MAPMEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+struct lbpf_map;
+
+/* A handle maps it when it is first needed. */
+struct lbpf_mapmem {
+	uint8_t *base; /* NULL: not mapped */
+	size_t size;
+	int err;       /* why the kernel refused */
+	bool refused;  /* the kernel doesn't: values with a lock, or an older kernel */
+	bool writable; /* else it was frozen, or the handle may only read */
+	bool borrowed; /* libbpf's mapping */
+};
+
+/* Whether the map's memory is at hand, mapped now or before. */
+bool lbpf_mapmem_map(struct lbpf_map *map);
+
+/* Copies a value into shared memory. What has the size of a word is stored at once: programs never see half of it. */
+static inline void lbpf_copy_value(void *memory, const void *value, size_t size)
+{
+	if (size == sizeof(uint64_t))
+		memcpy(memory, value, sizeof(uint64_t));
+	else if (size == sizeof(uint32_t))
+		memcpy(memory, value, sizeof(uint32_t));
+	else
+		memcpy(memory, value, size);
+}
+
+/* Lets go of it; the next need maps it again. */
+void lbpf_mapmem_unmap(struct lbpf_map *map);
+
+LBPF_HIDDEN_END
+
+#endif
