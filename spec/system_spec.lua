@@ -314,6 +314,18 @@ describe("bpf.links", function()
     assert.equal(info.cgroup_id, field(json, "cgroup_id"))
   end)
 
+  it("finds socket maps' programs", function()
+    kernel.need("links of socket maps", "6.10")
+    local id = map.info(obj.maps.sockets).id
+    local answer, stop = linked("on_message", "map" .. id, 7)
+    finally(stop)
+    assert.equal("ready", answer)
+    local info = link_of("on_message")
+    assert(info.attach_type == 7 or info.attach_type == "sk_msg_verdict")
+    info.attach_type = nil
+    assert.same({ type = "sockmap", map_id = id }, info)
+  end)
+
   it("finds network namespaces' programs, and interfaces'", function()
     local ns = "lbpf" .. helper.pid
     assert(select(2, helper.run(("ip netns add %s && ip link add %s type veth peer name p%s"):format(ns, ns, ns))))

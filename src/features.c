@@ -7,7 +7,7 @@
 #include "features.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -334,18 +334,19 @@ static struct verdict try_helper(lua_State *L, uint32_t id, uint32_t type)
 
 /* ---- saying why not ---- */
 
-static bool older_than(const char *release, const char *since)
+/* "6.18" and "6.18.44-cloud" as a number. */
+static unsigned long version(const char *release)
 {
-	unsigned int have[2] = { 0 }, need[2] = { 0 };
+	char *end;
+	unsigned long major = strtoul(release, &end, 10);
 
-	if (sscanf(release, "%u.%u", &have[0], &have[1]) != 2 || sscanf(since, "%u.%u", &need[0], &need[1]) != 2)
-		return false;
-	return have[0] < need[0] || (have[0] == need[0] && have[1] < need[1]);
+	return major << 16 | (*end == '.' ? strtoul(end + 1, NULL, 10) & 0xffff : 0);
 }
 
 static const char *push_cause(lua_State *L, const struct verdict *verdict, const struct origin *origin)
 {
 	struct utsname name;
+	const char *when;
 
 	if (verdict->cause)
 		return verdict->cause;
@@ -358,11 +359,8 @@ static const char *push_cause(lua_State *L, const struct verdict *verdict, const
 	uname(&name);
 	if (!origin || !origin->since)
 		return lua_pushfstring(L, "this kernel, %s, has none", name.release);
-	return lua_pushfstring(L, "this kernel, %s, has none; %s %s", name.release,
-			       older_than(name.release, origin->since) ? "they came with"
-								       : "perhaps it was built without, for they came "
-									 "with",
-			       origin->since);
+	when = version(name.release) < version(origin->since) ? "they" : "perhaps it was built without, for they";
+	return lua_pushfstring(L, "this kernel, %s, has none; %s came with %s", name.release, when, origin->since);
 }
 
 /* Pushes true, or false or nil with message and code. Returns how many. */

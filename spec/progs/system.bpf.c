@@ -75,4 +75,17 @@ int on_ingress(struct __sk_buff *skb)
 	return -1; /* TCX_NEXT */
 }
 
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} sockets SEC(".maps");
+
+SEC("sk_msg")
+int on_message(struct sk_msg_md *msg)
+{
+	return SK_PASS;
+}
+
 char LICENSE[] SEC("license") = "GPL";

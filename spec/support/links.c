@@ -3,8 +3,8 @@
  *
  *	links <program id> <target> <attach type's number>
  *
- * The target is a path, of a cgroup or network namespace, or an interface's index. Prints "ready", or what went wrong,
- * and holds the link until its input ends. */
+ * The target is a path, of a cgroup or network namespace, "map" and a map's id, or an interface's index. Prints
+ *"ready", or what went wrong, and holds the link until its input ends. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,7 +21,12 @@ int main(int argc, char **argv)
 	if (argc != 4)
 		return 2;
 	prog = bpf_prog_get_fd_by_id((unsigned int)atoi(argv[1]));
-	target = argv[2][0] == '/' ? open(argv[2], O_RDONLY | O_CLOEXEC) : atoi(argv[2]);
+	if (argv[2][0] == '/')
+		target = open(argv[2], O_RDONLY | O_CLOEXEC);
+	else if (strncmp(argv[2], "map", 3) == 0)
+		target = bpf_map_get_fd_by_id((unsigned int)atoi(argv[2] + 3));
+	else
+		target = atoi(argv[2]);
 	link = bpf_link_create(prog, target, (enum bpf_attach_type)atoi(argv[3]), NULL);
 	if (link < 0) {
 		printf("%s\n", strerror(errno));

@@ -96,6 +96,26 @@ local function produced()
   assert(select(3, producer:submit({ seq = 3 }, 1)) == "ENOSPC" and tostring(producer))
 end
 
+local function holdings()
+  local obj <close> = assert(bpf.load "build/progs/system.bpf.o")
+  assert(obj.progs.on_enter:attach())
+  for _, what in ipairs { "maps", "progs", "links" } do
+    local n = 0
+    for info in assert(bpf[what]()) do
+      n = n + info.id
+    end
+    assert(n > 0)
+  end
+  assert(select(3, bpf.link_info(0xffffffff)) == "ENOENT")
+  assert(bpf.prog_info(obj.progs.each_map:info().id).map_ids[1])
+end
+
+local function features()
+  assert(bpf.features.map_type "hash" and bpf.features.helper("xdp", "redirect"))
+  assert(select(3, bpf.features.helper("xdp", "sysctl_get_name")) == "EINVAL")
+  assert(not pcall(bpf.features.map_type, "hsah") and bpf.features.kernel() and bpf.features.cpus() > 0)
+end
+
 local function attached()
   local obj <close> = assert(bpf.load("build/progs/execsnoop.bpf.o", { vars = { target_uid = 0xffffffff } }))
   local link = assert(obj.progs.on_exec:attach())
@@ -113,4 +133,6 @@ return {
   { "an object that is loaded, and its ring buffers", loaded },
   { "an object that is attached", attached },
   { "a user ring buffer", produced },
+  { "what the kernel holds", holdings },
+  { "features", features },
 }
