@@ -445,6 +445,8 @@ static bool find_target(struct legacy *l, uint32_t *taken)
 			l->target = i;
 			*taken = ((uint32_t)s->sh_size + 7) & ~7U;
 		}
+	if (*taken && !l->btf)
+		return fail(l, "section .maps has no meaning without .BTF: compile with -g");
 	return true;
 }
 
