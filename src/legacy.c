@@ -340,7 +340,7 @@ static bool read_defs(struct legacy *l)
 		struct old *o = &l->olds[i];
 		const struct layout *layout = &kernel_layout;
 
-		if (strcmp(lbpf_elf_name(&l->elf, o->section), "maps"))
+		if (strcmp(lbpf_elf_name(&l->elf, o->section), "maps") != 0)
 			layout = &gobpf_layout;
 		else if (iproute || o->size >= iproute_layout.words * sizeof(uint32_t))
 			layout = &iproute_layout;
@@ -416,7 +416,7 @@ static bool place_of(void *ctx, const char *name, uint32_t *offset)
 {
 	struct legacy *l = ctx;
 
-	if (strcmp(lbpf_elf_name(&l->elf, l->target), ".maps"))
+	if (strcmp(lbpf_elf_name(&l->elf, l->target), ".maps") != 0)
 		return false;
 	for (uint64_t i = 0; i < l->n_symbols; i++) {
 		Elf64_Sym sym = symbol_at(l, i);
