@@ -10,7 +10,7 @@ local layers = {
   "walk",
   "program mapkinds mapcreate mapopen mapops",
   "map link",
-  "legacybtf elf btf",
+  "legacybtf elf btfcheck btf",
   "cdecl",
   "cexpr cnames ctagged",
   "cparse",

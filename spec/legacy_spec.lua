@@ -70,7 +70,7 @@ local function bpftool(command, ...)
   return output
 end
 
--- An ELF file to change bytes of ---------------------------------------------------------------------------------------
+-- An ELF file to change bytes of --------------------------------------------------------------------------------------
 
 local elf = {}
 elf.__index = elf
@@ -434,7 +434,7 @@ describe("a malformed old definition", function()
 
   it("is refused with damaged BTF", function()
     local file = plain()
-    refused(file:put(file.sections[".BTF"].offset + 4, string.pack("<I4", 1 << 20)), ".BTF is damaged")
+    refused(file:put(file.sections[".BTF"].offset + 4, string.pack("<I4", 1 << 20)), ".BTF is damaged: its header")
     file = plain()
     refused(resize(file, ".BTF", 1 << 30), "section .BTF is damaged")
   end)
