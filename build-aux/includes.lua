@@ -11,7 +11,7 @@ local layers = {
   "innermap redirect percpu prefix stacktrace",
   "program mapkinds mapcreate mapopen mapops mapmem descriptor",
   "map link seen",
-  "legacybtf elf btf linkinfo",
+  "legacybtf elf btfcheck btf linkinfo",
   "cdecl",
   "cexpr cnames ctagged",
   "cparse",

@@ -28,6 +28,7 @@ build = {
         "src/attach.c",
         "src/batch.c",
         "src/btf.c",
+        "src/btfcheck.c",
         "src/cbtf.c",
         "src/cdecl.c",
         "src/cexpr.c",

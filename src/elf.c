@@ -92,7 +92,11 @@ int lbpf_elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size
 		return ENOMEM;
 	elf->names[names->sh_size] = '\0';
 	elf->names_size = names->sh_size;
-	return lbpf_elf_read(elf, elf->names, names->sh_offset, names->sh_size);
+	err = lbpf_elf_read(elf, elf->names, names->sh_offset, names->sh_size);
+	for (size_t i = 0; i < elf->head.e_shnum && !err; i++)
+		if (elf->sections[i].sh_name >= names->sh_size)
+			err = ENOEXEC;
+	return err;
 }
 
 void lbpf_elf_close(struct lbpf_elf *elf)

@@ -18,6 +18,7 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
+#include "btfcheck.h"
 #include "elf.h"
 #include "legacybtf.h"
 
@@ -340,7 +341,7 @@ static bool read_defs(struct legacy *l)
 		struct old *o = &l->olds[i];
 		const struct layout *layout = &kernel_layout;
 
-		if (strcmp(lbpf_elf_name(&l->elf, o->section), "maps"))
+		if (strcmp(lbpf_elf_name(&l->elf, o->section), "maps") != 0)
 			layout = &gobpf_layout;
 		else if (iproute || o->size >= iproute_layout.words * sizeof(uint32_t))
 			layout = &iproute_layout;
@@ -416,7 +417,7 @@ static bool place_of(void *ctx, const char *name, uint32_t *offset)
 {
 	struct legacy *l = ctx;
 
-	if (strcmp(lbpf_elf_name(&l->elf, l->target), ".maps"))
+	if (strcmp(lbpf_elf_name(&l->elf, l->target), ".maps") != 0)
 		return false;
 	for (uint64_t i = 0; i < l->n_symbols; i++) {
 		Elf64_Sym sym = symbol_at(l, i);
@@ -445,6 +446,8 @@ static bool find_target(struct legacy *l, uint32_t *taken)
 			l->target = i;
 			*taken = ((uint32_t)s->sh_size + 7) & ~7U;
 		}
+	if (*taken && !l->btf)
+		return fail(l, "section .maps has no meaning without .BTF: compile with -g");
 	return true;
 }
 
@@ -711,6 +714,29 @@ static void rewrite(struct legacy *l)
 	free(l->defs);
 }
 
+/* Looks at the BTF of an object. Returns 0, or an error after setting the cause. */
+static int check_btf(const struct lbpf_elf *elf, struct lbpf_legacy *result)
+{
+	const char *cause = NULL;
+
+	for (size_t i = 1; i < elf->head.e_shnum && !cause; i++) {
+		const Elf64_Shdr *s = &elf->sections[i];
+		void *bytes;
+
+		if (strcmp(lbpf_elf_name(elf, i), ".BTF") != 0 || !lbpf_elf_inside(elf, s) || !s->sh_size)
+			continue;
+		bytes = malloc(s->sh_size);
+		if (!bytes)
+			return ENOMEM;
+		cause = lbpf_elf_read(elf, bytes, s->sh_offset, s->sh_size) ? NULL : lbpf_btfcheck(bytes, s->sh_size);
+		free(bytes);
+	}
+	if (!cause)
+		return 0;
+	snprintf(result->cause, sizeof(result->cause), "%s", cause);
+	return *cause ? LIBBPF_ERRNO__FORMAT : ENOMEM;
+}
+
 int lbpf_legacy_bytes(const void *bytes, size_t size, struct lbpf_legacy *result)
 {
 	struct legacy l = { .result = result };
@@ -718,6 +744,8 @@ int lbpf_legacy_bytes(const void *bytes, size_t size, struct lbpf_legacy *result
 
 	*result = (struct lbpf_legacy){ .bytes = NULL };
 	err = lbpf_elf_open(&l.elf, -1, bytes, size);
+	if (!err)
+		err = check_btf(&l.elf, result);
 	if (!err && has_legacy(&l.elf))
 		rewrite(&l);
 	lbpf_elf_close(&l.elf);
@@ -751,6 +779,8 @@ int lbpf_legacy_file(const char *path, struct lbpf_legacy *result)
 		err = lbpf_elf_open(&elf, fd, NULL, (uint64_t)st.st_size);
 		if (!err && has_legacy(&elf))
 			err = legacy_read(&elf, result);
+		else if (!err)
+			err = check_btf(&elf, result);
 		lbpf_elf_close(&elf);
 	}
 	close(fd);

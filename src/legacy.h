@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Objects whose maps are `struct bpf_map_def SEC("maps")`, which libbpf 1.0 and newer refuse, rewritten so that it
- * takes them. No Lua here. */
+/* What libbpf can't be given as it is: objects whose maps are `struct bpf_map_def SEC("maps")`, which 1.0 and newer
+ * refuse, are rewritten; those with damaged BTF, over which versions before 1.3 stumble, fail. No Lua here. */
 #ifndef LBPF_LEGACY_H
 #define LBPF_LEGACY_H
 

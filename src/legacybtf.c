@@ -224,7 +224,7 @@ static bool header_ok(const void *bytes, size_t size)
 		return false;
 	memcpy(&h, bytes, sizeof(h));
 	return h.magic == BTF_MAGIC && h.hdr_len >= sizeof(h) && h.hdr_len % 4 == 0 && h.hdr_len <= size &&
-	       h.type_off == 0 && h.str_off == h.type_len && (uint64_t)h.str_off + h.str_len <= size - h.hdr_len;
+		h.type_off == 0 && h.str_off == h.type_len && (uint64_t)h.str_off + h.str_len <= size - h.hdr_len;
 }
 
 /* Adds the maps and their DATASEC. Returns 0 or an error. */

@@ -396,7 +396,8 @@ static int object_push_opened(lua_State *L)
 	return 1;
 }
 
-/*** Opens a compiled BPF object; nothing reaches the kernel yet.
+/*** Opens a compiled BPF object; nothing reaches the kernel yet. Maps may be declared as before libbpf 1.0, by a struct
+of numbers in section "maps".
 @function bpf.open
 @tparam string|table source path of the ELF file, or `{ bytes = "…" }`
 @tparam ?table options
@@ -408,7 +409,8 @@ static int object_push_opened(lua_State *L)
 - kconfig: text of additional kernel configuration for extern variables
 - btf: path of a kernel BTF for CO-RE, in place of the running kernel's
 @treturn bpf.object the object, with its maps, programs and variables
-@treturn nil,string,string on failure: ENOENT, LIBBPF_ERRNO__FORMAT (no BPF object), LIBBPF_ERRNO__ENDIAN, …
+@treturn nil,string,string on failure: ENOENT, LIBBPF_ERRNO__FORMAT (no BPF object, or a
+ malformed old map), LIBBPF_ERRNO__ENDIAN, …
 @see bpf_object__open_file, bpf_object__open_mem */
 static int object_open(lua_State *L)
 {
