@@ -117,7 +117,7 @@ bench: ## Measure each workload beside the same loop in C, as root
 	@set -e; for main in bench/*.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main; done
 
 ##@ Testing
-SPECS   := $(or $(SPEC),$(wildcard spec/*_spec.lua spec/regress/*_spec.lua))
+SPECS   := $(or $(SPEC),$(wildcard spec/*_spec.lua spec/article/*_spec.lua spec/regress/*_spec.lua))
 RUN_LUA ?= $(LUA)
 PROVE   := prove --timer --failures --comments --directives
 
