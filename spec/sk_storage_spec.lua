@@ -65,6 +65,7 @@ end
 
 -- The marks of all the map's values, as the kernel lists them.
 local function marks(m)
+  kernel.need("iterators over storage of sockets", "5.9")
   local path = helper.bpffs() .. "/dump"
   net.must(("bpftool iter pin %s %s map id %d"):format(helper.obj("sk_storage_dump"), path, map.info(m).id))
   local all = {}
@@ -156,17 +157,16 @@ describe("sk_storage:", function()
     assert.equal(3, notes[one].mark)
   end)
 
-  it("a descriptor that isn't open has no value, and takes none", function()
-    assert.is_nil(notes[99999])
-    assert.same({ n = 1 }, table.pack(map.lookup(notes, 99999)))
-    assert.same({ false, "ENOENT" }, { map.delete(notes, 99999) })
-    notes[99999] = nil
-    fails("ENOENT", "update", map.update(notes, 99999, {}))
-    helper.raises(function() notes[99999] = {} end, "ENOENT")
+  it("a descriptor that isn't open is a failure", function()
+    fails("EBADF", "lookup", map.lookup(notes, 99999))
+    fails("EBADF", "update", map.update(notes, 99999, {}))
+    fails("EBADF", "delete", map.delete(notes, 99999))
+    helper.raises(function() return notes[99999] end, "EBADF")
+    helper.raises(function() notes[99999] = {} end, "EBADF")
   end)
 
   it("what is no socket is a failure", function()
-    fails("ENOTSOCK", "look.?up", map.lookup(notes, map.fd(notes)))
+    fails("ENOTSOCK", "lookup", map.lookup(notes, map.fd(notes)))
     fails("ENOTSOCK", "update", map.update(notes, map.fd(notes), {}))
     fails("ENOTSOCK", "delete", map.delete(notes, map.fd(notes)))
     helper.raises(function() return notes[map.fd(notes)] end, "ENOTSOCK")
@@ -183,15 +183,60 @@ describe("sk_storage:", function()
     helper.raises(function() return notes[two] end, "")
   end)
 
-  it("has no walk", function()
-    notes[one] = {}
-    for _, walk in ipairs({ pairs, map.keys }) do
+  it("raises what getfd raises, and when that closes the map", function()
+    helper.raises(function() return notes[{ getfd = function() error("none today") end }] end, "none today")
+    local function closing()
+      local made = assert(map.create({ type = "sk_storage", name = "made", value = "struct { __u64 a; char b[40]; }" }))
+      made[one] = { b = "some" }
+      return made, { getfd = function() return map.close(made) and one:getfd() end }
+    end
+    for _, use in ipairs({
+      function(m, key) return m[key] end,
+      function(m, key) m[key] = { b = "other" } end,
+      function(m, key) map.lookup(m, key, { into = {} }) end,
+      function(m, key) map.unpack(m, key) end,
+      function(m, key) map.delete(m, key) end,
+      function(m, key) map.update_batch(m, { [key] = { b = "other" } }) end,
+      function(m, key) map.delete_batch(m, { key }) end,
+    }) do
+      local m, key = closing()
+      helper.raises(function() use(m, key) end, "closed")
+    end
+  end)
+
+  it("has no walk, and nothing that would need one", function()
+    notes[one] = { mark = 1 }
+    for _, walk in ipairs({ pairs, map.keys, map.drain }) do
       helper.raises(function()
         local step, state, control = walk(notes)
         step(state, control)
-      end, "sk_storage")
+      end, "sk_storage have no")
     end
-    helper.raises(function() map.next_key(notes) end, "sk_storage")
+    for _, use in ipairs({ map.next_key, map.lookup_batch, map.clear, function(m) return #m end }) do
+      helper.raises(function() use(notes) end, "sk_storage have no")
+    end
+    assert.equal(1, notes[one].mark)
+  end)
+
+  it("values are stored and deleted in bulk", function()
+    assert.equal(2, map.update_batch(notes, { [one] = { mark = 1 }, [two:getfd()] = { mark = 2 } }))
+    assert.same({ 1, 2 }, { notes[one].mark, notes[two].mark })
+    local third = udp()
+    assert.equal(1, map.update_batch(notes, { [one] = { mark = 4 }, [third] = { mark = 3 } }, "noexist"))
+    assert.same({ 1, 2, 3 }, marks(notes))
+    local ok, message, code, count = map.update_batch(notes, { [99999] = { mark = 5 } })
+    assert.same({ nil, "EBADF", 0 }, { ok, code, count })
+    assert.matches("update_batch", message)
+    assert.equal(2, map.delete_batch(notes, { one, udp(), two, one }))
+    assert.same({ 3 }, marks(notes))
+  end)
+
+  it("is read as values, and into a table", function()
+    notes[one] = { mark = 1, packets = 3 }
+    assert.same({ 1, 0, 3 }, { map.unpack(notes, one) })
+    local t = {}
+    assert.equal(t, map.lookup(notes, one, { into = t }))
+    assert.same({ mark = 1, refused = 0, packets = 3 }, t)
   end)
 
   it("a spin lock in the value is the kernel's", function()
@@ -241,6 +286,7 @@ describe("sk_storage:", function()
   end)
 
   it("accepted connections inherit it from a map of the kind that clones", function()
+    kernel.need("storage that is cloned", "5.4")
     local made <close> = assert(map.create({
       type = "sk_storage", name = "made", value = "struct note { __u32 mark; }", flags = "clone",
     }))
