@@ -271,10 +271,10 @@ static int bulk_run(lua_State *L, struct bulk *b)
 @tparam bpf.map m
 @tparam table|function|bpf.map source a table or a map whose entries to store, or an iterator as `for` takes it:
  `map.update_batch(m, pairs(t))`; it may be endless but for the map
-@param ?flags "any" (the default), "lock"; with "noexist" or "exist" entries that they refuse are left out, one by one;
- after an iterator its state comes here
-@param ?control after an iterator, its control variable
-@tparam ?string|table iterator_flags the flags, after an iterator
+@param ?flags_or_state flags: "any" (the default), "lock"; with "noexist" or "exist" entries that they refuse are left
+ out, one by one. After an iterator function, its state
+@param ?control after an iterator function, its control variable
+@tparam ?string|table flags after an iterator function, the flags
 @treturn integer how many were stored
 @treturn nil,string,string,integer,any on failure: message, code, how many were stored before it and the key that failed
 @see bpf_map_update_batch */
