@@ -8,7 +8,7 @@ local bpf = require("bpf")
 local map = bpf.map
 
 kernel.root()
-kernel.need("programs in CPU maps", "5.9")
+kernel.need("links of xdp programs, and programs in CPU maps", "5.9")
 
 local PROGS = helper.obj("cpumap")
 local PORT = 7008 -- the one that the programs touch
@@ -159,7 +159,7 @@ for _, name in ipairs({ "cpus", "plain" }) do
     it("has so many slots", function()
       local obj <close> = spreading(name)
       assert.equal(SLOTS, #obj.maps[name])
-      fails("E2BIG", "update", map.update(obj.maps[name], SLOTS, 64))
+      fails("E2BIG", "the last one is 7", map.update(obj.maps[name], SLOTS, 64))
       helper.raises(function() obj.maps[name][SLOTS] = 64 end, "E2BIG")
     end)
 
@@ -250,6 +250,42 @@ describe("cpumap:", function()
     assert.same({ qsize = 64, prog = obj.progs.mark:info().id }, m[CPUS[1]])
     m[CPUS[1]] = 128
     assert.equal(128, m[CPUS[1]])
+  end)
+
+  it("made in Lua, is where a program sends packets", function()
+    local m <close> = assert(map.create({ type = "cpumap", name = "made", max_entries = SLOTS }))
+    local obj <close> = assert(bpf.load(PROGS, { maps = { cpus = m } }))
+    assert(obj.progs.spread:attach_xdp("near"))
+    obj.vars.chosen = CPUS[#CPUS]
+    is_lost()
+    m[CPUS[#CPUS]] = { qsize = 64, prog = obj.progs.mark }
+    local got, text = arrives()
+    assert.equal("!" .. text:sub(2), got)
+    assert.equal(CPUS[#CPUS], obj.vars.marked_on)
+  end)
+
+  it("entries are stored, read and deleted in bulk", function()
+    local obj <close> = spreading("cpus")
+    local m, source, count = obj.maps.cpus, {}, 0
+    for i, cpu in ipairs(CPUS) do
+      source[cpu], count = 16 * i, i
+    end
+    assert.equal(count, map.update_batch(m, source))
+    obj.vars.chosen = CPUS[1]
+    arrives()
+    local keys, sizes, cursor = map.lookup_batch(m)
+    assert.same({ CPUS, 16, nil }, { keys, sizes[1], cursor })
+    assert.equal(1, map.delete_batch(m, { CPUS[1] }))
+    is_lost()
+    m[CPUS[1]] = { qsize = 48, prog = obj.progs.mark }
+    local drained = {}
+    for cpu, entry in map.drain(m) do
+      drained[cpu] = entry
+    end
+    source[CPUS[1]] = { qsize = 48, prog = obj.progs.mark:info().id }
+    assert.same(source, drained)
+    assert.is_nil(next((map.lookup_batch(m))))
+    is_lost()
   end)
 
   it("a CPU that can't be is a failure", function()

@@ -9,7 +9,7 @@ local bpf = require("bpf")
 local map = bpf.map
 
 kernel.root()
-kernel.need("programs in device maps", "5.8")
+kernel.need("links of xdp programs", "5.9") -- and programs in device maps, since 5.8
 
 local PROGS = helper.obj("devmap")
 local PORT = 7007 -- the one that the programs touch
@@ -105,8 +105,8 @@ local function forwarding(name)
 end
 
 for _, kind in ipairs({
-  { type = "devmap", name = "ports", absent = 3 },
-  { type = "devmap_hash", name = "hosts", absent = 70000 },
+  { type = "devmap", name = "ports", program = "forward", absent = 3 },
+  { type = "devmap_hash", name = "hosts", program = "forward_hosts", absent = 70000 },
 }) do
   describe(kind.type .. ":", function()
     it("packets leave by the interface of that index", function()
@@ -230,9 +230,9 @@ for _, kind in ipairs({
     it("an interface that isn't there is a failure that names it", function()
       local obj <close> = forwarding(kind.name)
       local m = obj.maps[kind.name]
-      fails("ENODEV", "nosuch0", map.update(m, 0, "nosuch0"))
-      fails("ENODEV", "nosuch0", map.update(m, 0, { ifindex = "nosuch0" }))
-      helper.raises(function() m[0] = "nosuch0" end, "nosuch0")
+      fails("ENODEV", "no such network interface", map.update(m, 0, "nosuch0"))
+      fails("ENODEV", "no such network interface", map.update(m, 0, { ifindex = "nosuch0" }))
+      helper.raises(function() m[0] = "nosuch0" end, "ENODEV")
       assert.is_nil((map.update(m, 0, 99999)))
       helper.raises(function() m[0] = 99999 end, "update")
       assert.is_nil(m[0])
@@ -267,6 +267,82 @@ for _, kind in ipairs({
       assert.equal(calls.index("r3"), m[1])
       assert.equal(2, #m)
     end)
+
+    it("made in Lua, is where a program sends packets", function()
+      local m <close> = assert(map.create({ type = kind.type, name = "made", max_entries = 4 }))
+      local obj <close> = assert(bpf.load(PROGS, { maps = { [kind.name] = m } }))
+      assert(obj.progs[kind.program]:attach_xdp("r1"))
+      m[0] = "r2"
+      reaches(2)
+      m[0] = { ifindex = "r3", prog = obj.progs.mark }
+      local got, text = arrives(3)
+      assert.equal("!" .. text:sub(2), got)
+    end)
+
+    it("opened by its id, is the same", function()
+      local obj <close> = forwarding(kind.name)
+      local plain <close> = assert(map.by_id(map.info(obj.maps[kind.name]).id))
+      local m <close> = assert(map.typed(plain, "__u32")) -- the kernel keeps no types of such maps
+      m[0] = { ifindex = "r2", prog = obj.progs.mark }
+      assert.same({ ifindex = calls.index("r2"), prog = obj.progs.mark:info().id }, m[0])
+      m[0] = "r3"
+      reaches(3)
+    end)
+
+    it("entries are stored, read and deleted in bulk", function()
+      local obj <close> = forwarding(kind.name)
+      local m = obj.maps[kind.name]
+      assert.equal(2, map.update_batch(m, { [0] = "r2", [2] = { ifindex = "r3", prog = obj.progs.mark } }))
+      reaches(2)
+      local keys, entries, cursor = map.lookup_batch(m)
+      assert.is_nil(cursor)
+      local all = {}
+      for i, key in ipairs(keys) do
+        all[key] = entries[i]
+      end
+      assert.same({
+        [0] = calls.index("r2"),
+        [2] = { ifindex = calls.index("r3"), prog = obj.progs.mark:info().id },
+      }, all)
+      local ok, message, code, count, key = map.update_batch(m, { [1] = "nosuch0" })
+      assert.same({ nil, "ENODEV", 0, 1 }, { ok, code, count, key })
+      assert.matches("update_batch", message)
+      assert.equal(1, map.delete_batch(m, { 0 }))
+      is_lost()
+      assert.is_nil(m[0])
+      assert.is_table(m[2])
+      assert.is_number(map.clear(m))
+      assert.is_nil(m[2])
+    end)
+
+    it("drain takes out what it hands out", function()
+      local obj <close> = forwarding(kind.name)
+      local m, all = obj.maps[kind.name], {}
+      m[0], m[1], m[2] = "r2", "r3", "r2"
+      for key, index in map.drain(m) do
+        all[key] = index
+        if key == 0 then
+          is_lost()
+        end
+      end
+      assert.same({ [0] = calls.index("r2"), calls.index("r3"), calls.index("r2") }, all)
+      assert.same({}, { m[0], m[1], m[2] })
+      m[0], m[1] = "r2", "r3"
+      local step, state = map.drain(m)
+      local taken = step(state)
+      assert.is_nil(m[taken])
+      assert.is_number(m[1 - taken])
+    end)
+
+    it("is read into a table", function()
+      local obj <close> = forwarding(kind.name)
+      local m, t = obj.maps[kind.name], { other = 1 }
+      m[0], m[1] = { ifindex = "r2", prog = obj.progs.mark }, "r3"
+      assert.equal(t, map.lookup(m, 0, { into = t }))
+      assert.same({ ifindex = calls.index("r2"), prog = obj.progs.mark:info().id, other = 1 }, t)
+      map.lookup(m, 1, { into = t })
+      assert.same({ ifindex = calls.index("r3"), other = 1 }, t)
+    end)
   end)
 end
 
@@ -278,7 +354,7 @@ describe("devmap:", function()
     m[3] = "r2"
     obj.vars.chosen = 3
     reaches(2)
-    fails("E2BIG", "update", map.update(m, 4, "r2"))
+    fails("E2BIG", "the last one is 3", map.update(m, 4, "r2"))
     helper.raises(function() m[4] = "r2" end, "E2BIG")
     assert.is_nil(m[4])
   end)
@@ -320,6 +396,7 @@ describe("devmap_hash:", function()
   end)
 
   it("a packet goes to every interface in it but its own", function()
+    kernel.need("sending to all of a device map", "5.14")
     local obj <close> = assert(bpf.load(PROGS))
     local m = obj.maps.hosts
     assert(obj.progs.flood:attach_xdp("r1"))

@@ -11,7 +11,7 @@ local bpf = require("bpf")
 local map = bpf.map
 
 kernel.root()
-kernel.need("looking up sockets by cookie", "5.6")
+kernel.need("sk_skb verdicts without a parser", "5.10") -- and looking up cookies, UDP sockets: since 5.7
 if kernel.config("CONFIG_NET_SOCK_MSG") == "n" or kernel.config("CONFIG_BPF_STREAM_PARSER") == "n" then
   helper.skip("needs CONFIG_NET_SOCK_MSG and CONFIG_BPF_STREAM_PARSER")
 end
@@ -274,6 +274,61 @@ for _, kind in ipairs(kinds) do
         end
       end
       assert.same({ [0] = cookie(client), cookie(accepted) }, found)
+    end)
+
+    it("sockets are stored, read and taken out in bulk", function()
+      redirect("skb", 1, EGRESS)
+      assert.equal(2, map.update_batch(m, { [key(0)] = near, [key(1)] = other_near }))
+      goes(far, other_far)
+      local keys, cookies, cursor = map.lookup_batch(m)
+      assert.is_nil(cursor)
+      assert.equal(2, #keys)
+      for i, k in ipairs(keys) do
+        local first = kind.type == "sockmap" and k == 0 or kind.type == "sockhash" and k.port == 1000
+        assert.equal(cookie(first and near or other_near), cookies[i])
+      end
+      assert.equal(1, map.delete_batch(m, { key(0), key(3) }))
+      goes(far, near)
+      assert.equal(cookie(other_near), m[key(1)])
+      assert.equal(1, map.clear(m))
+      assert.is_nil(m[key(1)])
+    end)
+
+    it("drain takes out what it hands out", function()
+      m[key(0)], m[key(1)], m[key(2)] = near, near, near
+      local step, state = map.drain(m)
+      assert.equal(cookie(near), (select(2, step(state))))
+      local left = 0
+      for _ in pairs(m) do
+        left = left + 1
+      end
+      assert.equal(2, left)
+      for _, value in map.drain(m) do
+        assert.equal(cookie(near), value)
+      end
+      assert.is_nil(next((map.lookup_batch(m))))
+    end)
+
+    it("raises what getfd raises, and when that closes the map", function()
+      local made = assert(map.create({
+        type = kind.type, name = "made", max_entries = 2, key = kind.type == "sockhash" and "__u64" or nil,
+      }))
+      helper.raises(function() made[0] = { getfd = function() error("none today") end } end, "none today")
+      local value = { getfd = function() return map.close(made) and near:getfd() end }
+      helper.raises(function() made[0] = value end, "closed")
+    end)
+
+    it("made in Lua, is where a program sends data", function()
+      local made <close> = assert(map.create({
+        type = kind.type, name = "made", max_entries = 4,
+        key = kind.type == "sockhash" and "struct end { __u32 address; __u16 port; __u8 side; }" or nil,
+      }))
+      local other <close> = assert(bpf.load(helper.obj("sockmap"), { maps = { [kind.map] = made } }))
+      calls.attach(other.progs["msg_to_" .. kind.suffix]:fd(), map.fd(made), "sk_msg_verdict")
+      other.vars[kind.chosen], other.vars.direction = key(1), INGRESS
+      made[key(0)], made[key(1)] = near, other_near
+      goes(near, other_near)
+      assert.equal(cookie(other_near), made[key(1)])
     end)
 
     it("made in Lua, reads cookies", function()

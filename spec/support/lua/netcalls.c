@@ -101,14 +101,10 @@ static int calls_index(lua_State *L)
 /* Attaches or detaches a program, at stack index 1, to the map or cgroup at 2, as the type at 3. */
 static int attach(lua_State *L, enum bpf_cmd command)
 {
-	static const char *const names[] = {
-		"sk_skb_stream_parser", "sk_skb_stream_verdict", "sk_skb_verdict", "sk_msg_verdict",
-		"cgroup_inet_egress",	"cgroup_sock_ops",	 NULL,
-	};
-	static const enum bpf_attach_type types[] = {
-		BPF_SK_SKB_STREAM_PARSER, BPF_SK_SKB_STREAM_VERDICT, BPF_SK_SKB_VERDICT, BPF_SK_MSG_VERDICT,
-		BPF_CGROUP_INET_EGRESS,	  BPF_CGROUP_SOCK_OPS,
-	};
+	static const char *const names[] = { "sk_skb_stream_verdict", "sk_msg_verdict", "cgroup_inet_egress",
+					     "cgroup_sock_ops", NULL };
+	static const enum bpf_attach_type types[] = { BPF_SK_SKB_STREAM_VERDICT, BPF_SK_MSG_VERDICT,
+						      BPF_CGROUP_INET_EGRESS, BPF_CGROUP_SOCK_OPS };
 	const char *path = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
 	union bpf_attr attr;
 	int error, target;
@@ -138,14 +134,10 @@ static int calls_detach(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-	{ "attach", calls_attach },
-	{ "cookie", calls_cookie },
-	{ "detach", calls_detach },
-	{ "enter", calls_enter },
-	{ "index", calls_index },
-	{ "leave", calls_leave },
-	{ "setsockopt", calls_setsockopt },
-	{ NULL, NULL },
+	{ "attach", calls_attach },	    { "cookie", calls_cookie },
+	{ "detach", calls_detach },	    { "enter", calls_enter },
+	{ "index", calls_index },	    { "leave", calls_leave },
+	{ "setsockopt", calls_setsockopt }, { NULL, NULL },
 };
 
 int luaopen_support_netcalls(lua_State *L)

@@ -90,7 +90,7 @@ static void set(lua_State *L, struct xsk *s, int option, const void *value, sock
 }
 
 static void map_ring(lua_State *L, struct xsk *s, struct ring *r, const struct xdp_ring_offset *at, size_t entry,
-	off_t page)
+		     off_t page)
 {
 	void *p;
 
@@ -191,7 +191,7 @@ static int xsk_receive(lua_State *L)
 
 	if (__atomic_load_n(s->receive.producer, __ATOMIC_ACQUIRE) == at &&
 	    (poll(&want, 1, (int)luaL_checkinteger(L, 2)) <= 0 ||
-		    __atomic_load_n(s->receive.producer, __ATOMIC_ACQUIRE) == at)) {
+	     __atomic_load_n(s->receive.producer, __ATOMIC_ACQUIRE) == at)) {
 		lua_pushnil(L);
 		return 1;
 	}
@@ -208,7 +208,7 @@ static const luaL_Reg functions[] = {
 };
 
 static const luaL_Reg meta[] = {
-	{ "__close", xsk_close }, { "__gc", xsk_close },   { "close", xsk_close },
+	{ "__close", xsk_close }, { "__gc", xsk_close },      { "close", xsk_close },
 	{ "getfd", xsk_getfd },	  { "receive", xsk_receive }, { NULL, NULL },
 };
 
