@@ -13,6 +13,7 @@
 #include "class.h"
 #include "err.h"
 #include "link.h"
+#include "map.h"
 #include "program.h"
 
 /* What the rows' arguments come to; each uses its part. */
@@ -162,8 +163,44 @@ static int program_attach(lua_State *L)
 	return attach_by(L, p, lua_gettop(L), way, &to) ? 3 : 1;
 }
 
+/*** Registers a struct_ops map of a loaded object with the kernel: a TCP congestion control, say.
+@function bpf.map.attach
+@tparam bpf.map m of type struct_ops
+@treturn bpf.link the link, which belongs to the object and is closed with it
+@treturn nil,string,string on failure: EEXIST (the name is taken), EBUSY, EPERM, …
+@see bpf_map__attach_struct_ops
+@since kernel 5.6 */
+static int map_attach(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "attach");
+	struct lbpf_link *link;
+	struct lbpf_log *log;
+	int err;
+
+	if (map->type != BPF_MAP_TYPE_STRUCT_OPS || !map->of)
+		lbpf_map_cannot(L, map, "attach: only the struct_ops maps of an object do");
+	lua_getiuservalue(L, 1, LBPF_MAP_OWNER);
+	link = lbpf_link_push(L, lua_gettop(L), "attach");
+	if (!map->of)
+		lbpf_map_unusable(L, map);
+	log = lbpf_log_begin(L);
+	link->link = bpf_map__attach_struct_ops(map->of);
+	err = link->link ? 0 : errno;
+	lbpf_log_end(log);
+	if (err) {
+		lbpf_link_drop(L, -1);
+		err = lbpf_err_push(L, err, lbpf_log_push_last(L, log), "map '%s': attach", lbpf_map_label(map));
+	}
+	lbpf_log_deliver(L, log);
+	return err ? err : 1;
+}
+
 void lbpf_attach_open(lua_State *L)
 {
+	lua_getfield(L, -1, "map");
+	lua_pushcfunction(L, map_attach);
+	lua_setfield(L, -2, "attach");
+	lua_pop(L, 1);
 	lua_rawgetp(L, LUA_REGISTRYINDEX, &lbpf_program_class);
 	lua_getfield(L, -1, "__index");
 	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {

@@ -6,10 +6,306 @@
 #include <string.h>
 
 #include <bpf/bpf.h>
+#include <linux/bpf.h>
 
+#include "arg.h"
 #include "err.h"
 #include "map.h"
+#include "mapops.h"
 #include "walk.h"
+
+static const struct lbpf_name lock_flag[] = { { "lock", BPF_F_LOCK }, { NULL, 0 } };
+
+/* ---- looking up ---- */
+
+/*** Reads the next entries of a map, as many as asked for: a walk in pieces.
+@function bpf.map.lookup_batch
+@tparam bpf.map m
+@param ?cursor what the call before returned; nil begins
+@tparam ?integer count how many at most, 256 by default
+@tparam ?string|table flags "lock"
+@treturn table sequence of keys
+@treturn table sequence of their values
+@return the cursor for the next call, or nil when this was the end
+@treturn nil,string,string on failure
+@see bpf_map_lookup_batch */
+static int map_lookup_batch(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_WALK, "lookup_batch");
+	lua_Integer count = lua_isnoneornil(L, 3) ? LBPF_BATCH_ENTRIES : lbpf_arg_int(L, 3, 1, INT32_MAX), n = 0;
+	uint64_t flags = lbpf_arg_flags(L, 4, lock_flag, NULL);
+	int err = 0, room = count < LBPF_BATCH_ENTRIES ? (int)count : LBPF_BATCH_ENTRIES;
+
+	lua_settop(L, 2);
+	if (lua_isnil(L, 2)) {
+		lua_settop(L, 1);
+		lbpf_walk_push(L, 1, flags);
+	} else {
+		lbpf_walk_check(L, 2, map);
+	}
+	lua_createtable(L, room, 0);
+	lua_createtable(L, room, 0);
+	while (n < count && lbpf_walk_next(L, 2, &err)) {
+		n++;
+		lua_rawseti(L, 4, n);
+		lua_rawseti(L, 3, n);
+	}
+	if (err)
+		return lbpf_map_fail(L, map, err, "lookup_batch");
+	if (n == count)
+		lua_pushvalue(L, 2);
+	else
+		lua_pushnil(L);
+	return 3;
+}
+
+/* ---- storing and deleting many ---- */
+
+/* Where keys, and values if any, come from: a table or an iterator; and the batch they are collected in. */
+struct bulk {
+	struct lbpf_map *map;
+	const char *operation;
+	uint64_t flags;
+	bool deleting;
+	bool listed;	      /* keys of the source are places in a list; the values are what counts */
+	bool singly;	      /* the kernel has no such batches, or not with these flags */
+	int source;	      /* stack index of a table, or of an iterator, its state and control variable */
+	uint32_t room, count; /* of the batch */
+	uint8_t *keys, *values;
+	lua_Integer done;
+};
+
+static uint8_t *bulk_key(const struct bulk *b, uint32_t i)
+{
+	return b->keys + (size_t)i * b->map->key_size;
+}
+
+static uint8_t *bulk_value(const struct bulk *b, uint32_t i)
+{
+	return b->values + (size_t)i * lbpf_map_bytes(b->map);
+}
+
+static void bulk_alloc(lua_State *L, struct bulk *b)
+{
+	size_t keys;
+
+	/* what is given by descriptors goes to the kernel at once, as long as they are open */
+	b->singly = b->singly || b->map->kind->can & LBPF_HANDLES;
+	b->room = b->singly ? 1 : lbpf_walk_room(b->map);
+	keys = ((size_t)b->room * b->map->key_size + 7) / 8 * 8;
+	b->keys = lua_newuserdatauv(L, keys + (b->deleting ? 0 : (size_t)b->room * lbpf_map_bytes(b->map)), 0);
+	b->values = b->keys + keys;
+}
+
+/* Whether an error is no more than the kernel's answer to flags, or to a key that isn't there. */
+static bool bulk_may_skip(const struct bulk *b, int err)
+{
+	if (b->deleting)
+		return err == ENOENT;
+	return (err == EEXIST && b->flags & BPF_NOEXIST) || (err == ENOENT && b->flags & BPF_EXIST);
+}
+
+/* One call for all entries from `at` on. *n becomes how many of them it did. */
+static int bulk_call_batch(const struct bulk *b, uint32_t at, uint32_t *n)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = b->flags);
+	uint32_t asked = *n;
+	int err;
+
+	if (b->deleting)
+		err = bpf_map_delete_batch(b->map->fd, bulk_key(b, at), n, &opts) ? errno : 0;
+	else
+		err = bpf_map_update_batch(b->map->fd, bulk_key(b, at), bulk_value(b, at), n, &opts) ? errno : 0;
+	if (err && *n == asked) /* refused as a whole: then the kernel counts nothing */
+		*n = 0;
+	return err;
+}
+
+static int bulk_call_one(const struct bulk *b, uint32_t at, uint32_t *n)
+{
+	int err;
+
+	if (b->deleting)
+		err = lbpf_map_erase(b->map, bulk_key(b, at));
+	else
+		err = bpf_map_update_elem(b->map->fd, bulk_key(b, at), bulk_value(b, at), b->flags) ? errno : 0;
+	*n = err ? 0 : 1;
+	return err;
+}
+
+/* Pushes what bulk operations return on failure, with the key at position `at`. */
+static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err)
+{
+	int n;
+
+	lbpf_map_fail(L, b->map, err, b->operation);
+	lua_pushinteger(L, b->done);
+	n = lua_gettop(L);
+	if (b->map->kind->key && !b->map->kind->key->decode)
+		lua_pushnil(L); /* a path or a socket doesn't come back */
+	else
+		lbpf_map_decode_key(L, b->map, bulk_key(b, at));
+	lua_pushfstring(L, "%s (after %I entries, at key %s)", lua_tostring(L, n - 2), (LUAI_UACINT)b->done,
+			luaL_tolstring(L, -1, NULL));
+	lua_replace(L, n - 2);
+	lua_settop(L, n + 1);
+	return 5;
+}
+
+/* Sends what has been collected. Returns 0 or how many values of failure were pushed. */
+static int bulk_flush(lua_State *L, struct bulk *b)
+{
+	uint32_t at = 0;
+
+	if (b->map->fd < 0) /* the source's own code may have closed it */
+		lbpf_map_unusable(L, b->map);
+	while (at < b->count) {
+		uint32_t n = b->count - at;
+		int err = b->singly ? bulk_call_one(b, at, &n) : bulk_call_batch(b, at, &n);
+
+		at += n;
+		b->done += n;
+		if (!err)
+			continue;
+		if (bulk_may_skip(b, err))
+			at++;
+		else if (!b->singly && n == 0 && (err == EINVAL || err == ENOTSUPP))
+			b->singly = true;
+		else
+			return bulk_fail(L, b, at, err);
+	}
+	b->count = 0;
+	return 0;
+}
+
+/* Collects the entry whose key is at stack index k, its value at k + 1. */
+static int bulk_add(lua_State *L, struct bulk *b, int k)
+{
+	int err, top = lua_gettop(L);
+
+	err = lbpf_map_encode_key(L, b->map, k, bulk_key(b, b->count));
+	if (!err && !b->deleting)
+		err = lbpf_map_encode_value(L, b->map, k + 1, bulk_value(b, b->count));
+	if (bulk_may_skip(b, err)) {
+		lua_settop(L, top);
+		return 0;
+	}
+	if (err)
+		return bulk_fail(L, b, b->count, err);
+	if (++b->count < b->room)
+		return 0;
+	err = bulk_flush(L, b);
+	if (!err)
+		lua_settop(L, top); /* closes what the entry's encoding has opened */
+	return err;
+}
+
+static int bulk_from_table(lua_State *L, struct bulk *b)
+{
+	int top = lua_gettop(L), n;
+
+	for (lua_pushnil(L); lua_next(L, b->source); lua_settop(L, top + 1)) {
+		n = bulk_add(L, b, b->listed ? top + 2 : top + 1);
+		if (n)
+			return n;
+	}
+	return bulk_flush(L, b);
+}
+
+static int bulk_from_iterator(lua_State *L, struct bulk *b)
+{
+	int top = lua_gettop(L), n;
+
+	for (;; lua_settop(L, top)) {
+		lua_pushvalue(L, b->source);
+		lua_pushvalue(L, b->source + 1);
+		lua_pushvalue(L, b->source + 2);
+		lua_call(L, 2, 2);
+		if (lua_isnil(L, -2))
+			return bulk_flush(L, b);
+		lua_pushvalue(L, -2);
+		lua_replace(L, b->source + 2);
+		n = bulk_add(L, b, top + 1);
+		if (n)
+			return n;
+	}
+}
+
+/* Replaces an object with __pairs, such as a map, by its iterator. */
+static void bulk_open_source(lua_State *L, struct bulk *b)
+{
+	if (luaL_getmetafield(L, b->source, "__pairs") == LUA_TNIL)
+		return;
+	lua_pushvalue(L, b->source);
+	lua_call(L, 1, 3);
+	for (int i = 2; i >= 0; i--)
+		lua_replace(L, b->source + i);
+}
+
+/* Runs the operation over the source at index 2, with the flags behind it. */
+static int bulk_run(lua_State *L, struct bulk *b)
+{
+	bool iterator = lua_isfunction(L, 2);
+	int flags = iterator ? 5 : 3, n;
+
+	luaL_argexpected(L, iterator || lua_istable(L, 2) || lua_isuserdata(L, 2), 2, "table or iterator");
+	b->source = 2;
+	lua_settop(L, 5);
+	if (!b->deleting)
+		b->flags = lbpf_arg_flags(L, flags, lbpf_update_flags, NULL);
+	b->singly = b->flags & (BPF_NOEXIST | BPF_EXIST);
+	if (!iterator)
+		bulk_open_source(L, b);
+	luaL_argexpected(L, lua_istable(L, 2) || lua_isfunction(L, 2), 2, "table or iterator");
+	b->listed = b->deleting && lua_istable(L, 2);
+	bulk_alloc(L, b);
+	n = lua_istable(L, 2) ? bulk_from_table(L, b) : bulk_from_iterator(L, b);
+	if (n)
+		return n;
+	lua_pushinteger(L, b->done);
+	return 1;
+}
+
+/*** Stores many entries, in batches where the kernel can.
+@function bpf.map.update_batch
+@tparam bpf.map m
+@tparam table|function|bpf.map source a table or a map whose entries to store, or an iterator as `for` takes it:
+ `map.update_batch(m, pairs(t))`; it may be endless but for the map
+@param ?flags "any" (the default), "lock"; with "noexist" or "exist" entries that they refuse are left out, one by one;
+ after an iterator its state comes here
+@param ?control after an iterator, its control variable
+@tparam ?string|table iterator_flags the flags, after an iterator
+@treturn integer how many were stored
+@treturn nil,string,string,integer,any on failure: message, code, how many were stored before it and the key that failed
+@see bpf_map_update_batch */
+static int map_update_batch(lua_State *L)
+{
+	struct bulk b = { .operation = "update_batch" };
+
+	b.map = lbpf_map_check(L, 1, LBPF_UPDATE, "update_batch");
+	return bulk_run(L, &b);
+}
+
+/*** Deletes many entries, in batches where the kernel can. Keys that aren't there are left out.
+@function bpf.map.delete_batch
+@tparam bpf.map m
+@tparam table|function|bpf.map keys a sequence of keys, a map, or an iterator, followed by its state and control
+variable, whose first values are the keys: `map.delete_batch(m, map.keys(other))`
+@param ?state
+@param ?control
+@treturn integer how many were deleted
+@treturn nil,string,string,integer,any on failure: message, code, how many were deleted before it and the key that
+failed
+@see bpf_map_delete_batch */
+static int map_delete_batch(lua_State *L)
+{
+	struct bulk b = { .operation = "delete_batch", .deleting = true };
+
+	b.map = lbpf_map_check(L, 1, LBPF_DELETE, "delete_batch");
+	return bulk_run(L, &b);
+}
+
+/* ---- clearing ---- */
 
 struct clearing {
 	struct lbpf_map *map;
@@ -70,12 +366,21 @@ static int clear_by_key(struct clearing *c)
 	return 0;
 }
 
+/* Slots of references are emptied, those of values zeroed. */
 static int clear_slots(struct clearing *c)
 {
+	bool empty = c->map->kind->can & LBPF_DELETE;
+
 	memset(c->values, 0, lbpf_map_bytes(c->map));
-	for (uint32_t i = 0; i < c->map->max_entries; i++, c->done++)
-		if (bpf_map_update_elem(c->map->fd, &i, c->values, BPF_ANY))
-			return errno;
+	for (uint32_t i = 0; i < c->map->max_entries; i++) {
+		int err = empty ? lbpf_map_erase(c->map, &i) : 0;
+
+		if (!empty && bpf_map_update_elem(c->map->fd, &i, c->values, BPF_ANY))
+			err = errno;
+		if (err && err != ENOENT)
+			return err;
+		c->done += !err;
+	}
 	return 0;
 }
 
@@ -117,10 +422,17 @@ static int map_clear(lua_State *L)
 	return 1;
 }
 
+static const luaL_Reg map_functions[] = {
+	{ "lookup_batch", map_lookup_batch },
+	{ "update_batch", map_update_batch },
+	{ "delete_batch", map_delete_batch },
+	{ "clear", map_clear },
+	{ NULL, NULL },
+};
+
 void lbpf_batch_open(lua_State *L)
 {
 	lua_getfield(L, -1, "map");
-	lua_pushcfunction(L, map_clear);
-	lua_setfield(L, -2, "clear");
+	luaL_setfuncs(L, map_functions, 0);
 	lua_pop(L, 1);
 }

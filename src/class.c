@@ -52,7 +52,9 @@ static void class_set_closure(lua_State *L, const struct lbpf_class *cls, const 
 void lbpf_class_register(lua_State *L, const struct lbpf_class *cls)
 {
 	lua_newtable(L);
-	lua_newtable(L); /* metatable, methods */
+	class_set_closure(L, cls, "__gc", class_gc);
+	class_set_closure(L, cls, "__close", class_leave); /* unless the class has its own */
+	lua_newtable(L);				   /* metatable, methods */
 	if (cls->methods)
 		luaL_setfuncs(L, cls->methods, 0);
 	lua_pushvalue(L, -1);
@@ -66,8 +68,6 @@ void lbpf_class_register(lua_State *L, const struct lbpf_class *cls)
 		lua_setfield(L, -3, reg->name);
 	}
 	lua_pop(L, 1);
-	class_set_closure(L, cls, "__gc", class_gc);
-	class_set_closure(L, cls, "__close", class_leave);
 	lua_pushstring(L, cls->name);
 	lua_setfield(L, -2, "__name");
 	lua_pushboolean(L, 0);

@@ -69,7 +69,8 @@ _Noreturn void lbpf_map_cannot(lua_State *L, const struct lbpf_map *map, const c
 
 	luaL_buffinit(L, &b);
 	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++) {
-		if (!(map->kind->can & operations[i].can))
+		if (!(map->kind->can & operations[i].can) ||
+		    (operations[i].can == LBPF_VIEW && !lbpf_map_has_memory(map)))
 			continue;
 		luaL_addstring(&b, sep);
 		luaL_addstring(&b, operations[i].names);
@@ -93,6 +94,9 @@ static const struct {
 	{ "update", LBPF_INDEXED | LBPF_HANDLES, EBADF, "the value is no open file descriptor of the right kind" },
 	{ "update", LBPF_STORAGE, EBADF, "the key is no open file descriptor of the right kind" },
 	{ "update", LBPF_HANDLES, ENOENT, "what the value names does not exist" },
+	{ "update", LBPF_HANDLES, ENODEV, "there is no such network interface or CPU" },
+	{ "update", LBPF_HANDLES, EOVERFLOW, "the queue is too long" },
+	{ "update", LBPF_HANDLES, EBUSY, "it is in use here or in another such map" },
 	{ "update", LBPF_HANDLES, EINVAL, "the kernel does not accept this value here; perhaps it is of another type" },
 	{ "lookup", LBPF_HANDLES, ENOSPC, "only values of 8 bytes can be read, which hold a socket's cookie" },
 	{ "walk", LBPF_HANDLES, ENOSPC, "only values of 8 bytes can be read, which hold a socket's cookie" },
@@ -327,11 +331,35 @@ static int map_resize(lua_State *L)
 	return 1;
 }
 
+void lbpf_map_push_info(lua_State *L, const struct bpf_map_info *info)
+{
+	const char *type = libbpf_bpf_map_type_str((enum bpf_map_type)info->type);
+
+	lua_createtable(L, 0, 13);
+	if (!type)
+		type = lbpf_mapkind_of(info->type)->name;
+	lbpf_set_string(L, "type", type);
+	if (strcmp(type, "other") == 0)
+		lbpf_set_integer(L, "type_number", info->type);
+	lbpf_set_string(L, "name", info->name);
+	lbpf_set_integer(L, "id", info->id);
+	lbpf_set_integer(L, "key_size", info->key_size);
+	lbpf_set_integer(L, "value_size", info->value_size);
+	lbpf_set_integer(L, "max_entries", info->max_entries);
+	lbpf_set_integer(L, "map_flags", info->map_flags);
+	lbpf_set_integer(L, "ifindex", info->ifindex);
+	lbpf_set_integer(L, "btf_id", info->btf_id);
+	lbpf_set_integer(L, "btf_key_type_id", info->btf_key_type_id);
+	lbpf_set_integer(L, "btf_value_type_id", info->btf_value_type_id);
+	lbpf_set_integer(L, "map_extra", (lua_Integer)info->map_extra);
+}
+
 /*** What the kernel knows about the map.
 @function bpf.map.info
 @tparam bpf.map m
 @treturn table the fields of struct bpf_map_info, with the type's name: id, type, name, key_size, value_size,
-max_entries, map_flags, ifindex, btf_id, btf_key_type_id, btf_value_type_id, map_extra
+max_entries, map_flags, ifindex, btf_id, btf_key_type_id, btf_value_type_id, map_extra; and type_number for a type
+without a name, "other"
 @treturn nil,string,string on failure
 @see bpf_obj_get_info_by_fd */
 static int map_info(lua_State *L)
@@ -339,24 +367,10 @@ static int map_info(lua_State *L)
 	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "info");
 	struct bpf_map_info info = { 0 };
 	uint32_t len = sizeof(info);
-	const char *type;
 
 	if (bpf_obj_get_info_by_fd(map->fd, &info, &len))
 		return lbpf_map_fail(L, map, errno, "info");
-	lua_createtable(L, 0, 12);
-	type = libbpf_bpf_map_type_str((enum bpf_map_type)info.type);
-	lbpf_set_string(L, "type", type ? type : "other");
-	lbpf_set_string(L, "name", info.name);
-	lbpf_set_integer(L, "id", info.id);
-	lbpf_set_integer(L, "key_size", info.key_size);
-	lbpf_set_integer(L, "value_size", info.value_size);
-	lbpf_set_integer(L, "max_entries", info.max_entries);
-	lbpf_set_integer(L, "map_flags", info.map_flags);
-	lbpf_set_integer(L, "ifindex", info.ifindex);
-	lbpf_set_integer(L, "btf_id", info.btf_id);
-	lbpf_set_integer(L, "btf_key_type_id", info.btf_key_type_id);
-	lbpf_set_integer(L, "btf_value_type_id", info.btf_value_type_id);
-	lbpf_set_integer(L, "map_extra", (lua_Integer)info.map_extra);
+	lbpf_map_push_info(L, &info);
 	return 1;
 }
 

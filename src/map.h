@@ -16,6 +16,8 @@
 #include "mapkinds.h"
 #include "mapmem.h"
 
+struct bpf_map_info;
+
 LBPF_HIDDEN_BEGIN
 
 #define LBPF_MAP_NAME 64
@@ -115,6 +117,9 @@ _Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err,
 
 /* Pushes a closed handle that will own its descriptor. */
 struct lbpf_map *lbpf_map_push_owned(lua_State *L);
+
+/* Pushes a table of the kernel's fields. */
+void lbpf_map_push_info(lua_State *L, const struct bpf_map_info *info);
 
 /* What messages call the map. */
 const char *lbpf_map_label(const struct lbpf_map *map);

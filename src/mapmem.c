@@ -58,6 +58,7 @@ bool lbpf_mapmem_map(struct lbpf_map *map)
 		mem->writable = false;
 		mem->base = map_as(map, mem->size, PROT_READ);
 	}
+	mem->err = mem->base ? 0 : errno;
 	mem->refused = !mem->base;
 	return mem->base;
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "compat.h"
 
@@ -17,6 +18,7 @@ struct lbpf_map;
 struct lbpf_mapmem {
 	uint8_t *base; /* NULL: not mapped */
 	size_t size;
+	int err;       /* why the kernel refused */
 	bool refused;  /* the kernel doesn't: values with a lock, or an older kernel */
 	bool writable; /* else it was frozen, or the handle may only read */
 	bool borrowed; /* libbpf's mapping */
@@ -24,6 +26,17 @@ struct lbpf_mapmem {
 
 /* Whether the map's memory is at hand, mapped now or before. */
 bool lbpf_mapmem_map(struct lbpf_map *map);
+
+/* Copies a value into shared memory. What has the size of a word is stored at once: programs never see half of it. */
+static inline void lbpf_copy_value(void *memory, const void *value, size_t size)
+{
+	if (size == sizeof(uint64_t))
+		memcpy(memory, value, sizeof(uint64_t));
+	else if (size == sizeof(uint32_t))
+		memcpy(memory, value, sizeof(uint32_t));
+	else
+		memcpy(memory, value, size);
+}
 
 /* Lets go of it; the next need maps it again. */
 void lbpf_mapmem_unmap(struct lbpf_map *map);

@@ -13,7 +13,7 @@
 #include "map.h"
 #include "syscall.h"
 
-static const struct lbpf_name update_flags[] = {
+const struct lbpf_name lbpf_update_flags[] = {
 	{ "any", BPF_ANY }, { "noexist", BPF_NOEXIST }, { "exist", BPF_EXIST }, { "lock", BPF_F_LOCK }, { NULL, 0 },
 };
 
@@ -71,7 +71,7 @@ static struct elem_options elem_options(lua_State *L, int idx, const struct lbpf
 		if (o.into && !lua_istable(L, -1))
 			luaL_error(L, "option 'into' must be a table, got %s", luaL_typename(L, -1));
 	}
-	o.flags = lbpf_arg_flags(L, idx, update_flags, fields);
+	o.flags = lbpf_arg_flags(L, idx, lbpf_update_flags, fields);
 	return o;
 }
 
@@ -104,7 +104,7 @@ static int elem_update(struct lbpf_map *map, const void *key, const void *value,
 
 	if (!memory || !map->mem.writable)
 		return bpf_map_update_elem(map->fd, key, value, flags) ? errno : 0;
-	memcpy(memory, value, map->value_size);
+	lbpf_copy_value(memory, value, map->value_size);
 	return 0;
 }
 
@@ -243,6 +243,13 @@ static int map_update(lua_State *L)
 	return 1;
 }
 
+int lbpf_map_erase(const struct lbpf_map *map, const void *key)
+{
+	int err = lbpf_sys_elem(BPF_MAP_DELETE_ELEM, map->fd, key, NULL, 0) ? errno : 0;
+
+	return map->kind->can & LBPF_INDEXED && (err == EINVAL || err == E2BIG) ? ENOENT : err;
+}
+
 /*** Deletes an entry.
 @function bpf.map.delete
 @tparam bpf.map m
@@ -259,24 +266,21 @@ static int map_delete(lua_State *L)
 	luaL_checkany(L, 2);
 	LBPF_SCRATCH(L, key, map->key_size);
 	err = lbpf_map_encode_key(L, map, 2, key);
-	if (!err && bpf_map_delete_elem(map->fd, key))
-		err = errno;
+	if (!err)
+		err = lbpf_map_erase(map, key);
 	if (err)
 		return err == ENOENT ? refused(L, ENOENT) : lbpf_map_fail(L, map, err, "delete");
 	lua_pushboolean(L, 1);
 	return 1;
 }
 
-/* Kernels before 5.14 take entries out of queues and stacks only; there, two calls do it for the rest. */
-static int take(const struct lbpf_map *map, const void *key, void *value, uint64_t flags)
+int lbpf_map_take(const struct lbpf_map *map, const void *key, void *value, uint64_t flags)
 {
 	if (bpf_map_lookup_and_delete_elem_flags(map->fd, key, value, flags) == 0)
 		return 0;
 	if (flags || (errno != ENOTSUPP && errno != EINVAL))
 		return errno;
-	if (bpf_map_lookup_elem(map->fd, key, value) || bpf_map_delete_elem(map->fd, key))
-		return errno;
-	return 0;
+	return bpf_map_lookup_elem(map->fd, key, value) ? errno : lbpf_map_erase(map, key);
 }
 
 /*** Takes an entry out of the map. In one step since kernel 5.14; before, another writer can come in between.
@@ -290,7 +294,7 @@ static int take(const struct lbpf_map *map, const void *key, void *value, uint64
 static int map_lookup_and_delete(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_TAKE, "lookup_and_delete");
-	uint64_t flags = lbpf_arg_flags(L, 3, update_flags, NULL);
+	uint64_t flags = lbpf_arg_flags(L, 3, lbpf_update_flags, NULL);
 	int err;
 
 	luaL_checkany(L, 2);
@@ -298,7 +302,7 @@ static int map_lookup_and_delete(lua_State *L)
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
 	err = lbpf_map_encode_key(L, map, 2, key);
 	if (!err)
-		err = take(map, key, value, flags);
+		err = lbpf_map_take(map, key, value, flags);
 	if (err)
 		return absent_or_fail(L, map, err, "lookup_and_delete");
 	lbpf_map_decode_value(L, map, value);
@@ -339,7 +343,7 @@ static int map_next_key(lua_State *L)
 static int map_push(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_PUSH, "push");
-	uint64_t flags = lbpf_arg_flags(L, 3, update_flags, NULL);
+	uint64_t flags = lbpf_arg_flags(L, 3, lbpf_update_flags, NULL);
 
 	luaL_checkany(L, 2);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
@@ -466,10 +470,7 @@ __attribute__((noinline)) static bool newindex_memory(lua_State *L, struct lbpf_
 	memory = slot_memory(map, &slot);
 	if (lbpf_unlikely(!memory))
 		lbpf_map_unusable(L, map);
-	if (lbpf_likely(map->value_size == sizeof(uint64_t)))
-		memcpy(memory, value, sizeof(uint64_t)); /* in one store: programs never see half of it */
-	else
-		memcpy(memory, value, map->value_size);
+	lbpf_copy_value(memory, value, map->value_size);
 	return true;
 }
 
@@ -501,8 +502,8 @@ static int index_delete(lua_State *L)
 
 	LBPF_SCRATCH(L, key, map->key_size);
 	err = lbpf_map_encode_key(L, map, 2, key);
-	if (!err && lbpf_sys_elem(BPF_MAP_DELETE_ELEM, map->fd, key, NULL, 0))
-		err = errno;
+	if (!err)
+		err = lbpf_map_erase(map, key);
 	if (err && err != ENOENT)
 		lbpf_map_raise(L, map, err, "delete");
 	return 0;

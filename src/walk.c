@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Walking a map: pairs, keys and the length operator.
+/* Walking a map: pairs, keys, the length operator, and drain, which takes entries out as it goes.
  *
  * Where a kind's batches go from bucket to bucket, a walk fetches in batches: a bucket is read at once, so nothing is
  * seen twice or missed whatever others do. Elsewhere it steps by key. There the kernel starts over from the first key
  * when the one to go on from has been deleted; the walk notices by the keys it has seen and goes back to the last one
- * that is still there. */
+ * that is still there. And it passes over keys when the ones beside them change at that very moment; so in the end the
+ * walk asks once more what follows each key that it has seen. */
 #include "walk.h"
 
 #include <errno.h>
@@ -12,33 +13,33 @@
 
 #include <bpf/bpf.h>
 
+#include "arg.h"
 #include "err.h"
 #include "map.h"
-
-/* Keys met while stepping, for each walk its own. Positions are the order of meeting. */
-struct seen {
-	uint8_t *keys;	 /* room keys */
-	uint32_t *slots; /* hash table of positions + 1, 2 * room of them, room a power of two */
-	uint32_t *trail; /* positions to go back to, the last one on top */
-	uint32_t count, room, trail_count;
-};
+#include "mapops.h"
+#include "seen.h"
 
 struct walk {
 	struct lbpf_head head;
 	struct lbpf_map *map; /* kept by a user value */
+	uint64_t flags;	      /* of the look-ups */
 	bool keys_only;
+	bool taking;   /* out of the map */
 	bool stepping; /* by key; else in batches */
+	bool checking; /* steps are at their end, and being looked over */
 	bool started, ended;
+	int err;		  /* an errno that ended it */
 	bool busy;		  /* a finalizer must not step it while it moves; stays set by an error */
 	uint32_t room, count, at; /* entries: that fit, that are there, that have been handed out */
 	uint8_t *in, *out;	  /* cursor of the next batch and of the one after */
 	uint8_t *keys, *values;	  /* all four in one buffer, kept by a user value */
-	struct seen seen;
+	struct lbpf_seen seen;
+	uint32_t checked, check_end; /* positions in seen */
 };
 
-enum { WALK_MAP = 1, WALK_BUFFER, WALK_KEYS, WALK_SLOTS, WALK_TRAIL };
+enum { WALK_MAP = 1, WALK_BUFFER, WALK_SEEN, WALK_SLOTS = WALK_SEEN + LBPF_SEEN_SLOTS - 1 };
 
-static const struct lbpf_class walk_class = { .name = "bpf.walk" };
+static const struct lbpf_class walk_class;
 
 /* ---- memory: Lua's, kept by the walk's user values ---- */
 
@@ -80,14 +81,13 @@ uint32_t lbpf_walk_room(const struct lbpf_map *map)
 }
 
 /* Pushes a walk over the map at stack index map_idx. */
-static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map, bool keys_only)
+static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map)
 {
 	struct walk *w;
 
 	map_idx = lua_absindex(L, map_idx);
-	w = lbpf_class_new(L, &walk_class, sizeof(*w), WALK_TRAIL);
+	w = lbpf_class_new(L, &walk_class, sizeof(*w), WALK_SLOTS);
 	w->map = map;
-	w->keys_only = keys_only;
 	w->stepping = !(map->kind->can & LBPF_BATCH);
 	lua_pushvalue(L, map_idx);
 	lua_setiuservalue(L, -2, WALK_MAP);
@@ -97,15 +97,22 @@ static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map, b
 
 /* ---- batches ---- */
 
+static int batch_call(const struct walk *w, uint32_t *count)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = w->flags);
+	int (*call)(int fd, void *in, void *out, void *keys, void *values, __u32 *n,
+		    const struct bpf_map_batch_opts *) =
+		w->taking ? bpf_map_lookup_and_delete_batch : bpf_map_lookup_batch;
+
+	return call(w->map->fd, w->started ? w->in : NULL, w->out, w->keys, w->values, count, &opts) ? errno : 0;
+}
+
 /* Fetches the next batch; false when this kernel has none for the map. */
 static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 {
 	for (;;) {
 		uint32_t count = w->room;
-		int err = bpf_map_lookup_batch(w->map->fd, w->started ? w->in : NULL, w->out, w->keys, w->values,
-					       &count, NULL)
-			? errno
-			: 0;
+		int err = batch_call(w, &count);
 
 		if (err == ENOSPC) { /* one bucket holds more than fits */
 			walk_set_room(L, idx, w, 2 * w->room);
@@ -113,10 +120,12 @@ static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 		}
 		if (!w->started && (err == EINVAL || err == ENOTSUPP))
 			return false;
-		if (err && err != ENOENT)
-			lbpf_map_raise(L, w->map, err, "walk");
+		if (err && err != ENOENT) {
+			w->err = err;
+			count = 0;
+		}
 		w->started = true;
-		w->ended = err == ENOENT;
+		w->ended = err;
 		w->count = count;
 		w->at = 0;
 		memcpy(w->in, w->out, (size_t)(w->out - w->in));
@@ -127,62 +136,6 @@ static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 
 /* ---- stepping ---- */
 
-static uint32_t seen_hash(const uint8_t *key, uint32_t size)
-{
-	uint32_t h = 2166136261u;
-
-	for (uint32_t i = 0; i < size; i++)
-		h = (h ^ key[i]) * 16777619u;
-	return h ^ h >> 15;
-}
-
-/* The slot that holds the key, or the free one where it belongs. */
-static uint32_t *seen_slot(const struct seen *seen, const uint8_t *key, uint32_t size)
-{
-	uint32_t mask = 2 * seen->room - 1, i = seen_hash(key, size) & mask;
-
-	while (seen->slots[i] && memcmp(seen->keys + (size_t)(seen->slots[i] - 1) * size, key, size) != 0)
-		i = (i + 1) & mask;
-	return &seen->slots[i];
-}
-
-static bool seen_has(const struct seen *seen, const uint8_t *key, uint32_t size)
-{
-	return seen->room && *seen_slot(seen, key, size);
-}
-
-static void seen_grow(lua_State *L, int idx, struct seen *seen, uint32_t size)
-{
-	uint32_t room = seen->room ? 2 * seen->room : 64;
-	uint8_t *keys = lua_newuserdatauv(L, (size_t)room * size, 0);
-	uint32_t *slots = lua_newuserdatauv(L, 2 * (size_t)room * sizeof(*slots), 0);
-	uint32_t *trail = lua_newuserdatauv(L, (size_t)room * sizeof(*trail), 0);
-
-	if (seen->room) {
-		memcpy(keys, seen->keys, (size_t)seen->count * size);
-		memcpy(trail, seen->trail, seen->trail_count * sizeof(*trail));
-	}
-	memset(slots, 0, 2 * (size_t)room * sizeof(*slots));
-	lua_setiuservalue(L, idx, WALK_TRAIL);
-	lua_setiuservalue(L, idx, WALK_SLOTS);
-	lua_setiuservalue(L, idx, WALK_KEYS);
-	seen->keys = keys;
-	seen->slots = slots;
-	seen->trail = trail;
-	seen->room = room;
-	for (uint32_t i = 0; i < seen->count; i++)
-		*seen_slot(seen, keys + (size_t)i * size, size) = i + 1;
-}
-
-static void seen_add(lua_State *L, int idx, struct seen *seen, const uint8_t *key, uint32_t size)
-{
-	if (seen->count == seen->room)
-		seen_grow(L, idx, seen, size);
-	memcpy(seen->keys + (size_t)seen->count * size, key, size);
-	seen->trail[seen->trail_count++] = seen->count;
-	*seen_slot(seen, key, size) = ++seen->count;
-}
-
 static int next_key(const struct walk *w, const void *key, void *next)
 {
 	return bpf_map_get_next_key(w->map->fd, key, next) ? errno : 0;
@@ -192,7 +145,7 @@ static int next_key(const struct walk *w, const void *key, void *next)
  * follows it; those are dropped for good, so that a walk that deletes as it goes stays linear. */
 static int step_back(struct walk *w)
 {
-	struct seen *seen = &w->seen;
+	struct lbpf_seen *seen = &w->seen;
 	uint32_t size = w->map->key_size;
 	bool dropping = true;
 	int err = next_key(w, NULL, w->out);
@@ -200,10 +153,10 @@ static int step_back(struct walk *w)
 	if (err)
 		return err;
 	for (uint32_t i = seen->trail_count; i-- > 0;) {
-		err = next_key(w, seen->keys + (size_t)seen->trail[i] * size, w->keys);
+		err = next_key(w, lbpf_seen_key(seen, seen->trail[i], size), w->keys);
 		if (err && err != ENOENT)
 			return err;
-		if (!err && !seen_has(seen, w->keys, size))
+		if (!err && !lbpf_seen_has(seen, w->keys, size))
 			return 0;
 		dropping = dropping && !err && memcmp(w->keys, w->out, size) == 0;
 		if (dropping)
@@ -212,17 +165,40 @@ static int step_back(struct walk *w)
 	return ENOENT;
 }
 
+/* Looks for a key that nobody has seen behind those that were, which the ones found here join. */
+static int step_check(struct walk *w)
+{
+	uint32_t size = w->map->key_size;
+
+	for (; w->checked <= w->seen.count && w->checked < w->check_end;) {
+		bool first = w->checked++ == 0;
+		int err = next_key(w, first ? NULL : lbpf_seen_key(&w->seen, w->checked - 2, size), w->keys);
+
+		if (err && (err != ENOENT || first))
+			return err;
+		if (!err && !lbpf_seen_has(&w->seen, w->keys, size))
+			return 0;
+	}
+	return ENOENT;
+}
+
 /* Puts the next key in w->keys; ENOENT at the end. */
 static int step_key(struct walk *w)
 {
-	struct seen *seen = &w->seen;
+	struct lbpf_seen *seen = &w->seen;
 	uint32_t size = w->map->key_size;
-	const uint8_t *last = seen->count ? seen->keys + (size_t)(seen->count - 1) * size : NULL;
-	int err = next_key(w, last, w->keys);
+	int err;
 
-	if (!err && seen_has(seen, w->keys, size))
+	if (w->checking)
+		return step_check(w);
+	err = next_key(w, seen->count ? lbpf_seen_key(seen, seen->count - 1, size) : NULL, w->keys);
+	if (!err && lbpf_seen_has(seen, w->keys, size))
 		err = step_back(w);
-	return err;
+	if (err != ENOENT)
+		return err;
+	w->checking = true;
+	w->check_end = seen->count + w->map->max_entries + 1; /* whatever others insert meanwhile, it ends */
+	return step_check(w);
 }
 
 /* Slots need no memory of those seen: nothing deletes them. */
@@ -233,6 +209,15 @@ static int step_slot(struct walk *w)
 	memcpy(w->keys, &w->at, sizeof(w->at));
 	w->at++;
 	return 0;
+}
+
+static int step_value(const struct walk *w)
+{
+	if (w->taking)
+		return lbpf_map_take(w->map, w->keys, w->values, w->flags);
+	if (w->keys_only)
+		return 0;
+	return bpf_map_lookup_elem_flags(w->map->fd, w->keys, w->values, w->flags) ? errno : 0;
 }
 
 /* Moves on to the next entry that is still there when its value is read. An lpm_trie gives a shorter prefix's value
@@ -247,13 +232,15 @@ static bool walk_step(lua_State *L, int idx, struct walk *w)
 		if (err == ENOENT)
 			return false;
 		if (!err && !slots)
-			seen_add(L, idx, &w->seen, w->keys, w->map->key_size);
-		if (!err && !w->keys_only)
-			err = bpf_map_lookup_elem(w->map->fd, w->keys, w->values) ? errno : 0;
+			lbpf_seen_add(L, idx, WALK_SEEN, &w->seen, w->keys, w->map->key_size);
+		if (!err)
+			err = step_value(w);
 		if (!err)
 			return true;
-		if (err != ENOENT)
-			lbpf_map_raise(L, w->map, err, "walk");
+		if (err != ENOENT) {
+			w->err = err;
+			return false;
+		}
 	}
 }
 
@@ -278,39 +265,73 @@ static int64_t walk_advance(lua_State *L, int idx, struct walk *w)
 	return w->ended ? -1 : 0;
 }
 
-static int walk_next(lua_State *L)
+/* Pushes the next key, and value unless only keys are wanted; returns how many, 0 at the end. */
+static int walk_push_next(lua_State *L, int idx, struct walk *w)
 {
-	struct walk *w = lbpf_class_check(L, 1, &walk_class);
 	int64_t i;
 
 	if (lbpf_unlikely(w->busy))
 		luaL_error(L, "this walk is being stepped already, or has failed");
 	w->busy = true;
-	i = walk_advance(L, 1, w);
-	if (i < 0) {
-		w->busy = false;
-		lua_pushnil(L);
-		return 1;
+	i = walk_advance(L, idx, w);
+	if (i >= 0) {
+		lbpf_map_decode_key(L, w->map, w->keys + (size_t)i * w->map->key_size);
+		if (!w->keys_only)
+			lbpf_map_decode_value(L, w->map, w->values + (size_t)i * lbpf_map_bytes(w->map));
 	}
-	lbpf_map_decode_key(L, w->map, w->keys + (size_t)i * w->map->key_size);
-	if (!w->keys_only)
-		lbpf_map_decode_value(L, w->map, w->values + (size_t)i * lbpf_map_bytes(w->map));
 	w->busy = false;
+	if (i < 0)
+		return 0;
 	return w->keys_only ? 1 : 2;
 }
 
-static int walk_start(lua_State *L, bool keys_only)
+static int walk_next(lua_State *L)
 {
-	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_WALK, "keys to walk");
+	struct walk *w = lbpf_class_check(L, 1, &walk_class);
+	int n = walk_push_next(L, 1, w);
 
-	lua_pushcfunction(L, walk_next);
-	walk_push(L, 1, map, keys_only);
-	return 2;
+	if (lbpf_likely(n))
+		return n;
+	if (w->err)
+		lbpf_map_raise(L, w->map, w->err, "walk");
+	lua_pushnil(L);
+	return 1;
+}
+
+/* What was taken but not handed out goes back, unless its key came back meanwhile. */
+static int walk_close(lua_State *L)
+{
+	struct walk *w = lbpf_class_check(L, 1, &walk_class);
+	const struct lbpf_map *map = w->map;
+	bool failing = !lua_isnoneornil(L, 2);
+	lua_Integer lost = 0;
+	int err = 0;
+
+	if (!w->taking || w->stepping)
+		return 0;
+	for (; w->at < w->count; w->at++) {
+		const uint8_t *value = w->values + (size_t)w->at * lbpf_map_bytes(map);
+
+		if (bpf_map_update_elem(map->fd, w->keys + (size_t)w->at * map->key_size, value, BPF_NOEXIST) == 0 ||
+		    errno == EEXIST)
+			continue;
+		err = errno;
+		lost++;
+	}
+	w->ended = true;
+	if (err && !failing)
+		lbpf_err_raise(L, err, NULL, "map '%s': drain: %I entries that had been taken could not be put back",
+			       lbpf_map_label(map), (LUAI_UACINT)lost);
+	return 0;
 }
 
 static int map_pairs(lua_State *L)
 {
-	return walk_start(L, false);
+	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_WALK, "keys to walk");
+
+	lua_pushcfunction(L, walk_next);
+	walk_push(L, 1, map);
+	return 2;
 }
 
 /*** Walks the keys of a map, as pairs walks keys and values: `for k in map.keys(m) do`.
@@ -319,7 +340,54 @@ static int map_pairs(lua_State *L)
 @treturn function iterator; raises for kinds without keys, and in the loop when the kernel refuses */
 static int map_keys(lua_State *L)
 {
-	return walk_start(L, true);
+	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_WALK, "keys to walk");
+
+	lua_pushcfunction(L, walk_next);
+	walk_push(L, 1, map)->keys_only = true;
+	return 2;
+}
+
+static int drain_queue(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_POP, "drain");
+
+	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
+	if (bpf_map_lookup_and_delete_elem(map->fd, NULL, value) == 0)
+		lbpf_map_decode_value(L, map, value);
+	else if (errno == ENOENT)
+		lua_pushnil(L);
+	else
+		lbpf_map_raise(L, map, errno, "drain");
+	return 1;
+}
+
+/*** Takes entries out of a map while walking it: `for k, v in map.drain(m) do`, or `for v in map.drain(queue) do` until
+the queue or stack is empty. Each entry is looked up and deleted in one step (since kernel 5.14 for single entries, 5.6
+for batches), so nothing that programs add to a value in between is lost. Leaving the loop early puts back the entries
+of the current batch that it didn't get to, but for keys that were stored anew meanwhile.
+@function bpf.map.drain
+@tparam bpf.map m
+@treturn function iterator, with what the loop closes; raises for kinds whose entries can't be deleted, and in the
+ loop when the kernel refuses
+@see bpf_map_lookup_and_delete_batch */
+static int map_drain(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "drain");
+	uint32_t needs = LBPF_WALK | LBPF_LOOKUP | LBPF_DELETE;
+
+	lua_settop(L, 1);
+	if (map->kind->can & LBPF_POP) {
+		lua_pushcfunction(L, drain_queue);
+		lua_insert(L, 1);
+		return 2;
+	}
+	if ((map->kind->can & needs) != needs)
+		lbpf_map_cannot(L, map, "drain");
+	lua_pushcfunction(L, walk_next);
+	walk_push(L, 1, map)->taking = true;
+	lua_pushnil(L);
+	lua_pushvalue(L, -2);
+	return 4;
 }
 
 /* The number of slots for arrays; of entries, which have to be walked, for the rest. */
@@ -335,27 +403,66 @@ static int map_len(lua_State *L)
 	}
 	lbpf_map_check(L, 1, LBPF_WALK, "length");
 	lua_settop(L, 1);
-	w = walk_push(L, 1, map, true);
+	w = walk_push(L, 1, map);
+	w->keys_only = true;
 	for (; walk_advance(L, 2, w) >= 0; n++) {
 		n += (lua_Integer)w->count - w->at;
 		w->at = w->count;
 	}
+	if (w->err)
+		lbpf_map_raise(L, map, w->err, "walk");
 	lua_pushinteger(L, n);
 	return 1;
 }
 
+/* ---- walks that others step ---- */
+
+void lbpf_walk_push(lua_State *L, int map_idx, uint64_t flags)
+{
+	walk_push(L, map_idx, lua_touserdata(L, map_idx))->flags = flags;
+}
+
+void lbpf_walk_check(lua_State *L, int idx, const struct lbpf_map *map)
+{
+	struct walk *w = lbpf_class_test(L, idx, &walk_class);
+
+	luaL_argcheck(L, w && w->map == map && !w->keys_only && !w->taking, idx,
+		      "the cursor expected that the call before returned");
+}
+
+bool lbpf_walk_next(lua_State *L, int idx, int *err)
+{
+	struct walk *w = lua_touserdata(L, idx);
+	int n = walk_push_next(L, idx, w);
+
+	*err = w->err;
+	return n;
+}
+
 static const luaL_Reg walk_meta[] = {
+	{ "__close", walk_close },
+	{ NULL, NULL },
+};
+
+static const struct lbpf_class walk_class = { .name = "bpf.walk", .meta = walk_meta };
+
+static const luaL_Reg map_meta[] = {
 	{ "__pairs", map_pairs },
 	{ "__len", map_len },
+	{ NULL, NULL },
+};
+
+static const luaL_Reg map_functions[] = {
+	{ "keys", map_keys },
+	{ "drain", map_drain },
 	{ NULL, NULL },
 };
 
 void lbpf_walk_open(lua_State *L)
 {
 	lbpf_class_register(L, &walk_class);
-	lbpf_class_extend(L, &lbpf_map_class, walk_meta);
+	lbpf_class_extend(L, &lbpf_map_class, map_meta);
 	lua_getfield(L, -1, "map");
-	lua_pushcfunction(L, map_keys);
-	lua_setfield(L, -2, "keys");
+	luaL_setfuncs(L, map_functions, 0);
 	lua_pop(L, 1);
 }

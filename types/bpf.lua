@@ -18,6 +18,7 @@
 ---| "queue"
 ---| "stack"
 ---| "ringbuf"
+---| "user_ringbuf"
 
 ---@alias bpf.map.flag
 ---| "no_prealloc"
@@ -89,6 +90,14 @@ function bpf.log(fn) end
 ---@return string? message
 ---@return string? code
 function bpf.ringbuf(map, type, handler, options) end
+
+---Opens a user ring buffer map for sending samples to the BPF programs that drain it.
+---@param map bpf.map of type user_ringbuf
+---@param type? bpf.spec of the samples; nil for strings of any length
+---@return bpf.user_ringbuf? producer
+---@return string? message
+---@return string? code
+function bpf.user_ringbuf(map, type) end
 
 -- Maps ----------------------------------------------------------------------------------------------------------------
 
@@ -499,6 +508,25 @@ function ringbuf:fd() end
 ---Closes the reader; closing twice is fine.
 ---@return true
 function ringbuf:close() end
+
+---@class bpf.user_ringbuf: userdata
+local user_ringbuf = {}
+
+---Sends a sample to the program that drains the ring.
+---@param value any of the type given to bpf.user_ringbuf, or a string
+---@param timeout? integer in milliseconds to wait for room; 0 or nil doesn't wait, -1 waits for ever
+---@return true?
+---@return string? message
+---@return string? code "ENOSPC" while the ring is full, "E2BIG", "EINTR" on a signal
+function user_ringbuf:submit(value, timeout) end
+
+---A descriptor for event loops: readable when a program has drained samples since submit last found the ring full.
+---@return integer
+function user_ringbuf:fd() end
+
+---Closes the producer; closing twice is fine.
+---@return true
+function user_ringbuf:close() end
 
 -- C types -------------------------------------------------------------------------------------------------------------
 

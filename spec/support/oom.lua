@@ -89,6 +89,13 @@ local function loaded()
   end
 end
 
+local function produced()
+  local ring <close> = assert(map.create { type = "user_ringbuf", max_entries = 4096 })
+  local producer <close> = assert(bpf.user_ringbuf(ring, "struct { __u32 seq; char text[2000]; }"))
+  assert(producer:submit({ seq = 1, text = "one" }) and producer:submit { seq = 2 })
+  assert(select(3, producer:submit({ seq = 3 }, 1)) == "ENOSPC" and tostring(producer))
+end
+
 local function attached()
   local obj <close> = assert(bpf.load("build/progs/execsnoop.bpf.o", { vars = { target_uid = 0xffffffff } }))
   local link = assert(obj.progs.on_exec:attach())
@@ -105,4 +112,5 @@ return {
   { "an object that is opened", opened },
   { "an object that is loaded, and its ring buffers", loaded },
   { "an object that is attached", attached },
+  { "a user ring buffer", produced },
 }

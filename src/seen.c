@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* A set of keys in the order in which they were met, in Lua's memory. */
+#include "seen.h"
+
+#include <string.h>
+
+static uint32_t seen_hash(const uint8_t *key, uint32_t size)
+{
+	uint32_t h = 2166136261u;
+
+	for (uint32_t i = 0; i < size; i++)
+		h = (h ^ key[i]) * 16777619u;
+	return h ^ h >> 15;
+}
+
+/* The slot that holds the key, or the free one where it belongs. */
+static uint32_t *seen_slot(const struct lbpf_seen *seen, const uint8_t *key, uint32_t size)
+{
+	uint32_t mask = 2 * seen->room - 1, i = seen_hash(key, size) & mask;
+
+	while (seen->slots[i] && memcmp(seen->keys + (size_t)(seen->slots[i] - 1) * size, key, size) != 0)
+		i = (i + 1) & mask;
+	return &seen->slots[i];
+}
+
+bool lbpf_seen_has(const struct lbpf_seen *seen, const uint8_t *key, uint32_t size)
+{
+	return seen->room && *seen_slot(seen, key, size);
+}
+
+static void seen_grow(lua_State *L, int idx, int slot, struct lbpf_seen *seen, uint32_t size)
+{
+	uint32_t room = seen->room ? 2 * seen->room : 64;
+	uint8_t *keys = lua_newuserdatauv(L, (size_t)room * size, 0);
+	uint32_t *slots = lua_newuserdatauv(L, 2 * (size_t)room * sizeof(*slots), 0);
+	uint32_t *trail = lua_newuserdatauv(L, (size_t)room * sizeof(*trail), 0);
+
+	if (seen->room) {
+		memcpy(keys, seen->keys, (size_t)seen->count * size);
+		memcpy(trail, seen->trail, seen->trail_count * sizeof(*trail));
+	}
+	memset(slots, 0, 2 * (size_t)room * sizeof(*slots));
+	lua_setiuservalue(L, idx, slot + 2);
+	lua_setiuservalue(L, idx, slot + 1);
+	lua_setiuservalue(L, idx, slot);
+	seen->keys = keys;
+	seen->slots = slots;
+	seen->trail = trail;
+	seen->room = room;
+	for (uint32_t i = 0; i < seen->count; i++)
+		*seen_slot(seen, keys + (size_t)i * size, size) = i + 1;
+}
+
+void lbpf_seen_add(lua_State *L, int idx, int slot, struct lbpf_seen *seen, const uint8_t *key, uint32_t size)
+{
+	if (seen->count == seen->room)
+		seen_grow(L, idx, slot, seen, size);
+	memcpy(seen->keys + (size_t)seen->count * size, key, size);
+	seen->trail[seen->trail_count++] = seen->count;
+	*seen_slot(seen, key, size) = ++seen->count;
+}

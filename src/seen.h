@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The keys that a walk has met while stepping. */
+#ifndef LBPF_SEEN_H
+#define LBPF_SEEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Positions are the order of meeting. */
+struct lbpf_seen {
+	uint8_t *keys;	 /* room keys */
+	uint32_t *slots; /* hash table of positions + 1, 2 * room of them, room a power of two */
+	uint32_t *trail; /* positions to go back to, the last one on top */
+	uint32_t count, room, trail_count;
+};
+
+/* How many user values of its owner, from one slot on, keep its memory. */
+#define LBPF_SEEN_SLOTS 3
+
+static inline const uint8_t *lbpf_seen_key(const struct lbpf_seen *seen, uint32_t position, uint32_t size)
+{
+	return seen->keys + (size_t)position * size;
+}
+
+bool lbpf_seen_has(const struct lbpf_seen *seen, const uint8_t *key, uint32_t size);
+
+/* Adds a key that isn't there, and puts it on the trail. The owner is at stack index idx. */
+void lbpf_seen_add(lua_State *L, int idx, int slot, struct lbpf_seen *seen, const uint8_t *key, uint32_t size);
+
+LBPF_HIDDEN_END
+
+#endif

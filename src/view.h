@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Views of a map's memory. */
+#ifndef LBPF_VIEW_H
+#define LBPF_VIEW_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Opener: adds to the table `map` of the module table at the top. */
+void lbpf_view_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif
