@@ -181,7 +181,8 @@ describe("a prog_array", function()
 
   it("can be cleared at once", function()
     jump[0], jump[1], jump[3] = obj.progs.eleven, obj.progs.twelve, obj.progs.eleven
-    assert.is_true(map.clear(jump))
+    assert.equal(3, map.clear(jump))
+    assert.equal(0, map.clear(jump))
     assert.same({ STAYED, STAYED, STAYED, STAYED }, { enter(0), enter(1), enter(2), enter(3) })
   end)
 end)
