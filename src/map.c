@@ -448,7 +448,11 @@ static int map_tostring(lua_State *L)
 	else
 		lua_pushfstring(L, "%s%s", map->value ? ", " : "", map->value ? map->value->node[0].ctype : "");
 	lua_pushfstring(L, ", %I %s", (LUAI_UACINT)map->max_entries,
-			map->kind->type == BPF_MAP_TYPE_RINGBUF ? "bytes" : "entries");
+			map->kind->type == BPF_MAP_TYPE_RINGBUF || map->kind->type == BPF_MAP_TYPE_USER_RINGBUF ? "byte"
+														  "s"
+														: "entr"
+														  "ie"
+														  "s");
 	if (map->fd < 0)
 		lua_pushliteral(L, ", not loaded)");
 	else
