@@ -433,6 +433,18 @@ static int map_eq(lua_State *L)
 	return 1;
 }
 
+/* What max_entries counts. */
+static const char *map_unit(const struct lbpf_map *map)
+{
+	switch (map->kind->type) {
+	case BPF_MAP_TYPE_RINGBUF:
+	case BPF_MAP_TYPE_USER_RINGBUF:
+		return "bytes";
+	default:
+		return map->kind->can & LBPF_VIEW && map->kind->can & LBPF_VALUELESS ? "pages" : "entries";
+	}
+}
+
 static int map_tostring(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_class_check(L, 1, &lbpf_map_class);
@@ -447,12 +459,10 @@ static int map_tostring(lua_State *L)
 		lua_pushfstring(L, ", %s → %s", map->key->node[0].ctype, map->value->node[0].ctype);
 	else
 		lua_pushfstring(L, "%s%s", map->value ? ", " : "", map->value ? map->value->node[0].ctype : "");
-	lua_pushfstring(L, ", %I %s", (LUAI_UACINT)map->max_entries,
-			map->kind->type == BPF_MAP_TYPE_RINGBUF || map->kind->type == BPF_MAP_TYPE_USER_RINGBUF ? "byte"
-														  "s"
-														: "entr"
-														  "ie"
-														  "s");
+	if (map->max_entries)
+		lua_pushfstring(L, ", %I %s", (LUAI_UACINT)map->max_entries, map_unit(map));
+	else
+		lua_pushliteral(L, "");
 	if (map->fd < 0)
 		lua_pushliteral(L, ", not loaded)");
 	else
