@@ -22,6 +22,7 @@ DEMO_PKGS     := $(BUILD_PKGS) clang
 TEST_PKGS     := $(DEMO_PKGS) lua-busted lua-socket luarocks perl bpftool iproute2
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
+FUZZ_PKGS     := $(DEMO_PKGS)
 need = @build-aux/deps $(1)
 
 # V=1 shows the commands.
@@ -56,7 +57,7 @@ unexport LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite lint asan valgrind oom bench examples doc format install uninstall dist clean deps help root
+.PHONY: all demo test check suite lint asan valgrind oom fuzz bench examples doc format install uninstall dist clean deps help root
 
 ##@ Building
 all: $(MODULE) ## Build the module, build/release/bpf/core.so (the default)
@@ -76,7 +77,7 @@ build/support/%: spec/support/%.c
 # Lua modules that specs need: require "support.x".
 build/support/%.so: spec/support/lua/%.c
 	@mkdir -p $(@D)
-	$(call run,CC )$(CC) -shared -fPIC -MMD -MP -MF $@.d $(C_FLAGS) -o $@ $<
+	$(call run,CC )$(CC) -shared -fPIC -MMD -MP -MF $@.d $(filter-out $(SANITIZE),$(C_FLAGS)) -o $@ $<
 
 build/bench/%: bench/%.c
 	@mkdir -p $(@D)
@@ -167,11 +168,29 @@ valgrind: ## Run the tests under valgrind
 	@$(MAKE) --no-print-directory SPEC='$(NOT_BUILD)' RUN_LUA='valgrind -q --error-exitcode=9 --leak-check=full \
 		--keep-debuginfo=yes --suppressions=spec/support/valgrind.supp $(LUA)' suite
 
+# What reads files and knows nothing of Lua, each with its fuzz/<name>_fuzz.c and seeds in fuzz/corpus/<name>. Inputs
+# that were found stay in build/fuzz/<name>; one that fails is written to build/fuzz/<name>-crash-…
+FUZZ_SECONDS ?= 60
+FUZZERS      := $(patsubst fuzz/%_fuzz.c,%,$(wildcard fuzz/*_fuzz.c))
+
+fuzz: ## Feed damaged objects to what reads them, FUZZ_SECONDS=60 each
+	$(call need,$(FUZZ_PKGS))
+	@$(MAKE) --no-print-directory $(addprefix build/fuzz/,$(addsuffix _fuzz,$(FUZZERS)))
+	@set -e; for name in $(FUZZERS); do mkdir -p build/fuzz/$$name; \
+		build/fuzz/$${name}_fuzz -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+			-artifact_prefix=build/fuzz/$$name- build/fuzz/$$name fuzz/corpus/$$name; done
+
+build/fuzz/legacy_fuzz: src/legacy.c src/legacybtf.c src/elf.c src/btfcheck.c
+build/fuzz/%_fuzz: fuzz/%_fuzz.c $(wildcard src/*.h)
+	@mkdir -p $(@D)
+	$(call run,CC )$(CLANG) $(C_FLAGS) -O1 -g -fno-omit-frame-pointer \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -U_FORTIFY_SOURCE -o $@ $(filter %.c,$^) $(BPF_LIBS)
+
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "This loads programs into the kernel, so it needs root; 'make check' doesn't." >&2; exit 1; }
 
 ##@ Checking the source
-C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c examples/*/*.c bench/*.c)
+C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c examples/*/*.c bench/*.c fuzz/*.c)
 LUA_FILES := $(wildcard lua spec examples bench build-aux/*.lua .luacheckrc .busted)
 
 reference := $(LUA) build-aux/reference.lua src/*.c lua/bpf/*.lua

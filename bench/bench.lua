@@ -184,6 +184,71 @@ local function length(m)
   return #m
 end
 
+-- A row's prepare function: fills the big map, or takes everything out of it.
+local function whole(loop, c_loop)
+  return function()
+    big = big or filled("hash", "__u64", 1, ENTRIES)
+    return function() return loop(big) * 1e9 / ENTRIES end, c_loop .. " " .. map.info(big).id
+  end
+end
+
+local squares -- what to load
+
+local function load_table(m)
+  if not squares then
+    squares = {}
+    for k = 0, ENTRIES - 1 do
+      squares[k] = k * k
+    end
+  end
+  map.clear(m)
+  local start = clock()
+  assert(map.update_batch(m, squares) == ENTRIES)
+  return clock() - start
+end
+
+local function count_up(last, k)
+  k = k + 1
+  if k < last then
+    return k, k
+  end
+end
+
+local function load_iterator(m)
+  map.clear(m)
+  local start = clock()
+  assert(map.update_batch(m, count_up, ENTRIES, -1) == ENTRIES)
+  return clock() - start
+end
+
+local function drain(m)
+  assert(map.update_batch(m, count_up, ENTRIES, -1))
+  local n, total, start = 0, 0, clock()
+  for k, v in map.drain(m) do
+    n, total = n + 1, total + k + v
+  end
+  local time = clock() - start
+  assert(n == ENTRIES)
+  map.update_batch(m, count_up, ENTRIES, -1)
+  return time, total
+end
+
+-- A row's prepare function for an array in memory.
+local function mapped(loop)
+  return function()
+    local m = assert(map.create {
+      type = "array", name = "bench", value = "__u64", max_entries = KEYS, flags = "mmapable",
+    })
+    local obj = assert(bpf.load(OBJECT)) -- C's loop is that over a variable
+    return function() return loop(m) * 1e9 / (KEYS * ROUNDS) end,
+      ("%s %d 0 %d"):format(loop == update and "set" or "get", map.info(obj.maps["loops.bss"]).id, ENTRIES),
+      function()
+        map.close(m)
+        obj:close()
+      end
+  end
+end
+
 -- A row's prepare function for a global variable.
 local function variable(loop, c_loop)
   return function()
@@ -285,6 +350,11 @@ measure.run({
   { name = "pairs, beside C in batches", target = { ratio = 1.1 }, prepare = walk(walk_pairs, "batch") },
   { name = "map.keys, beside C in batches", prepare = walk(walk_keys, "batch") },
   { name = "#map, beside C in batches", prepare = walk(length, "batch") },
+  { name = "load 1,000,000 from a table", target = { ratio = 1.1 }, prepare = whole(load_table, "load") },
+  { name = "load 1,000,000 from an iterator", prepare = whole(load_iterator, "load") },
+  { name = "drain 1,000,000", target = { ratio = 1.1 }, prepare = whole(drain, "drain") },
+  { name = "mapped array, get", unit = "ns", target = { max = 40, allocates = 0 }, prepare = mapped(look_up) },
+  { name = "mapped array, set", unit = "ns", target = { max = 30, allocates = 0 }, prepare = mapped(update) },
   { name = "global, get", unit = "ns", target = { max = 40, allocates = 0 }, prepare = variable(get, "get") },
   { name = "global, set", unit = "ns", target = { max = 30, allocates = 0 }, prepare = variable(set, "set") },
   { name = "ring buffer, event as values", target = { max = 50 }, prepare = ring(add, { unpack = true }) },

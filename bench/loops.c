@@ -175,6 +175,80 @@ static double batch(char **args)
 	return (cpu_time() - start) / n;
 }
 
+struct batch {
+	uint32_t keys[BATCH];
+	uint64_t values[BATCH];
+};
+
+// Takes every entry out in batches and adds keys and values up; returns how many there were
+static uint32_t take_all(const struct map *map, struct batch *b, uint64_t *total)
+{
+	uint32_t in = 0, out = 0, n = 0, count;
+	int err;
+
+	do {
+		count = BATCH;
+		err = bpf_map_lookup_and_delete_batch(map->fd, n ? &in : NULL, &out, b->keys, b->values, &count, NULL)
+			? errno
+			: 0;
+		if (err && err != ENOENT)
+			fail("lookup_and_delete_batch");
+		for (uint32_t i = 0; i < count; i++)
+			*total += b->keys[i] + b->values[i];
+		n += count;
+		in = out;
+	} while (!err);
+	return n;
+}
+
+static void store_all(const struct map *map, struct batch *b)
+{
+	for (uint32_t k = 0; k < map->info.max_entries;) {
+		uint32_t n = 0;
+
+		for (; n < BATCH && k < map->info.max_entries; n++, k++) {
+			b->keys[n] = k;
+			b->values[n] = k;
+		}
+		if (bpf_map_update_batch(map->fd, b->keys, b->values, &n, NULL))
+			fail("update_batch");
+	}
+}
+
+// ID: fills the map in batches, once it has been emptied
+static double load(char **args)
+{
+	static struct batch b;
+	struct map *map = open_map(args[0]);
+	uint64_t total = 0;
+	double start;
+
+	take_all(map, &b, &total);
+	start = cpu_time();
+	store_all(map, &b);
+	return (cpu_time() - start) / map->info.max_entries;
+}
+
+// ID: takes everything out of the map in batches, once it has been filled; and fills it again
+static double drain(char **args)
+{
+	static struct batch b;
+	struct map *map = open_map(args[0]);
+	volatile uint64_t result;
+	uint64_t total = 0;
+	double start, time;
+	uint32_t n;
+
+	store_all(map, &b);
+	start = cpu_time();
+	n = take_all(map, &b, &total);
+	time = cpu_time() - start;
+	result = total;
+	(void)result;
+	store_all(map, &b);
+	return time / n;
+}
+
 // ID OFFSET COUNT: reads, or writes, a variable in an object's mapped section
 static double variable(char **args, int set)
 {
@@ -300,9 +374,10 @@ static const struct {
 	int args;
 	double (*run)(char **args);
 } loops[] = {
-	{ "lookup", 3, lookup }, { "sum", 3, sum },	  { "update", 3, update },  { "delete", 3, delete },
-	{ "step", 1, step },	 { "batch", 1, batch },	  { "get", 3, get },	    { "set", 3, set },
-	{ "ring", 3, ring },	 { "create", 0, create }, { "start", 2, start_up },
+	{ "lookup", 3, lookup },  { "sum", 3, sum },	 { "update", 3, update }, { "delete", 3, delete },
+	{ "step", 1, step },	  { "batch", 1, batch }, { "load", 1, load },	  { "drain", 1, drain },
+	{ "get", 3, get },	  { "set", 3, set },	 { "ring", 3, ring },	  { "create", 0, create },
+	{ "start", 2, start_up },
 };
 
 int main(int argc, char **argv)

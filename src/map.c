@@ -90,10 +90,11 @@ static const struct {
 	const char *text; /* %I is max_entries */
 } causes[] = {
 	{ "update", LBPF_INDEXED, E2BIG, "no such slot, the last one is %I" },
-	{ "update", LBPF_STORAGE, ENOENT, "what the key names does not exist" },
-	{ "update", LBPF_INDEXED | LBPF_HANDLES, EBADF, "the value is no open file descriptor of the right kind" },
-	{ "update", LBPF_STORAGE, EBADF, "the key is no open file descriptor of the right kind" },
-	{ "update", LBPF_HANDLES, ENOENT, "what the value names does not exist" },
+	{ NULL, LBPF_STORAGE, EBADF, "the key is no open file descriptor of the right kind" },
+	{ "update", LBPF_HANDLES, EBADF, "the value is no open file descriptor of the right kind" },
+	{ "update", LBPF_HANDLES, ENODEV, "there is no such interface or CPU" },
+	{ "update", LBPF_HANDLES, EOVERFLOW, "the queue is too long" },
+	{ "update", LBPF_HANDLES, EBUSY, "it is in use here or in another such map" },
 	{ "update", LBPF_HANDLES, EINVAL, "the kernel does not accept this value here; perhaps it is of another type" },
 	{ "lookup", LBPF_HANDLES, ENOSPC, "only values of 8 bytes can be read, which hold a socket's cookie" },
 	{ "walk", LBPF_HANDLES, ENOSPC, "only values of 8 bytes can be read, which hold a socket's cookie" },
@@ -123,18 +124,40 @@ static const char *map_push_cause(lua_State *L, const struct lbpf_map *map, int 
 	return NULL;
 }
 
-int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation)
+int lbpf_map_fail_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause, const char *operation)
 {
 	luaL_checkstack(L, 8, NULL);
-	return lbpf_err_push(L, err, map_push_cause(L, map, err < 0 ? -err : err, operation), "map '%s': %s",
-			     lbpf_map_label(map), operation);
+	if (!cause)
+		cause = map_push_cause(L, map, err < 0 ? -err : err, operation);
+	return lbpf_err_push(L, err, cause, "map '%s': %s", lbpf_map_label(map), operation);
+}
+
+_Noreturn void lbpf_map_raise_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause,
+				      const char *operation)
+{
+	luaL_checkstack(L, 8, NULL);
+	if (!cause)
+		cause = map_push_cause(L, map, err < 0 ? -err : err, operation);
+	lbpf_err_raise(L, err, cause, "map '%s': %s", lbpf_map_label(map), operation);
+}
+
+int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation)
+{
+	return lbpf_map_fail_because(L, map, err, NULL, operation);
 }
 
 _Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err, const char *operation)
 {
-	luaL_checkstack(L, 8, NULL);
-	lbpf_err_raise(L, err, map_push_cause(L, map, err < 0 ? -err : err, operation), "map '%s': %s",
-		       lbpf_map_label(map), operation);
+	lbpf_map_raise_because(L, map, err, NULL, operation);
+}
+
+int lbpf_map_convert(lua_State *L, const struct lbpf_map *map, const struct lbpf_conv *conv, int idx, void *buf)
+{
+	int err = conv->encode(L, map, idx, buf);
+
+	if (lbpf_unlikely(map->fd < 0))
+		lbpf_map_unusable(L, map);
+	return err;
 }
 
 /* ---- making handles ---- */
@@ -191,7 +214,8 @@ void lbpf_map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *bt
 	int idx = lua_gettop(L);
 
 	if (map->key_size) {
-		if (!key_id && map->kind->can & LBPF_INDEXED && map->key_size == sizeof(uint32_t))
+		if (!key_id && map->key_size == sizeof(uint32_t) && map->kind->key_type &&
+		    strcmp(map->kind->key_type, "__u32") == 0)
 			lbpf_type_push_index(L);
 		else
 			push_type_of_id(L, btf, key_id, map->key_size);
@@ -328,11 +352,35 @@ static int map_resize(lua_State *L)
 	return 1;
 }
 
+void lbpf_map_push_info(lua_State *L, const struct bpf_map_info *info)
+{
+	const char *type = libbpf_bpf_map_type_str((enum bpf_map_type)info->type);
+
+	lua_createtable(L, 0, 13);
+	if (!type)
+		type = lbpf_mapkind_of(info->type)->name;
+	lbpf_set_string(L, "type", type);
+	if (strcmp(type, "other") == 0)
+		lbpf_set_integer(L, "type_number", info->type);
+	lbpf_set_string(L, "name", info->name);
+	lbpf_set_integer(L, "id", info->id);
+	lbpf_set_integer(L, "key_size", info->key_size);
+	lbpf_set_integer(L, "value_size", info->value_size);
+	lbpf_set_integer(L, "max_entries", info->max_entries);
+	lbpf_set_integer(L, "map_flags", info->map_flags);
+	lbpf_set_integer(L, "ifindex", info->ifindex);
+	lbpf_set_integer(L, "btf_id", info->btf_id);
+	lbpf_set_integer(L, "btf_key_type_id", info->btf_key_type_id);
+	lbpf_set_integer(L, "btf_value_type_id", info->btf_value_type_id);
+	lbpf_set_integer(L, "map_extra", (lua_Integer)info->map_extra);
+}
+
 /*** What the kernel knows about the map.
 @function bpf.map.info
 @tparam bpf.map m
 @treturn table the fields of struct bpf_map_info, with the type's name: id, type, name, key_size, value_size,
-max_entries, map_flags, ifindex, btf_id, btf_key_type_id, btf_value_type_id, map_extra
+max_entries, map_flags, ifindex, btf_id, btf_key_type_id, btf_value_type_id, map_extra; and type_number for a type
+without a name, "other"
 @treturn nil,string,string on failure
 @see bpf_obj_get_info_by_fd */
 static int map_info(lua_State *L)
@@ -340,24 +388,10 @@ static int map_info(lua_State *L)
 	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "info");
 	struct bpf_map_info info = { 0 };
 	uint32_t len = sizeof(info);
-	const char *type;
 
 	if (bpf_obj_get_info_by_fd(map->fd, &info, &len))
 		return lbpf_map_fail(L, map, errno, "info");
-	lua_createtable(L, 0, 12);
-	type = libbpf_bpf_map_type_str((enum bpf_map_type)info.type);
-	lbpf_set_string(L, "type", type ? type : "other");
-	lbpf_set_string(L, "name", info.name);
-	lbpf_set_integer(L, "id", info.id);
-	lbpf_set_integer(L, "key_size", info.key_size);
-	lbpf_set_integer(L, "value_size", info.value_size);
-	lbpf_set_integer(L, "max_entries", info.max_entries);
-	lbpf_set_integer(L, "map_flags", info.map_flags);
-	lbpf_set_integer(L, "ifindex", info.ifindex);
-	lbpf_set_integer(L, "btf_id", info.btf_id);
-	lbpf_set_integer(L, "btf_key_type_id", info.btf_key_type_id);
-	lbpf_set_integer(L, "btf_value_type_id", info.btf_value_type_id);
-	lbpf_set_integer(L, "map_extra", (lua_Integer)info.map_extra);
+	lbpf_map_push_info(L, &info);
 	return 1;
 }
 
@@ -420,6 +454,18 @@ static int map_eq(lua_State *L)
 	return 1;
 }
 
+/* What max_entries counts. */
+static const char *map_unit(const struct lbpf_map *map)
+{
+	switch (map->kind->type) {
+	case BPF_MAP_TYPE_RINGBUF:
+	case BPF_MAP_TYPE_USER_RINGBUF:
+		return "bytes";
+	default:
+		return map->kind->can & LBPF_VIEW && map->kind->can & LBPF_VALUELESS ? "pages" : "entries";
+	}
+}
+
 static int map_tostring(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_class_check(L, 1, &lbpf_map_class);
@@ -434,8 +480,10 @@ static int map_tostring(lua_State *L)
 		lua_pushfstring(L, ", %s → %s", map->key->node[0].ctype, map->value->node[0].ctype);
 	else
 		lua_pushfstring(L, "%s%s", map->value ? ", " : "", map->value ? map->value->node[0].ctype : "");
-	lua_pushfstring(L, ", %I %s", (LUAI_UACINT)map->max_entries,
-			map->kind->type == BPF_MAP_TYPE_RINGBUF ? "bytes" : "entries");
+	if (map->max_entries)
+		lua_pushfstring(L, ", %I %s", (LUAI_UACINT)map->max_entries, map_unit(map));
+	else
+		lua_pushliteral(L, "");
 	if (map->fd < 0)
 		lua_pushliteral(L, ", not loaded)");
 	else

@@ -233,8 +233,9 @@ static int map_update(lua_State *L)
 	err = lbpf_map_encode_key(L, map, 2, key);
 	if (!err)
 		err = o.cpu < 0 ? lbpf_map_encode_value(L, map, 3, value) : encode_one_cpu(L, map, key, value, o.cpu);
-	if (!err)
-		err = elem_update(map, key, value, o.flags);
+	if (err)
+		return lbpf_map_fail_because(L, map, err, o.cpu < 0 ? lua_tostring(L, -1) : NULL, "update");
+	err = elem_update(map, key, value, o.flags);
 	if (err && ((err == EEXIST && o.flags & BPF_NOEXIST) || (err == ENOENT && o.flags & BPF_EXIST)))
 		return refused(L, err);
 	if (err)
@@ -524,8 +525,10 @@ static int map_newindex(lua_State *L)
 	err = lbpf_map_encode_key(L, map, 2, key);
 	if (!err)
 		err = lbpf_map_encode_value(L, map, 3, value);
-	if (lbpf_unlikely(err || lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY)))
-		lbpf_map_raise(L, map, err ? err : errno, "update");
+	if (lbpf_unlikely(err))
+		lbpf_map_raise_because(L, map, err, lua_tostring(L, -1), "update");
+	if (lbpf_unlikely(lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY)))
+		lbpf_map_raise(L, map, errno, "update");
 	return 0;
 }
 

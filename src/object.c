@@ -6,6 +6,8 @@
 #include "object.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -15,6 +17,7 @@
 #include "attach.h"
 #include "class.h"
 #include "err.h"
+#include "legacy.h"
 #include "link.h"
 #include "map.h"
 #include "memory.h"
@@ -239,19 +242,45 @@ static int open_check_file(lua_State *L, const struct open *open)
 	return S_ISREG(st.st_mode) ? 0 : open_fail(L, open, EINVAL, "this is no regular file");
 }
 
-static int open_call(lua_State *L, const struct open *open, struct lbpf_object *o, struct lbpf_log **log)
+/* The name that libbpf gives to the object of a file: the file's, up to the first dot. */
+static const char *open_name(const struct open *open, char *name, size_t size)
+{
+	const char *slash;
+
+	if (open->name)
+		return open->name;
+	slash = strrchr(open->path, '/');
+	snprintf(name, size, "%s", slash ? slash + 1 : open->path);
+	name[strcspn(name, ".")] = '\0';
+	return name;
+}
+
+/* Opens with libbpf what may have been rewritten for it. Returns an errno. */
+static int open_call(lua_State *L, const struct open *open, struct lbpf_object *o, struct lbpf_legacy *legacy,
+		     struct lbpf_log **log)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = open->name, .pin_root_path = open->pin_root,
 		    .kconfig = open->kconfig, .btf_custom_path = open->btf);
-	int err = 0;
+	char name[sizeof(o->name)];
+	int err;
 
 	*log = lbpf_log_begin(L);
-	if (open->path)
-		o->obj = bpf_object__open_file(open->path, &opts);
-	else
-		o->obj = bpf_object__open_mem(open->bytes, open->len, &opts);
-	if (!o->obj)
-		err = errno;
+	/* nothing of Lua's runs until legacy->bytes are freed */
+	err = open->path ? lbpf_legacy_file(open->path, legacy) : lbpf_legacy_bytes(open->bytes, open->len, legacy);
+	if (!err) {
+		if (legacy->bytes) {
+			opts.object_name = open_name(open, name, sizeof(name));
+			o->obj = bpf_object__open_mem(legacy->bytes, legacy->size, &opts);
+		} else if (open->path) {
+			o->obj = bpf_object__open_file(open->path, &opts);
+		} else {
+			o->obj = bpf_object__open_mem(open->bytes, open->len, &opts);
+		}
+		if (!o->obj)
+			err = errno;
+	}
+	free(legacy->bytes);
+	legacy->bytes = NULL;
 	lbpf_log_end(*log);
 	return err;
 }
@@ -335,6 +364,7 @@ static void open_configure(lua_State *L, int idx, const char *option, int slot)
 /* Pushes the opened object, whose arguments are at 1 and 2; or nil, message and code. Returns how many. */
 static int object_push_opened(lua_State *L)
 {
+	struct lbpf_legacy legacy;
 	struct open open = { 0 };
 	struct lbpf_object *o;
 	struct lbpf_log *log;
@@ -348,9 +378,9 @@ static int object_push_opened(lua_State *L)
 	idx = lua_gettop(L);
 	lua_newtable(L);
 	lua_setiuservalue(L, idx, OBJECT_LINKS);
-	err = open_call(L, &open, o, &log);
+	err = open_call(L, &open, o, &legacy, &log);
 	if (err) {
-		err = open_fail(L, &open, err, lbpf_log_push_last(L, log));
+		err = open_fail(L, &open, err, *legacy.cause ? legacy.cause : lbpf_log_push_last(L, log));
 		lbpf_log_deliver(L, log);
 		return err;
 	}
@@ -366,7 +396,8 @@ static int object_push_opened(lua_State *L)
 	return 1;
 }
 
-/*** Opens a compiled BPF object; nothing reaches the kernel yet.
+/*** Opens a compiled BPF object; nothing reaches the kernel yet. Maps may be declared as before libbpf 1.0, by a struct
+of numbers in section "maps".
 @function bpf.open
 @tparam string|table source path of the ELF file, or `{ bytes = "…" }`
 @tparam ?table options
@@ -378,7 +409,8 @@ static int object_push_opened(lua_State *L)
 - kconfig: text of additional kernel configuration for extern variables
 - btf: path of a kernel BTF for CO-RE, in place of the running kernel's
 @treturn bpf.object the object, with its maps, programs and variables
-@treturn nil,string,string on failure: ENOENT, LIBBPF_ERRNO__FORMAT (no BPF object), LIBBPF_ERRNO__ENDIAN, …
+@treturn nil,string,string on failure: ENOENT, LIBBPF_ERRNO__FORMAT (no BPF object, or a
+ malformed old map), LIBBPF_ERRNO__ENDIAN, …
 @see bpf_object__open_file, bpf_object__open_mem */
 static int object_open(lua_State *L)
 {

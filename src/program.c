@@ -64,6 +64,13 @@ int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const
 	return lbpf_err_push(L, err, last, "program '%s': %s", p->name, operation);
 }
 
+const char *lbpf_program_type_name(uint32_t type)
+{
+	const char *name = libbpf_bpf_prog_type_str((enum bpf_prog_type)type);
+
+	return name ? name : type == LBPF_PROG_TYPE_NETFILTER ? "netfilter" : NULL;
+}
+
 /*** The program's name: the C function's.
 @function prog:name
 @treturn string */
@@ -129,36 +136,70 @@ static int program_autoload(lua_State *L)
 	return 1;
 }
 
+int lbpf_program_fetch_info(int fd, struct lbpf_program_info *out)
+{
+	uint32_t len = sizeof(out->kernel);
+
+	memset(out, 0, sizeof(*out));
+	out->kernel.nr_map_ids = LBPF_PROGRAM_MAPS;
+	out->kernel.map_ids = (uintptr_t)out->map_ids;
+	return bpf_obj_get_info_by_fd(fd, &out->kernel, &len) ? errno : 0;
+}
+
+static void push_map_ids(lua_State *L, const struct lbpf_program_info *from)
+{
+	uint32_t n = from->kernel.nr_map_ids < LBPF_PROGRAM_MAPS ? from->kernel.nr_map_ids : LBPF_PROGRAM_MAPS;
+
+	lua_createtable(L, (int)n, 0);
+	for (uint32_t i = 0; i < n; i++) {
+		lua_pushinteger(L, from->map_ids[i]);
+		lua_rawseti(L, -2, (lua_Integer)i + 1);
+	}
+}
+
+void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from)
+{
+	const struct bpf_prog_info *info = &from->kernel;
+	const char *type = lbpf_program_type_name(info->type);
+	char tag[2 * BPF_TAG_SIZE + 1];
+
+	for (int i = 0; i < BPF_TAG_SIZE; i++)
+		snprintf(tag + 2 * i, 3, "%02x", info->tag[i]);
+	lua_createtable(L, 0, 14);
+	lbpf_set_integer(L, "id", info->id);
+	lbpf_set_string(L, "type", type ? type : "other");
+	if (!type)
+		lbpf_set_integer(L, "type_number", info->type);
+	lbpf_set_string(L, "name", info->name);
+	lbpf_set_string(L, "tag", tag);
+	lbpf_set_integer(L, "load_time", (lua_Integer)info->load_time);
+	lbpf_set_integer(L, "uid", info->created_by_uid);
+	lbpf_set_integer(L, "jited_prog_len", info->jited_prog_len);
+	lbpf_set_integer(L, "xlated_prog_len", info->xlated_prog_len);
+	lbpf_set_integer(L, "run_time_ns", (lua_Integer)info->run_time_ns);
+	lbpf_set_integer(L, "run_cnt", (lua_Integer)info->run_cnt);
+	lbpf_set_integer(L, "verified_insns", info->verified_insns);
+	lbpf_set_integer(L, "btf_id", info->btf_id);
+	push_map_ids(L, from);
+	lua_setfield(L, -2, "map_ids");
+}
+
 /*** What the kernel knows about the program.
 @function prog:info
 @treturn table the fields of struct bpf_prog_info: id, type, name, tag (hexadecimal), load_time (ns since boot), uid,
- jited_prog_len, xlated_prog_len (bytes), run_time_ns and run_cnt (while statistics are on), verified_insns, btf_id
+ jited_prog_len, xlated_prog_len (bytes), run_time_ns and run_cnt (while statistics are on), verified_insns, btf_id,
+ map_ids (a sequence); and type_number for a type without a name, "other"
 @treturn nil,string,string on failure
 @see bpf_obj_get_info_by_fd */
 static int program_info(lua_State *L)
 {
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
-	struct bpf_prog_info info = { 0 };
-	uint32_t len = sizeof(info);
-	char tag[2 * BPF_TAG_SIZE + 1];
+	struct lbpf_program_info info;
+	int err = lbpf_program_fetch_info(bpf_program__fd(p->prog), &info);
 
-	if (bpf_obj_get_info_by_fd(bpf_program__fd(p->prog), &info, &len))
-		return lbpf_program_fail(L, p, errno, "info", NULL);
-	for (int i = 0; i < BPF_TAG_SIZE; i++)
-		snprintf(tag + 2 * i, 3, "%02x", info.tag[i]);
-	lua_createtable(L, 0, 12);
-	lbpf_set_integer(L, "id", info.id);
-	lbpf_set_string(L, "type", libbpf_bpf_prog_type_str((enum bpf_prog_type)info.type));
-	lbpf_set_string(L, "name", info.name);
-	lbpf_set_string(L, "tag", tag);
-	lbpf_set_integer(L, "load_time", (lua_Integer)info.load_time);
-	lbpf_set_integer(L, "uid", info.created_by_uid);
-	lbpf_set_integer(L, "jited_prog_len", info.jited_prog_len);
-	lbpf_set_integer(L, "xlated_prog_len", info.xlated_prog_len);
-	lbpf_set_integer(L, "run_time_ns", (lua_Integer)info.run_time_ns);
-	lbpf_set_integer(L, "run_cnt", (lua_Integer)info.run_cnt);
-	lbpf_set_integer(L, "verified_insns", info.verified_insns);
-	lbpf_set_integer(L, "btf_id", info.btf_id);
+	if (err)
+		return lbpf_program_fail(L, p, err, "info", NULL);
+	lbpf_program_push_info(L, &info);
 	return 1;
 }
 

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include <bpf/libbpf.h>
+#include <linux/bpf.h>
 
 #include "class.h"
 #include "compat.h"
@@ -36,6 +37,25 @@ struct lbpf_program *lbpf_program_check_loaded(lua_State *L, int idx);
 
 /* Pushes the handle of a program of the object at stack index owner. */
 struct lbpf_program *lbpf_program_push(lua_State *L, int owner, struct bpf_program *prog);
+
+#define LBPF_PROG_TYPE_NETFILTER 32 /* kernel 6.4, libbpf 1.3 */
+
+/* The kernel's name for a type of program in lower case, or NULL. */
+const char *lbpf_program_type_name(uint32_t type);
+
+#define LBPF_PROGRAM_MAPS 64 /* the kernel's MAX_USED_MAPS */
+
+/* What the kernel knows about a program, with room for what it points to. */
+struct lbpf_program_info {
+	struct bpf_prog_info kernel;
+	uint32_t map_ids[LBPF_PROGRAM_MAPS];
+};
+
+/* Asks the kernel. Returns 0 or an errno; calls nothing of Lua's. */
+int lbpf_program_fetch_info(int fd, struct lbpf_program_info *out);
+
+/* Pushes a table of the fields. */
+void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from);
 
 /* nil, message, code, with libbpf's last words as the cause if it had any. */
 int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const char *operation, struct lbpf_log *log);

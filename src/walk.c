@@ -213,11 +213,15 @@ static int step_slot(struct walk *w)
 
 static int step_value(const struct walk *w)
 {
+	int err;
+
 	if (w->taking)
 		return lbpf_map_take(w->map, w->keys, w->values, w->flags);
-	if (w->keys_only)
+	if (w->keys_only && !(w->map->kind->can & LBPF_INDEXED && w->map->kind->can & LBPF_HANDLES))
 		return 0;
-	return bpf_map_lookup_elem_flags(w->map->fd, w->keys, w->values, w->flags) ? errno : 0;
+	err = bpf_map_lookup_elem_flags(w->map->fd, w->keys, w->values, w->flags) ? errno : 0;
+	/* of sockets without room for a cookie it can't be told whether there is one */
+	return err == ENOSPC && w->keys_only ? 0 : err;
 }
 
 /* Moves on to the next entry that is still there when its value is read. An lpm_trie gives a shorter prefix's value
@@ -363,8 +367,8 @@ static int drain_queue(lua_State *L)
 
 /*** Takes entries out of a map while walking it: `for k, v in map.drain(m) do`, or `for v in map.drain(queue) do` until
 the queue or stack is empty. Each entry is looked up and deleted in one step (since kernel 5.14 for single entries, 5.6
-for batches), so nothing that programs add to a value in between is lost. Leaving the loop early puts back the entries
-of the current batch that it didn't get to, but for keys that were stored anew meanwhile.
+for batches); only what a program adds to a value that it had looked up just before goes nowhere. Leaving the loop early
+puts back the entries of the current batch that it didn't get to, but for keys that were stored anew meanwhile.
 @function bpf.map.drain
 @tparam bpf.map m
 @treturn function iterator, with what the loop closes; raises for kinds whose entries can't be deleted, and in the

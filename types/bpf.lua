@@ -17,7 +17,30 @@
 ---| "lpm_trie"
 ---| "queue"
 ---| "stack"
+---| "bloom_filter"
+---| "prog_array"
+---| "array_of_maps"
+---| "hash_of_maps"
+---| "perf_event_array"
+---| "cgroup_array"
+---| "stack_trace"
+---| "devmap"
+---| "devmap_hash"
+---| "cpumap"
+---| "xskmap"
+---| "sockmap"
+---| "sockhash"
+---| "reuseport_sockarray"
+---| "sk_storage"
+---| "inode_storage"
+---| "task_storage"
+---| "cgrp_storage"
+---| "cgroup_storage"
+---| "percpu_cgroup_storage"
 ---| "ringbuf"
+---| "user_ringbuf"
+---| "arena"
+---| "struct_ops"
 
 ---@alias bpf.map.flag
 ---| "no_prealloc"
@@ -33,6 +56,13 @@
 ---| "mmapable"
 ---| "preserve_elems"
 ---| "inner_map"
+---| "link"
+---| "path_fd"
+---| "vtype_btf_obj_fd"
+---| "token_fd"
+---| "segv_on_fault"
+---| "no_user_conv"
+---| "rb_overwrite"
 
 ---@alias bpf.map.update_flag "any"|"noexist"|"exist"|"lock"
 
@@ -90,6 +120,112 @@ function bpf.log(fn) end
 ---@return string? code
 function bpf.ringbuf(map, type, handler, options) end
 
+---Opens a user ring buffer map for sending samples to the BPF programs that drain it.
+---@param map bpf.map of type user_ringbuf
+---@param type? bpf.spec of the samples; nil for strings of any length
+---@return bpf.user_ringbuf? producer
+---@return string? message
+---@return string? code
+function bpf.user_ringbuf(map, type) end
+
+-- What the kernel holds -----------------------------------------------------------------------------------------------
+
+---Iterates over all maps that the kernel holds, by rising id.
+---@return (fun(): bpf.map.information?)? iterator
+---@return string? message
+---@return string? code "EPERM" without CAP_SYS_ADMIN
+function bpf.maps() end
+
+---Iterates over all programs that the kernel holds, by rising id.
+---@return (fun(): bpf.prog.information?)? iterator
+---@return string? message
+---@return string? code "EPERM" without CAP_SYS_ADMIN
+function bpf.progs() end
+
+---Iterates over all links that the kernel holds, by rising id.
+---@return (fun(): bpf.link.information?)? iterator
+---@return string? message
+---@return string? code "EPERM" without CAP_SYS_ADMIN
+function bpf.links() end
+
+---What the kernel knows about a map, by its id.
+---@param id integer
+---@return bpf.map.information? info
+---@return string? message
+---@return string? code
+function bpf.map_info(id) end
+
+---What the kernel knows about a program, by its id.
+---@param id integer
+---@return bpf.prog.information? info
+---@return string? message
+---@return string? code
+function bpf.prog_info(id) end
+
+---@class bpf.link.information
+---@field id integer
+---@field type string
+---@field prog_id integer
+---@field type_number? integer of a type without a name, "other"
+---@field event? "uprobe"|"uretprobe"|"kprobe"|"kretprobe"|"tracepoint"|"event" of type perf_event
+---@field [string] any the fields of the type
+
+---What the kernel knows about a link, by its id.
+---@param id integer
+---@return bpf.link.information? info
+---@return string? message
+---@return string? code
+function bpf.link_info(id) end
+
+---@class bpf.features
+bpf.features = {}
+
+---Whether maps of a type can be created, by this process on this kernel.
+---@param name string the kernel's in lower case; an unknown one raises
+---@return boolean? has nil when it can't be told
+---@return string? message
+---@return string? code
+function bpf.features.map_type(name) end
+
+---Whether programs of a type can be loaded, by this process on this kernel.
+---@param name string the kernel's in lower case; an unknown one raises
+---@return boolean? has nil when it can't be told
+---@return string? message
+---@return string? code
+function bpf.features.prog_type(name) end
+
+---Whether programs of a type can call a helper.
+---@param prog_type string such as "xdp"
+---@param name string the helper's without `bpf_`
+---@return boolean? has nil when it can't be told
+---@return string? message
+---@return string? code
+function bpf.features.helper(prog_type, name) end
+
+---All map types, and whether maps of them can be created.
+---@return { [string]: boolean } has
+---@return { [string]: string } why not
+function bpf.features.map_types() end
+
+---All program types, and whether programs of them can be loaded.
+---@return { [string]: boolean } has
+---@return { [string]: string } why not
+function bpf.features.prog_types() end
+
+---All helpers, and whether programs of a type can call them.
+---@param prog_type string such as "xdp"
+---@return { [string]: boolean } has
+---@return { [string]: string } why not
+function bpf.features.helpers(prog_type) end
+
+---The running kernel's release, as `uname -r` prints it.
+---@return string
+function bpf.features.kernel() end
+
+---How many CPUs this kernel may ever have.
+---@return integer
+function bpf.features.cpus() end
+
 -- Maps ----------------------------------------------------------------------------------------------------------------
 
 ---A map. Indexing it looks keys up, never methods: operations are functions of `bpf.map`.
@@ -104,7 +240,8 @@ bpf.map = {}
 ---@field type bpf.map.kind
 ---@field key? bpf.spec
 ---@field value? bpf.spec
----@field max_entries? integer entries, slots, or bytes of a ring buffer
+---@field max_entries? integer entries, slots, bytes of a ring buffer, pages of an arena
+---@field inner? bpf.map|bpf.map.options what the maps in a map of maps are like
 ---@field name? string at most 15 characters reach the kernel
 ---@field flags? bpf.map.flag|bpf.map.flag[]
 ---@field key_size? integer in place of key
@@ -122,17 +259,19 @@ function bpf.map.create(options) end
 
 ---Opens a pinned map.
 ---@param path string
+---@param flags? "rdonly"|"wronly"
 ---@return bpf.map? map
 ---@return string? message
 ---@return string? code
-function bpf.map.open(path) end
+function bpf.map.open(path, flags) end
 
 ---Opens a map by its kernel id.
 ---@param id integer
+---@param flags? "rdonly"|"wronly"
 ---@return bpf.map? map
 ---@return string? message
 ---@return string? code
-function bpf.map.by_id(id) end
+function bpf.map.by_id(id, flags) end
 
 ---Makes a handle for a map's file descriptor, which is duplicated.
 ---@param fd integer
@@ -151,7 +290,12 @@ function bpf.map.typed(m, key, value) end
 
 ---@class bpf.map.lookup_options
 ---@field into? table to fill in place of a new one
+---@field cpu? integer the one CPU, from 0, whose value of a per-CPU map is meant
 ---@field [integer] "lock"
+
+---@class bpf.map.update_options
+---@field cpu? integer the one CPU, from 0, whose value of a per-CPU map is meant
+---@field [integer] bpf.map.update_flag
 
 ---Looks a key up; one nil when there is no such key.
 ---@param m bpf.map
@@ -180,7 +324,7 @@ function bpf.map.sum(m, key) end
 ---@param m bpf.map
 ---@param key any
 ---@param value any
----@param flags? bpf.map.update_flag|bpf.map.update_flag[]
+---@param flags? bpf.map.update_flag|bpf.map.update_options
 ---@return boolean? stored
 ---@return string? message or the code, when refused
 ---@return string? code
@@ -216,7 +360,7 @@ function bpf.map.next_key(m, key) end
 ---@return fun(): any iterator
 function bpf.map.keys(m) end
 
----Adds an element to a queue or stack; "exist" drops the oldest when it is full.
+---Adds an element to a queue, a stack or a Bloom filter; "exist" drops a queue's oldest when it is full.
 ---@param m bpf.map
 ---@param value any
 ---@param flags? "any"|"exist"|("any"|"exist")[]
@@ -238,6 +382,74 @@ function bpf.map.pop(m) end
 ---@return string? message
 ---@return string? code
 function bpf.map.peek(m) end
+
+---Asks a Bloom filter whether a value was pushed.
+---@param m bpf.map
+---@param value any
+---@return boolean? contained false: certainly not; true: very likely
+---@return string? message
+---@return string? code
+function bpf.map.contains(m, value) end
+
+---Reads the next entries of a map, as many as asked for: a walk in pieces.
+---@param m bpf.map
+---@param cursor? userdata what the call before returned; nil begins
+---@param count? integer how many at most, 256 by default
+---@param flags? "lock"|"lock"[]
+---@return any[]? keys
+---@return any[]|string values or the message
+---@return userdata|string|nil cursor nil when this was the end; or the code
+function bpf.map.lookup_batch(m, cursor, count, flags) end
+
+---Stores many entries, in batches where the kernel can.
+---@param m bpf.map
+---@param source table|bpf.map|fun(state: any, control: any): any, any entries, or an iterator as `for` takes it
+---@param flags_or_state? any flags; after an iterator its state
+---@param control? any after an iterator its control variable
+---@param flags? bpf.map.update_flag|bpf.map.update_flag[] after an iterator the flags
+---@return integer? count
+---@return string? message
+---@return string? code
+---@return integer? done how many were stored before the failure
+---@return any key the one that failed
+function bpf.map.update_batch(m, source, flags_or_state, control, flags) end
+
+---Deletes many entries, in batches where the kernel can. Keys that aren't there are left out.
+---@param m bpf.map
+---@param keys any[]|bpf.map|fun(state: any, control: any): any a sequence of keys, or an iterator as `for` takes it
+---@param state? any
+---@param control? any
+---@return integer? count
+---@return string? message
+---@return string? code
+---@return integer? done how many were deleted before the failure
+---@return any key the one that failed
+function bpf.map.delete_batch(m, keys, state, control) end
+
+---Takes entries out of a map while walking it: `for k, v in map.drain(m) do`, or `for v in map.drain(queue) do`.
+---@param m bpf.map
+---@return fun(): any, any iterator
+function bpf.map.drain(m) end
+
+---@class bpf.view: userdata
+---@field [integer] any elements, from 0
+
+---Views an arena, or an array created with the flag "mmapable", as a sequence of values.
+---@param m bpf.map
+---@param type bpf.spec of an element
+---@param offset? integer in bytes; 0 by default
+---@param count? integer by default as many as fit
+---@return bpf.view? view
+---@return string? message
+---@return string? code
+function bpf.map.view(m, type, offset, count) end
+
+---Registers a struct_ops map of a loaded object with the kernel.
+---@param m bpf.map
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function bpf.map.attach(m) end
 
 ---Deletes every entry; sets every slot of an array to zero; empties a queue or stack.
 ---@param m bpf.map
@@ -290,6 +502,7 @@ function bpf.map.resize(m, max_entries) end
 ---@field btf_key_type_id integer
 ---@field btf_value_type_id integer
 ---@field map_extra integer
+---@field type_number? integer of a type without a name, "other"
 
 ---What the kernel knows about the map.
 ---@param m bpf.map
@@ -391,6 +604,8 @@ function prog:autoload(on) end
 ---@field run_cnt integer while statistics are on
 ---@field verified_insns integer
 ---@field btf_id integer
+---@field map_ids integer[] of the maps it uses
+---@field type_number? integer of a type without a name, "other"
 
 ---What the kernel knows about the program.
 ---@return bpf.prog.information? info
@@ -499,6 +714,25 @@ function ringbuf:fd() end
 ---Closes the reader; closing twice is fine.
 ---@return true
 function ringbuf:close() end
+
+---@class bpf.user_ringbuf: userdata
+local user_ringbuf = {}
+
+---Sends a sample to the program that drains the ring.
+---@param value any of the type given to bpf.user_ringbuf, or a string
+---@param timeout? integer in milliseconds to wait for room; 0 or nil doesn't wait, -1 waits for ever
+---@return true?
+---@return string? message
+---@return string? code "ENOSPC" while the ring is full, "E2BIG", "EINTR" on a signal
+function user_ringbuf:submit(value, timeout) end
+
+---A descriptor for event loops: readable when a program has drained samples since submit last found the ring full.
+---@return integer
+function user_ringbuf:fd() end
+
+---Closes the producer; closing twice is fine.
+---@return true
+function user_ringbuf:close() end
 
 -- C types -------------------------------------------------------------------------------------------------------------
 

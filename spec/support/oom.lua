@@ -89,6 +89,33 @@ local function loaded()
   end
 end
 
+local function produced()
+  local ring <close> = assert(map.create { type = "user_ringbuf", max_entries = 4096 })
+  local producer <close> = assert(bpf.user_ringbuf(ring, "struct { __u32 seq; char text[2000]; }"))
+  assert(producer:submit({ seq = 1, text = "one" }) and producer:submit { seq = 2 })
+  assert(select(3, producer:submit({ seq = 3 }, 1)) == "ENOSPC" and tostring(producer))
+end
+
+local function holdings()
+  local obj <close> = assert(bpf.load "build/progs/system.bpf.o")
+  assert(obj.progs.on_enter:attach())
+  for _, what in ipairs { "maps", "progs", "links" } do
+    local n = 0
+    for info in assert(bpf[what]()) do
+      n = n + info.id
+    end
+    assert(n > 0)
+  end
+  assert(select(3, bpf.link_info(0xffffffff)) == "ENOENT")
+  assert(bpf.prog_info(obj.progs.each_map:info().id).map_ids[1])
+end
+
+local function features()
+  assert(bpf.features.map_type "hash" and bpf.features.helper("xdp", "redirect"))
+  assert(select(3, bpf.features.helper("xdp", "sysctl_get_name")) == "EINVAL")
+  assert(not pcall(bpf.features.map_type, "hsah") and bpf.features.kernel() and bpf.features.cpus() > 0)
+end
+
 local function attached()
   local obj <close> = assert(bpf.load("build/progs/execsnoop.bpf.o", { vars = { target_uid = 0xffffffff } }))
   local link = assert(obj.progs.on_exec:attach())
@@ -105,4 +132,7 @@ return {
   { "an object that is opened", opened },
   { "an object that is loaded, and its ring buffers", loaded },
   { "an object that is attached", attached },
+  { "a user ring buffer", produced },
+  { "what the kernel holds", holdings },
+  { "features", features },
 }

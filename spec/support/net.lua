@@ -1,0 +1,160 @@
+-- SPDX-License-Identifier: MIT
+-- Networks to test on: namespaces of their own, cables between them, sockets in them; and cgroups. What was made is
+-- removed by `net.remove()`, in a teardown. `local net = require "spec.support.net"`.
+local socket = require("socket")
+
+local calls = require("support.netcalls")
+local helper = require("spec.helper")
+
+local net = {}
+
+local spaces, groups = {}, {}
+local made = 0
+
+--- Runs a shell command that must succeed. Returns what it printed.
+function net.must(command)
+  local output, ok = helper.run(command)
+  return ok and output or error(command .. ": " .. output, 2)
+end
+
+--- A new network namespace with its loopback up. Returns its name.
+function net.space()
+  made = made + 1
+  local name = ("lbpf%d-%d"):format(helper.pid, made)
+  net.must("ip netns add " .. name)
+  spaces[#spaces + 1] = name
+  net.must(("ip -n %s link set lo up"):format(name))
+  return name
+end
+
+--- Calls the function in the namespace. Sockets made there stay there.
+function net.within(space, fn, ...)
+  local back = calls.enter("/run/netns/" .. space)
+  local results = table.pack(pcall(fn, ...))
+  calls.leave(back)
+  if not results[1] then
+    error(results[2], 0)
+  end
+  return table.unpack(results, 2, results.n)
+end
+
+local left
+
+--- Moves the process to the namespace until `net.leave` or `net.remove`.
+function net.enter(space)
+  left = calls.enter("/run/netns/" .. space)
+end
+
+--- Goes back to where the process was.
+function net.leave()
+  if left then
+    calls.leave(left)
+    left = nil
+  end
+end
+
+--- A cable (a pair of veth interfaces) between two namespaces. Each end is a table: `space`, `name`, and if wanted
+-- `mac` and `address` with the length of its prefix.
+function net.cable(one, other)
+  local text = "ip link add name %s netns %s %s type veth peer name %s netns %s %s"
+  local function mac(side)
+    return side.mac and "address " .. side.mac or ""
+  end
+  net.must(text:format(one.name, one.space, mac(one), other.name, other.space, mac(other)))
+  for _, side in ipairs({ one, other }) do
+    if side.address then
+      net.must(("ip -n %s addr add %s dev %s"):format(side.space, side.address, side.name))
+    end
+    net.must(("ip -n %s link set dev %s up"):format(side.space, side.name))
+  end
+end
+
+--- Tells the namespace which hardware has the address, so that nobody is asked.
+function net.neighbour(space, name, address, mac)
+  net.must(("ip -n %s neigh replace %s lladdr %s dev %s nud permanent"):format(space, address, mac, name))
+end
+
+--- A UDP socket in the namespace, bound to the address and port if they are given; it receives for at most so many
+-- seconds. Its packets have no checksum, so that programs may change them.
+function net.udp(space, seconds, address, port)
+  return net.within(space, function()
+    local s = assert(socket.udp4())
+    calls.setsockopt(s:getfd(), "no_check", 1)
+    if address then
+      assert(s:setsockname(address, port))
+    end
+    s:settimeout(seconds)
+    return s
+  end)
+end
+
+--- A TCP connection over the loopback of this namespace: the two ends.
+function net.connection()
+  local server = assert(socket.bind("127.0.0.1", 0))
+  local _, port = server:getsockname()
+  local client = assert(socket.tcp4())
+  assert(client:connect("127.0.0.1", port))
+  local accepted = assert(server:accept())
+  server:close()
+  for _, s in ipairs({ client, accepted }) do
+    s:setoption("tcp-nodelay", true)
+    s:settimeout(5)
+  end
+  return client, accepted
+end
+
+local function cgroup2()
+  for line in io.lines("/proc/self/mounts") do
+    local dir = line:match("^%S+ (%S+) cgroup2 ")
+    if dir then
+      return dir
+    end
+  end
+  local dir = helper.tmpdir()
+  net.must("mount -t cgroup2 none " .. dir)
+  groups[#groups + 1] = { path = dir, mounted = true }
+  return dir
+end
+
+--- A new cgroup. Returns its path.
+function net.cgroup()
+  made = made + 1
+  local path = ("%s/lbpf%d-%d"):format(cgroup2(), helper.pid, made)
+  net.must("mkdir " .. path)
+  groups[#groups + 1] = { path = path }
+  return path
+end
+
+--- Calls the function in the cgroup, to which sockets made there belong.
+function net.in_cgroup(path, fn, ...)
+  local function move(to)
+    local file <close> = assert(io.open(to .. "/cgroup.procs", "w"))
+    assert(file:write(helper.pid, "\n"))
+  end
+  local home
+  for line in io.lines("/proc/self/cgroup") do
+    home = line:match("^0::(/.*)") or home
+  end
+  move(path)
+  local results = table.pack(pcall(fn, ...))
+  move(path:match("^(.*)/") .. home)
+  if not results[1] then
+    error(results[2], 0)
+  end
+  return table.unpack(results, 2, results.n)
+end
+
+--- Removes every namespace, with its interfaces, and every cgroup.
+function net.remove()
+  net.leave()
+  for i = #spaces, 1, -1 do
+    helper.run("ip netns del " .. spaces[i])
+    spaces[i] = nil
+  end
+  for i = #groups, 1, -1 do
+    helper.run((groups[i].mounted and "umount " or "rmdir ") .. groups[i].path)
+    groups[i] = nil
+  end
+end
+
+return net

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* Every type's record must lie inside, every id and name lead somewhere, sections hold variables, functions have
+ * prototypes, and no type may contain itself: libbpf follows these without looking, without end in the last case. */
+#include "btfcheck.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/btf.h>
+#include <linux/btf.h>
+
+enum { DEPTH_MAX = 64 }; /* of types that contain each other; the kernel allows 32 */
+
+struct check {
+	const unsigned char *types, *strings;
+	uint32_t types_size, strings_size;
+	uint32_t n;	     /* types; the first has id 1 */
+	uint32_t *at;	     /* their offsets, by id */
+	unsigned char *done; /* by id: known not to contain itself */
+};
+
+static const struct btf_type *type_of(const struct check *c, uint32_t id)
+{
+	return (const void *)(c->types + c->at[id]);
+}
+
+/* How long a type's record is after struct btf_type; false for a kind that isn't known. */
+static bool tail_size(const struct btf_type *t, uint32_t *size)
+{
+	static const struct {
+		uint8_t known, fixed, each;
+	} kinds[] = {
+		[BTF_KIND_INT] = { 1, 4, 0 },
+		[BTF_KIND_PTR] = { 1, 0, 0 },
+		[BTF_KIND_ARRAY] = { 1, sizeof(struct btf_array), 0 },
+		[BTF_KIND_STRUCT] = { 1, 0, sizeof(struct btf_member) },
+		[BTF_KIND_UNION] = { 1, 0, sizeof(struct btf_member) },
+		[BTF_KIND_ENUM] = { 1, 0, sizeof(struct btf_enum) },
+		[BTF_KIND_FWD] = { 1, 0, 0 },
+		[BTF_KIND_TYPEDEF] = { 1, 0, 0 },
+		[BTF_KIND_VOLATILE] = { 1, 0, 0 },
+		[BTF_KIND_CONST] = { 1, 0, 0 },
+		[BTF_KIND_RESTRICT] = { 1, 0, 0 },
+		[BTF_KIND_FUNC] = { 1, 0, 0 },
+		[BTF_KIND_FUNC_PROTO] = { 1, 0, sizeof(struct btf_param) },
+		[BTF_KIND_VAR] = { 1, sizeof(struct btf_var), 0 },
+		[BTF_KIND_DATASEC] = { 1, 0, sizeof(struct btf_var_secinfo) },
+		[BTF_KIND_FLOAT] = { 1, 0, 0 },
+		[BTF_KIND_DECL_TAG] = { 1, sizeof(struct btf_decl_tag), 0 },
+		[BTF_KIND_TYPE_TAG] = { 1, 0, 0 },
+		[BTF_KIND_ENUM64] = { 1, 0, 12 },
+	};
+	uint32_t kind = btf_kind(t);
+
+	if (kind >= sizeof(kinds) / sizeof(*kinds) || !kinds[kind].known)
+		return false;
+	*size = kinds[kind].fixed + btf_vlen(t) * (uint32_t)kinds[kind].each;
+	return true;
+}
+
+/* Finds where the types are. Returns 1, 0 for a kind that isn't known, or -1 if one isn't inside. */
+static int find_types(struct check *c)
+{
+	uint32_t at = 0, tail;
+
+	while (at < c->types_size) {
+		const struct btf_type *t = (const void *)(c->types + at);
+
+		if (c->types_size - at < sizeof(*t))
+			return -1;
+		if (!tail_size(t, &tail))
+			return 0;
+		if (c->types_size - at - sizeof(*t) < tail)
+			return -1;
+		c->at[++c->n] = at;
+		at += (uint32_t)sizeof(*t) + tail;
+	}
+	return 1;
+}
+
+/* ---- one type ---- */
+
+static bool name_ok(const struct check *c, uint32_t name)
+{
+	return name < c->strings_size;
+}
+
+static bool id_ok(const struct check *c, uint32_t id)
+{
+	return id <= c->n;
+}
+
+/* Whether id is of a type of this kind. */
+static bool is_kind(const struct check *c, uint32_t id, uint32_t kind)
+{
+	return id && id <= c->n && btf_kind(type_of(c, id)) == kind;
+}
+
+/* Whether the references of what a type lists are right: members, parameters, enumerators or variables. */
+static bool list_ok(const struct check *c, const struct btf_type *t)
+{
+	const uint32_t *words = (const void *)(t + 1); /* records of two or three words each */
+	uint32_t n = btf_vlen(t);
+
+	for (uint32_t i = 0; i < n; i++)
+		switch (btf_kind(t)) {
+		case BTF_KIND_STRUCT:
+		case BTF_KIND_UNION:
+			if (!name_ok(c, words[3 * i]) || !id_ok(c, words[3 * i + 1]))
+				return false;
+			break;
+		case BTF_KIND_FUNC_PROTO:
+			if (!name_ok(c, words[2 * i]) || !id_ok(c, words[2 * i + 1]))
+				return false;
+			break;
+		case BTF_KIND_ENUM:
+			if (!name_ok(c, words[2 * i]))
+				return false;
+			break;
+		case BTF_KIND_ENUM64:
+			if (!name_ok(c, words[3 * i]))
+				return false;
+			break;
+		case BTF_KIND_DATASEC:
+			if (!is_kind(c, words[3 * i], BTF_KIND_VAR))
+				return false;
+			break;
+		default:
+			return true;
+		}
+	return true;
+}
+
+/* Whether what a type refers to is there. */
+static bool type_ok(const struct check *c, const struct btf_type *t)
+{
+	if (!name_ok(c, t->name_off) || !list_ok(c, t))
+		return false;
+	switch (btf_kind(t)) {
+	case BTF_KIND_PTR:
+	case BTF_KIND_TYPEDEF:
+	case BTF_KIND_VOLATILE:
+	case BTF_KIND_CONST:
+	case BTF_KIND_RESTRICT:
+	case BTF_KIND_VAR:
+	case BTF_KIND_TYPE_TAG:
+	case BTF_KIND_DECL_TAG:
+	case BTF_KIND_FUNC_PROTO:
+		return id_ok(c, t->type);
+	case BTF_KIND_FUNC:
+		return is_kind(c, t->type, BTF_KIND_FUNC_PROTO);
+	case BTF_KIND_ARRAY:
+		return id_ok(c, btf_array(t)->type) && id_ok(c, btf_array(t)->index_type);
+	default:
+		return true;
+	}
+}
+
+/* ---- types inside types ---- */
+
+static bool contains_ok(struct check *c, uint32_t id, int depth)
+{
+	const struct btf_type *t;
+
+	if (!id || c->done[id])
+		return true;
+	if (depth == DEPTH_MAX)
+		return false;
+	t = type_of(c, id);
+	switch (btf_kind(t)) {
+	case BTF_KIND_TYPEDEF:
+	case BTF_KIND_VOLATILE:
+	case BTF_KIND_CONST:
+	case BTF_KIND_RESTRICT:
+	case BTF_KIND_TYPE_TAG:
+		if (!contains_ok(c, t->type, depth + 1))
+			return false;
+		break;
+	case BTF_KIND_ARRAY:
+		if (!contains_ok(c, btf_array(t)->type, depth + 1))
+			return false;
+		break;
+	case BTF_KIND_STRUCT:
+	case BTF_KIND_UNION:
+		for (uint32_t i = 0; i < btf_vlen(t); i++)
+			if (!contains_ok(c, btf_members(t)[i].type, depth + 1))
+				return false;
+		break;
+	default:
+		break;
+	}
+	c->done[id] = 1;
+	return true;
+}
+
+/* ---- all of it ---- */
+
+static const char *check_types(struct check *c)
+{
+	int found = find_types(c);
+
+	if (found < 0)
+		return ".BTF is damaged: its types";
+	for (uint32_t id = 1; id <= c->n && found; id++)
+		if (!type_ok(c, type_of(c, id)))
+			return ".BTF is damaged: a type refers to what isn't there";
+	for (uint32_t id = 1; id <= c->n && found; id++)
+		if (!contains_ok(c, id, 0))
+			return ".BTF is damaged: a type contains itself";
+	return NULL;
+}
+
+const char *lbpf_btfcheck(const void *bytes, size_t size)
+{
+	const struct btf_header *h = bytes;
+	struct check c = { .n = 0 };
+	const char *cause = "";
+
+	if (size < sizeof(*h) || h->magic != BTF_MAGIC || h->hdr_len < sizeof(*h) || h->hdr_len % 4 ||
+	    h->hdr_len > size || h->type_off % 4 || (uint64_t)h->type_off + h->type_len > size - h->hdr_len ||
+	    (uint64_t)h->str_off + h->str_len > size - h->hdr_len)
+		return ".BTF is damaged: its header";
+	c.types = (const unsigned char *)bytes + h->hdr_len + h->type_off;
+	c.types_size = h->type_len;
+	c.strings = (const unsigned char *)bytes + h->hdr_len + h->str_off;
+	c.strings_size = h->str_len;
+	if (!c.strings_size || c.strings[0] || c.strings[c.strings_size - 1])
+		return ".BTF is damaged: its strings";
+	c.at = calloc((size_t)c.types_size / sizeof(struct btf_type) + 2, sizeof(*c.at));
+	c.done = calloc((size_t)c.types_size / sizeof(struct btf_type) + 2, 1);
+	if (c.at && c.done)
+		cause = check_types(&c);
+	free(c.at);
+	free(c.done);
+	return cause;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether the BTF of an object can be given to libbpf, which before 1.3 believes what it says. No Lua here. */
+#ifndef LBPF_BTFCHECK_H
+#define LBPF_BTFCHECK_H
+
+#include <stddef.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Looks at the bytes of .BTF, aligned to 4. Returns NULL or what is wrong with them; "" for no memory. A kind of type
+ * that isn't known ends the search: libbpf will refuse what it doesn't know either. */
+const char *lbpf_btfcheck(const void *bytes, size_t size);
+
+LBPF_HIDDEN_END
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading the section table of an ELF file that may be damaged or hostile. Offsets may be unaligned and overlap; so
+ * everything is copied out, and ranges are checked without sums that could overflow. */
+#include "elf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/types.h>
+
+#ifndef EM_BPF
+#define EM_BPF 247
+#endif
+
+static bool range_inside(uint64_t offset, uint64_t n, uint64_t size)
+{
+	return offset <= size && n <= size - offset;
+}
+
+int lbpf_elf_read(const struct lbpf_elf *elf, void *to, uint64_t offset, uint64_t n)
+{
+	if (!range_inside(offset, n, elf->size))
+		return ENOEXEC;
+	if (elf->fd < 0) {
+		if (n)
+			memcpy(to, (const char *)elf->bytes + offset, n);
+		return 0;
+	}
+	for (uint64_t done = 0; done < n;) {
+		ssize_t got = pread(elf->fd, (char *)to + done, n - done, (off_t)(offset + done));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got ? errno : ENOEXEC; /* it has become shorter */
+		done += (uint64_t)got;
+	}
+	return 0;
+}
+
+bool lbpf_elf_inside(const struct lbpf_elf *elf, const Elf64_Shdr *section)
+{
+	return section->sh_type != SHT_NOBITS && range_inside(section->sh_offset, section->sh_size, elf->size);
+}
+
+const char *lbpf_elf_name(const struct lbpf_elf *elf, size_t section)
+{
+	uint64_t at = elf->sections[section].sh_name;
+
+	return at < elf->names_size ? elf->names + at : "";
+}
+
+/* Whether the header is one that libbpf takes: 64 bits, this machine's byte order, for BPF or for no machine. */
+static bool head_ok(const Elf64_Ehdr *head)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	const unsigned char order = ELFDATA2LSB;
+#else
+	const unsigned char order = ELFDATA2MSB;
+#endif
+
+	return memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 && head->e_ident[EI_CLASS] == ELFCLASS64 &&
+		head->e_ident[EI_DATA] == order && (head->e_machine == EM_BPF || head->e_machine == EM_NONE) &&
+		head->e_shentsize == sizeof(Elf64_Shdr) && head->e_shstrndx < head->e_shnum;
+}
+
+int lbpf_elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size)
+{
+	const Elf64_Shdr *names;
+	int err;
+
+	*elf = (struct lbpf_elf){ .fd = fd, .bytes = bytes, .size = size };
+	err = lbpf_elf_read(elf, &elf->head, 0, sizeof(elf->head));
+	if (err)
+		return err;
+	if (!head_ok(&elf->head) ||
+	    !range_inside(elf->head.e_shoff, (uint64_t)elf->head.e_shnum * sizeof(Elf64_Shdr), size))
+		return ENOEXEC;
+	elf->sections = calloc((size_t)elf->head.e_shnum + LBPF_ELF_SPARE, sizeof(Elf64_Shdr));
+	if (!elf->sections)
+		return ENOMEM;
+	err = lbpf_elf_read(elf, elf->sections, elf->head.e_shoff, elf->head.e_shnum * sizeof(Elf64_Shdr));
+	if (err)
+		return err;
+	names = &elf->sections[elf->head.e_shstrndx];
+	if (!lbpf_elf_inside(elf, names))
+		return ENOEXEC;
+	elf->names = malloc(names->sh_size + 1);
+	if (!elf->names)
+		return ENOMEM;
+	elf->names[names->sh_size] = '\0';
+	elf->names_size = names->sh_size;
+	err = lbpf_elf_read(elf, elf->names, names->sh_offset, names->sh_size);
+	for (size_t i = 0; i < elf->head.e_shnum && !err; i++)
+		if (elf->sections[i].sh_name >= names->sh_size)
+			err = ENOEXEC;
+	return err;
+}
+
+void lbpf_elf_close(struct lbpf_elf *elf)
+{
+	free(elf->sections);
+	free(elf->names);
+	elf->sections = NULL;
+	elf->names = NULL;
+}

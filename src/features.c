@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: MIT */
+/* What this kernel lets this process use: map types, program types and helpers, each found out by trying.
+ *
+ * libbpf tries the types. It says no where the kernel said EPERM; the kernel's errno is still there then. Helpers we
+ * try ourselves: newer kernels refuse them in words that libbpf 1.1 takes for a yes, and without permission it says
+ * yes to all. */
+#include "features.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+
+#include <lauxlib.h>
+
+#include "arg.h"
+#include "err.h"
+#include "mapkinds.h"
+#include "program.h"
+
+#define ARENA 33
+#define NETFILTER_HOOK 45 /* BPF_NETFILTER */
+
+struct origin {
+	const char *since; /* the kernel that brought it */
+	const char *needs; /* which capabilities may be missing; NULL: CAP_BPF */
+};
+
+#define NET "CAP_BPF or CAP_NET_ADMIN"
+#define TRACE "CAP_BPF or CAP_PERFMON"
+
+static const struct origin map_origins[] = {
+	[BPF_MAP_TYPE_HASH] = { "3.19", NULL },
+	[BPF_MAP_TYPE_ARRAY] = { "3.19", NULL },
+	[BPF_MAP_TYPE_PROG_ARRAY] = { "4.2", NULL },
+	[BPF_MAP_TYPE_PERF_EVENT_ARRAY] = { "4.3", NULL },
+	[BPF_MAP_TYPE_PERCPU_HASH] = { "4.6", NULL },
+	[BPF_MAP_TYPE_PERCPU_ARRAY] = { "4.6", NULL },
+	[BPF_MAP_TYPE_STACK_TRACE] = { "4.6", NULL },
+	[BPF_MAP_TYPE_CGROUP_ARRAY] = { "4.8", NULL },
+	[BPF_MAP_TYPE_LRU_HASH] = { "4.10", NULL },
+	[BPF_MAP_TYPE_LRU_PERCPU_HASH] = { "4.10", NULL },
+	[BPF_MAP_TYPE_LPM_TRIE] = { "4.11", NULL },
+	[BPF_MAP_TYPE_ARRAY_OF_MAPS] = { "4.12", NULL },
+	[BPF_MAP_TYPE_HASH_OF_MAPS] = { "4.12", NULL },
+	[BPF_MAP_TYPE_DEVMAP] = { "4.14", NET },
+	[BPF_MAP_TYPE_SOCKMAP] = { "4.14", NET },
+	[BPF_MAP_TYPE_CPUMAP] = { "4.15", NULL },
+	[BPF_MAP_TYPE_XSKMAP] = { "4.18", NET },
+	[BPF_MAP_TYPE_SOCKHASH] = { "4.18", NET },
+	[BPF_MAP_TYPE_CGROUP_STORAGE] = { "4.19", NULL },
+	[BPF_MAP_TYPE_REUSEPORT_SOCKARRAY] = { "4.19", NULL },
+	[BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE] = { "4.20", NULL },
+	[BPF_MAP_TYPE_QUEUE] = { "4.20", NULL },
+	[BPF_MAP_TYPE_STACK] = { "4.20", NULL },
+	[BPF_MAP_TYPE_SK_STORAGE] = { "5.2", NULL },
+	[BPF_MAP_TYPE_DEVMAP_HASH] = { "5.4", NET },
+	[BPF_MAP_TYPE_STRUCT_OPS] = { "5.6", NULL },
+	[BPF_MAP_TYPE_RINGBUF] = { "5.8", NULL },
+	[BPF_MAP_TYPE_INODE_STORAGE] = { "5.10", NULL },
+	[BPF_MAP_TYPE_TASK_STORAGE] = { "5.11", NULL },
+	[BPF_MAP_TYPE_BLOOM_FILTER] = { "5.16", NULL },
+	[BPF_MAP_TYPE_USER_RINGBUF] = { "6.1", NULL },
+	[32] = { "6.2", NULL }, /* cgrp_storage */
+	[ARENA] = { "6.9", NULL },
+};
+
+static const struct origin prog_origins[] = {
+	[BPF_PROG_TYPE_SOCKET_FILTER] = { "3.19", NULL },
+	[BPF_PROG_TYPE_KPROBE] = { "4.1", TRACE },
+	[BPF_PROG_TYPE_SCHED_CLS] = { "4.1", NET },
+	[BPF_PROG_TYPE_SCHED_ACT] = { "4.1", NET },
+	[BPF_PROG_TYPE_TRACEPOINT] = { "4.7", TRACE },
+	[BPF_PROG_TYPE_XDP] = { "4.8", NET },
+	[BPF_PROG_TYPE_PERF_EVENT] = { "4.9", TRACE },
+	[BPF_PROG_TYPE_CGROUP_SKB] = { "4.10", NULL },
+	[BPF_PROG_TYPE_CGROUP_SOCK] = { "4.10", NET },
+	[BPF_PROG_TYPE_LWT_IN] = { "4.10", NET },
+	[BPF_PROG_TYPE_LWT_OUT] = { "4.10", NET },
+	[BPF_PROG_TYPE_LWT_XMIT] = { "4.10", NET },
+	[BPF_PROG_TYPE_SOCK_OPS] = { "4.13", NET },
+	[BPF_PROG_TYPE_SK_SKB] = { "4.14", NET },
+	[BPF_PROG_TYPE_CGROUP_DEVICE] = { "4.15", NET },
+	[BPF_PROG_TYPE_SK_MSG] = { "4.17", NET },
+	[BPF_PROG_TYPE_RAW_TRACEPOINT] = { "4.17", TRACE },
+	[BPF_PROG_TYPE_CGROUP_SOCK_ADDR] = { "4.17", NET },
+	[BPF_PROG_TYPE_LWT_SEG6LOCAL] = { "4.18", NET },
+	[BPF_PROG_TYPE_LIRC_MODE2] = { "4.18", NULL },
+	[BPF_PROG_TYPE_SK_REUSEPORT] = { "4.19", NULL },
+	[BPF_PROG_TYPE_FLOW_DISSECTOR] = { "4.20", NET },
+	[BPF_PROG_TYPE_CGROUP_SYSCTL] = { "5.2", NET },
+	[BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE] = { "5.2", TRACE },
+	[BPF_PROG_TYPE_CGROUP_SOCKOPT] = { "5.3", NET },
+	[BPF_PROG_TYPE_TRACING] = { "5.5", TRACE },
+	[BPF_PROG_TYPE_STRUCT_OPS] = { "5.6", TRACE },
+	[BPF_PROG_TYPE_EXT] = { "5.6", TRACE },
+	[BPF_PROG_TYPE_LSM] = { "5.7", TRACE },
+	[BPF_PROG_TYPE_SK_LOOKUP] = { "5.9", NET },
+	[BPF_PROG_TYPE_SYSCALL] = { "5.14", NULL },
+	[LBPF_PROG_TYPE_NETFILTER] = { "6.4", NET },
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ---- names ---- */
+
+#define HELPER_NAME(name) [BPF_FUNC_##name] = #name
+
+static const char *const helpers[] = { __BPF_FUNC_MAPPER(HELPER_NAME) };
+
+static const char *map_name(uint32_t type)
+{
+	const char *name = libbpf_bpf_map_type_str((enum bpf_map_type)type);
+
+	return name ? name : type == ARENA ? "arena" : NULL;
+}
+
+static const char *helper_name(uint32_t id)
+{
+	return id < COUNT(helpers) ? helpers[id] : NULL;
+}
+
+/* How many letters must change to make one name of the other; names count as far as LETTERS. */
+#define LETTERS 40
+
+static unsigned int distance(const char *a, const char *b)
+{
+	size_t n = strnlen(a, LETTERS), m = strnlen(b, LETTERS);
+	unsigned int row[LETTERS + 1];
+
+	for (unsigned int j = 0; j <= m; j++)
+		row[j] = j;
+	for (unsigned int i = 1; i <= n; i++) {
+		unsigned int diagonal = row[0];
+
+		row[0] = i;
+		for (unsigned int j = 1; j <= m; j++) {
+			unsigned int best = diagonal + (a[i - 1] != b[j - 1]);
+
+			diagonal = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[m];
+}
+
+/* A kind of thing that has names. */
+struct sort {
+	const char *what;
+	const char *list; /* the function that has them all */
+	const char *(*name)(uint32_t number);
+};
+
+static const struct sort map_sort = { "map type", "map_types()", map_name };
+static const struct sort prog_sort = { "program type", "prog_types()", lbpf_program_type_name };
+static const struct sort helper_sort = { "helper", "helpers(prog_type)", helper_name };
+
+/* Raises with the names that are nearest. */
+_Noreturn static void name_unknown(lua_State *L, const struct sort *sort, const char *got)
+{
+	luaL_Buffer b;
+	int found = 0;
+
+	luaL_buffinit(L, &b);
+	for (unsigned int near = 1; near <= 3 && !found; near++)
+		for (uint32_t i = 1; sort->name(i) && found < 6; i++) {
+			const char *name = sort->name(i);
+
+			if (distance(got, name) != near && !(near == 1 && (strstr(name, got) || strstr(got, name))))
+				continue;
+			luaL_addstring(&b, found++ ? ", " : "near: ");
+			luaL_addstring(&b, name);
+		}
+	if (!found)
+		lua_pushfstring(L, "bpf.features.%s has all", sort->list), luaL_addvalue(&b);
+	luaL_pushresult(&b);
+	luaL_error(L, "%s '%s' is unknown (%s)", sort->what, got, lua_tostring(L, -1));
+	__builtin_unreachable();
+}
+
+static uint32_t arg_name(lua_State *L, int idx, const struct sort *sort)
+{
+	const char *name = luaL_checkstring(L, idx);
+
+	for (uint32_t i = 1; sort->name(i); i++)
+		if (strcmp(sort->name(i), name) == 0)
+			return i;
+	name_unknown(L, sort, name);
+}
+
+/* ---- trying ---- */
+
+struct verdict {
+	enum { NO, YES, UNSURE } has;
+	int err;	   /* unless YES */
+	const char *cause; /* a literal, if it is known already */
+};
+
+/* From what libbpf's probes return, and the errno that the kernel left. */
+static struct verdict verdict_of(int result, int err)
+{
+	if (result > 0)
+		return (struct verdict){ .has = YES };
+	if (result == 0)
+		return (struct verdict){ .has = NO, .err = err ? err : EINVAL };
+	if (result == -EPERM)
+		return (struct verdict){ .has = NO, .err = EPERM };
+	return (struct verdict){ .has = UNSURE, .err = -result };
+}
+
+/* Whether a map of a type that libbpf can't try yet can be made. */
+static int try_arena(void)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
+	int fd = bpf_map_create((enum bpf_map_type)ARENA, NULL, 0, 0, 1, &opts);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static struct verdict try_map(lua_State *L, uint32_t type, uint32_t unused)
+{
+	struct lbpf_log *log = lbpf_log_begin(L);
+	int result, err;
+
+	(void)unused;
+	errno = 0;
+	result = libbpf_probe_bpf_map_type((enum bpf_map_type)type, NULL);
+	if (result == -EOPNOTSUPP && type == ARENA)
+		result = try_arena();
+	err = errno;
+	lbpf_log_end(log);
+	return verdict_of(result, err);
+}
+
+/* What programs of a type have to say when they are loaded, where that is more than the type. */
+static void load_options(uint32_t type, struct bpf_prog_load_opts *opts)
+{
+	static const struct {
+		uint32_t type, attach, flags;
+	} wants[] = {
+		{ BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, 0 },
+		{ BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT, 0 },
+		{ BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP, 0 },
+		{ BPF_PROG_TYPE_SYSCALL, 0, BPF_F_SLEEPABLE },
+		{ LBPF_PROG_TYPE_NETFILTER, NETFILTER_HOOK, 0 },
+	};
+
+	for (size_t i = 0; i < COUNT(wants); i++)
+		if (wants[i].type == type) {
+			opts->expected_attach_type = (enum bpf_attach_type)wants[i].attach;
+			opts->prog_flags = wants[i].flags;
+		}
+}
+
+/* Loads a program that calls a helper, or none for 0, and returns. Returns 0 or an errno, and the verifier's log. */
+static int load(uint32_t type, uint32_t helper, char *text, uint32_t room)
+{
+	struct bpf_insn insns[] = {
+		{ .code = BPF_JMP | BPF_CALL, .imm = (int32_t)helper },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_buf = text, .log_size = room, .log_level = 1);
+	size_t skip = helper ? 0 : 1;
+	int fd;
+
+	*text = '\0';
+	load_options(type, &opts);
+	fd = bpf_prog_load((enum bpf_prog_type)type, NULL, "GPL", insns + skip, COUNT(insns) - skip, &opts);
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+static struct verdict try_prog(lua_State *L, uint32_t type, uint32_t unused)
+{
+	struct lbpf_log *log = lbpf_log_begin(L);
+	char text[1024];
+	int result, err;
+
+	(void)unused;
+	errno = 0;
+	result = libbpf_probe_bpf_prog_type((enum bpf_prog_type)type, NULL);
+	err = errno;
+	if (result == -EOPNOTSUPP && type == LBPF_PROG_TYPE_NETFILTER) {
+		err = load(type, 0, text, sizeof(text));
+		result = err == 0;
+	}
+	lbpf_log_end(log);
+	return verdict_of(result, err);
+}
+
+/* The verifier looks at the helper first, so any other complaint means that it may be called. */
+static struct verdict try_helper(lua_State *L, uint32_t id, uint32_t type)
+{
+	static const char *const refusals[][2] = {
+		{ "invalid func ", "this kernel doesn't have it" },
+		{ "program of this type cannot use helper ", "programs of this type can't call it" },
+		{ "unknown func ", "programs of this type can't call it" }, /* of older kernels */
+		{ "helper call is not allowed in probe", "this kernel doesn't allow it" },
+	};
+	struct verdict no = { .has = NO };
+	struct lbpf_log *log;
+	char text[8192];
+
+	if (type == BPF_PROG_TYPE_TRACING || type == BPF_PROG_TYPE_EXT || type == BPF_PROG_TYPE_LSM ||
+	    type == BPF_PROG_TYPE_STRUCT_OPS)
+		return (struct verdict){ UNSURE, EOPNOTSUPP,
+					 "for programs of this type it depends on what they attach to" };
+	log = lbpf_log_begin(L);
+	no.err = load(type, id, text, sizeof(text));
+	lbpf_log_end(log);
+	for (size_t i = 0; i < COUNT(refusals) && !no.cause; i++)
+		if (strstr(text, refusals[i][0]))
+			no.cause = refusals[i][1];
+	if (!no.err || (!no.cause && *text))
+		return (struct verdict){ .has = YES };
+	if (!no.cause && no.err != EPERM)
+		no.cause = "this kernel has no programs of this type";
+	return no;
+}
+
+/* ---- saying why not ---- */
+
+/* "6.18" and "6.18.44-cloud" as a number. */
+static unsigned long version(const char *release)
+{
+	char *end;
+	unsigned long major = strtoul(release, &end, 10);
+
+	return major << 16 | (*end == '.' ? strtoul(end + 1, NULL, 10) & 0xffff : 0);
+}
+
+static const char *push_cause(lua_State *L, const struct verdict *verdict, const struct origin *origin)
+{
+	struct utsname name;
+	const char *when;
+
+	if (verdict->cause)
+		return verdict->cause;
+	if (verdict->err == EPERM)
+		return lua_pushfstring(L, "refused; perhaps %s is missing",
+				       origin && origin->needs ? origin->needs : "CAP_BPF");
+	if (verdict->has == UNSURE)
+		return verdict->err == EOPNOTSUPP ? lua_pushfstring(L, "libbpf %s can't tell", libbpf_version_string())
+						  : NULL;
+	uname(&name);
+	if (!origin || !origin->since)
+		return lua_pushfstring(L, "this kernel, %s, has none", name.release);
+	when = version(name.release) < version(origin->since) ? "they" : "perhaps it was built without, for they";
+	return lua_pushfstring(L, "this kernel, %s, has none; %s came with %s", name.release, when, origin->since);
+}
+
+/* Pushes true, or false or nil with message and code. Returns how many. */
+static int push_verdict(lua_State *L, const struct verdict *verdict, const struct origin *origin, const char *what,
+			const char *name)
+{
+	if (verdict->has == YES) {
+		lua_pushboolean(L, 1);
+		return 1;
+	}
+	lbpf_err_push(L, verdict->err, push_cause(L, verdict, origin), "%s '%s'", what, name);
+	if (verdict->has == NO) {
+		lua_pushboolean(L, 0);
+		lua_replace(L, -4);
+	}
+	return 3;
+}
+
+static const struct origin *map_origin(uint32_t type)
+{
+	return type < COUNT(map_origins) ? &map_origins[type] : NULL;
+}
+
+static const struct origin *prog_origin(uint32_t type)
+{
+	return type < COUNT(prog_origins) ? &prog_origins[type] : NULL;
+}
+
+/* Pushes a table of what there is, and one of why not. For helpers, `of` is the program type. */
+static int push_all(lua_State *L, const struct sort *sort,
+		    struct verdict (*try_one)(lua_State *L, uint32_t number, uint32_t of), uint32_t of)
+{
+	int top = lua_gettop(L);
+
+	lua_newtable(L);
+	lua_newtable(L);
+	for (uint32_t i = 1; sort->name(i); i++, lua_settop(L, top + 2)) {
+		struct verdict verdict = try_one(L, i, of);
+		const struct origin *origin = sort == &map_sort ? map_origin(i) : prog_origin(of ? of : i);
+
+		if (push_verdict(L, &verdict, origin, sort->what, sort->name(i)) > 1) {
+			lua_pushvalue(L, -2);
+			lua_setfield(L, top + 2, sort->name(i));
+		}
+		lua_pushvalue(L, verdict.has == YES ? -1 : -3);
+		lua_setfield(L, top + 1, sort->name(i));
+	}
+	return 2;
+}
+
+/*** Whether maps of a type can be created, by this process on this kernel. Tried anew with each call.
+@function bpf.features.map_type
+@tparam string name the kernel's in lower case, such as "ringbuf"; an unknown one raises
+@treturn boolean true, or false with a message and a code: EPERM (a capability may be missing), EINVAL and others (this
+ kernel has none)
+@treturn nil,string,string when it can't be told: EOPNOTSUPP (this libbpf is too old to try)
+@see libbpf_probe_bpf_map_type */
+static int features_map_type(lua_State *L)
+{
+	uint32_t type = arg_name(L, 1, &map_sort);
+	struct verdict verdict = try_map(L, type, 0);
+
+	return push_verdict(L, &verdict, map_origin(type), map_sort.what, map_name(type));
+}
+
+/*** Whether programs of a type can be loaded, by this process on this kernel. Tried anew with each call.
+@function bpf.features.prog_type
+@tparam string name the kernel's in lower case, such as "xdp"; an unknown one raises
+@treturn boolean true, or false with a message and a code: EPERM (a capability may be missing), EINVAL and others (this
+ kernel has none)
+@treturn nil,string,string when it can't be told: EOPNOTSUPP (this libbpf is too old to try)
+@see libbpf_probe_bpf_prog_type */
+static int features_prog_type(lua_State *L)
+{
+	uint32_t type = arg_name(L, 1, &prog_sort);
+	struct verdict verdict = try_prog(L, type, 0);
+
+	return push_verdict(L, &verdict, prog_origin(type), prog_sort.what, lbpf_program_type_name(type));
+}
+
+/*** Whether programs of a type can call a helper: `bpf.features.helper("xdp", "fib_lookup")`. Tried anew with each
+call.
+@function bpf.features.helper
+@tparam string prog_type such as "xdp"; an unknown one raises
+@tparam string name the helper's without `bpf_`, such as "map_lookup_elem"; an unknown one raises
+@treturn boolean true, or false with a message and a code: EPERM (a capability may be missing), EINVAL (not in these
+ programs, or not in this kernel)
+@treturn nil,string,string when it can't be told: EOPNOTSUPP (tracing, ext, lsm and struct_ops programs, where it
+ depends on what they attach to)
+@see bpf-helpers(7) */
+static int features_helper(lua_State *L)
+{
+	uint32_t type = arg_name(L, 1, &prog_sort), id = arg_name(L, 2, &helper_sort);
+	struct verdict verdict = try_helper(L, id, type);
+
+	return push_verdict(L, &verdict, prog_origin(type), helper_sort.what, helper_name(id));
+}
+
+/*** All map types, and whether maps of them can be created.
+@function bpf.features.map_types
+@treturn table `{ hash = true, xskmap = false, … }`; those are absent of which it can't be told
+@treturn table for each that isn't true, the message that bpf.features.map_type gives */
+static int features_map_types(lua_State *L)
+{
+	return push_all(L, &map_sort, try_map, 0);
+}
+
+/*** All program types, and whether programs of them can be loaded.
+@function bpf.features.prog_types
+@treturn table `{ xdp = true, lirc_mode2 = false, … }`; those are absent of which it can't be told
+@treturn table for each that isn't true, the message that bpf.features.prog_type gives */
+static int features_prog_types(lua_State *L)
+{
+	return push_all(L, &prog_sort, try_prog, 0);
+}
+
+/*** All helpers that the library knows, and whether programs of a type can call them. Loads more than 200 programs,
+which takes some 10 milliseconds.
+@function bpf.features.helpers
+@tparam string prog_type such as "xdp"; an unknown one raises
+@treturn table `{ map_lookup_elem = true, sysctl_get_name = false, … }`; those are absent of which it can't be told
+@treturn table for each that isn't true, the message that bpf.features.helper gives */
+static int features_helpers(lua_State *L)
+{
+	return push_all(L, &helper_sort, try_helper, arg_name(L, 1, &prog_sort));
+}
+
+/*** The running kernel's release, as `uname -r` prints it.
+@function bpf.features.kernel
+@treturn string
+@see uname(2) */
+static int features_kernel(lua_State *L)
+{
+	struct utsname name;
+
+	uname(&name);
+	lua_pushstring(L, name.release);
+	return 1;
+}
+
+/*** How many CPUs this kernel may ever have: the length of what per-CPU maps hold.
+@function bpf.features.cpus
+@treturn integer
+@see libbpf_num_possible_cpus */
+static int features_cpus(lua_State *L)
+{
+	lua_pushinteger(L, lbpf_possible_cpus(L));
+	return 1;
+}
+
+static const luaL_Reg functions[] = {
+	{ "map_type", features_map_type },
+	{ "prog_type", features_prog_type },
+	{ "helper", features_helper },
+	{ "map_types", features_map_types },
+	{ "prog_types", features_prog_types },
+	{ "helpers", features_helpers },
+	{ "kernel", features_kernel },
+	{ "cpus", features_cpus },
+	{ NULL, NULL },
+};
+
+void lbpf_features_open(lua_State *L)
+{
+	luaL_newlib(L, functions);
+	lua_setfield(L, -2, "features");
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* What this kernel can do for this process. */
+#ifndef LBPF_FEATURES_H
+#define LBPF_FEATURES_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Opener: adds the table `features` to the module table at the top. */
+void lbpf_features_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* What libbpf can't be given as it is: objects whose maps are `struct bpf_map_def SEC("maps")`, which 1.0 and newer
+ * refuse, are rewritten; those with damaged BTF, over which versions before 1.3 stumble, fail. No Lua here. */
+#ifndef LBPF_LEGACY_H
+#define LBPF_LEGACY_H
+
+#include <stddef.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+struct lbpf_legacy {
+	void *bytes; /* the new object, of malloc; NULL: there are no such maps, or it failed */
+	size_t size;
+	char cause[192]; /* of a failure, in words; "" leaves it to the code */
+};
+
+/* Both return 0, or an errno or libbpf error. What they can't read as an ELF file is left for libbpf to judge. */
+int lbpf_legacy_file(const char *path, struct lbpf_legacy *result);
+int lbpf_legacy_bytes(const void *bytes, size_t size, struct lbpf_legacy *result);
+
+LBPF_HIDDEN_END
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* What the kernel knows about a link, by its file descriptor. */
+#ifndef LBPF_LINKINFO_H
+#define LBPF_LINKINFO_H
+
+#include <stdint.h>
+
+#include <lua.h>
+
+#include <linux/bpf.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+struct lbpf_link_info {
+	union {
+		struct bpf_link_info kernel;
+		uint8_t bytes[256]; /* newer kernels know more than the header */
+	};
+	uint32_t len;	 /* bytes of it that this kernel filled */
+	char text[4096]; /* the name or path that belongs to it */
+};
+
+/* Asks the kernel. Returns 0 or an errno; calls nothing of Lua's. */
+int lbpf_link_fetch_info(int fd, struct lbpf_link_info *out);
+
+/* Pushes a table of the fields: id, type, prog_id, and those of the type. */
+void lbpf_link_push_info(lua_State *L, const struct lbpf_link_info *info);
+
+LBPF_HIDDEN_END
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* What the kernel holds: maps, programs and links of every process, by their ids.
+ *
+ * A walk steps from id to id, and what vanishes before it could be asked is left out. Nothing is held in between: each
+ * descriptor is closed before anything of Lua's runs. */
+#include "system.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+
+#include <lauxlib.h>
+
+#include "arg.h"
+#include "err.h"
+#include "linkinfo.h"
+#include "map.h"
+#include "program.h"
+
+union info {
+	struct bpf_map_info map;
+	struct lbpf_program_info program;
+	struct lbpf_link_info link;
+};
+
+struct sort {
+	const char *name, *noun;
+	int (*next)(uint32_t id, uint32_t *next);
+	int (*open)(uint32_t id);
+	int (*fetch)(int fd, union info *info); /* 0 or an errno */
+	void (*push)(lua_State *L, const union info *info);
+};
+
+static int fetch_map(int fd, union info *info)
+{
+	uint32_t len = sizeof(info->map);
+
+	memset(&info->map, 0, sizeof(info->map));
+	return bpf_obj_get_info_by_fd(fd, &info->map, &len) ? errno : 0;
+}
+
+static void push_map(lua_State *L, const union info *info)
+{
+	lbpf_map_push_info(L, &info->map);
+}
+
+static int fetch_program(int fd, union info *info)
+{
+	return lbpf_program_fetch_info(fd, &info->program);
+}
+
+static void push_program(lua_State *L, const union info *info)
+{
+	lbpf_program_push_info(L, &info->program);
+}
+
+static int fetch_link(int fd, union info *info)
+{
+	return lbpf_link_fetch_info(fd, &info->link);
+}
+
+static void push_link(lua_State *L, const union info *info)
+{
+	lbpf_link_push_info(L, &info->link);
+}
+
+static const struct sort maps = { "map", "map", bpf_map_get_next_id, bpf_map_get_fd_by_id, fetch_map, push_map };
+static const struct sort progs = { "prog",	  "program",   bpf_prog_get_next_id, bpf_prog_get_fd_by_id,
+				   fetch_program, push_program };
+static const struct sort links = { "link", "link", bpf_link_get_next_id, bpf_link_get_fd_by_id, fetch_link, push_link };
+
+/* Asks the kernel about one thing. Returns 0 or an errno. */
+static int ask(const struct sort *sort, uint32_t id, union info *info)
+{
+	int fd = sort->open(id), err;
+
+	if (fd < 0)
+		return errno;
+	err = sort->fetch(fd, info);
+	close(fd);
+	return err;
+}
+
+static const char *cause(int err)
+{
+	return err == EPERM ? "refused; perhaps CAP_SYS_ADMIN is missing" : NULL;
+}
+
+/* The generic for calls this; upvalues: the sort, the last id. */
+static int step(lua_State *L)
+{
+	const struct sort *sort = lua_touserdata(L, lua_upvalueindex(1));
+	uint32_t id = (uint32_t)lua_tointeger(L, lua_upvalueindex(2));
+	union info info;
+	int err;
+
+	do {
+		if (sort->next(id, &id)) {
+			if (errno != ENOENT)
+				lbpf_err_raise(L, errno, cause(errno), "%ss", sort->name);
+			lua_pushnil(L);
+			return 1;
+		}
+		err = ask(sort, id, &info);
+	} while (err == ENOENT || err == EAGAIN); /* gone already; a link that isn't finished yet */
+	if (err)
+		lbpf_err_raise(L, err, cause(err), "%ss: %s %I", sort->name, sort->noun, (LUAI_UACINT)id);
+	lua_pushinteger(L, id);
+	lua_replace(L, lua_upvalueindex(2));
+	sort->push(L, &info);
+	return 1;
+}
+
+static int walk(lua_State *L, const struct sort *sort)
+{
+	uint32_t first;
+
+	if (sort->next(0, &first) && errno != ENOENT)
+		return lbpf_err_push(L, errno, cause(errno), "%ss", sort->name);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)sort);
+	lua_pushinteger(L, 0);
+	lua_pushcclosure(L, step, 2);
+	return 1;
+}
+
+static int one(lua_State *L, const struct sort *sort)
+{
+	uint32_t id = (uint32_t)lbpf_arg_int(L, 1, 0, UINT32_MAX);
+	union info info;
+	int err = ask(sort, id, &info);
+
+	if (err)
+		return lbpf_err_push(L, err, err == ENOENT ? lua_pushfstring(L, "no such %s", sort->noun) : cause(err),
+				     "%s_info %I", sort->name, (LUAI_UACINT)id);
+	sort->push(L, &info);
+	return 1;
+}
+
+/*** Iterates over all maps that the kernel holds, whoever made them: `for info in assert(bpf.maps()) do`.
+@function bpf.maps
+@treturn function iterator over tables as [bpf.map.info](#bpfmapinfo) returns them, by rising id; what comes and goes
+ meanwhile may be missing. Open one with `bpf.map.by_id(info.id)`
+@treturn nil,string,string on failure: EPERM (no CAP_SYS_ADMIN)
+@see bpf_map_get_next_id
+@since kernel 4.13 */
+static int system_maps(lua_State *L)
+{
+	return walk(L, &maps);
+}
+
+/*** Iterates over all programs that the kernel holds: `for info in assert(bpf.progs()) do`.
+@function bpf.progs
+@treturn function iterator over tables as prog:info returns them, by rising id; what comes and goes meanwhile may be
+ missing
+@treturn nil,string,string on failure: EPERM (no CAP_SYS_ADMIN)
+@see bpf_prog_get_next_id
+@since kernel 4.13 */
+static int system_progs(lua_State *L)
+{
+	return walk(L, &progs);
+}
+
+/*** Iterates over all links that the kernel holds: `for info in assert(bpf.links()) do`.
+@function bpf.links
+@treturn function iterator over tables as bpf.link_info returns them, by rising id; what comes and goes meanwhile may
+ be missing
+@treturn nil,string,string on failure: EPERM (no CAP_SYS_ADMIN)
+@see bpf_link_get_next_id
+@since kernel 5.8 */
+static int system_links(lua_State *L)
+{
+	return walk(L, &links);
+}
+
+/*** What the kernel knows about a map, by its id; without opening it.
+@function bpf.map_info
+@tparam integer id
+@treturn table as bpf.map.info returns it
+@treturn nil,string,string on failure: ENOENT (no such map), EPERM (no CAP_SYS_ADMIN)
+@see bpf_map_get_fd_by_id */
+static int system_map_info(lua_State *L)
+{
+	return one(L, &maps);
+}
+
+/*** What the kernel knows about a program, by its id: `bpf.prog_info(link_info.prog_id).name`.
+@function bpf.prog_info
+@tparam integer id
+@treturn table as prog:info returns it
+@treturn nil,string,string on failure: ENOENT (no such program), EPERM (no CAP_SYS_ADMIN)
+@see bpf_prog_get_fd_by_id */
+static int system_prog_info(lua_State *L)
+{
+	return one(L, &progs);
+}
+
+/*** What the kernel knows about a link, by its id.
+@function bpf.link_info
+@tparam integer id
+@treturn table with id, type, prog_id and, of struct bpf_link_info, the fields of the type (see
+ [What the kernel holds](#what-the-kernel-holds)); type_number for a type without a name, "other"
+@treturn nil,string,string on failure: ENOENT (no such link), EPERM (no CAP_SYS_ADMIN)
+@see bpf_link_get_fd_by_id */
+static int system_link_info(lua_State *L)
+{
+	return one(L, &links);
+}
+
+static const luaL_Reg functions[] = {
+	{ "maps", system_maps },
+	{ "progs", system_progs },
+	{ "links", system_links },
+	{ "map_info", system_map_info },
+	{ "prog_info", system_prog_info },
+	{ "link_info", system_link_info },
+	{ NULL, NULL },
+};
+
+void lbpf_system_open(lua_State *L)
+{
+	luaL_setfuncs(L, functions, 0);
+}

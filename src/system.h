@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* What the kernel holds, by ids. */
+#ifndef LBPF_SYSTEM_H
+#define LBPF_SYSTEM_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Opener: adds functions to the module table at the top. */
+void lbpf_system_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

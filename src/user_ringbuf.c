@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/* Producers of user ring buffers: samples from scripts to BPF programs.
+ *
+ * A producer maps the ring itself. libbpf's would do, but while a ring is nearly full its blocking reserve spins: the
+ * kernel calls a ring writable as soon as one byte is free. Here every drain wakes a waiting submit once (EPOLLET). A
+ * sample is written first and counted by the position afterwards, so nothing half done is ever in the ring; it is
+ * encoded elsewhere before, because encoding may raise, or run a finalizer that closes the producer. The mapping keeps
+ * the ring alive, whatever becomes of map and object. */
+#include "user_ringbuf.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/bpf.h>
+
+#include "arg.h"
+#include "btf.h"
+#include "codec.h"
+#include "err.h"
+#include "map.h"
+
+/* The kernel hands samples to programs as dynptrs, which hold no more. It would refuse a longer one, and all that
+ * follow it, for good. */
+#define SAMPLE_MAX ((1u << 24) - 1)
+
+struct producer {
+	struct lbpf_head head;
+	int epoll;			 /* -1: closed */
+	_Atomic unsigned long *consumer; /* the page that the kernel writes */
+	_Atomic unsigned long *producer; /* the page that we write, and the data behind it, twice in a row */
+	size_t size;			 /* of the data: a power of two */
+	const struct lbpf_type *type;	 /* of the samples */
+	char name[LBPF_MAP_NAME];
+};
+
+enum { PRODUCER_TYPE = 1 }; /* user value */
+
+static const struct lbpf_class producer_class;
+
+static size_t page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void producer_init(void *self)
+{
+	((struct producer *)self)->epoll = -1;
+}
+
+static void producer_release(lua_State *L, int idx, void *self)
+{
+	struct producer *p = self;
+
+	(void)L;
+	(void)idx;
+	if (p->epoll >= 0)
+		close(p->epoll);
+	p->epoll = -1;
+	if (p->consumer)
+		munmap((void *)(uintptr_t)p->consumer, page_size());
+	p->consumer = NULL;
+	if (p->producer)
+		munmap((void *)(uintptr_t)p->producer, page_size() + 2 * p->size);
+	p->producer = NULL;
+}
+
+static struct producer *producer_check(lua_State *L)
+{
+	struct producer *p = lbpf_class_check(L, 1, &producer_class);
+
+	if (lbpf_unlikely(p->epoll < 0))
+		luaL_error(L, "user ring buffer '%s' is closed", p->name);
+	return p;
+}
+
+/* Acquires everything into the closed producer. Returns 0 or an errno; what came before that is the producer's. */
+static int producer_map(struct producer *p, const struct lbpf_map *map)
+{
+	struct epoll_event event = { .events = EPOLLOUT | EPOLLET };
+	size_t page = page_size();
+	void *mem;
+
+	if (map->max_entries > (SIZE_MAX - page) / 2)
+		return E2BIG;
+	p->size = map->max_entries;
+	mem = mmap(NULL, page, PROT_READ, MAP_SHARED, map->fd, 0);
+	if (mem == MAP_FAILED)
+		return errno;
+	p->consumer = mem;
+	mem = mmap(NULL, page + 2 * p->size, PROT_READ | PROT_WRITE, MAP_SHARED, map->fd, (off_t)page);
+	if (mem == MAP_FAILED)
+		return errno;
+	p->producer = mem;
+	p->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (p->epoll < 0 || epoll_ctl(p->epoll, EPOLL_CTL_ADD, map->fd, &event))
+		return errno;
+	return 0;
+}
+
+/*** Opens a user ring buffer map for sending samples to the BPF programs that drain it.
+A ring may have several producers in one thread, but never in two threads or processes at a time: each writes the
+position as if it were alone.
+@function bpf.user_ringbuf
+@tparam bpf.map map of type user_ringbuf
+@tparam ?string|integer|bpf.type type of the samples: a name in the object's BTF or the kernel's, C text, or a size in
+ bytes; nil for strings of any length
+@treturn bpf.user_ringbuf the producer
+@treturn nil,string,string on failure: EPERM, EMFILE, …
+@see user_ring_buffer__new
+@since kernel 6.1 */
+static int user_ringbuf_new(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "user_ringbuf");
+	struct producer *p;
+	int err;
+
+	luaL_argcheck(L, map->type == BPF_MAP_TYPE_USER_RINGBUF, 1, "a map of type user_ringbuf expected");
+	lua_settop(L, 2);
+	p = lbpf_class_new(L, &producer_class, sizeof(*p), 1);
+	strncpy(p->name, lbpf_map_label(map), sizeof(p->name) - 1);
+	p->type = lbpf_map_push_spec(L, 1, 2, "sample");
+	lua_setiuservalue(L, 3, PRODUCER_TYPE);
+	map = lbpf_map_check(L, 1, 0, "user_ringbuf"); /* a finalizer may have closed it */
+	err = producer_map(p, map);
+	if (err) {
+		producer_release(L, 3, p);
+		return lbpf_err_push(L, err, NULL, "map '%s': user_ringbuf", p->name);
+	}
+	return 1;
+}
+
+/* ---- samples ---- */
+
+/* Bytes that a sample of len takes, its header included. */
+static size_t sample_room(size_t len)
+{
+	return (len + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
+}
+
+/* Puts a sample into the ring, if there is room. */
+static bool producer_put(struct producer *p, const void *sample, uint32_t len)
+{
+	unsigned long end = atomic_load_explicit(p->producer, memory_order_relaxed);
+	unsigned long used = end - atomic_load_explicit(p->consumer, memory_order_acquire);
+	uint32_t header[BPF_RINGBUF_HDR_SZ / sizeof(uint32_t)] = { len };
+	uint8_t *data = (uint8_t *)(uintptr_t)p->producer + page_size() + (end & (p->size - 1));
+
+	if (used > p->size || p->size - used < sample_room(len))
+		return false;
+	memcpy(data, header, sizeof(header));
+	memcpy(data + sizeof(header), sample, len);
+	atomic_store_explicit(p->producer, end + sample_room(len), memory_order_release);
+	return true;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Puts a sample into the ring, waiting for room if need be. Returns 0 or an errno. The last look comes after the drains
+ * so far have been forgotten, so that the descriptor becomes readable with the next one. */
+static int producer_submit(struct producer *p, const void *sample, uint32_t len, int timeout_ms)
+{
+	int64_t end = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
+	struct epoll_event event;
+	int n = 1;
+
+	while (!producer_put(p, sample, len)) {
+		int64_t left = timeout_ms > 0 ? end - now_ms() : timeout_ms;
+
+		if (n == 0)
+			return ENOSPC;
+		n = epoll_wait(p->epoll, &event, 1, timeout_ms > 0 && left < 0 ? 0 : (int)left);
+		if (n < 0)
+			return errno;
+	}
+	return 0;
+}
+
+/* The sample at stack index 2 as bytes: a string's own, or encoded into scratch, which is type->size long. */
+static const void *sample_bytes(lua_State *L, const struct lbpf_type *type, void *scratch, size_t *len)
+{
+	if (type->size == 0 && type->node[0].kind == LBPF_RAW) {
+		luaL_checktype(L, 2, LUA_TSTRING);
+		return lua_tolstring(L, 2, len);
+	}
+	lbpf_encode(L, type, 2, scratch, "sample");
+	*len = type->size;
+	return scratch;
+}
+
+static int submit_fail(lua_State *L, const struct producer *p, int err, size_t len)
+{
+	const char *cause = NULL;
+
+	if (err == ENOSPC)
+		cause = "full, until a program drains it";
+	else if (err == EINTR)
+		cause = "interrupted by a signal";
+	else if (err == E2BIG)
+		cause = lua_pushfstring(L, "a sample of %I bytes never fits into a ring of %I", (LUAI_UACINT)len,
+					(LUAI_UACINT)p->size);
+	return lbpf_err_push(L, err, cause, "user ring buffer '%s': submit", p->name);
+}
+
+/*** Sends a sample to the program that drains the ring.
+@function user_ringbuf:submit
+@param value of the type given to bpf.user_ringbuf, or a string without one; what doesn't fit the type raises
+@tparam ?integer timeout in milliseconds to wait for room while the ring is full; 0 or nil doesn't wait, -1 waits for
+ ever
+@treturn true
+@treturn nil,string,string on failure: ENOSPC (full, until a program drains it), E2BIG (longer than the ring, or 16 MiB
+ and more), EINTR on a signal
+@see user_ring_buffer__reserve_blocking, user_ring_buffer__submit */
+static int user_ringbuf_submit(lua_State *L)
+{
+	struct producer *p = producer_check(L);
+	int timeout = lua_isnoneornil(L, 3) ? 0 : (int)lbpf_arg_int(L, 3, -1, INT32_MAX), err;
+	const void *sample;
+	size_t len;
+
+	luaL_checkany(L, 2);
+	LBPF_SCRATCH(L, scratch, p->type->size);
+	sample = sample_bytes(L, p->type, scratch, &len);
+	p = producer_check(L);
+	err = len > SAMPLE_MAX || sample_room(len) > p->size ? E2BIG
+							     : producer_submit(p, sample, (uint32_t)len, timeout);
+	if (err)
+		return submit_fail(L, p, err, len);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/*** A descriptor for event loops: readable when a program has drained samples since submit last found the ring full.
+@function user_ringbuf:fd
+@treturn integer an epoll descriptor, which stays the producer's */
+static int user_ringbuf_fd(lua_State *L)
+{
+	lua_pushinteger(L, producer_check(L)->epoll);
+	return 1;
+}
+
+/*** Closes the producer; closing twice is fine. What is in the ring stays there.
+@function user_ringbuf:close
+@treturn true */
+static int user_ringbuf_close(lua_State *L)
+{
+	return lbpf_class_close(L, &producer_class);
+}
+
+static int user_ringbuf_tostring(lua_State *L)
+{
+	struct producer *p = lbpf_class_check(L, 1, &producer_class);
+
+	if (p->epoll < 0)
+		lua_pushfstring(L, "bpf.user_ringbuf: %s (closed)", p->name);
+	else
+		lua_pushfstring(L, "bpf.user_ringbuf: %s (%I bytes, fd %d)", p->name, (LUAI_UACINT)p->size, p->epoll);
+	return 1;
+}
+
+static const luaL_Reg user_ringbuf_methods[] = {
+	{ "submit", user_ringbuf_submit },
+	{ "fd", user_ringbuf_fd },
+	{ "close", user_ringbuf_close },
+	{ NULL, NULL },
+};
+
+static const luaL_Reg user_ringbuf_meta[] = {
+	{ "__tostring", user_ringbuf_tostring },
+	{ NULL, NULL },
+};
+
+static const struct lbpf_class producer_class = {
+	.name = "bpf.user_ringbuf",
+	.methods = user_ringbuf_methods,
+	.meta = user_ringbuf_meta,
+	.init = producer_init,
+	.release = producer_release,
+};
+
+void lbpf_user_ringbuf_open(lua_State *L)
+{
+	lbpf_class_register(L, &producer_class);
+	lua_pushcfunction(L, user_ringbuf_new);
+	lua_setfield(L, -2, "user_ringbuf");
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Producers of user ring buffers. */
+#ifndef LBPF_USER_RINGBUF_H
+#define LBPF_USER_RINGBUF_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Opener: adds `user_ringbuf` to the module table at the top. */
+void lbpf_user_ringbuf_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif
