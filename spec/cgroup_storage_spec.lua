@@ -74,8 +74,9 @@ describe("an object's storage for cgroups", function()
     detach[#detach + 1] = function()
       if not done then
         done = true
-        sys.prog_detach(prog, fd, type)
+        local ok, message = pcall(sys.prog_detach, prog, fd, type)
         sys.close(fd)
+        assert(ok, message)
       end
     end
     return detach[#detach]
@@ -110,7 +111,7 @@ describe("an object's storage for cgroups", function()
     local other <close> = cgroup.new()
     attach(ours, "on_egress", EGRESS)
     attach(ours, "on_ingress", INGRESS)
-    attach(other, "on_egress", EGRESS)
+    local stop = attach(other, "on_egress", EGRESS)
     send(ours, 3)
     send(other, 4)
     local seen, n = {}, 0
@@ -131,6 +132,7 @@ describe("an object's storage for cgroups", function()
       keys = keys + 1
     end
     assert.equal(3, keys)
+    stop()
   end)
 
   it("can be set from Lua, and goes on from there", function()
