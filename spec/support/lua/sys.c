@@ -160,6 +160,32 @@ static int sys_prog_detach(lua_State *L)
 	return attachment(L, BPF_PROG_DETACH, "BPF_PROG_DETACH", 0);
 }
 
+/* iterate(link descriptor) → all that the iterator's program writes */
+static int sys_iterate(lua_State *L)
+{
+	union bpf_attr attr;
+	luaL_Buffer b;
+	ssize_t n;
+	int fd;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.iter_create.link_fd = (__u32)luaL_checkinteger(L, 1);
+	fd = (int)syscall(SYS_bpf, BPF_ITER_CREATE, &attr, sizeof(attr));
+	if (fd < 0)
+		return failure(L, "BPF_ITER_CREATE");
+	luaL_buffinit(L, &b);
+	do {
+		n = read(fd, luaL_prepbuffsize(&b, 4096), 4096);
+		if (n > 0)
+			luaL_addsize(&b, (size_t)n);
+	} while (n > 0);
+	close(fd);
+	if (n < 0)
+		return failure(L, "read");
+	luaL_pushresult(&b);
+	return 1;
+}
+
 /* set_congestion(socket descriptor, algorithm) → true, or nil and the cause */
 static int sys_set_congestion(lua_State *L)
 {
@@ -230,6 +256,7 @@ static const luaL_Reg functions[] = {
 	{ "thread", sys_thread },
 	{ "prog_attach", sys_prog_attach },
 	{ "prog_detach", sys_prog_detach },
+	{ "iterate", sys_iterate },
 	{ "set_congestion", sys_set_congestion },
 	{ "congestion", sys_congestion },
 	{ "call_from_nowhere", sys_call_from_nowhere },
