@@ -246,7 +246,7 @@ static int map_update(lua_State *L)
 
 int lbpf_map_erase(const struct lbpf_map *map, const void *key)
 {
-	int err = lbpf_sys_elem(BPF_MAP_DELETE_ELEM, map->fd, key, NULL, 0) ? errno : 0;
+	int err = lbpf_sys_elem(BPF_MAP_DELETE_ELEM, map->fd, key, NULL, 0);
 
 	return map->kind->can & LBPF_INDEXED && (err == EINVAL || err == E2BIG) ? ENOENT : err;
 }
@@ -485,8 +485,9 @@ static int map_index(lua_State *L)
 	LBPF_SCRATCH(L, key, map->key_size);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
 	err = lbpf_map_encode_key(L, map, 2, key);
-	if (lbpf_unlikely(err || lbpf_sys_elem(BPF_MAP_LOOKUP_ELEM, map->fd, key, value, 0))) {
-		err = err ? err : errno;
+	if (lbpf_likely(!err))
+		err = lbpf_sys_elem(BPF_MAP_LOOKUP_ELEM, map->fd, key, value, 0);
+	if (lbpf_unlikely(err)) {
 		if (err != ENOENT)
 			lbpf_map_raise(L, map, err, "lookup");
 		lua_pushnil(L);
@@ -527,8 +528,9 @@ static int map_newindex(lua_State *L)
 		err = lbpf_map_encode_value(L, map, 3, value);
 	if (lbpf_unlikely(err))
 		lbpf_map_raise_because(L, map, err, lua_tostring(L, -1), "update");
-	if (lbpf_unlikely(lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY)))
-		lbpf_map_raise(L, map, errno, "update");
+	err = lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY);
+	if (lbpf_unlikely(err))
+		lbpf_map_raise(L, map, err, "update");
 	return 0;
 }
 

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -58,6 +60,82 @@ static int sys_gettid(lua_State *L)
 	return 1;
 }
 
+/* pidfd(process id) → descriptor */
+static int sys_pidfd(lua_State *L)
+{
+	int fd = (int)syscall(SYS_pidfd_open, (pid_t)luaL_checkinteger(L, 1), 0);
+
+	if (fd < 0)
+		return failure(L, "pidfd_open");
+	lua_pushinteger(L, fd);
+	return 1;
+}
+
+/* ---- threads that wait to be ended: thread() → object with tid and close ---- */
+
+struct thread {
+	pthread_t handle;
+	pid_t tid;
+	int running;
+	int pipe[2];
+};
+
+static void *thread_main(void *arg)
+{
+	struct thread *t = arg;
+	char c;
+
+	__atomic_store_n(&t->tid, gettid(), __ATOMIC_RELEASE);
+	if (read(t->pipe[0], &c, 1) < 0) /* until the other end is closed */
+		return t;
+	return NULL;
+}
+
+static int thread_close(lua_State *L)
+{
+	struct thread *t = luaL_checkudata(L, 1, "support.thread");
+
+	if (t->running) {
+		close(t->pipe[1]);
+		pthread_join(t->handle, NULL);
+		close(t->pipe[0]);
+		t->running = 0;
+	}
+	return 0;
+}
+
+static int thread_tid(lua_State *L)
+{
+	struct thread *t = luaL_checkudata(L, 1, "support.thread");
+
+	lua_pushinteger(L, t->tid);
+	return 1;
+}
+
+static int sys_thread(lua_State *L)
+{
+	struct thread *t = lua_newuserdatauv(L, sizeof(*t), 0);
+
+	memset(t, 0, sizeof(*t));
+	luaL_setmetatable(L, "support.thread");
+	if (pipe2(t->pipe, O_CLOEXEC))
+		return failure(L, "pipe");
+	errno = pthread_create(&t->handle, NULL, thread_main, t);
+	if (errno)
+		return failure(L, "pthread_create");
+	t->running = 1;
+	while (!__atomic_load_n(&t->tid, __ATOMIC_ACQUIRE))
+		sched_yield();
+	return 1;
+}
+
+static const luaL_Reg thread_methods[] = {
+	{ "tid", thread_tid }, { "close", thread_close }, { "__close", thread_close }, { "__gc", thread_close },
+	{ NULL, NULL },
+};
+
+/* ---- programs, sockets, memory ---- */
+
 /* The two that change what is attached, without libbpf, which these modules aren't linked to. */
 static int attachment(lua_State *L, enum bpf_cmd command, const char *name, __u32 flags)
 {
@@ -80,6 +158,32 @@ static int sys_prog_attach(lua_State *L)
 static int sys_prog_detach(lua_State *L)
 {
 	return attachment(L, BPF_PROG_DETACH, "BPF_PROG_DETACH", 0);
+}
+
+/* iterate(link descriptor) → all that the iterator's program writes */
+static int sys_iterate(lua_State *L)
+{
+	union bpf_attr attr;
+	luaL_Buffer b;
+	ssize_t n;
+	int fd;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.iter_create.link_fd = (__u32)luaL_checkinteger(L, 1);
+	fd = (int)syscall(SYS_bpf, BPF_ITER_CREATE, &attr, sizeof(attr));
+	if (fd < 0)
+		return failure(L, "BPF_ITER_CREATE");
+	luaL_buffinit(L, &b);
+	do {
+		n = read(fd, luaL_prepbuffsize(&b, 4096), 4096);
+		if (n > 0)
+			luaL_addsize(&b, (size_t)n);
+	} while (n > 0);
+	close(fd);
+	if (n < 0)
+		return failure(L, "read");
+	luaL_pushresult(&b);
+	return 1;
 }
 
 /* set_congestion(socket descriptor, algorithm) → true, or nil and the cause */
@@ -148,8 +252,11 @@ static const luaL_Reg functions[] = {
 	{ "close", sys_close },
 	{ "inode", sys_inode },
 	{ "gettid", sys_gettid },
+	{ "pidfd", sys_pidfd },
+	{ "thread", sys_thread },
 	{ "prog_attach", sys_prog_attach },
 	{ "prog_detach", sys_prog_detach },
+	{ "iterate", sys_iterate },
 	{ "set_congestion", sys_set_congestion },
 	{ "congestion", sys_congestion },
 	{ "call_from_nowhere", sys_call_from_nowhere },
@@ -158,6 +265,10 @@ static const luaL_Reg functions[] = {
 
 int luaopen_support_sys(lua_State *L)
 {
+	luaL_newmetatable(L, "support.thread");
+	luaL_setfuncs(L, thread_methods, 0);
+	lua_pushvalue(L, -1);
+	lua_setfield(L, -2, "__index");
 	luaL_newlib(L, functions);
 	return 1;
 }
