@@ -218,8 +218,8 @@ end)
 describe('lookup_and_delete with "lock"', function()
   kernel.need("lookup_and_delete of a hash", "5.14")
 
-  -- Nothing is inserted meanwhile: the kernel uses the memory of deleted entries again at once, and a program that still
-  -- has the old entry would count up the new one while it is being written.
+  -- Nothing is inserted meanwhile: the kernel uses a deleted entry's memory again at once, and a program that still
+  -- has the old one would count up the new one while it is being written.
   it("takes pairs out whole, while programs count them up", function()
     local N <const>, SPAN <const> = 8000, 64
     local obj <close> = locks()
