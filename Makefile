@@ -77,7 +77,7 @@ build/support/%: spec/support/%.c
 # Lua modules that specs need: require "support.x".
 build/support/%.so: spec/support/lua/%.c
 	@mkdir -p $(@D)
-	$(call run,CC )$(CC) -shared -fPIC -MMD -MP -MF $@.d $(C_FLAGS) -o $@ $<
+	$(call run,CC )$(CC) -shared -fPIC -MMD -MP -MF $@.d $(filter-out $(SANITIZE),$(C_FLAGS)) -o $@ $<
 
 build/bench/%: bench/%.c
 	@mkdir -p $(@D)

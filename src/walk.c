@@ -213,11 +213,15 @@ static int step_slot(struct walk *w)
 
 static int step_value(const struct walk *w)
 {
+	int err;
+
 	if (w->taking)
 		return lbpf_map_take(w->map, w->keys, w->values, w->flags);
-	if (w->keys_only)
+	if (w->keys_only && !(w->map->kind->can & LBPF_INDEXED && w->map->kind->can & LBPF_HANDLES))
 		return 0;
-	return bpf_map_lookup_elem_flags(w->map->fd, w->keys, w->values, w->flags) ? errno : 0;
+	err = bpf_map_lookup_elem_flags(w->map->fd, w->keys, w->values, w->flags) ? errno : 0;
+	/* of sockets without room for a cookie it can't be told whether there is one */
+	return err == ENOSPC && w->keys_only ? 0 : err;
 }
 
 /* Moves on to the next entry that is still there when its value is read. An lpm_trie gives a shorter prefix's value
