@@ -124,7 +124,8 @@ static bool list_ok(const struct check *c, const struct btf_type *t)
 				return false;
 			break;
 		case BTF_KIND_DATASEC:
-			if (!is_kind(c, words[3 * i], BTF_KIND_VAR))
+			if (!is_kind(c, words[3 * i], BTF_KIND_VAR) &&
+			    !is_kind(c, words[3 * i], BTF_KIND_FUNC)) /* .ksyms */
 				return false;
 			break;
 		default:
