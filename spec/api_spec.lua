@@ -311,11 +311,11 @@ describe("docs/maps.md", function()
 
   it("has a row for each type of map that can be created, and for nothing else", function()
     local message = helper.raises(function() bpf.map.create { type = "no such type" } end, "unknown")
-    local types = {}
+    local known = {}
     for name in message:match("one of: (.*)%)"):gmatch("[%w_]+") do
-      types[name] = true
+      known[name] = true
     end
-    same_names("map types that can be created, and rows of docs/maps.md", types, rows)
+    same_names("map types that can be created, and rows of docs/maps.md", known, rows)
   end)
 
   it("names specs that exist and have to do with the type", function()

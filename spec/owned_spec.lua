@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Members that are the kernel's (locks, timers, work queues, references, lists, trees): scripts don't see or write them.
+-- Members that are the kernel's (locks, timers, work queues, kptrs, lists, trees): scripts neither see nor set them.
 -- What becomes of them when the rest is written is the kernel's rule: an update of an array's slot releases what they
 -- hold, one of a hash replaces the entry, one of a hash with "lock" writes into the entry and leaves them alone.
 local bpf = require("bpf")

@@ -114,6 +114,8 @@ static int create_fail(lua_State *L, const struct create *c, const struct lbpf_m
 		cause = lua_pushfstring(L, "the kernel found no memory for %I entries of %I + %I bytes",
 					(LUAI_UACINT)c->max_entries, (LUAI_UACINT)map->key_size,
 					(LUAI_UACINT)map->value_size);
+	else if (err == EOPNOTSUPP && map->value && map->value->owned)
+		cause = "this type may not have locks, timers or other members of the kernel's in its values";
 	else if (err == E2BIG)
 		cause = lua_pushfstring(L, "too large: %I entries, keys of %I and values of %I bytes",
 					(LUAI_UACINT)c->max_entries, (LUAI_UACINT)map->key_size,
