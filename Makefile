@@ -22,7 +22,7 @@ DEMO_PKGS     := $(BUILD_PKGS) clang
 TEST_PKGS     := $(DEMO_PKGS) lua-busted lua-socket luarocks perl bpftool iproute2
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
-FUZZ_PKGS     := $(DEMO_PKGS)
+FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
 need = @build-aux/deps $(1)
 
 # V=1 shows the commands.
