@@ -259,7 +259,7 @@ static const char *open_name(const struct open *open, char *name, size_t size)
  * and what is no errno then looks like an address, in the last 2 GiB, where user space has none. */
 static bool is_no_object(const struct bpf_object *obj)
 {
-	return !obj || (sizeof(obj) == 8 && (intptr_t)obj < 0 && (intptr_t)obj >= INT32_MIN);
+	return !obj || (sizeof(intptr_t) == 8 && (intptr_t)obj < 0 && (intptr_t)obj >= INT32_MIN);
 }
 
 /* Opens with libbpf what may have been rewritten for it. Returns an errno. */
