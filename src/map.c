@@ -306,7 +306,7 @@ void lbpf_map_orphan(struct lbpf_map *map)
 @function bpf.map.freeze
 @tparam bpf.map m
 @treturn true
-@treturn nil,string,string on failure: EBUSY (frozen already, or written to through a mapping), EPERM, …
+@treturn nil,string,string on failure: EBUSY, EPERM (frozen already, mapped for writing, opened read-only), …
 @see bpf_map_freeze
 @since kernel 5.2 */
 static int map_freeze(lua_State *L)
