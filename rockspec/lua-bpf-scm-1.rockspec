@@ -26,6 +26,8 @@ build = {
       sources = {
         "src/arg.c",
         "src/attach.c",
+        "src/attachnet.c",
+        "src/attachtrace.c",
         "src/batch.c",
         "src/btf.c",
         "src/btfcheck.c",
@@ -59,6 +61,7 @@ build = {
         "src/memory.c",
         "src/object.c",
         "src/percpu.c",
+        "src/perfevent.c",
         "src/prefix.c",
         "src/program.c",
         "src/redirect.c",

@@ -120,6 +120,11 @@ static void option_store(lua_State *L, const struct lbpf_option *opt, void *out,
 			option_bad(L, what, opt->name, "an integer from 0 to 4294967295");
 		*(uint32_t *)(void *)field = (uint32_t)n;
 		break;
+	case LBPF_OPT_S32:
+		if (!is_int || n < INT32_MIN || n > INT32_MAX)
+			option_bad(L, what, opt->name, "an integer from -2147483648 to 2147483647");
+		*(int32_t *)(void *)field = (int32_t)n;
+		break;
 	case LBPF_OPT_U64:
 		if (!is_int)
 			option_bad(L, what, opt->name, "an integer");

@@ -36,6 +36,7 @@ struct lbpf_option {
 	const char *name;
 	enum {
 		LBPF_OPT_U32,	 /* uint32_t */
+		LBPF_OPT_S32,	 /* int32_t */
 		LBPF_OPT_U64,	 /* uint64_t */
 		LBPF_OPT_BOOL,	 /* bool */
 		LBPF_OPT_STRING, /* const char *, valid while the table holds it */

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Attaching programs: by section, and to what the script names.
  *
- * Every way is a row: the method's name, what it reads from its arguments, and the libbpf call. */
+ * Every way is a row: the method's name, what it reads from its arguments, its options, and the call. The rows are in
+ * attachtrace.c and attachnet.c. */
 #include "attach.h"
 
 #include <errno.h>
-#include <net/if.h>
+#include <string.h>
 
 #include <bpf/libbpf.h>
+#include <linux/bpf.h>
+
+#include <lauxlib.h>
 
 #include "arg.h"
 #include "class.h"
@@ -16,69 +20,77 @@
 #include "map.h"
 #include "program.h"
 
-/* What the rows' arguments come to; each uses its part. */
-struct target {
-	const char *category, *name;
-	int ifindex;
-};
+int lbpf_attach_done(struct lbpf_link *link, struct bpf_link *made)
+{
+	link->link = made;
+	return made ? 0 : errno;
+}
 
-struct way {
-	const char *method;
-	void (*read)(lua_State *L, struct target *to); /* arguments from stack index 2 on; raises for wrong ones */
-	struct bpf_link *(*attach)(const struct bpf_program *prog, const struct target *to);
-};
+/* ---- arguments that several rows have ---- */
 
-static void read_nothing(lua_State *L, struct target *to)
+int lbpf_attach_read_nothing(lua_State *L, struct lbpf_target *to)
 {
 	(void)L;
 	(void)to;
+	return 0;
 }
 
-/* An interface by index or name. */
-static void read_interface(lua_State *L, struct target *to)
+int lbpf_attach_read_name(lua_State *L, struct lbpf_target *to)
 {
-	if (lua_type(L, 2) == LUA_TNUMBER) {
-		to->ifindex = (int)lbpf_arg_int(L, 2, 1, INT32_MAX);
-		return;
+	to->name = luaL_checkstring(L, 2);
+	return 0;
+}
+
+/* Pushes memory for the list at idx, one element for each of the table's, and returns it. */
+static void *list_memory(lua_State *L, int idx, struct lbpf_list *list)
+{
+	list->count = lua_rawlen(L, idx);
+	luaL_argcheck(L, list->count > 0 && list->count < 1 << 20, idx, "a list of 1 to 1048575 expected");
+	luaL_checkstack(L, 4, NULL);
+	return lua_newuserdatauv(L, list->count * sizeof(uint64_t), 0);
+}
+
+/* The strings are kept by the table, so it is replaced by a copy that nobody else has. */
+struct lbpf_list lbpf_attach_names(lua_State *L, int idx)
+{
+	struct lbpf_list list;
+
+	lbpf_arg_own(L, idx);
+	list.names = list_memory(L, idx, &list);
+	for (size_t i = 0; i < list.count; i++) {
+		if (lua_rawgeti(L, idx, (lua_Integer)i + 1) != LUA_TSTRING)
+			luaL_error(L, "a list of names expected, element %I is a %s", (LUAI_UACINT)i + 1,
+				   luaL_typename(L, -1));
+		list.names[i] = lua_tostring(L, -1);
+		lua_pop(L, 1);
 	}
-	to->name = luaL_checkstring(L, 2);
-	to->ifindex = (int)if_nametoindex(to->name);
+	return list;
 }
 
-static void read_name(lua_State *L, struct target *to)
+struct lbpf_list lbpf_attach_numbers(lua_State *L, int idx)
 {
-	to->name = luaL_checkstring(L, 2);
+	struct lbpf_list list;
+
+	list.numbers = list_memory(L, idx, &list);
+	for (size_t i = 0; i < list.count; i++) {
+		int is_int;
+
+		lua_rawgeti(L, idx, (lua_Integer)i + 1);
+		list.numbers[i] = (uint64_t)lua_tointegerx(L, -1, &is_int);
+		if (!is_int || lua_type(L, -1) != LUA_TNUMBER)
+			luaL_error(L, "a list of integers expected, element %I is a %s", (LUAI_UACINT)i + 1,
+				   luaL_typename(L, -1));
+		lua_pop(L, 1);
+	}
+	return list;
 }
 
-static void read_category_name(lua_State *L, struct target *to)
-{
-	to->category = luaL_checkstring(L, 2);
-	to->name = luaL_checkstring(L, 3);
-}
+/* ---- by section ---- */
 
-static struct bpf_link *attach_section(const struct bpf_program *prog, const struct target *to)
+static int attach_section(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
 {
 	(void)to;
-	return bpf_program__attach(prog);
-}
-
-static struct bpf_link *attach_xdp(const struct bpf_program *prog, const struct target *to)
-{
-	if (!to->ifindex) {
-		errno = ENODEV;
-		return NULL;
-	}
-	return bpf_program__attach_xdp(prog, to->ifindex);
-}
-
-static struct bpf_link *attach_raw_tracepoint(const struct bpf_program *prog, const struct target *to)
-{
-	return bpf_program__attach_raw_tracepoint(prog, to->name);
-}
-
-static struct bpf_link *attach_tracepoint(const struct bpf_program *prog, const struct target *to)
-{
-	return bpf_program__attach_tracepoint(prog, to->category, to->name);
+	return lbpf_attach_done(link, bpf_program__attach(prog));
 }
 
 /*** Attaches the program where its section says.
@@ -86,39 +98,26 @@ static struct bpf_link *attach_tracepoint(const struct bpf_program *prog, const 
 @treturn bpf.link the link, which belongs to the object and is closed with it
 @treturn nil,string,string on failure: EOPNOTSUPP when the section doesn't say where
 @see bpf_program__attach */
-
-/*** Attaches an xdp program to a network interface.
-@function prog:attach_xdp
-@tparam string|integer interface name or index
-@treturn bpf.link the link
-@treturn nil,string,string on failure: ENODEV (no such interface), EBUSY (it has a program), EPERM, …
-@see bpf_program__attach_xdp
-@since kernel 5.9 */
-
-/*** Attaches a raw_tp program to a tracepoint.
-@function prog:attach_raw_tracepoint
-@tparam string name such as "sys_enter"
-@treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT, EPERM, …
-@see bpf_program__attach_raw_tracepoint */
-
-/*** Attaches a tracepoint program.
-@function prog:attach_tracepoint
-@tparam string category such as "syscalls"
-@tparam string name such as "sys_enter_openat"
-@treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT (no such tracepoint, or no tracefs), EPERM, …
-@see bpf_program__attach_tracepoint */
-static const struct way ways[] = {
-	{ "attach", read_nothing, attach_section },
-	{ "attach_xdp", read_interface, attach_xdp },
-	{ "attach_raw_tracepoint", read_name, attach_raw_tracepoint },
-	{ "attach_tracepoint", read_category_name, attach_tracepoint },
+static const struct lbpf_way by_section = {
+	"attach", lbpf_attach_read_nothing, 0, NULL, attach_section, NULL, NULL,
 };
 
+/* ---- the call ---- */
+
+/* Pushes nil, message and code: what libbpf said, or the kernel meant. */
+static void push_failure(lua_State *L, const struct lbpf_program *p, int err, const struct lbpf_way *way,
+			 struct lbpf_log *log)
+{
+	if (err == ENOSYS && !*lbpf_log_text(log))
+		lbpf_err_push(L, err, "this libbpf is too old for one of the options", "program '%s': %s", p->name,
+			      way->method);
+	else
+		lbpf_program_fail(L, p, err, way->method, log);
+}
+
 /* Pushes the link, or nil, message and code; returns the errno. */
-static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, const struct way *way,
-		     const struct target *to)
+static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, const struct lbpf_way *way,
+		     const struct lbpf_target *to)
 {
 	struct lbpf_link *link = lbpf_link_push(L, owner, way->method);
 	struct lbpf_log *log;
@@ -127,19 +126,15 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 
 	lbpf_program_recheck(L, p);
 	log = lbpf_log_begin(L);
-	link->link = way->attach(p->prog, to);
-	err = link->link ? 0 : errno;
+	err = way->attach(link, p->prog, to);
 	lbpf_log_end(log);
 	/* where libbpf has nothing to say, it tried nothing: the section names no place */
-	nowhere = err == EOPNOTSUPP && way->attach == attach_section && !*lbpf_log_text(log);
+	nowhere = err == EOPNOTSUPP && way == &by_section && !*lbpf_log_text(log);
 	if (err) {
+		lbpf_link_close(L, -1);
 		lbpf_link_drop(L, -1);
 		lua_pop(L, 1);
-		if (err == ENODEV && to->name && !to->ifindex)
-			lbpf_err_push(L, err, lua_pushfstring(L, "no such network interface '%s'", to->name),
-				      "program '%s': %s", p->name, way->method);
-		else
-			lbpf_program_fail(L, p, err, way->method, log);
+		push_failure(L, p, err, way, log);
 	}
 	lbpf_log_deliver(L, log);
 	return nowhere ? LBPF_ATTACH_NOWHERE : err;
@@ -147,18 +142,31 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 
 int lbpf_attach_auto(lua_State *L, int prog_idx, int owner)
 {
-	static const struct target nowhere;
+	static const struct lbpf_target nowhere;
 
-	return attach_by(L, lbpf_program_check(L, prog_idx), owner, &ways[0], &nowhere);
+	return attach_by(L, lbpf_program_check(L, prog_idx), owner, &by_section, &nowhere);
 }
 
 static int program_attach(lua_State *L)
 {
-	const struct way *way = lua_touserdata(L, lua_upvalueindex(1));
+	const struct lbpf_way *way = lua_touserdata(L, lua_upvalueindex(1));
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
-	struct target to = { 0 };
+	struct lbpf_target to = { .fd = -1, .fd2 = -1, .pid = -1, .cpu = -1 };
+	int err;
 
-	way->read(L, &to);
+	lua_settop(L, way->options_at > 4 ? way->options_at : 4);
+	if (way->libbpf && !way->symbol)
+		return lbpf_err_push(L, ENOSYS,
+				     lua_pushfstring(L, "this needs libbpf %s, here is %s", way->libbpf,
+						     libbpf_version_string()),
+				     "program '%s': %s", p->name, way->method);
+	if (way->options) {
+		lbpf_arg_own(L, way->options_at);
+		lbpf_arg_options(L, way->options_at, way->options, &to, way->method);
+	}
+	err = way->read(L, &to);
+	if (err)
+		return lbpf_err_push(L, err, lua_tostring(L, -1), "program '%s': %s", p->name, way->method);
 	lua_getiuservalue(L, 1, LBPF_PROGRAM_OWNER);
 	return attach_by(L, p, lua_gettop(L), way, &to) ? 3 : 1;
 }
@@ -195,6 +203,15 @@ static int map_attach(lua_State *L)
 	return err ? err : 1;
 }
 
+static void add_methods(lua_State *L, const struct lbpf_way *way)
+{
+	for (; way->method; way++) {
+		lua_pushlightuserdata(L, (void *)(uintptr_t)way);
+		lua_pushcclosure(L, program_attach, 1);
+		lua_setfield(L, -2, way->method);
+	}
+}
+
 void lbpf_attach_open(lua_State *L)
 {
 	lua_getfield(L, -1, "map");
@@ -203,10 +220,10 @@ void lbpf_attach_open(lua_State *L)
 	lua_pop(L, 1);
 	lua_rawgetp(L, LUA_REGISTRYINDEX, &lbpf_program_class);
 	lua_getfield(L, -1, "__index");
-	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
-		lua_pushlightuserdata(L, (void *)(uintptr_t)&ways[i]);
-		lua_pushcclosure(L, program_attach, 1);
-		lua_setfield(L, -2, ways[i].method);
-	}
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&by_section);
+	lua_pushcclosure(L, program_attach, 1);
+	lua_setfield(L, -2, by_section.method);
+	add_methods(L, lbpf_ways_trace);
+	add_methods(L, lbpf_ways_net);
 	lua_pop(L, 2);
 }

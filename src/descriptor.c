@@ -49,15 +49,38 @@ static const struct lbpf_class descriptor_class = {
 	.release = descriptor_release,
 };
 
-/* Pushes the owner of a descriptor, which the end of the C function that runs closes. */
-static struct descriptor *descriptor_push(lua_State *L)
+int *lbpf_descriptor_push(lua_State *L)
 {
 	struct descriptor *d;
 
 	luaL_checkstack(L, 4, NULL);
 	d = lbpf_class_new(L, &descriptor_class, sizeof(*d), 0);
 	lua_toclose(L, -1);
-	return d;
+	return &d->fd;
+}
+
+int lbpf_descriptor_path(lua_State *L, int idx, int flags, int *fd)
+{
+	const char *path;
+	size_t len;
+	int err, *own;
+
+	if (lua_type(L, idx) != LUA_TSTRING) {
+		*fd = lbpf_descriptor_arg(L, idx);
+		return 0;
+	}
+	own = lbpf_descriptor_push(L);
+	path = lua_tolstring(L, idx, &len);
+	if (strlen(path) == len)
+		*own = open(path, flags | O_CLOEXEC);
+	else
+		errno = ENOENT;
+	*fd = *own;
+	if (*fd >= 0)
+		return 0;
+	err = errno == ENOTDIR ? ENOENT : errno;
+	lua_pushfstring(L, "'%s': %s", path, strerror(err));
+	return err;
 }
 
 /* What the object at idx says of itself; -1 when it can't be asked. Runs its getfd method. */
@@ -121,26 +144,14 @@ static void socket_decode(lua_State *L, const struct lbpf_map *map, const void *
 
 static int path_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
 {
-	struct descriptor *d;
-	const char *path;
-	size_t len;
-	int err;
+	int fd,
+		err = lbpf_descriptor_path(L, idx, O_PATH,
+					   &fd); /* touches nothing: no waiting, no permission to read */
 
-	if (lua_type(L, idx) != LUA_TSTRING)
-		return descriptor_encode(L, map, idx, buf);
-	d = descriptor_push(L);
-	path = lua_tolstring(L, idx, &len);
-	if (strlen(path) == len)
-		d->fd = open(path, O_PATH | O_CLOEXEC); /* touches nothing: no waiting, no permission to read */
-	else
-		errno = ENOENT;
-	if (d->fd < 0) {
-		err = errno == ENOTDIR ? ENOENT : errno;
-		lua_pushfstring(L, "'%s': %s", path, strerror(err));
-		return err;
-	}
-	store(buf, sizeof(int), d->fd);
-	return 0;
+	(void)map;
+	if (!err)
+		store(buf, sizeof(int), fd);
+	return err;
 }
 
 static int open_process(lua_Integer pid)
@@ -154,7 +165,7 @@ static int open_process(lua_Integer pid)
 
 static int process_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
 {
-	struct descriptor *d;
+	int *own;
 	lua_Integer pid;
 	int is_int;
 
@@ -163,16 +174,16 @@ static int process_encode(lua_State *L, const struct lbpf_map *map, int idx, voi
 		return descriptor_encode(L, map, idx, buf);
 	if (!is_int || pid <= 0 || pid > INT32_MAX)
 		luaL_error(L, "key: a process id expected, got %s", luaL_tolstring(L, idx, NULL));
-	d = descriptor_push(L);
-	d->fd = open_process(pid);
-	if (d->fd < 0) {
+	own = lbpf_descriptor_push(L);
+	*own = open_process(pid);
+	if (*own < 0) {
 		int err = errno == ESRCH ? ENOENT : errno;
 
 		lua_pushfstring(L, err == ENOENT ? "there is no process %I" : "process %I can't be opened",
 				(LUAI_UACINT)pid);
 		return err;
 	}
-	store(buf, sizeof(int), d->fd);
+	store(buf, sizeof(int), *own);
 	return 0;
 }
 

@@ -2,16 +2,30 @@
 /* Links: a program's attachment.
  *
  * The owner keeps its open links in a set, so a dropped return value never detaches anything, and closes them before
- * it goes: libbpf's USDT links use their object when they are destroyed. */
+ * it goes: libbpf's USDT links use their object when they are destroyed. A link that was opened by pin or id is
+ * nobody's; it keeps a descriptor and no more. */
 #include "link.h"
 
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "arg.h"
 #include "err.h"
+#include "linkinfo.h"
+#include "program.h"
 
 enum { LINK_OWNER = 1 };
+
+static void link_init(void *self)
+{
+	struct lbpf_link *handle = self;
+
+	handle->fd = handle->at.target = handle->at.prog = -1;
+}
 
 void lbpf_link_drop(lua_State *L, int idx)
 {
@@ -27,18 +41,31 @@ void lbpf_link_drop(lua_State *L, int idx)
 	lua_settop(L, top);
 }
 
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 static void link_release(lua_State *L, int idx, void *self)
 {
-	struct lbpf_link *handle = self;
-	struct bpf_link *link = handle->link;
+	struct lbpf_link *handle = self, was = *handle;
 	struct lbpf_log *log;
 
+	link_init(handle);
 	handle->link = NULL;
-	if (!link)
+	handle->undo = NULL;
+	if (!lbpf_link_is_open(&was))
 		return;
 	log = lbpf_log_begin(L);
-	bpf_link__destroy(link);
+	if (was.undo)
+		was.undo(&was);
+	bpf_link__destroy(was.link);
 	lbpf_log_end(log);
+	close_fd(&was.fd);
+	close_fd(&was.at.target);
+	close_fd(&was.at.prog);
 	lbpf_link_drop(L, idx);
 }
 
@@ -48,10 +75,12 @@ struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind)
 {
 	struct lbpf_link *handle;
 
-	owner = lua_absindex(L, owner);
 	luaL_checkstack(L, 6, NULL);
+	owner = owner ? lua_absindex(L, owner) : 0;
 	handle = lbpf_class_new(L, &link_class, sizeof(*handle), 1);
 	handle->kind = kind;
+	if (!owner)
+		return handle;
 	lua_pushvalue(L, owner);
 	lua_setiuservalue(L, -2, LINK_OWNER);
 	lua_getiuservalue(L, owner, LBPF_OWNER_LINKS);
@@ -77,13 +106,57 @@ void lbpf_link_close_all(lua_State *L, int owner)
 	lua_settop(L, top);
 }
 
-/*** Detaches the program and frees the link; doing so twice is fine.
+static struct lbpf_link *link_check(lua_State *L)
+{
+	struct lbpf_link *handle = lbpf_class_check(L, 1, &link_class);
+
+	if (!lbpf_link_is_open(handle))
+		luaL_error(L, "link is closed");
+	return handle;
+}
+
+/* The descriptor of the link at index 1, or -1 for an attachment that has none. */
+static int link_descriptor(const struct lbpf_link *handle)
+{
+	return handle->link ? bpf_link__fd(handle->link) : handle->fd;
+}
+
+static int link_fail(lua_State *L, const struct lbpf_link *handle, int err, const char *cause, const char *operation)
+{
+	return lbpf_err_push(L, err, cause, "link (%s): %s", handle->kind, operation);
+}
+
+/* The descriptor, or nil, message and code where there is none: then *n is how many were pushed. */
+static int link_need_descriptor(lua_State *L, const struct lbpf_link *handle, const char *operation, int *n)
+{
+	int fd = link_descriptor(handle);
+
+	*n = fd >= 0 ? 0 : link_fail(L, handle, EOPNOTSUPP, "this attachment is no link to the kernel", operation);
+	return fd;
+}
+
+/*** Closes the link: the program is detached, unless the link is pinned or somebody else has it open too. Doing so
+twice is fine.
 @function link:close
-@function link:detach
 @treturn true
 @see bpf_link__destroy */
 static int link_close(lua_State *L)
 {
+	return lbpf_class_close(L, &link_class);
+}
+
+/*** Detaches the program, whoever else may have the link open or pinned, and closes it. Doing so twice is fine.
+@function link:detach
+@treturn true
+@see bpf_link__detach
+@since kernel 5.9; where a kind of link can't be detached, it is only closed */
+static int link_detach(lua_State *L)
+{
+	struct lbpf_link *handle = lbpf_class_check(L, 1, &link_class);
+	int fd = lbpf_link_is_open(handle) ? link_descriptor(handle) : -1;
+
+	if (fd >= 0)
+		bpf_link_detach(fd);
 	return lbpf_class_close(L, &link_class);
 }
 
@@ -93,12 +166,8 @@ static int link_close(lua_State *L)
 @see bpf_link__fd */
 static int link_fd(lua_State *L)
 {
-	struct lbpf_link *handle = lbpf_class_check(L, 1, &link_class);
-	int fd;
+	int fd = link_descriptor(link_check(L));
 
-	if (!handle->link)
-		luaL_error(L, "link is closed");
-	fd = bpf_link__fd(handle->link);
 	if (fd < 0)
 		lua_pushnil(L);
 	else
@@ -106,21 +175,216 @@ static int link_fd(lua_State *L)
 	return 1;
 }
 
-static int link_tostring(lua_State *L)
+/*** Puts another program in place of the attached one, at one stroke.
+@function link:update
+@tparam bpf.prog prog loaded, of the same type
+@treturn true
+@treturn nil,string,string on failure: EOPNOTSUPP (this kind of link can't), EINVAL (a program of another type), …
+@see bpf_link__update_program
+@since kernel 5.7 for cgroups, 5.9 for xdp, … */
+static int link_update(lua_State *L)
 {
-	struct lbpf_link *handle = lbpf_class_check(L, 1, &link_class);
+	struct lbpf_link *handle = link_check(L);
+	struct lbpf_program *p = lbpf_program_check_loaded(L, 2);
+	int n, fd = link_need_descriptor(L, handle, "update", &n);
 
-	if (handle->link)
-		lua_pushfstring(L, "bpf.link: %s (fd %d)", handle->kind, bpf_link__fd(handle->link));
-	else
-		lua_pushfstring(L, "bpf.link: %s (closed)", handle->kind);
+	if (n)
+		return n;
+	if (bpf_link_update(fd, bpf_program__fd(p->prog), NULL))
+		return link_fail(L, handle, errno,
+				 errno == EINVAL ? "the program is of another type, or this kind of "
+						   "link can't be updated"
+						 : NULL,
+				 "update");
+	lua_pushboolean(L, 1);
 	return 1;
 }
 
+/*** Pins the link: the program stays attached when the link is closed and the process has ended.
+@function link:pin
+@tparam string path on a bpffs, not existing yet
+@treturn true
+@treturn nil,string,string on failure: EOPNOTSUPP (no link to the kernel), EEXIST, ENOENT, EPERM, …
+@see bpf_link__pin */
+static int link_pin(lua_State *L)
+{
+	struct lbpf_link *handle = link_check(L);
+	const char *path = luaL_checkstring(L, 2);
+	int n, fd = link_need_descriptor(L, handle, "pin", &n);
+
+	if (n)
+		return n;
+	if (bpf_obj_pin(fd, path))
+		return link_fail(L, handle, errno,
+				 errno == EINVAL ? "perhaps an attachment of a kernel before 5.15, which can't be "
+						   "pinned"
+						 : NULL,
+				 lua_pushfstring(L, "pin to '%s'", path));
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* Whether path is a pin of the link with this descriptor. Returns an errno. */
+static int is_pin_of(int fd, const char *path)
+{
+	struct bpf_link_info ours = { 0 }, pinned = { 0 };
+	uint32_t len = sizeof(ours), len2 = sizeof(pinned);
+	int other = bpf_obj_get(path), err = 0;
+
+	if (other < 0)
+		return errno;
+	if (bpf_obj_get_info_by_fd(fd, &ours, &len) || bpf_obj_get_info_by_fd(other, &pinned, &len2) ||
+	    ours.id != pinned.id || len != len2)
+		err = EINVAL;
+	close(other);
+	return err;
+}
+
+/*** Removes a pin of the link.
+@function link:unpin
+@tparam string path of a pin of this link
+@treturn true
+@treturn nil,string,string on failure: ENOENT, EINVAL (another object's pin), …
+@see bpf_link__unpin */
+static int link_unpin(lua_State *L)
+{
+	struct lbpf_link *handle = link_check(L);
+	const char *path = luaL_checkstring(L, 2);
+	int n, err, fd = link_need_descriptor(L, handle, "unpin", &n);
+
+	if (n)
+		return n;
+	err = is_pin_of(fd, path);
+	if (!err && unlink(path))
+		err = errno;
+	if (err)
+		return link_fail(L, handle, err, err == EINVAL ? "this is no pin of the link" : NULL,
+				 lua_pushfstring(L, "unpin '%s'", path));
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/*** Lets go of the link without detaching: the program stays attached until the process ends. The handle is closed.
+@function link:disconnect
+@treturn true
+@see bpf_link__disconnect */
+static int link_disconnect(lua_State *L)
+{
+	struct lbpf_link *handle = link_check(L), was = *handle;
+
+	handle->link = NULL;
+	handle->fd = -1;
+	handle->undo = NULL;
+	if (was.link) {
+		bpf_link__disconnect(was.link);
+		bpf_link__destroy(was.link);
+	}
+	close_fd(&handle->at.target);
+	close_fd(&handle->at.prog);
+	lbpf_link_drop(L, 1);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/*** What the kernel knows about the link.
+@function link:info
+@treturn table id, type, prog_id, and the fields of its type, as from `bpf.links()`
+@treturn nil,string,string on failure: EOPNOTSUPP (no link to the kernel), EINVAL (before kernel 5.8, or an attachment
+of a kernel before 5.15)
+@see bpf_obj_get_info_by_fd */
+static int link_info(lua_State *L)
+{
+	struct lbpf_link *handle = link_check(L);
+	int n, err, fd = link_need_descriptor(L, handle, "info", &n);
+	struct lbpf_link_info info;
+
+	if (n)
+		return n;
+	err = lbpf_link_fetch_info(fd, &info);
+	if (err)
+		return link_fail(L, handle, err, NULL, "info");
+	lbpf_link_push_info(L, &info);
+	return 1;
+}
+
+/* Checks the link at the top, whose descriptor is set or failed to be. Returns how many values to return. */
+static int link_opened(lua_State *L, struct lbpf_link *handle, int err, const char *cause, const char *what)
+{
+	struct lbpf_link_info info;
+
+	if (!err && lbpf_link_fetch_info(handle->fd, &info))
+		err = EINVAL;
+	if (!err) {
+		lua_pop(L, 1); /* what it is for */
+		return 1;
+	}
+	link_release(L, -2, handle);
+	return lbpf_err_push(L, err,
+			     err == EPERM ? "refused; perhaps CAP_BPF or CAP_SYS_ADMIN is missing"
+				     : err == EINVAL || err == ENOENT ? cause
+								      : NULL,
+			     "%s", what);
+}
+
+/*** Opens a pinned link. It belongs to nobody: closing it detaches nothing that the pin keeps attached.
+@function bpf.link.open
+@tparam string path of the pin on a bpffs
+@treturn bpf.link the link
+@treturn nil,string,string on failure: ENOENT, EPERM, EINVAL (the pin of something else)
+@see bpf_link__open */
+static int link_open(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	struct lbpf_link *handle = lbpf_link_push(L, 0, "open");
+	int err;
+
+	handle->fd = bpf_obj_get(path);
+	err = handle->fd < 0 ? errno : 0;
+	return link_opened(L, handle, err, handle->fd < 0 ? NULL : "this is no link",
+			   lua_pushfstring(L, "link.open '%s'", path));
+}
+
+/*** Opens a link by its kernel id.
+@function bpf.link.by_id
+@tparam integer id as `link:info().id` and bpftool give it
+@treturn bpf.link the link
+@treturn nil,string,string on failure: ENOENT (no such link), EPERM (no CAP_SYS_ADMIN)
+@see bpf_link_get_fd_by_id
+@since kernel 5.8 */
+static int link_by_id(lua_State *L)
+{
+	lua_Integer id = lbpf_arg_int(L, 1, 0, UINT32_MAX);
+	struct lbpf_link *handle = lbpf_link_push(L, 0, "by_id");
+	int err;
+
+	handle->fd = bpf_link_get_fd_by_id((uint32_t)id);
+	err = handle->fd < 0 ? errno : 0;
+	return link_opened(L, handle, err, "no such link", lua_pushfstring(L, "link.by_id %I", (LUAI_UACINT)id));
+}
+
+static int link_tostring(lua_State *L)
+{
+	struct lbpf_link *handle = lbpf_class_check(L, 1, &link_class);
+	int fd = link_descriptor(handle);
+
+	if (!lbpf_link_is_open(handle))
+		lua_pushfstring(L, "bpf.link: %s (closed)", handle->kind);
+	else if (fd < 0)
+		lua_pushfstring(L, "bpf.link: %s (attached)", handle->kind);
+	else
+		lua_pushfstring(L, "bpf.link: %s (fd %d)", handle->kind, fd);
+	return 1;
+}
+
+static const luaL_Reg link_functions[] = {
+	{ "open", link_open },
+	{ "by_id", link_by_id },
+	{ NULL, NULL },
+};
+
 static const luaL_Reg link_methods[] = {
-	{ "close", link_close },
-	{ "detach", link_close },
-	{ "fd", link_fd },
+	{ "close", link_close }, { "detach", link_detach }, { "fd", link_fd },	   { "update", link_update },
+	{ "pin", link_pin },	 { "unpin", link_unpin },   { "info", link_info }, { "disconnect", link_disconnect },
 	{ NULL, NULL },
 };
 
@@ -133,10 +397,13 @@ static const struct lbpf_class link_class = {
 	.name = "bpf.link",
 	.methods = link_methods,
 	.meta = link_meta,
+	.init = link_init,
 	.release = link_release,
 };
 
 void lbpf_link_open(lua_State *L)
 {
 	lbpf_class_register(L, &link_class);
+	luaL_newlib(L, link_functions);
+	lua_setfield(L, -2, "link");
 }

@@ -1,27 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-/* Links: a program's attachment. Owned by the object of the program, closed by the script or with the object. */
+/* Links: how an attachment is kept, closed and owned. */
 #ifndef LBPF_LINK_H
 #define LBPF_LINK_H
 
-#include <lua.h>
+#include <stdint.h>
+
+#include <bpf/libbpf.h>
 
 #include "class.h"
 #include "compat.h"
 
 LBPF_HIDDEN_BEGIN
 
-struct bpf_link;
-
 struct lbpf_link {
 	struct lbpf_head head;
-	struct bpf_link *link; /* NULL: closed */
-	const char *kind;      /* how it was attached: "attach_xdp", a string literal */
+	struct bpf_link *link; /* NULL: closed, or attached otherwise */
+	int fd;		       /* a link of the kernel's that libbpf has no struct for, owned; -1 without */
+	/* What else there is to undo, for attachments that are no links to the kernel. Returns an errno; called once.
+	 */
+	int (*undo)(struct lbpf_link *self);
+	struct {
+		int ifindex, target, prog; /* descriptors are owned, -1 without */
+		uint32_t flags, handle, priority;
+		int point;
+	} at;		  /* what undo needs to know */
+	const char *kind; /* how it was attached: "attach_xdp", a string literal */
 };
 
 /* User value of every owner of links: the set of those that are open. */
 #define LBPF_OWNER_LINKS 1
 
-/* Pushes a closed link that belongs to the owner at stack index `owner`; store what libbpf returns into it. */
+static inline bool lbpf_link_is_open(const struct lbpf_link *handle)
+{
+	return handle->link || handle->fd >= 0 || handle->undo;
+}
+
+/* Pushes a closed link that belongs to the owner at stack index `owner`, 0 for nobody; store what libbpf returns into
+ * it. */
 struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind);
 
 /* Takes a link that came to nothing out of its owner's set. */
@@ -33,6 +48,7 @@ void lbpf_link_close(lua_State *L, int idx);
 /* Closes all links of the owner at stack index `owner`. Never raises. */
 void lbpf_link_close_all(lua_State *L, int owner);
 
+/* Adds the table `link` to the module table at the top. */
 void lbpf_link_open(lua_State *L);
 
 LBPF_HIDDEN_END

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* Libbpf's functions that are newer than 1.1, under names of our own: weak, so that the module loads without them, and
+ * NULL then. Their options are passed in structs of our own with the same layout, whose sz tells their length. */
+#ifndef LBPF_NEWER_H
+#define LBPF_NEWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <bpf/libbpf.h>
+
+#define LBPF_NEWER(symbol) __asm__(#symbol) __attribute__((weak, visibility("default")))
+
+struct lbpf_uprobe_multi_opts { /* 1.3; session 1.6 */
+	size_t sz;
+	const char **syms;
+	const unsigned long *offsets, *ref_ctr_offsets;
+	const uint64_t *cookies;
+	size_t cnt;
+	bool retprobe, session;
+	size_t : 0;
+};
+
+struct lbpf_kprobe_multi_opts { /* session 1.5, unique_match 1.6 */
+	size_t sz;
+	const char **syms;
+	const unsigned long *addrs;
+	const uint64_t *cookies;
+	size_t cnt;
+	bool retprobe, session, unique_match;
+	size_t : 0;
+};
+
+struct lbpf_raw_tracepoint_opts { /* 1.4 */
+	size_t sz;
+	uint64_t cookie;
+	size_t : 0;
+};
+
+struct lbpf_mprog_opts { /* of tcx and netkit, 1.3, and of cgroups, 1.6 */
+	size_t sz;
+	uint32_t flags, relative_fd, relative_id;
+	uint64_t expected_revision;
+	size_t : 0;
+};
+
+struct lbpf_netfilter_opts { /* 1.3 */
+	size_t sz;
+	uint32_t pf, hooknum;
+	int32_t priority;
+	uint32_t flags;
+	size_t : 0;
+};
+
+extern struct bpf_link *lbpf_newer_uprobe_multi(const struct bpf_program *prog, pid_t pid, const char *path,
+						const char *pattern, const struct lbpf_uprobe_multi_opts *opts)
+	LBPF_NEWER(bpf_program__attach_uprobe_multi);
+extern struct bpf_link *lbpf_newer_raw_tracepoint(const struct bpf_program *prog, const char *name,
+						  const struct lbpf_raw_tracepoint_opts *opts)
+	LBPF_NEWER(bpf_program__attach_raw_tracepoint_opts);
+extern struct bpf_link *lbpf_newer_tcx(const struct bpf_program *prog, int ifindex, const struct lbpf_mprog_opts *opts)
+	LBPF_NEWER(bpf_program__attach_tcx);
+extern struct bpf_link *lbpf_newer_netkit(const struct bpf_program *prog, int ifindex,
+					  const struct lbpf_mprog_opts *opts) LBPF_NEWER(bpf_program__attach_netkit);
+extern struct bpf_link *lbpf_newer_netfilter(const struct bpf_program *prog, const struct lbpf_netfilter_opts *opts)
+	LBPF_NEWER(bpf_program__attach_netfilter);
+extern struct bpf_link *lbpf_newer_cgroup(const struct bpf_program *prog, int fd, const struct lbpf_mprog_opts *opts)
+	LBPF_NEWER(bpf_program__attach_cgroup_opts);
+extern struct bpf_link *lbpf_newer_sockmap(const struct bpf_program *prog, int fd)
+	LBPF_NEWER(bpf_program__attach_sockmap);
+
+#endif
