@@ -13,6 +13,7 @@
 #include "err.h"
 #include "features.h"
 #include "lbpf.h"
+#include "iter.h"
 #include "link.h"
 #include "map.h"
 #include "mapcreate.h"
@@ -22,6 +23,7 @@
 #include "object.h"
 #include "program.h"
 #include "ringbuf.h"
+#include "stream.h"
 #include "system.h"
 #include "type.h"
 #include "user_ringbuf.h"
@@ -30,10 +32,11 @@
 
 /* In this order: handles are collected in reverse, and later parts add to earlier ones. */
 static void (*const openers[])(lua_State *L) = {
-	lbpf_err_open,	      lbpf_type_open,	 lbpf_btf_open,		 lbpf_map_open,	    lbpf_mapcreate_open,
-	lbpf_descriptor_open, lbpf_mapopen_open, lbpf_mapops_open,	 lbpf_walk_open,    lbpf_batch_open,
-	lbpf_view_open,	      lbpf_memory_open,	 lbpf_link_open,	 lbpf_program_open, lbpf_attach_open,
-	lbpf_object_open,     lbpf_ringbuf_open, lbpf_user_ringbuf_open, lbpf_system_open,  lbpf_features_open,
+	lbpf_err_open,	      lbpf_type_open,	  lbpf_btf_open,    lbpf_map_open,     lbpf_mapcreate_open,
+	lbpf_descriptor_open, lbpf_mapopen_open,  lbpf_mapops_open, lbpf_walk_open,    lbpf_batch_open,
+	lbpf_view_open,	      lbpf_memory_open,	  lbpf_link_open,   lbpf_program_open, lbpf_attach_open,
+	lbpf_stream_open,     lbpf_iter_open,	  lbpf_object_open, lbpf_ringbuf_open, lbpf_user_ringbuf_open,
+	lbpf_system_open,     lbpf_features_open,
 };
 
 int luaopen_bpf_core(lua_State *L)

@@ -106,17 +106,16 @@ void lbpf_link_close_all(lua_State *L, int owner)
 	lua_settop(L, top);
 }
 
-static struct lbpf_link *link_check(lua_State *L)
+struct lbpf_link *lbpf_link_check(lua_State *L, int idx)
 {
-	struct lbpf_link *handle = lbpf_class_check(L, 1, &link_class);
+	struct lbpf_link *handle = lbpf_class_check(L, idx, &link_class);
 
 	if (!lbpf_link_is_open(handle))
 		luaL_error(L, "link is closed");
 	return handle;
 }
 
-/* The descriptor of the link at index 1, or -1 for an attachment that has none. */
-static int link_descriptor(const struct lbpf_link *handle)
+int lbpf_link_descriptor(const struct lbpf_link *handle)
 {
 	return handle->link ? bpf_link__fd(handle->link) : handle->fd;
 }
@@ -129,7 +128,7 @@ static int link_fail(lua_State *L, const struct lbpf_link *handle, int err, cons
 /* The descriptor, or nil, message and code where there is none: then *n is how many were pushed. */
 static int link_need_descriptor(lua_State *L, const struct lbpf_link *handle, const char *operation, int *n)
 {
-	int fd = link_descriptor(handle);
+	int fd = lbpf_link_descriptor(handle);
 
 	*n = fd >= 0 ? 0 : link_fail(L, handle, EOPNOTSUPP, "this attachment is no link to the kernel", operation);
 	return fd;
@@ -153,7 +152,7 @@ static int link_close(lua_State *L)
 static int link_detach(lua_State *L)
 {
 	struct lbpf_link *handle = lbpf_class_check(L, 1, &link_class);
-	int fd = lbpf_link_is_open(handle) ? link_descriptor(handle) : -1;
+	int fd = lbpf_link_is_open(handle) ? lbpf_link_descriptor(handle) : -1;
 
 	if (fd >= 0)
 		bpf_link_detach(fd);
@@ -166,7 +165,7 @@ static int link_detach(lua_State *L)
 @see bpf_link__fd */
 static int link_fd(lua_State *L)
 {
-	int fd = link_descriptor(link_check(L));
+	int fd = lbpf_link_descriptor(lbpf_link_check(L, 1));
 
 	if (fd < 0)
 		lua_pushnil(L);
@@ -184,7 +183,7 @@ static int link_fd(lua_State *L)
 @since kernel 5.7 for cgroups, 5.9 for xdp, … */
 static int link_update(lua_State *L)
 {
-	struct lbpf_link *handle = link_check(L);
+	struct lbpf_link *handle = lbpf_link_check(L, 1);
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 2);
 	int n, fd = link_need_descriptor(L, handle, "update", &n);
 
@@ -208,7 +207,7 @@ static int link_update(lua_State *L)
 @see bpf_link__pin */
 static int link_pin(lua_State *L)
 {
-	struct lbpf_link *handle = link_check(L);
+	struct lbpf_link *handle = lbpf_link_check(L, 1);
 	const char *path = luaL_checkstring(L, 2);
 	int n, fd = link_need_descriptor(L, handle, "pin", &n);
 
@@ -248,7 +247,7 @@ static int is_pin_of(int fd, const char *path)
 @see bpf_link__unpin */
 static int link_unpin(lua_State *L)
 {
-	struct lbpf_link *handle = link_check(L);
+	struct lbpf_link *handle = lbpf_link_check(L, 1);
 	const char *path = luaL_checkstring(L, 2);
 	int n, err, fd = link_need_descriptor(L, handle, "unpin", &n);
 
@@ -270,7 +269,7 @@ static int link_unpin(lua_State *L)
 @see bpf_link__disconnect */
 static int link_disconnect(lua_State *L)
 {
-	struct lbpf_link *handle = link_check(L), was = *handle;
+	struct lbpf_link *handle = lbpf_link_check(L, 1), was = *handle;
 
 	handle->link = NULL;
 	handle->fd = -1;
@@ -294,7 +293,7 @@ of a kernel before 5.15)
 @see bpf_obj_get_info_by_fd */
 static int link_info(lua_State *L)
 {
-	struct lbpf_link *handle = link_check(L);
+	struct lbpf_link *handle = lbpf_link_check(L, 1);
 	int n, err, fd = link_need_descriptor(L, handle, "info", &n);
 	struct lbpf_link_info info;
 
@@ -365,7 +364,7 @@ static int link_by_id(lua_State *L)
 static int link_tostring(lua_State *L)
 {
 	struct lbpf_link *handle = lbpf_class_check(L, 1, &link_class);
-	int fd = link_descriptor(handle);
+	int fd = lbpf_link_descriptor(handle);
 
 	if (!lbpf_link_is_open(handle))
 		lua_pushfstring(L, "bpf.link: %s (closed)", handle->kind);
@@ -400,6 +399,14 @@ static const struct lbpf_class link_class = {
 	.init = link_init,
 	.release = link_release,
 };
+
+void lbpf_link_add_methods(lua_State *L, const luaL_Reg *methods)
+{
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &link_class);
+	lua_getfield(L, -1, "__index");
+	luaL_setfuncs(L, methods, 0);
+	lua_pop(L, 2);
+}
 
 void lbpf_link_open(lua_State *L)
 {

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* What iterator programs print, and what all programs print to the kernel's trace pipe. */
+#include "iter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+
+#include <lauxlib.h>
+
+#include "arg.h"
+#include "btf.h"
+#include "err.h"
+#include "link.h"
+#include "stream.h"
+
+/* Pushes a stream of what the iterator at index 1 prints, from the beginning; or nil, message and code. Returns how
+ * many. */
+static int iter_push(lua_State *L, struct lbpf_stream **s)
+{
+	struct lbpf_link *link = lbpf_link_check(L, 1);
+	int fd, err;
+
+	*s = lbpf_stream_push(L);
+	fd = lbpf_link_descriptor(link);
+	(*s)->fd = fd < 0 ? -1 : bpf_iter_create(fd);
+	if ((*s)->fd >= 0)
+		return 1;
+	err = fd < 0 ? EINVAL : errno;
+	return lbpf_err_push(L, err, err == EINVAL ? "this is the link of no iterator" : NULL, "link (%s): read",
+			     link->kind);
+}
+
+/*** Runs an iterator program and goes over the lines that it prints: `for line in link:lines() do`.
+@function link:lines
+@treturn function iterator over lines without their newline, with what the loop closes; raises for a link that is no
+ iterator's
+@see bpf_iter_create
+@since kernel 5.8 */
+static int link_lines(lua_State *L)
+{
+	struct lbpf_stream *s;
+
+	if (iter_push(L, &s) != 1)
+		return luaL_error(L, "%s", lua_tostring(L, -2));
+	return lbpf_stream_return(L, lbpf_stream_next_line);
+}
+
+/*** Runs an iterator program that writes records of one size (bpf_seq_write) and goes over them.
+@function link:records
+@tparam string|integer|bpf.type type of a record: C text, a name in the kernel's BTF, or a size in bytes
+@treturn function iterator over records, with what the loop closes; raises for a link that is no iterator's, and in the
+ loop when the output ends in the middle of a record
+@see bpf_iter_create
+@since kernel 5.8 */
+static int link_records(lua_State *L)
+{
+	struct lbpf_stream *s;
+
+	luaL_checkany(L, 2);
+	if (lbpf_btf_spec(L, 2, NULL, "record")->size == 0)
+		luaL_argerror(L, 2, "a type with a size expected");
+	lua_replace(L, 2);
+	if (iter_push(L, &s) != 1)
+		return luaL_error(L, "%s", lua_tostring(L, -2));
+	lua_pushvalue(L, 2);
+	lbpf_stream_set_type(L, s);
+	return lbpf_stream_return(L, lbpf_stream_next_record);
+}
+
+/*** Runs an iterator program and gives all that it prints.
+@function link:read
+@treturn string
+@treturn nil,string,string on failure: EINVAL (no iterator's link), …
+@see bpf_iter_create
+@since kernel 5.8 */
+static int link_read(lua_State *L)
+{
+	struct lbpf_stream *s;
+	int n = iter_push(L, &s), idx = lua_gettop(L);
+
+	if (n != 1)
+		return n;
+	lua_toclose(L, idx);
+	lbpf_stream_push_rest(L, idx, s);
+	return 1;
+}
+
+/* ---- the trace pipe ---- */
+
+static int open_trace_pipe(void)
+{
+	int fd = open("/sys/kernel/tracing/trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT)
+		fd = open("/sys/kernel/debug/tracing/trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return fd;
+}
+
+/* Pushes what bpf_printk was given and what the kernel put before it:
+ * "<task>-<pid> [<cpu>] <flags> <seconds>: bpf_trace_printk: <text>". Returns false for any other line. */
+static bool push_printk(lua_State *L, const char *line)
+{
+	static const char mark[] = "bpf_trace_printk: ";
+	const char *text = strstr(line, mark), *cpu = strchr(line, '['), *dash = cpu, *end;
+	double seconds;
+
+	if (!text || !cpu || cpu > text)
+		return false;
+	while (dash > line && *dash != '-') /* a task's name may have dashes, too */
+		dash--;
+	while (*line == ' ')
+		line++;
+	if (dash <= line)
+		return false;
+	lua_pushstring(L, text + sizeof(mark) - 1);
+	lua_createtable(L, 0, 4);
+	lua_pushlstring(L, line, (size_t)(dash - line));
+	lua_setfield(L, -2, "task");
+	lbpf_set_integer(L, "pid", strtol(dash + 1, NULL, 10));
+	lbpf_set_integer(L, "cpu", strtol(cpu + 1, NULL, 10));
+	for (end = text; end > cpu && *end != ':';)
+		end--;
+	while (end > cpu && end[-1] != ' ')
+		end--;
+	seconds = strtod(end, NULL);
+	lua_pushnumber(L, seconds);
+	lua_setfield(L, -2, "time");
+	return true;
+}
+
+static int printk_next(lua_State *L)
+{
+	for (;; lua_settop(L, 1)) {
+		lua_settop(L, 1);
+		if (lbpf_stream_next_line(L) == 1 && lua_isnil(L, -1))
+			return 1;
+		if (push_printk(L, lua_tostring(L, -1)))
+			return 2;
+	}
+}
+
+/*** Goes over what programs print with bpf_printk: `for text, from in bpf.printk(1000) do`. There is one pipe for the
+whole system: what one reader takes, others don't see.
+@function bpf.printk
+@tparam ?integer timeout in milliseconds to wait for the next line before the loop ends; -1 or nil for ever. A signal
+ends the loop as well
+@treturn function iterator over texts, each with a table of the task's name and pid, the cpu and the time in seconds
+since boot; with what the loop closes
+@treturn nil,string,string on failure: ENOENT (no tracefs is mounted), EBUSY, EPERM, …
+@see bpf_trace_printk */
+static int bpf_printk_open(lua_State *L)
+{
+	int timeout = lua_isnoneornil(L, 1) ? -1 : (int)lbpf_arg_int(L, 1, -1, INT32_MAX), err;
+	struct lbpf_stream *s = lbpf_stream_push(L);
+
+	s->timeout = timeout;
+	s->fd = open_trace_pipe();
+	if (s->fd >= 0)
+		return lbpf_stream_return(L, printk_next);
+	err = errno;
+	return lbpf_err_push(L, err,
+			     err == ENOENT ? "no trace pipe; mount -t tracefs tracefs /sys/kernel/tracing"
+				     : err == EACCES || err == EPERM ? "refused; it takes root"
+								     : NULL,
+			     "printk");
+}
+
+static const luaL_Reg link_methods[] = {
+	{ "lines", link_lines },
+	{ "records", link_records },
+	{ "read", link_read },
+	{ NULL, NULL },
+};
+
+void lbpf_iter_open(lua_State *L)
+{
+	lbpf_link_add_methods(L, link_methods);
+	lua_pushcfunction(L, bpf_printk_open);
+	lua_setfield(L, -2, "printk");
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* What iterator programs print, and what all programs print to the kernel's trace pipe. */
+#ifndef LBPF_ITER_H
+#define LBPF_ITER_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Opener: adds methods to links, and the function `printk` to the module table at the top. */
+void lbpf_iter_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

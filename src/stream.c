@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* Streams: text and records from a file descriptor, which iterator programs and the kernel's trace pipe write to. */
+#include "stream.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <lauxlib.h>
+
+#include "codec.h"
+#include "err.h"
+
+#define CHUNK 4096
+
+enum { STREAM_BUFFER = 1, STREAM_TYPE };
+
+static void stream_init(void *self)
+{
+	((struct lbpf_stream *)self)->fd = -1;
+}
+
+static void stream_release(lua_State *L, int idx, void *self)
+{
+	struct lbpf_stream *s = self;
+	int fd = s->fd;
+
+	(void)L;
+	(void)idx;
+	s->fd = -1;
+	if (fd >= 0)
+		close(fd);
+}
+
+static const struct lbpf_class stream_class = {
+	.name = "bpf.stream",
+	.init = stream_init,
+	.release = stream_release,
+};
+
+struct lbpf_stream *lbpf_stream_push(lua_State *L)
+{
+	struct lbpf_stream *s = lbpf_class_new(L, &stream_class, sizeof(*s), 2);
+
+	s->timeout = -1;
+	return s;
+}
+
+void lbpf_stream_set_type(lua_State *L, struct lbpf_stream *s)
+{
+	s->type = lua_touserdata(L, -1);
+	lua_setiuservalue(L, -2, STREAM_TYPE);
+}
+
+static struct lbpf_stream *stream_check(lua_State *L)
+{
+	struct lbpf_stream *s = lbpf_class_check(L, 1, &stream_class);
+
+	if (s->fd < 0)
+		luaL_error(L, "this iteration has been closed");
+	return s;
+}
+
+/* Makes room for another chunk behind what is unread. */
+static void stream_reserve(lua_State *L, int idx, struct lbpf_stream *s)
+{
+	size_t unread = s->len - s->at, room = s->room ? s->room : CHUNK;
+	char *more;
+
+	if (s->buf && s->room - unread >= CHUNK / 2) {
+		memmove(s->buf, s->buf + s->at, unread);
+	} else {
+		while (room - unread < CHUNK / 2)
+			room *= 2;
+		more = lua_newuserdatauv(L, room, 0);
+		if (unread)
+			memcpy(more, s->buf + s->at, unread);
+		lua_setiuservalue(L, idx, STREAM_BUFFER);
+		s->buf = more;
+		s->room = room;
+	}
+	s->at = 0;
+	s->len = unread;
+}
+
+/* Whether there may be something to read: not when the time ran out, nor after a signal. */
+static bool stream_wait(const struct lbpf_stream *s)
+{
+	struct pollfd event = { .fd = s->fd, .events = POLLIN };
+
+	return poll(&event, 1, s->timeout) > 0;
+}
+
+/* Reads another chunk; false at the end. */
+static bool stream_fill(lua_State *L, int idx, struct lbpf_stream *s)
+{
+	ssize_t n;
+
+	stream_reserve(L, idx, s);
+	if (s->fd < 0) /* a finalizer closed it */
+		return false;
+	for (;;) {
+		n = read(s->fd, s->buf + s->len, s->room - s->len);
+		if (n > 0) {
+			s->len += (size_t)n;
+			return true;
+		}
+		if (n == 0)
+			return false;
+		if (errno == EAGAIN && stream_wait(s))
+			continue;
+		if (errno != EAGAIN && errno != EINTR)
+			lbpf_err_raise(L, errno, NULL, "reading what the program printed");
+		return false;
+	}
+}
+
+void lbpf_stream_push_line(lua_State *L, int idx, struct lbpf_stream *s)
+{
+	size_t looked = 0;
+
+	for (;;) {
+		char *start = s->buf ? s->buf + s->at : NULL;
+		char *end = start ? memchr(start + looked, '\n', s->len - s->at - looked) : NULL;
+
+		if (end) {
+			lua_pushlstring(L, start, (size_t)(end - start));
+			s->at += (size_t)(end - start) + 1;
+			return;
+		}
+		looked = s->len - s->at;
+		if (stream_fill(L, idx, s))
+			continue;
+		if (s->len > s->at)
+			lua_pushlstring(L, s->buf + s->at, s->len - s->at);
+		else
+			lua_pushnil(L);
+		s->at = s->len;
+		return;
+	}
+}
+
+void lbpf_stream_push_rest(lua_State *L, int idx, struct lbpf_stream *s)
+{
+	while (stream_fill(L, idx, s))
+		;
+	lua_pushlstring(L, s->buf + s->at, s->len - s->at);
+	s->at = s->len;
+}
+
+int lbpf_stream_next_line(lua_State *L)
+{
+	lbpf_stream_push_line(L, 1, stream_check(L));
+	return 1;
+}
+
+int lbpf_stream_next_record(lua_State *L)
+{
+	struct lbpf_stream *s = stream_check(L);
+	size_t size = s->type->size;
+
+	while (s->len - s->at < size) {
+		if (stream_fill(L, 1, s))
+			continue;
+		if (s->len - s->at > 0)
+			luaL_error(L, "the program's output ends in the middle of a record: %I bytes of %I are left",
+				   (LUAI_UACINT)(s->len - s->at), (LUAI_UACINT)size);
+		lua_pushnil(L);
+		return 1;
+	}
+	LBPF_SCRATCH(L, record, size); /* making tables may run a finalizer that reads on */
+	memcpy(record, s->buf + s->at, size);
+	s->at += size;
+	lbpf_decode(L, s->type, record, size);
+	return 1;
+}
+
+int lbpf_stream_return(lua_State *L, lua_CFunction next)
+{
+	lua_pushcfunction(L, next);
+	lua_insert(L, -2);
+	lua_pushnil(L);
+	lua_pushvalue(L, -2);
+	return 4;
+}
+
+void lbpf_stream_open(lua_State *L)
+{
+	lbpf_class_register(L, &stream_class);
+}
