@@ -10,6 +10,7 @@ local layers = {
   "attachtrace attachnet",
   "attach.h perfevent walk",
   "innermap redirect percpu prefix stacktrace link",
+  "progopen progrun",
   "program mapkinds mapcreate mapopen mapops mapmem descriptor",
   "map seen stream",
   "legacybtf elf btfcheck btf linkinfo",

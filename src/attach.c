@@ -154,6 +154,8 @@ static int program_attach(lua_State *L)
 	struct lbpf_target to = { .fd = -1, .fd2 = -1, .pid = -1, .cpu = -1 };
 	int err;
 
+	if (!p->prog)
+		lbpf_program_check(L, 1); /* raises: libbpf attaches an object's programs only */
 	lua_settop(L, way->options_at > 4 ? way->options_at : 4);
 	if (way->libbpf && !way->symbol)
 		return lbpf_err_push(L, ENOSYS,

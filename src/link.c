@@ -189,7 +189,7 @@ static int link_update(lua_State *L)
 
 	if (n)
 		return n;
-	if (bpf_link_update(fd, bpf_program__fd(p->prog), NULL))
+	if (bpf_link_update(fd, lbpf_program_fd(p), NULL))
 		return link_fail(L, handle, errno,
 				 errno == EINVAL ? "the program is of another type, or this kind of "
 						   "link can't be updated"

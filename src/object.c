@@ -63,6 +63,7 @@ static void orphan_map(void *self)
 static void orphan_program(void *self)
 {
 	((struct lbpf_program *)self)->prog = NULL;
+	((struct lbpf_program *)self)->btf = NULL;
 }
 
 static void object_release(lua_State *L, int idx, void *self)
@@ -167,7 +168,7 @@ static void object_make_progs(lua_State *L, int idx, struct lbpf_object *o)
 	lua_setiuservalue(L, idx, OBJECT_PROG_LIST);
 	bpf_object__for_each_program(prog, o->obj)
 	{
-		lbpf_program_push(L, idx, prog);
+		lbpf_program_push(L, idx, prog, bpf_object__btf(o->obj));
 		contents_add(L, bpf_program__name(prog), ++i);
 	}
 	lua_pop(L, 1);

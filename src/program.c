@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Programs of an object: what they are, and running them on data of one's own.
+/* Programs: what they are, and what can be set before they are loaded.
  *
- * A handle borrows the object's program; the object clears it when it closes. */
+ * A handle borrows the object's program, and the object clears it when it closes; or it owns the descriptor of a
+ * program that was opened by pin or id. */
 #include "program.h"
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
@@ -13,10 +15,27 @@
 #include "arg.h"
 #include "err.h"
 
+static void program_init(void *self)
+{
+	((struct lbpf_program *)self)->fd = -1;
+}
+
+static void program_release(lua_State *L, int idx, void *self)
+{
+	struct lbpf_program *p = self;
+	int fd = p->fd;
+
+	(void)L;
+	(void)idx;
+	p->fd = -1;
+	if (fd >= 0)
+		close(fd);
+}
+
 void lbpf_program_recheck(lua_State *L, const struct lbpf_program *p)
 {
-	if (!p->prog)
-		luaL_error(L, "program '%s': its object is closed", p->name);
+	if (!p->prog && p->fd < 0)
+		luaL_error(L, p->opened ? "program '%s' is closed" : "program '%s': its object is closed", p->name);
 }
 
 struct lbpf_program *lbpf_program_check(lua_State *L, int idx)
@@ -24,26 +43,31 @@ struct lbpf_program *lbpf_program_check(lua_State *L, int idx)
 	struct lbpf_program *p = lbpf_class_check(L, idx, &lbpf_program_class);
 
 	lbpf_program_recheck(L, p);
+	if (!p->prog)
+		luaL_error(L, "program '%s' was opened by pin or id, and this is known of an object's programs only",
+			   p->name);
 	return p;
 }
 
 struct lbpf_program *lbpf_program_check_loaded(lua_State *L, int idx)
 {
-	struct lbpf_program *p = lbpf_program_check(L, idx);
+	struct lbpf_program *p = lbpf_class_check(L, idx, &lbpf_program_class);
 
-	if (bpf_program__fd(p->prog) < 0)
+	lbpf_program_recheck(L, p);
+	if (lbpf_program_fd(p) < 0)
 		luaL_error(L, "program '%s' is not loaded%s", p->name,
 			   bpf_program__autoload(p->prog) ? "; load its object first" : ", its autoload is off");
 	return p;
 }
 
-struct lbpf_program *lbpf_program_push(lua_State *L, int owner, struct bpf_program *prog)
+struct lbpf_program *lbpf_program_push(lua_State *L, int owner, struct bpf_program *prog, const struct btf *btf)
 {
 	struct lbpf_program *p;
 
 	owner = lua_absindex(L, owner);
 	p = lbpf_class_new(L, &lbpf_program_class, sizeof(*p), 1);
 	p->prog = prog;
+	p->btf = btf;
 	strncpy(p->name, bpf_program__name(prog), sizeof(p->name) - 1);
 	lua_pushvalue(L, owner);
 	lua_setiuservalue(L, -2, LBPF_PROGRAM_OWNER);
@@ -92,26 +116,23 @@ static int program_section(lua_State *L)
 	return 1;
 }
 
-/*** The kernel's name for the type of program.
-@function prog:type
-@treturn string such as "raw_tracepoint", "xdp"
-@see bpf_program__type */
-static int program_type(lua_State *L)
-{
-	const char *name = libbpf_bpf_prog_type_str(bpf_program__type(lbpf_program_check(L, 1)->prog));
-
-	lua_pushstring(L, name ? name : "unknown");
-	return 1;
-}
-
-/*** The program's file descriptor, which stays the object's.
+/*** The program's file descriptor, which stays the object's or the handle's.
 @function prog:fd
 @treturn integer fd; raises before the object is loaded
 @see bpf_program__fd */
 static int program_fd(lua_State *L)
 {
-	lua_pushinteger(L, bpf_program__fd(lbpf_program_check_loaded(L, 1)->prog));
+	lua_pushinteger(L, lbpf_program_fd(lbpf_program_check_loaded(L, 1)));
 	return 1;
+}
+
+/* ---- settings from before the load ---- */
+
+/* Returns the failure of a setter. */
+static int setting_fail(lua_State *L, const struct lbpf_program *p, int err, const char *what)
+{
+	return lbpf_err_push(L, err, err == -EINVAL || err == -EBUSY ? "the object is loaded already" : NULL,
+			     "program '%s': %s", p->name, what);
 }
 
 /*** Whether the program is loaded with its object; given a boolean, sets that.
@@ -129,12 +150,155 @@ static int program_autoload(lua_State *L)
 		luaL_checktype(L, 2, LUA_TBOOLEAN);
 		err = bpf_program__set_autoload(p->prog, lua_toboolean(L, 2));
 		if (err)
-			return lbpf_err_push(L, err, err == -EINVAL ? "the object is loaded already" : NULL,
-					     "program '%s': autoload", p->name);
+			return setting_fail(L, p, err, "autoload");
 	}
 	lua_pushboolean(L, bpf_program__autoload(p->prog));
 	return 1;
 }
+
+/*** Whether obj:attach() attaches the program; given a boolean, sets that.
+@function prog:autoattach
+@tparam ?boolean on
+@treturn boolean
+@see bpf_program__set_autoattach */
+static int program_autoattach(lua_State *L)
+{
+	struct lbpf_program *p = lbpf_program_check(L, 1);
+
+	if (!lua_isnone(L, 2)) {
+		luaL_checktype(L, 2, LUA_TBOOLEAN);
+		bpf_program__set_autoattach(p->prog, lua_toboolean(L, 2));
+	}
+	lua_pushboolean(L, bpf_program__autoattach(p->prog));
+	return 1;
+}
+
+/*** How much the verifier says when the program is loaded; given a level, sets that. What it says of a program that it
+takes goes to the function given to bpf.log.
+@function prog:log_level
+@tparam ?integer level 0: nothing, but for a refused program; 1: more; 2: all; 4: statistics; may be added up
+@treturn integer
+@treturn nil,string,string on failure: EBUSY once the object is loaded
+@see bpf_program__set_log_level */
+static int program_log_level(lua_State *L)
+{
+	struct lbpf_program *p = lbpf_program_check(L, 1);
+	int err;
+
+	if (!lua_isnone(L, 2)) {
+		err = bpf_program__set_log_level(p->prog, (uint32_t)lbpf_arg_int(L, 2, 0, 7));
+		if (err)
+			return setting_fail(L, p, err, "log_level");
+	}
+	lua_pushinteger(L, bpf_program__log_level(p->prog));
+	return 1;
+}
+
+/* The number of a name by the library's list of names, which raises for an unknown one. */
+static uint32_t number_of_name(lua_State *L, int idx, const char *(*name_of)(uint32_t), const char *what)
+{
+	const char *name = luaL_checkstring(L, idx), *known;
+
+	for (uint32_t i = 0; i < 128; i++) {
+		known = name_of(i);
+		if (known && strcmp(known, name) == 0)
+			return i;
+	}
+	return (uint32_t)luaL_error(L, "%s '%s' is unknown to libbpf %s", what, name, libbpf_version_string());
+}
+
+/*** The kernel's name for the type of program; given one, sets that.
+@function prog:type
+@tparam ?string type such as "raw_tracepoint", "xdp"; only before the object is loaded
+@treturn string
+@treturn nil,string,string on failure: EBUSY once the object is loaded
+@see bpf_program__set_type */
+static int program_type(lua_State *L)
+{
+	struct lbpf_program *p = lbpf_class_check(L, 1, &lbpf_program_class);
+	struct lbpf_program_info info;
+	const char *name;
+	int err;
+
+	if (!lua_isnone(L, 2)) {
+		p = lbpf_program_check(L, 1);
+		err = bpf_program__set_type(
+			p->prog, (enum bpf_prog_type)number_of_name(L, 2, lbpf_program_type_name, "program type"));
+		if (err)
+			return setting_fail(L, p, err, "type");
+	}
+	lbpf_program_recheck(L, p);
+	if (p->prog) {
+		name = lbpf_program_type_name((uint32_t)bpf_program__type(p->prog));
+	} else {
+		err = lbpf_program_fetch_info(p->fd, &info);
+		if (err)
+			return lbpf_program_fail(L, p, err, "type", NULL);
+		name = lbpf_program_type_name(info.kernel.type);
+	}
+	lua_pushstring(L, name ? name : "other");
+	return 1;
+}
+
+static const char *attach_type_name(uint32_t type)
+{
+	return libbpf_bpf_attach_type_str((enum bpf_attach_type)type);
+}
+
+/*** What the program is to be attached to, as the kernel calls it; given a name, sets that.
+@function prog:expected_attach_type
+@tparam ?string type such as "cgroup_inet_ingress", "xdp"; only before the object is loaded
+@treturn string
+@treturn nil,string,string on failure: EBUSY once the object is loaded
+@see bpf_program__set_expected_attach_type */
+static int program_expected_attach_type(lua_State *L)
+{
+	struct lbpf_program *p = lbpf_program_check(L, 1);
+	const char *name;
+	int err;
+
+	if (!lua_isnone(L, 2)) {
+		err = bpf_program__set_expected_attach_type(
+			p->prog, (enum bpf_attach_type)number_of_name(L, 2, attach_type_name, "attach type"));
+		if (err)
+			return setting_fail(L, p, err, "expected_attach_type");
+	}
+	name = attach_type_name((uint32_t)bpf_program__expected_attach_type(p->prog));
+	lua_pushstring(L, name ? name : "other");
+	return 1;
+}
+
+/*** Says which function of the kernel, or of another program, a fentry, fexit, fmod_ret, lsm or freplace program is
+for, where its section doesn't.
+@function prog:attach_target
+@tparam string func name of the function
+@tparam ?bpf.prog target the program whose function that is; nil for the kernel's
+@treturn true
+@treturn nil,string,string on failure: ENOENT (no such function), EINVAL once the object is loaded
+@see bpf_program__set_attach_target */
+static int program_attach_target(lua_State *L)
+{
+	struct lbpf_program *p = lbpf_program_check(L, 1), *target;
+	const char *func = luaL_checkstring(L, 2);
+	struct lbpf_log *log;
+	int fd = 0, err;
+
+	if (!lua_isnoneornil(L, 3)) {
+		target = lbpf_program_check_loaded(L, 3);
+		fd = lbpf_program_fd(target);
+	}
+	log = lbpf_log_begin(L);
+	err = bpf_program__set_attach_target(p->prog, fd, func);
+	lbpf_log_end(log);
+	if (err)
+		err = lbpf_program_fail(L, p, err, "attach_target", log);
+	else
+		lua_pushboolean(L, 1);
+	lbpf_log_deliver(L, log);
+	return err ? err : 1;
+}
+
+/* ---- what the kernel knows ---- */
 
 int lbpf_program_fetch_info(int fd, struct lbpf_program_info *out)
 {
@@ -195,7 +359,7 @@ static int program_info(lua_State *L)
 {
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
 	struct lbpf_program_info info;
-	int err = lbpf_program_fetch_info(bpf_program__fd(p->prog), &info);
+	int err = lbpf_program_fetch_info(lbpf_program_fd(p), &info);
 
 	if (err)
 		return lbpf_program_fail(L, p, err, "info", NULL);
@@ -203,109 +367,22 @@ static int program_info(lua_State *L)
 	return 1;
 }
 
-struct run {
-	const char *data, *ctx;
-	uint32_t repeat_, flags, cpu;
-};
-
-static const struct lbpf_option run_options[] = {
-	{ "data", LBPF_OPT_STRING, offsetof(struct run, data) },
-	{ "ctx", LBPF_OPT_STRING, offsetof(struct run, ctx) },
-	{ "repeat_", LBPF_OPT_U32, offsetof(struct run, repeat_) },
-	{ "flags", LBPF_OPT_U32, offsetof(struct run, flags) },
-	{ "cpu", LBPF_OPT_U32, offsetof(struct run, cpu) },
-	{ NULL, LBPF_OPT_OTHER, 0 },
-};
-
-/* Pushes a copy of the string option `name` in memory that the kernel may write to; room bytes are added. */
-static void *run_buffer(lua_State *L, const char *name, size_t room, uint32_t *len)
+/*** Closes a program that was opened by pin or id; closing twice is fine. A program of an object stays open in it.
+@function prog:close
+@treturn true */
+static int program_close(lua_State *L)
 {
-	const char *s;
-	size_t size;
-	void *buf;
-
-	if (lua_getfield(L, 2, name) != LUA_TSTRING) {
-		*len = 0;
-		return NULL;
-	}
-	s = lua_tolstring(L, -1, &size);
-	buf = lua_newuserdatauv(L, size + room, 0);
-	memset(buf, 0, size + room);
-	memcpy(buf, s, size);
-	*len = (uint32_t)size;
-	return buf;
-}
-
-/* Syscall programs write to the very context they are given; tracepoint arguments don't come back. */
-static bool copies_context(enum bpf_prog_type type)
-{
-	return type != BPF_PROG_TYPE_SYSCALL && type != BPF_PROG_TYPE_RAW_TRACEPOINT &&
-		type != BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE;
-}
-
-/*** Runs the program in the kernel on data of your own.
-@function prog:run
-@tparam ?table options
-- data: the packet, a string; what the kernel demands depends on the type (14 bytes at least for xdp)
-- ctx: the context, a string of bytes
-- repeat_: how often to run it; 1 by default
-- flags, cpu: as BPF_PROG_TEST_RUN takes them
-@treturn table `{ retval =, data =, ctx =, duration = }`: the return value, the packet and context afterwards where they
- were given, and nanoseconds for one run
-@treturn nil,string,string on failure: EINVAL, ENOTSUPP (this type can't be run), …
-@see bpf_prog_test_run_opts */
-static int program_run(lua_State *L)
-{
-	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
-	struct run run = { 0 };
-	LIBBPF_OPTS(bpf_test_run_opts, opts);
-
-	lua_settop(L, 2);
-	if (lua_isnil(L, 2)) {
-		lua_newtable(L);
-		lua_replace(L, 2);
-	}
-	lbpf_arg_options(L, 2, run_options, &run, "run");
-	opts.data_in = run_buffer(L, "data", 0, &opts.data_size_in);
-	opts.ctx_in = run_buffer(L, "ctx", 0, &opts.ctx_size_in);
-	if (opts.data_in) {
-		opts.data_size_out = opts.data_size_in + 512; /* programs may grow a packet */
-		opts.data_out = lua_newuserdatauv(L, opts.data_size_out, 0);
-	}
-	lbpf_program_recheck(L, p);
-	if (opts.ctx_in && copies_context(bpf_program__type(p->prog))) {
-		opts.ctx_size_out = opts.ctx_size_in;
-		opts.ctx_out = lua_newuserdatauv(L, opts.ctx_size_out, 0);
-	}
-	lbpf_program_recheck(L, p);
-	opts.repeat = (int)run.repeat_;
-	opts.flags = run.flags;
-	opts.cpu = run.cpu;
-	if (bpf_prog_test_run_opts(bpf_program__fd(p->prog), &opts))
-		return lbpf_program_fail(L, p, errno, "run", NULL);
-	lua_createtable(L, 0, 4);
-	lbpf_set_integer(L, "retval", opts.retval);
-	lbpf_set_integer(L, "duration", opts.duration);
-	if (opts.data_out) {
-		lua_pushlstring(L, opts.data_out, opts.data_size_out);
-		lua_setfield(L, -2, "data");
-	}
-	if (opts.ctx_in) {
-		if (opts.ctx_out)
-			lua_pushlstring(L, opts.ctx_out, opts.ctx_size_out);
-		else
-			lua_pushlstring(L, opts.ctx_in, opts.ctx_size_in);
-		lua_setfield(L, -2, "ctx");
-	}
-	return 1;
+	return lbpf_class_close(L, &lbpf_program_class);
 }
 
 static int program_tostring(lua_State *L)
 {
 	struct lbpf_program *p = lbpf_class_check(L, 1, &lbpf_program_class);
 
-	if (!p->prog)
+	if (!p->prog && p->fd < 0)
 		lua_pushfstring(L, "bpf.prog: %s (closed)", p->name);
+	else if (!p->prog)
+		lua_pushfstring(L, "bpf.prog: %s (fd %d)", p->name, p->fd);
 	else if (bpf_program__fd(p->prog) < 0)
 		lua_pushfstring(L, "bpf.prog: %s (%s, not loaded)", p->name, bpf_program__section_name(p->prog));
 	else
@@ -315,10 +392,18 @@ static int program_tostring(lua_State *L)
 }
 
 static const luaL_Reg program_methods[] = {
-	{ "name", program_name },	  { "section", program_section },
-	{ "type", program_type },	  { "fd", program_fd },
-	{ "autoload", program_autoload }, { "info", program_info },
-	{ "run", program_run },		  { NULL, NULL },
+	{ "name", program_name },
+	{ "section", program_section },
+	{ "type", program_type },
+	{ "fd", program_fd },
+	{ "autoload", program_autoload },
+	{ "autoattach", program_autoattach },
+	{ "log_level", program_log_level },
+	{ "expected_attach_type", program_expected_attach_type },
+	{ "attach_target", program_attach_target },
+	{ "info", program_info },
+	{ "close", program_close },
+	{ NULL, NULL },
 };
 
 static const luaL_Reg program_meta[] = {
@@ -330,9 +415,21 @@ const struct lbpf_class lbpf_program_class = {
 	.name = "bpf.prog",
 	.methods = program_methods,
 	.meta = program_meta,
+	.init = program_init,
+	.release = program_release,
 };
+
+void lbpf_program_add_methods(lua_State *L, const luaL_Reg *methods)
+{
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &lbpf_program_class);
+	lua_getfield(L, -1, "__index");
+	luaL_setfuncs(L, methods, 0);
+	lua_pop(L, 2);
+}
 
 void lbpf_program_open(lua_State *L)
 {
 	lbpf_class_register(L, &lbpf_program_class);
+	lua_newtable(L);
+	lua_setfield(L, -2, "prog");
 }

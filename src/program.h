@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Programs of an object. */
+/* Programs, of objects and by themselves. */
 #ifndef LBPF_PROGRAM_H
 #define LBPF_PROGRAM_H
 
@@ -13,30 +13,40 @@
 
 LBPF_HIDDEN_BEGIN
 
+struct btf;
 struct lbpf_log;
 
 struct lbpf_program {
 	struct lbpf_head head;
 	struct bpf_program *prog; /* the object's; NULL once it is closed */
+	const struct btf *btf;	  /* of that object, likewise */
+	int fd;			  /* of one that was opened by pin or id, owned; else -1 */
+	bool opened;		  /* so */
 	char name[64];
 };
+
+/* The descriptor, or -1 where the program isn't loaded. */
+static inline int lbpf_program_fd(const struct lbpf_program *p)
+{
+	return p->prog ? bpf_program__fd(p->prog) : p->fd;
+}
 
 /* User value of a program. */
 enum { LBPF_PROGRAM_OWNER = 1 };
 
 extern const struct lbpf_class lbpf_program_class;
 
-/* The program at idx; raises when its object is closed. */
+/* The program of an object at idx; raises when the object is closed, or the program is none of any. */
 struct lbpf_program *lbpf_program_check(lua_State *L, int idx);
 
 /* Raises when the object has been closed: by a finalizer, which any allocation may run. */
 void lbpf_program_recheck(lua_State *L, const struct lbpf_program *p);
 
-/* The same, loaded into the kernel; raises otherwise. */
+/* The program at idx, an object's or not, loaded into the kernel; raises otherwise. */
 struct lbpf_program *lbpf_program_check_loaded(lua_State *L, int idx);
 
 /* Pushes the handle of a program of the object at stack index owner. */
-struct lbpf_program *lbpf_program_push(lua_State *L, int owner, struct bpf_program *prog);
+struct lbpf_program *lbpf_program_push(lua_State *L, int owner, struct bpf_program *prog, const struct btf *btf);
 
 #define LBPF_PROG_TYPE_NETFILTER 32 /* kernel 6.4, libbpf 1.3 */
 
@@ -60,6 +70,10 @@ void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from);
 /* nil, message, code, with libbpf's last words as the cause if it had any. */
 int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const char *operation, struct lbpf_log *log);
 
+/* Adds methods from another file. */
+void lbpf_program_add_methods(lua_State *L, const luaL_Reg *methods);
+
+/* Opener: adds the table `prog` to the module table at the top. */
 void lbpf_program_open(lua_State *L);
 
 LBPF_HIDDEN_END

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs that the kernel has already: by pin and id; and their pins. */
+#include "progopen.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include <lauxlib.h>
+
+#include "arg.h"
+#include "err.h"
+#include "program.h"
+
+/* Whether the descriptor is a program's: its info has a name and a tag, and an id that opens a program. */
+static int describe(struct lbpf_program *p)
+{
+	struct lbpf_program_info info;
+	int err, again;
+
+	err = lbpf_program_fetch_info(p->fd, &info);
+	if (err)
+		return err;
+	again = bpf_prog_get_fd_by_id(info.kernel.id);
+	if (again >= 0)
+		close(again);
+	else if (errno == ENOENT)
+		return EINVAL;
+	memcpy(p->name, info.kernel.name, sizeof(info.kernel.name));
+	return 0;
+}
+
+/* With the program and what it is for at the top of the stack, and the errno of the opening. */
+static int opened(lua_State *L, struct lbpf_program *p, int err, const char *missing, const char *what)
+{
+	if (!err)
+		err = describe(p);
+	if (!err) {
+		lua_pop(L, 1);
+		return 1;
+	}
+	lbpf_program_class.release(L, -2, p);
+	return lbpf_err_push(L, err,
+			     err == ENOENT			     ? missing
+				     : err == EINVAL		     ? "this is no program"
+				     : err == EPERM || err == EACCES ? "refused; perhaps CAP_BPF or CAP_SYS_ADMIN is "
+								       "missing"
+								     : NULL,
+			     "%s", what);
+}
+
+static struct lbpf_program *push_opened(lua_State *L)
+{
+	struct lbpf_program *p = lbpf_class_new(L, &lbpf_program_class, sizeof(*p), 1);
+
+	p->opened = true;
+	return p;
+}
+
+/*** Opens a pinned program: to run and inspect it, and to store it in maps.
+@function bpf.prog.open
+@tparam string path of the pin on a bpffs
+@treturn bpf.prog the program
+@treturn nil,string,string on failure: ENOENT, EPERM, EINVAL (the pin of something else)
+@see bpf_obj_get */
+static int prog_open(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	struct lbpf_program *p = push_opened(L);
+	int err;
+
+	p->fd = bpf_obj_get(path);
+	err = p->fd < 0 ? errno : 0;
+	return opened(L, p, err, NULL, lua_pushfstring(L, "prog.open '%s'", path));
+}
+
+/*** Opens a program by its kernel id.
+@function bpf.prog.by_id
+@tparam integer id as `prog:info().id` and bpftool give it
+@treturn bpf.prog the program
+@treturn nil,string,string on failure: ENOENT (no such program), EPERM (no CAP_SYS_ADMIN)
+@see bpf_prog_get_fd_by_id */
+static int prog_by_id(lua_State *L)
+{
+	lua_Integer id = lbpf_arg_int(L, 1, 0, UINT32_MAX);
+	struct lbpf_program *p = push_opened(L);
+	int err;
+
+	p->fd = bpf_prog_get_fd_by_id((uint32_t)id);
+	err = p->fd < 0 ? errno : 0;
+	return opened(L, p, err, "no such program", lua_pushfstring(L, "prog.by_id %I", (LUAI_UACINT)id));
+}
+
+/*** Pins the program, so that it outlives its handles and others can open it.
+@function prog:pin
+@tparam string path on a bpffs, not existing yet
+@treturn true
+@treturn nil,string,string on failure: EEXIST, ENOENT, EPERM, …
+@see bpf_obj_pin */
+static int program_pin(lua_State *L)
+{
+	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
+	const char *path = luaL_checkstring(L, 2);
+
+	if (bpf_obj_pin(lbpf_program_fd(p), path))
+		return lbpf_err_push(L, errno, NULL, "program '%s': pin to '%s'", p->name, path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* Whether path is a pin of this very program. Returns an errno. */
+static int is_pin_of(const struct lbpf_program *p, const char *path)
+{
+	struct lbpf_program_info ours, pinned;
+	int fd = bpf_obj_get(path), err;
+
+	if (fd < 0)
+		return errno;
+	err = lbpf_program_fetch_info(lbpf_program_fd(p), &ours);
+	if (!err)
+		err = lbpf_program_fetch_info(fd, &pinned);
+	close(fd);
+	if (err)
+		return err;
+	return ours.kernel.id == pinned.kernel.id && memcmp(ours.kernel.tag, pinned.kernel.tag, BPF_TAG_SIZE) == 0
+		? 0
+		: EINVAL;
+}
+
+/*** Removes a pin of the program.
+@function prog:unpin
+@tparam string path of a pin of this program
+@treturn true
+@treturn nil,string,string on failure: ENOENT, EINVAL (another object's pin), …
+@see unlink(2) */
+static int program_unpin(lua_State *L)
+{
+	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
+	const char *path = luaL_checkstring(L, 2);
+	int err = is_pin_of(p, path);
+
+	if (!err && unlink(path))
+		err = errno;
+	if (err)
+		return lbpf_err_push(L, err, err == EINVAL ? "this is no pin of the program" : NULL,
+				     "program '%s': unpin '%s'", p->name, path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static const luaL_Reg functions[] = {
+	{ "open", prog_open },
+	{ "by_id", prog_by_id },
+	{ NULL, NULL },
+};
+
+static const luaL_Reg methods[] = {
+	{ "pin", program_pin },
+	{ "unpin", program_unpin },
+	{ NULL, NULL },
+};
+
+void lbpf_progopen_open(lua_State *L)
+{
+	lbpf_program_add_methods(L, methods);
+	lua_getfield(L, -1, "prog");
+	luaL_setfuncs(L, functions, 0);
+	lua_pop(L, 1);
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/* Running programs on data of one's own, and what the kernel counts of all runs. */
+#include "progrun.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <linux/bpf.h>
+
+#include <lauxlib.h>
+
+#include "arg.h"
+#include "btf.h"
+#include "codec.h"
+#include "err.h"
+#include "program.h"
+
+#define GROWTH 65536 /* bytes that a program may add to a packet */
+
+struct run {
+	const char *data; /* its length is read by the caller */
+	uint32_t repeat_, flags, cpu, batch_size;
+};
+
+static const struct lbpf_option run_options[] = {
+	{ "data", LBPF_OPT_STRING, offsetof(struct run, data) },
+	{ "ctx", LBPF_OPT_OTHER, 0 },
+	{ "ctx_type", LBPF_OPT_OTHER, 0 },
+	{ "repeat_", LBPF_OPT_U32, offsetof(struct run, repeat_) },
+	{ "flags", LBPF_OPT_U32, offsetof(struct run, flags) },
+	{ "cpu", LBPF_OPT_U32, offsetof(struct run, cpu) },
+	{ "batch_size", LBPF_OPT_U32, offsetof(struct run, batch_size) },
+	{ NULL, LBPF_OPT_OTHER, 0 },
+};
+
+/* Stack of program_run: the program, the options, the context's type or nil. */
+enum { RUN_PROG = 1, RUN_OPTIONS, RUN_TYPE };
+
+/* Pushes a copy of a string in memory that the kernel may write to; room bytes are added. */
+static void *copy_string(lua_State *L, int idx, size_t room, uint32_t *len)
+{
+	size_t size;
+	const char *s = lua_tolstring(L, idx, &size);
+	void *buf = lua_newuserdatauv(L, size + room, 0);
+
+	memset(buf, 0, size + room);
+	memcpy(buf, s, size);
+	*len = (uint32_t)size;
+	return buf;
+}
+
+/* ---- the context ---- */
+
+/* The struct that the program's first parameter points to, 0 when its BTF doesn't tell. */
+static uint32_t parameter_type(const struct btf *btf, const char *name)
+{
+	int id = btf ? btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) : 0;
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	uint32_t at;
+
+	t = t ? btf__type_by_id(btf, t->type) : NULL;
+	if (!t || !btf_is_func_proto(t) || btf_vlen(t) < 1)
+		return 0;
+	at = btf_params(t)[0].type;
+	for (int depth = 0; depth < 8 && (t = btf__type_by_id(btf, at)); depth++) {
+		if (btf_is_composite(t))
+			return at;
+		if (!btf_is_mod(t) && !btf_is_typedef(t) && !btf_is_ptr(t))
+			return 0;
+		at = t->type;
+	}
+	return 0;
+}
+
+/* With the program as argument: its object's BTF must not go while it is compiled. */
+static int compile_parameter(lua_State *L)
+{
+	struct lbpf_program *p = lua_touserdata(L, 1);
+	uint32_t id = p->prog ? parameter_type(p->btf, p->name) : 0;
+
+	if (id)
+		lbpf_btf_compile(L, p->btf, id);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+/* Leaves the type of the context table in RUN_TYPE. */
+static struct lbpf_type *context_type(lua_State *L)
+{
+	if (lua_getfield(L, RUN_OPTIONS, "ctx_type") != LUA_TNIL) {
+		lbpf_btf_spec(L, lua_gettop(L), NULL, "ctx_type");
+	} else {
+		lua_pushcfunction(L, compile_parameter);
+		lua_pushvalue(L, RUN_PROG);
+		lbpf_call_undisturbed(L, 1, 1);
+	}
+	lua_replace(L, RUN_TYPE);
+	if (lua_isnil(L, RUN_TYPE))
+		luaL_error(L,
+			   "run: the program's BTF doesn't tell what its context is; give option 'ctx_type', or bytes");
+	return lua_touserdata(L, RUN_TYPE);
+}
+
+/* Arguments of a tracepoint: a sequence of integers of 64 bits. */
+static void *context_of_arguments(lua_State *L, int idx, uint32_t *len)
+{
+	lua_Integer n = (lua_Integer)lua_rawlen(L, idx);
+	uint64_t *buf;
+
+	luaL_argcheck(L, n <= 12, RUN_OPTIONS, "'ctx': a tracepoint has 12 arguments at most");
+	buf = lua_newuserdatauv(L, (size_t)n * sizeof(*buf) + 1, 0);
+	for (lua_Integer i = 0; i < n; i++) {
+		int is_int;
+
+		lua_rawgeti(L, idx, i + 1);
+		buf[i] = (uint64_t)lua_tointegerx(L, -1, &is_int);
+		if (!is_int || lua_type(L, -1) != LUA_TNUMBER)
+			luaL_error(L, "run: option 'ctx': integers expected, argument %I is a %s", (LUAI_UACINT)i + 1,
+				   luaL_typename(L, -1));
+		lua_pop(L, 1);
+	}
+	*len = (uint32_t)((size_t)n * sizeof(*buf));
+	return buf;
+}
+
+static bool takes_arguments(enum bpf_prog_type type)
+{
+	return type == BPF_PROG_TYPE_RAW_TRACEPOINT || type == BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE;
+}
+
+/* Pushes the memory of option ctx: bytes as they are, a table by its type. */
+static void *run_context(lua_State *L, enum bpf_prog_type type, uint32_t *len)
+{
+	struct lbpf_type *ctx;
+	void *buf;
+	int idx;
+
+	switch (lua_getfield(L, RUN_OPTIONS, "ctx")) {
+	case LUA_TNIL:
+		*len = 0;
+		return NULL;
+	case LUA_TSTRING:
+		return copy_string(L, lua_gettop(L), 0, len);
+	case LUA_TTABLE:
+		break;
+	default:
+		luaL_error(L, "run: option 'ctx' must be a string or a table, got %s", luaL_typename(L, -1));
+	}
+	idx = lua_gettop(L);
+	if (takes_arguments(type))
+		return context_of_arguments(L, idx, len);
+	ctx = context_type(L);
+	buf = lua_newuserdatauv(L, ctx->size + 1, 0);
+	lbpf_encode(L, ctx, idx, buf, "ctx");
+	*len = ctx->size;
+	return buf;
+}
+
+/* Pushes what the context has become, in the form in which it was given. */
+static void push_context(lua_State *L, const void *ctx, uint32_t len)
+{
+	const struct lbpf_type *type = lua_touserdata(L, RUN_TYPE);
+
+	if (type && len >= type->size)
+		lbpf_decode(L, type, ctx, type->size);
+	else
+		lua_pushlstring(L, ctx, len);
+}
+
+/* ---- running ---- */
+
+/* Syscall programs write to the very context they are given; tracepoint arguments don't come back. */
+static bool copies_context(enum bpf_prog_type type)
+{
+	return type != BPF_PROG_TYPE_SYSCALL && !takes_arguments(type);
+}
+
+/* What kind of program it is; one that was opened says so in its info. */
+static enum bpf_prog_type type_of(const struct lbpf_program *p)
+{
+	struct lbpf_program_info info;
+
+	if (p->prog)
+		return bpf_program__type(p->prog);
+	return lbpf_program_fetch_info(p->fd, &info) ? BPF_PROG_TYPE_UNSPEC : (enum bpf_prog_type)info.kernel.type;
+}
+
+static void push_result(lua_State *L, const struct bpf_test_run_opts *opts)
+{
+	lua_createtable(L, 0, 4);
+	lbpf_set_integer(L, "retval", opts->retval);
+	lbpf_set_integer(L, "duration", opts->duration);
+	if (opts->data_out) {
+		lua_pushlstring(L, opts->data_out, opts->data_size_out);
+		lua_setfield(L, -2, "data");
+	}
+	if (opts->ctx_in) {
+		if (opts->ctx_out)
+			push_context(L, opts->ctx_out, opts->ctx_size_out);
+		else
+			push_context(L, opts->ctx_in, opts->ctx_size_in);
+		lua_setfield(L, -2, "ctx");
+	}
+}
+
+static const char *run_cause(int err)
+{
+	switch (err) {
+	case ENOTSUPP:
+		return "the kernel can't run programs of this type on data";
+	case EINVAL:
+		return "the kernel refused data, context or flags: xdp and tc want 14 bytes of data at least, a "
+		       "context's "
+		       "members that the type doesn't take must be zero, …";
+	default:
+		return NULL;
+	}
+}
+
+/*** Runs the program in the kernel on data of your own.
+@function prog:run
+@tparam ?table options
+- data: the packet, a string; what the kernel demands depends on the type (14 bytes at least for xdp)
+- ctx: the context: bytes, or a table of the members of what the program's first parameter points to; of a raw_tp
+  program a sequence of arguments
+- ctx_type: the context's C type, where the program's BTF doesn't tell
+- repeat_: how often to run it; 1 by default
+- flags, cpu, batch_size: as BPF_PROG_TEST_RUN takes them
+@treturn table `{ retval =, data =, ctx =, duration = }`: the return value, the packet and context afterwards where they
+ were given, and nanoseconds for one run
+@treturn nil,string,string on failure: EINVAL, ENOTSUPP (this type can't be run), …
+@see bpf_prog_test_run_opts */
+static int program_run(lua_State *L)
+{
+	struct lbpf_program *p = lbpf_program_check_loaded(L, RUN_PROG);
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	struct run run = { 0 };
+	struct lbpf_log *log;
+	enum bpf_prog_type type;
+	int err;
+
+	lua_settop(L, RUN_OPTIONS);
+	if (lua_isnil(L, RUN_OPTIONS)) {
+		lua_newtable(L);
+		lua_replace(L, RUN_OPTIONS);
+	}
+	lua_pushnil(L);
+	lbpf_arg_options(L, RUN_OPTIONS, run_options, &run, "run");
+	type = type_of(p);
+	if (lua_getfield(L, RUN_OPTIONS, "data") == LUA_TSTRING) {
+		opts.data_in = copy_string(L, lua_gettop(L), 0, &opts.data_size_in);
+		opts.data_size_out = opts.data_size_in + GROWTH;
+		opts.data_out = lua_newuserdatauv(L, opts.data_size_out, 0);
+	}
+	opts.ctx_in = run_context(L, type, &opts.ctx_size_in);
+	if (opts.ctx_in && copies_context(type)) {
+		opts.ctx_size_out = opts.ctx_size_in;
+		opts.ctx_out = lua_newuserdatauv(L, opts.ctx_size_out + 1, 0);
+	}
+	lbpf_program_recheck(L, p);
+	opts.repeat = (int)run.repeat_;
+	opts.flags = run.flags;
+	opts.cpu = run.cpu;
+	opts.batch_size = run.batch_size;
+	log = lbpf_log_begin(L);
+	err = bpf_prog_test_run_opts(lbpf_program_fd(p), &opts) ? errno : 0;
+	lbpf_log_end(log);
+	if (err)
+		return lbpf_err_push(L, err, run_cause(err), "program '%s': run", p->name);
+	push_result(L, &opts);
+	return 1;
+}
+
+/* ---- statistics ---- */
+
+struct stats {
+	struct lbpf_head head;
+	int fd;
+};
+
+static void stats_init(void *self)
+{
+	((struct stats *)self)->fd = -1;
+}
+
+static void stats_release(lua_State *L, int idx, void *self)
+{
+	struct stats *s = self;
+	int fd = s->fd;
+
+	(void)L;
+	(void)idx;
+	s->fd = -1;
+	if (fd >= 0)
+		close(fd);
+}
+
+static const struct lbpf_class stats_class;
+
+/*** Ends the counting, unless somebody else has it on.
+@function stats:close
+@treturn true */
+static int stats_close(lua_State *L)
+{
+	return lbpf_class_close(L, &stats_class);
+}
+
+static int stats_tostring(lua_State *L)
+{
+	struct stats *s = lbpf_class_check(L, 1, &stats_class);
+
+	lua_pushstring(L, s->fd < 0 ? "bpf.stats: (closed)" : "bpf.stats: run time");
+	return 1;
+}
+
+/*** Makes the kernel count the runs of all programs and their time, for `prog:info()` and `bpf.progs()` (run_cnt,
+run_time_ns), until the handle is closed or collected. It costs some 20 ns a run.
+@function bpf.enable_stats
+@treturn bpf.stats to be closed
+@treturn nil,string,string on failure: EPERM (no CAP_SYS_ADMIN), EINVAL
+@see bpf_enable_stats
+@since kernel 5.8 */
+static int enable_stats(lua_State *L)
+{
+	struct stats *s = lbpf_class_new(L, &stats_class, sizeof(*s), 0);
+
+	s->fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	if (s->fd < 0)
+		return lbpf_err_push(L, errno, errno == EPERM ? "refused; perhaps CAP_SYS_ADMIN is missing" : NULL,
+				     "enable_stats");
+	return 1;
+}
+
+static const luaL_Reg stats_methods[] = {
+	{ "close", stats_close },
+	{ NULL, NULL },
+};
+
+static const luaL_Reg stats_meta[] = {
+	{ "__tostring", stats_tostring },
+	{ NULL, NULL },
+};
+
+static const struct lbpf_class stats_class = {
+	.name = "bpf.stats",
+	.methods = stats_methods,
+	.meta = stats_meta,
+	.init = stats_init,
+	.release = stats_release,
+};
+
+static const luaL_Reg methods[] = {
+	{ "run", program_run },
+	{ NULL, NULL },
+};
+
+void lbpf_progrun_open(lua_State *L)
+{
+	lbpf_program_add_methods(L, methods);
+	lbpf_class_register(L, &stats_class);
+	lua_pushcfunction(L, enable_stats);
+	lua_setfield(L, -2, "enable_stats");
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Running programs on data of one's own, and what the kernel counts of all runs. */
+#ifndef LBPF_PROGRUN_H
+#define LBPF_PROGRUN_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Opener: adds `run` to programs, and `enable_stats` to the module table at the top. */
+void lbpf_progrun_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif
