@@ -1,0 +1,260 @@
+-- SPDX-License-Identifier: MIT
+-- What programs print: iterators by lines, records or at once, and bpf_printk.
+local bpf = require "bpf"
+local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
+
+kernel.root()
+kernel.need("iterators", "5.9")
+
+local PAIR <const> = "struct pair { __u32 key; __u64 value; }"
+
+local function load()
+  return assert(bpf.load(helper.obj "iters", { vars = { self = helper.pid } }))
+end
+
+describe("an iterator's link", function()
+  it("gives lines", function()
+    local obj <close> = load()
+    local link <close> = assert(obj.progs.tasks:attach_iter())
+    for _ = 1, 2 do -- each time from the beginning
+      local lines = {}
+      for line in link:lines() do
+        lines[#lines + 1] = line
+      end
+      assert.equal(1, #lines)
+      assert.matches("^" .. helper.pid .. " %S+", lines[1])
+    end
+  end)
+
+  it("gives lines that come in pieces, and a last one without its end", function()
+    local obj <close> = load()
+    local link <close> = assert(obj.progs.many_lines:attach())
+    local n = 0
+    for line in link:lines() do
+      if line == "the end" then
+        assert.equal(100, n)
+      else
+        assert.equal(n .. " " .. ("0123456789"):rep(7), line)
+        n = n + 1
+      end
+    end
+    assert.equal(100, n)
+    assert.equal(10 * #"0 \n" + 90 * #"10 \n" + 100 * 70 + #"the end", #link:read())
+  end)
+
+  it("gives records by their type", function()
+    local obj <close> = load()
+    local expected = {}
+    for i = 1, 500 do
+      obj.maps.elements[i] = i * 3
+      expected[i] = i * 3
+    end
+    local link <close> = assert(obj.progs.pairs:attach_iter { map = obj.maps.elements })
+    local seen = {}
+    for pair in link:records(PAIR) do
+      assert.is_nil(seen[pair.key])
+      seen[pair.key] = pair.value
+    end
+    assert.same(expected, seen)
+  end)
+
+  it("goes over a map that Lua made", function()
+    local obj <close> = load()
+    local m <close> = assert(bpf.map.create { type = "hash", key = "__u32", value = "__u64", max_entries = 10 })
+    m[7] = 49
+    local link <close> = assert(obj.progs.pairs:attach_iter { map = m })
+    local next_record, state = link:records(PAIR)
+    assert.same({ key = 7, value = 49 }, next_record(state))
+    assert.is_nil(next_record(state))
+    assert.is_nil(next_record(state))
+  end)
+
+  it("raises when the output ends in the middle of a record", function()
+    local obj <close> = load()
+    obj.maps.elements[1] = 1
+    local link <close> = assert(obj.progs.halves:attach_iter { map = obj.maps.elements })
+    helper.raises(function()
+      for _ in link:records(PAIR) do
+        error "no record"
+      end
+    end, "ends in the middle of a record: 4 bytes of 16 are left")
+    assert.equal(4, #link:read())
+  end)
+
+  it("may be left early, and stepped when the loop is over", function()
+    local obj <close> = load()
+    local link <close> = assert(obj.progs.many_lines:attach())
+    local step, state
+    for line in link:lines() do
+      assert.matches("^0 ", line)
+      break -- luacheck: ignore
+    end
+    step, state = link:lines()
+    assert.matches("^0 ", step(state))
+    state = nil -- luacheck: ignore
+    collectgarbage()
+  end)
+
+  it("says what is wrong", function()
+    local obj <close> = load()
+    local link = assert(obj.progs.tasks:attach_iter())
+    helper.raises(function() link:records() end, "value expected")
+    helper.raises(function() link:records("struct nothing_like_this") end, "record")
+    helper.raises(function() obj.progs.tasks:attach_iter { mapp = 1 } end, "unknown option 'mapp'")
+    local none, message, code = obj.progs.pairs:attach_iter()
+    assert.is_nil(none)
+    assert.equal("string", type(message))
+    assert.equal("EBADF", code)
+    local closed = link:lines()
+    link:close()
+    helper.raises(function() link:lines() end, "link is closed")
+    helper.raises(function() link:read() end, "link is closed")
+    assert.equal("function", type(closed))
+    local tp <close> = assert(obj.progs.arguments:attach())
+    local text, why, errno = tp:read()
+    assert.is_nil(text)
+    assert.equal("EINVAL", errno)
+    assert.matches("no iterator", why)
+  end)
+end)
+
+describe("bpf.printk", function()
+  it("gives what programs print, with who printed it", function()
+    local obj <close> = load()
+    local text, from
+    local step, state <close> = assert(bpf.printk(2000))
+    assert(obj.progs.say:run { ctx = { number = 77 } })
+    repeat -- others may print as well
+      text, from = step(state)
+    until not text or text == ("lbpf %d says 77"):format(helper.pid)
+    assert.equal(("lbpf %d says 77"):format(helper.pid), text)
+    assert.equal(helper.pid, from.pid)
+    assert.equal("number", type(from.time))
+    assert.is_true(from.cpu >= 0)
+    assert.matches("%S", from.task)
+  end)
+
+  it("ends when nothing comes for the time given", function()
+    local start = os.time()
+    for _ in bpf.printk(10) do
+      assert.is_true(os.time() - start < 20)
+    end
+  end)
+end)
+
+describe("a program's context", function()
+  it("is a table of what its first parameter points to", function()
+    local obj <close> = load()
+    local result = assert(obj.progs.say:run { ctx = { number = 5, word = "x" } })
+    assert.same({ number = 6, word = "x" }, result.ctx)
+    assert.equal(("I4c8"):pack(8, "y"), obj.progs.say:run({ ctx = ("I4c8"):pack(7, "y") }).ctx)
+    helper.raises(function() obj.progs.say:run { ctx = { numbr = 1 } } end, "ctx.*numbr")
+    helper.raises(function() obj.progs.say:run { ctx = { number = -1 } } end, "ctx.number")
+  end)
+
+  it("has the type that is given", function()
+    local obj <close> = load()
+    local result = assert(obj.progs.say:run { ctx = { a = 1, b = 2, c = 3 }, ctx_type = "struct x { __u32 a, b, c; }" })
+    assert.same({ a = 2, b = 2, c = 3 }, result.ctx)
+  end)
+
+  it("is a sequence of a tracepoint's arguments", function()
+    local obj <close> = load()
+    assert.equal(42, assert(obj.progs.arguments:run { ctx = { 40, 2 } }).retval)
+    helper.raises(function() obj.progs.arguments:run { ctx = { 1, "2" } } end, "argument 2 is a string")
+  end)
+end)
+
+describe("a program by itself", function()
+  it("is opened by id and by pin, run, inspected, stored in maps; and closed", function()
+    local obj <close> = load()
+    local dir = helper.bpffs()
+    local say = obj.progs.say
+    assert(say:pin(dir .. "/say"))
+    local id = say:info().id
+    local by_id <close> = assert(bpf.prog.by_id(id))
+    local by_pin = assert(bpf.prog.open(dir .. "/say"))
+    for _, prog in ipairs { by_id, by_pin } do
+      assert.equal("say", prog:name())
+      assert.equal("syscall", prog:type())
+      assert.equal(id, prog:info().id)
+      assert.is_not_nil(prog:run { ctx = ("I4c8"):pack(1, "") })
+      assert.matches("^bpf.prog: say %(fd %d+%)$", tostring(prog))
+      helper.raises(function() prog:section() end, "opened by pin or id")
+      helper.raises(function() prog:attach() end, "opened by pin or id")
+      helper.raises(function() prog:run { ctx = { number = 1 } } end, "doesn't tell what its context is")
+      assert.same({ number = 2 }, prog:run({ ctx = { number = 1 }, ctx_type = "struct r { __u32 number; }" }).ctx)
+    end
+    local jump <close> = assert(bpf.map.create { type = "prog_array", max_entries = 1 })
+    jump[0] = by_id
+    assert.equal(id, jump[0])
+    by_pin:close()
+    by_pin:close()
+    helper.raises(function() by_pin:run() end, "program 'say' is closed")
+    assert.equal("bpf.prog: say (closed)", tostring(by_pin))
+    assert(by_id:unpin(dir .. "/say"))
+    assert.same({ nil, "ENOENT" }, { nil, select(3, bpf.prog.open(dir .. "/say")) })
+  end)
+
+  it("says what it could not open", function()
+    local obj <close> = load()
+    local dir = helper.bpffs()
+    assert(bpf.map.pin(obj.maps.elements, dir .. "/map"))
+    local none, message, code = bpf.prog.open(dir .. "/map")
+    assert.is_nil(none)
+    assert.equal("EINVAL", code)
+    assert.matches("this is no program", message)
+    assert.equal("ENOENT", select(3, bpf.prog.by_id(0x7fffffff)))
+    assert.equal("EINVAL", select(3, obj.progs.say:unpin(dir .. "/map")))
+  end)
+
+  it("counts its runs while statistics are on", function()
+    local obj <close> = load()
+    local say = obj.progs.say
+    say:run { ctx = ("I4c8"):pack(1, "") }
+    local before = say:info().run_cnt
+    local stats <close> = assert(bpf.enable_stats())
+    assert.equal("bpf.stats: run time", tostring(stats))
+    for _ = 1, 3 do
+      obj.progs.arguments:run { ctx = { 1, 2 } }
+    end
+    assert.is_true(obj.progs.arguments:info().run_cnt >= 3)
+    stats:close()
+    assert.equal("bpf.stats: (closed)", tostring(stats))
+    assert.is_true(say:info().run_cnt >= before)
+  end)
+end)
+
+describe("settings from before the load", function()
+  it("are read and set", function()
+    local obj <close> = assert(bpf.open(helper.obj "iters"))
+    local prog = obj.progs.arguments
+    assert.equal("raw_tracepoint", prog:type())
+    assert.equal("tracepoint", prog:type "tracepoint")
+    assert.equal("raw_tracepoint", prog:type "raw_tracepoint")
+    assert.equal(0, prog:log_level())
+    assert.equal(1, prog:log_level(1))
+    assert.equal("trace_iter", obj.progs.tasks:expected_attach_type())
+    assert.is_true(prog:autoattach())
+    assert.is_false(prog:autoattach(false))
+    helper.raises(function() prog:type "no such type" end, "program type 'no such type' is unknown to libbpf")
+    helper.raises(function() prog:expected_attach_type "nowhere" end, "attach type 'nowhere' is unknown")
+    helper.raises(function() prog:log_level(9) end, "bad argument")
+    local said = {}
+    bpf.log(function(_, text) said[#said + 1] = text end)
+    finally(function() bpf.log(nil) end)
+    assert(obj:load())
+    assert.matches("processed %d+ insns", table.concat(said))
+    assert.equal("EBUSY", select(3, prog:type "xdp"))
+    assert.equal("EBUSY", select(3, prog:log_level(2)))
+  end)
+
+  it("attach_target finds the kernel's functions", function()
+    local obj <close> = assert(bpf.open(helper.obj "iters"))
+    local none, message, code = obj.progs.tasks:attach_target "no_such_function_at_all"
+    assert.is_nil(none)
+    assert.equal("string", type(message))
+    assert.is_true(code == "ENOENT" or code == "ESRCH", code)
+  end)
+end)
