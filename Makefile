@@ -22,7 +22,7 @@ DEMO_PKGS     := $(BUILD_PKGS) clang
 TEST_PKGS     := $(DEMO_PKGS) lua-busted lua-socket luarocks perl bpftool iproute2
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
-FUZZ_PKGS     := $(DEMO_PKGS)
+FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
 need = @build-aux/deps $(1)
 
 # V=1 shows the commands.
@@ -77,7 +77,7 @@ build/support/%: spec/support/%.c
 # Lua modules that specs need: require "support.x".
 build/support/%.so: spec/support/lua/%.c
 	@mkdir -p $(@D)
-	$(call run,CC )$(CC) -shared -fPIC -MMD -MP -MF $@.d $(C_FLAGS) -o $@ $<
+	$(call run,CC )$(CC) -shared -fPIC -MMD -MP -MF $@.d $(filter-out $(SANITIZE),$(C_FLAGS)) -o $@ $<
 
 build/bench/%: bench/%.c
 	@mkdir -p $(@D)

@@ -299,3 +299,43 @@ describe("require \"bpf\"", function()
     assert.equal("1\n", output)
   end)
 end)
+
+describe("docs/maps.md", function()
+  local rows = {} -- map type -> the specs named in its row
+  for line in io.lines("docs/maps.md") do
+    local first, last = line:match("^| (`.-) |.*|(.-)|$")
+    for name in (first or ""):gmatch("`([%w_]+)`") do
+      rows[name] = last
+    end
+  end
+
+  it("has a row for each type of map that can be created, and for nothing else", function()
+    local message = helper.raises(function() bpf.map.create { type = "no such type" } end, "unknown")
+    local known = {}
+    for name in message:match("one of: (.*)%)"):gmatch("[%w_]+") do
+      known[name] = true
+    end
+    same_names("map types that can be created, and rows of docs/maps.md", known, rows)
+  end)
+
+  it("names specs that exist and have to do with the type", function()
+    for name, specs in pairs(rows) do
+      local found = 0
+      for path in specs:gmatch("%(%.%./(spec/[%w_/]+%.lua)%)") do
+        local text = read(path)
+        found = found + (text:find(name, 1, true) and 1 or 0)
+      end
+      assert(found > 0, name .. ": no spec in its row is about it")
+    end
+  end)
+
+  it("says since which kernel each type exists", function()
+    for name in pairs(rows) do
+      local row
+      for line in io.lines("docs/maps.md") do
+        row = line:find("^| .*`" .. name .. "`") and line or row
+      end
+      assert(row:match("| %d%.%d+[%d., ]* |"), name .. ": no kernel version")
+    end
+  end)
+end)

@@ -173,6 +173,47 @@ for _, kind in ipairs(KINDS) do
       end
     end)
 
+    it("is drained, and gives inner maps that nothing else refers to any more", function()
+      local m <close> = assert(outer(kind, { type = "hash", key = "__u32", value = HIT, max_entries = 8 }))
+      for k = 0, 3 do
+        local inner <close> = hits()
+        inner[1] = { count = k }
+        m[k] = inner
+      end
+      helper.run("sleep 0.05") -- so that no grace period of before keeps anything
+      local seen = {}
+      for k, inner in map.drain(m) do
+        helper.run("sleep 0.05")
+        assert.is_truthy(inner, "no inner map for key " .. k)
+        seen[k] = inner[1].count
+        map.close(inner)
+      end
+      assert.same({ [0] = 0, 1, 2, 3 }, seen)
+      for _ in pairs(m) do
+        error("it has an entry left")
+      end
+    end)
+
+    it("is drained in part", function()
+      local m <close> = assert(outer(kind, { type = "hash", key = "__u32", value = HIT, max_entries = 8 }))
+      for k = 0, 3 do
+        local inner <close> = hits()
+        inner[1] = { count = k }
+        m[k] = inner
+      end
+      for _, inner in map.drain(m) do -- luacheck: ignore 512
+        map.close(inner)
+        break
+      end
+      local left = 0
+      for k, inner in pairs(m) do
+        left = left + 1
+        assert.equal(k, inner[1].count)
+        map.close(inner)
+      end
+      assert.equal(3, left)
+    end)
+
     it("can be cleared, and its inner maps are gone with the last that refers to them", function()
       local m <close> = assert(outer(kind, { type = "hash", key = "__u32", value = HIT, max_entries = 8 }))
       local ids = {}

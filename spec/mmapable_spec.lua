@@ -201,7 +201,8 @@ describe("a view of an mmapable array", function()
     helper.raises(function() return map.view(m, "__u64", math.maxinteger) end, "fit into 4096 bytes")
     helper.raises(function() return map.view(m, "__u64", -1) end, "bad argument")
     helper.raises(function() return map.view(m) end, "value expected")
-    helper.raises(function() return map.view(m, "struct v { struct bpf_spin_lock l; int n; }") end, "belong to the kernel")
+    helper.raises(function() return map.view(m, "struct v { struct bpf_spin_lock l; int n; }") end,
+      "belong to the kernel")
   end)
 
   it("respects a frozen map, and lives through the freezing", function()

@@ -629,37 +629,47 @@ describe("a damaged object", function()
     end
   ]]
 
-  -- libbpf before 1.3 believes an object's BTF and crashes over references that lead nowhere. So there the bytes of
-  -- .BTF and .BTF.ext stay whole; everything else, the sections' headers included, is fair game.
-  local function trusted(object)
-    local ranges = {}
-    local major, minor = bpf.libbpf_version:match("(%d+)%.(%d+)")
-    if tonumber(major) == 1 and tonumber(minor) < 3 then
-      for offset, size in helper.run("readelf -SW " .. helper.quote(object)):gmatch(
-        "%s%.BTF%S*%s+PROGBITS%s+%x+%s+(%x+)%s+(%x+)") do
-        ranges[#ranges + 1] = ("{ %d, %d }"):format(tonumber(offset, 16), tonumber(size, 16))
-      end
-      assert(#ranges == 2)
-    end
-    return "{ " .. table.concat(ranges, ", ") .. " }"
-  end
-
   local function survives(object, code)
-    local place = ([[
-      local trusted = %s
-      local function place()
-        local at = math.random(#good)
-        for _, range in ipairs(trusted) do
-          if at > range[1] and at <= range[1] + range[2] then return place() end
-        end
-        return at
-      end
-    ]]):format(trusted(object))
-    local output, ok = helper.lua(try:format(object) .. place .. code ..
-      ' print("survived", opened, failed, raised)')
+    local output, ok = helper.lua(try:format(object) .. code .. ' print("survived", opened, failed, raised)')
     assert.is_true(ok, output)
     assert.matches("^survived\t%d+\t%d+\t%d+\n$", output)
     return output:match("(%d+)\t(%d+)\t(%d+)")
+  end
+
+  -- libbpf before 1.3 follows what leads nowhere, and types that contain themselves without end; it may take the size
+  -- of an extern for an error.
+  for _, object in ipairs({ CALLS, EXTERNS, helper.obj("legacy_plain") }) do
+    it("survives any word of its BTF being wrong: " .. object, function()
+      local output, ok = helper.run("readelf -SW " .. helper.quote(object))
+      assert(ok, output)
+      local offset, size = output:match("%s%.BTF%s+PROGBITS%s+%x+%s+(%x+)%s+(%x+)")
+      output, ok = helper.lua(([[
+        local bpf = require("bpf")
+        local file <close> = assert(io.open(%q, "rb"))
+        local good = file:read("a")
+        local opened, failed, raised = 0, 0, 0
+        for at = %d, %d, 4 do
+          for _, word in ipairs({ 0, 1, 2, 3, 5, 9, 17, 40, 0x7fffffff, 0x84000004, 0xffffffff }) do
+            local ok, obj, message, code =
+              pcall(bpf.open, { bytes = good:sub(1, at) .. string.pack("=I4", word) .. good:sub(at + 5) })
+            if not ok then
+              raised = raised + 1
+            elseif obj then
+              opened = opened + 1
+              obj:close()
+            else
+              assert(type(message) == "string" and type(code) == "string")
+              failed = failed + 1
+            end
+          end
+        end
+        print("survived", opened, failed, raised)
+      ]]):format(object, tonumber(offset, 16), tonumber(offset, 16) + tonumber(size, 16) - 4))
+      assert.is_true(ok, output)
+      local opened, failed = output:match("^survived\t(%d+)\t(%d+)\t%d+\n$")
+      assert.is_true(math.tointeger(opened) > 100)
+      assert.is_true(math.tointeger(failed) > 100)
+    end)
   end
 
   for _, object in ipairs({ CALLS, helper.obj("vars") }) do
@@ -676,7 +686,7 @@ describe("a damaged object", function()
       local opened, failed = survives(object, [[
         math.randomseed(20240607)
         for _ = 1, 4000 do
-          local at = place()
+          local at = math.random(#good)
           try(good:sub(1, at - 1) .. string.char(math.random(0, 255)) .. good:sub(at + 1), bpf.open)
         end
       ]])
@@ -689,7 +699,7 @@ describe("a damaged object", function()
       survives(object, [[
         math.randomseed(1969)
         for _ = 1, 300 do
-          local at = place()
+          local at = math.random(#good)
           try(good:sub(1, at - 1) .. string.char(math.random(0, 255)) .. good:sub(at + 1), bpf.load)
         end
       ]])

@@ -24,7 +24,9 @@ local PAIR <const> = "struct pair { __u32 a; __u64 b; char name[4]; }"
 for _, kind in ipairs { "percpu_array", "percpu_hash", "lru_percpu_hash" } do
   describe("a " .. kind, function()
     local function create(value)
-      return assert(map.create { type = kind, name = "counts", key = "__u32", value = value or "__u64", max_entries = 8 })
+      return assert(map.create {
+        type = kind, name = "counts", key = "__u32", value = value or "__u64", max_entries = 8,
+      })
     end
 
     it("has a sequence with one value for each possible CPU", function()

@@ -179,6 +179,17 @@ describe("a prog_array", function()
     helper.raises(function() jump[-1] = obj.progs.eleven end, "does not fit")
   end)
 
+  it("can be drained", function()
+    jump[1], jump[3] = obj.progs.eleven, obj.progs.twelve
+    local expected, drained = entries(jump), {}
+    for slot, id in map.drain(jump) do
+      drained[slot] = id
+    end
+    assert.same(expected, drained)
+    assert.same({}, entries(jump))
+    assert.equal(STAYED, enter(1))
+  end)
+
   it("can be cleared at once", function()
     jump[0], jump[1], jump[3] = obj.progs.eleven, obj.progs.twelve, obj.progs.eleven
     assert.equal(3, map.clear(jump))

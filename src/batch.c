@@ -134,11 +134,11 @@ static int bulk_call_one(const struct bulk *b, uint32_t at, uint32_t *n)
 }
 
 /* Pushes what bulk operations return on failure, with the key at position `at`. */
-static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err)
+static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err, const char *cause)
 {
 	int n;
 
-	lbpf_map_fail(L, b->map, err, b->operation);
+	lbpf_map_fail_because(L, b->map, err, cause, b->operation);
 	lua_pushinteger(L, b->done);
 	n = lua_gettop(L);
 	if (b->map->kind->key && !b->map->kind->key->decode)
@@ -172,7 +172,7 @@ static int bulk_flush(lua_State *L, struct bulk *b)
 		else if (!b->singly && n == 0 && (err == EINVAL || err == ENOTSUPP))
 			b->singly = true;
 		else
-			return bulk_fail(L, b, at, err);
+			return bulk_fail(L, b, at, err, NULL);
 	}
 	b->count = 0;
 	return 0;
@@ -191,7 +191,7 @@ static int bulk_add(lua_State *L, struct bulk *b, int k)
 		return 0;
 	}
 	if (err)
-		return bulk_fail(L, b, b->count, err);
+		return bulk_fail(L, b, b->count, err, lua_tostring(L, -1));
 	if (++b->count < b->room)
 		return 0;
 	err = bulk_flush(L, b);

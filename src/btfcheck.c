@@ -124,7 +124,8 @@ static bool list_ok(const struct check *c, const struct btf_type *t)
 				return false;
 			break;
 		case BTF_KIND_DATASEC:
-			if (!is_kind(c, words[3 * i], BTF_KIND_VAR))
+			if (!is_kind(c, words[3 * i], BTF_KIND_VAR) &&
+			    !is_kind(c, words[3 * i], BTF_KIND_FUNC)) /* .ksyms */
 				return false;
 			break;
 		default:
@@ -175,6 +176,7 @@ static bool contains_ok(struct check *c, uint32_t id, int depth)
 	case BTF_KIND_CONST:
 	case BTF_KIND_RESTRICT:
 	case BTF_KIND_TYPE_TAG:
+	case BTF_KIND_VAR:
 		if (!contains_ok(c, t->type, depth + 1))
 			return false;
 		break;
@@ -186,6 +188,11 @@ static bool contains_ok(struct check *c, uint32_t id, int depth)
 	case BTF_KIND_UNION:
 		for (uint32_t i = 0; i < btf_vlen(t); i++)
 			if (!contains_ok(c, btf_members(t)[i].type, depth + 1))
+				return false;
+		break;
+	case BTF_KIND_DATASEC:
+		for (uint32_t i = 0; i < btf_vlen(t); i++)
+			if (!contains_ok(c, btf_var_secinfos(t)[i].type, depth + 1))
 				return false;
 		break;
 	default:

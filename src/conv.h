@@ -13,8 +13,9 @@ struct lbpf_map;
 
 struct lbpf_conv {
 	/* Writes what the Lua value at idx, an absolute index, means into the zeroed bytes at buf. Raises for what
-	 * can't be meant; returns an errno where the world refuses: a path that isn't there, a process that has gone.
-	 * May leave values on the stack, the last of them to be closed, which buf relies on until the call is made. */
+	 * can't be meant; returns an errno where the world refuses: a path that isn't there, a process that has gone;
+	 * then the reason in words is at the top of the stack. May leave values there, to be closed, which buf relies
+	 * on until the call is made. */
 	int (*encode)(lua_State *L, const struct lbpf_map *map, int idx, void *buf);
 	/* Pushes one value; into is 0, or the index of a table to fill. NULL for what can't be read back. */
 	void (*decode)(lua_State *L, const struct lbpf_map *map, const void *buf, int into);

@@ -282,6 +282,8 @@ static const struct {
 	const char *name, *text;
 } kernel_structs[] = {
 	{ "bpf_spin_lock", "struct bpf_spin_lock { __u32 val; }" },
+	{ "bpf_res_spin_lock", "struct bpf_res_spin_lock { __u32 val; } __attribute__((aligned(4)))" },
+	{ "bpf_task_work", "struct bpf_task_work { __u64 __opaque; } __attribute__((aligned(8)))" },
 	{ "bpf_timer", "struct bpf_timer { __u64 __opaque[2]; } __attribute__((aligned(8)))" },
 	{ "bpf_wq", "struct bpf_wq { __u64 __opaque[2]; } __attribute__((aligned(8)))" },
 	{ "bpf_list_head", "struct bpf_list_head { __u64 __opaque[2]; } __attribute__((aligned(8)))" },

@@ -122,13 +122,23 @@ static void socket_decode(lua_State *L, const struct lbpf_map *map, const void *
 static int path_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
 {
 	struct descriptor *d;
+	const char *path;
+	size_t len;
+	int err;
 
 	if (lua_type(L, idx) != LUA_TSTRING)
 		return descriptor_encode(L, map, idx, buf);
 	d = descriptor_push(L);
-	d->fd = open(lua_tostring(L, idx), O_PATH | O_CLOEXEC); /* touches nothing: no waiting, no permission to read */
-	if (d->fd < 0)
-		return errno == ENOTDIR ? ENOENT : errno;
+	path = lua_tolstring(L, idx, &len);
+	if (strlen(path) == len)
+		d->fd = open(path, O_PATH | O_CLOEXEC); /* touches nothing: no waiting, no permission to read */
+	else
+		errno = ENOENT;
+	if (d->fd < 0) {
+		err = errno == ENOTDIR ? ENOENT : errno;
+		lua_pushfstring(L, "'%s': %s", path, strerror(err));
+		return err;
+	}
 	store(buf, sizeof(int), d->fd);
 	return 0;
 }
@@ -155,8 +165,13 @@ static int process_encode(lua_State *L, const struct lbpf_map *map, int idx, voi
 		luaL_error(L, "key: a process id expected, got %s", luaL_tolstring(L, idx, NULL));
 	d = descriptor_push(L);
 	d->fd = open_process(pid);
-	if (d->fd < 0)
-		return errno == ESRCH ? ENOENT : errno;
+	if (d->fd < 0) {
+		int err = errno == ESRCH ? ENOENT : errno;
+
+		lua_pushfstring(L, err == ENOENT ? "there is no process %I" : "process %I can't be opened",
+				(LUAI_UACINT)pid);
+		return err;
+	}
 	store(buf, sizeof(int), d->fd);
 	return 0;
 }

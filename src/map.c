@@ -90,18 +90,16 @@ static const struct {
 	const char *text; /* %I is max_entries */
 } causes[] = {
 	{ "update", LBPF_INDEXED, E2BIG, "no such slot, the last one is %I" },
-	{ "update", LBPF_STORAGE, ENOENT, "what the key names does not exist" },
-	{ "update", LBPF_INDEXED | LBPF_HANDLES, EBADF, "the value is no open file descriptor of the right kind" },
-	{ "update", LBPF_STORAGE, EBADF, "the key is no open file descriptor of the right kind" },
-	{ "update", LBPF_HANDLES, ENOENT, "what the value names does not exist" },
-	{ "update", LBPF_HANDLES, ENODEV, "there is no such network interface or CPU" },
+	{ NULL, LBPF_STORAGE, EBADF, "the key is no open file descriptor of the right kind" },
+	{ "update", LBPF_HANDLES, EBADF, "the value is no open file descriptor of the right kind" },
+	{ "view", LBPF_VIEW, EEXIST, "something else is at its address here, perhaps another handle's view" },
+	{ "view", LBPF_VIEW, EINVAL, "perhaps it is mapped already, by another handle or process, at another address" },
+	{ "update", LBPF_HANDLES, ENODEV, "there is no such interface or CPU" },
 	{ "update", LBPF_HANDLES, EOVERFLOW, "the queue is too long" },
 	{ "update", LBPF_HANDLES, EBUSY, "it is in use here or in another such map" },
 	{ "update", LBPF_HANDLES, EINVAL, "the kernel does not accept this value here; perhaps it is of another type" },
 	{ "lookup", LBPF_HANDLES, ENOSPC, "only values of 8 bytes can be read, which hold a socket's cookie" },
 	{ "walk", LBPF_HANDLES, ENOSPC, "only values of 8 bytes can be read, which hold a socket's cookie" },
-	{ "view", LBPF_VIEW | LBPF_VALUELESS, EINVAL,
-	  "the arena was mapped before, and only who did so knows where it has to be" },
 	{ "update", 0, E2BIG, "full, all %I entries in use" },
 	{ "update", 0, ENOSPC, "full, all %I entries in use" },
 	{ "push", 0, E2BIG, "full, all %I entries in use" },
@@ -128,18 +126,40 @@ static const char *map_push_cause(lua_State *L, const struct lbpf_map *map, int 
 	return NULL;
 }
 
-int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation)
+int lbpf_map_fail_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause, const char *operation)
 {
 	luaL_checkstack(L, 8, NULL);
-	return lbpf_err_push(L, err, map_push_cause(L, map, err < 0 ? -err : err, operation), "map '%s': %s",
-			     lbpf_map_label(map), operation);
+	if (!cause)
+		cause = map_push_cause(L, map, err < 0 ? -err : err, operation);
+	return lbpf_err_push(L, err, cause, "map '%s': %s", lbpf_map_label(map), operation);
+}
+
+_Noreturn void lbpf_map_raise_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause,
+				      const char *operation)
+{
+	luaL_checkstack(L, 8, NULL);
+	if (!cause)
+		cause = map_push_cause(L, map, err < 0 ? -err : err, operation);
+	lbpf_err_raise(L, err, cause, "map '%s': %s", lbpf_map_label(map), operation);
+}
+
+int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation)
+{
+	return lbpf_map_fail_because(L, map, err, NULL, operation);
 }
 
 _Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err, const char *operation)
 {
-	luaL_checkstack(L, 8, NULL);
-	lbpf_err_raise(L, err, map_push_cause(L, map, err < 0 ? -err : err, operation), "map '%s': %s",
-		       lbpf_map_label(map), operation);
+	lbpf_map_raise_because(L, map, err, NULL, operation);
+}
+
+int lbpf_map_convert(lua_State *L, const struct lbpf_map *map, const struct lbpf_conv *conv, int idx, void *buf)
+{
+	int err = conv->encode(L, map, idx, buf);
+
+	if (lbpf_unlikely(map->fd < 0))
+		lbpf_map_unusable(L, map);
+	return err;
 }
 
 /* ---- making handles ---- */
@@ -196,7 +216,8 @@ void lbpf_map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *bt
 	int idx = lua_gettop(L);
 
 	if (map->key_size) {
-		if (!key_id && map->kind->can & LBPF_INDEXED && map->key_size == sizeof(uint32_t))
+		if (!key_id && map->key_size == sizeof(uint32_t) && map->kind->key_type &&
+		    strcmp(map->kind->key_type, "__u32") == 0)
 			lbpf_type_push_index(L);
 		else
 			push_type_of_id(L, btf, key_id, map->key_size);
@@ -293,7 +314,7 @@ void lbpf_map_orphan(struct lbpf_map *map)
 @function bpf.map.freeze
 @tparam bpf.map m
 @treturn true
-@treturn nil,string,string on failure: EBUSY (frozen already, or written to through a mapping), EPERM, …
+@treturn nil,string,string on failure: EBUSY, EPERM (frozen already, mapped for writing, opened read-only), …
 @see bpf_map_freeze
 @since kernel 5.2 */
 static int map_freeze(lua_State *L)

@@ -74,12 +74,15 @@ static inline size_t lbpf_map_bytes(const struct lbpf_map *map)
 	return (size_t)map->stride * map->cpus;
 }
 
+/* Encodes by a conversion, which may run Lua code; raises if that closed the map. */
+int lbpf_map_convert(lua_State *L, const struct lbpf_map *map, const struct lbpf_conv *conv, int idx, void *buf);
+
 /* Both return 0, or an errno of what the key or value refers to; see conv.h for what they may leave on the stack. */
 static inline int lbpf_map_encode_key(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
 {
 	if (lbpf_unlikely(map->kind->key != NULL)) {
 		memset(buf, 0, map->key_size);
-		return map->kind->key->encode(L, map, idx, buf);
+		return lbpf_map_convert(L, map, map->kind->key, idx, buf);
 	}
 	lbpf_encode(L, map->key, idx, buf, "key");
 	return 0;
@@ -97,7 +100,7 @@ static inline int lbpf_map_encode_value(lua_State *L, const struct lbpf_map *map
 {
 	if (lbpf_unlikely(map->kind->value != NULL)) {
 		memset(buf, 0, lbpf_map_bytes(map));
-		return map->kind->value->encode(L, map, idx, buf);
+		return lbpf_map_convert(L, map, map->kind->value, idx, buf);
 	}
 	lbpf_encode(L, map->value, idx, buf, "value");
 	return 0;
@@ -114,6 +117,11 @@ static inline void lbpf_map_decode_value(lua_State *L, const struct lbpf_map *ma
 /* nil, message, code for a failed operation on a map, or the same raised. */
 int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
 _Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
+
+/* The same with the cause in words; NULL: what the errno means for the operation. */
+int lbpf_map_fail_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause, const char *operation);
+_Noreturn void lbpf_map_raise_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause,
+				      const char *operation);
 
 /* Pushes a closed handle that will own its descriptor. */
 struct lbpf_map *lbpf_map_push_owned(lua_State *L);

@@ -233,8 +233,9 @@ static int map_update(lua_State *L)
 	err = lbpf_map_encode_key(L, map, 2, key);
 	if (!err)
 		err = o.cpu < 0 ? lbpf_map_encode_value(L, map, 3, value) : encode_one_cpu(L, map, key, value, o.cpu);
-	if (!err)
-		err = elem_update(map, key, value, o.flags);
+	if (err)
+		return lbpf_map_fail_because(L, map, err, o.cpu < 0 ? lua_tostring(L, -1) : NULL, "update");
+	err = elem_update(map, key, value, o.flags);
 	if (err && ((err == EEXIST && o.flags & BPF_NOEXIST) || (err == ENOENT && o.flags & BPF_EXIST)))
 		return refused(L, err);
 	if (err)
@@ -245,7 +246,7 @@ static int map_update(lua_State *L)
 
 int lbpf_map_erase(const struct lbpf_map *map, const void *key)
 {
-	int err = lbpf_sys_elem(BPF_MAP_DELETE_ELEM, map->fd, key, NULL, 0) ? errno : 0;
+	int err = lbpf_sys_elem(BPF_MAP_DELETE_ELEM, map->fd, key, NULL, 0);
 
 	return map->kind->can & LBPF_INDEXED && (err == EINVAL || err == E2BIG) ? ENOENT : err;
 }
@@ -484,8 +485,9 @@ static int map_index(lua_State *L)
 	LBPF_SCRATCH(L, key, map->key_size);
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
 	err = lbpf_map_encode_key(L, map, 2, key);
-	if (lbpf_unlikely(err || lbpf_sys_elem(BPF_MAP_LOOKUP_ELEM, map->fd, key, value, 0))) {
-		err = err ? err : errno;
+	if (lbpf_likely(!err))
+		err = lbpf_sys_elem(BPF_MAP_LOOKUP_ELEM, map->fd, key, value, 0);
+	if (lbpf_unlikely(err)) {
 		if (err != ENOENT)
 			lbpf_map_raise(L, map, err, "lookup");
 		lua_pushnil(L);
@@ -524,8 +526,11 @@ static int map_newindex(lua_State *L)
 	err = lbpf_map_encode_key(L, map, 2, key);
 	if (!err)
 		err = lbpf_map_encode_value(L, map, 3, value);
-	if (lbpf_unlikely(err || lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY)))
-		lbpf_map_raise(L, map, err ? err : errno, "update");
+	if (lbpf_unlikely(err))
+		lbpf_map_raise_because(L, map, err, lua_tostring(L, -1), "update");
+	err = lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY);
+	if (lbpf_unlikely(err))
+		lbpf_map_raise(L, map, err, "update");
 	return 0;
 }
 

@@ -255,6 +255,13 @@ static const char *open_name(const struct open *open, char *name, size_t size)
 	return name;
 }
 
+/* Whether libbpf's answer is no object. 1.1 takes the size of an extern variable for an error if it doesn't fit an int,
+ * and what is no errno then looks like an address, in the last 2 GiB, where user space has none. */
+static bool is_no_object(const struct bpf_object *obj)
+{
+	return !obj || (sizeof(intptr_t) == 8 && (intptr_t)obj < 0 && (intptr_t)obj >= INT32_MIN);
+}
+
 /* Opens with libbpf what may have been rewritten for it. Returns an errno. */
 static int open_call(lua_State *L, const struct open *open, struct lbpf_object *o, struct lbpf_legacy *legacy,
 		     struct lbpf_log **log)
@@ -276,8 +283,10 @@ static int open_call(lua_State *L, const struct open *open, struct lbpf_object *
 		} else {
 			o->obj = bpf_object__open_mem(open->bytes, open->len, &opts);
 		}
-		if (!o->obj)
-			err = errno;
+		if (is_no_object(o->obj)) {
+			err = o->obj ? LIBBPF_ERRNO__FORMAT : errno;
+			o->obj = NULL;
+		}
 	}
 	free(legacy->bytes);
 	legacy->bytes = NULL;

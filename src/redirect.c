@@ -52,12 +52,18 @@ static int number_arg(lua_State *L, int idx, const char *field, bool named, uint
 	int is_int;
 
 	if (named && lua_type(L, idx) == LUA_TSTRING) {
-		*number = if_nametoindex(lua_tostring(L, idx));
-		return *number ? 0 : errno;
+		size_t len;
+		const char *name = lua_tolstring(L, idx, &len);
+
+		*number = strlen(name) == len ? if_nametoindex(name) : 0;
+		if (*number)
+			return 0;
+		lua_pushfstring(L, "no such network interface '%s'", name);
+		return ENODEV;
 	}
 	n = lua_tointegerx(L, idx, &is_int);
-	if (lua_type(L, idx) != LUA_TNUMBER || !is_int || n < 0 || n > UINT32_MAX)
-		luaL_error(L, "value: %s must be an integer from 0 to 4294967295%s, got %s", field,
+	if (lua_type(L, idx) != LUA_TNUMBER || !is_int || n < 1 || n > UINT32_MAX)
+		luaL_error(L, "value: %s must be an integer from 1 to 4294967295%s, got %s", field,
 			   named ? " or an interface's name" : "", luaL_tolstring(L, idx, NULL));
 	*number = (uint32_t)n;
 	return 0;
@@ -77,6 +83,8 @@ static int target_encode(lua_State *L, const struct lbpf_map *map, int idx, void
 		lbpf_arg_options(L, idx, rows, NULL, "value");
 		lua_getfield(L, idx, field);
 		err = number_arg(L, lua_gettop(L), field, named, &target.number);
+		if (err)
+			return err;
 		if (lua_getfield(L, idx, "prog") != LUA_TNIL)
 			target.prog = program_arg(L, lua_gettop(L)); /* kept by the table */
 		lua_pop(L, 2);

@@ -4,6 +4,7 @@
 #ifndef LBPF_SYSCALL_H
 #define LBPF_SYSCALL_H
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -11,8 +12,33 @@
 
 #include <linux/bpf.h>
 
-/* One operation on an element. Returns 0, or -1 with errno set. */
-static inline long lbpf_sys_elem(enum bpf_cmd cmd, int fd, const void *key, void *value, uint64_t flags)
+/* bpf(2) itself: returns what the kernel does, an errno as a negative number. The instruction stands in our own code
+ * where we know it: libc's function around it would be one more call, and one more return to mispredict. */
+static inline long lbpf_sys_bpf(enum bpf_cmd cmd, union bpf_attr *attr, size_t size)
+{
+#if defined(__x86_64__) && !defined(__ILP32__)
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"((long)__NR_bpf), "D"((long)cmd), "S"(attr), "d"(size)
+			 : "rcx", "r11", "memory");
+	return result;
+#elif defined(__aarch64__)
+	register long x8 __asm__("x8") = __NR_bpf;
+	register long x0 __asm__("x0") = (long)cmd;
+	register long x1 __asm__("x1") = (long)attr;
+	register long x2 __asm__("x2") = (long)size;
+
+	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2) : "memory", "cc");
+	return x0;
+#else
+	return syscall(__NR_bpf, cmd, attr, size) < 0 ? -errno : 0;
+#endif
+}
+
+/* One operation on an element. Returns 0 or an errno. */
+static inline int lbpf_sys_elem(enum bpf_cmd cmd, int fd, const void *key, void *value, uint64_t flags)
 {
 	union bpf_attr attr;
 
@@ -22,7 +48,7 @@ static inline long lbpf_sys_elem(enum bpf_cmd cmd, int fd, const void *key, void
 	attr.key = (uintptr_t)key;
 	attr.value = (uintptr_t)value;
 	attr.flags = flags;
-	return syscall(__NR_bpf, cmd, &attr, offsetof(union bpf_attr, flags) + sizeof(attr.flags));
+	return (int)-lbpf_sys_bpf(cmd, &attr, offsetof(union bpf_attr, flags) + sizeof(attr.flags));
 }
 
 #endif

@@ -225,11 +225,15 @@ static bool takes_later(const struct walk *w)
 
 static int step_value(const struct walk *w)
 {
+	int err;
+
 	if (w->taking && !takes_later(w))
 		return lbpf_map_take(w->map, w->keys, w->values, w->flags);
-	if (w->keys_only)
+	if (w->keys_only && !(w->map->kind->can & LBPF_INDEXED && w->map->kind->can & LBPF_HANDLES))
 		return 0;
-	return bpf_map_lookup_elem_flags(w->map->fd, w->keys, w->values, w->flags) ? errno : 0;
+	err = bpf_map_lookup_elem_flags(w->map->fd, w->keys, w->values, w->flags) ? errno : 0;
+	/* of sockets without room for a cookie it can't be told whether there is one */
+	return err == ENOSPC && w->keys_only ? 0 : err;
 }
 
 /* Moves on to the next entry that is still there when its value is read. An lpm_trie gives a shorter prefix's value

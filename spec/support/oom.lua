@@ -70,6 +70,8 @@ local function opened()
   local obj <close> = assert(bpf.open("build/progs/execsnoop.bpf.o", {
     vars = { target_uid = 1 }, maps = { events = 8192 }, autoload = { on_packet = false },
   }))
+  local old <close> = assert(bpf.open "build/progs/legacy_plain.bpf.o")
+  assert(tostring(old.maps.hits))
   assert(obj.vars.target_uid == 1 and tostring(obj.maps.events) and not pcall(function() return obj.maps.x end))
 end
 
