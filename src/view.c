@@ -150,6 +150,7 @@ static int map_view(lua_State *L)
 		lbpf_map_cannot(L, map, "view: only arrays with the flag \"mmapable\" and arenas do");
 	lua_settop(L, 2);
 	type = lbpf_map_push_spec(L, 1, 2, "view");
+	lbpf_map_check(L, 1, 0, "view"); /* a finalizer may have closed it */
 	luaL_argcheck(L, type->size > 0, 2, "a type with a size expected");
 	if (type->owned)
 		luaL_error(L, "view: %s has members that belong to the kernel", type->node[0].ctype);
