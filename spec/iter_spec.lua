@@ -242,7 +242,7 @@ describe("settings from before the load", function()
     helper.raises(function() prog:expected_attach_type "nowhere" end, "attach type 'nowhere' is unknown")
     helper.raises(function() prog:log_level(9) end, "bad argument")
     local said = {}
-    bpf.log(function(_, text) said[#said + 1] = text end)
+    bpf.log(function(text) said[#said + 1] = text end)
     finally(function() bpf.log(nil) end)
     assert(obj:load())
     assert.matches("processed %d+ insns", table.concat(said))

@@ -169,7 +169,10 @@ __attribute__((format(printf, 2, 0))) static int log_hook(enum libbpf_print_leve
 
 		return before ? before(level, fmt, args) : 0;
 	}
-	return level == LIBBPF_DEBUG ? 0 : log_keep(log, fmt, args);
+	/* of the chatter, only what the verifier was asked to say of a program that it takes */
+	if (level == LIBBPF_DEBUG && !strstr(fmt, "PROG LOAD LOG"))
+		return 0;
+	return log_keep(log, fmt, args);
 }
 
 /* For good: a host may have taken our callback for the one to call after its own. So the module must stay where it is
@@ -257,8 +260,8 @@ void lbpf_log_deliver(lua_State *L, struct lbpf_log *log)
 
 /*** Sets who hears libbpf's messages. By default nobody does; failed calls carry theirs in the error.
 @function bpf.log
-@tparam ?function fn called with each line libbpf prints (warnings and information) while a call of this library
- runs; nil for nobody
+@tparam ?function fn called with each line libbpf prints (warnings, information, and what `prog:log_level` makes the
+ verifier say) while a call of this library runs; nil for nobody
 @see libbpf_set_print */
 static int log_set(lua_State *L)
 {
