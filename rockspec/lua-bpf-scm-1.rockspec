@@ -84,6 +84,7 @@ build = {
     },
     bpf = "lua/bpf/init.lua",
     ["bpf.hist"] = "lua/bpf/hist.lua",
+    ["bpf.symbols"] = "lua/bpf/symbols.lua",
   },
 }
 test = {

@@ -332,12 +332,12 @@ function hist.bar(value, max, width, unicode)
 end
 
 -- The bucket counts as a table keyed from 0, and the first and last that hold anything.
-local function buckets_of(counts, first)
+local function buckets_of(fname, counts, first, most)
   local buckets, low, high = {}, nil, nil
   for key, count in pairs(counts) do
     local i = math.type(key) == "integer" and key - first
-    if not i or i < 0 or i > 63 then
-      error(("log2: there is no bucket %s (%d to %d)"):format(tostring(key), first, first + 63), 3)
+    if not i or i < 0 or i >= most then
+      error(("%s: there is no bucket %s (%d to %d)"):format(fname, tostring(key), first, first + most - 1), 4)
     end
     if type(count) == "table" then -- per-CPU counts
       local sum = 0
@@ -347,7 +347,7 @@ local function buckets_of(counts, first)
       count = sum
     end
     if type(count) ~= "number" then
-      error(("log2: bucket %d must be a number, got %s"):format(key, type(count)), 3)
+      error(("%s: bucket %d must be a number, got %s"):format(fname, key, type(count)), 4)
     end
     buckets[i] = count
     if count > 0 then
@@ -368,6 +368,44 @@ local function with_unit(n, unit)
   return scaled(n, 1024, BINARY, true) .. (unit and unit ~= "" and " " .. unit or "")
 end
 
+-- Draws buckets, whose edges the function `edge` gives by the bucket's number, counted from 0.
+local function draw(fname, counts, options, most, edge)
+  if type(counts) ~= "table" and type(counts) ~= "userdata" then
+    error("bad argument #1 to '" .. fname .. "' (table or map expected, got " .. type(counts) .. ")", 3)
+  end
+  local unit, width, unicode = options.unit and clean(options.unit), options.width or hist.width(), options.utf8
+  if unicode == nil then
+    unicode = hist.utf8()
+  end
+  local first = options.first or (type(counts) == "table" and 1 or 0)
+  local buckets, low, high = buckets_of(fname, counts, first, most)
+  local lines = { options.title and cut(clean(options.title), width, unicode and "…" or "~") }
+  if not low then
+    lines[#lines + 1] = "(no values)"
+    return table.concat(lines, "\n")
+  end
+  local from, to, number = {}, {}, {}
+  local from_width, to_width, number_width, max = 0, 0, 0, 0
+  for i = low, high do
+    from[i] = with_unit(edge(i), unit)
+    to[i] = with_unit(edge(i + 1), unit)
+    number[i] = hist.number(buckets[i] or 0)
+    from_width = math.max(from_width, utf8.len(from[i]))
+    to_width = math.max(to_width, utf8.len(to[i]))
+    number_width = math.max(number_width, #number[i])
+    max = math.max(max, buckets[i] or 0)
+  end
+  local dash, bar_edge = unicode and "–" or "-", unicode and "│" or "|"
+  local bar_width = math.max(width - from_width - to_width - number_width - 9, 1)
+  for i = low, high do
+    lines[#lines + 1] = ("  %s %s %s  %s %s%s"):format(pad(from[i], from_width, true), dash, pad(to[i], to_width, true),
+      pad(number[i], number_width, true), bar_edge, hist.bar(buckets[i] or 0, max, bar_width, unicode))
+  end
+  return table.concat(lines, "\n")
+end
+
+local HISTOGRAM <const> = { unit = "string", title = "string", width = "number", first = "number", utf8 = "boolean" }
+
 --- A histogram whose buckets double: bucket i holds what lies in [2^i, 2^(i+1)), the first one 0 and 1. Empty buckets
 -- at both ends are left out.
 --
@@ -383,40 +421,33 @@ end
 -- - utf8: whether to draw with eighths of a block or "#", by default the locale says
 -- @treturn string lines, without a newline at the end; "(no values)" when there are none
 function hist.log2(counts, options)
-  if type(counts) ~= "table" and type(counts) ~= "userdata" then
-    error("bad argument #1 to 'log2' (table or map expected, got " .. type(counts) .. ")", 2)
+  return draw("log2", counts, check_options("log2", 2, options, HISTOGRAM), 64, function(i)
+    return i == 0 and 0 or 2.0 ^ i
+  end)
+end
+
+--- A histogram whose buckets are equally wide: bucket i holds what lies in [from + i * step, from + (i + 1) * step).
+-- Empty buckets at both ends are left out.
+--
+--     print(hist.linear(obj.vars.sizes, { step = 100, unit = "B" }))
+-- @tparam table|bpf.map counts as for `hist.log2`; at most 4096 buckets
+-- @tparam ?table options those of `hist.log2`, and
+-- - step: width of a bucket, by default 1
+-- - from: where the first one begins, by default 0
+-- @treturn string lines, without a newline at the end; "(no values)" when there are none
+function hist.linear(counts, options)
+  local known = { step = "number", from = "number" }
+  for name, kind in pairs(HISTOGRAM) do
+    known[name] = kind
   end
-  options = check_options("log2", 2, options,
-    { unit = "string", title = "string", width = "number", first = "number", utf8 = "boolean" })
-  local unit, width = options.unit and clean(options.unit), options.width or hist.width()
-  local unicode = options.utf8
-  if unicode == nil then
-    unicode = hist.utf8()
+  options = check_options("linear", 2, options, known)
+  local step, from = options.step or 1, options.from or 0
+  if step <= 0 then
+    error("linear: option 'step' must be greater than 0", 2)
   end
-  local buckets, low, high = buckets_of(counts, options.first or (type(counts) == "table" and 1 or 0))
-  local lines = { options.title and cut(clean(options.title), width, unicode and "…" or "~") }
-  if not low then
-    lines[#lines + 1] = "(no values)"
-    return table.concat(lines, "\n")
-  end
-  local from, to, number = {}, {}, {}
-  local from_width, to_width, number_width, max = 0, 0, 0, 0
-  for i = low, high do
-    from[i] = with_unit(i == 0 and 0 or 2.0 ^ i, unit)
-    to[i] = with_unit(2.0 ^ (i + 1), unit)
-    number[i] = hist.number(buckets[i] or 0)
-    from_width = math.max(from_width, utf8.len(from[i]))
-    to_width = math.max(to_width, utf8.len(to[i]))
-    number_width = math.max(number_width, #number[i])
-    max = math.max(max, buckets[i] or 0)
-  end
-  local dash, edge = unicode and "–" or "-", unicode and "│" or "|"
-  local bar_width = math.max(width - from_width - to_width - number_width - 9, 1)
-  for i = low, high do
-    lines[#lines + 1] = ("  %s %s %s  %s %s%s"):format(pad(from[i], from_width, true), dash, pad(to[i], to_width, true),
-      pad(number[i], number_width, true), edge, hist.bar(buckets[i] or 0, max, bar_width, unicode))
-  end
-  return table.concat(lines, "\n")
+  return draw("linear", counts, options, 4096, function(i)
+    return from + i * step
+  end)
 end
 
 return hist

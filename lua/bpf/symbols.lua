@@ -1,0 +1,304 @@
+-- SPDX-License-Identifier: MIT
+--- Names for addresses: of the kernel's functions, and of those of processes and their libraries. Reads
+-- `/proc/kallsyms`, `/proc/<pid>/maps` and the symbol tables of ELF files; nothing is loaded before it is asked for.
+
+local symbols = {}
+
+-- Tables of symbols: addresses in ascending order, and beside each a name, a size (0: up to the next) and a module.
+local table_of_symbols = {}
+table_of_symbols.__index = table_of_symbols
+
+-- The entry that holds the address, or nil.
+function table_of_symbols:entry(address)
+  local from, low, high = self.from, 1, #self.from
+  if high == 0 or math.ult(address, from[1]) then
+    return nil
+  end
+  while low < high do
+    local middle = (low + high + 1) // 2
+    if math.ult(address, from[middle]) then
+      high = middle - 1
+    else
+      low = middle
+    end
+  end
+  local size = self.size[low]
+  if size and size > 0 and address - from[low] >= size then
+    return nil
+  end
+  return low
+end
+
+-- A finished table of entries { address, name, size, module }. Of several with one address the first one stays.
+local function sorted(entries)
+  local order = {}
+  for i = 1, #entries do
+    order[i] = i
+  end
+  table.sort(order, function(a, b)
+    local x, y = entries[a][1], entries[b][1]
+    if x == y then
+      return a < b
+    end
+    return math.ult(x, y)
+  end)
+  local t = setmetatable({ from = {}, name = {}, size = {}, module = {} }, table_of_symbols)
+  local last
+  for _, i in ipairs(order) do
+    local entry = entries[i]
+    if entry[1] ~= last then
+      local n = #t.from + 1
+      t.from[n], t.name[n], t.size[n], t.module[n] = entry[1], entry[2], entry[3] or false, entry[4] or false
+      last = entry[1]
+    end
+  end
+  return t
+end
+
+-- The kernel ----------------------------------------------------------------------------------------------------------
+
+local Kernel = { __name = "bpf.symbols.kernel" }
+Kernel.__index = Kernel
+
+--- Looks an address of the kernel up.
+-- @function kernel_symbols:find
+-- @tparam integer address
+-- @treturn ?string the function's name, nil when the address is in none
+-- @treturn ?integer bytes from its start
+-- @treturn ?string the module, nil for the kernel itself
+function Kernel:find(address)
+  local i = self.symbols:entry(address)
+  if not i then
+    return nil
+  end
+  return self.symbols.name[i], address - self.symbols.from[i], self.symbols.module[i] or nil
+end
+
+function Kernel:__tostring()
+  return ("bpf.symbols: kernel, %d symbols"):format(#self.symbols.from)
+end
+
+local kernel
+
+--- The kernel's symbols, read once.
+-- @treturn table with the method `find`
+-- @treturn nil,string,string on failure: EPERM (the kernel hides its addresses: kernel.kptr_restrict), ENOENT
+function symbols.kernel()
+  if kernel then
+    return kernel
+  end
+  local file <close>, message = io.open("/proc/kallsyms")
+  if not file then
+    return nil, message, "ENOENT"
+  end
+  local entries, seen = {}, false
+  for line in file:lines() do
+    local address, kind, name, module = line:match("^(%x+) (%a) (%S+)%s*%[?([^%]]*)")
+    if address and kind:find("[tTwW]") then
+      address = tonumber(address, 16)
+      seen = seen or address ~= 0
+      entries[#entries + 1] = { address, name, nil, module ~= "" and module or nil }
+    end
+  end
+  if not seen then
+    return nil, "/proc/kallsyms: the kernel hides its addresses; it takes root, and kernel.kptr_restrict below 2", "EPERM"
+  end
+  kernel = setmetatable({ symbols = sorted(entries) }, Kernel)
+  return kernel
+end
+
+-- ELF files -----------------------------------------------------------------------------------------------------------
+
+local SHT_SYMTAB <const>, SHT_DYNSYM <const>, PT_LOAD <const>, STT_FUNC <const>, STT_IFUNC <const> = 2, 11, 1, 2, 10
+
+-- Reads n bytes at a place, or nothing.
+local function read_at(file, offset, n)
+  if offset < 0 or n <= 0 or n > 1 << 30 or not file:seek("set", offset) then
+    return nil
+  end
+  local bytes = file:read(n)
+  return bytes and #bytes == n and bytes or nil
+end
+
+-- The functions of a section's symbols.
+local function read_symbols(file, order, section, strings, entries)
+  local data = read_at(file, section.offset, section.size)
+  local names = read_at(file, strings.offset, strings.size)
+  if not data or not names then
+    return
+  end
+  for at = 1, #data - 23, 24 do
+    local name, info, _, index, value, size = (order .. "I4 B B I2 i8 i8"):unpack(data, at)
+    local kind = info & 15
+    if (kind == STT_FUNC or kind == STT_IFUNC) and index ~= 0 and value ~= 0 and name < #names then
+      entries[#entries + 1] = { value, ("z"):unpack(names, name + 1), size }
+    end
+  end
+end
+
+-- What an ELF file of 64 bits says: its functions by address, and where its segments go. Empty for anything else.
+local function read_elf(path)
+  local elf = { segments = {}, symbols = sorted {} }
+  local file <close> = io.open(path, "rb")
+  local header = file and read_at(file, 0, 64)
+  if not header or header:sub(1, 5) ~= "\127ELF\2" then
+    return elf
+  end
+  local order = header:byte(6) == 2 and ">" or "<"
+  local phoff, shoff, _, _, phentsize, phnum, shentsize, shnum = (order .. "i8 i8 I4 I2 I2 I2 I2 I2"):unpack(header, 33)
+  for i = 0, phnum - 1 do
+    local bytes = phentsize >= 56 and read_at(file, phoff + i * phentsize, 56)
+    if bytes then
+      local kind, _, offset, address, _, size = (order .. "I4 I4 i8 i8 i8 i8"):unpack(bytes)
+      if kind == PT_LOAD then
+        elf.segments[#elf.segments + 1] = { offset = offset, address = address, size = size }
+      end
+    end
+  end
+  local sections = {}
+  for i = 0, shnum - 1 do
+    local bytes = shentsize >= 64 and read_at(file, shoff + i * shentsize, 64)
+    if bytes then
+      local _, kind, _, _, offset, size, link = (order .. "I4 I4 i8 i8 i8 i8 I4"):unpack(bytes)
+      sections[i] = { kind = kind, offset = offset, size = size, link = link }
+    end
+  end
+  local entries = {}
+  for _, wanted in ipairs { SHT_SYMTAB, SHT_DYNSYM } do -- the first has the local functions, too, if it wasn't stripped
+    for i = 0, shnum - 1 do
+      local section = sections[i]
+      if section and section.kind == wanted and sections[section.link] then
+        read_symbols(file, order, section, sections[section.link], entries)
+      end
+    end
+  end
+  elf.symbols = sorted(entries)
+  return elf
+end
+
+-- Processes -----------------------------------------------------------------------------------------------------------
+
+local Process = { __name = "bpf.symbols.process" }
+Process.__index = Process
+
+-- Names that a run-time compiler left for perf.
+local function read_perf_map(pid)
+  local entries = {}
+  local file <close> = io.open(("/tmp/perf-%d.map"):format(pid))
+  for line in file and file:lines() or function() end do
+    local address, size, name = line:match("^(%x+) (%x+) (.+)$")
+    if address then
+      entries[#entries + 1] = { tonumber(address, 16), name, tonumber(size, 16) }
+    end
+  end
+  return entries[1] and sorted(entries)
+end
+
+--- Looks an address of the process up.
+-- @function process_symbols:find
+-- @tparam integer address
+-- @treturn ?string the function's name, nil when it has none
+-- @treturn ?integer bytes from its start; where it has no name, from the start of the file
+-- @treturn ?string path of the file, nil when the address is in none
+function Process:find(address)
+  local map
+  for _, candidate in ipairs(self.maps) do
+    if not math.ult(address, candidate.from) and math.ult(address, candidate.to) then
+      map = candidate
+      break
+    end
+  end
+  if not map or not map.path then
+    self.perf = self.perf or read_perf_map(self.pid) or sorted {}
+    local i = self.perf:entry(address)
+    if i then
+      return self.perf.name[i], address - self.perf.from[i]
+    end
+    return nil
+  end
+  local elf = self.files[map.path]
+  if not elf then
+    -- what is mapped, whatever has become of the path; with the namespace's own root where that can't be opened
+    elf = read_elf(("/proc/%d/map_files/%x-%x"):format(self.pid, map.from, map.to))
+    if not elf.segments[1] then
+      elf = read_elf(("/proc/%d/root%s"):format(self.pid, map.path))
+    end
+    self.files[map.path] = elf
+  end
+  local offset = address - map.from + map.offset
+  for _, segment in ipairs(elf.segments) do
+    if offset >= segment.offset and offset - segment.offset < segment.size then
+      local place = offset - segment.offset + segment.address
+      local i = elf.symbols:entry(place)
+      if i then
+        return elf.symbols.name[i], place - elf.symbols.from[i], map.path
+      end
+    end
+  end
+  return nil, offset, map.path
+end
+
+function Process:__tostring()
+  return ("bpf.symbols: process %d"):format(self.pid)
+end
+
+--- The symbols of a process, as it is now: read its addresses' names while it lives.
+-- @tparam integer pid
+-- @treturn table with the method `find`
+-- @treturn nil,string,string on failure: ENOENT (no such process), EACCES
+function symbols.process(pid)
+  if math.type(pid) ~= "integer" then
+    error("bad argument #1 to 'process' (integer expected, got " .. type(pid) .. ")", 2)
+  end
+  local file <close>, message = io.open(("/proc/%d/maps"):format(pid))
+  if not file then
+    return nil, message, message:find("denied") and "EACCES" or "ENOENT"
+  end
+  local maps = {}
+  for line in file:lines() do
+    local from, to, flags, offset, path = line:match("^(%x+)%-(%x+) (%S+) (%x+) %S+ %d+%s*(.*)$")
+    if from and flags:find("x", 1, true) then
+      path = path:gsub(" %(deleted%)$", "")
+      maps[#maps + 1] = {
+        from = tonumber(from, 16), to = tonumber(to, 16), offset = tonumber(offset, 16),
+        path = path:sub(1, 1) == "/" and path or nil,
+      }
+    end
+  end
+  return setmetatable({ pid = pid, maps = maps, files = {} }, Process)
+end
+
+-- Text ----------------------------------------------------------------------------------------------------------------
+
+--- An address in words: "vfs_read+0x1c", "malloc+0x20 (libc.so.6)", "0x1234 (prog)", "0xffffffff81000000".
+-- @tparam table from what `kernel` or `process` gave
+-- @tparam integer address
+-- @treturn string
+function symbols.text(from, address)
+  local name, offset, module = from:find(address)
+  local where = module and " (" .. (module:match("[^/]*$")) .. ")" or ""
+  if name then
+    return offset > 0 and ("%s+0x%x%s"):format(name, offset, where) or name .. where
+  end
+  return ("0x%x%s"):format(module and offset or address, where)
+end
+
+--- A stack in words, one line for each address; or in one line for flame graphs, from the outermost function on.
+-- @tparam table from what `kernel` or `process` gave
+-- @tparam table addresses a sequence, as a map of type stack_trace gives it
+-- @tparam ?boolean folded true for one line of bare names with ";" between them
+-- @treturn string
+function symbols.stack(from, addresses, folded)
+  local lines = {}
+  for i, address in ipairs(addresses) do
+    if folded then
+      local name, _, module = from:find(address)
+      lines[#addresses - i + 1] = name or module and "[" .. module:match("[^/]*$") .. "]" or "[unknown]"
+    else
+      lines[i] = symbols.text(from, address)
+    end
+  end
+  return table.concat(lines, folded and ";" or "\n")
+end
+
+return symbols

@@ -1,0 +1,75 @@
+-- SPDX-License-Identifier: MIT
+-- Names for addresses.
+local bpf = require "bpf"
+local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
+
+local symbols = bpf.symbols
+
+describe("the kernel's symbols", function()
+  it("have a name for each function, with the distance from its start", function()
+    kernel.root()
+    local known = assert(symbols.kernel())
+    local n = 0
+    for line in io.lines "/proc/kallsyms" do
+      local address, name = line:match "^(%x+) T (%S+)$"
+      if name == "vfs_read" or name == "do_exit" then
+        n = n + 1
+        address = tonumber(address, 16)
+        assert.same({ name, 0 }, { known:find(address) })
+        assert.same({ name, 5 }, { known:find(address + 5) })
+        assert.equal(name .. "+0x5", symbols.text(known, address + 5))
+        assert.equal(name, symbols.text(known, address))
+      end
+    end
+    assert.is_true(n > 0)
+    assert.is_nil(known:find(0x1000))
+    assert.equal("0x1000", symbols.text(known, 0x1000))
+    assert.matches("^bpf.symbols: kernel, %d+ symbols$", tostring(known))
+    assert.equal(known, symbols.kernel())
+  end)
+end)
+
+describe("a process's symbols", function()
+  local function sleeper()
+    local dir = helper.tmpdir()
+    os.execute("mkfifo " .. dir .. "/in")
+    local pipe = assert(io.popen("exec build/support/sleeper <" .. dir .. "/in"))
+    local hold = assert(io.open(dir .. "/in", "w"))
+    local pid, global, localf, malloc = pipe:read("l"):match "(%d+) (%S+) (%S+) (%S+)"
+    return math.tointeger(pid), math.tointeger(tonumber(global)), math.tointeger(tonumber(localf)), math.tointeger(tonumber(malloc)),
+      function()
+        hold:close()
+        pipe:close()
+      end
+  end
+
+  it("are those of its program and its libraries", function()
+    local pid, global, localf, malloc, stop = sleeper()
+    finally(stop)
+    local known = assert(symbols.process(pid))
+    local name, offset, path = known:find(global + 2)
+    assert.same({ "sleeper_global", 2 }, { name, offset })
+    assert.matches("/sleeper$", path)
+    assert.equal("sleeper_local", (known:find(localf)))
+    local library
+    name, offset, library = known:find(malloc)
+    assert.is_true(name:find "malloc" ~= nil, name)
+    assert.equal(0, offset)
+    assert.matches("libc", library)
+    assert.equal("sleeper_global+0x2 (sleeper)", symbols.text(known, global + 2))
+    assert.equal("sleeper_local (sleeper)\nsleeper_global+0x1 (sleeper)",
+      symbols.stack(known, { localf, global + 1 }))
+    assert.equal("[unknown];sleeper_global;sleeper_local", symbols.stack(known, { localf, global + 1, 16 }, true))
+    assert.is_nil(known:find(16))
+    assert.equal("bpf.symbols: process " .. pid, tostring(known))
+  end)
+
+  it("fail for a process that isn't there", function()
+    local none, message, code = symbols.process(0x7ffffff0)
+    assert.is_nil(none)
+    assert.equal("ENOENT", code)
+    assert.matches("No such file", message)
+    helper.raises(function() symbols.process "1" end, "integer expected, got string")
+  end)
+end)
