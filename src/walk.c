@@ -28,8 +28,8 @@ struct walk {
 	bool stepping; /* by key; else in batches */
 	bool checking; /* steps are at their end, and being looked over */
 	bool started, ended;
-	bool held;   /* the entry being handed out is out of the map */
-	bool closed; /* what was held has been put back */
+	bool held;		  /* the entry being handed out is out of the map */
+	bool closed;		  /* what was held has been put back */
 	int err;		  /* an errno that ended it */
 	bool busy;		  /* a finalizer must not step it while it moves; stays set by an error */
 	uint32_t room, count, at; /* entries: that fit, that are there, that have been handed out */
@@ -176,8 +176,8 @@ static int step_check(struct walk *w)
 
 	for (; w->checked <= w->seen.count && w->checked < w->check_end;) {
 		bool first = w->checked++ == 0;
-		int err = next_key(w, first ? NULL : lbpf_seen_key(&w->seen, (uint32_t)(w->checked - 2), size),
-				   w->keys);
+		int err =
+			next_key(w, first ? NULL : lbpf_seen_key(&w->seen, (uint32_t)(w->checked - 2), size), w->keys);
 
 		if (err && (err != ENOENT || first))
 			return err;

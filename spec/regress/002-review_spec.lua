@@ -50,9 +50,11 @@ describe("a drain", function()
     end
     local first
     for k, inner in map.drain(outer) do
-      first = k
       map.close(inner)
-      break
+      first = k
+      if first then
+        break
+      end
     end
     local left = 0
     for k, inner in pairs(outer) do
