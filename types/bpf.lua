@@ -568,19 +568,201 @@ function object:close() end
 ---@class bpf.prog: userdata
 local prog = {}
 
----The program's name: the C function's.
+---Attaches the program where its section says.
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach() end
+
+---Attaches a kprobe or kretprobe program to a function of the kernel.
+---@param func string name of the function
+---@param options? table
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_kprobe(func, options) end
+
+---Attaches a kprobe.multi program to many functions of the kernel at once.
+---@param functions string|table a pattern such as "tcp_*"
+---@param options? table
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_kprobe_multi(functions, options) end
+
+---Attaches a kprobe program to a system call, whatever the kernel calls its function.
+---@param name string such as "unlinkat"
+---@param options? table retprobe
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_ksyscall(name, options) end
+
+---Attaches a uprobe or uretprobe program to a function of programs and libraries.
+---@param path string of the file
+---@param func string|integer name of the function
+---@param options? table
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_uprobe(path, func, options) end
+
+---Attaches a uprobe.multi program to many functions of a file at once.
+---@param path string of the file
+---@param functions string|table a pattern
+---@param options? table pid
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_uprobe_multi(path, functions, options) end
+
+---Attaches a usdt program to marks that a program or library has of itself.
+---@param path string of the file
+---@param provider string
+---@param name string of the mark
+---@param options? table
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_usdt(path, provider, name, options) end
+
+---Attaches a tracepoint program.
+---@param category string such as "syscalls"
+---@param name string such as "sys_enter_openat"
+---@param options? table bpf_cookie
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_tracepoint(category, name, options) end
+
+---Attaches a raw_tp program to a tracepoint.
+---@param name string such as "sys_enter"
+---@param options? table cookie
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_raw_tracepoint(name, options) end
+
+---Attaches a fentry, fexit, fmod_ret or tp_btf program where its section, or prog:attach_target, says.
+---@param options? table cookie
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_trace(options) end
+
+---Attaches an lsm program to the hook that its section names.
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_lsm() end
+
+---Attaches a perf_event program to an event.
+---@param event integer|table a descriptor
+---@param options? table bpf_cookie
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_perf_event(event, options) end
+
+---Attaches a freplace program in place of a function of another program.
+---@param target bpf.prog loaded
+---@param func string name of its function
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_freplace(target, func) end
+
+---Attaches an iterator program; what it prints is read by link:lines, link:read and link:records.
+---@param options? table what to go over
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_iter(options) end
+
+---Attaches an xdp program to a network interface.
+---@param interface string|integer name or index
+---@param options? table
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_xdp(interface, options) end
+
+---Attaches a tc program (SEC("tc")) to an interface's clsact queueing discipline, which is made if it isn't there and stays.
+---@param interface string|integer name or index
+---@param options? table
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_tc(interface, options) end
+
+---Attaches a tc program (SEC("tcx/ingress"), "tcx/egress") to an interface, among others.
+---@param interface string|integer name or index
+---@param options? table
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_tcx(interface, options) end
+
+---Attaches a program (SEC("netkit/primary"), "netkit/peer") to a netkit interface.
+---@param interface string|integer name or index
+---@param options? table as of attach_tcx
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_netkit(interface, options) end
+
+---Attaches a netfilter program to a hook.
+---@param options table
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_netfilter(options) end
+
+---Attaches a flow_dissector or sk_lookup program to a network namespace.
+---@param netns string|integer path such as "/proc/self/ns/net"
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_netns(netns) end
+
+---Attaches a cgroup program to a cgroup (of version 2).
+---@param cgroup string|integer path or descriptor
+---@param options? table flags
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_cgroup(cgroup, options) end
+
+---Attaches an sk_skb or sk_msg program to a map of sockets, for what its section says.
+---@param map bpf.map of type sockmap or sockhash
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_sockmap(map) end
+
+---Attaches a socket filter to a socket.
+---@param socket integer|userdata descriptor
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_socket(socket) end
+
+---Attaches an sk_reuseport program to the group of a socket with SO_REUSEPORT.
+---@param socket integer|userdata descriptor
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function prog:attach_reuseport(socket) end
+
+---The program's name.
 ---@return string
 function prog:name() end
 
----The section the program stands in.
+---The section the program stands in, which says what it is and where it attaches.
 ---@return string
 function prog:section() end
 
----The kernel's name for the type of program.
----@return string
-function prog:type() end
-
----The program's file descriptor, which stays the object's.
+---The program's file descriptor, which stays the object's or the handle's.
 ---@return integer
 function prog:fd() end
 
@@ -590,6 +772,64 @@ function prog:fd() end
 ---@return string? message
 ---@return string? code
 function prog:autoload(on) end
+
+---Whether obj:attach() attaches the program; given a boolean, sets that.
+---@param on? boolean
+---@return boolean
+function prog:autoattach(on) end
+
+---How much the verifier says when the program is loaded; given a level, sets that.
+---@param level? integer 0
+---@return integer? n
+---@return string? message
+---@return string? code
+function prog:log_level(level) end
+
+---The kernel's name for the type of program; given one, sets that.
+---@param type? string such as "raw_tracepoint"
+---@return string? text
+---@return string? message
+---@return string? code
+function prog:type(type) end
+
+---What the program is to be attached to, as the kernel calls it; given a name, sets that.
+---@param type? string such as "cgroup_inet_ingress"
+---@return string? text
+---@return string? message
+---@return string? code
+function prog:expected_attach_type(type) end
+
+---Says which function of the kernel, or of another program, a fentry, fexit, fmod_ret, lsm or freplace program is for, where its section doesn't.
+---@param func string name of the function
+---@param target? bpf.prog the program whose function that is
+---@return true? done
+---@return string? message
+---@return string? code
+function prog:attach_target(func, target) end
+
+---What the kernel knows about the program.
+---@return table? result
+---@return string? message
+---@return string? code
+function prog:info() end
+
+---Closes a program that was opened by pin or id; closing twice is fine.
+---@return true
+function prog:close() end
+
+---Pins the program, so that it outlives its handles and others can open it.
+---@param path string on a bpffs
+---@return true? done
+---@return string? message
+---@return string? code
+function prog:pin(path) end
+
+---Removes a pin of the program.
+---@param path string of a pin of this program
+---@return true? done
+---@return string? message
+---@return string? code
+function prog:unpin(path) end
 
 ---@class bpf.prog.information
 ---@field id integer
@@ -607,18 +847,14 @@ function prog:autoload(on) end
 ---@field map_ids integer[] of the maps it uses
 ---@field type_number? integer of a type without a name, "other"
 
----What the kernel knows about the program.
----@return bpf.prog.information? info
----@return string? message
----@return string? code
-function prog:info() end
-
 ---@class bpf.prog.run_options
 ---@field data? string packet
----@field ctx? string context, as bytes
+---@field ctx? string|table context, as bytes
 ---@field repeat_? integer how often to run it; 1 by default
 ---@field flags? integer
 ---@field cpu? integer
+---@field ctx_type? bpf.spec the context's C type, where the program's BTF doesn't tell
+---@field batch_size? integer
 
 ---@class bpf.prog.run_result
 ---@field retval integer the program's return value
@@ -633,48 +869,66 @@ function prog:info() end
 ---@return string? code
 function prog:run(options) end
 
----Attaches the program where its section says.
----@return bpf.link? link
----@return string? message
----@return string? code
-function prog:attach() end
-
----Attaches an xdp program to a network interface.
----@param interface string|integer name or index
----@return bpf.link? link
----@return string? message
----@return string? code
-function prog:attach_xdp(interface) end
-
----Attaches a raw_tp program to a tracepoint.
----@param name string such as "sys_enter"
----@return bpf.link? link
----@return string? message
----@return string? code
-function prog:attach_raw_tracepoint(name) end
-
----Attaches a tracepoint program.
----@param category string such as "syscalls"
----@param name string such as "sys_enter_openat"
----@return bpf.link? link
----@return string? message
----@return string? code
-function prog:attach_tracepoint(category, name) end
-
 ---@class bpf.link: userdata
 local link = {}
 
----Detaches the program and frees the link; doing so twice is fine.
+---Closes the link.
 ---@return true
 function link:close() end
 
----The same as close.
+---Detaches the program, whoever else may have the link open or pinned, and closes it.
 ---@return true
 function link:detach() end
 
----The link's file descriptor, nil for an attachment that has none.
+---The link's file descriptor, or nil for an attachment that has none.
 ---@return integer?
 function link:fd() end
+
+---Puts another program in place of the attached one, at one stroke.
+---@param prog bpf.prog loaded
+---@return true? done
+---@return string? message
+---@return string? code
+function link:update(prog) end
+
+---Pins the link.
+---@param path string on a bpffs
+---@return true? done
+---@return string? message
+---@return string? code
+function link:pin(path) end
+
+---Removes a pin of the link.
+---@param path string of a pin of this link
+---@return true? done
+---@return string? message
+---@return string? code
+function link:unpin(path) end
+
+---Lets go of the link without detaching.
+---@return true
+function link:disconnect() end
+
+---What the kernel knows about the link.
+---@return table? result
+---@return string? message
+---@return string? code
+function link:info() end
+
+---Runs an iterator program and goes over the lines that it prints.
+---@return function
+function link:lines() end
+
+---Runs an iterator program that writes records of one size (bpf_seq_write) and goes over them.
+---@param type string|integer|bpf.type of a record
+---@return function
+function link:records(type) end
+
+---Runs an iterator program and gives all that it prints.
+---@return string? text
+---@return string? message
+---@return string? code
+function link:read() end
 
 -- Ring buffers --------------------------------------------------------------------------------------------------------
 
@@ -858,5 +1112,105 @@ function bpf.hist.bar(value, max, width, unicode) end
 ---@param options? bpf.hist.log2_options
 ---@return string
 function bpf.hist.log2(counts, options) end
+
+---@class bpf.hist.linear_options: bpf.hist.log2_options
+---@field step? number width of a bucket, by default 1
+---@field from? number where the first one begins, by default 0
+
+---A histogram whose buckets are equally wide.
+---@param counts number[]|bpf.map
+---@param options? bpf.hist.linear_options
+---@return string
+function bpf.hist.linear(counts, options) end
+
+-- Statistics ----------------------------------------------------------------------------------------------------------
+
+---@class bpf.stats: userdata
+local stats = {}
+
+---Ends the counting, unless somebody else has it on.
+---@return true
+function stats:close() end
+
+---Makes the kernel count the runs of all programs and their time, for `prog:info()` and `bpf.progs()` (run_cnt, run_time_ns), until the handle is closed or collected.
+---@return bpf.stats? stats
+---@return string? message
+---@return string? code
+function bpf.enable_stats() end
+
+---Goes over what programs print with bpf_printk.
+---@param timeout? integer in milliseconds to wait for the next line before the loop ends
+---@return function? iterator
+---@return string? message
+---@return string? code
+function bpf.printk(timeout) end
+
+---@class bpf.prog.functions
+bpf.prog = {}
+
+---Opens a pinned program.
+---@param path string of the pin on a bpffs
+---@return bpf.prog? prog
+---@return string? message
+---@return string? code
+function bpf.prog.open(path) end
+
+---Opens a program by its kernel id.
+---@param id integer as `prog
+---@return bpf.prog? prog
+---@return string? message
+---@return string? code
+function bpf.prog.by_id(id) end
+
+---@class bpf.link.functions
+bpf.link = {}
+
+---Opens a pinned link.
+---@param path string of the pin on a bpffs
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function bpf.link.open(path) end
+
+---Opens a link by its kernel id.
+---@param id integer as `link
+---@return bpf.link? link
+---@return string? message
+---@return string? code
+function bpf.link.by_id(id) end
+
+-- Symbols -------------------------------------------------------------------------------------------------------------
+
+---@class bpf.symbols.functions
+bpf.symbols = {}
+
+---@class bpf.symbols.table
+local symbol_table = {}
+
+---The kernel's symbols, read once.
+---@return bpf.symbols.table? symbols
+---@return string? message
+---@return string? code
+function bpf.symbols.kernel() end
+
+---The symbols of a process, as it is now.
+---@param pid integer
+---@return bpf.symbols.table? symbols
+---@return string? message
+---@return string? code
+function bpf.symbols.process(pid) end
+
+---An address in words: "vfs_read+0x1c", "malloc+0x20 (libc.so.6)".
+---@param from bpf.symbols.table
+---@param address integer
+---@return string
+function bpf.symbols.text(from, address) end
+
+---A stack in words, one line for each address; or in one line for flame graphs.
+---@param from bpf.symbols.table
+---@param addresses integer[]
+---@param folded? boolean
+---@return string
+function bpf.symbols.stack(from, addresses, folded) end
 
 return bpf

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- Names for addresses: of the kernel's functions, and of those of processes and their libraries. Reads
--- `/proc/kallsyms`, `/proc/<pid>/maps` and the symbol tables of ELF files; nothing is loaded before it is asked for.
+-- `/proc/kallsyms`, `/proc/<pid>/maps` and the symbol tables of ELF files; nothing is read before it is asked for.
+-- @module bpf.symbols
 
 local symbols = {}
 
@@ -60,12 +61,7 @@ end
 local Kernel = { __name = "bpf.symbols.kernel" }
 Kernel.__index = Kernel
 
---- Looks an address of the kernel up.
--- @function kernel_symbols:find
--- @tparam integer address
--- @treturn ?string the function's name, nil when the address is in none
--- @treturn ?integer bytes from its start
--- @treturn ?string the module, nil for the kernel itself
+-- The function's name, nil when the address is in none; bytes from its start; the module, nil for the kernel itself.
 function Kernel:find(address)
   local i = self.symbols:entry(address)
   if not i then
@@ -81,7 +77,8 @@ end
 local kernel
 
 --- The kernel's symbols, read once.
--- @treturn table with the method `find`
+-- @treturn table with a method: `find(address)` gives the function's name, nil when the address is in none, the bytes from
+-- its start, and the module, nil for the kernel itself
 -- @treturn nil,string,string on failure: EPERM (the kernel hides its addresses: kernel.kptr_restrict), ENOENT
 function symbols.kernel()
   if kernel then
@@ -194,12 +191,8 @@ local function read_perf_map(pid)
   return entries[1] and sorted(entries)
 end
 
---- Looks an address of the process up.
--- @function process_symbols:find
--- @tparam integer address
--- @treturn ?string the function's name, nil when it has none
--- @treturn ?integer bytes from its start; where it has no name, from the start of the file
--- @treturn ?string path of the file, nil when the address is in none
+-- The function's name, nil when it has none; bytes from its start or, where it has no name, from that of the file; path
+-- of the file, nil when the address is in none.
 function Process:find(address)
   local map
   for _, candidate in ipairs(self.maps) do
@@ -244,7 +237,8 @@ end
 
 --- The symbols of a process, as it is now: read its addresses' names while it lives.
 -- @tparam integer pid
--- @treturn table with the method `find`
+-- @treturn table with a method: `find(address)` gives the function's name, nil when it has none, the bytes from its start
+-- (without a name, from that of the file), and the file's path, nil when the address is in none
 -- @treturn nil,string,string on failure: ENOENT (no such process), EACCES
 function symbols.process(pid)
   if math.type(pid) ~= "integer" then
