@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* libbpf reads the object itself if there is nothing to change. A file is read as a whole only if there is. */
 #include "legacy.h"
 
 #include <errno.h>
