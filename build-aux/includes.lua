@@ -12,7 +12,12 @@ local layers = {
   "innermap redirect percpu prefix stacktrace link",
   "progopen progrun",
   "program mapkinds mapcreate mapopen mapops mapmem descriptor",
+<<<<<<< HEAD
   "map seen stream",
+=======
+  "map link seen legacywrite",
+  "legacydef",
+>>>>>>> main
   "legacybtf elf btfcheck btf linkinfo",
   "cdecl",
   "cexpr cnames ctagged",
