@@ -12,12 +12,8 @@ local layers = {
   "innermap redirect percpu prefix stacktrace link",
   "progopen progrun",
   "program mapkinds mapcreate mapopen mapops mapmem descriptor",
-<<<<<<< HEAD
-  "map seen stream",
-=======
-  "map link seen legacywrite",
+  "map seen stream legacywrite",
   "legacydef",
->>>>>>> main
   "legacybtf elf btfcheck btf linkinfo",
   "cdecl",
   "cexpr cnames ctagged",
