@@ -7,7 +7,7 @@ local layers = {
   "core",
   "object",
   "legacy ringbuf perfbuf user_ringbuf batch memory view attach system features",
-  "walk",
+  "walk reader",
   "innermap redirect percpu prefix stacktrace",
   "program mapkinds mapcreate mapopen mapops mapmem descriptor",
   "map link seen",

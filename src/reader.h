@@ -84,10 +84,10 @@ struct lbpf_reader_options {
 	bool unpack;
 };
 
-#define LBPF_READER_OPTIONS                                                             \
-	{ "unpack", LBPF_OPT_BOOL, offsetof(struct lbpf_reader_options, unpack) },      \
-	{                                                                               \
-		"into", LBPF_OPT_OTHER, 0                                               \
+#define LBPF_READER_OPTIONS                                                        \
+	{ "unpack", LBPF_OPT_BOOL, offsetof(struct lbpf_reader_options, unpack) }, \
+	{                                                                          \
+		"into", LBPF_OPT_OTHER, 0                                          \
 	}
 
 /* Reads the arguments from `first` on (map, type, handler, table of options) into a new feed of the reader at idx. */

@@ -37,7 +37,8 @@ static bool ring_take(struct lbpf_source *s, unsigned long end, struct lbpf_reco
 {
 	while ((long)(end - s->pos) > 0) {
 		const uint8_t *header = s->data + (s->pos & (s->size - 1));
-		uint32_t len = atomic_load_explicit((const _Atomic uint32_t *)(const void *)header, memory_order_acquire);
+		uint32_t len =
+			atomic_load_explicit((const _Atomic uint32_t *)(const void *)header, memory_order_acquire);
 
 		if (len & BPF_RINGBUF_BUSY_BIT)
 			return false;
