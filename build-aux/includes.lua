@@ -25,7 +25,7 @@ local layers = {
   "type.h mapkinds.h",
   "conv mapmem.h",
   "err arg",
-  "syscall",
+  "syscall latch",
   "class",
   "compat",
   "lbpf",

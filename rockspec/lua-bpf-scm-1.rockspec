@@ -46,6 +46,7 @@ build = {
         "src/err.c",
         "src/features.c",
         "src/innermap.c",
+        "src/latch.c",
         "src/legacy.c",
         "src/legacybtf.c",
         "src/link.c",

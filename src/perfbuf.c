@@ -33,7 +33,6 @@ struct slots {
 struct cpubuf {
 	struct lbpf_source source;
 	void *control; /* the page of positions, and the data behind it */
-	int fd;	       /* of the event */
 	struct slots slots;
 	bool last; /* of those of its map: closes the file */
 };
@@ -47,8 +46,8 @@ static void cpubuf_release(struct lbpf_source *source)
 		bpf_map_delete_elem(buf->slots.fd, &slot);
 	if (buf->control)
 		munmap(buf->control, (size_t)sysconf(_SC_PAGESIZE) + source->size);
-	if (buf->fd >= 0)
-		close(buf->fd);
+	if (source->fd >= 0)
+		close(source->fd);
 	if (buf->last)
 		close(buf->slots.fd);
 }
@@ -91,6 +90,8 @@ static bool cpubuf_take(struct lbpf_source *s, unsigned long end, struct lbpf_re
 			return true;
 		}
 		if (header.type == PERF_RECORD_LOST) {
+			rec->data = s->data;
+			rec->len = rec->first = 0;
 			peek(s, rec->at + sizeof(header) + sizeof(uint64_t), &rec->lost, sizeof(rec->lost));
 			if (rec->lost)
 				return true;
@@ -105,6 +106,7 @@ static const struct lbpf_reader_kind perf_kind = {
 	.cls = &reader_class,
 	.what = "perf buffer",
 	.source_size = sizeof(struct cpubuf),
+	.once = true,
 	.take = cpubuf_take,
 	.release = cpubuf_release,
 };
@@ -217,20 +219,20 @@ static int cpubuf_open(struct lbpf_reader *r, const struct cpubuf *model, uint32
 	*buf = *model;
 	buf->source.cpu = (int)cpu;
 	*failure = (struct failure){ "perf_event_open", cpu };
-	buf->fd = event_open(cpu, options);
-	if (buf->fd < 0)
+	buf->source.fd = event_open(cpu, options);
+	if (buf->source.fd < 0)
 		return errno;
 	failure->what = "mmap";
-	control = mmap(NULL, page + buf->source.size, PROT_READ | PROT_WRITE, MAP_SHARED, buf->fd, 0);
+	control = mmap(NULL, page + buf->source.size, PROT_READ | PROT_WRITE, MAP_SHARED, buf->source.fd, 0);
 	if (control != MAP_FAILED) {
 		buf->control = control;
 		buf->source.data = (uint8_t *)control + page;
 		buf->source.head = position(&control->data_head);
 		buf->source.tail = position(&control->data_tail);
 		failure->what = "update";
-		if (bpf_map_update_elem(buf->slots.fd, &cpu, &buf->fd, BPF_ANY) == 0) {
+		if (bpf_map_update_elem(buf->slots.fd, &cpu, &buf->source.fd, BPF_ANY) == 0) {
 			failure->what = "epoll_ctl";
-			err = lbpf_reader_add(r, buf->fd);
+			err = lbpf_reader_add(r);
 			if (!err)
 				return 0;
 			cpubuf_release(&buf->source);
@@ -258,6 +260,10 @@ static int cpubufs_open(struct lbpf_reader *r, const struct cpubuf *model, const
 	}
 	if (!err && r->count == before)
 		err = ENODEV;
+	if (!err) {
+		failure->what = "fd";
+		err = lbpf_reader_added(r);
+	}
 	if (!err) {
 		((struct cpubuf *)lbpf_reader_source(r, r->count - 1))->last = true;
 		return 0;
@@ -318,7 +324,7 @@ static int reader_add_map(lua_State *L, int idx, struct lbpf_reader *r, int firs
 	struct lbpf_map *map = lbpf_map_check(L, first, 0, "perfbuf");
 	struct options options = { .pages = PAGES };
 	struct failure failure;
-	struct cpubuf model = { .fd = -1 };
+	struct cpubuf model = { .source.fd = -1 };
 	struct cpus cpus;
 	int err;
 
@@ -451,7 +457,8 @@ static int perfbuf_lost(lua_State *L)
 
 /*** A descriptor for event loops: readable when a record is there. Then call consume.
 @function perfbuf:fd
-@treturn integer an epoll descriptor, which stays the reader's
+@treturn integer a descriptor, which stays the reader's
+@treturn nil,string,string on failure, the first time: EMFILE, EAGAIN (see fs.aio-max-nr), ENOSYS (no asynchronous I/O)
 @see perf_buffer__epoll_fd */
 static int perfbuf_fd(lua_State *L)
 {
@@ -474,7 +481,7 @@ static int perfbuf_tostring(lua_State *L)
 	if (r->epoll < 0)
 		lua_pushliteral(L, "bpf.perfbuf: (closed)");
 	else
-		lua_pushfstring(L, "bpf.perfbuf: %d CPU%s (fd %d)", (int)r->count, r->count == 1 ? "" : "s", r->epoll);
+		lua_pushfstring(L, "bpf.perfbuf: %d buffer%s", (int)r->count, r->count == 1 ? "" : "s");
 	return 1;
 }
 

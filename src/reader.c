@@ -28,7 +28,10 @@ enum { REF_HANDLER = 1, REF_TYPE, REF_INTO, REF_LOST, REFS = REF_LOST };
 
 void lbpf_reader_init(void *self)
 {
-	((struct lbpf_reader *)self)->epoll = -1;
+	struct lbpf_reader *r = self;
+
+	r->epoll = -1;
+	r->latch.fd = -1;
 }
 
 void lbpf_reader_release(lua_State *L, int idx, void *self)
@@ -43,6 +46,7 @@ void lbpf_reader_release(lua_State *L, int idx, void *self)
 	r->count = 0;
 	if (epoll >= 0)
 		close(epoll);
+	lbpf_latch_close(&r->latch);
 	for (uint32_t i = 0; i < count; i++)
 		r->kind->release(lbpf_reader_source(r, i));
 }
@@ -149,11 +153,12 @@ void lbpf_reader_reserve(lua_State *L, int idx, struct lbpf_reader *r, uint32_t 
 	}
 }
 
-int lbpf_reader_add(struct lbpf_reader *r, int fd)
+int lbpf_reader_add(struct lbpf_reader *r)
 {
+	struct lbpf_source *s = lbpf_reader_source(r, r->count);
 	struct epoll_event event = { .events = EPOLLIN };
 
-	if (epoll_ctl(r->epoll, EPOLL_CTL_ADD, fd, &event))
+	if (epoll_ctl(r->epoll, EPOLL_CTL_ADD, s->fd, &event))
 		return errno;
 	r->count++;
 	return 0;
@@ -287,6 +292,69 @@ static lua_Integer source_consume(lua_State *L, struct lbpf_reader *r, uint32_t 
 	return n;
 }
 
+/* Whether a record came in after the last look. The kernel wakes us only for one that finds a ring buffer's position
+ * stored, so nobody may sleep without having asked this after storing. */
+static bool reader_missed(const struct lbpf_reader *r)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	for (uint32_t i = 0; i < r->count; i++) {
+		struct lbpf_source look = *(struct lbpf_source *)lbpf_reader_source(r, i);
+		unsigned long end = source_end(&look), pos = look.pos;
+		struct lbpf_record rec;
+
+		if (end != pos && (r->kind->take(&look, end, &rec) || look.pos != pos))
+			return true;
+	}
+	return false;
+}
+
+/* ---- event loops ---- */
+
+static int source_fd(const void *reader, uint32_t i)
+{
+	const struct lbpf_source *s = lbpf_reader_source(reader, i);
+
+	return s->fd;
+}
+
+/* Returns 0 or an errno. */
+static int reader_watch(struct lbpf_reader *r)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	bool was_open = r->latch.fd >= 0;
+	int err = lbpf_latch_watch(&r->latch, r->count, source_fd, r);
+
+	if (err)
+		return err;
+	if (!was_open && epoll_ctl(r->epoll, EPOLL_CTL_ADD, r->latch.fd, &event)) {
+		err = errno;
+		lbpf_latch_close(&r->latch);
+		return err;
+	}
+	if (reader_missed(r))
+		lbpf_latch_set(&r->latch);
+	return 0;
+}
+
+int lbpf_reader_added(struct lbpf_reader *r)
+{
+	return r->latch.fd < 0 ? 0 : reader_watch(r);
+}
+
+/* Once everything has been read that was to be: event loops may sleep, unless there is more. The second look is for a
+ * source that tells of what has just been read. An error in a handler doesn't come here, and so the loop comes back. */
+static void reader_settle(const struct lbpf_reader *r)
+{
+	if (lbpf_likely(r->latch.fd < 0))
+		return;
+	for (int i = 0; i < 2 && lbpf_latch_reset(&r->latch); i++)
+		;
+	if (reader_missed(r))
+		lbpf_latch_set(&r->latch);
+}
+
+/* ---- reading ---- */
+
 /* With a bound, sources take turns in being the first; without, all of them are read anyway. */
 static lua_Integer reader_consume(lua_State *L, struct lbpf_reader *r, lua_Integer max)
 {
@@ -305,23 +373,8 @@ static lua_Integer reader_consume(lua_State *L, struct lbpf_reader *r, lua_Integ
 			r->turn = turn + 1;
 	}
 	lua_settop(L, refs - 1);
+	reader_settle(r);
 	return n;
-}
-
-/* Whether a record came in after the last look. The kernel wakes us only for one that finds a ring buffer's position
- * stored, so nobody may sleep without having asked this after storing. */
-static bool reader_missed(const struct lbpf_reader *r)
-{
-	atomic_thread_fence(memory_order_seq_cst);
-	for (uint32_t i = 0; i < r->count; i++) {
-		struct lbpf_source look = *(struct lbpf_source *)lbpf_reader_source(r, i);
-		unsigned long end = source_end(&look), pos = look.pos;
-		struct lbpf_record rec;
-
-		if (end != pos && (r->kind->take(&look, end, &rec) || look.pos != pos))
-			return true;
-	}
-	return false;
 }
 
 /* ---- waiting ---- */
@@ -433,6 +486,7 @@ static int next_record(lua_State *L, struct lbpf_reader *r)
 			return 0;
 		source_store(lbpf_reader_source(r, i));
 	}
+	reader_settle(r);
 	return 0;
 }
 
@@ -466,6 +520,13 @@ int lbpf_reader_events(lua_State *L, const struct lbpf_reader_kind *kind)
 
 int lbpf_reader_fd(lua_State *L, const struct lbpf_reader_kind *kind)
 {
-	lua_pushinteger(L, lbpf_reader_check(L, kind)->epoll);
+	struct lbpf_reader *r = lbpf_reader_check(L, kind);
+	int err = 0;
+
+	if (kind->once && r->latch.fd < 0)
+		err = reader_watch(r);
+	if (err)
+		return lbpf_err_push(L, err, NULL, "%s: fd", kind->what);
+	lua_pushinteger(L, kind->once ? r->latch.fd : r->epoll);
 	return 1;
 }

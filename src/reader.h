@@ -14,6 +14,7 @@
 #include "arg.h"
 #include "class.h"
 #include "compat.h"
+#include "latch.h"
 #include "type.h"
 
 LBPF_HIDDEN_BEGIN
@@ -33,6 +34,7 @@ struct lbpf_source {
 	unsigned long pos, stored;
 	struct lbpf_feed feed;
 	int cpu; /* handed over with each record; -1: the source isn't one CPU's */
+	int fd;	 /* tells when there is something to read */
 };
 
 struct lbpf_record {
@@ -49,6 +51,7 @@ struct lbpf_reader_kind {
 	const struct lbpf_class *cls;
 	const char *what;   /* what errors call the reader, and what it reads */
 	size_t source_size; /* of the kind's struct */
+	bool once;	    /* a source's descriptor tells only once, whoever asks, that it is readable */
 	/* Takes the next record out of a source, up to position end; false when there is none. Its memory stays as it
 	 * is until the position is stored. */
 	bool (*take)(struct lbpf_source *source, unsigned long end, struct lbpf_record *rec);
@@ -64,6 +67,7 @@ struct lbpf_reader {
 	void *source;	      /* kept by a user value */
 	lua_Integer feeds;
 	uint64_t lost;
+	struct lbpf_latch latch; /* for event loops; open once a script has asked for it */
 };
 
 /* What the class's init and release are. */
@@ -105,8 +109,11 @@ static inline void *lbpf_reader_source(const struct lbpf_reader *r, uint32_t i)
 	return (char *)r->source + i * r->kind->source_size;
 }
 
-/* Adds the source that was put into the next place; fd tells when there is something in it. Returns 0 or an errno. */
-int lbpf_reader_add(struct lbpf_reader *r, int fd);
+/* Adds the source that was put into the next place. Returns 0 or an errno. */
+int lbpf_reader_add(struct lbpf_reader *r);
+
+/* Has event loops woken by the sources added since. Returns 0 or an errno. */
+int lbpf_reader_added(struct lbpf_reader *r);
 
 /* The methods; the reader is at index 1 and the arguments follow. */
 int lbpf_reader_poll(lua_State *L, const struct lbpf_reader_kind *kind);

@@ -74,7 +74,7 @@ static int ring_map(struct lbpf_reader *r, const struct lbpf_map *map, const str
 	void *mem;
 	int err;
 
-	*ring = (struct ring){ { .size = map->max_entries, .feed = *feed, .cpu = -1 }, NULL, NULL };
+	*ring = (struct ring){ { .size = map->max_entries, .feed = *feed, .cpu = -1, .fd = map->fd }, NULL, NULL };
 	if (s->size > (SIZE_MAX - page) / 2)
 		return E2BIG;
 	mem = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, map->fd, 0);
@@ -90,7 +90,7 @@ static int ring_map(struct lbpf_reader *r, const struct lbpf_map *map, const str
 		s->head = mem;
 		s->data = (uint8_t *)mem + page;
 		s->pos = s->stored = atomic_load_explicit(s->tail, memory_order_acquire);
-		err = lbpf_reader_add(r, map->fd);
+		err = lbpf_reader_add(r);
 	}
 	if (err)
 		ring_release(s);

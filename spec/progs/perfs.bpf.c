@@ -15,7 +15,6 @@ struct list {
 	__u32 item[];
 };
 
-
 struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
 	__type(key, __u32);
