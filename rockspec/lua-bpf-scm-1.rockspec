@@ -49,6 +49,8 @@ build = {
         "src/latch.c",
         "src/legacy.c",
         "src/legacybtf.c",
+        "src/legacydef.c",
+        "src/legacywrite.c",
         "src/link.c",
         "src/linkinfo.c",
         "src/map.c",
