@@ -189,6 +189,13 @@ end
 local before
 local ran = 0
 
+--- Loads a module that opens descriptors which stay open as long as the process: they count as there before.
+function helper.require(name)
+  local module = require(name)
+  before = resources()
+  return module
+end
+
 -- busted reports a file that doesn't parse without a place, and its TAP output stumbles over that.
 busted.subscribe({ "error", "file" }, function(element)
   ran = ran + 1

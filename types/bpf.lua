@@ -120,6 +120,23 @@ function bpf.log(fn) end
 ---@return string? code
 function bpf.ringbuf(map, type, handler, options) end
 
+---@class bpf.perfbuf.options: bpf.ringbuf.options
+---@field lost? fun(cpu: integer, n: integer) called where n records found no room
+---@field pages? integer of each CPU's memory, a power of two; 64 by default
+---@field cpus? integer[] the CPUs to read; all that are online by default
+---@field sample_period? integer wake a waiting reader when this many records have come
+---@field wakeup_events? integer the same, by the kernel's name
+
+---Opens a reader of a perf buffer.
+---@param map bpf.map of type perf_event_array
+---@param type? bpf.spec of the records; nil gives the bytes
+---@param handler? fun(...: any) called with each record, and the number of its CPU, by poll and consume
+---@param options? bpf.perfbuf.options
+---@return bpf.perfbuf? reader
+---@return string? message
+---@return string? code
+function bpf.perfbuf(map, type, handler, options) end
+
 ---Opens a user ring buffer map for sending samples to the BPF programs that drain it.
 ---@param map bpf.map of type user_ringbuf
 ---@param type? bpf.spec of the samples; nil for strings of any length
@@ -947,14 +964,16 @@ function ringbuf:add(map, type, handler, options) end
 
 ---Hands the records that are there to their handlers; when there are none, waits for the first.
 ---@param timeout? integer in milliseconds; -1 or nil waits for ever
+---@param max? integer how many records to handle at most
 ---@return integer? count 0 when the time ran out
 ---@return string? message
 ---@return string? code "EINTR" on a signal
-function ringbuf:poll(timeout) end
+function ringbuf:poll(timeout, max) end
 
 ---Hands the records that are there to their handlers, without waiting.
+---@param max? integer how many records to handle at most
 ---@return integer count
-function ringbuf:consume() end
+function ringbuf:consume(max) end
 
 ---Iterates over records as they come. Handlers are not called.
 ---@param timeout? integer in milliseconds to wait for the next record; -1 or nil for ever
@@ -968,6 +987,51 @@ function ringbuf:fd() end
 ---Closes the reader; closing twice is fine.
 ---@return true
 function ringbuf:close() end
+
+---@class bpf.perfbuf: userdata
+local perfbuf = {}
+
+---Adds another map to the reader.
+---@param map bpf.map of type perf_event_array
+---@param type? bpf.spec of the records; nil gives the bytes
+---@param handler? fun(...: any)
+---@param options? bpf.perfbuf.options
+---@return bpf.perfbuf? reader itself
+---@return string? message
+---@return string? code
+function perfbuf:add(map, type, handler, options) end
+
+---Hands the records that are there to their handlers; when there are none, waits for the first.
+---@param timeout? integer in milliseconds; -1 or nil waits for ever
+---@param max? integer how many records to handle at most
+---@return integer? count 0 when the time ran out
+---@return string? message
+---@return string? code "EINTR" on a signal
+function perfbuf:poll(timeout, max) end
+
+---Hands the records that are there to their handlers, without waiting.
+---@param max? integer how many records to handle at most
+---@return integer count
+function perfbuf:consume(max) end
+
+---Iterates over records as they come, each followed by the number of its CPU. Handlers are not called.
+---@param timeout? integer in milliseconds to wait for the next record; -1 or nil for ever
+---@return fun(): any, ... iterator
+function perfbuf:events(timeout) end
+
+---A descriptor for event loops: readable when a record is there.
+---@return integer? fd
+---@return string? message
+---@return string? code
+function perfbuf:fd() end
+
+---How many records found no room, as far as was read.
+---@return integer
+function perfbuf:lost() end
+
+---Closes the reader and empties the map's slots; closing twice is fine.
+---@return true
+function perfbuf:close() end
 
 ---@class bpf.user_ringbuf: userdata
 local user_ringbuf = {}

@@ -91,6 +91,19 @@ local function loaded()
   end
 end
 
+local function sampled()
+  local obj <close> = assert(bpf.load "build/progs/perfs.bpf.o")
+  local n = 0
+  local reader <close> = assert(bpf.perfbuf(obj.maps.notes, "struct note", function() n = n + 1 end, { pages = 1 }))
+  assert(reader:fd() and tostring(reader))
+  assert(reader:add(obj.maps.others, "struct note", function() n = n + 1 end, { into = {}, cpus = { 0 }, pages = 1 }))
+  assert(obj.progs.send_notes:run { ctx = string.pack("=I8I8", 1, 2) })
+  assert(reader:poll(0, 1) <= 1)
+  for e in reader:events(0) do
+    n = n + e.seq
+  end
+end
+
 local function produced()
   local ring <close> = assert(map.create { type = "user_ringbuf", max_entries = 4096 })
   local producer <close> = assert(bpf.user_ringbuf(ring, "struct { __u32 seq; char text[2000]; }"))
@@ -134,6 +147,7 @@ return {
   { "an object that is opened", opened },
   { "an object that is loaded, and its ring buffers", loaded },
   { "an object that is attached", attached },
+  { "a perf buffer", sampled },
   { "a user ring buffer", produced },
   { "what the kernel holds", holdings },
   { "features", features },
