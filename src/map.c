@@ -92,6 +92,8 @@ static const struct {
 	{ "update", LBPF_INDEXED, E2BIG, "no such slot, the last one is %I" },
 	{ NULL, LBPF_STORAGE, EBADF, "the key is no open file descriptor of the right kind" },
 	{ "update", LBPF_HANDLES, EBADF, "the value is no open file descriptor of the right kind" },
+	{ "view", LBPF_VIEW, EEXIST, "something else is at its address here, perhaps another handle's view" },
+	{ "view", LBPF_VIEW, EINVAL, "perhaps it is mapped already, by another handle or process, at another address" },
 	{ "update", LBPF_HANDLES, ENODEV, "there is no such interface or CPU" },
 	{ "update", LBPF_HANDLES, EOVERFLOW, "the queue is too long" },
 	{ "update", LBPF_HANDLES, EBUSY, "it is in use here or in another such map" },

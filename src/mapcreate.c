@@ -95,6 +95,8 @@ static const char *create_invalid(const struct create *c, const struct lbpf_map 
 		return "max_entries must be a power of two and a multiple of the page size";
 	if (type == BPF_MAP_TYPE_LPM_TRIE && (map->key_size < 5 || map->key_size > 260))
 		return "key must be a __u32 and 1 to 256 bytes of data";
+	if (c->map_extra % 4096 && c->kind->can & LBPF_VIEW)
+		return "map_extra must be a multiple of the page size: it is the arena's address";
 	if (c->map_extra && type != BPF_MAP_TYPE_BLOOM_FILTER && !(c->kind->can & LBPF_VIEW))
 		return "map_extra means nothing for this type";
 	if (c->flags & ~(uint32_t)c->kind->flags)
@@ -108,6 +110,8 @@ static int create_fail(lua_State *L, const struct create *c, const struct lbpf_m
 
 	if (err == EINVAL)
 		cause = create_invalid(c, map);
+	else if (err == ERANGE)
+		cause = "map_extra: the arena would cross a border of 4 GiB";
 	else if (err == EPERM)
 		cause = "refused; perhaps CAP_BPF is missing (this type may need CAP_NET_ADMIN or more as well)";
 	else if (err == ENOMEM)

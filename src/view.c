@@ -153,6 +153,7 @@ static int map_view(lua_State *L)
 	luaL_argcheck(L, type->size > 0, 2, "a type with a size expected");
 	if (type->owned)
 		luaL_error(L, "view: %s has members that belong to the kernel", type->node[0].ctype);
+	map->mem.refused = false; /* what was in the way may have gone */
 	if (!lbpf_mapmem_map(map))
 		return lbpf_map_fail(L, map, map->mem.err, "view");
 	room = offset > (lua_Integer)map->mem.size ? -1 : ((lua_Integer)map->mem.size - offset) / type->size;

@@ -215,7 +215,7 @@ static int step_value(const struct walk *w)
 {
 	int err;
 
-	if (w->taking)
+	if (w->taking && !(w->map->kind->can & LBPF_HANDLES))
 		return lbpf_map_take(w->map, w->keys, w->values, w->flags);
 	if (w->keys_only && !(w->map->kind->can & LBPF_INDEXED && w->map->kind->can & LBPF_HANDLES))
 		return 0;
@@ -282,6 +282,9 @@ static int walk_push_next(lua_State *L, int idx, struct walk *w)
 		lbpf_map_decode_key(L, w->map, w->keys + (size_t)i * w->map->key_size);
 		if (!w->keys_only)
 			lbpf_map_decode_value(L, w->map, w->values + (size_t)i * lbpf_map_bytes(w->map));
+		if (w->taking && w->map->kind->can & LBPF_HANDLES)
+			lbpf_map_erase(w->map,
+				       w->keys); /* only now: the entry may be all that keeps an inner map alive */
 	}
 	w->busy = false;
 	if (i < 0)
@@ -378,6 +381,7 @@ static int map_drain(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "drain");
 	uint32_t needs = LBPF_WALK | LBPF_LOOKUP | LBPF_DELETE;
+	struct walk *w;
 
 	lua_settop(L, 1);
 	if (map->kind->can & LBPF_POP) {
@@ -388,7 +392,9 @@ static int map_drain(lua_State *L)
 	if ((map->kind->can & needs) != needs)
 		lbpf_map_cannot(L, map, "drain");
 	lua_pushcfunction(L, walk_next);
-	walk_push(L, 1, map)->taking = true;
+	w = walk_push(L, 1, map);
+	w->taking = true;
+	w->stepping = w->stepping || map->kind->can & LBPF_HANDLES;
 	lua_pushnil(L);
 	lua_pushvalue(L, -2);
 	return 4;
