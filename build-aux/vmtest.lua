@@ -1,11 +1,308 @@
 -- SPDX-License-Identifier: MIT
--- What comes out of the guests of build-aux/vmtest.
---   vmtest.lua follow <folder>      reads a guest's second serial line: TAP files, and a line for each spec
-local dir = arg[2]
-local log, name
-for line in io.lines() do
-  local b = line:match("^== begin (.+)")
-  if b then name = b; log = assert(io.open(dir .. "/" .. b:gsub("/", "-"):gsub("_spec%.lua$", "") .. ".tap", "w")) end
-  if log then log:write(line, "\n") end
-  if line:match("^== ") or line:match("^not ok") or name == "command" then print(line) end
+-- Reads what guests of build-aux/vmtest tell; the format is described in build-aux/vmtest.init.
+--   vmtest.lua follow FOLDER    from a guest's second serial line makes a TAP file for each spec, and says how it goes
+--   vmtest.lua table KERNEL...  the results of kernels, from build/vmtest/KERNEL, as a table; fails if anything failed,
+--                               or was skipped on every kernel of the matrix and on this machine's own, where
+--                               `make test` left its results in build/vmtest/host
+local TOP = "build/vmtest/"
+local MATRIX = { "5.10", "6.1", "6.12", "sid" }
+
+local function tap_path(dir, spec)
+  return ("%s/%s.tap"):format(dir, (spec:gsub("^spec/", ""):gsub("_spec%.lua$", ""):gsub("/", "-")))
+end
+
+-- Lines of a file, in a table; nil where there is no such file.
+local function read(path)
+  local file <close> = io.open(path)
+  if file then
+    local lines = {}
+    for line in file:lines() do
+      lines[#lines + 1] = line
+    end
+    return lines
+  end
+end
+
+-- What a TAP file tells: { passed = n, failed = { name, ... }, skipped = { reason, ... } }. A file without its plan, or
+-- with an exit status that doesn't go with it, counts as failed.
+local function parse(lines)
+  local result = { passed = 0, failed = {}, skipped = {} }
+  local plan, status, seen = nil, nil, 0
+  for _, line in ipairs(lines) do
+    local verdict, text = line:match("^(%l*%s*ok) %d+ %- (.*)")
+    if verdict then
+      seen = seen + 1
+      local reason = text:match("# SKIP%s*(.*)")
+      if verdict ~= "ok" then
+        result.failed[#result.failed + 1] = text
+      elseif reason then
+        result.skipped[#result.skipped + 1] = reason
+      else
+        result.passed = result.passed + 1
+      end
+    end
+    plan = math.tointeger(line:match("^1%.%.(%d+)")) or plan
+    status = math.tointeger(line:match("^# exit status (%d+)")) or status
+  end
+  if status == 124 or status == 137 then
+    result.failed[#result.failed + 1] = "(took too long)"
+  elseif plan ~= seen then
+    result.failed[#result.failed + 1] = "(ended early)"
+  elseif status and status ~= 0 and #result.failed == 0 then
+    result.failed[#result.failed + 1] = "(exit status " .. status .. ")"
+  end
+  return result
+end
+
+local function plural(n, what)
+  return ("%d %s%s"):format(n, what, n == 1 and "" or "s")
+end
+
+-- Following a guest -------------------------------------------------------------------------------------------------
+
+-- One line about a spec, and under it what failed, with all that its TAP says of that.
+local function report(spec, lines, seconds)
+  local result = parse(lines)
+  local words = { plural(result.passed + #result.failed + #result.skipped, "test") }
+  if result.skipped[1] then
+    words[#words + 1] = #result.skipped .. " skipped"
+  end
+  if result.failed[1] then
+    words[#words + 1] = #result.failed .. " FAILED"
+  end
+  print(("  %-40s %6.1f s  %s"):format(spec, seconds, table.concat(words, ", ")))
+  if result.failed[1] then
+    local show = false
+    for _, line in ipairs(lines) do
+      if not line:find("^ok ") and not line:find("^1%.%.") and (line:find("^not ok") or show) then
+        show = true
+        print("    " .. line)
+      else
+        show = false
+      end
+    end
+    if result.failed[#result.failed]:find("^%(") then
+      print("    " .. result.failed[#result.failed] .. "; its last lines:")
+      for i = math.max(1, #lines - 12), #lines do
+        print("    | " .. lines[i])
+      end
+    end
+  end
+end
+
+local function tail(path, count)
+  local lines = read(path) or {}
+  for i = math.max(1, #lines - count + 1), #lines do
+    print("    | " .. lines[i])
+  end
+end
+
+local function follow(dir)
+  local spec, lines, done, killed
+  for line in io.lines() do
+    local name = line:match("^== begin (.+)")
+    local ended, status, seconds = line:match("^== end (%S+) (%d+) (%S+)")
+    if name then
+      spec, lines = name, {}
+    elseif ended and ended == spec then
+      lines[#lines + 1] = "# exit status " .. status
+      lines[#lines + 1] = "# seconds " .. seconds
+      local file <close> = assert(io.open(tap_path(dir, spec), "w"))
+      file:write(table.concat(lines, "\n"), "\n")
+      if spec == "command" then
+        print(("  exit status %s, %s s"):format(status, seconds))
+      else
+        report(spec, lines, tonumber(seconds))
+      end
+      spec = nil
+    elseif line == "== done" then
+      done = true
+    elseif line:find("^== killed") then
+      killed = line:match("^== (.*)")
+    elseif spec == "command" then
+      print(line)
+    elseif spec and line ~= "" then
+      lines[#lines + 1] = line
+    end
+  end
+  if not done then
+    print(("  the guest %s%s"):format(killed or "died", spec and ", in " .. spec .. ":" or ""))
+    for i = math.max(1, #(lines or {}) - 12), spec and #lines or 0 do
+      print("    | " .. lines[i])
+    end
+    print("  the last lines of its console:")
+    tail(dir .. "/console.log", 40)
+    os.exit(1)
+  end
+end
+
+-- The table ---------------------------------------------------------------------------------------------------------
+
+local function sorted(set)
+  local list = {}
+  for name in pairs(set) do
+    list[#list + 1] = name
+  end
+  table.sort(list)
+  return list
+end
+
+-- How a result looks in the table: "12", "10 2s", "9 2s 1F".
+local function cell(result)
+  if not result then
+    return "never ran"
+  end
+  local words = { tostring(result.passed) }
+  if result.skipped[1] then
+    words[#words + 1] = #result.skipped .. "s"
+  end
+  if result.failed[1] then
+    words[#words + 1] = #result.failed .. "F"
+  end
+  return table.concat(words, " ")
+end
+
+local function pad(text, width)
+  return text .. (" "):rep(width - utf8.len(text))
+end
+
+local function print_table(rows)
+  local widths = {}
+  for _, row in ipairs(rows) do
+    for i, text in ipairs(row) do
+      widths[i] = math.max(widths[i] or 0, utf8.len(text))
+    end
+  end
+  for _, row in ipairs(rows) do
+    local cells = {}
+    for i, text in ipairs(row) do
+      cells[i] = pad(text, widths[i])
+    end
+    print((table.concat(cells, "   "):gsub("%s+$", "")))
+  end
+end
+
+-- The place and cause of a skip, the same on every kernel.
+local function cause(reason)
+  return (reason:gsub(", this is %S+$", ""))
+end
+
+-- Results of each kernel by spec: { [kernel] = { [spec] = result } }, the specs in order, and the columns' names.
+local function gather(kernels)
+  local results, columns, specs, known = {}, {}, {}, {}
+  for _, kernel in ipairs(kernels) do
+    results[kernel] = {}
+    columns[#columns + 1] = kernel
+    for _, spec in ipairs(assert(read(TOP .. kernel .. "/specs"), "no results of kernel " .. kernel)) do
+      if not known[spec] then
+        known[spec] = true
+        specs[#specs + 1] = spec
+      end
+      local lines = read(tap_path(TOP .. kernel, spec))
+      results[kernel][spec] = lines and parse(lines)
+    end
+  end
+  return results, columns, specs
+end
+
+-- Adds what `make test` left of the machine's own kernel.
+local function add_host(results, columns, specs)
+  local host = {}
+  for _, spec in ipairs(specs) do
+    local lines = read(tap_path(TOP .. "host", spec))
+    host[spec] = lines and parse(lines)
+  end
+  if next(host) then
+    results.host = host
+    columns[#columns + 1] = "host"
+  end
+end
+
+local function judge(kernels)
+  local results, columns, specs = gather(kernels)
+  local asked = {}
+  for _, kernel in ipairs(kernels) do
+    asked[kernel] = true
+  end
+  local whole = true
+  for _, kernel in ipairs(MATRIX) do
+    whole = whole and asked[kernel]
+  end
+  if whole then
+    add_host(results, columns, specs)
+  end
+
+  local rows, failures, skips = { { "", table.unpack(columns) } }, {}, {}
+  for _, kernel in ipairs(columns) do
+    for _, spec in ipairs(specs) do
+      local result = results[kernel][spec]
+      if not result and kernel ~= "host" then
+        failures[#failures + 1] = { kernel, spec, "never ran" }
+      end
+      for _, name in ipairs(result and kernel ~= "host" and result.failed or {}) do
+        failures[#failures + 1] = { kernel, spec, name }
+      end
+      for _, reason in ipairs(result and result.skipped or {}) do
+        local key = cause(reason)
+        skips[key] = skips[key] or { spec = spec }
+        skips[key][kernel] = (skips[key][kernel] or 0) + 1
+      end
+    end
+  end
+  for _, spec in ipairs(specs) do
+    local row = { (spec:gsub("^spec/", ""):gsub("_spec%.lua$", "")) }
+    for _, kernel in ipairs(columns) do
+      row[#row + 1] = kernel == "host" and not results.host[spec] and "–" or cell(results[kernel][spec])
+    end
+    rows[#rows + 1] = row
+  end
+  local total = { "all" }
+  for _, kernel in ipairs(columns) do
+    local sum = { passed = 0, failed = {}, skipped = {} }
+    for _, result in pairs(results[kernel]) do
+      sum.passed = sum.passed + result.passed
+      table.move(result.failed, 1, #result.failed, #sum.failed + 1, sum.failed)
+      table.move(result.skipped, 1, #result.skipped, #sum.skipped + 1, sum.skipped)
+    end
+    total[#total + 1] = cell(sum)
+  end
+  rows[#rows + 1] = total
+  print("\nTests that passed, s: skipped, F: failed")
+  print_table(rows)
+
+  local never = {}
+  if next(skips) then
+    print("\nSkipped")
+    rows = {}
+    for _, key in ipairs(sorted(skips)) do
+      local on, everywhere = {}, whole
+      for _, kernel in ipairs(columns) do
+        local result = results[kernel][skips[key].spec]
+        if skips[key][kernel] then
+          on[#on + 1] = kernel
+        elseif result then
+          everywhere = false
+        end
+      end
+      rows[#rows + 1] = { key, table.concat(on, ", ") }
+      if everywhere then
+        never[#never + 1] = key
+      end
+    end
+    print_table(rows)
+  end
+  if failures[1] then
+    print("\nFailed")
+    print_table(failures)
+  end
+  if never[1] then
+    print("\nSkipped on every kernel, so nobody knows whether it works:\n" .. table.concat(never, "\n"))
+  end
+  os.exit(not failures[1] and not never[1])
+end
+
+if arg[1] == "follow" then
+  follow(assert(arg[2], "which folder?"))
+else
+  judge({ table.unpack(arg, 2) })
 end
