@@ -135,7 +135,9 @@ describe("a failure of the kernel", function()
       max_entries = 1 }))
     assert(map.freeze(frozen))
     fails("EPERM", "map 'frozen': update", "may be frozen", map.update(frozen, 0, 1))
-    fails("EPERM", "map 'frozen': freeze", "frozen already", map.freeze(frozen))
+    local _, _, code = map.freeze(frozen)
+    assert.is_true(code == "EPERM" or code == "EBUSY", code) -- older kernels: EBUSY
+    fails(code, "map 'frozen': freeze", "frozen already", map.freeze(frozen))
   end)
 
   it("to resize what exists is EBUSY", function()
