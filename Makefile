@@ -125,16 +125,16 @@ PROVE   := prove --timer --failures --comments --directives
 
 test: ## Run all the tests, as root; installs what is missing; SPEC=spec/map_spec.lua runs one
 	$(call need,$(TEST_PKGS))
-	@$(MAKE) --no-print-directory root suite
+	@$(MAKE) --no-print-directory TAP='build-aux/tap build/vmtest/host ' root suite
 
 check: ## Run the tests that need no root; the others are skipped
 	$(call need,$(TEST_PKGS))
 	@LBPF_UNPRIVILEGED=1 $(MAKE) --no-print-directory suite
 
-# Every spec file in a process of its own; LBPF_GC=stress, generational or incremental sets the collector's mode.
+# Every spec file in a process of its own; TAP is in front of its command; LBPF_GC=stress, generational or incremental sets the collector's mode.
 suite: export LBPF_LUA := $(RUN_LUA)
 suite: all $(PROGS) $(SUPPORT) $(EXAMPLES)
-	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
+	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(TAP)$(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
 
 # The installation is the release's business; the other suites need not repeat it.
 NOT_BUILD = $(filter-out spec/build_spec.lua,$(SPECS))

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Reads what guests of build-aux/vmtest tell; the format is described in build-aux/vmtest.init.
---   vmtest.lua follow FOLDER    from a guest's second serial line makes a TAP file for each spec, and says how it goes
+--   vmtest.lua follow KERNEL    from a guest's second serial line makes a TAP file for each spec, and says how it goes
 --   vmtest.lua table KERNEL...  the results of kernels, from build/vmtest/KERNEL, as a table; fails if anything failed,
 --                               or was skipped on every kernel of the matrix and on this machine's own, where
 --                               `make test` left its results in build/vmtest/host
@@ -60,8 +60,35 @@ end
 
 -- Following a guest -------------------------------------------------------------------------------------------------
 
--- One line about a spec, and under it what failed, with all that its TAP says of that.
-local function report(spec, lines, seconds)
+local BRIEF = 12 -- lines shown of each failure; the rest is in the TAP file
+
+-- Prints the last lines of something.
+local function tail(lines, count)
+  for i = math.max(1, #lines - count + 1), #lines do
+    print("    | " .. lines[i])
+  end
+end
+
+-- Prints what a TAP file says of its failures.
+local function show_failures(lines)
+  local shown
+  for _, line in ipairs(lines) do
+    if line:find("^not ok") then
+      shown = 0
+    elseif not line:find("^#") then
+      shown = nil
+    end
+    if shown then
+      shown = shown + 1
+      if shown <= BRIEF then
+        print("    " .. line:sub(1, 200))
+      end
+    end
+  end
+end
+
+-- One line about a spec, and under it what failed.
+local function report(kernel, spec, lines, seconds)
   local result = parse(lines)
   local words = { plural(result.passed + #result.failed + #result.skipped, "test") }
   if result.skipped[1] then
@@ -70,35 +97,17 @@ local function report(spec, lines, seconds)
   if result.failed[1] then
     words[#words + 1] = #result.failed .. " FAILED"
   end
-  print(("  %-40s %6.1f s  %s"):format(spec, seconds, table.concat(words, ", ")))
-  if result.failed[1] then
-    local show = false
-    for _, line in ipairs(lines) do
-      if not line:find("^ok ") and not line:find("^1%.%.") and (line:find("^not ok") or show) then
-        show = true
-        print("    " .. line)
-      else
-        show = false
-      end
-    end
-    if result.failed[#result.failed]:find("^%(") then
-      print("    " .. result.failed[#result.failed] .. "; its last lines:")
-      for i = math.max(1, #lines - 12), #lines do
-        print("    | " .. lines[i])
-      end
-    end
+  print(("%-5s %-40s %6.1f s  %s"):format(kernel, spec, seconds, table.concat(words, ", ")))
+  show_failures(lines)
+  local last = result.failed[#result.failed]
+  if last and last:find("^%(") then
+    print("    " .. last .. "; its last lines:")
+    tail(lines, BRIEF)
   end
 end
 
-local function tail(path, count)
-  local lines = read(path) or {}
-  for i = math.max(1, #lines - count + 1), #lines do
-    print("    | " .. lines[i])
-  end
-end
-
-local function follow(dir)
-  local spec, lines, done, killed
+local function follow(kernel)
+  local dir, spec, lines, done, killed = TOP .. kernel, nil, nil, nil, nil
   for line in io.lines() do
     local name = line:match("^== begin (.+)")
     local ended, status, seconds = line:match("^== end (%S+) (%d+) (%S+)")
@@ -110,9 +119,9 @@ local function follow(dir)
       local file <close> = assert(io.open(tap_path(dir, spec), "w"))
       file:write(table.concat(lines, "\n"), "\n")
       if spec == "command" then
-        print(("  exit status %s, %s s"):format(status, seconds))
+        print(("%-5s exit status %s, %s s"):format(kernel, status, seconds))
       else
-        report(spec, lines, tonumber(seconds))
+        report(kernel, spec, lines, tonumber(seconds))
       end
       spec = nil
     elseif line == "== done" then
@@ -120,18 +129,16 @@ local function follow(dir)
     elseif line:find("^== killed") then
       killed = line:match("^== (.*)")
     elseif spec == "command" then
-      print(line)
+      print(kernel .. " " .. line)
     elseif spec and line ~= "" then
       lines[#lines + 1] = line
     end
   end
   if not done then
-    print(("  the guest %s%s"):format(killed or "died", spec and ", in " .. spec .. ":" or ""))
-    for i = math.max(1, #(lines or {}) - 12), spec and #lines or 0 do
-      print("    | " .. lines[i])
-    end
-    print("  the last lines of its console:")
-    tail(dir .. "/console.log", 40)
+    print(("%-5s the guest %s%s"):format(kernel, killed and "was " .. killed or "died", spec and ", in " .. spec or ""))
+    tail(spec and lines or {}, BRIEF)
+    print("    the last lines of its console:")
+    tail(read(dir .. "/console.log") or {}, 40)
     os.exit(1)
   end
 end
@@ -302,7 +309,7 @@ local function judge(kernels)
 end
 
 if arg[1] == "follow" then
-  follow(assert(arg[2], "which folder?"))
+  follow(assert(arg[2], "which kernel?"))
 else
   judge({ table.unpack(arg, 2) })
 end
