@@ -5,7 +5,7 @@ local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 
 kernel.root()
-kernel.need("syscall programs", "5.14")
+kernel.need("ring buffers", "5.8")
 
 local RINGS = helper.obj("rings")
 local NOTE = "struct { __u32 seq; __u32 pid; __u64 square; char text[8]; }"

@@ -62,7 +62,7 @@ __attribute__((noinline)) int send_one(__u32 which)
 	return 0;
 }
 
-SEC("syscall")
+SEC("raw_tp")
 int send(struct request *req)
 {
 	__u32 count = req->count, which = req->which;

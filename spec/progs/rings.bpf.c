@@ -93,13 +93,13 @@ static __always_inline int send(const struct request *req, __u32 to_small)
 	return count;
 }
 
-SEC("syscall")
+SEC("raw_tp")
 int send_notes(struct request *req)
 {
 	return send(req, 0);
 }
 
-SEC("syscall")
+SEC("raw_tp")
 int send_small(struct request *req)
 {
 	return send(req, 1);
@@ -113,7 +113,7 @@ static __always_inline __u32 again(__u32 value)
 }
 
 /* One record of req->size bytes, all of them the lowest of req->from. */
-SEC("syscall")
+SEC("raw_tp")
 int send_blob(struct request *req)
 {
 	__u32 size = req->size;
@@ -129,7 +129,7 @@ int send_blob(struct request *req)
 }
 
 /* One list of req->count numbers, counting up from req->from. */
-SEC("syscall")
+SEC("raw_tp")
 int send_list(struct request *req)
 {
 	__u32 from = req->from, count = req->count;
