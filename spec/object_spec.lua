@@ -69,7 +69,7 @@ end
 local PLAIN = [[
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
-SEC("syscall") int seven(void *ctx) { return 7; }
+SEC("raw_tp") int seven(void *ctx) { return 7; }
 char LICENSE[] SEC("license") = "GPL";
 ]]
 
@@ -459,7 +459,7 @@ describe("attaching an object", function()
   end)
 
   it("is undone for every program when one fails", function()
-    local obj <close> = assert(bpf.load(PACKETS))
+    local obj <close> = assert(kernel.load(PACKETS))
     local ok, message, code = obj:attach()
     assert.is_nil(ok)
     assert.equal("ENOENT", code)
@@ -468,7 +468,7 @@ describe("attaching an object", function()
   end)
 
   it("leaves links alone that were made before it failed", function()
-    local obj <close> = assert(bpf.load(PACKETS))
+    local obj <close> = assert(kernel.load(PACKETS))
     local link = assert(obj.progs.first_argument:attach())
     assert.is_nil(obj:attach())
     assert.equal(1, links_of(obj.progs.first_argument:info().id))
@@ -911,7 +911,7 @@ describe("object leaks:", function()
       assert.is_nil(bpf.open("/bin/true"))
       assert.is_nil(bpf.open({ bytes = "x" }))
       assert.is_false(pcall(bpf.open, CALLS, { vars = { nobody = 1 } }))
-      local obj <close> = assert(bpf.load(PACKETS))
+      local obj <close> = assert(kernel.load(PACKETS))
       assert.is_nil(obj:attach())
     end
     collectgarbage()

@@ -25,7 +25,7 @@ describe("program arguments:", function()
 
   local obj
 
-  setup(function() obj = assert(bpf.load(PACKETS)) end)
+  setup(function() obj = assert(kernel.load(PACKETS)) end)
   teardown(function() obj:close() end)
 
   for _, case in ipairs({
@@ -105,11 +105,10 @@ end)
 
 describe("a loaded program", function()
   kernel.root()
-  kernel.need("syscall programs", "5.14")
 
   local obj
 
-  before_each(function() obj = assert(bpf.load(PACKETS)) end)
+  before_each(function() obj = assert(kernel.load(PACKETS)) end)
   after_each(function() obj:close() end)
 
   it("knows what the kernel knows", function()
@@ -128,6 +127,7 @@ describe("a loaded program", function()
   end)
 
   it("of type syscall runs on a context, and writes to a copy of it", function()
+    kernel.need("syscall programs", "5.14")
     local ctx = string.pack("=I4I4I8", 4294967295, 2, 0)
     local answer = assert(obj.progs.add:run({ ctx = ctx }))
     assert.equal(7, answer.retval)
@@ -195,7 +195,7 @@ describe("program errors:", function()
 
   local obj
 
-  setup(function() obj = assert(bpf.load(PACKETS)) end)
+  setup(function() obj = assert(kernel.load(PACKETS)) end)
   teardown(function() obj:close() end)
 
   it("a packet that is too short, or missing, is EINVAL", function()
@@ -209,6 +209,7 @@ describe("program errors:", function()
   end)
 
   it("a syscall program doesn't take data", function()
+    kernel.need("syscall programs", "5.14")
     fails("EINVAL", "program 'add': run: ", obj.progs.add:run({ data = PACKET }))
   end)
 
@@ -234,6 +235,7 @@ describe("program errors:", function()
   end)
 
   it("a section without a place is EOPNOTSUPP", function()
+    kernel.need("syscall programs", "5.14")
     fails("EOPNOTSUPP", "program 'on_packet': attach: ", obj.progs.on_packet:attach())
     fails("EOPNOTSUPP", "program 'add': attach: ", obj.progs.add:attach())
     local calls <close> = assert(bpf.load(CALLS))
@@ -241,6 +243,7 @@ describe("program errors:", function()
   end)
 
   it("a program of another type can't be attached", function()
+    kernel.need("syscall programs", "5.14")
     local link, message, code = obj.progs.add:attach_xdp("lo")
     assert.is_nil(link)
     assert.is_string(code)
@@ -252,6 +255,7 @@ describe("program errors:", function()
   end)
 
   it("failures reach the script, not its outputs", function()
+    kernel.need("syscall programs", "5.14")
     assert.equal("", (helper.lua(([[
       local obj = assert(require("bpf").load(%q))
       assert(not obj.progs.on_nothing:attach())
@@ -279,7 +283,8 @@ describe("a program's lifetime:", function()
   end)
 
   it("it keeps its object", function()
-    local prog = assert(bpf.load(PACKETS)).progs.add
+    kernel.need("syscall programs", "5.14")
+    local prog = assert(kernel.load(PACKETS)).progs.add
     collectgarbage()
     collectgarbage()
     assert.equal(7, assert(prog:run({ ctx = ("\0"):rep(16) })).retval)
@@ -292,6 +297,7 @@ describe("a program's lifetime:", function()
     { "a question", [[function() assert(obj.progs.add:info()) end]] },
   }) do
     it("a finalizer that closes its object in the middle of " .. case[1] .. " does no harm", function()
+      kernel.need("syscall programs", "5.14")
       local output, ok = helper.lua(([[
         local bpf = require("bpf")
         local options = { ctx = ("\0"):rep(3000) }
@@ -315,7 +321,7 @@ describe("program interop:", function()
   kernel.root()
 
   it("bpftool sees the same program", function()
-    local obj <close> = assert(bpf.load(PACKETS))
+    local obj <close> = assert(kernel.load(PACKETS))
     local info = obj.progs.on_packet:info()
     local shown = helper.run("bpftool prog show id " .. info.id)
     assert.matches("xdp  name on_packet  tag " .. info.tag, shown)
