@@ -117,7 +117,7 @@ describe("a failure of the kernel", function()
   end)
 
   it("to run names the program", function()
-    fails("EINVAL", "program 'on_packet': run", "Invalid argument", packets.progs.on_packet:run())
+    fails("EINVAL", "program 'first_argument': run", "Invalid argument", packets.progs.first_argument:run({ data = "x" }))
   end)
 
   it("to update a full map says how full it is", function()

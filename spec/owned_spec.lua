@@ -131,7 +131,7 @@ describe("a work queue", function()
   kernel.need("work queues", "6.10")
 
   it("works while scripts read; an update of its slot takes it away, until a program sets it up again", function()
-    local obj <close> = assert(bpf.load(helper.obj("workqueue")))
+    local obj <close> = assert(bpf.load(helper.obj(kernel.version() >= 7 and "workqueue_implicit" or "workqueue")))
     local m, start = obj.maps.works, obj.progs.start
     assert.not_equal(0, assert(start:run()).retval)
     m[0] = { note = 5 }
