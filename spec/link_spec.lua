@@ -243,7 +243,7 @@ describe("an xdp link", function()
 
   it("works in another network namespace", function()
     local output, ok = helper.run(("ip netns exec %s %s -e %s"):format(space, helper.LUA, helper.quote(([[
-      local obj <close> = assert(require("bpf").load(%q))
+      local obj <close> = assert(require("bpf").load(%q, { autoload = { add = false } }))
       assert(obj.progs.on_packet:attach_xdp(%q))
       assert(not obj.progs.on_packet:attach_xdp(%q))
     ]]):format(PACKETS, far, near))))
