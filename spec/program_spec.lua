@@ -74,7 +74,7 @@ describe("a program", function()
   end)
 
   it("has a descriptor and kernel's information once it is loaded only", function()
-    local obj <close> = assert(bpf.open(PACKETS))
+    local obj <close> = assert(bpf.open(PACKETS, { autoload = { add = false } }))
     local prog = obj.progs.on_packet
     for _, name in ipairs({ "fd", "info", "run", "attach" }) do
       helper.raises(function() prog[name](prog) end, "program 'on_packet' is not loaded; load its object first")
@@ -115,7 +115,7 @@ describe("a loaded program", function()
     local info = assert(obj.progs.on_packet:info())
     assert.same({ "on_packet", "xdp", 0 }, { info.name, info.type, info.uid })
     assert.matches("^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x$", info.tag)
-    for _, field in ipairs({ "id", "load_time", "xlated_prog_len", "verified_insns", "btf_id" }) do
+    for _, field in ipairs({ "id", "load_time", "xlated_prog_len", "btf_id" }) do
       assert.is_true(info[field] > 0, field)
     end
     for _, field in ipairs({ "jited_prog_len", "run_time_ns", "run_cnt" }) do
@@ -161,7 +161,13 @@ describe("a loaded program", function()
     assert.equal(PACKET, assert(obj.progs.shorten:run({ data = data })).data)
   end)
 
+  it("knows how many instructions the verifier went through", function()
+    kernel.need("verified_insns", "5.16")
+    assert.is_true(assert(obj.progs.on_packet:info()).verified_insns > 0)
+  end)
+
   it("of type xdp takes a context, and gives it back", function()
+    kernel.need("contexts of xdp programs that are run", "5.14")
     local index = math.tointeger(tonumber((helper.run("cat /sys/class/net/lo/ifindex"))))
     local ctx = string.pack("=I4I4I4I4I4I4", 0, #PACKET, 0, index, 0, 0)
     local answer = assert(obj.progs.interface:run({ data = PACKET, ctx = ctx }))
@@ -199,6 +205,7 @@ describe("program errors:", function()
   teardown(function() obj:close() end)
 
   it("a packet that is too short, or missing, is EINVAL", function()
+    kernel.need("a least size of packets", "6.1") -- or somewhat older; 5.10 runs on nothing at all
     fails("EINVAL", "program 'on_packet': run: ", obj.progs.on_packet:run({ data = "short" }))
     fails("EINVAL", "program 'on_packet': run: ", obj.progs.on_packet:run())
     fails("EINVAL", "program 'on_packet': run: ", obj.progs.on_packet:run({ data = "" }))
@@ -269,7 +276,7 @@ describe("a program's lifetime:", function()
   kernel.root()
 
   it("after its object is closed, only its name and tostring are left", function()
-    for _, open in ipairs({ bpf.open, bpf.load }) do
+    for _, open in ipairs({ bpf.open, kernel.load }) do
       local obj = assert(open(PACKETS))
       local prog = obj.progs.on_packet
       obj:close()
