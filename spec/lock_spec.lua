@@ -68,6 +68,7 @@ end
 -- Looks at least n times, and until the value was seen to change. look() returns something of the value, and whether it
 -- is whole. Returns how many weren't.
 local function watch(n, look)
+  n = n // helper.slow
   local torn, changes, last = 0, 0, nil
   await("the value changes", function()
     for _ = 1, n do
