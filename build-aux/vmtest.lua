@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Reads what guests of build-aux/vmtest tell; the format is described in build-aux/vmtest.init.
---   vmtest.lua follow KERNEL    from a guest's second serial line makes a TAP file for each spec, and says how it goes
+--   vmtest.lua follow FOLDER    from a guest's second serial line makes a TAP file for each spec, and says how it goes
 --   vmtest.lua table KERNEL...  the results of kernels, from build/vmtest/KERNEL, as a table; fails if anything failed,
 --                               or was skipped on every kernel of the matrix and on this machine's own, where
 --                               `make test` left its results in build/vmtest/host
@@ -106,8 +106,9 @@ local function report(kernel, spec, lines, seconds)
   end
 end
 
-local function follow(kernel)
-  local dir, spec, lines, done, killed = TOP .. kernel, nil, nil, nil, nil
+local function follow(dir)
+  local kernel = dir:match("[^/-]+$")
+  local spec, lines, done, killed
   for line in io.lines() do
     local name = line:match("^== begin (.+)")
     local ended, status, seconds = line:match("^== end (%S+) (%d+) (%S+)")
@@ -309,7 +310,7 @@ local function judge(kernels)
 end
 
 if arg[1] == "follow" then
-  follow(assert(arg[2], "which kernel?"))
+  follow(assert(arg[2], "which folder?"))
 else
   judge({ table.unpack(arg, 2) })
 end
