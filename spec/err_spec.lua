@@ -117,7 +117,8 @@ describe("a failure of the kernel", function()
   end)
 
   it("to run names the program", function()
-    fails("EINVAL", "program 'first_argument': run", "Invalid argument", packets.progs.first_argument:run({ data = "x" }))
+    fails("EINVAL", "program 'first_argument': run", "Invalid argument",
+      packets.progs.first_argument:run({ data = "x" }))
   end)
 
   it("to update a full map says how full it is", function()

@@ -605,7 +605,7 @@ for _, kind in ipairs(keyed) do
 
       it("a full map still replaces", function()
         if kind.type == "lpm_trie" then
-          kernel.need("replacing in a full lpm_trie", "6.1") -- 6.13, and older ones by their stable releases, but not 5.10
+          kernel.need("replacing in a full lpm_trie", "6.1") -- 6.13, but stable releases have it, not 5.10's
         end
         for i = 1, 4 do
           m[kind.key(i)] = i
