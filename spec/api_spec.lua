@@ -187,9 +187,9 @@ describe("the API", function()
     end)
     if kernel.is_root() then
       map = assert(bpf.map.create { type = "ringbuf", max_entries = 4096 })
-      obj = assert(bpf.load(helper.obj("vars")))
+      obj = assert(bpf.load(helper.obj("calls")))
       cases["bpf.ringbuf"] = { "bpf.ringbuf.options", function(options) bpf.ringbuf(map, nil, nil, options) end }
-      cases["prog:run"] = { "bpf.prog.run_options", function(options) obj.progs.change:run(options) end }
+      cases["prog:run"] = { "bpf.prog.run_options", function(options) obj.progs.whoami:run(options) end }
     end
     for name, case in pairs(cases) do
       local class, call = case[1], case[2]

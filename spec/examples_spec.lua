@@ -62,7 +62,7 @@ describe("syscount", function()
     assert(ok, output)
     assert(output:find("exec +%d+ +dd +%S*/dd\n"), output)
     assert(output:find("\n[%d.]+[kMG]? system calls of %d+ processes in 2%.%d s\n"), output)
-    assert(output:find("\n +PID  COMMAND +CALLS  CALLS/S +TIME  AVERAGE\n"), output)
+    assert(output:find("\n *PID  COMMAND +CALLS  CALLS/S +TIME  AVERAGE\n"), output)
     assert(output:find("\n *%d+  dd +40%.%dk "), output) -- a read and a write each
     assert(output:find("\nTime in the kernel, by call\n"), output)
     assert(output:find("\n +%S+ [num]s %S+ +%S+ [num]s +%d%S* [|│]"), output)

@@ -31,6 +31,9 @@ end
 --- This process's id.
 helper.pid = math.tointeger(read("/proc/self/stat"):match("^%d+"))
 
+--- How many times longer things may take here: LBPF_SLOW is set in emulated machines.
+helper.slow = (os.getenv "LBPF_SLOW" or "") == "" and 1 or 6
+
 -- Collector mode -----------------------------------------------------------------------------------------------------
 
 local gc_modes = {
