@@ -445,9 +445,10 @@ static bool is_identifier(const char *s)
 	return *s == '\0';
 }
 
-/* "struct event", "event_t": a name and nothing more. */
-static bool is_bare_name(const char *s)
+bool lbpf_btf_is_name(const char *s)
 {
+	if (lbpf_cdecl_is_builtin(s))
+		return false;
 	for (size_t i = 0; i < TAGS; i++) {
 		size_t len = strlen(tags[i].prefix);
 
@@ -474,7 +475,7 @@ int lbpf_btf_add(lua_State *L, struct btf *btf, int idx)
 	size_t len;
 	const char *text = lua_tolstring(L, idx, &len);
 
-	if (is_bare_name(text) && !lbpf_cdecl_is_builtin(text)) {
+	if (lbpf_btf_is_name(text)) {
 		uint32_t id = lbpf_btf_find_name(btf, text);
 
 		return (int)id;

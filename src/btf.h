@@ -33,7 +33,10 @@ struct lbpf_btf *lbpf_btf_new_empty(lua_State *L, struct btf *base);
  * Without one, pushes nothing and returns NULL with errno set. */
 struct btf *lbpf_btf_push_kernel(lua_State *L);
 
-/* The id of "struct event" or "event_t", or 0. */
+/* Whether s is "struct event" or "event_t", and no type that C has built in. */
+bool lbpf_btf_is_name(const char *s);
+
+/* The id of such a name, or 0. */
 uint32_t lbpf_btf_find_name(const struct btf *btf, const char *name);
 
 /* Enumerator number i, and where its name is. */

@@ -2,7 +2,7 @@
 /* Types of BTF as the text of C declarations, by libbpf's btf_dump.
  *
  * libbpf follows pointers, parameters and members without counting. So before it prints a type of damaged BTF, we look
- * whether there is an end to it: how deep its text is, and how long. */
+ * whether there is an end to it: how deep its text is, and how long; and libbpf divides by alignments. */
 #include "btfdump.h"
 
 #include <errno.h>
@@ -41,6 +41,34 @@ struct weigh {
 static const uint16_t IN_PROGRESS = UINT16_MAX;
 
 static bool weigh(struct weigh *w, uint32_t id, bool pointed, int depth);
+
+/* Whether a type has an alignment, by which libbpf divides. */
+static bool is_aligned(const struct btf *btf, uint32_t id)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	for (int i = 0; t && i < DEPTH_MAX; i++)
+		switch (btf_kind(t)) {
+		case BTF_KIND_TYPEDEF:
+		case BTF_KIND_VOLATILE:
+		case BTF_KIND_CONST:
+		case BTF_KIND_RESTRICT:
+		case BTF_KIND_TYPE_TAG:
+			t = btf__type_by_id(btf, t->type);
+			break;
+		case BTF_KIND_ARRAY:
+			t = btf__type_by_id(btf, btf_array(t)->type);
+			break;
+		case BTF_KIND_INT:
+		case BTF_KIND_ENUM:
+		case BTF_KIND_ENUM64:
+		case BTF_KIND_FLOAT:
+			return t->size != 0;
+		default:
+			return btf_is_ptr(t) || btf_is_composite(t);
+		}
+	return false;
+}
 
 /* Adds a part to what contains it. */
 static bool weigh_part(struct weigh *w, struct node *sum, uint32_t id, bool pointed, int depth)
@@ -81,7 +109,8 @@ static bool weigh_parts(struct weigh *w, struct node *sum, const struct btf_type
 	case BTF_KIND_STRUCT:
 	case BTF_KIND_UNION:
 		for (uint16_t i = 0; i < btf_vlen(t) && ok && (!pointed || !t->name_off); i++)
-			ok = weigh_part(w, sum, btf_members(t)[i].type, false, depth);
+			ok = is_aligned(w->btf, btf_members(t)[i].type) &&
+				weigh_part(w, sum, btf_members(t)[i].type, false, depth);
 		return ok;
 	case BTF_KIND_ENUM:
 	case BTF_KIND_ENUM64:
@@ -118,10 +147,11 @@ static void check_end(lua_State *L, const struct btf *btf, uint32_t first, uint3
 	memset(w.node, 0, size);
 	for (uint32_t id = first; id <= last; id++) {
 		if (!weigh(&w, id, false, 0))
-			luaL_error(L, "malformed BTF: type %I contains itself, or too much", (LUAI_UACINT)id);
+			luaL_error(L, "malformed BTF: type %I contains itself, or too much, or what has no size",
+				   (LUAI_UACINT)id);
 		weight += w.node[2 * id].weight;
 		if (weight > WEIGHT_MAX)
-			luaL_error(L, "malformed BTF: its types are too large");
+			luaL_error(L, "malformed BTF: its types contain too much");
 	}
 	lua_pop(L, 1);
 }
@@ -248,6 +278,23 @@ static bool is_defined(const struct btf_type *t)
 	}
 }
 
+/* Prints the definitions of what a declaration mentions, of pointers' targets as well. */
+static void print_mentioned(lua_State *L, struct printer *p, const struct btf *btf, uint32_t id)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	for (; btf_is_ptr(t) || btf_is_mod(t) || btf_is_array(t); t = btf__type_by_id(btf, id))
+		id = btf_is_array(t) ? btf_array(t)->type : t->type;
+	if (btf_is_func_proto(t)) {
+		print_mentioned(L, p, btf, t->type);
+		for (uint16_t i = 0; i < btf_vlen(t); i++)
+			print_mentioned(L, p, btf, btf_params(t)[i].type);
+	} else if (id) {
+		check_end(L, btf, id, id);
+		print_types(L, p, id, id);
+	}
+}
+
 /* Prints the declaration of a type that isn't defined by its name: a function, a variable, a pointer. */
 static void print_declared(lua_State *L, struct printer *p, const struct btf *btf, uint32_t id, bool deep)
 {
@@ -258,8 +305,8 @@ static void print_declared(lua_State *L, struct printer *p, const struct btf *bt
 		name = btf__name_by_offset(btf, t->name_off);
 		id = t->type;
 	}
-	if (deep && id)
-		print_types(L, p, id, id);
+	if (deep)
+		print_mentioned(L, p, btf, id);
 	print_declaration(L, p, id, name ? name : "");
 	if (name && *name && !p->err)
 		fputc(';', p->out);
@@ -353,8 +400,8 @@ static int dump(lua_State *L)
 		finish(p);
 	}
 	if (p->err)
-		return path ? lbpf_err_push(L, p->err, NULL, "BTF of %s: write '%s'", handle->name, path) :
-			      print_fail(L, handle, p->err);
+		return path ? lbpf_err_push(L, p->err, NULL, "BTF of %s: write '%s'", handle->name, path)
+			    : print_fail(L, handle, p->err);
 	if (path)
 		lua_pushboolean(L, 1);
 	else

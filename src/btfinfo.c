@@ -19,15 +19,15 @@ enum {
 
 /* By number. C has no word for enums of 64 bits, so both are "enum". */
 static const char *const kinds[] = {
-	[BTF_KIND_UNKN] = "void",	[BTF_KIND_INT] = "int",
-	[BTF_KIND_PTR] = "ptr",		[BTF_KIND_ARRAY] = "array",
-	[BTF_KIND_STRUCT] = "struct",	[BTF_KIND_UNION] = "union",
-	[BTF_KIND_ENUM] = "enum",	[BTF_KIND_FWD] = "fwd",
-	[BTF_KIND_TYPEDEF] = "typedef", [BTF_KIND_VOLATILE] = "volatile",
-	[BTF_KIND_CONST] = "const",	[BTF_KIND_RESTRICT] = "restrict",
-	[BTF_KIND_FUNC] = "func",	[BTF_KIND_FUNC_PROTO] = "func_proto",
-	[BTF_KIND_VAR] = "var",		[BTF_KIND_DATASEC] = "datasec",
-	[BTF_KIND_FLOAT] = "float",	[BTF_KIND_DECL_TAG] = "decl_tag",
+	[BTF_KIND_UNKN] = "void",	  [BTF_KIND_INT] = "int",
+	[BTF_KIND_PTR] = "ptr",		  [BTF_KIND_ARRAY] = "array",
+	[BTF_KIND_STRUCT] = "struct",	  [BTF_KIND_UNION] = "union",
+	[BTF_KIND_ENUM] = "enum",	  [BTF_KIND_FWD] = "fwd",
+	[BTF_KIND_TYPEDEF] = "typedef",	  [BTF_KIND_VOLATILE] = "volatile",
+	[BTF_KIND_CONST] = "const",	  [BTF_KIND_RESTRICT] = "restrict",
+	[BTF_KIND_FUNC] = "func",	  [BTF_KIND_FUNC_PROTO] = "func_proto",
+	[BTF_KIND_VAR] = "var",		  [BTF_KIND_DATASEC] = "datasec",
+	[BTF_KIND_FLOAT] = "float",	  [BTF_KIND_DECL_TAG] = "decl_tag",
 	[BTF_KIND_TYPE_TAG] = "type_tag",
 };
 

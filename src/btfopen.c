@@ -253,15 +253,21 @@ static int btf_type(lua_State *L)
 static int compile(lua_State *L)
 {
 	struct lbpf_btf *handle = lbpf_btf_check(L), *text;
-	int id;
+	int64_t id = lbpf_btf_which(L, handle, 0);
+	size_t len;
 
-	if (lua_type(L, 2) == LUA_TNUMBER) {
+	if (id < 0 && lua_type(L, 2) == LUA_TSTRING && !lbpf_btf_is_name(lua_tostring(L, 2))) {
+		/* libbpf 1.1 mistakes the names of BTF that is split twice */
+		if (btf__base_btf(handle->btf))
+			luaL_error(L, "'%s' is no type of module %s, whose BTF takes no C text", lua_tostring(L, 2),
+				   handle->name);
+		text = lbpf_btf_new_empty(L, handle->btf);
+		lua_tolstring(L, 2, &len);
+		id = lbpf_cdecl(L, text->btf, lua_tostring(L, 2), len);
+		lbpf_btf_compile(L, text->btf, (uint32_t)id);
+	} else {
 		lbpf_btf_compile(L, handle->btf, lbpf_btf_need(L, handle));
-		return 1;
 	}
-	text = lbpf_btf_new_empty(L, handle->btf);
-	id = lbpf_btf_add(L, text->btf, 2);
-	lbpf_btf_compile(L, text->btf, id > 0 ? (uint32_t)id : lbpf_btf_need(L, handle));
 	return 1;
 }
 
@@ -355,10 +361,11 @@ static int handle_tostring(lua_State *L)
 }
 
 static const luaL_Reg btf_methods[] = {
-	{ "find", lbpf_btf_find },   { "types", lbpf_btf_types }, { "resolve", lbpf_btf_resolve },
-	{ "print", lbpf_btf_print }, { "dump", lbpf_btf_dump },	  { "type", handle_type },
-	{ "bytes", handle_bytes },   { "hash", handle_hash },	  { "close", handle_close },
-	{ NULL, NULL },
+	{ "find", lbpf_btf_find },	 { "types", lbpf_btf_types },
+	{ "resolve", lbpf_btf_resolve }, { "print", lbpf_btf_print },
+	{ "dump", lbpf_btf_dump },	 { "type", handle_type },
+	{ "bytes", handle_bytes },	 { "hash", handle_hash },
+	{ "close", handle_close },	 { NULL, NULL },
 };
 
 static const luaL_Reg btf_meta[] = {

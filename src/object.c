@@ -718,8 +718,13 @@ static int object_tostring(lua_State *L)
 }
 
 static const luaL_Reg object_methods[] = {
-	{ "load", object_load },   { "attach", object_attach }, { "detach", object_detach },
-	{ "close", object_close }, { "name", object_name },	{ "btf", object_btf }, { NULL, NULL },
+	{ "load", object_load },
+	{ "attach", object_attach },
+	{ "detach", object_detach },
+	{ "close", object_close },
+	{ "name", object_name },
+	{ "btf", object_btf },
+	{ NULL, NULL },
 };
 
 static const luaL_Reg object_meta[] = {

@@ -555,6 +555,13 @@ function object:detach() end
 ---@return string
 function object:name() end
 
+---The object's BTF.
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function object:btf() end
+
 ---Closes the object and everything in it; closing twice is fine.
 ---@return true
 function object:close() end
@@ -736,8 +743,133 @@ function user_ringbuf:close() end
 
 -- C types -------------------------------------------------------------------------------------------------------------
 
+---@class bpf.btf.description
+---@field kind string "int", "ptr", "struct", …
+---@field id integer
+---@field name? string
+---@field size? integer in bytes
+---@field members? bpf.btf.member[]
+---@field enumerators? { name: string, value: integer }[]
+---@field values? table<string, integer>
+---@field signed? true
+---@field char? true
+---@field bool? true
+---@field bits? integer
+---@field type? string what C calls the type that it leads to
+---@field type_id? integer
+---@field count? integer
+---@field params? { name?: string, type: string, type_id: integer }[]
+---@field returns? string
+---@field returns_id? integer
+---@field variadic? true
+---@field linkage? "static"|"global"|"extern"
+---@field vars? { name: string, type: string, type_id: integer, offset: integer, size: integer }[]
+---@field of? "struct"|"union"
+---@field component? integer
+
+---@class bpf.btf.member
+---@field name? string
+---@field type string
+---@field type_id integer
+---@field size? integer
+---@field offset integer
+---@field bit_offset integer
+---@field bits? integer
+
+---@class bpf.btf: userdata
+---@operator len: integer
+local btf = {}
+
+---Finds a type and describes it.
+---@param which string|integer
+---@param kind? string
+---@return bpf.btf.description?
+---@nodiscard
+function btf:find(which, kind) end
+
+---Describes what a type is behind typedefs, qualifiers and tags.
+---@param which string|integer
+---@return bpf.btf.description?
+---@nodiscard
+function btf:resolve(which) end
+
+---Iterates over types, by rising id.
+---@param kind? string
+---@return fun(): bpf.btf.description?
+---@nodiscard
+function btf:types(kind) end
+
+---Compiles a type of this BTF.
+---@param which string|integer
+---@return bpf.type
+---@nodiscard
+function btf:type(which) end
+
+---The C declaration of a type.
+---@param which string|integer
+---@param options? { deep?: boolean }
+---@return string?
+---@return string? message
+---@return string? code
+---@nodiscard
+function btf:print(which, options) end
+
+---All types as a C header, vmlinux.h.
+---@param path? string
+---@return string|true|nil
+---@return string? message
+---@return string? code
+function btf:dump(path) end
+
+---The BTF itself, as a file has it.
+---@return string?
+---@return string? message
+---@return string? code
+---@nodiscard
+function btf:bytes() end
+
+---A number that tells this BTF from others.
+---@return string?
+---@return string? message
+---@return string? code
+---@nodiscard
+function btf:hash() end
+
+---Closes the handle; closing twice is fine.
+---@return true
+function btf:close() end
+
 ---@class bpf.btf.functions
 bpf.btf = {}
+
+---The running kernel's BTF.
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function bpf.btf.kernel() end
+
+---BTF of a loaded kernel module.
+---@param name string
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function bpf.btf.module(name) end
+
+---BTF of an ELF file, or of BTF alone.
+---@param path string
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function bpf.btf.file(path) end
+
+---BTF of C declarations.
+---@param text string
+---@return bpf.btf
+---@nodiscard
+function bpf.btf.parse(text) end
 
 ---Compiles a C type.
 ---@param spec bpf.spec
