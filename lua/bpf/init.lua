@@ -3,7 +3,7 @@
 
 local core = require("bpf.core")
 
-local modules = { hist = "bpf.hist" }
+local modules = { compile = "bpf.compile", hist = "bpf.hist" }
 
 return setmetatable(core, {
   __index = function(bpf, name)
