@@ -79,6 +79,7 @@ build = {
       libdirs = { "$(LIBBPF_LIBDIR)" },
     },
     bpf = "lua/bpf/init.lua",
+    ["bpf.compile"] = "lua/bpf/compile.lua",
     ["bpf.hist"] = "lua/bpf/hist.lua",
   },
 }

@@ -741,6 +741,25 @@ function user_ringbuf:fd() end
 ---@return true
 function user_ringbuf:close() end
 
+-- Compiling -----------------------------------------------------------------------------------------------------------
+
+---@class bpf.compile.options
+---@field include? string|string[] directories in which to look for headers
+---@field defines? table<string|integer, string|number|boolean>|string macros
+---@field cflags? string|string[] further arguments of clang
+---@field target? string architecture of the kernel, such as "x86"; by default this one's
+---@field name? string what messages call text that stands in no script
+
+---Compiles BPF C by the clang that is installed.
+---@param source string
+---@param options? bpf.compile.options
+---@return string? bytes
+---@return string? message or warnings
+---@return string? code
+---@return string? messages all that clang said
+---@nodiscard
+function bpf.compile(source, options) end
+
 -- C types -------------------------------------------------------------------------------------------------------------
 
 ---@class bpf.btf.description
