@@ -102,7 +102,8 @@ describe("bpf.compile", function()
   it("refuses what it doesn't understand", function()
     helper.raises(function() bpf.compile() end, "bad argument #1 to 'compile' %(string expected, got nil")
     helper.raises(function() bpf.compile("", 1) end, "compile_spec.lua:%d+: bad argument #2 to 'compile'")
-    helper.raises(function() bpf.compile("", { flags = {} }) end, "compile_spec.lua:%d+: bpf.compile: there is no option")
+    helper.raises(function() bpf.compile("", { flags = {} }) end,
+      "compile_spec.lua:%d+: bpf.compile: there is no option")
     helper.raises(function() bpf.compile("", { target = "z80" }) end, "target 'z80' is unknown %(one of: arc, arm, ")
     helper.raises(function() bpf.compile("", { cflags = { 1 } }) end,
       "compile_spec.lua:%d+: bpf.compile: cflags%[1%] must be a string, got number")

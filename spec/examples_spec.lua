@@ -138,8 +138,8 @@ describe("opens", function()
   end)
 
   it("says what is missing", function()
-    local output, _, code = helper.run(("lua=$(command -v %s); PATH=/nonexistent $lua examples/opens/main.lua 1"):format(
-      helper.LUA:match "%S+$"))
+    local output, _, code = helper.run(("lua=$(command -v %s); PATH=/nonexistent $lua examples/opens/main.lua 1")
+      :format(helper.LUA:match "%S+$"))
     assert.equal(1, code)
     assert(output:find "^opens: bpf.compile: clang is not installed; .* package clang %(ENOENT%)\n$", output)
   end)

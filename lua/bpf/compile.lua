@@ -280,10 +280,10 @@ local function hint(messages)
   return ""
 end
 
---- Compiles BPF C by the clang that is installed; for 64-bit BPF, with `-g -O2`. Messages name the script and its lines
--- where the C text stands as it is in a script that called, else lines of the text. Where the source includes
--- "vmlinux.h", that is made of the running kernel's BTF and kept in `$XDG_CACHE_HOME/lua-bpf`, by default
--- `~/.cache/lua-bpf`, or made each time if that can't be written. Files in quotes are also looked for beside the script.
+--- Compiles BPF C by the clang that is installed, with `-g -O2`. Messages name the script and its lines where the C
+-- text stands as it is in a script that called, else lines of the text. Where the source includes "vmlinux.h", that is
+-- made of the running kernel's BTF and kept in `$XDG_CACHE_HOME/lua-bpf`, by default `~/.cache/lua-bpf`, or made each
+-- time if that can't be written. Files in quotes are also looked for beside the script.
 --
 --     local obj <close> = assert(bpf.load { bytes = assert(bpf.compile(source)) })
 --
@@ -292,7 +292,8 @@ end
 -- - include: a directory, or a sequence of them, in which to look for headers
 -- - defines: macros, `{ NAME = value, OTHER = true }`, or a sequence of `"NAME=value"`
 -- - cflags: a sequence of further arguments of clang
--- - target: the architecture of the kernel, `"x86"`, `"arm64"`, …, which sets `__TARGET_ARCH_x86`; by default this one's
+-- - target: the architecture of the kernel, `"x86"`, `"arm64"`, …, which sets `__TARGET_ARCH_x86`; by default
+--   this machine's
 -- - name: what messages call text that stands in no script, by default "bpf.compile"
 -- @treturn string the object's bytes
 -- @treturn ?string clang's warnings
@@ -313,13 +314,14 @@ function M.compile(source, options)
   elseif not dir then
     return nil, "bpf.compile: there is no place for temporary files (EACCES)", "EACCES"
   end
-  local ok, message, code = write_file(dir .. "/source.c",
+  local ok, message = write_file(dir .. "/source.c",
     ('#line %d "%s"\n'):format(line or 1, name:gsub('[\\"]', "\\%0"):gsub("%c", "?")), source, "\n")
   if not ok then
     return nil, ("bpf.compile: %s (EIO)"):format(message), "EIO"
   end
   local includes = {}
   if ("\n" .. source):find('\n[ \t]*#[ \t]*include[ \t]*["<]vmlinux%.h[">]') then
+    local code
     includes[1], message, code = vmlinux(dir)
     if not includes[1] then
       return nil, "bpf.compile: vmlinux.h: " .. message, code

@@ -76,7 +76,8 @@ local function opened()
 end
 
 local function btf()
-  local parsed <close> = bpf.btf.parse "struct p { int x; char b[4]; struct p *next; }; enum e { A = 1 }; typedef struct p p_t;"
+  local parsed <close> = bpf.btf.parse [[
+    struct p { int x; char b[4]; struct p *next; }; enum e { A = 1 }; typedef struct p p_t;]]
   local n = 0
   for t in parsed:types() do
     n = n + t.id
