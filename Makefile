@@ -181,7 +181,7 @@ fuzz: ## Feed damaged objects to what reads them, FUZZ_SECONDS=60 each
 		build/fuzz/$${name}_fuzz -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
 			-artifact_prefix=build/fuzz/$$name- build/fuzz/$$name fuzz/corpus/$$name; done
 
-build/fuzz/legacy_fuzz: src/legacy.c src/legacybtf.c src/elf.c src/btfcheck.c
+build/fuzz/legacy_fuzz: src/legacy.c src/legacydef.c src/legacywrite.c src/legacybtf.c src/elf.c src/btfcheck.c
 build/fuzz/%_fuzz: fuzz/%_fuzz.c $(wildcard src/*.h)
 	@mkdir -p $(@D)
 	$(call run,CC )$(CLANG) $(C_FLAGS) -O1 -g -fno-omit-frame-pointer \

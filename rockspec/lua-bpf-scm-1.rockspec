@@ -51,6 +51,8 @@ build = {
         "src/innermap.c",
         "src/legacy.c",
         "src/legacybtf.c",
+        "src/legacydef.c",
+        "src/legacywrite.c",
         "src/link.c",
         "src/linkinfo.c",
         "src/map.c",

@@ -352,6 +352,23 @@ describe("drain", function()
     end
   end)
 
+  it("moves entries to another map", function()
+    local from <close> = create({ type = "hash" }, 1000)
+    local to <close> = create({ type = "hash" }, 1000)
+    local small <close> = create({ type = "hash", room = 300 }, 300)
+    map.update_batch(from, entries({}, 900))
+    assert.equal(900, map.update_batch(to, map.drain(from)))
+    assert.equal(0, #from)
+    assert.same(entries({}, 900), contents({}, to))
+    local done, _, code, count = map.update_batch(small, map.drain(to))
+    assert.is_nil(done)
+    assert.equal("E2BIG", code)
+    assert.equal(count, #small)
+    assert.is_true(#to >= 900 - count - 256, #to) -- what wasn't taken out yet, or went back
+    local _, f, s, c, closing = 0, map.drain(to)
+    assert.equal(0, map.update_batch(from, f, s, c, closing, "exist"))
+  end)
+
   it("says when entries can't be put back", function()
     local m <close> = create({ type = "hash" }, 100)
     for i = 1, 100 do

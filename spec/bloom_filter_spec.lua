@@ -33,11 +33,13 @@ describe("a Bloom filter of one's own", function()
   it("contains what was pushed", function()
     local m <close> = filter()
     assert.equal("bloom_filter", map.type(m))
-    for n = 1, 1000 do
-      assert.same({ true, n = 1 }, table.pack(map.push(m, n)))
+    assert.same({ true, n = 1 }, table.pack(map.push(m, 0)))
+    assert.same({ true, n = 1 }, table.pack(map.contains(m, 0)))
+    for n = 1, 999 do
+      assert(map.push(m, n))
     end
-    for n = 1, 1000 do
-      assert.same({ true, n = 1 }, table.pack(map.contains(m, n)))
+    for n = 0, 999 do
+      assert(map.contains(m, n) == true)
     end
   end)
 
@@ -48,9 +50,7 @@ describe("a Bloom filter of one's own", function()
     end
     local wrong = 0
     for n = 100001, 101000 do
-      local answer = map.contains(m, n)
-      assert.equal("boolean", type(answer))
-      wrong = wrong + (answer and 1 or 0)
+      wrong = wrong + (map.contains(m, n) and 1 or 0)
     end
     assert.is_true(wrong < 200, wrong .. " of 1000 that weren't pushed") -- expected: less than 30
   end)
@@ -67,7 +67,7 @@ describe("a Bloom filter of one's own", function()
   it("never fills up", function()
     local m <close> = filter({ max_entries = 1 })
     for n = 1, 1000 do
-      assert.is_true(map.push(m, n))
+      assert(map.push(m, n))
     end
     assert.is_true(map.contains(m, 1000))
   end)

@@ -16,6 +16,7 @@ local map = bpf.map
 kernel.root()
 
 local STORAGES = helper.obj("storages")
+local VALGRIND = helper.LUA:find("^valgrind") and "valgrind has no pidfd_open"
 local NOBODY = 1 << 22 -- the kernel gives out lower process ids only
 local NOTE = "struct note { struct bpf_spin_lock lock; __u32 times; char text[8]; }"
 
@@ -110,6 +111,8 @@ for _, kind in ipairs(kinds) do
     kernel.need(kind.type, kind.need)
     if kind.config and kernel.config(kind.config) == "n" then
       helper.skip(kind.type .. " needs a kernel with " .. kind.config)
+    elseif kind.type == "task_storage" and VALGRIND then
+      helper.skip(VALGRIND)
     end
 
     local m, at, stopped
@@ -262,6 +265,9 @@ end
 
 describe("storage of tasks, with a program", function()
   kernel.need("task_storage", "5.11")
+  if VALGRIND then
+    helper.skip(VALGRIND)
+  end
 
   local obj, tasks
 

@@ -36,15 +36,18 @@ end
 
 -- The names of the kernel's functions at these addresses, as /proc/kallsyms has them.
 local function names_of(addresses)
-  local best, names = {}, {}
-  for line in io.lines("/proc/kallsyms") do
-    local hex, name = line:match("^(%x+) [tT] (%S+)")
-    local at = hex and tonumber(hex, 16)
-    for i, address in ipairs(addresses) do
-      if at and math.ult(at, address) and (not best[i] or math.ult(best[i], at)) then
-        best[i], names[i] = at, name
-      end
-    end
+  local list = {}
+  for i, address in ipairs(addresses) do
+    list[i] = ("%016x"):format(address)
+  end
+  local program = [[
+    BEGIN { n = split(list, address, " ") }
+    $2 ~ /[tT]/ { for (i = 1; i <= n; i++) if ($1 "" < address[i] && $1 "" > best[i]) { best[i] = $1; name[i] = $3 } }
+    END { for (i = 1; i <= n; i++) print name[i] }]]
+  local names = {}
+  for name in helper.run(("awk -v list='%s' '%s' /proc/kallsyms"):format(table.concat(list, " "), program))
+    :gmatch("[^\n]+") do
+    names[#names + 1] = name
   end
   return names
 end
@@ -234,15 +237,24 @@ describe("a stack_trace map", function()
   end)
 
   it("with build ids gives addresses where there is no file", function()
-    local link = assert(obj.progs.on_call:attach())
-    local first, last = sys.call_from_nowhere()
-    link:detach()
+    if helper.LUA:find("^valgrind") then
+      helper.skip("valgrind makes the system calls itself")
+    end
     local found
-    for _, stack in pairs(obj.maps.places) do
-      for _, place in ipairs(stack) do
-        assert.equal(place.ip == nil, place.build_id ~= nil)
-        assert.equal(place.ip == nil, place.offset ~= nil)
-        found = found or place.ip and place.ip >= first and place.ip <= last
+    for _ = 1, 20 do -- a stack is dropped where another one has its id
+      map.clear(obj.maps.places)
+      local link = assert(obj.progs.on_call:attach())
+      local first, last = sys.call_from_nowhere()
+      link:detach()
+      for _, stack in pairs(obj.maps.places) do
+        for _, place in ipairs(stack) do
+          assert.equal(place.ip == nil, place.build_id ~= nil)
+          assert.equal(place.ip == nil, place.offset ~= nil)
+          found = found or place.ip and place.ip >= first and place.ip <= last
+        end
+      end
+      if found then
+        break
       end
     end
     assert.is_true(found)

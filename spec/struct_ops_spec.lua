@@ -103,6 +103,13 @@ describe("a struct_ops map", function()
     assert.is_false(available())
   end)
 
+  it("is registered until its object is detached", function()
+    local link = assert(map.attach(ops))
+    assert.is_true(obj:detach())
+    assert.is_false(available())
+    assert.is_true(link:close())
+  end)
+
   it("is registered until its object is closed, though the link is dropped", function()
     map.attach(ops)
     collectgarbage()

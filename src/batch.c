@@ -237,25 +237,31 @@ static void bulk_open_source(lua_State *L, struct bulk *b)
 	if (luaL_getmetafield(L, b->source, "__pairs") == LUA_TNIL)
 		return;
 	lua_pushvalue(L, b->source);
-	lua_call(L, 1, 3);
-	for (int i = 2; i >= 0; i--)
+	lua_call(L, 1, 4);
+	for (int i = 3; i >= 0; i--)
 		lua_replace(L, b->source + i);
 }
 
 /* Runs the operation over the source at index 2, with the flags behind it. */
 static int bulk_run(lua_State *L, struct bulk *b)
 {
-	bool iterator = lua_isfunction(L, 2);
-	int flags = iterator ? 5 : 3, n;
+	bool iterator = lua_isfunction(L, 2), closing;
+	int n;
 
 	luaL_argexpected(L, iterator || lua_istable(L, 2) || lua_isuserdata(L, 2), 2, "table or iterator");
 	b->source = 2;
-	lua_settop(L, 5);
+	lua_settop(L, 6);
+	closing = iterator && lua_isuserdata(L, 5); /* the fourth value of an iterator, as `for` closes it */
 	if (!b->deleting)
-		b->flags = lbpf_arg_flags(L, flags, lbpf_update_flags, NULL);
+		b->flags = lbpf_arg_flags(L, !iterator ? 3 : closing ? 6 : 5, lbpf_update_flags, NULL);
 	b->singly = b->flags & (BPF_NOEXIST | BPF_EXIST);
-	if (!iterator)
+	if (!iterator) {
+		lua_pushnil(L);
+		lua_replace(L, 5);
 		bulk_open_source(L, b);
+	}
+	if (closing || (!iterator && lua_isuserdata(L, 5)))
+		lua_toclose(L, 5);
 	luaL_argexpected(L, lua_istable(L, 2) || lua_isfunction(L, 2), 2, "table or iterator");
 	b->listed = b->deleting && lua_istable(L, 2);
 	bulk_alloc(L, b);
@@ -274,7 +280,8 @@ static int bulk_run(lua_State *L, struct bulk *b)
 @param ?flags_or_state flags: "any" (the default), "lock"; with "noexist" or "exist" entries that they refuse are left
  out, one by one. After an iterator function, its state
 @param ?control after an iterator function, its control variable
-@tparam ?string|table flags after an iterator function, the flags
+@tparam ?string|table flags after an iterator function, the flags; or what is to be closed, and the flags after it:
+ `map.update_batch(to, map.drain(from))` moves entries, of which a failure loses those of one batch at most
 @treturn integer how many were stored
 @treturn nil,string,string,integer,any on failure: message, code, how many were stored before it and the key that failed
 @see bpf_map_update_batch */

@@ -34,6 +34,15 @@ struct lbpf_btf *lbpf_btf_new_empty(lua_State *L, struct btf *base)
 	return handle;
 }
 
+void lbpf_btf_drop(struct lbpf_btf *handle)
+{
+	struct btf *btf = handle->btf;
+
+	handle->btf = NULL;
+	if (!handle->borrowed)
+		btf__free(btf);
+}
+
 /* ---- compiling ---- */
 
 struct compiler {

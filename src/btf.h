@@ -45,6 +45,10 @@ lua_Integer lbpf_btf_enumerator(const struct btf_type *t, uint16_t i, uint32_t *
 /* Whether values of an enum are signed. */
 bool lbpf_btf_enum_is_signed(const struct btf_type *t);
 
+/* Frees the BTF at once, if it is the handle's own, and with it its descriptor; types that were compiled from it don't
+ * need it. */
+void lbpf_btf_drop(struct lbpf_btf *handle);
+
 /* Pushes the type of a BTF id. Raises when it has no size or the BTF is malformed. */
 struct lbpf_type *lbpf_btf_compile(lua_State *L, const struct btf *btf, uint32_t id);
 

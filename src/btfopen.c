@@ -23,14 +23,9 @@
 
 static void btf_release(lua_State *L, int idx, void *self)
 {
-	struct lbpf_btf *handle = self;
-	struct btf *btf = handle->btf;
-
 	(void)L;
 	(void)idx;
-	handle->btf = NULL;
-	if (!handle->borrowed)
-		btf__free(btf);
+	lbpf_btf_drop(self);
 }
 
 /* ---- sources ---- */
@@ -265,6 +260,7 @@ static int compile(lua_State *L)
 		lua_tolstring(L, 2, &len);
 		id = lbpf_cdecl(L, text->btf, lua_tostring(L, 2), len);
 		lbpf_btf_compile(L, text->btf, (uint32_t)id);
+		lbpf_btf_drop(text);
 	} else {
 		lbpf_btf_compile(L, handle->btf, lbpf_btf_need(L, handle));
 	}

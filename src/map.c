@@ -294,6 +294,12 @@ void lbpf_map_loaded(struct lbpf_map *map)
 		map->fd = -1;
 }
 
+/* libbpf has mapped what it takes the variables' size for, and unmaps what it takes it for then. */
+bool lbpf_map_is_fixed(const struct lbpf_map *map, uint32_t max_entries)
+{
+	return bpf_map__is_internal(map->of) && max_entries != bpf_map__max_entries(map->of);
+}
+
 void lbpf_map_orphan(struct lbpf_map *map)
 {
 	lbpf_mapmem_unmap(map);
@@ -346,6 +352,9 @@ static int map_resize(lua_State *L)
 		return lbpf_err_push(L, EBUSY, "the map exists already", "map '%s': resize", lbpf_map_label(map));
 	if (!map->of)
 		lbpf_map_unusable(L, map);
+	if (lbpf_map_is_fixed(map, (uint32_t)n))
+		return lbpf_err_push(L, EINVAL, "it holds the object's variables, in one entry", "map '%s': resize",
+				     lbpf_map_label(map));
 	err = bpf_map__set_max_entries(map->of, (uint32_t)n);
 	if (err)
 		return lbpf_err_push(L, err, NULL, "map '%s': resize", lbpf_map_label(map));

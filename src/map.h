@@ -149,6 +149,9 @@ void lbpf_map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *bt
  * Call lbpf_map_loaded once the map exists in the kernel, and lbpf_map_orphan before the object goes. */
 struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, struct btf *btf);
 void lbpf_map_loaded(struct lbpf_map *map);
+
+/* Whether an object's map can't have another number of entries: it holds variables, and libbpf's mapping of them. */
+bool lbpf_map_is_fixed(const struct lbpf_map *map, uint32_t max_entries);
 void lbpf_map_orphan(struct lbpf_map *map);
 
 /* Opener: adds the table `map` to the module table at the top. */

@@ -20,7 +20,7 @@ struct create {
 	uint32_t max_entries, key_size, value_size, numa_node, ifindex;
 	uint64_t map_extra;
 	uint32_t flags;
-	int inner; /* descriptor of the map that inner ones are like; -1 without */
+	struct lbpf_map *inner; /* that the inner ones are like; NULL without */
 	const struct lbpf_mapkind *kind;
 	int key_id, value_id; /* in the map's own BTF; 0 without */
 	struct bpf_map_create_opts opts;
@@ -86,9 +86,9 @@ static const char *create_invalid(const struct create *c, const struct lbpf_map 
 	cause = sizes_invalid(c, map);
 	if (cause)
 		return cause;
-	if (of_maps && c->inner < 0)
+	if (of_maps && !c->inner)
 		return "inner is missing: a map, or options to create one, that the inner maps are like";
-	if (!of_maps && c->inner >= 0)
+	if (!of_maps && c->inner)
 		return "inner is for maps of maps";
 	if ((type == BPF_MAP_TYPE_RINGBUF || type == BPF_MAP_TYPE_USER_RINGBUF) &&
 	    (c->max_entries & (c->max_entries - 1) || c->max_entries % 4096))
@@ -224,7 +224,7 @@ static int create_map(struct create *c, const struct lbpf_map *map)
 	c->opts.map_extra = c->map_extra;
 	c->opts.numa_node = c->numa_node;
 	c->opts.map_ifindex = c->ifindex;
-	c->opts.inner_map_fd = c->inner < 0 ? 0 : (uint32_t)c->inner;
+	c->opts.inner_map_fd = c->inner ? (uint32_t)c->inner->fd : 0;
 	fd = create_call(c, map, &c->opts);
 	if ((fd == -EINVAL || fd == -ENOTSUPP) && c->opts.btf_fd && !map->value->owned) {
 		c->opts.btf_fd = c->opts.btf_key_type_id = c->opts.btf_value_type_id = 0;
@@ -233,13 +233,10 @@ static int create_map(struct create *c, const struct lbpf_map *map)
 	return fd;
 }
 
-/* Leaves the descriptor of option `inner` in c->inner and what keeps it open on the stack. Returns 0, or how many
- * values of failure were pushed. */
+/* Leaves the map of option `inner` in c->inner and on the stack. Returns 0, or how many values of failure were
+ * pushed. */
 static int create_inner(lua_State *L, struct create *c)
 {
-	struct lbpf_map *inner;
-
-	c->inner = -1;
 	if (lua_getfield(L, 1, "inner") == LUA_TNIL)
 		return 0;
 	if (lua_istable(L, -1)) {
@@ -250,13 +247,12 @@ static int create_inner(lua_State *L, struct create *c)
 			return 3;
 		lua_pop(L, 2);
 	}
-	inner = lbpf_class_test(L, -1, &lbpf_map_class);
-	if (!inner)
+	c->inner = lbpf_class_test(L, -1, &lbpf_map_class);
+	if (!c->inner)
 		return luaL_error(L, "map.create: option 'inner' must be a map or a table of options, got %s",
 				  luaL_typename(L, -1));
-	if (inner->fd < 0)
-		lbpf_map_unusable(L, inner);
-	c->inner = inner->fd;
+	if (c->inner->fd < 0)
+		lbpf_map_unusable(L, c->inner);
 	return 0;
 }
 
@@ -313,7 +309,10 @@ static int map_create(lua_State *L)
 	map->extra = c.map_extra;
 	lbpf_map_set_name(map, c.name);
 	lbpf_map_set_kind(L, map, c.kind);
+	if (c.inner && c.inner->fd < 0) /* bpf.log's function or a finalizer may have closed it */
+		lbpf_map_unusable(L, c.inner);
 	fd = create_map(&c, map);
+	lbpf_btf_drop(btf);
 	if (fd < 0)
 		return create_fail(L, &c, map, -fd);
 	map->fd = fd;

@@ -58,6 +58,8 @@ bool lbpf_mapmem_map(struct lbpf_map *map)
 		mem->writable = false;
 		mem->base = map_as(map, mem->size, PROT_READ);
 	}
+	if (mem->base && map->kind->can & LBPF_VALUELESS)
+		map->extra = (uintptr_t)mem->base; /* an arena stays where it was first mapped */
 	mem->err = mem->base ? 0 : errno;
 	mem->refused = !mem->base;
 	return mem->base;

@@ -329,6 +329,9 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 				   map->name, other->kind->name, (LUAI_UACINT)other->key_size,
 				   (LUAI_UACINT)other->value_size, map->kind->name, (LUAI_UACINT)map->key_size,
 				   (LUAI_UACINT)map->value_size);
+		if (lbpf_map_is_fixed(map, other->max_entries))
+			luaL_error(L, "map '%s': the map to use instead must have one entry, for it holds variables",
+				   map->name);
 		log = lbpf_log_begin(L);
 		err = bpf_map__reuse_fd(map->of, other->fd);
 		lbpf_log_end(log);
@@ -340,6 +343,8 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 		else
 			luaL_error(L, "option 'maps': '%s' must be an integer, a table or a map, got %s", map->name,
 				   luaL_typename(L, idx));
+		if (settings.max_entries && lbpf_map_is_fixed(map, settings.max_entries))
+			luaL_error(L, "map '%s' holds the object's variables, in one entry", map->name);
 		if (settings.max_entries)
 			err = bpf_map__set_max_entries(map->of, settings.max_entries);
 	}

@@ -65,8 +65,10 @@ static size_t view_arg(lua_State *L, const struct view *v)
 	if (lbpf_unlikely(!is_int || lua_type(L, 2) != LUA_TNUMBER))
 		luaL_error(L, "an integer expected as the index of a view, got %s", luaL_tolstring(L, 2, NULL));
 	if (lbpf_unlikely(i < 0 || (lua_Unsigned)i >= v->count))
-		luaL_error(L, "index %I is outside of this view, which goes from 0 to %I", (LUAI_UACINT)i,
-			   (LUAI_UACINT)v->count - 1);
+		luaL_error(L,
+			   v->count == 0 ? "index %I is outside of this view, which is empty"
+					 : "index %I is outside of this view, which goes from 0 to %I",
+			   (LUAI_UACINT)i, (LUAI_UACINT)v->count - 1);
 	return (size_t)i;
 }
 
@@ -150,6 +152,7 @@ static int map_view(lua_State *L)
 		lbpf_map_cannot(L, map, "view: only arrays with the flag \"mmapable\" and arenas do");
 	lua_settop(L, 2);
 	type = lbpf_map_push_spec(L, 1, 2, "view");
+	lbpf_map_check(L, 1, 0, "view"); /* a finalizer may have closed it */
 	luaL_argcheck(L, type->size > 0, 2, "a type with a size expected");
 	if (type->owned)
 		luaL_error(L, "view: %s has members that belong to the kernel", type->node[0].ctype);

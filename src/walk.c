@@ -28,13 +28,15 @@ struct walk {
 	bool stepping; /* by key; else in batches */
 	bool checking; /* steps are at their end, and being looked over */
 	bool started, ended;
+	bool held;		  /* the entry being handed out is out of the map */
+	bool closed;		  /* what was held has been put back */
 	int err;		  /* an errno that ended it */
 	bool busy;		  /* a finalizer must not step it while it moves; stays set by an error */
 	uint32_t room, count, at; /* entries: that fit, that are there, that have been handed out */
 	uint8_t *in, *out;	  /* cursor of the next batch and of the one after */
 	uint8_t *keys, *values;	  /* all four in one buffer, kept by a user value */
 	struct lbpf_seen seen;
-	uint32_t checked, check_end; /* positions in seen */
+	uint64_t checked, check_end; /* positions in seen */
 };
 
 enum { WALK_MAP = 1, WALK_BUFFER, WALK_SEEN, WALK_SLOTS = WALK_SEEN + LBPF_SEEN_SLOTS - 1 };
@@ -116,6 +118,8 @@ static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 
 		if (err == ENOSPC) { /* one bucket holds more than fits */
 			walk_set_room(L, idx, w, 2 * w->room);
+			if (w->closed)
+				return true;
 			continue;
 		}
 		if (!w->started && (err == EINVAL || err == ENOTSUPP))
@@ -172,7 +176,8 @@ static int step_check(struct walk *w)
 
 	for (; w->checked <= w->seen.count && w->checked < w->check_end;) {
 		bool first = w->checked++ == 0;
-		int err = next_key(w, first ? NULL : lbpf_seen_key(&w->seen, w->checked - 2, size), w->keys);
+		int err =
+			next_key(w, first ? NULL : lbpf_seen_key(&w->seen, (uint32_t)(w->checked - 2), size), w->keys);
 
 		if (err && (err != ENOENT || first))
 			return err;
@@ -197,7 +202,8 @@ static int step_key(struct walk *w)
 	if (err != ENOENT)
 		return err;
 	w->checking = true;
-	w->check_end = seen->count + w->map->max_entries + 1; /* whatever others insert meanwhile, it ends */
+	/* whatever others insert meanwhile, it ends */
+	w->check_end = (uint64_t)seen->count + w->map->max_entries + 1;
 	return step_check(w);
 }
 
@@ -211,11 +217,17 @@ static int step_slot(struct walk *w)
 	return 0;
 }
 
+/* References become handles while the entry still refers to the thing: they are looked up, and deleted then. */
+static bool takes_later(const struct walk *w)
+{
+	return w->taking && w->map->kind->can & LBPF_HANDLES;
+}
+
 static int step_value(const struct walk *w)
 {
 	int err;
 
-	if (w->taking && !(w->map->kind->can & LBPF_HANDLES))
+	if (w->taking && !takes_later(w))
 		return lbpf_map_take(w->map, w->keys, w->values, w->flags);
 	if (w->keys_only && !(w->map->kind->can & LBPF_INDEXED && w->map->kind->can & LBPF_HANDLES))
 		return 0;
@@ -261,7 +273,7 @@ static int64_t walk_advance(lua_State *L, int idx, struct walk *w)
 		if (w->ended)
 			return -1;
 		if (walk_fetch(L, idx, w))
-			return w->count ? (int64_t)w->at++ : -1;
+			return w->at < w->count ? (int64_t)w->at++ : -1;
 		w->stepping = true;
 	}
 	if (!w->ended)
@@ -269,27 +281,41 @@ static int64_t walk_advance(lua_State *L, int idx, struct walk *w)
 	return w->ended ? -1 : 0;
 }
 
+/* Pushes the entry at position i; false when it should have been deleted then and somebody else had done so. */
+static bool walk_push_entry(lua_State *L, struct walk *w, int64_t i)
+{
+	w->held = w->taking && !takes_later(w);
+	lbpf_map_decode_key(L, w->map, w->keys + (size_t)i * w->map->key_size);
+	if (!w->keys_only)
+		lbpf_map_decode_value(L, w->map, w->values + (size_t)i * lbpf_map_bytes(w->map));
+	if (w->closed)
+		luaL_error(L, "this walk was closed while it was stepped");
+	w->held = false;
+	if (takes_later(w))
+		w->err = lbpf_map_erase(w->map, w->keys);
+	if (w->err != ENOENT)
+		return true;
+	w->err = 0;
+	return false;
+}
+
 /* Pushes the next key, and value unless only keys are wanted; returns how many, 0 at the end. */
 static int walk_push_next(lua_State *L, int idx, struct walk *w)
 {
+	int top = lua_gettop(L);
 	int64_t i;
 
+	if (lbpf_unlikely(w->closed))
+		return 0;
 	if (lbpf_unlikely(w->busy))
 		luaL_error(L, "this walk is being stepped already, or has failed");
 	w->busy = true;
-	i = walk_advance(L, idx, w);
-	if (i >= 0) {
-		lbpf_map_decode_key(L, w->map, w->keys + (size_t)i * w->map->key_size);
-		if (!w->keys_only)
-			lbpf_map_decode_value(L, w->map, w->values + (size_t)i * lbpf_map_bytes(w->map));
-		if (w->taking && w->map->kind->can & LBPF_HANDLES)
-			lbpf_map_erase(w->map,
-				       w->keys); /* only now: the entry may be all that keeps an inner map alive */
-	}
+	while ((i = walk_advance(L, idx, w)) >= 0 && lbpf_unlikely(!walk_push_entry(L, w, i)))
+		lua_settop(L, top);
 	w->busy = false;
-	if (i < 0)
-		return 0;
-	return w->keys_only ? 1 : 2;
+	if (lbpf_unlikely(w->err))
+		lua_settop(L, top);
+	return i < 0 || w->err ? 0 : w->keys_only ? 1 : 2;
 }
 
 static int walk_next(lua_State *L)
@@ -305,31 +331,54 @@ static int walk_next(lua_State *L)
 	return 1;
 }
 
-/* What was taken but not handed out goes back, unless its key came back meanwhile. */
-static int walk_close(lua_State *L)
+/* What was taken but not handed out goes back, unless its key came back meanwhile. Returns 0 or the last errno, and
+ * how many entries are lost. */
+static int walk_put_back(struct walk *w, lua_Integer *lost)
 {
-	struct walk *w = lbpf_class_check(L, 1, &walk_class);
+	uint32_t i = w->stepping ? 0 : w->at - w->held, end = w->stepping ? w->held : w->count;
 	const struct lbpf_map *map = w->map;
-	bool failing = !lua_isnoneornil(L, 2);
-	lua_Integer lost = 0;
 	int err = 0;
 
-	if (!w->taking || w->stepping)
-		return 0;
-	for (; w->at < w->count; w->at++) {
-		const uint8_t *value = w->values + (size_t)w->at * lbpf_map_bytes(map);
+	*lost = 0;
+	for (; w->taking && i < end; i++) {
+		const uint8_t *value = w->values + (size_t)i * lbpf_map_bytes(map);
 
-		if (bpf_map_update_elem(map->fd, w->keys + (size_t)w->at * map->key_size, value, BPF_NOEXIST) == 0 ||
+		if (bpf_map_update_elem(map->fd, w->keys + (size_t)i * map->key_size, value, BPF_NOEXIST) == 0 ||
 		    errno == EEXIST)
 			continue;
 		err = errno;
-		lost++;
+		++*lost;
 	}
-	w->ended = true;
+	w->closed = w->closed || w->taking;
+	w->held = false;
+	w->at = w->count;
+	return err;
+}
+
+static int walk_close(lua_State *L)
+{
+	struct walk *w = lbpf_class_check(L, 1, &walk_class);
+	bool failing = !lua_isnoneornil(L, 2);
+	lua_Integer lost;
+	int err;
+
+	if (!w->taking)
+		return 0;
+	err = walk_put_back(w, &lost);
 	if (err && !failing)
 		lbpf_err_raise(L, err, NULL, "map '%s': drain: %I entries that had been taken could not be put back",
-			       lbpf_map_label(map), (LUAI_UACINT)lost);
+			       lbpf_map_label(w->map), (LUAI_UACINT)lost);
 	return 0;
+}
+
+/* A loop that was never closed, in a coroutine that nobody resumes, keeps no entries either. */
+static void walk_release(lua_State *L, int idx, void *self)
+{
+	lua_Integer lost;
+
+	(void)L;
+	(void)idx;
+	walk_put_back(self, &lost);
 }
 
 static int map_pairs(lua_State *L)
@@ -394,7 +443,7 @@ static int map_drain(lua_State *L)
 	lua_pushcfunction(L, walk_next);
 	w = walk_push(L, 1, map);
 	w->taking = true;
-	w->stepping = w->stepping || map->kind->can & LBPF_HANDLES;
+	w->stepping = w->stepping || takes_later(w);
 	lua_pushnil(L);
 	lua_pushvalue(L, -2);
 	return 4;
@@ -454,7 +503,7 @@ static const luaL_Reg walk_meta[] = {
 	{ NULL, NULL },
 };
 
-static const struct lbpf_class walk_class = { .name = "bpf.walk", .meta = walk_meta };
+static const struct lbpf_class walk_class = { .name = "bpf.walk", .meta = walk_meta, .release = walk_release };
 
 static const luaL_Reg map_meta[] = {
 	{ "__pairs", map_pairs },

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/* Old map definitions are structs of 32-bit numbers in section "maps", or one each in "maps/<name>". Symbols name them
+ * and say where they are; what the numbers mean depends on who wrote the object. */
+#define _GNU_SOURCE
+#include "legacydef.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+
+enum {
+	MAPS_MAX = 1024,
+	SLOTS_MAX = 4096, /* of a map of maps, that are named in the object */
+	WORDS_MIN = 4,
+	WORDS_MAX = 9,
+};
+
+/* What the words of a definition after map_flags say. 0 is for what a layout doesn't have: the type is there. */
+struct layout {
+	uint8_t words, inner_map_idx, numa_node, id, pinning, inner_id, inner_idx;
+};
+
+/* The kernel's samples, and libbpf with four or five words; iproute2's struct bpf_elf_map; gobpf in "maps/<name>". */
+static const struct layout kernel_layout = { .words = 7, .inner_map_idx = 5, .numa_node = 6 };
+static const struct layout iproute_layout = { .words = 9, .id = 5, .pinning = 6, .inner_id = 7, .inner_idx = 8 };
+static const struct layout gobpf_layout = { .words = 6, .pinning = 5 };
+
+bool lbpf_old_named(const char *section)
+{
+	return strcmp(section, "maps") == 0 || strncmp(section, "maps/", 5) == 0;
+}
+
+bool lbpf_old_section(const struct lbpf_elf *elf, size_t i)
+{
+	const Elf64_Shdr *s = &elf->sections[i];
+
+	return (s->sh_type == SHT_PROGBITS || s->sh_type == SHT_NOBITS) && !(s->sh_flags & SHF_EXECINSTR) &&
+		lbpf_old_named(lbpf_elf_name(elf, i));
+}
+
+bool lbpf_old_fail(struct lbpf_olds *l, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(l->cause, l->cause_size, fmt, args);
+	va_end(args);
+	l->err = LIBBPF_ERRNO__FORMAT;
+	return false;
+}
+
+void *lbpf_old_take(struct lbpf_olds *l, uint64_t n, uint64_t each)
+{
+	void *p = calloc(n ? n : 1, each);
+
+	if (!p)
+		l->err = ENOMEM;
+	return p;
+}
+
+/* ---- finding the definitions ---- */
+
+Elf64_Sym lbpf_old_symbol(const struct lbpf_olds *l, uint64_t i)
+{
+	Elf64_Sym sym = { 0 };
+
+	lbpf_elf_read(l->elf, &sym, l->symbols.sh_offset + i * sizeof(sym), sizeof(sym));
+	return sym;
+}
+
+const char *lbpf_old_symbol_name(const struct lbpf_olds *l, const Elf64_Sym *sym)
+{
+	return sym->st_name < l->strings_size ? l->strings + sym->st_name : "";
+}
+
+static bool find_symbols(struct lbpf_olds *l)
+{
+	const Elf64_Shdr *strings;
+	size_t i = 1;
+
+	while (i < l->elf->head.e_shnum && l->elf->sections[i].sh_type != SHT_SYMTAB)
+		i++;
+	if (i == l->elf->head.e_shnum)
+		return lbpf_old_fail(l, "the object has no symbols, which would name its maps");
+	l->symbols = l->elf->sections[i];
+	if (!lbpf_elf_inside(l->elf, &l->symbols) || l->symbols.sh_entsize != sizeof(Elf64_Sym) ||
+	    l->symbols.sh_link >= l->elf->head.e_shnum)
+		return lbpf_old_fail(l, "the symbol table is damaged");
+	strings = &l->elf->sections[l->symbols.sh_link];
+	if (!lbpf_elf_inside(l->elf, strings))
+		return lbpf_old_fail(l, "the symbols' names are not in the file");
+	l->n_symbols = l->symbols.sh_size / sizeof(Elf64_Sym);
+	l->strings_size = strings->sh_size;
+	l->strings = lbpf_old_take(l, l->strings_size + 1, 1);
+	return l->strings && lbpf_elf_read(l->elf, l->strings, strings->sh_offset, l->strings_size) == 0;
+}
+
+/* Whether a symbol is that of a definition. */
+static bool is_map(const struct lbpf_olds *l, const Elf64_Sym *sym)
+{
+	unsigned char type = ELF64_ST_TYPE(sym->st_info);
+
+	return sym->st_shndx && sym->st_shndx < l->elf->head.e_shnum && type != STT_SECTION && type != STT_FILE &&
+		lbpf_old_section(l->elf, sym->st_shndx);
+}
+
+static bool count_maps(struct lbpf_olds *l)
+{
+	l->counts = lbpf_old_take(l, l->elf->head.e_shnum, sizeof(*l->counts));
+	if (!l->counts)
+		return false;
+	for (uint64_t i = 0; i < l->n_symbols; i++) {
+		Elf64_Sym sym = lbpf_old_symbol(l, i);
+
+		if (!is_map(l, &sym))
+			continue;
+		if (++l->n > MAPS_MAX)
+			return lbpf_old_fail(l, "more than %d legacy maps", MAPS_MAX);
+		l->counts[sym.st_shndx]++;
+	}
+	for (size_t i = 1; i < l->elf->head.e_shnum; i++) {
+		const Elf64_Shdr *s = &l->elf->sections[i];
+
+		if (!lbpf_old_section(l->elf, i))
+			continue;
+		if (!lbpf_elf_inside(l->elf, s))
+			return lbpf_old_fail(l, "section '%.64s' has no contents in the file",
+					     lbpf_elf_name(l->elf, i));
+		if (!l->counts[i])
+			return lbpf_old_fail(l, "section '%.64s' has no symbols, which would name its maps",
+					     lbpf_elf_name(l->elf, i));
+		if (s->sh_size % l->counts[i])
+			return lbpf_old_fail(l, "section '%.64s': %llu bytes are no %u definitions of one size",
+					     lbpf_elf_name(l->elf, i), (unsigned long long)s->sh_size, l->counts[i]);
+	}
+	return true;
+}
+
+static int old_compare(const void *a, const void *b)
+{
+	const struct lbpf_old *x = a, *y = b;
+
+	if (x->section != y->section)
+		return x->section < y->section ? -1 : 1;
+	return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* Checks that a map, whose predecessor is the one before it, has a name and a definition of its own. */
+static bool check_place(struct lbpf_olds *l, const struct lbpf_old *o, uint64_t symbol_size)
+{
+	uint64_t section_size = l->elf->sections[o->section].sh_size;
+
+	if (!*o->name)
+		return lbpf_old_fail(l, "section '%.64s': a map has no name", lbpf_elf_name(l->elf, o->section));
+	if (symbol_size && symbol_size != o->size)
+		return lbpf_old_fail(l, "legacy map '%.64s': its symbol has %llu bytes, a definition %llu", o->name,
+				     (unsigned long long)symbol_size, (unsigned long long)o->size);
+	if (o->offset >= section_size || o->offset % o->size)
+		return lbpf_old_fail(l, "legacy map '%.64s': no definition begins at offset %llu of its section",
+				     o->name, (unsigned long long)o->offset);
+	if (o > l->olds && o[-1].section == o->section && o[-1].offset == o->offset)
+		return lbpf_old_fail(l, "legacy map '%.64s': its definition is that of '%.64s' as well", o->name,
+				     o[-1].name);
+	if (o->size < WORDS_MIN * sizeof(uint32_t))
+		return lbpf_old_fail(l, "legacy map '%.64s': definition of %llu bytes is too short", o->name,
+				     (unsigned long long)o->size);
+	return true;
+}
+
+/* Lists the maps in the order of their definitions. */
+static bool list_maps(struct lbpf_olds *l)
+{
+	size_t n = 0;
+
+	l->olds = lbpf_old_take(l, l->n, sizeof(*l->olds));
+	l->defs = lbpf_old_take(l, l->n, sizeof(*l->defs));
+	if (!l->olds || !l->defs)
+		return false;
+	for (uint64_t i = 0; i < l->n_symbols && n < l->n; i++) {
+		Elf64_Sym sym = lbpf_old_symbol(l, i);
+
+		if (!is_map(l, &sym))
+			continue;
+		l->olds[n++] = (struct lbpf_old){
+			.name = lbpf_old_symbol_name(l, &sym),
+			.symbol = (uint32_t)i,
+			.section = sym.st_shndx,
+			.offset = sym.st_value,
+			.size = l->elf->sections[sym.st_shndx].sh_size / l->counts[sym.st_shndx],
+		};
+	}
+	qsort(l->olds, l->n, sizeof(*l->olds), old_compare);
+	for (size_t i = 0; i < l->n; i++)
+		if (!check_place(l, &l->olds[i], lbpf_old_symbol(l, l->olds[i].symbol).st_size))
+			return false;
+	return true;
+}
+
+/* ---- reading the definitions ---- */
+
+/* Reads the object's BTF, if it has any. Its struct tells iproute2's shorter definitions from the kernel's. */
+static bool read_btf(struct lbpf_olds *l, bool *iproute)
+{
+	static const char name[] = "\0bpf_elf_map";
+
+	*iproute = false;
+	for (size_t i = 1; i < l->elf->head.e_shnum; i++)
+		if (strcmp(lbpf_elf_name(l->elf, i), ".BTF") == 0) {
+			if (l->btf || l->elf->sections[i].sh_type != SHT_PROGBITS ||
+			    !lbpf_elf_inside(l->elf, &l->elf->sections[i]) || !l->elf->sections[i].sh_size)
+				return lbpf_old_fail(l, "section .BTF is damaged");
+			l->btf = i;
+		}
+	if (!l->btf)
+		return true;
+	l->btf_bytes = lbpf_old_take(l, l->elf->sections[l->btf].sh_size, 1);
+	if (!l->btf_bytes)
+		return false;
+	lbpf_elf_read(l->elf, l->btf_bytes, l->elf->sections[l->btf].sh_offset, l->elf->sections[l->btf].sh_size);
+	*iproute = memmem(l->btf_bytes, l->elf->sections[l->btf].sh_size, name, sizeof(name)) != NULL;
+	return true;
+}
+
+static bool is_outer(const struct lbpf_mapdef *def)
+{
+	return def->type == BPF_MAP_TYPE_ARRAY_OF_MAPS || def->type == BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
+/* Reads the words of a definition; those it doesn't have are 0. What comes after them must be zeros. */
+static bool read_words(struct lbpf_olds *l, const struct lbpf_old *o, const struct layout *layout,
+		       uint32_t words[WORDS_MAX])
+{
+	uint64_t at = l->elf->sections[o->section].sh_offset + o->offset, known = layout->words * sizeof(uint32_t);
+	unsigned char byte = 0;
+
+	lbpf_elf_read(l->elf, words, at, o->size < known ? o->size : known);
+	for (uint64_t i = known; i < o->size && !byte; i++)
+		lbpf_elf_read(l->elf, &byte, at + i, 1);
+	if (byte)
+		return lbpf_old_fail(l,
+				     "legacy map '%.64s': its definition has %llu bytes, of which those from %llu on "
+				     "are unknown",
+				     o->name, (unsigned long long)o->size, (unsigned long long)known);
+	return true;
+}
+
+static uint32_t optional(const uint32_t words[WORDS_MAX], uint8_t i)
+{
+	return i ? words[i] : 0;
+}
+
+static bool read_def(struct lbpf_olds *l, struct lbpf_old *o, struct lbpf_mapdef *def, const struct layout *layout)
+{
+	uint32_t words[WORDS_MAX] = { 0 }, pinning;
+
+	if (!read_words(l, o, layout, words))
+		return false;
+	pinning = optional(words, layout->pinning);
+	*def = (struct lbpf_mapdef){
+		.name = o->name,
+		.type = words[0],
+		.key_size = words[1],
+		.value_size = words[2],
+		.max_entries = words[3],
+		.flags = words[4],
+		.numa_node = optional(words, layout->numa_node),
+		.pinned = pinning,
+	};
+	o->id = optional(words, layout->id);
+	o->inner_id = optional(words, layout->inner_id);
+	o->inner_idx = optional(words, layout->inner_idx);
+	o->has_inner_idx = layout->inner_idx && o->inner_idx != UINT32_MAX;
+	o->inner_map_idx = optional(words, layout->inner_map_idx);
+	o->has_inner_map_idx = layout->inner_map_idx && o->size > layout->inner_map_idx * sizeof(uint32_t);
+	if (!def->type)
+		return lbpf_old_fail(l, "legacy map '%.64s': its type is 0", o->name);
+	if (pinning > 2)
+		return lbpf_old_fail(l, "legacy map '%.64s': pinning %u is neither none, object nor global", o->name,
+				     pinning);
+	/* otherwise these would be another layout's words: iproute2 of old had its id and pinning here */
+	if ((o->inner_map_idx && !is_outer(def)) || (def->numa_node && !(def->flags & BPF_F_NUMA_NODE)))
+		return lbpf_old_fail(l, "legacy map '%.64s': non-zero bytes after map_flags, whose meaning is unknown",
+				     o->name);
+	return true;
+}
+
+static bool read_defs(struct lbpf_olds *l)
+{
+	bool iproute;
+
+	if (!read_btf(l, &iproute))
+		return false;
+	for (size_t i = 0; i < l->n; i++) {
+		struct lbpf_old *o = &l->olds[i];
+		const struct layout *layout = &kernel_layout;
+
+		if (strcmp(lbpf_elf_name(l->elf, o->section), "maps") != 0)
+			layout = &gobpf_layout;
+		else if (iproute || o->size >= iproute_layout.words * sizeof(uint32_t))
+			layout = &iproute_layout;
+		if (!read_def(l, o, &l->defs[i], layout))
+			return false;
+	}
+	return true;
+}
+
+/* ---- maps of maps ---- */
+
+/* The template by its place in the section, as the kernel's samples have it. A 0 may be meant or left out. */
+static bool inner_by_place(struct lbpf_olds *l, const struct lbpf_old *outer, struct lbpf_mapdef *def)
+{
+	size_t first = (size_t)(outer - l->olds), i;
+
+	while (first && l->olds[first - 1].section == outer->section)
+		first--;
+	i = first + outer->inner_map_idx;
+	if (i < l->n && l->olds[i].section == outer->section && !is_outer(&l->defs[i]))
+		def->inner = &l->defs[i];
+	else if (outer->inner_map_idx)
+		return lbpf_old_fail(l, "legacy map '%.64s': inner_map_idx %u is no map that can be in it", outer->name,
+				     outer->inner_map_idx);
+	return true;
+}
+
+bool lbpf_old_slotted(const struct lbpf_olds *l, size_t i, const struct lbpf_old *outer)
+{
+	return l->olds[i].has_inner_idx && l->olds[i].id == outer->inner_id && !is_outer(&l->defs[i]);
+}
+
+/* The template by its id, and the maps with this id are in the outer one at their inner_idx, as iproute2 does it. */
+static bool inner_by_id(struct lbpf_olds *l, const struct lbpf_old *outer, struct lbpf_mapdef *def)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		uint32_t idx = l->olds[i].inner_idx;
+
+		if (!def->inner && l->olds[i].id == outer->inner_id && !is_outer(&l->defs[i]))
+			def->inner = &l->defs[i];
+		if (!lbpf_old_slotted(l, i, outer))
+			continue;
+		if (idx >= def->max_entries || idx >= SLOTS_MAX || def->key_size != sizeof(uint32_t))
+			return lbpf_old_fail(l, "legacy map '%.64s': inner_idx %u is out of range for '%.64s'",
+					     l->olds[i].name, idx, outer->name);
+		if (def->slots <= idx)
+			def->slots = idx + 1;
+	}
+	if (!def->inner)
+		return lbpf_old_fail(l, "legacy map '%.64s': no map that can be in it has id %u", outer->name,
+				     outer->inner_id);
+	return true;
+}
+
+static bool find_inners(struct lbpf_olds *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const struct lbpf_old *o = &l->olds[i];
+
+		if (!is_outer(&l->defs[i]))
+			continue;
+		if (o->inner_id ? !inner_by_id(l, o, &l->defs[i])
+				: o->has_inner_map_idx && !inner_by_place(l, o, &l->defs[i]))
+			return false;
+	}
+	return true;
+}
+
+bool lbpf_olds_read(struct lbpf_olds *l)
+{
+	bool ok = find_symbols(l) && count_maps(l) && list_maps(l) && read_defs(l) && find_inners(l);
+
+	if (!ok && !l->err)
+		l->err = LIBBPF_ERRNO__FORMAT;
+	return ok;
+}
+
+void lbpf_olds_free(struct lbpf_olds *l)
+{
+	free(l->btf_bytes);
+	free(l->strings);
+	free(l->counts);
+	free(l->olds);
+	free(l->defs);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The new object for one with old map definitions. No Lua here. */
+#ifndef LBPF_LEGACYWRITE_H
+#define LBPF_LEGACYWRITE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "compat.h"
+#include "legacydef.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Makes the object, of malloc, from definitions that were read. The section table in l->elf becomes the new one.
+ * Returns false after a failure; l->err and the cause say which. */
+bool lbpf_legacywrite(struct lbpf_olds *l, void **bytes, size_t *size);
+
+LBPF_HIDDEN_END
+
+#endif
