@@ -8,7 +8,7 @@
 
 #include "attach.h"
 #include "batch.h"
-#include "btf.h"
+#include "btfopen.h"
 #include "descriptor.h"
 #include "err.h"
 #include "features.h"

@@ -572,6 +572,13 @@ function object:detach() end
 ---@return string
 function object:name() end
 
+---The object's BTF.
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function object:btf() end
+
 ---Closes the object and everything in it; closing twice is fine.
 ---@return true
 function object:close() end
@@ -1052,10 +1059,154 @@ function user_ringbuf:fd() end
 ---@return true
 function user_ringbuf:close() end
 
+-- Compiling -----------------------------------------------------------------------------------------------------------
+
+---@class bpf.compile.options
+---@field include? string|string[] directories in which to look for headers
+---@field defines? table<string|integer, string|number|boolean>|string macros
+---@field cflags? string|string[] further arguments of clang
+---@field target? string architecture of the kernel, such as "x86"; by default this one's
+---@field name? string what messages call text that stands in no script
+
+---Compiles BPF C by the clang that is installed.
+---@param source string
+---@param options? bpf.compile.options
+---@return string? bytes
+---@return string? message or warnings
+---@return string? code
+---@return string? messages all that clang said
+---@nodiscard
+function bpf.compile(source, options) end
+
 -- C types -------------------------------------------------------------------------------------------------------------
+
+---@class bpf.btf.description
+---@field kind string "int", "ptr", "struct", …
+---@field id integer
+---@field name? string
+---@field size? integer in bytes
+---@field members? bpf.btf.member[]
+---@field enumerators? { name: string, value: integer }[]
+---@field values? table<string, integer>
+---@field signed? true
+---@field char? true
+---@field bool? true
+---@field bits? integer
+---@field type? string what C calls the type that it leads to
+---@field type_id? integer
+---@field count? integer
+---@field params? { name?: string, type: string, type_id: integer }[]
+---@field returns? string
+---@field returns_id? integer
+---@field variadic? true
+---@field linkage? "static"|"global"|"extern"
+---@field vars? { name: string, type: string, type_id: integer, offset: integer, size: integer }[]
+---@field of? "struct"|"union"
+---@field component? integer
+
+---@class bpf.btf.member
+---@field name? string
+---@field type string
+---@field type_id integer
+---@field size? integer
+---@field offset integer
+---@field bit_offset integer
+---@field bits? integer
+
+---@class bpf.btf: userdata
+---@operator len: integer
+local btf = {}
+
+---Finds a type and describes it.
+---@param which string|integer
+---@param kind? string
+---@return bpf.btf.description?
+---@nodiscard
+function btf:find(which, kind) end
+
+---Describes what a type is behind typedefs, qualifiers and tags.
+---@param which string|integer
+---@return bpf.btf.description?
+---@nodiscard
+function btf:resolve(which) end
+
+---Iterates over types, by rising id.
+---@param kind? string
+---@return fun(): bpf.btf.description?
+---@nodiscard
+function btf:types(kind) end
+
+---Compiles a type of this BTF.
+---@param which string|integer
+---@return bpf.type
+---@nodiscard
+function btf:type(which) end
+
+---The C declaration of a type.
+---@param which string|integer
+---@param options? { deep?: boolean }
+---@return string?
+---@return string? message
+---@return string? code
+---@nodiscard
+function btf:print(which, options) end
+
+---All types as a C header, vmlinux.h.
+---@param path? string
+---@return string|true|nil
+---@return string? message
+---@return string? code
+function btf:dump(path) end
+
+---The BTF itself, as a file has it.
+---@return string?
+---@return string? message
+---@return string? code
+---@nodiscard
+function btf:bytes() end
+
+---A number that tells this BTF from others.
+---@return string?
+---@return string? message
+---@return string? code
+---@nodiscard
+function btf:hash() end
+
+---Closes the handle; closing twice is fine.
+---@return true
+function btf:close() end
 
 ---@class bpf.btf.functions
 bpf.btf = {}
+
+---The running kernel's BTF.
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function bpf.btf.kernel() end
+
+---BTF of a loaded kernel module.
+---@param name string
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function bpf.btf.module(name) end
+
+---BTF of an ELF file, or of BTF alone.
+---@param path string
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function bpf.btf.file(path) end
+
+---BTF of C declarations.
+---@param text string
+---@return bpf.btf
+---@nodiscard
+function bpf.btf.parse(text) end
 
 ---Compiles a C type.
 ---@param spec bpf.spec
