@@ -56,12 +56,12 @@ describe("syscount", function()
   it("counts the calls of processes, shows what is executed and how long calls take", function()
     need_root()
     local output, ok = helper.run(([[
-      %s examples/syscount/main.lua -n 1000 2 & sleep 1
+      %s examples/syscount/main.lua -n 1000 4 & sleep 1
       dd if=/dev/zero of=/dev/null bs=1 count=20000 status=none
       wait $!]]):format(helper.LUA))
     assert(ok, output)
     assert(output:find("exec +%d+ +dd +%S*/dd\n"), output)
-    assert(output:find("\n[%d.]+[kMG]? system calls of %d+ processes in 2%.%d s\n"), output)
+    assert(output:find("\n[%d.]+[kMG]? system calls of %d+ processes in 4%.%d s\n"), output)
     assert(output:find("\n *PID  COMMAND +CALLS  CALLS/S +TIME  AVERAGE\n"), output)
     assert(output:find("\n *%d+  dd +40%.%dk "), output) -- a read and a write each
     assert(output:find("\nTime in the kernel, by call\n"), output)
@@ -133,7 +133,7 @@ describe("opens", function()
       sh -c 'sleep 3; cat </etc/hostname </no/such/file; exec sleep 2' & sh=$!
       %s examples/opens/main.lua --failed -p $sh 4]]):format(helper.LUA))
     assert(ok, output)
-    assert(output:find("\n +%d+  sh +E2  /no/such/file\n"), output)
+    assert(output:find(" +%d+  sh +E2  /no/such/file\n"), output) -- the shell's own complaint may stand before it
     assert.falsy(output:find("/etc/hostname", 1, true))
   end)
 
