@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What kind of object of BPF's a descriptor is of. /proc tells; without it, the kernel's answer to an info request has to
- * do, which it gives for any kind. */
+/* What kind of object of BPF's a descriptor is of. /proc tells; without it, the kernel's answer to an info request has
+ * to do, which it gives for any kind. */
 #ifndef LBPF_BPFFD_H
 #define LBPF_BPFFD_H
 
