@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- What the running kernel is, and which tests it excuses. `local kernel = require "spec.support.kernel"`.
+local bpf = require "bpf"
 local helper = require "spec.helper"
 
 local kernel = {}
@@ -30,6 +31,20 @@ function kernel.need(feature, version)
   local need_major, need_minor = parse(version)
   if major < need_major or major == need_major and minor < need_minor then
     helper.skip(("%s needs Linux %s, this is %s"):format(feature, version, kernel.release))
+  end
+end
+
+--- Whether this libbpf is older than the version.
+function kernel.libbpf_before(version)
+  local major, minor = parse(bpf.libbpf_version:match("%d+%.%d+"))
+  local other_major, other_minor = parse(version)
+  return major < other_major or major == other_major and minor < other_minor
+end
+
+--- Skips the test, or all of the describe or file it is called in, on libbpfs older than the one that brought a feature.
+function kernel.libbpf(feature, version)
+  if kernel.libbpf_before(version) then
+    helper.skip(("%s needs libbpf %s, this is %s"):format(feature, version, bpf.libbpf_version))
   end
 end
 
