@@ -75,7 +75,7 @@ end
 describe("every attach method", function()
   it("is in this table", function()
     local missing = {}
-    for name in pairs(getmetatable(obj.progs.add).__index) do
+    for name in pairs(debug.getmetatable(obj.progs.add).__index) do
       if name:find("^attach") and name ~= "attach_target" and not methods[name] then
         missing[#missing + 1] = name
       end
@@ -137,8 +137,8 @@ describe("every attach method", function()
 
         if method.args[1] then
           it("wants its target", function()
-            helper.raises(function() obj.progs.add[name](obj.progs.add) end, "expected, got n")
-            helper.raises(function() obj.progs.add[name](obj.progs.add, print) end, "expected, got function")
+            helper.raises(function() obj.progs.add[name](obj.progs.add) end, "expected.*got n")
+            helper.raises(function() obj.progs.add[name](obj.progs.add, print) end, "expected.*got function")
           end)
         end
       end

@@ -56,17 +56,17 @@ static void link_release(lua_State *L, int idx, void *self)
 	link_init(handle);
 	handle->link = NULL;
 	handle->undo = NULL;
-	if (!lbpf_link_is_open(&was))
-		return;
-	log = lbpf_log_begin(L);
-	if (was.undo)
-		was.undo(&was);
-	bpf_link__destroy(was.link);
-	lbpf_log_end(log);
+	if (lbpf_link_is_open(&was)) {
+		log = lbpf_log_begin(L);
+		if (was.undo)
+			was.undo(&was);
+		bpf_link__destroy(was.link);
+		lbpf_log_end(log);
+		lbpf_link_drop(L, idx);
+	}
 	close_fd(&was.fd);
-	close_fd(&was.at.target);
+	close_fd(&was.at.target); /* one that came to nothing may have these */
 	close_fd(&was.at.prog);
-	lbpf_link_drop(L, idx);
 }
 
 static const struct lbpf_class link_class;

@@ -4,6 +4,8 @@ local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 
+local assert = require("luassert")
+
 local attach = {}
 
 --- Checks that the results are nil, a message that matches the pattern, and the code.
