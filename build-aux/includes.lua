@@ -28,7 +28,7 @@ local layers = {
   "type.h mapkinds.h",
   "conv mapmem.h",
   "err arg",
-  "syscall newer",
+  "syscall newer bpffd",
   "class",
   "compat",
   "lbpf",

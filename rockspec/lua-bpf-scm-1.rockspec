@@ -29,6 +29,7 @@ build = {
         "src/attachnet.c",
         "src/attachtrace.c",
         "src/batch.c",
+        "src/bpffd.c",
         "src/btf.c",
         "src/btfcheck.c",
         "src/cbtf.c",

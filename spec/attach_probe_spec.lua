@@ -303,10 +303,14 @@ describe("attach_usdt", function()
     obj:close()
     assert.equal("bpf.link: attach_usdt (closed)", tostring(link))
     assert.is_true(link:close())
-    local other <close> = marks("on_step", "on_guarded") -- and when both are dropped
-    assert(other.progs.on_step:attach_usdt(PROBED, "lbpf", "step"))
-    assert(other.progs.on_guarded:attach())
-    other = nil -- luacheck: ignore
+    do -- and when both are dropped
+      local other = marks("on_step", "on_guarded")
+      assert(other.progs.on_step:attach_usdt(PROBED, "lbpf", "step"))
+      assert(other.progs.on_guarded:attach())
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.equal("1001 0\n", run(1)) -- the semaphore says that nobody watches
   end)
 end)
 

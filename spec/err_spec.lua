@@ -184,7 +184,7 @@ describe("a failure of the kernel", function()
       local obj <close> = assert(bpf.load(%q))
       local others = {}
       repeat
-        local m = bpf.map.create({ type = "array", key = "__u32", value = "__u32", max_entries = 1 })
+        local m = bpf.map.create({ type = "array", key_size = 4, value_size = 4, max_entries = 1 })
         others[#others + 1] = m
       until not m
       for _, attempt in ipairs({
@@ -207,7 +207,7 @@ describe("a failure of the kernel", function()
       local obj <close> = assert(bpf.load(%q))
       local others = {}
       repeat
-        local m = bpf.map.create({ type = "array", key = "__u32", value = "__u32", max_entries = 1 })
+        local m = bpf.map.create({ type = "array", key_size = 4, value_size = 4, max_entries = 1 })
         others[#others + 1] = m
       until not m
       print(bpf.ringbuf(obj.maps.notes, nil, print))

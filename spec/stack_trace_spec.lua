@@ -240,15 +240,21 @@ describe("a stack_trace map", function()
     if helper.LUA:find("^valgrind") then
       helper.skip("valgrind makes the system calls itself")
     end
-    local link = assert(obj.progs.on_call:attach())
-    local first, last = sys.call_from_nowhere()
-    link:detach()
     local found
-    for _, stack in pairs(obj.maps.places) do
-      for _, place in ipairs(stack) do
-        assert.equal(place.ip == nil, place.build_id ~= nil)
-        assert.equal(place.ip == nil, place.offset ~= nil)
-        found = found or place.ip and place.ip >= first and place.ip <= last
+    for _ = 1, 20 do -- a stack is dropped where another one has its id
+      map.clear(obj.maps.places)
+      local link = assert(obj.progs.on_call:attach())
+      local first, last = sys.call_from_nowhere()
+      link:detach()
+      for _, stack in pairs(obj.maps.places) do
+        for _, place in ipairs(stack) do
+          assert.equal(place.ip == nil, place.build_id ~= nil)
+          assert.equal(place.ip == nil, place.offset ~= nil)
+          found = found or place.ip and place.ip >= first and place.ip <= last
+        end
+      end
+      if found then
+        break
       end
     end
     assert.is_true(found)

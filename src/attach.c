@@ -177,8 +177,8 @@ static int program_attach(lua_State *L)
 @function bpf.map.attach
 @tparam bpf.map m of type struct_ops
 @treturn bpf.link the link, which belongs to the object and is closed with it
-@treturn nil,string,string on failure: EEXIST (the name is taken), EBUSY (registered already, or, with libbpf before 1.2,
- ever before), EPERM, …
+@treturn nil,string,string on failure: EEXIST (the name is taken), EBUSY (registered already, or, with libbpf before
+ 1.2, ever before), EPERM, …
 @see bpf_map__attach_struct_ops
 @since kernel 5.6 */
 static int map_attach(lua_State *L)

@@ -21,13 +21,9 @@ static const char KERNEL_KEY;
 
 static void btf_release(lua_State *L, int idx, void *self)
 {
-	struct lbpf_btf *handle = self;
-	struct btf *btf = handle->btf;
-
 	(void)L;
 	(void)idx;
-	handle->btf = NULL;
-	btf__free(btf);
+	lbpf_btf_drop(self);
 }
 
 static const struct lbpf_class btf_class = { .name = "bpf.btf", .release = btf_release };
@@ -45,6 +41,14 @@ struct lbpf_btf *lbpf_btf_new_empty(lua_State *L, struct btf *base)
 	if (!handle->btf)
 		lbpf_err_raise(L, errno, NULL, "BTF");
 	return handle;
+}
+
+void lbpf_btf_drop(struct lbpf_btf *handle)
+{
+	struct btf *btf = handle->btf;
+
+	handle->btf = NULL;
+	btf__free(btf);
 }
 
 /* ---- compiling ---- */

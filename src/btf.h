@@ -25,6 +25,9 @@ struct lbpf_btf *lbpf_btf_new(lua_State *L);
 /* Pushes a handle with an empty BTF, whose types may refer to those of base (or NULL). Raises without memory. */
 struct lbpf_btf *lbpf_btf_new_empty(lua_State *L, struct btf *base);
 
+/* Frees the BTF at once, and with it its descriptor; types that were compiled from it don't need it. */
+void lbpf_btf_drop(struct lbpf_btf *handle);
+
 /* Pushes the type of a BTF id. Raises when it has no size or the BTF is malformed. */
 struct lbpf_type *lbpf_btf_compile(lua_State *L, const struct btf *btf, uint32_t id);
 

@@ -14,6 +14,7 @@
 #include <bpf/libbpf.h>
 
 #include "arg.h"
+#include "bpffd.h"
 #include "err.h"
 #include "linkinfo.h"
 #include "program.h"
@@ -232,8 +233,8 @@ static int is_pin_of(int fd, const char *path)
 
 	if (other < 0)
 		return errno;
-	if (bpf_obj_get_info_by_fd(fd, &ours, &len) || bpf_obj_get_info_by_fd(other, &pinned, &len2) ||
-	    ours.id != pinned.id || len != len2)
+	if (!lbpf_fd_is_link(other) || bpf_obj_get_info_by_fd(fd, &ours, &len) ||
+	    bpf_obj_get_info_by_fd(other, &pinned, &len2) || ours.id != pinned.id)
 		err = EINVAL;
 	close(other);
 	return err;
@@ -311,7 +312,7 @@ static int link_opened(lua_State *L, struct lbpf_link *handle, int err, const ch
 {
 	struct lbpf_link_info info;
 
-	if (!err && lbpf_link_fetch_info(handle->fd, &info))
+	if (!err && (!lbpf_fd_is_link(handle->fd) || lbpf_link_fetch_info(handle->fd, &info)))
 		err = EINVAL;
 	if (!err) {
 		lua_pop(L, 1); /* what it is for */

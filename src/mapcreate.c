@@ -312,6 +312,7 @@ static int map_create(lua_State *L)
 	if (c.inner && c.inner->fd < 0) /* bpf.log's function or a finalizer may have closed it */
 		lbpf_map_unusable(L, c.inner);
 	fd = create_map(&c, map);
+	lbpf_btf_drop(btf);
 	if (fd < 0)
 		return create_fail(L, &c, map, -fd);
 	map->fd = fd;

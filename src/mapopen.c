@@ -16,23 +16,10 @@
 #include <linux/magic.h>
 
 #include "arg.h"
+#include "bpffd.h"
 #include "btf.h"
 #include "err.h"
 #include "map.h"
-
-/* Whether fd is a map's. /proc tells; without it, the kernel's answer to an info request has to do. */
-static bool fd_is_map(int fd)
-{
-	char path[64], target[64];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		return errno == ENOENT;
-	target[n] = '\0';
-	return strstr(target, "bpf-map") != NULL;
-}
 
 /* Fills the map at the top, whose fd is set, from what the kernel knows. Returns an errno. */
 static int map_describe(lua_State *L, struct lbpf_map *map)
@@ -41,7 +28,7 @@ static int map_describe(lua_State *L, struct lbpf_map *map)
 	uint32_t len = sizeof(info);
 	struct lbpf_btf *handle;
 
-	if (!fd_is_map(map->fd))
+	if (!lbpf_fd_is_map(map->fd))
 		return EINVAL;
 	if (bpf_obj_get_info_by_fd(map->fd, &info, &len))
 		return errno;
@@ -250,7 +237,7 @@ static int is_pin_of(const struct lbpf_map *map, const char *path)
 
 	if (fd < 0)
 		return errno;
-	if (!fd_is_map(fd) || bpf_obj_get_info_by_fd(map->fd, &ours, &len) ||
+	if (!lbpf_fd_is_map(fd) || bpf_obj_get_info_by_fd(map->fd, &ours, &len) ||
 	    bpf_obj_get_info_by_fd(fd, &pinned, &len) || ours.id != pinned.id)
 		err = EINVAL;
 	close(fd);

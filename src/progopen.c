@@ -11,25 +11,21 @@
 #include <lauxlib.h>
 
 #include "arg.h"
+#include "bpffd.h"
 #include "err.h"
 #include "program.h"
 
-/* Whether the descriptor is a program's: its info has a name and a tag, and an id that opens a program. */
 static int describe(struct lbpf_program *p)
 {
 	struct lbpf_program_info info;
-	int err, again;
+	int err;
 
-	err = lbpf_program_fetch_info(p->fd, &info);
-	if (err)
-		return err;
-	again = bpf_prog_get_fd_by_id(info.kernel.id);
-	if (again >= 0)
-		close(again);
-	else if (errno == ENOENT)
+	if (!lbpf_fd_is_prog(p->fd))
 		return EINVAL;
-	memcpy(p->name, info.kernel.name, sizeof(info.kernel.name));
-	return 0;
+	err = lbpf_program_fetch_info(p->fd, &info);
+	if (!err)
+		memcpy(p->name, info.kernel.name, sizeof(info.kernel.name));
+	return err;
 }
 
 /* With the program and what it is for at the top of the stack, and the errno of the opening. */
@@ -118,15 +114,15 @@ static int is_pin_of(const struct lbpf_program *p, const char *path)
 
 	if (fd < 0)
 		return errno;
-	err = lbpf_program_fetch_info(lbpf_program_fd(p), &ours);
+	err = lbpf_fd_is_prog(fd) ? 0 : EINVAL;
+	if (!err)
+		err = lbpf_program_fetch_info(lbpf_program_fd(p), &ours);
 	if (!err)
 		err = lbpf_program_fetch_info(fd, &pinned);
 	close(fd);
-	if (err)
-		return err;
-	return ours.kernel.id == pinned.kernel.id && memcmp(ours.kernel.tag, pinned.kernel.tag, BPF_TAG_SIZE) == 0
-		? 0
-		: EINVAL;
+	if (!err && ours.kernel.id != pinned.kernel.id)
+		err = EINVAL;
+	return err;
 }
 
 /*** Removes a pin of the program.

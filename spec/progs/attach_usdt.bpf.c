@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Programs at the marks of a process, with their arguments.
+#include <stdbool.h>
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
 #include <bpf/bpf_helpers.h>

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* What kind of object of BPF's a descriptor is of. /proc tells; without it, the kernel's answer to an info request has to
+ * do, which it gives for any kind. */
+#ifndef LBPF_BPFFD_H
+#define LBPF_BPFFD_H
+
+#include <stdbool.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+bool lbpf_fd_is_map(int fd);
+bool lbpf_fd_is_prog(int fd);
+bool lbpf_fd_is_link(int fd);
+
+LBPF_HIDDEN_END
+
+#endif
