@@ -59,7 +59,7 @@ end
 
 -- Calls fn until it returns true, for a while.
 local function await(what, fn)
-  local limit = os.time() + 20
+  local limit = os.time() + 60
   while not fn() do
     assert(os.time() < limit, what)
   end
