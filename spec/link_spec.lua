@@ -561,7 +561,7 @@ describe("a link by pin or id", function()
     fails("ENOENT", "link.by_id 4294967295: no such link", bpf.link.by_id(0xffffffff))
     helper.raises(function() bpf.link.by_id(-1) end, "%-1 is not between 0")
     helper.raises(function() bpf.link.by_id(1.5) end, "integer")
-    helper.raises(function() bpf.link.by_id("one") end, "integer")
+    helper.raises(function() bpf.link.by_id("one") end, "number")
     helper.raises(function() bpf.link.open() end, "string expected")
   end)
 
