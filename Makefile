@@ -19,10 +19,11 @@ INCDIR     ?= $(PREFIX)/include
 # The Debian packages that building, testing and the rest need. Keep the README's list the same.
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
-TEST_PKGS     := $(DEMO_PKGS) lua-busted lua-socket luarocks perl bpftool iproute2 systemtap-sdt-dev
+TEST_PKGS     := $(DEMO_PKGS) lua-busted lua-socket lua-luv lua-cqueues luarocks perl bpftool iproute2 systemtap-sdt-dev
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
 FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
+VM_PKGS       := $(TEST_PKGS) qemu-system-x86 busybox-static cpio kmod xz-utils
 need = @build-aux/deps $(1)
 
 # V=1 shows the commands.
@@ -57,7 +58,7 @@ unexport LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite lint asan valgrind oom fuzz bench examples doc format install uninstall dist clean deps help root
+.PHONY: all demo test check suite lint asan valgrind oom vmtest fuzz bench examples doc format install uninstall dist clean deps help root
 
 ##@ Building
 all: $(MODULE) ## Build the module, build/release/bpf/core.so (the default)
@@ -124,16 +125,16 @@ PROVE   := prove --timer --failures --comments --directives
 
 test: ## Run all the tests, as root; installs what is missing; SPEC=spec/map_spec.lua runs one
 	$(call need,$(TEST_PKGS))
-	@$(MAKE) --no-print-directory root suite
+	@$(MAKE) --no-print-directory TAP='build-aux/tap build/vmtest/host ' root suite
 
 check: ## Run the tests that need no root; the others are skipped
 	$(call need,$(TEST_PKGS))
 	@LBPF_UNPRIVILEGED=1 $(MAKE) --no-print-directory suite
 
-# Every spec file in a process of its own; LBPF_GC=stress, generational or incremental sets the collector's mode.
+# Every spec file in a process of its own; TAP is in front of its command; LBPF_GC=stress, generational or incremental sets the collector's mode.
 suite: export LBPF_LUA := $(RUN_LUA)
 suite: all $(PROGS) $(SUPPORT) $(EXAMPLES)
-	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
+	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(TAP)$(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
 
 # The installation is the release's business; the other suites need not repeat it.
 NOT_BUILD = $(filter-out spec/build_spec.lua,$(SPECS))
@@ -168,6 +169,14 @@ valgrind: ## Run the tests under valgrind
 	@$(MAKE) --no-print-directory root
 	@$(MAKE) --no-print-directory SPEC='$(NOT_BUILD)' RUN_LUA='valgrind -q --error-exitcode=9 --leak-check=full \
 		--keep-debuginfo=yes --suppressions=spec/support/valgrind.supp $(LUA)' suite
+
+# Objects are compiled here, not in the guest. `make test` before it adds this machine's kernel to the table.
+KERNEL ?= 5.10 6.1 6.12 sid
+
+vmtest: ## Run the tests on Debian's kernels in qemu: KERNEL="5.10 6.1 6.12 sid", or one of them
+	$(call need,$(VM_PKGS))
+	@$(MAKE) --no-print-directory root all $(PROGS) $(SUPPORT) $(EXAMPLES)
+	@build-aux/vmtest --kernels '$(KERNEL)' $(NOT_BUILD)
 
 # What reads files and knows nothing of Lua, each with its fuzz/<name>_fuzz.c and seeds in fuzz/corpus/<name>. Inputs
 # that were found stay in build/fuzz/<name>; one that fails is written to build/fuzz/<name>-crash-…

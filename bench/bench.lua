@@ -297,6 +297,31 @@ local function ring(handler, options)
   end
 end
 
+-- A row's prepare function for the same through a perf buffer.
+local function perf(handler, options)
+  return function()
+    local obj = assert(bpf.load(OBJECT))
+    options = options or {}
+    options.pages = 256
+    local reader = assert(bpf.perfbuf(obj.maps.samples, "struct event", handler, options))
+    local send, request = obj.progs.send_samples, { ctx = ("I8I8"):pack(EVENTS, 0) }
+    return function()
+      local time, n = 0, 0
+      for _ = 1, BATCHES do
+        assert(send:run(request))
+        local start = clock()
+        n = n + reader:consume()
+        time = time + (clock() - start)
+      end
+      assert(n == EVENTS * BATCHES, n)
+      return time * 1e9 / n
+    end, ("perf %s %d %d"):format(OBJECT, BATCHES, EVENTS), function()
+      reader:close()
+      obj:close()
+    end
+  end
+end
+
 local total = 0
 
 local function add(_, _, size)
@@ -360,6 +385,9 @@ measure.run({
   { name = "ring buffer, event as values", target = { max = 50 }, prepare = ring(add, { unpack = true }) },
   { name = "ring buffer, event as a new table", target = { max = 190 }, prepare = ring(add_field) },
   { name = "ring buffer, event into a table", prepare = ring(add_field, { into = {} }) },
+  { name = "perf buffer, event as values", target = { max = 60 }, prepare = perf(add, { unpack = true }) },
+  { name = "perf buffer, event as a new table", prepare = perf(add_field) },
+  { name = "perf buffer, event into a table", prepare = perf(add_field, { into = {} }) },
   { name = "per-CPU look-up, sum", target = { ratio = 1.08 }, prepare = percpu_row(sum, "sum") },
   { name = "per-CPU look-up, as a table", target = { ratio = 1.2 }, prepare = percpu_row(look_up, "sum") },
   { name = "process start, Lua alone", unit = "ms", runs = 3, prepare = start_up("") },

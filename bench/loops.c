@@ -329,6 +329,44 @@ static double ring(char **args)
 	return time / n;
 }
 
+static void on_sample(void *ctx, int cpu, void *data, __u32 len)
+{
+	(void)cpu;
+	on_event(ctx, data, len);
+}
+
+// OBJECT ROUNDS COUNT: reads events from a perf buffer; sending them isn't counted
+static double perf(char **args)
+{
+	struct bpf_object *obj = bpf_object__open_file(args[0], NULL);
+	uint32_t rounds = (uint32_t)atoi(args[1]);
+	uint64_t request[2] = { (uint64_t)atoi(args[2]) }, total = 0;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = request, .ctx_size_in = sizeof(request));
+	struct perf_buffer *pb;
+	double time = 0;
+	int fd;
+
+	if (!obj || bpf_object__load(obj))
+		fail("load");
+	fd = bpf_program__fd(bpf_object__find_program_by_name(obj, "send_samples"));
+	pb = perf_buffer__new(bpf_object__find_map_fd_by_name(obj, "samples"), 256, on_sample, NULL, &total, NULL);
+	if (!pb)
+		fail("perf_buffer__new");
+	for (uint32_t r = 0; r < rounds; r++) {
+		double start;
+
+		if (bpf_prog_test_run_opts(fd, &opts))
+			fail("run");
+		start = cpu_time();
+		if (perf_buffer__consume(pb))
+			fail("perf_buffer__consume");
+		time += cpu_time() - start;
+	}
+	perf_buffer__free(pb);
+	bpf_object__close(obj);
+	return time / rounds / (double)request[0];
+}
+
 // Makes one map, and prints nothing: it is a command for start_up
 static double create(char **args)
 {
@@ -377,7 +415,7 @@ static const struct {
 	{ "lookup", 3, lookup },  { "sum", 3, sum },	 { "update", 3, update }, { "delete", 3, delete },
 	{ "step", 1, step },	  { "batch", 1, batch }, { "load", 1, load },	  { "drain", 1, drain },
 	{ "get", 3, get },	  { "set", 3, set },	 { "ring", 3, ring },	  { "create", 0, create },
-	{ "start", 2, start_up },
+	{ "start", 2, start_up }, { "perf", 3, perf },
 };
 
 int main(int argc, char **argv)

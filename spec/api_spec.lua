@@ -173,6 +173,7 @@ describe("the API", function()
     local cases = { -- what takes options, the class that the types have for them, and a call
       ["bpf.open"] = { "bpf.open.options", function(options) bpf.open("/dev/null", options) end },
       ["bpf.map.create"] = { "bpf.map.options", bpf.map.create },
+      ["bpf.compile"] = { "bpf.compile.options", function(options) bpf.compile("", options) end },
       ["bpf.hist.table"] = { "bpf.hist.table_options", function(options) bpf.hist.table({}, {}, options) end },
       ["bpf.hist.log2"] = { "bpf.hist.log2_options", function(options) bpf.hist.log2({}, options) end },
     }
@@ -187,9 +188,9 @@ describe("the API", function()
     end)
     if kernel.is_root() then
       map = assert(bpf.map.create { type = "ringbuf", max_entries = 4096 })
-      obj = assert(bpf.load(helper.obj("vars")))
+      obj = assert(bpf.load(helper.obj("calls")))
       cases["bpf.ringbuf"] = { "bpf.ringbuf.options", function(options) bpf.ringbuf(map, nil, nil, options) end }
-      cases["prog:run"] = { "bpf.prog.run_options", function(options) obj.progs.change:run(options) end }
+      cases["prog:run"] = { "bpf.prog.run_options", function(options) obj.progs.whoami:run(options) end }
     end
     for name, case in pairs(cases) do
       local class, call = case[1], case[2]

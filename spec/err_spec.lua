@@ -66,7 +66,7 @@ describe("a failure", function()
     assert.equal(3, select("#", bpf.open("/nonexistent")))
     kernel.root()
     assert.equal(4, select("#", bpf.load(REFUSED)))
-    local obj <close> = assert(bpf.load(PACKETS))
+    local obj <close> = assert(kernel.load(PACKETS))
     assert.equal(3, select("#", obj.progs.on_nothing:attach()))
     assert.equal(3, select("#", obj.progs.on_openat:run()))
   end)
@@ -87,7 +87,7 @@ describe("a failure of the kernel", function()
 
   setup(function()
     obj = assert(bpf.load(CALLS))
-    packets = assert(bpf.load(PACKETS))
+    packets = assert(kernel.load(PACKETS))
   end)
 
   teardown(function()
@@ -107,13 +107,18 @@ describe("a failure of the kernel", function()
     fails("ENOENT", "program 'on_nothing': attach", "lbpf/no_such_tracepoint", packets.progs.on_nothing:attach())
     fails("ENOENT", "program 'first_argument': attach_raw_tracepoint", "lbpf_nothing",
       packets.progs.first_argument:attach_raw_tracepoint("lbpf_nothing"))
-    fails("EOPNOTSUPP", "program 'add': attach", ".", packets.progs.add:attach())
     fails("ENODEV", "program 'on_packet': attach_xdp", "no such network interface 'lbpf0'",
       packets.progs.on_packet:attach_xdp("lbpf0"))
   end)
 
+  it("to attach says when there is nothing to attach to", function()
+    kernel.need("syscall programs", "5.14")
+    fails("EOPNOTSUPP", "program 'add': attach", ".", packets.progs.add:attach())
+  end)
+
   it("to run names the program", function()
-    fails("EINVAL", "program 'on_packet': run", "Invalid argument", packets.progs.on_packet:run())
+    fails("EINVAL", "program 'first_argument': run", "Invalid argument",
+      packets.progs.first_argument:run({ data = "x" }))
   end)
 
   it("to update a full map says how full it is", function()
@@ -135,7 +140,9 @@ describe("a failure of the kernel", function()
       max_entries = 1 }))
     assert(map.freeze(frozen))
     fails("EPERM", "map 'frozen': update", "may be frozen", map.update(frozen, 0, 1))
-    fails("EPERM", "map 'frozen': freeze", "frozen already", map.freeze(frozen))
+    local _, _, code = map.freeze(frozen)
+    assert.is_true(code == "EPERM" or code == "EBUSY", code) -- older kernels: EBUSY
+    fails(code, "map 'frozen': freeze", "frozen already", map.freeze(frozen))
   end)
 
   it("to resize what exists is EBUSY", function()
@@ -187,6 +194,10 @@ describe("a failure of the kernel", function()
         local m = bpf.map.create({ type = "array", key_size = 4, value_size = 4, max_entries = 1 })
         others[#others + 1] = m
       until not m
+      repeat -- a map takes more than one for a moment, so one may be left
+        local file = io.open("/dev/null")
+        others[#others + 1] = file
+      until not file
       for _, attempt in ipairs({
         function() return obj.progs.count_enter:attach() end,
         function() return bpf.map.typed(obj.maps.hits) end,

@@ -4,7 +4,7 @@ local helper = require "spec.helper"
 local lfs = require "lfs"
 
 -- What the test of each example is; one that isn't here fails.
-local tested = { syscount = true }
+local tested = { opens = true, syscount = true }
 
 local function example(name, arguments, wrap)
   return helper.run(("%s %s examples/%s/main.lua %s"):format(wrap or "", helper.LUA, name, arguments or ""))
@@ -62,7 +62,7 @@ describe("syscount", function()
     assert(ok, output)
     assert(output:find("exec +%d+ +dd +%S*/dd\n"), output)
     assert(output:find("\n[%d.]+[kMG]? system calls of %d+ processes in 2%.%d s\n"), output)
-    assert(output:find("\n +PID  COMMAND +CALLS  CALLS/S +TIME  AVERAGE\n"), output)
+    assert(output:find("\n *PID  COMMAND +CALLS  CALLS/S +TIME  AVERAGE\n"), output)
     assert(output:find("\n *%d+  dd +40%.%dk "), output) -- a read and a write each
     assert(output:find("\nTime in the kernel, by call\n"), output)
     assert(output:find("\n +%S+ [num]s %S+ +%S+ [num]s +%d%S* [|│]"), output)
@@ -99,5 +99,48 @@ describe("syscount", function()
     for second = 1, 3 do
       assert(output:find(second .. " of 3 s, %d+ process"), output)
     end
+  end)
+end)
+
+describe("opens", function()
+  it("explains itself without root, and refuses what it doesn't understand", function()
+    local output, ok = example("opens", "--help")
+    assert(ok, output)
+    assert(output:find "^Usage: main.lua", output)
+    for _, arguments in ipairs { "--foo", "-p", "-p x", "-p 2.5", "0" } do
+      local text, _, code = example("opens", arguments)
+      assert.equal(2, code)
+      assert(text:find "^opens: not understood: %S+\nUsage:", text)
+    end
+  end)
+
+  it("shows what is opened and what is looked for in vain", function()
+    need_root()
+    local output, ok = helper.run(([[
+      %s examples/opens/main.lua 4 & sleep 3
+      cat /etc/hostname /no/such/file >/dev/null 2>&1
+      wait $!]]):format(helper.LUA))
+    assert(ok, output)
+    assert(output:find "^    PID  COMMAND          RESULT  FILE\n", output)
+    assert(output:find("\n +%d+  cat                  ok  /etc/hostname\n"), output)
+    assert(output:find("\n +%d+  cat                  E2  /no/such/file\n"), output)
+    assert(output:find("\n\n%d+ files opened, %d+ not"), output)
+  end)
+
+  it("shows one process, and failures only, when asked to", function()
+    need_root()
+    local output, ok = helper.run(([[
+      sh -c 'sleep 3; cat </etc/hostname </no/such/file; exec sleep 2' & sh=$!
+      %s examples/opens/main.lua --failed -p $sh 4]]):format(helper.LUA))
+    assert(ok, output)
+    assert(output:find("\n +%d+  sh +E2  /no/such/file\n"), output)
+    assert.falsy(output:find("/etc/hostname", 1, true))
+  end)
+
+  it("says what is missing", function()
+    local output, _, code = helper.run(("lua=$(command -v %s); PATH=/nonexistent $lua examples/opens/main.lua 1")
+      :format(helper.LUA:match "%S+$"))
+    assert.equal(1, code)
+    assert(output:find "^opens: bpf.compile: clang is not installed; .* package clang %(ENOENT%)\n$", output)
   end)
 end)

@@ -31,6 +31,9 @@ end
 --- This process's id.
 helper.pid = math.tointeger(read("/proc/self/stat"):match("^%d+"))
 
+--- How many times longer things may take here: LBPF_SLOW is set in emulated machines.
+helper.slow = (os.getenv "LBPF_SLOW" or "") == "" and 1 or 6
+
 -- Collector mode -----------------------------------------------------------------------------------------------------
 
 local gc_modes = {
@@ -188,6 +191,13 @@ end
 
 local before
 local ran = 0
+
+--- Loads a module that opens descriptors which stay open as long as the process: they count as there before.
+function helper.require(name)
+  local module = require(name)
+  before = resources()
+  return module
+end
 
 -- busted reports a file that doesn't parse without a place, and its TAP output stumbles over that.
 busted.subscribe({ "error", "file" }, function(element)

@@ -40,7 +40,7 @@ local function scribe(m, code)
     local map = require("bpf").map
     local m <close> = assert(map.by_id(%d))
     local over <close> = assert(map.by_id(%d))
-    local n, limit = 0, os.time() + 60
+    local n, limit = 0, os.time() + 300
     repeat
       for _ = 1, 100 do
         n = n + 1
@@ -59,7 +59,7 @@ end
 
 -- Calls fn until it returns true, for a while.
 local function await(what, fn)
-  local limit = os.time() + 60
+  local limit = os.time() + 20 * helper.slow
   while not fn() do
     assert(os.time() < limit, what)
   end
@@ -68,6 +68,7 @@ end
 -- Looks at least n times, and until the value was seen to change. look() returns something of the value, and whether it
 -- is whole. Returns how many weren't.
 local function watch(n, look)
+  n = n // helper.slow
   local torn, changes, last = 0, 0, nil
   await("the value changes", function()
     for _ = 1, n do

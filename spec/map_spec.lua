@@ -587,7 +587,7 @@ for _, kind in ipairs(keyed) do
     end
 
     if kind.full then
-      it("a full map takes no more, but still replaces", function()
+      it("a full map takes no more", function()
         for i = 1, 4 do
           m[kind.key(i)] = i
         end
@@ -599,9 +599,19 @@ for _, kind in ipairs(keyed) do
         end, "map_spec.lua:%d+: map 'm': update: full, all 4 entries in use %(" .. kind.full .. "%)$")
         assert.is_nil(m[kind.key(5)])
         assert.equal(4, #m)
-        done(map.update(m, k1, 21))
         m[k1] = nil
         done(map.update(m, kind.key(5), 5))
+      end)
+
+      it("a full map still replaces", function()
+        if kind.type == "lpm_trie" then
+          kernel.need("replacing in a full lpm_trie", "6.1") -- 6.13, but stable releases have it, not 5.10's
+        end
+        for i = 1, 4 do
+          m[kind.key(i)] = i
+        end
+        done(map.update(m, k1, 21))
+        assert.same(kind.read(21), m[k1])
       end)
     elseif not kind.slots then
       it("a full map drops what was used least", function()
@@ -1413,6 +1423,7 @@ describe("creation errors are told apart:", function()
   end)
 
   it("ENOMEM is memory that isn't there", function()
+    kernel.need("maps of more than 4 GiB", "5.11")
     fails("ENOMEM", "^map.create %(array%): the kernel found no memory for 2147483648 entries of 4 %+ 1048576 bytes ",
       map.create { type = "array", value = 1 << 20, max_entries = 1 << 31 })
   end)

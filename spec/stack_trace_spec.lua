@@ -80,6 +80,11 @@ describe("a stack_trace map", function()
     os.remove("/lbpf-nothing") -- calls unlink
     link:detach()
     assert.is_true(obj.vars.calls > 0)
+  end
+
+  -- The same; all stacks have to be there.
+  local function trace_all(name)
+    trace(name)
     for _, id in ipairs(ids_of) do
       assert.is_true(obj.vars[id] >= 0, id)
     end
@@ -94,7 +99,7 @@ describe("a stack_trace map", function()
   end)
 
   it("gives the kernel's stack, innermost function first", function()
-    trace()
+    trace_all()
     local stack = stacks[obj.vars.kernel]
     assert.is_true(#stack >= 2)
     for _, address in ipairs(stack) do
@@ -107,7 +112,7 @@ describe("a stack_trace map", function()
   end)
 
   it("gives the process's stack", function()
-    trace()
+    trace_all()
     local stack = stacks[obj.vars.user]
     assert.is_true(#stack >= 1)
     assert.is_truthy(mapping_of(stack[1]), ("%x is no address of this process's text"):format(stack[1]))
@@ -117,11 +122,16 @@ describe("a stack_trace map", function()
     trace("on_unlink")
     assert.equal(1, obj.vars.calls)
     assert.is_truthy(mapping_of(stacks[obj.vars.user][1]))
+  end)
+
+  it("is filled by a tracepoint's program with the kernel's part", function()
+    kernel.need("the kernel's stack in tracepoints of system calls", "6.12")
+    trace_all("on_unlink")
     assert.is_true(stacks[obj.vars.kernel][1] < 0)
   end)
 
   it("cuts the zeros that the kernel pads with", function()
-    trace()
+    trace_all()
     local key = string.pack("=I4", obj.vars.user):gsub(".", function(c) return c:byte() .. " " end)
     local dump = helper.run(("bpftool map lookup id %d key %s"):format(map.info(stacks).id, key))
     local bytes = dump:match("value:\n(.*)"):gsub("%s+", "")
@@ -138,12 +148,12 @@ describe("a stack_trace map", function()
   end)
 
   it("gives all of a stack that fills the value", function()
-    trace()
+    trace_all()
     assert.same({ stacks[obj.vars.user][1] }, obj.maps.shallow[obj.vars.shallow_user])
   end)
 
   it("fills a table of the caller's", function()
-    trace()
+    trace_all()
     local id = obj.vars.user
     local expected = stacks[id]
     local into = {}
@@ -156,7 +166,7 @@ describe("a stack_trace map", function()
   end)
 
   it("is walked, and counted", function()
-    trace()
+    trace_all()
     local seen, n = {}, 0
     for id, stack in pairs(stacks) do
       assert.is_nil(seen[id])
@@ -175,7 +185,7 @@ describe("a stack_trace map", function()
   end)
 
   it("lets stacks be deleted, by index too", function()
-    trace()
+    trace_all()
     assert.is_true(map.delete(stacks, obj.vars.user))
     assert.is_nil(stacks[obj.vars.user])
     stacks[obj.vars.kernel] = nil
@@ -185,7 +195,7 @@ describe("a stack_trace map", function()
   end)
 
   it("lets a stack be taken", function()
-    trace()
+    trace_all()
     local stack = stacks[obj.vars.user]
     assert.same(stack, map.lookup_and_delete(stacks, obj.vars.user))
     assert.is_nil(stacks[obj.vars.user])
@@ -193,7 +203,7 @@ describe("a stack_trace map", function()
   end)
 
   it("can be drained", function()
-    trace()
+    trace_all()
     local expected = {}
     for id, stack in pairs(stacks) do
       expected[id] = stack
@@ -208,12 +218,12 @@ describe("a stack_trace map", function()
   end)
 
   it("can be cleared, and filled again", function()
-    trace()
+    trace_all()
     local n = #stacks
     assert.equal(n, map.clear(stacks))
     assert.equal(0, #stacks)
     assert.equal(0, map.clear(stacks))
-    trace()
+    trace_all()
     assert.is_truthy(stacks[obj.vars.user])
   end)
 
@@ -225,7 +235,7 @@ describe("a stack_trace map", function()
   end)
 
   it("with build ids gives places in files", function()
-    trace()
+    trace_all()
     local place = obj.maps.places[obj.vars.place][1]
     local address = stacks[obj.vars.user][1]
     local mapping = mapping_of(address)

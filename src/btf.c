@@ -19,18 +19,9 @@
 
 static const char KERNEL_KEY;
 
-static void btf_release(lua_State *L, int idx, void *self)
-{
-	(void)L;
-	(void)idx;
-	lbpf_btf_drop(self);
-}
-
-static const struct lbpf_class btf_class = { .name = "bpf.btf", .release = btf_release };
-
 struct lbpf_btf *lbpf_btf_new(lua_State *L)
 {
-	return lbpf_class_new(L, &btf_class, sizeof(struct lbpf_btf), 0);
+	return lbpf_class_new(L, &lbpf_btf_class, sizeof(struct lbpf_btf), 1);
 }
 
 struct lbpf_btf *lbpf_btf_new_empty(lua_State *L, struct btf *base)
@@ -48,7 +39,8 @@ void lbpf_btf_drop(struct lbpf_btf *handle)
 	struct btf *btf = handle->btf;
 
 	handle->btf = NULL;
-	btf__free(btf);
+	if (!handle->borrowed)
+		btf__free(btf);
 }
 
 /* ---- compiling ---- */
@@ -199,7 +191,7 @@ static void compile_int(struct compiler *c, uint32_t id, uint32_t offset, const 
 			 t->size);
 }
 
-static lua_Integer enumerator(const struct btf_type *t, uint16_t i, uint32_t *name_off)
+lua_Integer lbpf_btf_enumerator(const struct btf_type *t, uint16_t i, uint32_t *name_off)
 {
 	if (btf_kind(t) == BTF_KIND_ENUM64) {
 		const struct btf_enum64 *e64 = btf_enum64(t) + i;
@@ -212,14 +204,14 @@ static lua_Integer enumerator(const struct btf_type *t, uint16_t i, uint32_t *na
 }
 
 /* clang before 15 marks no enum as signed. There, what reads as a small negative number is one. */
-static bool enum_is_signed(const struct btf_type *t)
+bool lbpf_btf_enum_is_signed(const struct btf_type *t)
 {
 	uint32_t name_off;
 
 	if (btf_kflag(t) || btf_kind(t) == BTF_KIND_ENUM64)
 		return btf_kflag(t);
 	for (uint16_t i = 0; i < btf_vlen(t); i++) {
-		lua_Integer value = enumerator(t, i, &name_off);
+		lua_Integer value = lbpf_btf_enumerator(t, i, &name_off);
 
 		if (value < 0 && value > -4096)
 			return true;
@@ -230,12 +222,12 @@ static bool enum_is_signed(const struct btf_type *t)
 static void compile_enum(struct compiler *c, uint32_t id, uint32_t offset, const struct btf_type *t)
 {
 	lua_State *L = c->b.L;
-	bool is_signed = enum_is_signed(t);
+	bool is_signed = lbpf_btf_enum_is_signed(t);
 	uint32_t i = add_node(c, (enum lbpf_kind)integer_kind(t->size, is_signed), id, offset, t->size), name_off;
 
 	lua_createtable(L, 0, btf_vlen(t));
 	for (uint16_t j = 0; j < btf_vlen(t); j++) {
-		lua_Integer value = enumerator(t, j, &name_off);
+		lua_Integer value = lbpf_btf_enumerator(t, j, &name_off);
 		const char *name = btf__name_by_offset(c->btf, name_off);
 
 		if (!is_signed && btf_kind(t) == BTF_KIND_ENUM)
@@ -415,14 +407,14 @@ struct lbpf_type *lbpf_btf_compile(lua_State *L, const struct btf *btf, uint32_t
 
 /* ---- specs ---- */
 
-/* Pushes the handle of the running kernel's BTF, parsed at first use, and returns its BTF; NULL pushes nothing. */
-static struct btf *push_kernel(lua_State *L)
+struct btf *lbpf_btf_push_kernel(lua_State *L)
 {
 	struct lbpf_btf *handle;
 	struct lbpf_log *log;
+	int err;
 
 	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KERNEL_KEY) == LUA_TUSERDATA) {
-		handle = lbpf_class_test(L, -1, &btf_class);
+		handle = lbpf_class_test(L, -1, &lbpf_btf_class);
 		if (handle && handle->btf)
 			return handle->btf;
 	}
@@ -430,9 +422,11 @@ static struct btf *push_kernel(lua_State *L)
 	handle = lbpf_btf_new(L);
 	log = lbpf_log_begin(L);
 	handle->btf = btf__load_vmlinux_btf();
+	err = errno;
 	lbpf_log_end(log);
 	if (!handle->btf) {
 		lua_pop(L, 1);
+		errno = err;
 		return NULL;
 	}
 	lua_pushvalue(L, -1);
@@ -460,9 +454,10 @@ static bool is_identifier(const char *s)
 	return *s == '\0';
 }
 
-/* "struct event", "event_t": a name and nothing more. */
-static bool is_bare_name(const char *s)
+bool lbpf_btf_is_name(const char *s)
 {
+	if (lbpf_cdecl_is_builtin(s))
+		return false;
 	for (size_t i = 0; i < TAGS; i++) {
 		size_t len = strlen(tags[i].prefix);
 
@@ -472,8 +467,7 @@ static bool is_bare_name(const char *s)
 	return false;
 }
 
-/* The id of a bare name, or 0. */
-static uint32_t find_name(const struct btf *btf, const char *s)
+uint32_t lbpf_btf_find_name(const struct btf *btf, const char *s)
 {
 	for (size_t i = 0; btf && i < TAGS; i++) {
 		size_t len = strlen(tags[i].prefix);
@@ -490,8 +484,8 @@ int lbpf_btf_add(lua_State *L, struct btf *btf, int idx)
 	size_t len;
 	const char *text = lua_tolstring(L, idx, &len);
 
-	if (is_bare_name(text) && !lbpf_cdecl_is_builtin(text)) {
-		uint32_t id = find_name(btf, text);
+	if (lbpf_btf_is_name(text)) {
+		uint32_t id = lbpf_btf_find_name(btf, text);
 
 		return (int)id;
 	}
@@ -501,8 +495,8 @@ int lbpf_btf_add(lua_State *L, struct btf *btf, int idx)
 static struct lbpf_type *kernel_type(lua_State *L, const char *name, const struct btf *own, const char *what)
 {
 	int base = lua_gettop(L);
-	struct btf *kernel = push_kernel(L);
-	uint32_t id = find_name(kernel, name);
+	struct btf *kernel = lbpf_btf_push_kernel(L);
+	uint32_t id = lbpf_btf_find_name(kernel, name);
 	struct lbpf_type *type;
 
 	if (!id)
@@ -546,28 +540,4 @@ struct lbpf_type *lbpf_btf_spec(lua_State *L, int idx, struct btf *own, const ch
 	lua_replace(L, top + 1);
 	lua_settop(L, top + 1);
 	return type;
-}
-
-/*** Compiles a C type. Raises, with line and column, for text that is no declaration.
-@function bpf.btf.type
-@tparam string|integer|bpf.type spec C text whose last declaration is meant ("struct hit { __u64 count; }"), the name
- of a type in the kernel's BTF ("struct task_struct"), or a size in bytes for raw strings
-@treturn bpf.type the type */
-static int btf_type(lua_State *L)
-{
-	luaL_argexpected(L, !lua_isnoneornil(L, 1), 1, "C type, size in bytes or bpf.type");
-	lbpf_btf_spec(L, 1, NULL, "type");
-	return 1;
-}
-
-static const luaL_Reg btf_functions[] = {
-	{ "type", btf_type },
-	{ NULL, NULL },
-};
-
-void lbpf_btf_open(lua_State *L)
-{
-	lbpf_class_register(L, &btf_class);
-	luaL_newlib(L, btf_functions);
-	lua_setfield(L, -2, "btf");
 }

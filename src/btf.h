@@ -16,8 +16,12 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_btf {
 	struct lbpf_head head;
-	struct btf *btf; /* owned; NULL once closed */
+	struct btf *btf; /* NULL once closed */
+	bool borrowed;	 /* of what the user value keeps alive; else owned */
+	char name[64];	 /* of what it describes, for messages; "" for handles that scripts never see */
 };
+
+extern const struct lbpf_class lbpf_btf_class; /* its methods are in btfopen.c */
 
 /* Pushes a handle without BTF; store what libbpf returns into it at once. */
 struct lbpf_btf *lbpf_btf_new(lua_State *L);
@@ -25,7 +29,24 @@ struct lbpf_btf *lbpf_btf_new(lua_State *L);
 /* Pushes a handle with an empty BTF, whose types may refer to those of base (or NULL). Raises without memory. */
 struct lbpf_btf *lbpf_btf_new_empty(lua_State *L, struct btf *base);
 
-/* Frees the BTF at once, and with it its descriptor; types that were compiled from it don't need it. */
+/* Pushes the handle of the running kernel's BTF, which only collection closes, and returns its BTF, read at first use.
+ * Without one, pushes nothing and returns NULL with errno set. */
+struct btf *lbpf_btf_push_kernel(lua_State *L);
+
+/* Whether s is "struct event" or "event_t", and no type that C has built in. */
+bool lbpf_btf_is_name(const char *s);
+
+/* The id of such a name, or 0. */
+uint32_t lbpf_btf_find_name(const struct btf *btf, const char *name);
+
+/* Enumerator number i, and where its name is. */
+lua_Integer lbpf_btf_enumerator(const struct btf_type *t, uint16_t i, uint32_t *name_off);
+
+/* Whether values of an enum are signed. */
+bool lbpf_btf_enum_is_signed(const struct btf_type *t);
+
+/* Frees the BTF at once, if it is the handle's own, and with it its descriptor; types that were compiled from it don't
+ * need it. */
 void lbpf_btf_drop(struct lbpf_btf *handle);
 
 /* Pushes the type of a BTF id. Raises when it has no size or the BTF is malformed. */
@@ -37,9 +58,6 @@ struct lbpf_type *lbpf_btf_spec(lua_State *L, int idx, struct btf *own, const ch
 
 /* The id of C text once added to btf, or 0 when the text is a bare name that only the kernel's BTF may know. */
 int lbpf_btf_add(lua_State *L, struct btf *btf, int idx);
-
-/* Opener: adds the table `btf` to the module table at the top. */
-void lbpf_btf_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -52,7 +52,7 @@ const char *lbpf_elf_name(const struct lbpf_elf *elf, size_t section)
 	return at < elf->names_size ? elf->names + at : "";
 }
 
-/* Whether the header is one that libbpf takes: 64 bits, this machine's byte order, for BPF or for no machine. */
+/* Whether the header is of a file of 64 bits in this machine's byte order. */
 static bool head_ok(const Elf64_Ehdr *head)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -62,11 +62,11 @@ static bool head_ok(const Elf64_Ehdr *head)
 #endif
 
 	return memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 && head->e_ident[EI_CLASS] == ELFCLASS64 &&
-		head->e_ident[EI_DATA] == order && (head->e_machine == EM_BPF || head->e_machine == EM_NONE) &&
-		head->e_shentsize == sizeof(Elf64_Shdr) && head->e_shstrndx < head->e_shnum;
+		head->e_ident[EI_DATA] == order && head->e_shentsize == sizeof(Elf64_Shdr) &&
+		head->e_shstrndx < head->e_shnum;
 }
 
-int lbpf_elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size)
+int lbpf_elf_open_any(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size)
 {
 	const Elf64_Shdr *names;
 	int err;
@@ -97,6 +97,14 @@ int lbpf_elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size
 		if (elf->sections[i].sh_name >= names->sh_size)
 			err = ENOEXEC;
 	return err;
+}
+
+int lbpf_elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size)
+{
+	int err = lbpf_elf_open_any(elf, fd, bytes, size);
+
+	/* what libbpf takes for an object */
+	return !err && elf->head.e_machine != EM_BPF && elf->head.e_machine != EM_NONE ? ENOEXEC : err;
 }
 
 void lbpf_elf_close(struct lbpf_elf *elf)

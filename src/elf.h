@@ -28,6 +28,9 @@ enum { LBPF_ELF_SPARE = 4 };
 /* Reads the table. Returns 0 or an errno; ENOEXEC if this is no ELF file with BPF code for this machine, or one whose
  * table is damaged. Either way lbpf_elf_close frees what was allocated. */
 int lbpf_elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size);
+
+/* The same for a file of any machine with this one's byte order and 64 bits. */
+int lbpf_elf_open_any(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size);
 void lbpf_elf_close(struct lbpf_elf *elf);
 
 /* Copies a part of the file. Returns 0 or an errno; ENOEXEC if the part isn't inside. */

@@ -15,6 +15,7 @@
 
 #include "arg.h"
 #include "attach.h"
+#include "btfopen.h"
 #include "class.h"
 #include "err.h"
 #include "legacy.h"
@@ -39,7 +40,8 @@ enum {
 	OBJECT_VARS,
 	OBJECT_MAP_LIST,
 	OBJECT_PROG_LIST,
-	OBJECT_SLOTS = OBJECT_PROG_LIST
+	OBJECT_BTF, /* the handle that scripts got last */
+	OBJECT_SLOTS = OBJECT_BTF
 };
 
 /* Calls fn for every userdata of a list that the object at idx keeps. */
@@ -66,6 +68,13 @@ static void orphan_program(void *self)
 	((struct lbpf_program *)self)->btf = NULL;
 }
 
+static void orphan_btf(lua_State *L, int idx)
+{
+	if (lua_getiuservalue(L, idx, OBJECT_BTF) == LUA_TUSERDATA)
+		((struct lbpf_btf *)lua_touserdata(L, -1))->btf = NULL;
+	lua_pop(L, 1);
+}
+
 static void object_release(lua_State *L, int idx, void *self)
 {
 	struct lbpf_object *o = self;
@@ -81,6 +90,7 @@ static void object_release(lua_State *L, int idx, void *self)
 	object_each(L, idx, OBJECT_PROG_LIST, orphan_program);
 	if (o->vars)
 		lbpf_vars_orphan(o->vars);
+	orphan_btf(L, idx);
 	log = lbpf_log_begin(L);
 	bpf_object__close(obj);
 	lbpf_log_end(log);
@@ -624,6 +634,28 @@ static int object_detach(lua_State *L)
 	return 1;
 }
 
+/*** The object's BTF: its types, functions and variables.
+@function object:btf
+@treturn bpf.btf a handle, which closes with the object
+@treturn nil,string,string on failure: ENODATA (compiled without -g) */
+static int object_btf(lua_State *L)
+{
+	struct lbpf_object *o = object_check(L);
+	struct lbpf_btf *handle;
+
+	lua_settop(L, 1);
+	if (!bpf_object__btf(o->obj))
+		return lbpf_err_push(L, ENODATA, "it has none; clang needs -g", "object '%s': BTF", o->name);
+	if (lua_getiuservalue(L, 1, OBJECT_BTF) == LUA_TUSERDATA && ((struct lbpf_btf *)lua_touserdata(L, 2))->btf)
+		return 1;
+	handle = lbpf_btf_push_borrowed(L, NULL, 1, o->name);
+	object_check(L); /* a finalizer may have closed it */
+	handle->btf = bpf_object__btf(o->obj);
+	lua_setiuservalue(L, 1, OBJECT_BTF);
+	lua_getiuservalue(L, 1, OBJECT_BTF);
+	return 1;
+}
+
 /*** The object's name.
 @function object:name
 @treturn string
@@ -692,8 +724,13 @@ static int object_tostring(lua_State *L)
 }
 
 static const luaL_Reg object_methods[] = {
-	{ "load", object_load },   { "attach", object_attach }, { "detach", object_detach },
-	{ "close", object_close }, { "name", object_name },	{ NULL, NULL },
+	{ "load", object_load },
+	{ "attach", object_attach },
+	{ "detach", object_detach },
+	{ "close", object_close },
+	{ "name", object_name },
+	{ "btf", object_btf },
+	{ NULL, NULL },
 };
 
 static const luaL_Reg object_meta[] = {

@@ -120,6 +120,23 @@ function bpf.log(fn) end
 ---@return string? code
 function bpf.ringbuf(map, type, handler, options) end
 
+---@class bpf.perfbuf.options: bpf.ringbuf.options
+---@field lost? fun(cpu: integer, n: integer) called where n records found no room
+---@field pages? integer of each CPU's memory, a power of two; 64 by default
+---@field cpus? integer[] the CPUs to read; all that are online by default
+---@field sample_period? integer wake a waiting reader when this many records have come
+---@field wakeup_events? integer the same, by the kernel's name
+
+---Opens a reader of a perf buffer.
+---@param map bpf.map of type perf_event_array
+---@param type? bpf.spec of the records; nil gives the bytes
+---@param handler? fun(...: any) called with each record, and the number of its CPU, by poll and consume
+---@param options? bpf.perfbuf.options
+---@return bpf.perfbuf? reader
+---@return string? message
+---@return string? code
+function bpf.perfbuf(map, type, handler, options) end
+
 ---Opens a user ring buffer map for sending samples to the BPF programs that drain it.
 ---@param map bpf.map of type user_ringbuf
 ---@param type? bpf.spec of the samples; nil for strings of any length
@@ -555,6 +572,13 @@ function object:detach() end
 ---@return string
 function object:name() end
 
+---The object's BTF.
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function object:btf() end
+
 ---Closes the object and everything in it; closing twice is fine.
 ---@return true
 function object:close() end
@@ -947,14 +971,16 @@ function ringbuf:add(map, type, handler, options) end
 
 ---Hands the records that are there to their handlers; when there are none, waits for the first.
 ---@param timeout? integer in milliseconds; -1 or nil waits for ever
+---@param max? integer how many records to handle at most
 ---@return integer? count 0 when the time ran out
 ---@return string? message
 ---@return string? code "EINTR" on a signal
-function ringbuf:poll(timeout) end
+function ringbuf:poll(timeout, max) end
 
 ---Hands the records that are there to their handlers, without waiting.
+---@param max? integer how many records to handle at most
 ---@return integer count
-function ringbuf:consume() end
+function ringbuf:consume(max) end
 
 ---Iterates over records as they come. Handlers are not called.
 ---@param timeout? integer in milliseconds to wait for the next record; -1 or nil for ever
@@ -968,6 +994,51 @@ function ringbuf:fd() end
 ---Closes the reader; closing twice is fine.
 ---@return true
 function ringbuf:close() end
+
+---@class bpf.perfbuf: userdata
+local perfbuf = {}
+
+---Adds another map to the reader.
+---@param map bpf.map of type perf_event_array
+---@param type? bpf.spec of the records; nil gives the bytes
+---@param handler? fun(...: any)
+---@param options? bpf.perfbuf.options
+---@return bpf.perfbuf? reader itself
+---@return string? message
+---@return string? code
+function perfbuf:add(map, type, handler, options) end
+
+---Hands the records that are there to their handlers; when there are none, waits for the first.
+---@param timeout? integer in milliseconds; -1 or nil waits for ever
+---@param max? integer how many records to handle at most
+---@return integer? count 0 when the time ran out
+---@return string? message
+---@return string? code "EINTR" on a signal
+function perfbuf:poll(timeout, max) end
+
+---Hands the records that are there to their handlers, without waiting.
+---@param max? integer how many records to handle at most
+---@return integer count
+function perfbuf:consume(max) end
+
+---Iterates over records as they come, each followed by the number of its CPU. Handlers are not called.
+---@param timeout? integer in milliseconds to wait for the next record; -1 or nil for ever
+---@return fun(): any, ... iterator
+function perfbuf:events(timeout) end
+
+---A descriptor for event loops: readable when a record is there.
+---@return integer? fd
+---@return string? message
+---@return string? code
+function perfbuf:fd() end
+
+---How many records found no room, as far as was read.
+---@return integer
+function perfbuf:lost() end
+
+---Closes the reader and empties the map's slots; closing twice is fine.
+---@return true
+function perfbuf:close() end
 
 ---@class bpf.user_ringbuf: userdata
 local user_ringbuf = {}
@@ -988,10 +1059,154 @@ function user_ringbuf:fd() end
 ---@return true
 function user_ringbuf:close() end
 
+-- Compiling -----------------------------------------------------------------------------------------------------------
+
+---@class bpf.compile.options
+---@field include? string|string[] directories in which to look for headers
+---@field defines? table<string|integer, string|number|boolean>|string macros
+---@field cflags? string|string[] further arguments of clang
+---@field target? string architecture of the kernel, such as "x86"; by default this one's
+---@field name? string what messages call text that stands in no script
+
+---Compiles BPF C by the clang that is installed.
+---@param source string
+---@param options? bpf.compile.options
+---@return string? bytes
+---@return string? message or warnings
+---@return string? code
+---@return string? messages all that clang said
+---@nodiscard
+function bpf.compile(source, options) end
+
 -- C types -------------------------------------------------------------------------------------------------------------
+
+---@class bpf.btf.description
+---@field kind string "int", "ptr", "struct", …
+---@field id integer
+---@field name? string
+---@field size? integer in bytes
+---@field members? bpf.btf.member[]
+---@field enumerators? { name: string, value: integer }[]
+---@field values? table<string, integer>
+---@field signed? true
+---@field char? true
+---@field bool? true
+---@field bits? integer
+---@field type? string what C calls the type that it leads to
+---@field type_id? integer
+---@field count? integer
+---@field params? { name?: string, type: string, type_id: integer }[]
+---@field returns? string
+---@field returns_id? integer
+---@field variadic? true
+---@field linkage? "static"|"global"|"extern"
+---@field vars? { name: string, type: string, type_id: integer, offset: integer, size: integer }[]
+---@field of? "struct"|"union"
+---@field component? integer
+
+---@class bpf.btf.member
+---@field name? string
+---@field type string
+---@field type_id integer
+---@field size? integer
+---@field offset integer
+---@field bit_offset integer
+---@field bits? integer
+
+---@class bpf.btf: userdata
+---@operator len: integer
+local btf = {}
+
+---Finds a type and describes it.
+---@param which string|integer
+---@param kind? string
+---@return bpf.btf.description?
+---@nodiscard
+function btf:find(which, kind) end
+
+---Describes what a type is behind typedefs, qualifiers and tags.
+---@param which string|integer
+---@return bpf.btf.description?
+---@nodiscard
+function btf:resolve(which) end
+
+---Iterates over types, by rising id.
+---@param kind? string
+---@return fun(): bpf.btf.description?
+---@nodiscard
+function btf:types(kind) end
+
+---Compiles a type of this BTF.
+---@param which string|integer
+---@return bpf.type
+---@nodiscard
+function btf:type(which) end
+
+---The C declaration of a type.
+---@param which string|integer
+---@param options? { deep?: boolean }
+---@return string?
+---@return string? message
+---@return string? code
+---@nodiscard
+function btf:print(which, options) end
+
+---All types as a C header, vmlinux.h.
+---@param path? string
+---@return string|true|nil
+---@return string? message
+---@return string? code
+function btf:dump(path) end
+
+---The BTF itself, as a file has it.
+---@return string?
+---@return string? message
+---@return string? code
+---@nodiscard
+function btf:bytes() end
+
+---A number that tells this BTF from others.
+---@return string?
+---@return string? message
+---@return string? code
+---@nodiscard
+function btf:hash() end
+
+---Closes the handle; closing twice is fine.
+---@return true
+function btf:close() end
 
 ---@class bpf.btf.functions
 bpf.btf = {}
+
+---The running kernel's BTF.
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function bpf.btf.kernel() end
+
+---BTF of a loaded kernel module.
+---@param name string
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function bpf.btf.module(name) end
+
+---BTF of an ELF file, or of BTF alone.
+---@param path string
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function bpf.btf.file(path) end
+
+---BTF of C declarations.
+---@param text string
+---@return bpf.btf
+---@nodiscard
+function bpf.btf.parse(text) end
 
 ---Compiles a C type.
 ---@param spec bpf.spec

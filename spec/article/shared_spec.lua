@@ -85,7 +85,7 @@ describe("a map shared with a program:", function()
     local queue <const> = obj.maps.queue
     map.push(queue, 1)
     map.push(queue, 2)
-    assert.equal(0, assert(obj.progs.work:run()).retval)
+    assert.equal(0, assert(obj.progs.work:run { data = ("\0"):rep(64) }).retval)
     assert.same({ 2, 101 }, { map.pop(queue), map.pop(queue) })
     answers.absent(map.pop(queue))
     obj:close()

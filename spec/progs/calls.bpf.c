@@ -6,7 +6,6 @@
 struct bump {
 	__u32 key;
 	__u32 by;
-	__u64 after;
 };
 
 struct {
@@ -28,6 +27,7 @@ __u64 entered;
 __u64 left;
 __u64 traced;
 __u32 self;
+__u64 after; /* what bump made of it */
 
 static __u32 tgid(void)
 {
@@ -66,14 +66,14 @@ int homeless(void *ctx)
 }
 
 /* The id that the other programs know the running process by. */
-SEC("syscall")
+SEC("raw_tp")
 int whoami(void *ctx)
 {
 	self = tgid();
 	return 0;
 }
 
-SEC("syscall")
+SEC("raw_tp")
 int bump(struct bump *args)
 {
 	__u32 key = args->key;
@@ -82,7 +82,7 @@ int bump(struct bump *args)
 	if (old)
 		value = *old;
 	value += args->by;
-	args->after = value;
+	after = value;
 	return bpf_map_update_elem(&hits, &key, &value, BPF_ANY);
 }
 

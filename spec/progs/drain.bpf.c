@@ -16,22 +16,18 @@ struct request {
 	__u32 times;
 };
 
-static long record_once(__u32 i, void *ctx)
-{
-	__u32 key = stored;
-	__u64 value = key * 3ull;
-
-	(void)i;
-	(void)ctx;
-	if (bpf_map_update_elem(&records, &key, &value, BPF_NOEXIST) == 0)
-		stored++;
-	return 0;
-}
-
-SEC("syscall")
+SEC("raw_tp")
 int record(struct request *request)
 {
-	bpf_loop(request->times, record_once, 0, 0);
+	__u32 times = request->times;
+
+	for (__u32 i = 0; i < 1024 && i < times; i++) {
+		__u32 key = stored;
+		__u64 value = key * 3ull;
+
+		if (bpf_map_update_elem(&records, &key, &value, BPF_NOEXIST) == 0)
+			stored++;
+	}
 	return 0;
 }
 

@@ -23,7 +23,7 @@ char letter;
 __u32 exists;
 __u32 offset;
 
-SEC("syscall")
+SEC("raw_tp")
 int copy(void *ctx)
 {
 	struct lbpf_made_up *made_up = ctx;

@@ -44,7 +44,7 @@ int onward(struct xdp_md *ctx)
 	return 13;
 }
 
-SEC("syscall")
+SEC("raw_tp")
 int other_type(void *ctx)
 {
 	return 0;

@@ -37,7 +37,7 @@ struct request {
 	__u32 slot;
 };
 
-SEC("syscall")
+SEC("raw_tp")
 int count_up(struct request *request)
 {
 	__u32 key = request->slot;

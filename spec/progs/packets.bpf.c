@@ -49,7 +49,7 @@ int add(struct sum *args)
 	return 7;
 }
 
-SEC("syscall")
+SEC("raw_tp")
 int minus_one(void *ctx)
 {
 	return -1;

@@ -10,7 +10,7 @@ struct {
 	__type(value, __u64);
 } counts SEC(".maps");
 
-SEC("syscall")
+SEC("raw_tp")
 int count(void *ctx)
 {
 	__u32 key = 0;

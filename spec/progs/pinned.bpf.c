@@ -18,7 +18,7 @@ struct {
 	__type(value, __u32);
 } passing SEC(".maps");
 
-SEC("syscall")
+SEC("raw_tp")
 int count(void *ctx)
 {
 	__u32 key = 0, *value = bpf_map_lookup_elem(&lasting, &key);

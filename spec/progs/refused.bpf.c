@@ -10,13 +10,13 @@ struct {
 	__type(value, __u64[2]);
 } pair SEC(".maps");
 
-SEC("syscall")
+SEC("raw_tp")
 int good(void *ctx)
 {
 	return 0;
 }
 
-SEC("syscall")
+SEC("raw_tp")
 int out_of_bounds(void *ctx)
 {
 	__u32 key = 0;

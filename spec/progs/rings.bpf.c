@@ -54,43 +54,55 @@ const struct list *list_in_btf;
 static volatile __u64 scratch[256];
 static volatile __u32 items[65];
 
-static __always_inline int send(void *ring, const struct request *req)
+/* Sends one note, to `small` if asked to: 0 if there was room. Global, so that older verifiers look into it once, not
+ * for every turn of the loop.
+ */
+__attribute__((noinline)) int send_note(__u32 seq, __u32 skip, __u32 to_small)
+{
+	struct note *n;
+
+	if (to_small)
+		n = bpf_ringbuf_reserve(&small, sizeof(*n), 0);
+	else
+		n = bpf_ringbuf_reserve(&notes, sizeof(*n), 0);
+	if (!n) {
+		lost++;
+		return 1;
+	}
+	n->seq = seq;
+	n->pid = bpf_get_current_pid_tgid() >> 32;
+	n->square = (__u64)seq * seq;
+	__builtin_memcpy(n->text, "note\0\0\0", 8);
+	n->text[4] = '0' + seq % 10;
+	if (skip && seq % skip == 0) {
+		bpf_ringbuf_discard(n, 0);
+		return 0;
+	}
+	bpf_ringbuf_submit(n, 0);
+	sent++;
+	return 0;
+}
+
+static __always_inline int send(const struct request *req, __u32 to_small)
 {
 	__u32 from = req->from, count = req->count, skip = req->skip;
 
-	for (__u32 i = 0; i < 256 && i < count; i++) {
-		struct note *n = bpf_ringbuf_reserve(ring, sizeof(*n), 0);
-		__u32 seq = from + i;
-
-		if (!n) {
-			lost++;
+	for (__u32 i = 0; i < 256 && i < count; i++)
+		if (send_note(from + i, skip, to_small))
 			return i;
-		}
-		n->seq = seq;
-		n->pid = bpf_get_current_pid_tgid() >> 32;
-		n->square = (__u64)seq * seq;
-		__builtin_memcpy(n->text, "note\0\0\0", 8);
-		n->text[4] = '0' + seq % 10;
-		if (skip && seq % skip == 0) {
-			bpf_ringbuf_discard(n, 0);
-			continue;
-		}
-		bpf_ringbuf_submit(n, 0);
-		sent++;
-	}
 	return count;
 }
 
-SEC("syscall")
+SEC("raw_tp")
 int send_notes(struct request *req)
 {
-	return send(&notes, req);
+	return send(req, 0);
 }
 
-SEC("syscall")
+SEC("raw_tp")
 int send_small(struct request *req)
 {
-	return send(&small, req);
+	return send(req, 1);
 }
 
 /* A value that the compiler knows nothing about. */
@@ -101,7 +113,7 @@ static __always_inline __u32 again(__u32 value)
 }
 
 /* One record of req->size bytes, all of them the lowest of req->from. */
-SEC("syscall")
+SEC("raw_tp")
 int send_blob(struct request *req)
 {
 	__u32 size = req->size;
@@ -117,7 +129,7 @@ int send_blob(struct request *req)
 }
 
 /* One list of req->count numbers, counting up from req->from. */
-SEC("syscall")
+SEC("raw_tp")
 int send_list(struct request *req)
 {
 	__u32 from = req->from, count = req->count;

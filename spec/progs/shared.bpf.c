@@ -67,8 +67,8 @@ int erase(struct move *args)
 }
 
 /* Takes a job, adds 100, and puts it back. */
-SEC("syscall")
-int work(void *ctx)
+SEC("tc") /* syscall programs didn't use to be allowed queues */
+int work(struct __sk_buff *ctx)
 {
 	__u32 job;
 

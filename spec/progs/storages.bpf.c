@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Storage of tasks and cgroups, from a thread's system calls; and of tasks, from an iterator over all of them.
+// Storage of tasks, from a thread's system calls and from an iterator over all of them.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -9,15 +9,8 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct cgroup;
-
-struct css_set {
-	struct cgroup *dfl_cgrp;
-};
-
 struct task_struct {
 	int pid;
-	struct css_set *cgroups;
 };
 
 struct bpf_iter_meta {
@@ -44,22 +37,12 @@ struct {
 	__type(value, struct note);
 } tasks SEC(".maps");
 
-struct {
-	__uint(type, 32); /* BPF_MAP_TYPE_CGRP_STORAGE, newer than the headers of libbpf 1.1 */
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, __u64);
-} cgroups SEC(".maps");
-
 __u32 target; /* the thread */
 __u64 calls;
 __u32 create; /* whether the programs make storage where there is none */
 __u32 found_times;
 char found_text[8];
-__u64 found_number;
 __u32 found; /* how many calls found storage */
-
-static void *(*cgrp_storage_get)(void *map, struct cgroup *cgroup, void *value, __u64 flags) = (void *)210;
 
 SEC("tp_btf/sys_enter")
 int on_call(__u64 *ctx)
@@ -80,24 +63,6 @@ int on_call(__u64 *ctx)
 	__builtin_memcpy(found_text, note->text, sizeof(found_text));
 	__builtin_memcpy(note->text, "program", 8);
 	bpf_spin_unlock(&note->lock);
-	return 0;
-}
-
-SEC("tp_btf/sys_enter")
-int on_call_in_cgroup(__u64 *ctx)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 *number;
-
-	if (task->pid != target)
-		return 0;
-	calls++;
-	number = cgrp_storage_get(&cgroups, task->cgroups->dfl_cgrp, 0, create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
-	if (!number)
-		return 0;
-	found++;
-	found_number = *number;
-	++*number;
 	return 0;
 }
 

@@ -18,10 +18,6 @@ struct locked_alarm {
 	__u64 note;
 };
 
-struct request {
-	__u64 nsecs;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -36,6 +32,7 @@ struct {
 	__type(value, struct locked_alarm);
 } locked_alarms SEC(".maps");
 
+__u64 nsecs; /* what timers are set to */
 __u64 rings; /* of the timers of locked_alarms */
 
 static int on_alarm(void *map, __u32 *key, struct alarm *alarm)
@@ -52,10 +49,9 @@ static int on_locked_alarm(void *map, __u32 *key, struct locked_alarm *alarm)
 }
 
 /* Sets the timer of slot 0. */
-SEC("syscall")
-int arm(struct request *req)
+SEC("tc") /* syscall programs didn't use to be allowed locks */
+int arm(struct __sk_buff *ctx)
 {
-	__u64 nsecs = req->nsecs;
 	__u32 key = 0;
 	struct alarm *alarm = bpf_map_lookup_elem(&alarms, &key);
 
@@ -67,10 +63,9 @@ int arm(struct request *req)
 }
 
 /* Sets the timer of the entry 0. */
-SEC("syscall")
-int arm_locked(struct request *req)
+SEC("tc")
+int arm_locked(struct __sk_buff *ctx)
 {
-	__u64 nsecs = req->nsecs;
 	__u32 key = 0;
 	struct locked_alarm *alarm = bpf_map_lookup_elem(&locked_alarms, &key);
 

@@ -10,7 +10,7 @@ struct {
 	__type(value, __u64);
 } future SEC(".maps");
 
-SEC("syscall")
+SEC("raw_tp")
 int look(void *ctx)
 {
 	__u32 key = 0;

@@ -35,6 +35,7 @@ __u32 last, bytes, first_byte, last_byte;
 __u32 limit; /* 0: none */
 
 static __u32 taken;
+static volatile __u32 size; /* in memory, where the verifier doesn't follow its values: else each is a way of its own */
 
 static long take_sample(struct bpf_dynptr *ptr, void *ctx)
 {
@@ -53,10 +54,10 @@ static long take_sample(struct bpf_dynptr *ptr, void *ctx)
 
 static long take_blob(struct bpf_dynptr *ptr, void *ctx)
 {
-	__u32 size = 0;
 	__u8 byte = 0;
 
 	count++;
+	size = 0;
 	if (bpf_dynptr_read(&byte, 1, ptr, 0, 0) == 0)
 		first_byte = byte;
 	/* how long it is: as far as bytes can be read */

@@ -68,7 +68,7 @@ static volatile __u32 lonely SEC(".data.lonely") = 17;
 static volatile __u32 company SEC(".data.lonely") = 19;
 
 /* Adds to everything that it may write. */
-SEC("syscall")
+SEC("raw_tp")
 int change(void *ctx)
 {
 	u8++;
@@ -105,7 +105,7 @@ int change(void *ctx)
 }
 
 /* Tells what the program finds in its variables. */
-SEC("syscall")
+SEC("raw_tp")
 int check(void *ctx)
 {
 	total = (__u64)u8 + u16 + u32 + u64 + (__u64)(s8 + s16 + s32) + (__u64)s64 + own_data + own_bss + hidden +

@@ -22,8 +22,14 @@ struct {
 
 extern int bpf_wq_init(struct bpf_wq *wq, void *map, unsigned int flags) __ksym;
 extern int bpf_wq_start(struct bpf_wq *wq, unsigned int flags) __ksym;
+#ifdef WITHOUT_AUX
+extern int bpf_wq_set_callback(struct bpf_wq *wq, int (*callback)(void *map, int *key, void *value),
+			       unsigned int flags) __ksym;
+#else
 extern int bpf_wq_set_callback_impl(struct bpf_wq *wq, int (*callback)(void *map, int *key, void *value),
 				    unsigned int flags, void *aux) __ksym;
+#define bpf_wq_set_callback(wq, callback, flags) bpf_wq_set_callback_impl(wq, callback, flags, 0)
+#endif
 
 static int on_work(void *map, int *key, void *value)
 {
@@ -41,7 +47,7 @@ int set_up(void *ctx)
 		return 1;
 	if (bpf_wq_init(&work->wq, &works, 0))
 		return 2;
-	return bpf_wq_set_callback_impl(&work->wq, on_work, 0, 0);
+	return bpf_wq_set_callback(&work->wq, on_work, 0);
 }
 
 /* An answer other than 0: there is no work queue that was set up. */

@@ -119,7 +119,6 @@ describe("an operation that a metamethod or finalizer disturbs", function()
   ]]
 
   it("decodes the record it took, though the kernel writes over it", function()
-    kernel.need("syscall programs", "5.14")
     prints("1\t1", ([[
       local obj <close> = assert(bpf.load(%q))
     ]]):format(helper.obj("rings")) .. NOTE .. [[
@@ -135,7 +134,6 @@ describe("an operation that a metamethod or finalizer disturbs", function()
   end)
 
   it("lets every ring of a reader have its turn", function()
-    kernel.need("syscall programs", "5.14")
     prints("2", ([[
       local obj <close> = assert(bpf.load(%q))
     ]]):format(helper.obj("rings")) .. NOTE .. [[
@@ -157,7 +155,6 @@ describe("a handle that ends early or isn't what the kernel has", function()
   kernel.root()
 
   it("leaves no mapping behind when the type that a ring decodes by is closed", function()
-    kernel.need("syscall programs", "5.14")
     prints("0", ([[
       local function mappings()
         local n = 0

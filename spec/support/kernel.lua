@@ -24,12 +24,17 @@ function kernel.version()
   return parse(kernel.release)
 end
 
+-- Whether the running kernel is older than a version.
+local function older(version)
+  local major, minor = kernel.version()
+  local need_major, need_minor = parse(version)
+  return major < need_major or major == need_major and minor < need_minor
+end
+
 --- Skips the test, or all of the describe or file it is called in, on kernels older than the one that brought a
 -- feature. On any other kernel the feature has to work: if it doesn't, that is a failure and no reason to skip.
 function kernel.need(feature, version)
-  local major, minor = kernel.version()
-  local need_major, need_minor = parse(version)
-  if major < need_major or major == need_major and minor < need_minor then
+  if older(version) then
     helper.skip(("%s needs Linux %s, this is %s"):format(feature, version, kernel.release))
   end
 end
@@ -59,6 +64,27 @@ function kernel.root()
   if not kernel.is_root() then
     helper.skip("needs root")
   end
+end
+
+--- bpf.load of an object that has programs of type syscall, and others to test. Kernels before 5.14 don't know that
+-- type; there these programs are left out.
+function kernel.load(path)
+  local obj, message, code, log = bpf.open(path)
+  if not obj then
+    return nil, message, code, log
+  end
+  for _, prog in pairs(obj.progs) do
+    if prog:type() == "syscall" and older("5.14") then
+      prog:autoload(false)
+    end
+  end
+  local ok
+  ok, message, code, log = obj:load()
+  if not ok then
+    obj:close()
+    return nil, message, code, log
+  end
+  return obj
 end
 
 local config

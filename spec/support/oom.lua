@@ -75,6 +75,23 @@ local function opened()
   assert(obj.vars.target_uid == 1 and tostring(obj.maps.events) and not pcall(function() return obj.maps.x end))
 end
 
+local function btf()
+  local parsed <close> = bpf.btf.parse [[
+    struct p { int x; char b[4]; struct p *next; }; enum e { A = 1 }; typedef struct p p_t;]]
+  local n = 0
+  for t in parsed:types() do
+    n = n + t.id
+  end
+  assert(n > 0 and #parsed:find "struct p".members == 3 and parsed:resolve "p_t".size == 16)
+  assert(parsed:type "struct p[2]":size() == 32 and parsed:print("p_t", { deep = true }):find "struct p {")
+  assert(parsed:dump():find "typedef struct p p_t" and #parsed:bytes() > 0 and #parsed:hash() == 16)
+  local file <close> = assert(bpf.btf.file "build/progs/events.bpf.o")
+  assert(file:find("send", "func").params[1].name == "req" and tostring(file))
+  local obj <close> = assert(bpf.open "build/progs/events.bpf.o")
+  assert(obj:btf():find "struct event")
+  assert(select(3, bpf.btf.file "/nonexistent") == "ENOENT" and select(3, bpf.btf.module "none") == "ENOENT")
+end
+
 local function loaded()
   local obj <close> = assert(bpf.load "build/progs/events.bpf.o")
   assert(obj:attach())
@@ -86,6 +103,19 @@ local function loaded()
   assert(obj.progs.send:run { ctx = string.pack("I4I4", 2, 0) })
   assert(obj.progs.send:run { ctx = string.pack("I4I4", 2, 1) })
   assert(reader:poll(0) <= 4)
+  for e in reader:events(0) do
+    n = n + e.seq
+  end
+end
+
+local function sampled()
+  local obj <close> = assert(bpf.load "build/progs/perfs.bpf.o")
+  local n = 0
+  local reader <close> = assert(bpf.perfbuf(obj.maps.notes, "struct note", function() n = n + 1 end, { pages = 1 }))
+  assert(reader:fd() and tostring(reader))
+  assert(reader:add(obj.maps.others, "struct note", function() n = n + 1 end, { into = {}, cpus = { 0 }, pages = 1 }))
+  assert(obj.progs.send_notes:run { ctx = string.pack("=I8I8", 1, 2) })
+  assert(reader:poll(0, 1) <= 1)
   for e in reader:events(0) do
     n = n + e.seq
   end
@@ -134,6 +164,8 @@ return {
   { "an object that is opened", opened },
   { "an object that is loaded, and its ring buffers", loaded },
   { "an object that is attached", attached },
+  { "a perf buffer", sampled },
+  { "BTF", btf },
   { "a user ring buffer", produced },
   { "what the kernel holds", holdings },
   { "features", features },

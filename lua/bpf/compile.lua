@@ -1,0 +1,344 @@
+-- SPDX-License-Identifier: MIT
+--- BPF C to objects, through the installed clang.
+-- @module bpf
+
+local core = require("bpf.core")
+
+local M = {}
+
+-- Text and arguments --------------------------------------------------------------------------------------------------
+
+local function quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+-- Raises unless the text can be an argument of a command.
+local function check_word(what, text, level)
+  if type(text) ~= "string" then
+    error(("bpf.compile: %s must be a string, got %s"):format(what, type(text)), level + 1)
+  elseif text:find("\0", 1, true) then
+    error(("bpf.compile: %s holds a NUL"):format(what), level + 1)
+  end
+  return text
+end
+
+-- A sequence of strings out of one string or a sequence of them.
+local function words(what, value, level)
+  local list = {}
+  if type(value) == "table" then
+    for i = 1, #value do
+      list[i] = check_word(what .. "[" .. i .. "]", value[i], level + 1)
+    end
+  elseif value ~= nil then
+    list[1] = check_word(what, value, level + 1)
+  end
+  return list
+end
+
+-- "-DNAME=value" out of { NAME = value, "NAME", "NAME=value" }, in an order that is always the same.
+local function definitions(value, level)
+  local list = {}
+  if type(value) ~= "table" then
+    value = { value }
+  end
+  for name, as in pairs(value) do
+    if math.type(name) == "integer" then
+      list[#list + 1] = "-D" .. check_word("defines[" .. name .. "]", as, level + 1)
+    elseif as == true then
+      list[#list + 1] = "-D" .. check_word("a name in defines", name, level + 1)
+    elseif as ~= false then
+      as = math.type(as) and tostring(as) or as
+      list[#list + 1] = ("-D%s=%s"):format(check_word("a name in defines", name, level + 1),
+        check_word("defines." .. name, as, level + 1))
+    end
+  end
+  table.sort(list)
+  return list
+end
+
+-- What libbpf's bpf_tracing.h calls an architecture, by that name and by uname's.
+local ARCHES = {
+  x86_64 = "x86", i386 = "x86", i686 = "x86", x86 = "x86", aarch64 = "arm64", arm64 = "arm64", armv7l = "arm",
+  arm = "arm", s390x = "s390", s390 = "s390", ppc64 = "powerpc", ppc64le = "powerpc", powerpc = "powerpc",
+  riscv64 = "riscv", riscv = "riscv", mips = "mips", mips64 = "mips", sparc64 = "sparc", sparc = "sparc",
+  loongarch64 = "loongarch", loongarch = "loongarch", arc = "arc",
+}
+
+local OPTIONS = { cflags = true, defines = true, include = true, name = true, target = true }
+
+-- Checks the options, and returns them in the form that the rest wants.
+local function read_options(options, level)
+  if options == nil then
+    options = {}
+  elseif type(options) ~= "table" then
+    error(("bad argument #2 to 'compile' (table expected, got %s)"):format(type(options)), level + 1)
+  end
+  for name in pairs(options) do
+    if not OPTIONS[name] then
+      error(("bpf.compile: there is no option '%s' (options: cflags, defines, include, name, target)")
+        :format(tostring(name)), level + 1)
+    end
+  end
+  local target = options.target
+  if target ~= nil and not ARCHES[check_word("option 'target'", target, level + 1)] then
+    local names, seen = {}, {}
+    for _, name in pairs(ARCHES) do
+      names[#names + 1] = not seen[name] and name or nil
+      seen[name] = true
+    end
+    table.sort(names)
+    error(("bpf.compile: target '%s' is unknown (one of: %s)"):format(target, table.concat(names, ", ")), level + 1)
+  end
+  return {
+    name = options.name ~= nil and check_word("option 'name'", options.name, level + 1) or nil,
+    target = ARCHES[target],
+    include = words("include", options.include, level + 1),
+    cflags = words("cflags", options.cflags, level + 1),
+    defines = definitions(options.defines, level + 1),
+  }
+end
+
+-- Where the source stands in a script ---------------------------------------------------------------------------------
+
+local function read_file(path)
+  local file <close> = io.open(path, "rb")
+  return file and file:read("a")
+end
+
+local function line_of(text, at)
+  return 1 + select(2, text:sub(1, at - 1):gsub("\n", ""))
+end
+
+-- The line of a script's text where the source begins, or nil; if it is there more than once, the last one up to the
+-- line that runs. Literals with escapes or put together of several differ from what they mean: then two lines one after
+-- the other tell, the first such that are found.
+local function find_source(script, source, current)
+  script = script:gsub("\r\n?", "\n") -- as Lua reads line ends in a long string
+  local at, line = source:find("%S") and script:find(source, 1, true), nil
+  while at do
+    local here = line_of(script, at)
+    if line and here > current then
+      break
+    end
+    line, at = here, script:find(source, at + 1, true)
+  end
+  if line then
+    return line
+  end
+  local before, number = "", 0
+  for text in (source:sub(1, 4096) .. "\n"):gmatch("([^\n]*)\n") do
+    number = number + 1
+    at = before:find("%S") and text:find("%S") and script:find(before .. "\n" .. text, 1, true)
+    if at then
+      return line_of(script, at) - (number - 2)
+    end
+    before = text
+  end
+  return nil
+end
+
+-- The file name and line to give to clang for the source, and the directory of the script that has it.
+local function place(source, level)
+  local seen = {}
+  while true do
+    local info = debug.getinfo(level, "Sl")
+    if not info then
+      return nil
+    end
+    level = level + 1
+    local chunk = info.source
+    if info.what ~= "C" and not seen[chunk] then
+      seen[chunk] = true
+      local path = chunk:match("^@(.*)$")
+      local script = path and read_file(path) or not path and chunk
+      local line = script and find_source(script, source, info.currentline)
+      if line and line > 0 then
+        return path or info.short_src, line, path and (path:match("^(.*)/") or ".")
+      end
+    end
+  end
+end
+
+-- Files ---------------------------------------------------------------------------------------------------------------
+
+-- Runs a shell command with nothing to read. Returns what it printed.
+local function output(command)
+  local pipe <close> = assert(io.popen("exec </dev/null 2>/dev/null; " .. command))
+  return pipe:read("a")
+end
+
+local function write_file(path, ...)
+  local file <close>, message = io.open(path, "wb")
+  if not file then
+    return nil, message
+  end
+  for _, part in ipairs { ... } do
+    local ok
+    ok, message = file:write(part)
+    if not ok then
+      return nil, message
+    end
+  end
+  return file:flush()
+end
+
+-- A directory of its own that is removed when it is closed.
+local Directory = {}
+Directory.__close = function(dir)
+  if dir.path then
+    os.execute("exec </dev/null >/dev/null 2>&1; rm -rf -- " .. quote(dir.path))
+  end
+end
+
+-- What the machine has: clang, its architecture, and a fresh directory.
+local function look(dir)
+  local answer = output([[command -v clang || echo
+    uname -m || echo
+    mktemp -d "${TMPDIR:-/tmp}/lua-bpf.XXXXXXXXXX" || echo]])
+  local clang, machine, path = answer:match("^([^\n]*)\n([^\n]*)\n([^\n]*)\n$")
+  dir.path = path ~= "" and path or nil
+  return clang ~= "" and clang or nil, machine, dir.path
+end
+
+-- vmlinux.h -----------------------------------------------------------------------------------------------------------
+
+-- Where the kernel's header is kept, by what makes it what it is; nil if the environment doesn't say.
+local function cache_directory(hash)
+  local home = os.getenv("XDG_CACHE_HOME") or ""
+  if home:sub(1, 1) ~= "/" then -- the specification wants others ignored
+    home = os.getenv("HOME") or ""
+    if home:sub(1, 1) ~= "/" then
+      return nil
+    end
+    home = home .. "/.cache"
+  end
+  return ("%s/lua-bpf/vmlinux-%s-%s-%s"):format(home, hash, core._VERSION, core.libbpf_version)
+end
+
+-- The directory that has vmlinux.h of the running kernel: the cache, or the temporary one.
+local function vmlinux(temporary)
+  local btf <close>, message, code = core.btf.kernel()
+  if not btf then
+    return nil, message, code
+  end
+  local cache = cache_directory((btf:hash()))
+  local file = cache and io.open(cache .. "/vmlinux.h")
+  if file then
+    file:close()
+    return cache
+  end
+  local done
+  done, message, code = btf:dump(temporary .. "/vmlinux.h")
+  if not done then
+    return nil, message, code
+  end
+  if cache then
+    -- Readers see all of it or nothing: it gets its name when it is complete.
+    os.execute(([[exec </dev/null >/dev/null 2>&1; umask 077; cache=%s new=%s.$$
+      mkdir -p "$cache" && cp %s "$cache/$new" && mv "$cache/$new" "$cache/vmlinux.h" || rm -f "$cache/$new"]])
+      :format(quote(cache), "vmlinux.h", quote(temporary .. "/vmlinux.h")))
+  end
+  return temporary
+end
+
+-- Compiling -----------------------------------------------------------------------------------------------------------
+
+-- What clang is to do, as a shell command.
+local function command(clang, machine, dir, options, includes, beside)
+  local list = {
+    quote(clang), "-target", "bpf", "-g", "-O2", "-fno-color-diagnostics",
+    "-D__TARGET_ARCH_" .. (options.target or ARCHES[machine] or machine),
+  }
+  for _, part in ipairs { options.defines, options.cflags } do
+    for _, word in ipairs(part) do
+      list[#list + 1] = quote(word)
+    end
+  end
+  if beside then
+    list[#list + 1] = "-iquote " .. quote(beside)
+  end
+  for _, path in ipairs(options.include) do
+    list[#list + 1] = "-I " .. quote(path)
+  end
+  for _, path in ipairs(includes) do
+    list[#list + 1] = "-I " .. quote(path)
+  end
+  -- Debian's <asm/types.h>, which clang looks for in vain when it compiles for bpf.
+  list[#list + 1] = "-idirafter " .. quote("/usr/include/" .. machine .. "-linux-gnu")
+  list[#list + 1] = ("-x c -c %s -o %s"):format(quote(dir .. "/source.c"), quote(dir .. "/object.o"))
+  return ("exec </dev/null >%s 2>&1; LC_ALL=C; export LC_ALL; %s"):format(quote(dir .. "/messages"),
+    table.concat(list, " "))
+end
+
+-- The packages of what is often missing.
+local function hint(messages)
+  if messages:find("'bpf/[%w_.]+' file not found") then
+    return "; the package libbpf-dev has it"
+  elseif messages:find("'asm/[%w_.]+' file not found") or messages:find("'linux/[%w_.]+' file not found") then
+    return "; the package linux-libc-dev has it"
+  end
+  return ""
+end
+
+--- Compiles BPF C by the clang that is installed, with `-g -O2`. Messages name the script and its lines where the C
+-- text stands as it is in a script that called, else lines of the text. Where the source includes "vmlinux.h", that is
+-- made of the running kernel's BTF and kept in `$XDG_CACHE_HOME/lua-bpf`, by default `~/.cache/lua-bpf`, or made each
+-- time if that can't be written. Files in quotes are also looked for beside the script.
+--
+--     local obj <close> = assert(bpf.load { bytes = assert(bpf.compile(source)) })
+--
+-- @tparam string source C text
+-- @tparam ?table options
+-- - include: a directory, or a sequence of them, in which to look for headers
+-- - defines: macros, `{ NAME = value, OTHER = true }`, or a sequence of `"NAME=value"`
+-- - cflags: a sequence of further arguments of clang
+-- - target: the architecture of the kernel, `"x86"`, `"arm64"`, …, which sets `__TARGET_ARCH_x86`; by default
+--   this machine's
+-- - name: what messages call text that stands in no script, by default "bpf.compile"
+-- @treturn string the object's bytes
+-- @treturn ?string clang's warnings
+-- @treturn nil,string,string,string on failure: the first error and, last, all that clang said; EINVAL (the text has
+--  errors), ENOENT (no clang), …
+-- @since clang 10
+function M.compile(source, options)
+  if type(source) ~= "string" then
+    error(("bad argument #1 to 'compile' (string expected, got %s)"):format(type(source)), 2)
+  end
+  options = read_options(options, 2)
+  local file, line, beside = place(source, 3)
+  local name = file or options.name or "bpf.compile"
+  local temporary <close> = setmetatable({}, Directory)
+  local clang, machine, dir = look(temporary)
+  if not clang then
+    return nil, "bpf.compile: clang is not installed; Debian and Ubuntu have it in the package clang (ENOENT)", "ENOENT"
+  elseif not dir then
+    return nil, "bpf.compile: there is no place for temporary files (EACCES)", "EACCES"
+  end
+  local ok, message = write_file(dir .. "/source.c",
+    ('#line %d "%s"\n'):format(line or 1, name:gsub('[\\"]', "\\%0"):gsub("%c", "?")), source, "\n")
+  if not ok then
+    return nil, ("bpf.compile: %s (EIO)"):format(message), "EIO"
+  end
+  local includes = {}
+  if ("\n" .. source):find('\n[ \t]*#[ \t]*include[ \t]*["<]vmlinux%.h[">]') then
+    local code
+    includes[1], message, code = vmlinux(dir)
+    if not includes[1] then
+      return nil, "bpf.compile: vmlinux.h: " .. message, code
+    end
+  end
+  local how, status
+  ok, how, status = os.execute(command(clang, machine, dir, options, includes, beside))
+  if how == "signal" and status == 2 or status == 130 then
+    error("interrupted!", 0) -- as Lua says itself when it isn't waiting for a command
+  end
+  local messages = read_file(dir .. "/messages") or ""
+  local bytes = ok and read_file(dir .. "/object.o")
+  if bytes then
+    return bytes, messages ~= "" and messages or nil
+  end
+  local first = messages:match("[^\n]*error: [^\n]*") or messages:match("[^\n]+") or "clang failed and said nothing"
+  return nil, ("bpf.compile: %s%s (EINVAL)"):format(first, hint(messages)), "EINVAL", messages
+end
+
+return M.compile

@@ -1,0 +1,310 @@
+-- SPDX-License-Identifier: MIT
+-- bpf.compile: C text to objects through clang, vmlinux.h and its cache, what clang complains about and where.
+local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
+local lfs = require "lfs"
+local bpf = require "bpf"
+
+local SOURCE = [[
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#ifndef STEP
+#define STEP 1
+#endif
+__u64 seen;
+SEC("xdp") int count(void *ctx) { seen += STEP; return XDP_PASS; }
+char LICENSE[] SEC("license") = "GPL";
+]]
+
+local BROKEN = [[
+#include <linux/bpf.h>
+int first;
+int second = nowhere;
+]]
+
+-- The line of this file that has a text once only; what is between the brackets is no part of it.
+local function line_with(text)
+  local number = 0
+  for line in io.lines "spec/compile_spec.lua" do
+    number = number + 1
+    if line:find(text, 1, true) and not line:find("line_with", 1, true) then
+      return number
+    end
+  end
+end
+
+local function seen(source, options)
+  local obj <close> = assert(bpf.load { bytes = assert(bpf.compile(source, options)) })
+  assert(obj.progs.count:run { data = ("x"):rep(64) })
+  return obj.vars.seen
+end
+
+local function write(path, text)
+  local file <close> = assert(io.open(path, "wb"))
+  assert(file:write(text))
+end
+
+local temporary -- where the compiler's files are during these tests
+
+-- Runs Lua code in a process of its own with these variables.
+local function lua(variables, code)
+  return helper.run(("TMPDIR=%s %s %s -e %s"):format(temporary, variables, helper.LUA, helper.quote(code)))
+end
+
+local function entries(dir)
+  local n = 0
+  for name in lfs.dir(dir) do
+    n = n + (name:find "^%.%.?$" and 0 or 1)
+  end
+  return n
+end
+
+setup(function() temporary = helper.tmpdir() end)
+
+describe("bpf.compile", function()
+  it("makes an object that loads and runs", function()
+    kernel.root()
+    assert.equal(1, seen(SOURCE))
+  end)
+
+  it("takes macros, flags, headers and a target", function()
+    kernel.root()
+    assert.equal(7, seen(SOURCE, { defines = { STEP = 7 } }))
+    assert.equal(8, seen(SOURCE, { defines = { "STEP=8" } }))
+    assert.equal(9, seen(SOURCE, { cflags = { "-DSTEP=9" } }))
+    assert.equal(10, seen(SOURCE, { cflags = "-DSTEP=10" }))
+    assert.equal(1, seen(SOURCE, { defines = { STEP = true } }))
+    local dir = helper.tmpdir()
+    assert(lfs.mkdir(dir .. "/it's $(here)"))
+    write(dir .. "/it's $(here)/step.h", "#define STEP 11\n")
+    assert.equal(11, seen('#include "step.h"\n' .. SOURCE, { include = dir .. "/it's $(here)" }))
+    assert.equal(11, seen('#include <step.h>\n' .. SOURCE, { include = { "/nowhere", dir .. "/it's $(here)" } }))
+    local arch = "#if !defined(__TARGET_ARCH_%s)\n#error wrong\n#endif\nint x;"
+    assert(bpf.compile(arch:format "arm64", { target = "arm64" }))
+    assert(bpf.compile(arch:format "arm64", { target = "aarch64" }))
+    assert(bpf.compile(arch:format "x86", { target = "x86" }))
+  end)
+
+  it("hands words to clang as they are", function()
+    local dir = helper.tmpdir()
+    local nasty = ("\"'; touch %s/harm; $(touch %s/harm) `touch %s/harm`"):format(dir, dir, dir)
+    local bytes = assert(bpf.compile("const char text[] = TEXT;", {
+      defines = { TEXT = '"' .. nasty:gsub('[\\"]', "\\%0") .. '"' }, name = nasty,
+    }))
+    assert(bytes:find(nasty, 1, true))
+    local _, _, _, messages = bpf.compile(("int %s = y;"):format("nasty"), { name = nasty })
+    assert(messages:find(nasty, 1, true), messages)
+    assert(not bpf.compile("int x;", { cflags = { nasty } }))
+    assert(bpf.compile("int x;", { include = nasty }))
+    assert.equal(0, entries(dir))
+  end)
+
+  it("refuses what it doesn't understand", function()
+    helper.raises(function() bpf.compile() end, "bad argument #1 to 'compile' %(string expected, got nil")
+    helper.raises(function() bpf.compile("", 1) end, "compile_spec.lua:%d+: bad argument #2 to 'compile'")
+    helper.raises(function() bpf.compile("", { flags = {} }) end,
+      "compile_spec.lua:%d+: bpf.compile: there is no option")
+    helper.raises(function() bpf.compile("", { target = "z80" }) end, "target 'z80' is unknown %(one of: arc, arm, ")
+    helper.raises(function() bpf.compile("", { cflags = { 1 } }) end,
+      "compile_spec.lua:%d+: bpf.compile: cflags%[1%] must be a string, got number")
+    helper.raises(function() bpf.compile("", { include = "a\0b" }) end, "compile_spec.lua:%d+: .*include holds a NUL")
+    helper.raises(function() bpf.compile("", { defines = { A = {} } }) end, "compile_spec.lua:%d+: .*defines.A must be")
+  end)
+
+  it("takes text of any size, with any bytes", function()
+    local bytes, warnings = bpf.compile("const char a[] = \"\\0\"; /* \0 ' \" \\ \xff $(x) */ int y;")
+    assert(bytes and warnings == nil or warnings:find "null character")
+    local long = {}
+    for i = 1, 20000 do
+      long[i] = ("/* some more text to read */ extern int v%d;"):format(i)
+    end
+    assert(bpf.compile(table.concat(long, "\n")))
+    assert(bpf.compile(""))
+  end)
+
+  it("returns warnings besides", function()
+    local bytes, warnings = bpf.compile("#warning careful\nint x;")
+    assert(bytes:find "^\127ELF")
+    assert(warnings:find("warning: .*careful"), warnings)
+    bytes, warnings = bpf.compile("int x;")
+    assert(bytes and warnings == nil)
+  end)
+end)
+
+describe("what clang complains about", function()
+  it("has the line of the script where the text stands", function()
+    local bytes, message, code, messages = bpf.compile(BROKEN)
+    assert.same({ nil, "EINVAL" }, { bytes, code })
+    local where = ("spec/compile_spec.lua:%d:14: error: use of undeclared identifier 'nowhere'"):format(
+      line_with "int second = nowhere;")
+    assert(message:find("bpf.compile: " .. where, 1, true), message)
+    assert(message:find(" %(EINVAL%)$"), message)
+    assert(messages:find(where, 1, true) and messages:find("int second = nowhere;\n", 1, true), messages)
+    assert.falsy(messages:find("\27", 1, true))
+  end)
+
+  it("has the line of the text nearest above the call, if it is there more than once", function()
+    local first, second = [[int one_of_two = y;]], select(2, bpf.compile [[int one_of_two = y;]])
+    local line = debug.getinfo(1, "l").currentline - 1
+    assert(second:find(("spec/compile_spec.lua:%d:"):format(line), 1, true), second)
+    assert(first)
+  end)
+
+  it("has it for literals that aren't the text as it is", function()
+    local message = select(2, bpf.compile([[
+int before_the_two_lines;
+int and_the_second_of_them;
+char tab[] = "]] .. "\t" .. [[";
+int third = missing;
+]]))
+    local line = line_with "int before_the_two_lines;" + 3
+    assert(message:find(("spec/compile_spec.lua:%d:"):format(line), 1, true), message)
+  end)
+
+  it("has lines of the text where no script has it", function()
+    local made = ("int %s;\n"):format("x"):rep(3) .. "int y = " .. "zz" .. ";\n"
+    local message = select(2, bpf.compile(made, { name = "made up" }))
+    assert(message:find("bpf.compile: made up:4:9: error:", 1, true), message)
+    message = select(2, bpf.compile(made))
+    assert(message:find("bpf.compile: bpf.compile:4:9: error:", 1, true), message)
+  end)
+
+  it("has lines of chunks that were loaded, and of scripts that call through others", function()
+    local chunk = "local bpf = require 'bpf'\nlocal t = [[\n\nint x = chunk_only;\n]] return select(2, bpf.compile(t))"
+    local message = assert(load(chunk, "=a chunk"))()
+    assert(message:find("undeclared identifier 'chunk_only'", 1, true), message)
+    local dir = helper.tmpdir()
+    write(dir .. "/lib.lua", "return function(text) local a, b = require('bpf').compile(text) return a, b end")
+    write(dir .. "/main.lua", "local c = dofile(arg[1])\n\nlocal _, m = c [[\n  int x = y;]]\nprint(m)\n")
+    local output = helper.run(("cd %s && TMPDIR=%s LUA_PATH=%s LUA_CPATH=%s %s main.lua lib.lua"):format(dir, temporary,
+      helper.quote((package.path:gsub("%f[^;\0]lua/", lfs.currentdir() .. "/lua/"))), helper.quote(package.cpath),
+      helper.LUA))
+    assert(output:find("^bpf.compile: main.lua:4:11: error:"), output)
+  end)
+
+  it("finds headers in quotes beside the script", function()
+    local dir = helper.tmpdir()
+    write(dir .. "/step.h", "#define STEP 3\n")
+    write(dir .. "/main.lua", 'print(require("bpf").compile [[\n#include "step.h"\nint a[STEP];\n]] ~= nil)')
+    local output = helper.run(("TMPDIR=%s %s %s/main.lua"):format(temporary, helper.LUA, dir))
+    assert.equal("true\n", output)
+  end)
+
+  it("says which package has a header", function()
+    local message = select(2, bpf.compile "#include <bpf/no_such_helpers.h>\n")
+    assert(message:find("file not found; the package libbpf%-dev has it %(EINVAL%)$"), message)
+  end)
+end)
+
+describe("without clang", function()
+  it("says which package has it", function()
+    local output = lua("PATH=/nonexistent", [[print(require("bpf").compile("int x;"))]])
+    if helper.LUA:find "^/" then
+      assert.equal("nil\tbpf.compile: clang is not installed; Debian and Ubuntu have it in the package clang (ENOENT)"
+        .. "\tENOENT\n", output)
+    end
+    output = helper.run(("lua=$(command -v %s); TMPDIR=%s PATH=/nonexistent $lua -e %s"):format(
+      helper.LUA:match "%S+$", temporary, helper.quote [[print(require("bpf").compile("int x;"))]]))
+    assert(output:find("clang is not installed; .* package clang %(ENOENT%)\tENOENT\n"), output)
+  end)
+
+  it("says so when there is no place for files", function()
+    local output = helper.run(("TMPDIR=/nonexistent %s -e %s"):format(helper.LUA,
+      helper.quote [[print(require("bpf").compile("int x;"))]]))
+    assert.equal("nil\tbpf.compile: there is no place for temporary files (EACCES)\tEACCES\n", output)
+  end)
+end)
+
+describe("vmlinux.h", function()
+  if kernel.config "CONFIG_DEBUG_INFO_BTF" == "n" then
+    helper.skip "the kernel lacks CONFIG_DEBUG_INFO_BTF"
+  end
+
+  local COMPILE = [[
+    local bpf = require "bpf"
+    local bytes, message = bpf.compile('# include "vmlinux.h"\nunsigned long size = sizeof(struct task_struct);')
+    local btf <close> = bpf.btf.kernel()
+    print(message or bytes:find(string.pack("<I8", btf:find("struct task_struct").size), 1, true) ~= nil)]]
+
+  local function cached(home)
+    local output = helper.run(("find %s -type f"):format(home))
+    return output
+  end
+
+  it("is the running kernel's, made once and kept", function()
+    local home = helper.tmpdir()
+    assert.equal("true\n", lua("XDG_CACHE_HOME=" .. home, COMPILE))
+    local path = cached(home):gsub("\n", "")
+    local btf <close> = assert(bpf.btf.kernel())
+    assert.equal(("%s/lua-bpf/vmlinux-%s-%s-%s/vmlinux.h"):format(home, btf:hash(), bpf._VERSION, bpf.libbpf_version),
+      path)
+    local file <close> = assert(io.open(path))
+    assert.equal(btf:dump(), file:read "a")
+    -- what is there is used
+    write(path, "struct task_struct { long n; }; int from_the_cache = 4711;")
+    local output = lua("XDG_CACHE_HOME=" .. home, [[
+      print((assert(require("bpf").compile('#include "vmlinux.h"\nint x;')):find("from_the_cache", 1, true)))]])
+    assert(output:find "^%d+\n$", output)
+    -- and made again when it is gone
+    assert(os.remove(path))
+    assert.equal("true\n", lua("XDG_CACHE_HOME=" .. home, COMPILE))
+    assert.equal(path .. "\n", cached(home))
+  end)
+
+  it("is kept in the home directory by default", function()
+    local home = helper.tmpdir()
+    for _, variables in ipairs { "XDG_CACHE_HOME= HOME=" .. home, "XDG_CACHE_HOME=relative HOME=" .. home } do
+      assert.equal("true\n", lua(variables, COMPILE))
+      assert(cached(home):find(home .. "/.cache/lua-bpf/vmlinux-", 1, true))
+    end
+    assert.falsy(lfs.attributes "relative")
+  end)
+
+  it("is made each time where it can't be kept", function()
+    local home = helper.tmpdir()
+    write(home .. "/file", "")
+    for _, variables in ipairs { "XDG_CACHE_HOME=/proc", "XDG_CACHE_HOME=" .. home .. "/file",
+      "XDG_CACHE_HOME= HOME=" } do
+      assert.equal("true\n", lua(variables, COMPILE))
+    end
+    assert.equal(home .. "/file\n", cached(home))
+  end)
+
+  it("isn't made for sources that don't include it", function()
+    local home = helper.tmpdir()
+    assert.equal("true\n", lua("XDG_CACHE_HOME=" .. home, [[
+      print(require("bpf").compile('// #include "vmlinux.h"\nint x;') ~= nil)]]))
+    assert.equal("", cached(home))
+  end)
+end)
+
+describe("temporary files", function()
+  it("are gone, whatever happened", function()
+    lua("", [[
+      local bpf = require "bpf"
+      bpf.compile("int x;")
+      bpf.compile("int x = y;")
+      bpf.compile("int x;", { cflags = { "-no-such-flag" } })
+      bpf.compile('#include "vmlinux.h"')
+      pcall(bpf.compile, "int x;", { name = 1 })
+      for n = 1, 4 do
+        local real = os.execute
+        os.execute = function(command)
+          if command:find "clang" then error "oops" end
+          return real(command)
+        end
+        pcall(bpf.compile, "int x;")
+        os.execute = real
+      end]])
+    assert.equal(0, entries(temporary))
+  end)
+
+  it("are gone after Ctrl-C, which raises", function()
+    local dir = helper.tmpdir()
+    assert(select(2, helper.run("mkfifo " .. dir .. "/waits.h")))
+    local output = helper.run(([[TMPDIR=%s timeout --preserve-status -s INT 3 %s -e %s]]):format(temporary, helper.LUA,
+      helper.quote(([[require("bpf").compile('#include "waits.h"', { include = %q })]]):format(dir))))
+    assert(output:find("interrupted!", 1, true), output)
+    assert.equal(0, entries(temporary))
+  end)
+end)

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Types of BTF as the text of C declarations. */
+#ifndef LBPF_BTFDUMP_H
+#define LBPF_BTFDUMP_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Methods. */
+int lbpf_btf_print(lua_State *L);
+int lbpf_btf_dump(lua_State *L);
+
+void lbpf_btfdump_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

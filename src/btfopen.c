@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/* Where BTF comes from: the kernel, its modules, files, C text, objects. And the class of its handles.
+ *
+ * The kernel's BTF is read once and never closed: handles that scripts get, and the BTF of modules, which refers to
+ * it, keep it alive. BTF of a file is checked before libbpf sees it. */
+#include "btfopen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "btfcheck.h"
+#include "btfdump.h"
+#include "btfinfo.h"
+#include "cdecl.h"
+#include "elf.h"
+#include "err.h"
+
+static void btf_release(lua_State *L, int idx, void *self)
+{
+	(void)L;
+	(void)idx;
+	lbpf_btf_drop(self);
+}
+
+/* ---- sources ---- */
+
+static void set_name(struct lbpf_btf *handle, const char *name)
+{
+	strncpy(handle->name, name, sizeof(handle->name) - 1);
+}
+
+struct lbpf_btf *lbpf_btf_push_borrowed(lua_State *L, struct btf *btf, int owner, const char *name)
+{
+	struct lbpf_btf *handle;
+
+	owner = lua_absindex(L, owner);
+	handle = lbpf_btf_new(L);
+	handle->borrowed = true;
+	lua_pushvalue(L, owner);
+	lua_setiuservalue(L, -2, 1);
+	set_name(handle, name);
+	handle->btf = btf;
+	return handle;
+}
+
+/*** The running kernel's BTF. It is read at first use and kept.
+@function bpf.btf.kernel
+@treturn bpf.btf a handle
+@treturn nil,string,string on failure: ENOENT, ESRCH (the kernel was built without CONFIG_DEBUG_INFO_BTF)
+@see btf__load_vmlinux_btf */
+static int btf_kernel(lua_State *L)
+{
+	struct btf *btf = lbpf_btf_push_kernel(L);
+
+	if (!btf)
+		return lbpf_err_push(L, errno, NULL, "BTF of the kernel");
+	lbpf_btf_push_borrowed(L, btf, -1, "the kernel");
+	return 1;
+}
+
+/*** BTF of a loaded kernel module. Its types refer to the kernel's, which can be found in it as well.
+@function bpf.btf.module
+@tparam string name of the module: "nf_conntrack"
+@treturn bpf.btf a handle
+@treturn nil,string,string on failure: ENOENT (no such module, or it has no BTF)
+@see btf__load_module_btf
+@since kernel 5.11 */
+static int btf_module(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+	struct lbpf_btf *handle;
+	struct lbpf_log *log;
+	struct btf *kernel;
+	int err = 0;
+
+	luaL_argcheck(L, *name && !strchr(name, '/') && strcmp(name, "vmlinux") != 0, 1, "a module's name expected");
+	lua_settop(L, 1);
+	kernel = lbpf_btf_push_kernel(L);
+	if (!kernel)
+		return lbpf_err_push(L, errno, NULL, "BTF of the kernel");
+	handle = lbpf_btf_new(L);
+	lua_pushvalue(L, 2);
+	lua_setiuservalue(L, -2, 1);
+	set_name(handle, name);
+	log = lbpf_log_begin(L);
+	handle->btf = btf__load_module_btf(name, kernel);
+	if (!handle->btf)
+		err = errno;
+	lbpf_log_end(log);
+	return err ? lbpf_err_push(L, err, NULL, "BTF of module '%s'", name) : 1;
+}
+
+/* BTF that was read from a file. */
+struct bytes {
+	void *bytes; /* malloc'ed */
+	uint64_t size;
+	const char *cause; /* of a failure */
+};
+
+/* Copies a part of a file. Returns 0 or an errno. */
+static int read_part(const struct lbpf_elf *file, uint64_t offset, uint64_t size, struct bytes *to)
+{
+	int err;
+
+	if (size > INT32_MAX)
+		return EFBIG;
+	to->bytes = malloc(size ? size : 1);
+	to->size = size;
+	if (!to->bytes)
+		return ENOMEM;
+	err = lbpf_elf_read(file, to->bytes, offset, size);
+	if (err == ENOEXEC) {
+		to->cause = "the file became shorter";
+		err = LIBBPF_ERRNO__FORMAT;
+	}
+	return err;
+}
+
+/* Reads section .BTF. */
+static int read_section(struct lbpf_elf *elf, struct bytes *to)
+{
+	int err = lbpf_elf_open_any(elf, elf->fd, NULL, elf->size);
+
+	if (err == ENOEXEC) {
+		to->cause = "neither BTF nor an ELF file of this machine's byte order, or damaged";
+		return LIBBPF_ERRNO__FORMAT;
+	}
+	for (size_t i = 1; i < elf->head.e_shnum && !err; i++) {
+		const Elf64_Shdr *s = &elf->sections[i];
+
+		if (strcmp(lbpf_elf_name(elf, i), ".BTF") == 0 && lbpf_elf_inside(elf, s))
+			return read_part(elf, s->sh_offset, s->sh_size, to);
+	}
+	if (!err)
+		to->cause = "it has no section .BTF; clang needs -g";
+	return err ? err : ENODATA;
+}
+
+static int read_file(int fd, struct bytes *to)
+{
+	struct lbpf_elf file = { .fd = fd };
+	uint16_t magic = 0;
+	struct stat st;
+	int err;
+
+	if (fstat(fd, &st))
+		return errno;
+	if (S_ISDIR(st.st_mode))
+		return EISDIR;
+	if (!S_ISREG(st.st_mode)) {
+		to->cause = "this is no regular file";
+		return EINVAL;
+	}
+	file.size = (uint64_t)st.st_size;
+	err = lbpf_elf_read(&file, &magic, 0, sizeof(magic));
+	if (!err && magic == BTF_MAGIC)
+		err = read_part(&file, 0, file.size, to);
+	else if (!err || err == ENOEXEC)
+		err = read_section(&file, to);
+	lbpf_elf_close(&file);
+	return err;
+}
+
+/* Reads a file, checks it, and makes BTF of it. Returns 0 or an errno. */
+static int parse_file(lua_State *L, const char *path, struct lbpf_btf *handle, const char **cause)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err;
+	struct bytes read = { .bytes = NULL };
+	struct lbpf_log *log = lbpf_log_begin(L);
+
+	err = fd < 0 ? errno : read_file(fd, &read);
+	if (fd >= 0)
+		close(fd);
+	if (!err) {
+		read.cause = lbpf_btfcheck(read.bytes, read.size);
+		if (read.cause)
+			err = *read.cause ? LIBBPF_ERRNO__FORMAT : ENOMEM;
+	}
+	if (!err) {
+		handle->btf = btf__new(read.bytes, (uint32_t)read.size);
+		if (!handle->btf)
+			err = errno;
+	}
+	lbpf_log_end(log);
+	free(read.bytes);
+	*cause = err == ENOMEM ? NULL : read.cause;
+	return err;
+}
+
+/*** BTF of a file: of an ELF file with a section .BTF, such as a compiled object, or of BTF alone, such as
+/sys/kernel/btf/vmlinux.
+@function bpf.btf.file
+@tparam string path
+@treturn bpf.btf a handle
+@treturn nil,string,string on failure: ENOENT, ENODATA (an ELF file without BTF), LIBBPF_ERRNO__FORMAT (damaged, or of
+ another byte order), …
+@see btf__parse */
+static int btf_file(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1), *cause, *slash = strrchr(path, '/');
+	struct lbpf_btf *handle;
+	int err;
+
+	lua_settop(L, 1);
+	handle = lbpf_btf_new(L);
+	set_name(handle, slash && slash[1] ? slash + 1 : path);
+	err = parse_file(L, path, handle, &cause);
+	return err ? lbpf_err_push(L, err, cause, "BTF of '%s'", path) : 1;
+}
+
+/*** BTF of C declarations. Raises, with line and column, for text that is none.
+@function bpf.btf.parse
+@tparam string text such as "struct hit { __u64 count; }; enum verdict { PASS, DROP };"
+@treturn bpf.btf a handle */
+static int btf_parse(lua_State *L)
+{
+	size_t len;
+	const char *text = luaL_checklstring(L, 1, &len);
+	struct lbpf_btf *handle;
+
+	lua_settop(L, 1);
+	handle = lbpf_btf_new_empty(L, NULL);
+	set_name(handle, "C text");
+	lbpf_cdecl(L, handle->btf, text, len);
+	return 1;
+}
+
+/*** Compiles a C type. Raises, with line and column, for text that is no declaration.
+@function bpf.btf.type
+@tparam string|integer|bpf.type spec C text whose last declaration is meant ("struct hit { __u64 count; }"), the name
+ of a type in the kernel's BTF ("struct task_struct"), or a size in bytes for raw strings
+@treturn bpf.type the type */
+static int btf_type(lua_State *L)
+{
+	luaL_argexpected(L, !lua_isnoneornil(L, 1), 1, "C type, size in bytes or bpf.type");
+	lbpf_btf_spec(L, 1, NULL, "type");
+	return 1;
+}
+
+/* ---- methods ---- */
+
+static int compile(lua_State *L)
+{
+	struct lbpf_btf *handle = lbpf_btf_check(L), *text;
+	int64_t id = lbpf_btf_which(L, handle, 0);
+	size_t len;
+
+	if (id < 0 && lua_type(L, 2) == LUA_TSTRING && !lbpf_btf_is_name(lua_tostring(L, 2))) {
+		/* libbpf 1.1 mistakes the names of BTF that is split twice */
+		if (btf__base_btf(handle->btf))
+			luaL_error(L, "'%s' is no type of module %s, whose BTF takes no C text", lua_tostring(L, 2),
+				   handle->name);
+		text = lbpf_btf_new_empty(L, handle->btf);
+		lua_tolstring(L, 2, &len);
+		id = lbpf_cdecl(L, text->btf, lua_tostring(L, 2), len);
+		lbpf_btf_compile(L, text->btf, (uint32_t)id);
+		lbpf_btf_drop(text);
+	} else {
+		lbpf_btf_compile(L, handle->btf, lbpf_btf_need(L, handle));
+	}
+	return 1;
+}
+
+/*** Compiles a type of this BTF: for encoding and decoding, and for whatever takes a C type.
+@function btf:type
+@tparam string|integer which "struct event", "event_t", an id, or C text that may use the types of this BTF
+ ("struct event[4]"); raises when there is no such type, or it has no values
+@treturn bpf.type the type; it doesn't need the BTF any more */
+static int handle_type(lua_State *L)
+{
+	lbpf_btf_check(L);
+	lbpf_btf_check_which(L);
+	lua_settop(L, 2);
+	return lbpf_btf_undisturbed(L, compile);
+}
+
+static int bytes(lua_State *L)
+{
+	struct lbpf_btf *handle = lbpf_btf_check(L);
+	uint32_t size;
+	const void *data = btf__raw_data(handle->btf, &size);
+
+	if (!data)
+		return lbpf_err_push(L, errno, NULL, "BTF of %s", handle->name);
+	lua_pushlstring(L, data, size);
+	return 1;
+}
+
+/*** The BTF itself, as a file has it.
+@function btf:bytes
+@treturn string
+@treturn nil,string,string on failure: ENOMEM
+@see btf__raw_data */
+static int handle_bytes(lua_State *L)
+{
+	lbpf_btf_check(L);
+	return lbpf_btf_undisturbed(L, bytes);
+}
+
+/*** A number that tells this BTF from others: FNV-1a of its bytes.
+@function btf:hash
+@treturn string 16 hexadecimal digits
+@treturn nil,string,string on failure: ENOMEM */
+static int handle_hash(lua_State *L)
+{
+	struct lbpf_btf *handle = lbpf_btf_check(L);
+	uint32_t size;
+	const unsigned char *data = btf__raw_data(handle->btf, &size);
+	uint64_t hash = 0xcbf29ce484222325;
+	char text[17];
+
+	if (!data)
+		return lbpf_err_push(L, errno, NULL, "BTF of %s", handle->name);
+	for (uint32_t i = 0; i < size; i++)
+		hash = (hash ^ data[i]) * 0x100000001b3;
+	snprintf(text, sizeof(text), "%016llx", (unsigned long long)hash);
+	lua_pushstring(L, text);
+	return 1;
+}
+
+/*** Closes the handle; closing twice is fine. Compiled types stay usable.
+@function btf:close
+@treturn true */
+static int handle_close(lua_State *L)
+{
+	return lbpf_class_close(L, &lbpf_btf_class);
+}
+
+static uint32_t count(const struct lbpf_btf *handle)
+{
+	const struct btf *base = btf__base_btf(handle->btf);
+
+	return btf__type_cnt(handle->btf) - (base ? btf__type_cnt(base) : 1);
+}
+
+static int handle_len(lua_State *L)
+{
+	lua_pushinteger(L, count(lbpf_btf_check(L)));
+	return 1;
+}
+
+static int handle_tostring(lua_State *L)
+{
+	struct lbpf_btf *handle = lbpf_class_check(L, 1, &lbpf_btf_class);
+
+	if (handle->btf)
+		lua_pushfstring(L, "bpf.btf: %s (%I types)", handle->name, (LUAI_UACINT)count(handle));
+	else
+		lua_pushfstring(L, "bpf.btf: %s (closed)", handle->name);
+	return 1;
+}
+
+static const luaL_Reg btf_methods[] = {
+	{ "find", lbpf_btf_find },	 { "types", lbpf_btf_types },
+	{ "resolve", lbpf_btf_resolve }, { "print", lbpf_btf_print },
+	{ "dump", lbpf_btf_dump },	 { "type", handle_type },
+	{ "bytes", handle_bytes },	 { "hash", handle_hash },
+	{ "close", handle_close },	 { NULL, NULL },
+};
+
+static const luaL_Reg btf_meta[] = {
+	{ "__len", handle_len },
+	{ "__tostring", handle_tostring },
+	{ NULL, NULL },
+};
+
+const struct lbpf_class lbpf_btf_class = {
+	.name = "bpf.btf",
+	.methods = btf_methods,
+	.meta = btf_meta,
+	.release = btf_release,
+};
+
+static const luaL_Reg btf_functions[] = {
+	{ "kernel", btf_kernel }, { "module", btf_module }, { "file", btf_file },
+	{ "parse", btf_parse },	  { "type", btf_type },	    { NULL, NULL },
+};
+
+void lbpf_btf_open(lua_State *L)
+{
+	lbpf_class_register(L, &lbpf_btf_class);
+	lbpf_btfdump_open(L);
+	luaL_newlib(L, btf_functions);
+	lua_setfield(L, -2, "btf");
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Where BTF comes from, and its class. */
+#ifndef LBPF_BTFOPEN_H
+#define LBPF_BTFOPEN_H
+
+#include <lua.h>
+
+#include "btf.h"
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Pushes a handle of BTF that the userdata at stack index owner has, and keeps that alive. Who frees the BTF clears the
+ * handle's field first. */
+struct lbpf_btf *lbpf_btf_push_borrowed(lua_State *L, struct btf *btf, int owner, const char *name);
+
+/* Opener: adds the table `btf` to the module table at the top. */
+void lbpf_btf_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

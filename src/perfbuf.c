@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/* Readers of perf buffers: for each CPU a perf event with memory that its programs' records go to.
+ *
+ * The kernel forgets the events in a map's slots when the open file goes that put them there. So a reader opens the map
+ * anew, by its id: then closing it empties its own slots and no others, even if another reader has taken the map over.
+ * Who may not open by id shares the map's file, and has to empty the slots. */
+#include "perfbuf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+#include <linux/perf_event.h>
+
+#include "err.h"
+#include "map.h"
+#include "reader.h"
+
+#define PAGES 64	    /* of each CPU, where the script doesn't say */
+#define PAGES_MAX (1 << 18) /* 1 GiB of pages of 4 KiB */
+
+/* How a map was opened. */
+struct slots {
+	int fd;
+	bool shared; /* our file is the handle's as well, or the map keeps events beyond it */
+};
+
+struct cpubuf {
+	struct lbpf_source source;
+	void *control; /* the page of positions, and the data behind it */
+	struct slots slots;
+	bool last; /* of those of its map: closes the file */
+};
+
+static void cpubuf_release(struct lbpf_source *source)
+{
+	struct cpubuf *buf = (struct cpubuf *)source;
+	uint32_t slot = (uint32_t)source->cpu;
+
+	if (buf->slots.shared)
+		bpf_map_delete_elem(buf->slots.fd, &slot);
+	if (buf->control)
+		munmap(buf->control, (size_t)sysconf(_SC_PAGESIZE) + source->size);
+	if (source->fd >= 0)
+		close(source->fd);
+	if (buf->last)
+		close(buf->slots.fd);
+}
+
+/* ---- records ---- */
+
+/* The bytes at a position that are no longer than 8, which all that the kernel writes is aligned to. */
+static void peek(const struct lbpf_source *s, unsigned long pos, void *to, size_t len)
+{
+	memcpy(to, s->data + (pos & (s->size - 1)), len);
+}
+
+static void take_sample(const struct lbpf_source *s, uint32_t room, struct lbpf_record *rec)
+{
+	size_t offset = (rec->at + sizeof(struct perf_event_header) + sizeof(uint32_t)) & (s->size - 1);
+
+	peek(s, rec->at + sizeof(struct perf_event_header), &rec->len, sizeof(rec->len));
+	if (rec->len > room - sizeof(uint32_t))
+		rec->len = room - (uint32_t)sizeof(uint32_t);
+	rec->data = s->data + offset;
+	rec->first = rec->len <= s->size - offset ? rec->len : (uint32_t)(s->size - offset);
+	rec->lost = 0;
+}
+
+/* Takes the next record, or the news of lost ones, out of a CPU's buffer. */
+static bool cpubuf_take(struct lbpf_source *s, unsigned long end, struct lbpf_record *rec)
+{
+	while ((long)(end - s->pos) > 0) {
+		struct perf_event_header header;
+
+		rec->at = s->pos;
+		peek(s, rec->at, &header, sizeof(header));
+		if (header.size < sizeof(header) + sizeof(uint32_t) || header.size > end - s->pos) {
+			s->pos = end; /* never seen: there is no telling what follows */
+			return false;
+		}
+		s->pos += header.size;
+		if (header.type == PERF_RECORD_SAMPLE) {
+			take_sample(s, header.size - (uint32_t)sizeof(header), rec);
+			return true;
+		}
+		if (header.type == PERF_RECORD_LOST) {
+			rec->data = s->data;
+			rec->len = rec->first = 0;
+			peek(s, rec->at + sizeof(header) + sizeof(uint64_t), &rec->lost, sizeof(rec->lost));
+			if (rec->lost)
+				return true;
+		}
+	}
+	return false;
+}
+
+static const struct lbpf_class reader_class;
+
+static const struct lbpf_reader_kind perf_kind = {
+	.cls = &reader_class,
+	.what = "perf buffer",
+	.source_size = sizeof(struct cpubuf),
+	.once = true,
+	.take = cpubuf_take,
+	.release = cpubuf_release,
+};
+
+/* ---- adding maps ---- */
+
+struct options {
+	struct lbpf_reader_options reader;
+	uint32_t pages, sample_period, wakeup_events;
+};
+
+static const struct lbpf_option perf_options[] = {
+	LBPF_READER_OPTIONS,
+	{ "lost", LBPF_OPT_OTHER, 0 },
+	{ "cpus", LBPF_OPT_OTHER, 0 },
+	{ "pages", LBPF_OPT_U32, offsetof(struct options, pages) },
+	{ "sample_period", LBPF_OPT_U32, offsetof(struct options, sample_period) },
+	{ "wakeup_events", LBPF_OPT_U32, offsetof(struct options, wakeup_events) },
+	{ NULL, LBPF_OPT_OTHER, 0 },
+};
+
+/* The CPUs to read. */
+struct cpus {
+	const uint32_t *list;
+	uint32_t count;
+	bool given; /* else all of them, of which those that are offline are left out */
+};
+
+static uint32_t cpu_at(lua_State *L, int idx, lua_Integer i)
+{
+	lua_Integer cpu;
+	int is_int;
+
+	lua_rawgeti(L, -1, i);
+	cpu = lua_tointegerx(L, -1, &is_int);
+	if (lua_type(L, -1) != LUA_TNUMBER || !is_int || cpu < 0 || cpu > INT32_MAX)
+		luaL_argerror(L, idx, "'cpus' takes a sequence of CPU numbers");
+	lua_pop(L, 1);
+	return (uint32_t)cpu;
+}
+
+/* Pushes what keeps the list, and returns it. idx is that of the options. */
+static struct cpus push_cpus(lua_State *L, int idx, const struct lbpf_map *map)
+{
+	uint32_t possible = (uint32_t)lbpf_possible_cpus(L), *list;
+	struct cpus cpus = { .count = possible < map->max_entries ? possible : map->max_entries };
+	lua_Unsigned given;
+
+	lua_pushnil(L);
+	if (lua_istable(L, idx)) {
+		lua_pop(L, 1);
+		cpus.given = lua_getfield(L, idx, "cpus") != LUA_TNIL;
+	}
+	luaL_argcheck(L, !cpus.given || lua_istable(L, -1), idx, "'cpus' takes a sequence of CPU numbers");
+	if (cpus.given) {
+		given = lua_rawlen(L, -1);
+		luaL_argcheck(L, given > 0 && given <= possible, idx, "'cpus' takes one CPU or more, each once");
+		cpus.count = (uint32_t)given;
+	}
+	list = lua_newuserdatauv(L, (cpus.count + 1) * sizeof(*list), 0);
+	lua_insert(L, -2);
+	for (uint32_t i = 0; i < cpus.count; i++) {
+		list[i] = cpus.given ? cpu_at(L, idx, (lua_Integer)i + 1) : i;
+		for (uint32_t k = 0; cpus.given && k < i; k++)
+			luaL_argcheck(L, list[k] != list[i], idx, "'cpus' takes one CPU or more, each once");
+	}
+	lua_pop(L, 1);
+	cpus.list = list;
+	return cpus;
+}
+
+/* Where a 64-bit position keeps its lower bits. */
+static _Atomic unsigned long *position(void *u64)
+{
+	size_t skip = sizeof(uint64_t) - sizeof(unsigned long);
+
+	return (_Atomic unsigned long *)(void *)((char *)u64 + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? skip : 0));
+}
+
+static int event_open(uint32_t cpu, const struct options *options)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_BPF_OUTPUT,
+		.sample_period = options->sample_period,
+		.sample_type = PERF_SAMPLE_RAW,
+		.wakeup_events = options->wakeup_events ? options->wakeup_events : options->sample_period,
+	};
+
+	return (int)syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+/* What went wrong, for the message: the operation, and the CPU if it is one's. */
+struct failure {
+	const char *what;
+	uint32_t cpu;
+};
+
+/* Opens a CPU's buffer in the reader's next place; what it got hold of is released again when it fails. Returns 0 or
+ * an errno. */
+static int cpubuf_open(struct lbpf_reader *r, const struct cpubuf *model, uint32_t cpu, const struct options *options,
+		       struct failure *failure)
+{
+	struct cpubuf *buf = lbpf_reader_source(r, r->count);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct perf_event_mmap_page *control;
+	int err;
+
+	*buf = *model;
+	buf->source.cpu = (int)cpu;
+	*failure = (struct failure){ "perf_event_open", cpu };
+	buf->source.fd = event_open(cpu, options);
+	if (buf->source.fd < 0)
+		return errno;
+	failure->what = "mmap";
+	control = mmap(NULL, page + buf->source.size, PROT_READ | PROT_WRITE, MAP_SHARED, buf->source.fd, 0);
+	if (control != MAP_FAILED) {
+		buf->control = control;
+		buf->source.data = (uint8_t *)control + page;
+		buf->source.head = position(&control->data_head);
+		buf->source.tail = position(&control->data_tail);
+		failure->what = "update";
+		if (bpf_map_update_elem(buf->slots.fd, &cpu, &buf->source.fd, BPF_ANY) == 0) {
+			failure->what = "epoll_ctl";
+			err = lbpf_reader_add(r);
+			if (!err)
+				return 0;
+			cpubuf_release(&buf->source);
+			return err;
+		}
+	}
+	err = errno;
+	buf->slots.shared = false; /* the slot isn't ours */
+	cpubuf_release(&buf->source);
+	return err;
+}
+
+/* Opens the buffers of all the CPUs, or of none. Returns 0 or an errno. */
+static int cpubufs_open(struct lbpf_reader *r, const struct cpubuf *model, const struct cpus *cpus,
+			const struct options *options, struct failure *failure)
+{
+	uint32_t before = r->count;
+	int err = ENODEV;
+
+	for (uint32_t i = 0; i < cpus->count; i++) {
+		err = cpubuf_open(r, model, cpus->list[i], options, failure);
+		if (err && !(err == ENODEV && !cpus->given))
+			break;
+		err = 0;
+	}
+	if (!err && r->count == before)
+		err = ENODEV;
+	if (!err) {
+		failure->what = "fd";
+		err = lbpf_reader_added(r);
+	}
+	if (!err) {
+		((struct cpubuf *)lbpf_reader_source(r, r->count - 1))->last = true;
+		return 0;
+	}
+	while (r->count > before)
+		cpubuf_release(lbpf_reader_source(r, --r->count));
+	close(model->slots.fd);
+	return err;
+}
+
+/* Opens the map for the reader. Its descriptor is -1, and errno set, when that fails. */
+static struct slots slots_open(const struct lbpf_map *map)
+{
+	struct slots slots = { .shared = (map->flags & BPF_F_PRESERVE_ELEMS) != 0 };
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	slots.fd = bpf_obj_get_info_by_fd(map->fd, &info, &len) ? -1 : bpf_map_get_fd_by_id(info.id);
+	if (slots.fd < 0) {
+		slots.fd = fcntl(map->fd, F_DUPFD_CLOEXEC, 0);
+		slots.shared = true;
+	}
+	return slots;
+}
+
+static int perf_fail(lua_State *L, const struct lbpf_map *map, int err, const struct failure *failure)
+{
+	const char *cause = NULL;
+
+	if (err == ENODEV || (err == EINVAL && failure->what[0] == 'p'))
+		cause = "there is no such CPU, or it is offline";
+	else if (err == E2BIG)
+		cause = lua_pushfstring(L, "the map has no slot for it, the last one is %I",
+					(LUAI_UACINT)map->max_entries - 1);
+	else if (err == EPERM && failure->what[0] == 'm')
+		cause = "refused; perhaps more pages than kernel.perf_event_mlock_kb allows, or CAP_IPC_LOCK is "
+			"missing";
+	else if (err == EPERM || err == EACCES)
+		cause = "refused; perhaps CAP_PERFMON is missing, see kernel.perf_event_paranoid";
+	return lbpf_err_push(L, err, cause, "map '%s': perfbuf: CPU %I: %s", lbpf_map_label(map),
+			     (LUAI_UACINT)failure->cpu, failure->what);
+}
+
+static void check_options(lua_State *L, int idx, struct options *options)
+{
+	uint32_t pages = options->pages;
+
+	luaL_argcheck(L, pages > 0 && pages <= PAGES_MAX && (pages & (pages - 1)) == 0, idx,
+		      "'pages' takes a power of two");
+	if (options->sample_period == 0)
+		options->sample_period = 1;
+}
+
+/* Adds the map that arguments from `first` on (map, type, handler, options) describe to the reader at idx. Returns 0
+ * or how many values of failure were pushed. */
+static int reader_add_map(lua_State *L, int idx, struct lbpf_reader *r, int first)
+{
+	struct lbpf_map *map = lbpf_map_check(L, first, 0, "perfbuf");
+	struct options options = { .pages = PAGES };
+	struct failure failure;
+	struct cpubuf model = { .source.fd = -1 };
+	struct cpus cpus;
+	int err;
+
+	luaL_argcheck(L, map->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY, first, "a map of type perf_event_array expected");
+	luaL_argexpected(L, lua_isnoneornil(L, first + 2) || lua_isfunction(L, first + 2), first + 2, "function");
+	lbpf_arg_options(L, first + 3, perf_options, &options, "perfbuf");
+	check_options(L, first + 3, &options);
+	cpus = push_cpus(L, first + 3, map);
+	model.source.feed = lbpf_reader_feed(L, idx, first, &options.reader);
+	model.source.size = options.pages * (size_t)sysconf(_SC_PAGESIZE);
+	lbpf_reader_reserve(L, idx, r, cpus.count);
+	lbpf_reader_recheck(L, r);
+	lbpf_map_check(L, first, 0, "perfbuf"); /* a finalizer may have closed it */
+	model.slots = slots_open(map);
+	failure = (struct failure){ "open", cpus.list[0] };
+	err = model.slots.fd < 0 ? errno : cpubufs_open(r, &model, &cpus, &options, &failure);
+	if (!err) {
+		lua_pop(L, 1);
+		return 0;
+	}
+	lbpf_reader_unfeed(L, idx, &model.source.feed);
+	return perf_fail(L, map, err, &failure);
+}
+
+/*** Opens a reader of a perf buffer: of a map of type perf_event_array that programs send records to by
+`bpf_perf_event_output` with `BPF_F_CURRENT_CPU`. Each CPU has memory of its own; records of one CPU come in their
+order, those of several in none. A map has one reader: the next one takes the slots over. CPUs that come online later
+aren't read. The kernel fills a record up to 4 bytes short of a multiple of 8, with whatever: give the type, or the
+size, to be rid of that. In a flexible array it looks like elements.
+@function bpf.perfbuf
+@tparam bpf.map map of type perf_event_array
+@tparam ?string|integer|bpf.type type of the records: a name in the object's BTF or the kernel's, C text, or a size in
+ bytes; nil gives the bytes, with the filling
+@tparam ?function handler called with each record and the number of its CPU by poll and consume; nil for a reader used
+ by events only
+@tparam ?table options
+- unpack: true passes the members of a struct as values instead of a table: `function(pid, comm, cpu)`
+- into: a table to fill with every record instead of making new ones
+- lost: `function(cpu, n)`, called in its place among the records where n records found no room
+- pages: of each CPU's memory, a power of two; 64 by default
+- cpus: a sequence of the CPUs to read, all that are online by default
+- sample_period: a waiting reader is woken when this many records have come to one CPU's memory; 1 by default. When its
+ time runs out it reads what is there
+- wakeup_events: the same, by the kernel's name
+@treturn bpf.perfbuf the reader
+@treturn nil,string,string on failure: EPERM, EACCES, EMFILE, ENODEV (no such CPU, or it is offline), E2BIG (the map has
+ no slot for the CPU), …
+@see perf_buffer__new */
+static int perfbuf_new(lua_State *L)
+{
+	struct lbpf_reader *r;
+	int n;
+
+	lua_settop(L, 4);
+	r = lbpf_reader_new(L, &perf_kind);
+	if (r->epoll < 0)
+		return lbpf_err_push(L, errno, NULL, "perfbuf");
+	n = reader_add_map(L, 5, r, 1);
+	if (n)
+		lbpf_reader_release(L, 5, r);
+	return n ? n : 1;
+}
+
+/*** Adds another map to the reader; the arguments are those of bpf.perfbuf.
+@function perfbuf:add
+@tparam bpf.map map
+@tparam ?string|integer|bpf.type type
+@tparam ?function handler
+@tparam ?table options
+@treturn bpf.perfbuf the reader itself
+@treturn nil,string,string on failure */
+static int perfbuf_add(lua_State *L)
+{
+	struct lbpf_reader *r = lbpf_reader_check(L, &perf_kind);
+	int n;
+
+	lua_settop(L, 5);
+	n = reader_add_map(L, 1, r, 2);
+	if (n)
+		return n;
+	lua_settop(L, 1);
+	return 1;
+}
+
+/* ---- methods ---- */
+
+/*** Hands the records that are there to their handlers; when there are none, waits for the first.
+An error in a handler ends the call; its record counts as consumed, the rest stays for the next call. Raises for a map
+without handler: read that by events.
+@function perfbuf:poll
+@tparam ?integer timeout in milliseconds; 0 doesn't wait, -1 or nil waits for ever
+@tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
+@treturn integer how many records were handled, 0 when the time ran out
+@treturn nil,string,string on failure: EINTR on a signal
+@see perf_buffer__poll */
+static int perfbuf_poll(lua_State *L)
+{
+	return lbpf_reader_poll(L, &perf_kind);
+}
+
+/*** Hands the records that are there to their handlers, without waiting. Raises for a map without handler.
+@function perfbuf:consume
+@tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
+@treturn integer how many records were handled
+@see perf_buffer__consume */
+static int perfbuf_consume(lua_State *L)
+{
+	return lbpf_reader_consume(L, &perf_kind);
+}
+
+/*** Iterates over records as they come: `for e, cpu in reader:events(1000) do`. Handlers are not called, `lost` is.
+@function perfbuf:events
+@tparam ?integer timeout in milliseconds to wait for the next record before the loop ends; -1 or nil for ever. A signal
+ ends the loop as well
+@treturn function iterator over records, or with `unpack` over their members, and the number of the CPU after each */
+static int perfbuf_events(lua_State *L)
+{
+	return lbpf_reader_events(L, &perf_kind);
+}
+
+/*** How many records found no room since the reader was opened, as far as was read: the kernel tells with the next
+record that finds some.
+@function perfbuf:lost
+@treturn integer the number */
+static int perfbuf_lost(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)lbpf_reader_check(L, &perf_kind)->lost);
+	return 1;
+}
+
+/*** A descriptor for event loops: readable when a record is there. Then call consume.
+@function perfbuf:fd
+@treturn integer a descriptor, which stays the reader's
+@treturn nil,string,string on failure, the first time: EMFILE, EAGAIN (see fs.aio-max-nr), ENOSYS (no asynchronous I/O)
+@see perf_buffer__epoll_fd */
+static int perfbuf_fd(lua_State *L)
+{
+	return lbpf_reader_fd(L, &perf_kind);
+}
+
+/*** Closes the reader and empties the map's slots; closing twice is fine, and so is closing in a handler.
+@function perfbuf:close
+@treturn true
+@see perf_buffer__free */
+static int perfbuf_close(lua_State *L)
+{
+	return lbpf_class_close(L, &reader_class);
+}
+
+static int perfbuf_tostring(lua_State *L)
+{
+	struct lbpf_reader *r = lbpf_class_check(L, 1, &reader_class);
+
+	if (r->epoll < 0)
+		lua_pushliteral(L, "bpf.perfbuf: (closed)");
+	else
+		lua_pushfstring(L, "bpf.perfbuf: %d buffer%s", (int)r->count, r->count == 1 ? "" : "s");
+	return 1;
+}
+
+static const luaL_Reg perfbuf_methods[] = {
+	{ "add", perfbuf_add },	      { "poll", perfbuf_poll }, { "consume", perfbuf_consume },
+	{ "events", perfbuf_events }, { "lost", perfbuf_lost }, { "fd", perfbuf_fd },
+	{ "close", perfbuf_close },   { NULL, NULL },
+};
+
+static const luaL_Reg perfbuf_meta[] = {
+	{ "__tostring", perfbuf_tostring },
+	{ NULL, NULL },
+};
+
+static const struct lbpf_class reader_class = {
+	.name = "bpf.perfbuf",
+	.methods = perfbuf_methods,
+	.meta = perfbuf_meta,
+	.init = lbpf_reader_init,
+	.release = lbpf_reader_release,
+};
+
+void lbpf_perfbuf_open(lua_State *L)
+{
+	lbpf_class_register(L, &reader_class);
+	lua_pushcfunction(L, perfbuf_new);
+	lua_setfield(L, -2, "perfbuf");
+}

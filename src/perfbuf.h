@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Readers of perf buffers. */
+#ifndef LBPF_PERFBUF_H
+#define LBPF_PERFBUF_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Opener: adds `perfbuf` to the module table at the top. */
+void lbpf_perfbuf_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

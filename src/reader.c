@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: MIT */
+/* What readers of ring buffers and of perf buffers share.
+ *
+ * A reader maps the kernel's memory itself, and reads records where they lie or from a copy on the stack. A record
+ * counts as consumed before its handler runs, so an error in the handler leaves through poll as any other, nothing is
+ * delivered twice, and a handler may poll, add or close as it likes. The kernel sees our position now and then and
+ * whenever a source is empty. */
+#include "reader.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <lauxlib.h>
+
+#include "codec.h"
+#include "err.h"
+#include "map.h"
+
+#define STORE_EVERY (64u << 10) /* bytes after which the kernel is told where we are */
+
+/* User values: memory of the sources; for each feed its handler, type, table to fill, function for losses. */
+enum { READER_SOURCES = 1, READER_REFS };
+
+enum { REF_HANDLER = 1, REF_TYPE, REF_INTO, REF_LOST, REFS = REF_LOST };
+
+void lbpf_reader_init(void *self)
+{
+	struct lbpf_reader *r = self;
+
+	r->epoll = -1;
+	r->latch.fd = -1;
+}
+
+void lbpf_reader_release(lua_State *L, int idx, void *self)
+{
+	struct lbpf_reader *r = self;
+	uint32_t count = r->count;
+	int epoll = r->epoll;
+
+	(void)L;
+	(void)idx;
+	r->epoll = -1;
+	r->count = 0;
+	if (epoll >= 0)
+		close(epoll);
+	lbpf_latch_close(&r->latch);
+	for (uint32_t i = 0; i < count; i++)
+		r->kind->release(lbpf_reader_source(r, i));
+}
+
+void lbpf_reader_recheck(lua_State *L, const struct lbpf_reader *r)
+{
+	if (lbpf_unlikely(r->epoll < 0))
+		luaL_error(L, "%s reader is closed", r->kind->what);
+}
+
+struct lbpf_reader *lbpf_reader_check(lua_State *L, const struct lbpf_reader_kind *kind)
+{
+	struct lbpf_reader *r = lbpf_class_check(L, 1, kind->cls);
+
+	if (lbpf_unlikely(r->epoll < 0))
+		luaL_error(L, "%s reader is closed", kind->what);
+	return r;
+}
+
+struct lbpf_reader *lbpf_reader_new(lua_State *L, const struct lbpf_reader_kind *kind)
+{
+	struct lbpf_reader *r = lbpf_class_new(L, kind->cls, sizeof(*r), 2);
+
+	r->kind = kind;
+	lua_newtable(L);
+	lua_setiuservalue(L, -2, READER_REFS);
+	r->epoll = epoll_create1(EPOLL_CLOEXEC);
+	return r;
+}
+
+/* ---- adding ---- */
+
+/* Pushes the table of option `into`, or nil. */
+static bool push_into(lua_State *L, int idx, const struct lbpf_type *type, const struct lbpf_reader_options *options)
+{
+	if (lua_isnoneornil(L, idx)) {
+		lua_pushnil(L);
+		return false;
+	}
+	if (lua_getfield(L, idx, "into") == LUA_TNIL)
+		return false;
+	luaL_argcheck(L, lua_istable(L, -1) && type->node[0].kind >= LBPF_ARRAY && !options->unpack, idx,
+		      "'into' takes a table, for structs and arrays, and not together with 'unpack'");
+	return true;
+}
+
+/* Pushes the function of option `lost`, or nil. */
+static void push_lost(lua_State *L, int idx)
+{
+	if (lua_isnoneornil(L, idx)) {
+		lua_pushnil(L);
+		return;
+	}
+	lua_getfield(L, idx, "lost");
+	luaL_argcheck(L, lua_isnil(L, -1) || lua_isfunction(L, -1), idx, "'lost' takes a function");
+}
+
+struct lbpf_feed lbpf_reader_feed(lua_State *L, int idx, int first, const struct lbpf_reader_options *options)
+{
+	struct lbpf_reader *r = lua_touserdata(L, idx);
+	struct lbpf_feed feed = { .unpack = options->unpack };
+	int refs = lua_gettop(L) + 1;
+
+	luaL_checkstack(L, 8, NULL);
+	lua_getiuservalue(L, idx, READER_REFS);
+	feed.type = lbpf_map_push_spec(L, first, first + 1, "event");
+	feed.into = push_into(L, first + 3, feed.type, options);
+	push_lost(L, first + 3);
+	feed.refs = r->feeds++ * REFS; /* nobody else's, whatever finalizers add from here on */
+	lua_rawseti(L, refs, feed.refs + REF_LOST);
+	lua_rawseti(L, refs, feed.refs + REF_INTO);
+	lua_rawseti(L, refs, feed.refs + REF_TYPE);
+	lua_pushvalue(L, first + 2);
+	lua_rawseti(L, refs, feed.refs + REF_HANDLER);
+	lua_settop(L, refs - 1);
+	return feed;
+}
+
+void lbpf_reader_unfeed(lua_State *L, int idx, const struct lbpf_feed *feed)
+{
+	lua_getiuservalue(L, idx, READER_REFS);
+	for (int i = 1; i <= REFS; i++) {
+		lua_pushnil(L);
+		lua_rawseti(L, -2, feed->refs + i);
+	}
+	lua_pop(L, 1);
+}
+
+void lbpf_reader_reserve(lua_State *L, int idx, struct lbpf_reader *r, uint32_t more)
+{
+	while (r->room - r->count < more) { /* allocating may run a finalizer that adds sources */
+		uint32_t room = r->count + more > 2 * r->count ? r->count + more : 2 * r->count;
+		void *memory = lua_newuserdatauv(L, room * r->kind->source_size, 0);
+
+		if (r->count <= room) {
+			if (r->count)
+				memcpy(memory, r->source, r->count * r->kind->source_size);
+			lua_pushvalue(L, -1);
+			lua_setiuservalue(L, idx, READER_SOURCES);
+			r->source = memory;
+			r->room = room;
+		}
+		lua_pop(L, 1);
+	}
+}
+
+int lbpf_reader_add(struct lbpf_reader *r)
+{
+	struct lbpf_source *s = lbpf_reader_source(r, r->count);
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (epoll_ctl(r->epoll, EPOLL_CTL_ADD, s->fd, &event))
+		return errno;
+	r->count++;
+	return 0;
+}
+
+/* ---- records ---- */
+
+static inline unsigned long source_end(const struct lbpf_source *s)
+{
+	return atomic_load_explicit(s->head, memory_order_acquire);
+}
+
+static void source_store(struct lbpf_source *s)
+{
+	if (s->stored == s->pos)
+		return;
+	s->stored = s->pos;
+	atomic_store_explicit(s->tail, s->pos, memory_order_release);
+}
+
+static inline void source_store_if_due(struct lbpf_source *s)
+{
+	if (s->pos - s->stored >= (s->size / 8 < STORE_EVERY ? s->size / 8 : STORE_EVERY))
+		source_store(s);
+}
+
+/* Copies a record, which may go on at the start of the data, and makes it the copy. */
+static inline void record_copy(const struct lbpf_source *s, struct lbpf_record *rec, uint8_t *to)
+{
+	memcpy(to, rec->data, rec->first);
+	if (lbpf_unlikely(rec->first < rec->len))
+		memcpy(to + rec->first, s->data, rec->len - rec->first);
+	rec->data = to;
+}
+
+/* Takes the next record of source i for decoding. What becomes a table is copied first, for making tables may run a
+ * finalizer that closes the reader or reads on. Records that don't fit in `small` get memory on the Lua stack. */
+static inline bool take_record(lua_State *L, struct lbpf_reader *r, uint32_t i, unsigned long end,
+			       struct lbpf_record *rec, void *small)
+{
+	void *buf = small;
+	size_t room = LBPF_SMALL;
+
+	for (;;) {
+		struct lbpf_source *s = lbpf_reader_source(r, i);
+
+		if (!r->kind->take(s, end, rec))
+			return false;
+		if (s->feed.type->depth == 0 && rec->first == rec->len)
+			return true;
+		if (rec->len <= room) {
+			record_copy(s, rec, buf);
+			return true;
+		}
+		s->pos = rec->at;
+		room = rec->len;
+		buf = lua_newuserdatauv(L, room, 0);
+		if (r->epoll < 0)
+			return false;
+	}
+}
+
+/* Pushes a record in its feed's form and returns how many values that are. refs is the stack index of the refs. */
+static inline int push_record(lua_State *L, const struct lbpf_source *s, const struct lbpf_record *rec, int refs)
+{
+	const struct lbpf_type *type = s->feed.type;
+	int cpu = s->cpu, n = 1;
+
+	lbpf_check_length(L, type, rec->len, "event");
+	if (s->feed.unpack) {
+		n = lbpf_decode_unpack(L, type, rec->data, rec->len);
+	} else if (s->feed.into) {
+		lua_rawgeti(L, refs, s->feed.refs + REF_INTO);
+		lbpf_decode_into(L, type, rec->data, rec->len, -1);
+		lua_remove(L, -2);
+	} else {
+		lbpf_decode(L, type, rec->data, rec->len);
+	}
+	if (cpu < 0)
+		return n;
+	lua_pushinteger(L, cpu);
+	return n + 1;
+}
+
+/* Counts lost records, and tells the script if it wants to know. */
+static void report_lost(lua_State *L, struct lbpf_reader *r, uint32_t i, const struct lbpf_record *rec, int refs)
+{
+	const struct lbpf_source *s = lbpf_reader_source(r, i);
+	int cpu = s->cpu;
+
+	r->lost += rec->lost;
+	if (lua_rawgeti(L, refs, s->feed.refs + REF_LOST) == LUA_TNIL) {
+		lua_pop(L, 1);
+		return;
+	}
+	lua_pushinteger(L, cpu);
+	lua_pushinteger(L, (lua_Integer)rec->lost);
+	lua_call(L, 2, 0);
+}
+
+/* Hands the records that are there now to the handler, up to max of them. Whatever the handler does to the reader,
+ * sources are found anew after each call. */
+static lua_Integer source_consume(lua_State *L, struct lbpf_reader *r, uint32_t i, int refs, lua_Integer max)
+{
+	struct lbpf_source *s = lbpf_reader_source(r, i);
+	unsigned long end = source_end(s);
+	_Alignas(8) char small[LBPF_SMALL];
+	struct lbpf_record rec;
+	lua_Integer n = 0;
+	int handler;
+
+	if (lua_rawgeti(L, refs, s->feed.refs + REF_HANDLER) != LUA_TFUNCTION)
+		luaL_error(L, "this %s has no handler: read it by events()", r->kind->what);
+	handler = lua_gettop(L);
+	while (n < max && take_record(L, r, i, end, &rec, small)) {
+		if (lbpf_unlikely(rec.lost)) {
+			report_lost(L, r, i, &rec, refs);
+		} else {
+			lua_pushvalue(L, handler);
+			lua_call(L, push_record(L, lbpf_reader_source(r, i), &rec, refs), 0);
+			n++;
+		}
+		lua_settop(L, handler);
+		if (lbpf_unlikely(r->epoll < 0))
+			break;
+		source_store_if_due(lbpf_reader_source(r, i));
+	}
+	if (r->epoll >= 0)
+		source_store(lbpf_reader_source(r, i));
+	lua_settop(L, handler - 1);
+	return n;
+}
+
+/* Whether a record came in after the last look. The kernel wakes us only for one that finds a ring buffer's position
+ * stored, so nobody may sleep without having asked this after storing. */
+static bool reader_missed(const struct lbpf_reader *r)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	for (uint32_t i = 0; i < r->count; i++) {
+		struct lbpf_source look = *(struct lbpf_source *)lbpf_reader_source(r, i);
+		unsigned long end = source_end(&look), pos = look.pos;
+		struct lbpf_record rec;
+
+		if (end != pos && (r->kind->take(&look, end, &rec) || look.pos != pos))
+			return true;
+	}
+	return false;
+}
+
+/* ---- event loops ---- */
+
+static int source_fd(const void *reader, uint32_t i)
+{
+	const struct lbpf_source *s = lbpf_reader_source(reader, i);
+
+	return s->fd;
+}
+
+/* Returns 0 or an errno. */
+static int reader_watch(struct lbpf_reader *r)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	bool was_open = r->latch.fd >= 0;
+	int err = lbpf_latch_watch(&r->latch, r->count, source_fd, r);
+
+	if (err)
+		return err;
+	if (!was_open && epoll_ctl(r->epoll, EPOLL_CTL_ADD, r->latch.fd, &event)) {
+		err = errno;
+		lbpf_latch_close(&r->latch);
+		return err;
+	}
+	if (reader_missed(r))
+		lbpf_latch_set(&r->latch);
+	return 0;
+}
+
+int lbpf_reader_added(struct lbpf_reader *r)
+{
+	return r->latch.fd < 0 ? 0 : reader_watch(r);
+}
+
+/* Once everything has been read that was to be: event loops may sleep, unless there is more. The second look is for a
+ * source that tells of what has just been read. An error in a handler doesn't come here, and so the loop comes back. */
+static void reader_settle(const struct lbpf_reader *r)
+{
+	if (lbpf_likely(r->latch.fd < 0))
+		return;
+	for (int i = 0; i < 2 && lbpf_latch_reset(&r->latch); i++)
+		;
+	if (reader_missed(r))
+		lbpf_latch_set(&r->latch);
+}
+
+/* ---- reading ---- */
+
+/* With a bound, sources take turns in being the first; without, all of them are read anyway. */
+static lua_Integer reader_consume(lua_State *L, struct lbpf_reader *r, lua_Integer max)
+{
+	uint32_t first = max < LUA_MAXINTEGER && r->count ? r->turn % r->count : 0;
+	lua_Integer n = 0;
+	int refs;
+
+	luaL_checkstack(L, 8, NULL);
+	lua_getiuservalue(L, 1, READER_REFS);
+	refs = lua_gettop(L);
+	for (uint32_t i = 0; i < r->count && n < max; i++) {
+		uint32_t turn = first + i < r->count ? first + i : first + i - r->count;
+
+		n += source_consume(L, r, turn, refs, max - n);
+		if (n >= max)
+			r->turn = turn + 1;
+	}
+	lua_settop(L, refs - 1);
+	reader_settle(r);
+	return n;
+}
+
+/* ---- waiting ---- */
+
+/* Waits with a deadline, because what wakes us may be no record. */
+struct wait {
+	int timeout; /* ms; -1: for ever */
+	struct timespec start;
+};
+
+static struct wait wait_begin(int timeout_ms)
+{
+	struct wait wait = { .timeout = timeout_ms };
+
+	clock_gettime(CLOCK_MONOTONIC, &wait.start);
+	return wait;
+}
+
+/* The milliseconds that are left, rounded up. */
+static int wait_left(const struct wait *wait)
+{
+	struct timespec now;
+	int64_t gone;
+
+	if (wait->timeout < 0)
+		return -1;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	gone = (int64_t)(now.tv_sec - wait->start.tv_sec) * 1000 + (now.tv_nsec - wait->start.tv_nsec) / 1000000;
+	return gone >= wait->timeout ? 0 : wait->timeout - (int)gone;
+}
+
+/* Sleeps until a record may be there or the time is over. Returns 0 or an errno. */
+static int reader_wait(const struct lbpf_reader *r, int timeout_ms)
+{
+	struct epoll_event events[8];
+
+	if (reader_missed(r))
+		return 0;
+	return epoll_wait(r->epoll, events, sizeof(events) / sizeof(*events), timeout_ms) < 0 ? errno : 0;
+}
+
+static int timeout_arg(lua_State *L)
+{
+	return lua_isnoneornil(L, 2) ? -1 : (int)lbpf_arg_int(L, 2, -1, INT32_MAX);
+}
+
+static lua_Integer max_arg(lua_State *L, int idx)
+{
+	return lua_isnoneornil(L, idx) ? LUA_MAXINTEGER : lbpf_arg_int(L, idx, 1, LUA_MAXINTEGER);
+}
+
+static int reader_fail(lua_State *L, const struct lbpf_reader_kind *kind, int err)
+{
+	return lbpf_err_push(L, err, err == EINTR ? "interrupted by a signal" : NULL, "%s: poll", kind->what);
+}
+
+/* ---- methods ---- */
+
+int lbpf_reader_poll(lua_State *L, const struct lbpf_reader_kind *kind)
+{
+	struct lbpf_reader *r = lbpf_reader_check(L, kind);
+	int left = timeout_arg(L), err;
+	lua_Integer max = max_arg(L, 3), n = reader_consume(L, r, max);
+	struct wait wait;
+
+	if (!n && left)
+		wait = wait_begin(left);
+	while (!n && left && r->epoll >= 0) {
+		err = reader_wait(r, left);
+		if (err)
+			return reader_fail(L, kind, err);
+		n = reader_consume(L, r, max);
+		left = wait_left(&wait);
+	}
+	lua_pushinteger(L, n);
+	return 1;
+}
+
+int lbpf_reader_consume(lua_State *L, const struct lbpf_reader_kind *kind)
+{
+	struct lbpf_reader *r = lbpf_reader_check(L, kind);
+
+	lua_pushinteger(L, reader_consume(L, r, max_arg(L, 2)));
+	return 1;
+}
+
+/* Pushes the next record of any source; returns the number of values, 0 when there is none. */
+static int next_record(lua_State *L, struct lbpf_reader *r)
+{
+	_Alignas(8) char small[LBPF_SMALL];
+	struct lbpf_record rec;
+
+	lua_settop(L, 1);
+	lua_getiuservalue(L, 1, READER_REFS);
+	for (uint32_t n = 0; n < r->count; n++) {
+		uint32_t i = (r->turn + n) % r->count;
+
+		source_store_if_due(lbpf_reader_source(r, i));
+		while (take_record(L, r, i, source_end(lbpf_reader_source(r, i)), &rec, small)) {
+			if (!rec.lost) {
+				r->turn = i + 1; /* the others come first then */
+				return push_record(L, lbpf_reader_source(r, i), &rec, 2);
+			}
+			report_lost(L, r, i, &rec, 2);
+			if (r->epoll < 0)
+				return 0;
+		}
+		if (r->epoll < 0)
+			return 0;
+		source_store(lbpf_reader_source(r, i));
+	}
+	reader_settle(r);
+	return 0;
+}
+
+/* The generic for calls this with the reader; the kind and the time-out are in the upvalues. */
+static int events_next(lua_State *L)
+{
+	struct lbpf_reader *r = lbpf_reader_check(L, lua_touserdata(L, lua_upvalueindex(1)));
+	int left = (int)lua_tointeger(L, lua_upvalueindex(2)), n = next_record(L, r);
+	struct wait wait;
+
+	if (!n && left)
+		wait = wait_begin(left);
+	while (!n && left && r->epoll >= 0 && reader_wait(r, left) == 0) {
+		n = next_record(L, r);
+		left = wait_left(&wait);
+	}
+	if (!n)
+		lua_pushnil(L);
+	return n ? n : 1;
+}
+
+int lbpf_reader_events(lua_State *L, const struct lbpf_reader_kind *kind)
+{
+	lbpf_reader_check(L, kind);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)kind);
+	lua_pushinteger(L, timeout_arg(L));
+	lua_pushcclosure(L, events_next, 2);
+	lua_pushvalue(L, 1);
+	return 2;
+}
+
+int lbpf_reader_fd(lua_State *L, const struct lbpf_reader_kind *kind)
+{
+	struct lbpf_reader *r = lbpf_reader_check(L, kind);
+	int err = 0;
+
+	if (kind->once && r->latch.fd < 0)
+		err = reader_watch(r);
+	if (err)
+		return lbpf_err_push(L, err, NULL, "%s: fd", kind->what);
+	lua_pushinteger(L, kind->once ? r->latch.fd : r->epoll);
+	return 1;
+}
