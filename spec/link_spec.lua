@@ -3,9 +3,14 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local attach = require("spec.support.attach")
+local net = require("spec.support.net")
+local sys = require("support.sys")
 
 kernel.root()
 kernel.need("links of xdp programs", "5.9")
+
+local fails = attach.fails
 
 local CALLS, PACKETS = helper.obj("calls"), helper.obj("packets")
 
@@ -48,7 +53,7 @@ describe("link arguments:", function()
   it("methods want a link", function()
     local obj <close> = assert(bpf.load(CALLS))
     local link = assert(obj.progs.count_enter:attach())
-    for _, name in ipairs({ "close", "detach", "fd" }) do
+    for _, name in ipairs({ "close", "detach", "fd", "update", "pin", "unpin", "info", "disconnect" }) do
       helper.raises(function() link[name](obj) end, "bpf%.link expected")
       helper.raises(function() link[name](nil) end, "bpf%.link expected")
     end
@@ -344,6 +349,257 @@ describe("a link's lifetime:", function()
     end
     collect()
     assert.equal(0, links_of(id))
+  end)
+end)
+
+describe("a pinned link", function()
+  local dir
+
+  before_each(function() dir = helper.bpffs() end)
+
+  -- Whether a file is there.
+  local function there(path)
+    return select(2, helper.run("test -e " .. path))
+  end
+
+  it("stays attached when its handle and its object are closed, until it is unpinned", function()
+    local id
+    do
+      local obj <close> = counting()
+      local link = assert(obj.progs.count_enter:attach())
+      id = obj.progs.count_enter:info().id
+      assert.is_true(link:pin(dir .. "/link"))
+      link:close()
+      assert.equal(1, links_of(id))
+      local before = obj.vars.entered
+      call(20)
+      assert.is_true(obj.vars.entered >= before + 20)
+    end
+    assert.equal(1, links_of(id))
+    local link = assert(bpf.link.open(dir .. "/link"))
+    assert.equal(id, link:info().prog_id)
+    assert.is_true(link:unpin(dir .. "/link"))
+    assert.is_false(there(dir .. "/link"))
+    assert.equal(1, links_of(id)) -- by the handle
+    link:close()
+    assert.equal(0, links_of(id))
+  end)
+
+  it("is pinned with its object closed in the same breath", function()
+    local obj = counting()
+    local id = obj.progs.count_openat:info().id
+    local link = assert(obj.progs.count_openat:attach())
+    assert.is_true(link:pin(dir .. "/link"))
+    obj:close()
+    helper.raises(function() link:info() end, "link is closed")
+    assert.equal(1, links_of(id))
+    assert(os.remove(dir .. "/link"))
+    assert.equal(0, links_of(id))
+  end)
+
+  it("may have several pins", function()
+    local obj <close> = counting()
+    local link = assert(obj.progs.count_enter:attach())
+    local id = obj.progs.count_enter:info().id
+    assert.is_true(link:pin(dir .. "/one"))
+    assert.is_true(link:pin(dir .. "/two"))
+    assert.is_true(link:unpin(dir .. "/one"))
+    link:close()
+    assert.equal(1, links_of(id))
+    local same <close> = assert(bpf.link.open(dir .. "/two"))
+    assert.is_true(same:unpin(dir .. "/two"))
+  end)
+
+  it("is opened by another process", function()
+    local obj <close> = counting()
+    local link <close> = assert(obj.progs.count_enter:attach())
+    assert.is_true(link:pin(dir .. "/link"))
+    local output, ok = helper.lua(([[
+      local bpf = require "bpf"
+      local link = assert(bpf.link.open(%q))
+      print(link:info().prog_id, tostring(link):match "^[^(]+")
+      link:close()
+    ]]):format(dir .. "/link"))
+    assert.is_true(ok, output)
+    assert.equal(("%d\tbpf.link: open \n"):format(obj.progs.count_enter:info().id), output)
+    local before = obj.vars.entered
+    call(5)
+    assert.is_true(obj.vars.entered >= before + 5)
+  end)
+
+  it("fails where nothing can be pinned, and leaves what is there", function()
+    local obj <close> = counting()
+    local link <close> = assert(obj.progs.count_enter:attach())
+    assert.is_true(link:pin(dir .. "/link"))
+    fails("EEXIST", "link %(attach%): pin to '.*/link': ", link:pin(dir .. "/link"))
+    fails("ENOENT", "pin to", link:pin(dir .. "/no/link"))
+    local ok, _, code = link:pin(helper.tmpdir() .. "/link") -- no bpffs
+    assert.is_nil(ok)
+    assert.is_true(code == "EPERM" or code == "EINVAL", code)
+    helper.raises(function() link:pin() end, "string expected")
+    assert.is_true(link:unpin(dir .. "/link"))
+  end)
+
+  it("is no other's to unpin", function()
+    local obj <close> = counting()
+    local link <close> = assert(obj.progs.count_enter:attach())
+    local other <close> = assert(obj.progs.count_exit:attach())
+    assert.is_true(other:pin(dir .. "/other"))
+    assert(bpf.map.pin(obj.maps.hits, dir .. "/map"))
+    fails("EINVAL", "unpin '.*/other': this is no pin of the link", link:unpin(dir .. "/other"))
+    fails("EINVAL", "this is no pin of the link", link:unpin(dir .. "/map"))
+    fails("ENOENT", "unpin '.*/nothing'", link:unpin(dir .. "/nothing"))
+    assert.is_true(there(dir .. "/other") and there(dir .. "/map"))
+    helper.raises(function() link:unpin() end, "string expected")
+  end)
+end)
+
+describe("a cgroup's link", function()
+  local group
+
+  setup(function() kernel.need("links of cgroups' programs", "5.7") end)
+  before_each(function() group = net.cgroup() end)
+  after_each(net.remove)
+
+  -- Whether sockets may be made in the cgroup.
+  local function may()
+    return net.in_cgroup(group, function()
+      local s = require("socket").udp4()
+      return s ~= nil and s:close() == 1
+    end)
+  end
+
+  it("gets another program at one stroke", function()
+    local obj <close> = assert(attach.load("attach_net", { "no_sockets", "count_packets" }))
+    local second <close> = assert(attach.load("attach_net", { "no_sockets" }))
+    local link <close> = assert(obj.progs.no_sockets:attach_cgroup(group))
+    assert.is_false(may())
+    assert.is_true(link:update(second.progs.no_sockets))
+    assert.equal(second.progs.no_sockets:info().id, link:info().prog_id)
+    assert.is_false(may())
+    assert.same({ 1, 1 }, { obj.vars.denied, second.vars.denied })
+    fails("EINVAL", "update: the program is of another type", link:update(obj.progs.count_packets))
+    assert.is_false(may())
+    assert.equal(2, second.vars.denied)
+    helper.raises(function() link:update() end, "bpf%.prog expected")
+    helper.raises(function() link:update(link) end, "bpf%.prog expected")
+    local unloaded <close> = assert(bpf.open(helper.obj("attach_net")))
+    helper.raises(function() link:update(unloaded.progs.no_sockets) end, "not loaded")
+    local prog = unloaded.progs.no_sockets
+    unloaded:close()
+    helper.raises(function() link:update(prog) end, "its object is closed")
+  end)
+
+  it("keeps the program of an object that has been closed since", function()
+    local obj <close> = assert(attach.load("attach_net", { "no_sockets" }))
+    local second = assert(attach.load("attach_net", { "no_sockets" }))
+    local link <close> = assert(obj.progs.no_sockets:attach_cgroup(group))
+    assert.is_true(link:update(second.progs.no_sockets))
+    second:close()
+    assert.is_false(may())
+    assert.is_number(link:fd())
+  end)
+
+  it("is detached for everybody, pinned or not", function()
+    kernel.need("detaching links", "5.9")
+    local dir = helper.bpffs()
+    local obj <close> = assert(attach.load("attach_net", { "no_sockets" }))
+    local link = assert(obj.progs.no_sockets:attach_cgroup(group))
+    assert.is_true(link:pin(dir .. "/link"))
+    local same <close> = assert(bpf.link.by_id(link:info().id))
+    link:close()
+    assert.is_false(may())
+    local pinned = assert(bpf.link.open(dir .. "/link"))
+    assert.is_true(pinned:detach())
+    assert.is_true(may())
+    helper.raises(function() pinned:info() end, "link is closed")
+    assert.equal(0, same:info().cgroup_id) -- of nothing any more
+    fails("ENOLINK", "update", same:update(obj.progs.no_sockets))
+  end)
+
+  it("that somebody else opened doesn't detach when that is closed", function()
+    local obj <close> = assert(attach.load("attach_net", { "no_sockets" }))
+    local link = assert(obj.progs.no_sockets:attach_cgroup(group))
+    local other = assert(bpf.link.by_id(link:info().id))
+    other:close()
+    assert.is_false(may())
+    other = assert(bpf.link.by_id(link:info().id))
+    link:close()
+    assert.is_false(may()) -- that one has it open
+    obj:close()
+    assert.is_false(may()) -- and is nobody's
+    other:close()
+    assert.is_true(may())
+  end)
+
+  it("stays with the process when it is disconnected", function()
+    local obj = assert(attach.load("attach_net", { "no_sockets" }))
+    local link = assert(obj.progs.no_sockets:attach_cgroup(group))
+    local same <close> = assert(bpf.link.by_id(link:info().id))
+    local fd = link:fd()
+    assert.is_true(link:disconnect())
+    assert.equal("bpf.link: attach_cgroup (closed)", tostring(link))
+    helper.raises(function() link:disconnect() end, "link is closed")
+    assert.is_true(link:close())
+    obj:close()
+    assert.is_false(may())
+    assert.matches("bpf.link", (helper.run(("readlink /proc/%d/fd/%d"):format(helper.pid, fd))))
+    assert.is_true(same:detach())
+    assert.is_true(may())
+    sys.close(fd) -- what the process would do at its end
+  end)
+end)
+
+describe("a link by pin or id", function()
+  it("isn't one where there's none", function()
+    local dir = helper.bpffs()
+    local obj <close> = counting()
+    assert(bpf.map.pin(obj.maps.hits, dir .. "/map"))
+    fails("EINVAL", "link.open '.*/map': this is no link", bpf.link.open(dir .. "/map"))
+    fails("ENOENT", "link.open '.*/nothing': ", bpf.link.open(dir .. "/nothing"))
+    fails("EACCES", "link.open '/dev/null': ", bpf.link.open("/dev/null"))
+    fails("ENOENT", "link.by_id 4294967295: no such link", bpf.link.by_id(0xffffffff))
+    helper.raises(function() bpf.link.by_id(-1) end, "%-1 is not between 0")
+    helper.raises(function() bpf.link.by_id(1.5) end, "integer")
+    helper.raises(function() bpf.link.by_id("one") end, "number")
+    helper.raises(function() bpf.link.open() end, "string expected")
+  end)
+
+  it("tells what bpf.links tells", function()
+    local obj <close> = counting()
+    local link <close> = assert(obj.progs.count_enter:attach())
+    local info = link:info()
+    for other in assert(bpf.links()) do
+      if other.id == info.id then
+        assert.same(info, other)
+        local same <close> = assert(bpf.link.by_id(info.id))
+        assert.same(info, same:info())
+        assert.equal(("bpf.link: by_id (fd %d)"):format(same:fd()), tostring(same))
+        return
+      end
+    end
+    error("bpf.links doesn't have it")
+  end)
+end)
+
+describe("attachments that are no links to the kernel", function()
+  it("have no descriptor, of the map's or any other", function()
+    kernel.need("struct_ops", "5.6")
+    if kernel.config("CONFIG_DEBUG_INFO_BTF") == "n" then
+      helper.skip("struct_ops need a kernel with CONFIG_DEBUG_INFO_BTF")
+    end
+    local obj <close> = assert(bpf.load(helper.obj("congestion")))
+    local ops
+    for _, m in pairs(obj.maps) do
+      ops = bpf.map.type(m) == "struct_ops" and m or ops
+    end
+    local link = assert(bpf.map.attach(ops))
+    assert.is_nil(link:fd())
+    assert.equal("bpf.link: attach (attached)", tostring(link))
+    for _, name in ipairs({ "pin", "unpin", "info" }) do
+      fails("EOPNOTSUPP", name .. ".*this attachment is no link to the kernel", link[name](link, "/sys/fs/bpf/x"))
+    end
+    assert.is_true(link:detach())
   end)
 end)
 

@@ -439,7 +439,7 @@ stays.
 @function prog:attach_netns
 @tparam string|integer netns path such as "/proc/self/ns/net", or descriptor
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT, EEXIST, EPERM, …
+@treturn nil,string,string on failure: ENOENT, E2BIG (it has a flow dissector), EPERM, …
 @see bpf_program__attach_netns
 @since kernel 5.7 for flow_dissector, 5.9 for sk_lookup */
 
@@ -452,7 +452,8 @@ stays.
 @see bpf_program__attach_cgroup, bpf_program__attach_cgroup_opts
 @since kernel 5.7 */
 
-/*** Attaches an sk_skb or sk_msg program to a map of sockets, for what its section says.
+/*** Attaches an sk_skb or sk_msg program to a map of sockets, for what its section says. It concerns the sockets that
+come into the map from then on.
 @function prog:attach_sockmap
 @tparam bpf.map map of type sockmap or sockhash
 @treturn bpf.link the link; one to the kernel since kernel 6.10 with libbpf 1.5

@@ -219,6 +219,9 @@ static int attach_trace(struct lbpf_link *link, const struct bpf_program *prog, 
 {
 	LIBBPF_OPTS(bpf_trace_opts, opts, .cookie = to->cookie);
 
+	/* the libbpf that knows cookies of tp_btf is the one that has them of raw_tp */
+	if (to->cookie && bpf_program__expected_attach_type(prog) == BPF_TRACE_RAW_TP && !lbpf_newer_raw_tracepoint)
+		return ENOSYS;
 	return lbpf_attach_done(link, bpf_program__attach_trace_opts(prog, &opts));
 }
 
@@ -434,7 +437,8 @@ static int attach_iter(struct lbpf_link *link, const struct bpf_program *prog, c
 
 /*** Attaches a fentry, fexit, fmod_ret or tp_btf program where its section, or prog:attach_target, says.
 @function prog:attach_trace
-@tparam ?table options cookie, what bpf_get_attach_cookie gives (kernel 5.19)
+@tparam ?table options cookie, what bpf_get_attach_cookie gives (kernel 5.19; of tp_btf programs kernel 6.9 and libbpf
+ 1.4)
 @treturn bpf.link the link
 @treturn nil,string,string on failure
 @see bpf_program__attach_trace_opts

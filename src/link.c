@@ -66,7 +66,7 @@ static void link_release(lua_State *L, int idx, void *self)
 		lbpf_link_drop(L, idx);
 	}
 	close_fd(&was.fd);
-	close_fd(&was.at.target);
+	close_fd(&was.at.target); /* one that came to nothing may have these */
 	close_fd(&was.at.prog);
 }
 
@@ -118,7 +118,10 @@ struct lbpf_link *lbpf_link_check(lua_State *L, int idx)
 
 int lbpf_link_descriptor(const struct lbpf_link *handle)
 {
-	return handle->link ? bpf_link__fd(handle->link) : handle->fd;
+	int fd = handle->link ? bpf_link__fd(handle->link) : handle->fd;
+
+	/* libbpf's may be a perf event's (before kernel 5.15), a struct_ops map's, or for USDT a 0 that means nothing */
+	return handle->link && !lbpf_fd_is_link(fd) ? -1 : fd;
 }
 
 static int link_fail(lua_State *L, const struct lbpf_link *handle, int err, const char *cause, const char *operation)

@@ -39,6 +39,20 @@ function kernel.need(feature, version)
   end
 end
 
+--- Whether this libbpf is older than the version.
+function kernel.libbpf_before(version)
+  local major, minor = parse(bpf.libbpf_version:match("%d+%.%d+"))
+  local other_major, other_minor = parse(version)
+  return major < other_major or major == other_major and minor < other_minor
+end
+
+--- Skips the test, or all of the describe or file it is called in, on libbpfs older than the one that brought a feature.
+function kernel.libbpf(feature, version)
+  if kernel.libbpf_before(version) then
+    helper.skip(("%s needs libbpf %s, this is %s"):format(feature, version, bpf.libbpf_version))
+  end
+end
+
 --- Whether the specs may use root's powers; `make check` sets LBPF_UNPRIVILEGED to do without them.
 function kernel.is_root()
   local uid = read("/proc/self/status"):match("Uid:%s*%d+%s+(%d+)")

@@ -65,8 +65,8 @@ static int calls_leave(lua_State *L)
 
 static int calls_setsockopt(lua_State *L)
 {
-	static const char *const names[] = { "no_check", "attach_reuseport_ebpf", NULL };
-	static const int options[] = { SO_NO_CHECK, SO_ATTACH_REUSEPORT_EBPF };
+	static const char *const names[] = { "no_check", "attach_reuseport_ebpf", "lock_filter", NULL };
+	static const int options[] = { SO_NO_CHECK, SO_ATTACH_REUSEPORT_EBPF, SO_LOCK_FILTER };
 	int fd = (int)luaL_checkinteger(L, 1);
 	int option = luaL_checkoption(L, 2, NULL, names);
 	int value = (int)luaL_checkinteger(L, 3);

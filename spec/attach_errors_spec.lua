@@ -1,0 +1,147 @@
+-- SPDX-License-Identifier: MIT
+-- What all the ways to attach have in common: the errors of wrong arguments, programs and objects.
+local bpf = require("bpf")
+local helper = require("spec.helper")
+local kernel = require("spec.support.kernel")
+local attach = require("spec.support.attach")
+
+kernel.root()
+
+local event = { config = "cpu_clock", pid = 0 }
+
+-- Every method: arguments that are right but for the program, where its options stand, libbpf's version if that isn't
+-- 1.1, and the error for a program of another type if it isn't EINVAL.
+local methods = {
+  attach = { args = {}, code = "EOPNOTSUPP" },
+  attach_kprobe = { args = { "do_nanosleep" }, options = 2, config = "CONFIG_KPROBES" },
+  attach_kprobe_multi = { args = { "do_nanosleep" }, options = 2, since = "5.18" },
+  attach_ksyscall = { args = { "getppid" }, options = 2, config = "CONFIG_KPROBES" },
+  attach_uprobe = { args = { "libc.so.6", "getppid" }, options = 3 },
+  attach_uprobe_multi = { args = { "libc.so.6", "getppid" }, options = 3, libbpf = "1.3" },
+  attach_usdt = { args = { "libc.so.6", "no", "mark" }, options = 4, code = "ESRCH" },
+  attach_tracepoint = { args = { "syscalls", "sys_enter_getppid" }, options = 3 },
+  attach_raw_tracepoint = { args = { "sys_enter" }, options = 2 },
+  attach_trace = { args = {}, options = 1 },
+  attach_lsm = { args = {} },
+  attach_perf_event = { args = { event }, options = 2 },
+  attach_freplace = { args = { "target", "verdict" } },
+  attach_iter = { args = {}, options = 1 },
+  attach_xdp = { args = { "lo" }, options = 2 },
+  attach_tc = { args = { "lo" }, options = 2 },
+  attach_tcx = { args = { "lo" }, options = 2, libbpf = "1.3" },
+  attach_netkit = { args = { "lo" }, options = 2, libbpf = "1.3" },
+  attach_netfilter = { args = {}, options = 1, libbpf = "1.3" },
+  attach_netns = { args = { "/proc/self/ns/net" } },
+  attach_cgroup = { args = { "cgroup" }, options = 2 },
+  attach_sockmap = { args = { "map" } },
+  attach_socket = { args = { "socket" } },
+  attach_reuseport = { args = { "socket" } },
+}
+
+local net = require("spec.support.net")
+local socket = require("socket")
+
+local obj, group, udp, sockets
+
+setup(function()
+  net.enter(net.space())
+  obj = assert(bpf.load(helper.obj("packets")))
+  group = net.cgroup()
+  udp = assert(socket.udp4())
+  sockets = assert(bpf.map.create { type = "sockmap", max_entries = 1, key = "__u32", value = "__u64" })
+end)
+
+teardown(function()
+  obj:close()
+  udp:close()
+  bpf.map.close(sockets)
+  net.remove()
+end)
+
+-- The arguments, with what exists while the tests run in its places.
+local function arguments(method)
+  local real = { target = obj.progs.on_packet, cgroup = group, map = sockets, socket = udp }
+  local args = { n = method.options or #method.args }
+  for i, arg in ipairs(method.args) do
+    args[i] = type(arg) == "string" and real[arg] or arg
+  end
+  return args
+end
+
+local function call(prog, name, args)
+  return prog[name](prog, table.unpack(args, 1, args.n))
+end
+
+describe("every attach method", function()
+  it("is in this table", function()
+    local missing = {}
+    for name in pairs(debug.getmetatable(obj.progs.add).__index) do
+      if name:find("^attach") and name ~= "attach_target" and not methods[name] then
+        missing[#missing + 1] = name
+      end
+    end
+    assert.same({}, missing)
+  end)
+
+  for name, method in pairs(methods) do
+    describe(name, function()
+      it("wants a program", function()
+        helper.raises(function() obj.progs.add[name](obj, "lo") end, "bpf%.prog expected")
+        helper.raises(function() obj.progs.add[name]() end, "bpf%.prog expected")
+      end)
+
+      it("wants it loaded", function()
+        local other <close> = assert(bpf.open(helper.obj("packets")))
+        helper.raises(function() call(other.progs.add, name, arguments(method)) end,
+          "program 'add' is not loaded; load its object first")
+      end)
+
+      it("wants its object open", function()
+        local other = assert(bpf.open(helper.obj("packets")))
+        local prog = other.progs.add
+        other:close()
+        helper.raises(function() call(prog, name, arguments(method)) end, "program 'add': its object is closed")
+      end)
+
+      if method.libbpf and kernel.libbpf_before(method.libbpf) then
+        it("says which libbpf it needs", function()
+          attach.fails("ENOSYS", "program 'add': " .. name .. ": this needs libbpf " .. method.libbpf
+            .. ", here is v%d", call(obj.progs.add, name, arguments(method)))
+        end)
+      else
+        it("fails for a program of another type", function()
+          if method.config and kernel.config(method.config) == "n" then
+            helper.skip(name .. " needs a kernel with " .. method.config)
+          elseif method.since then
+            kernel.need(name, method.since)
+          end
+          attach.fails(method.code or "EINVAL", "program 'add': " .. name .. ": ",
+            call(obj.progs.add, name, arguments(method)))
+          assert.same({}, attach.links(obj.progs.add))
+        end)
+
+        if method.options then
+          it("names an option that it doesn't have, and those it has", function()
+            local args = arguments(method)
+            args[method.options] = { nonsense = 1 }
+            helper.raises(function() call(obj.progs.add, name, args) end,
+              name .. ": unknown option 'nonsense' %(options: [%w_, ]+%)")
+          end)
+
+          it("wants its options in a table", function()
+            local args = arguments(method)
+            args[method.options] = 7
+            helper.raises(function() call(obj.progs.add, name, args) end, "table expected, got number")
+          end)
+        end
+
+        if method.args[1] then
+          it("wants its target", function()
+            helper.raises(function() obj.progs.add[name](obj.progs.add) end, "expected.*got n")
+            helper.raises(function() obj.progs.add[name](obj.progs.add, print) end, "expected.*got function")
+          end)
+        end
+      end
+    end)
+  end
+end)

@@ -1,0 +1,77 @@
+-- SPDX-License-Identifier: MIT
+-- What the specs of attaching share. `local attach = require "spec.support.attach"`.
+local bpf = require("bpf")
+local helper = require("spec.helper")
+local kernel = require("spec.support.kernel")
+
+local assert = require("luassert")
+
+local attach = {}
+
+--- Checks that the results are nil, a message that matches the pattern, and the code.
+function attach.fails(code, pattern, ...)
+  local result, message, got = ...
+  assert.same({ n = 3, code = code }, { n = select("#", ...), code = got })
+  assert.is_nil(result)
+  assert.matches(pattern, message)
+  assert.matches("%(" .. code .. "%)$", message)
+end
+
+--- Loads of an object those programs alone that are named, as `bpf.load` does.
+function attach.load(name, progs, vars)
+  local obj, message, code = bpf.open(helper.obj(name), { vars = vars })
+  if not obj then
+    return nil, message, code
+  end
+  local wanted = {}
+  for _, prog in ipairs(progs) do
+    wanted[prog] = true
+  end
+  for prog_name, prog in pairs(obj.progs) do
+    prog:autoload(wanted[prog_name] or false)
+  end
+  local ok, log
+  ok, message, code, log = obj:load()
+  if not ok then
+    obj:close()
+    return nil, message, code, log
+  end
+  return obj
+end
+
+--- This process's id as the kernel knows it, whatever namespace we are in.
+function attach.self()
+  local obj <close> = assert(attach.load("attach_trace", { "whoami" }))
+  assert(obj.progs.whoami:run())
+  return obj.vars.self
+end
+
+--- The id and the kind of the links of the program.
+function attach.links(prog)
+  local id, found = prog:info().id, {}
+  for info in assert(bpf.links()) do
+    if info.prog_id == id then
+      found[#found + 1] = info
+    end
+  end
+  return found
+end
+
+--- Skips unless the kernel lets programs attach to its functions: it needs BTF and trampolines, and some machines'
+-- kernels refuse such programs whoever loads them, which a plain kernel never does to root.
+function attach.need_functions(what)
+  kernel.need(what, "5.5")
+  for _, option in ipairs({ "CONFIG_DEBUG_INFO_BTF", "CONFIG_BPF_JIT", "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" }) do
+    if kernel.config(option) == "n" then
+      helper.skip(what .. " need a kernel with " .. option)
+    end
+  end
+  local obj, _, code, log = attach.load("attach_functions", { "on_entry" })
+  if obj then
+    obj:close()
+  elseif code == "EPERM" and not log:find("processed %d+ insns") then
+    helper.skip(what .. ": this kernel forbids all programs of its functions, even to root")
+  end
+end
+
+return attach
