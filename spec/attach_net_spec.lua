@@ -453,11 +453,13 @@ describe("attach_cgroup", function()
 
   it("fails for what is no cgroup, and for options that need more than this", function()
     local progs = load("no_sockets")
-    fails("ENOENT", "program 'no_sockets': attach_cgroup: '/nonexistent'", progs.no_sockets:attach_cgroup("/nonexistent"))
+    fails("ENOENT", "program 'no_sockets': attach_cgroup: '/nonexistent'",
+      progs.no_sockets:attach_cgroup("/nonexistent"))
     fails("EBADF", "attach_cgroup: ", progs.no_sockets:attach_cgroup("/"))
     helper.raises(function() progs.no_sockets:attach_cgroup(path, { flags = "sideways" }) end, "'sideways'")
     if kernel.libbpf_before("1.6") then
-      fails("ENOSYS", "attach_cgroup: this libbpf is too old", progs.no_sockets:attach_cgroup(path, { flags = "before" }))
+      fails("ENOSYS", "attach_cgroup: this libbpf is too old",
+        progs.no_sockets:attach_cgroup(path, { flags = "before" }))
     end
     assert.is_true(net.in_cgroup(path, udp))
   end)

@@ -39,7 +39,8 @@ end
 -- The places of functions in the file: addresses less what segments are moved by.
 local function offsets()
   local found, segments = {}, {}
-  for offset, address, size in helper.run("readelf -lW " .. PROBED):gmatch("LOAD +(0x%x+) (0x%x+) 0x%x+ 0x%x+ (0x%x+)") do
+  local segments = helper.run("readelf -lW " .. PROBED)
+  for offset, address, size in segments:gmatch("LOAD +(0x%x+) (0x%x+) 0x%x+ 0x%x+ (0x%x+)") do
     segments[#segments + 1] = { offset = tonumber(offset), address = tonumber(address), size = tonumber(size) }
   end
   for address, name in helper.run("nm " .. PROBED):gmatch("(%x+) T (probed_%w+)") do
@@ -408,7 +409,8 @@ describe("functions of the kernel:", function()
       end
       kernel.need("kprobe.multi", "5.18")
       local obj <close> = kernel_load("on_many")
-      fails("EOPNOTSUPP", "program 'on_many': attach_kprobe_multi: ", obj.progs.on_many:attach_kprobe_multi("do_filp_open"))
+      fails("EOPNOTSUPP", "program 'on_many': attach_kprobe_multi: ",
+        obj.progs.on_many:attach_kprobe_multi("do_filp_open"))
     end)
 
     it("attaches to a pattern, names or addresses, with cookies", function()

@@ -85,15 +85,16 @@ describe("an iterator's link", function()
   it("may be left early, and stepped when the loop is over", function()
     local obj <close> = load()
     local link <close> = assert(obj.progs.many_lines:attach())
-    local step, state
+    local n = 0
     for line in link:lines() do
-      assert.matches("^0 ", line)
-      break -- luacheck: ignore
+      n = n + 1
+      if n == 2 then
+        assert.matches("^1 ", line)
+        break
+      end
     end
-    step, state = link:lines()
+    local step, state = link:lines()
     assert.matches("^0 ", step(state))
-    state = nil -- luacheck: ignore
-    collectgarbage()
   end)
 
   it("says what is wrong", function()

@@ -30,10 +30,12 @@ describe("program arguments:", function()
 
   for _, case in ipairs({
     { "run's options that are no table", "table expected", function(prog) prog:run("data") end },
-    { "run's unknown option", "run: unknown option 'repeat' %(options: data, ctx, ctx_type, repeat_, flags, cpu, batch_size%)",
+    { "run's unknown option",
+      "run: unknown option 'repeat' %(options: data, ctx, ctx_type, repeat_, flags, cpu, batch_size%)",
       function(prog) prog:run({ ["repeat"] = 1 }) end },
     { "data that is no string", "option 'data' must be a string", function(prog) prog:run({ data = 1 }) end },
-    { "a ctx that is no string", "option 'ctx' must be a string or a table, got number", function(prog) prog:run({ ctx = 5 }) end },
+    { "a ctx that is no string", "option 'ctx' must be a string or a table, got number",
+      function(prog) prog:run({ ctx = 5 }) end },
     { "a negative repeat_", "option 'repeat_' must be an integer from 0",
       function(prog) prog:run({ repeat_ = -1 }) end },
     { "flags that are no integer", "option 'flags'", function(prog) prog:run({ flags = "any" }) end },

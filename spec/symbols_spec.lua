@@ -37,7 +37,10 @@ describe("a process's symbols", function()
     local pipe = assert(io.popen("exec build/support/sleeper <" .. dir .. "/in"))
     local hold = assert(io.open(dir .. "/in", "w"))
     local pid, global, localf, malloc = pipe:read("l"):match "(%d+) (%S+) (%S+) (%S+)"
-    return math.tointeger(pid), math.tointeger(tonumber(global)), math.tointeger(tonumber(localf)), math.tointeger(tonumber(malloc)),
+    local function number(text)
+      return math.tointeger(tonumber(text))
+    end
+    return number(pid), number(global), number(localf), number(malloc),
       function()
         hold:close()
         pipe:close()

@@ -120,7 +120,7 @@ int lbpf_link_descriptor(const struct lbpf_link *handle)
 {
 	int fd = handle->link ? bpf_link__fd(handle->link) : handle->fd;
 
-	/* libbpf's may be a perf event's (before kernel 5.15), a struct_ops map's, or for USDT a 0 that means nothing */
+	/* libbpf's may be a perf event's (before kernel 5.15), a struct_ops map's, or for USDT a 0 without meaning */
 	return handle->link && !lbpf_fd_is_link(fd) ? -1 : fd;
 }
 

@@ -77,8 +77,8 @@ end
 local kernel
 
 --- The kernel's symbols, read once.
--- @treturn table with a method: `find(address)` gives the function's name, nil when the address is in none, the bytes from
--- its start, and the module, nil for the kernel itself
+-- @treturn table with a method: `find(address)` gives the function's name, nil when the address is in none, the bytes
+-- from its start, and the module, nil for the kernel itself
 -- @treturn nil,string,string on failure: EPERM (the kernel hides its addresses: kernel.kptr_restrict), ENOENT
 function symbols.kernel()
   if kernel then
@@ -98,7 +98,7 @@ function symbols.kernel()
     end
   end
   if not seen then
-    return nil, "/proc/kallsyms: the kernel hides its addresses; it takes root, and kernel.kptr_restrict below 2", "EPERM"
+    return nil, "/proc/kallsyms: the kernel hides its addresses; it takes root, kernel.kptr_restrict below 2", "EPERM"
   end
   kernel = setmetatable({ symbols = sorted(entries) }, Kernel)
   return kernel
@@ -237,8 +237,8 @@ end
 
 --- The symbols of a process, as it is now: read its addresses' names while it lives.
 -- @tparam integer pid
--- @treturn table with a method: `find(address)` gives the function's name, nil when it has none, the bytes from its start
--- (without a name, from that of the file), and the file's path, nil when the address is in none
+-- @treturn table with a method: `find(address)` gives the function's name, nil when it has none, the bytes from its
+-- start (without a name, from that of the file), and the file's path, nil when the address is in none
 -- @treturn nil,string,string on failure: ENOENT (no such process), EACCES
 function symbols.process(pid)
   if math.type(pid) ~= "integer" then

@@ -22,7 +22,7 @@ struct {
 
 __u64 passed;
 __u64 dropped;
-__u64 order;  /* the numbers of those that saw it, a digit each */
+__u64 order; /* the numbers of those that saw it, a digit each */
 __u64 denied;
 __u64 dissected;
 

@@ -46,7 +46,7 @@ function kernel.libbpf_before(version)
   return major < other_major or major == other_major and minor < other_minor
 end
 
---- Skips the test, or all of the describe or file it is called in, on libbpfs older than the one that brought a feature.
+--- Skips the test, or all of the describe or file it is called in, on a libbpf older than that which has a feature.
 function kernel.libbpf(feature, version)
   if kernel.libbpf_before(version) then
     helper.skip(("%s needs libbpf %s, this is %s"):format(feature, version, bpf.libbpf_version))
