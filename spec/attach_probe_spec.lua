@@ -39,8 +39,8 @@ end
 -- The places of functions in the file: addresses less what segments are moved by.
 local function offsets()
   local found, segments = {}, {}
-  local segments = helper.run("readelf -lW " .. PROBED)
-  for offset, address, size in segments:gmatch("LOAD +(0x%x+) (0x%x+) 0x%x+ 0x%x+ (0x%x+)") do
+  local listing = helper.run("readelf -lW " .. PROBED)
+  for offset, address, size in listing:gmatch("LOAD +(0x%x+) (0x%x+) 0x%x+ 0x%x+ (0x%x+)") do
     segments[#segments + 1] = { offset = tonumber(offset), address = tonumber(address), size = tonumber(size) }
   end
   for address, name in helper.run("nm " .. PROBED):gmatch("(%x+) T (probed_%w+)") do
