@@ -4,7 +4,7 @@ local helper = require "spec.helper"
 local lfs = require "lfs"
 
 -- What the test of each example is; one that isn't here fails.
-local tested = { syscount = true, execsnoop = true, opensnoop = true }
+local tested = { syscount = true, execsnoop = true, opensnoop = true, profile = true, runqlat = true }
 
 local function example(name, arguments, wrap)
   return helper.run(("%s %s examples/%s/main.lua %s"):format(wrap or "", helper.LUA, name, arguments or ""))
@@ -202,5 +202,72 @@ describe("opensnoop", function()
     assert(output:find "  cat +ENOENT +r +/nowhere\n", output)
     assert.falsy(output:find("/etc/hostname", 1, true), output)
     assert(output:find "\n%d+ opens?\nstatus 0\n$", output)
+  end)
+end)
+
+describe("runqlat", function()
+  it("measures how long the threads of a process wait for a CPU", function()
+    need_root()
+    -- Two that compete for one CPU wait as long as the other may run.
+    local output, ok = helper.run(([[
+      taskset -c 0 sh -c 'while :; do :; done' & one=$!
+      taskset -c 0 sh -c 'while :; do :; done' & two=$!
+      %s examples/runqlat/main.lua --seconds 2 --pid $one; status=$?
+      kill $one $two; exit $status]]):format(helper.LUA))
+    assert(ok, output)
+    assert(output:find "^Measuring for 2 s; Ctrl%-C ends it\n\nWait for a CPU\n", output)
+    assert(output:find "\n[^\n]+ ms +%S+ [^\n]+ m?s +[1-9]%d* [^\n]+\n", output)
+    local waits, average = output:match "\n([%d.]+)k? waits, on average ([%d.]+ ms); half below %S+ %Ss, 99 of 100 below "
+    assert(waits and tonumber(waits) > 5 and average, output)
+  end)
+
+  it("ends on Ctrl-C with its result", function()
+    need_root()
+    assert(interrupted("runqlat", "--seconds 60"):find "\n[%d.]+k? waits, on average ")
+  end)
+end)
+
+describe("profile", function()
+  -- A program of known functions, compiled such that its stacks can be followed.
+  local function busy()
+    local dir = helper.tmpdir()
+    local file = assert(io.open(dir .. "/busy.c", "w"))
+    file:write [[
+      unsigned long n;
+      __attribute__((noinline)) void inner(void) { for (int i = 0; i < 10000; i++) __asm__ volatile("" : "+r"(n)); n++; }
+      __attribute__((noinline)) void outer(void) { for (int i = 0; i < 1000; i++) inner(); n++; }
+      int main(void) { for (;;) outer(); }
+    ]]
+    file:close()
+    local output, ok = helper.run(("cc -O1 -fno-omit-frame-pointer -fno-optimize-sibling-calls -o %s/busy %s/busy.c")
+      :format(dir, dir))
+    assert(ok, output)
+    return dir .. "/busy"
+  end
+
+  it("shows the functions and stacks of a process", function()
+    need_root()
+    local output, ok = helper.run(([[
+      %s & pid=$!; %s examples/profile/main.lua --seconds 2 --pid $pid; status=$?
+      kill $pid; exit $status]]):format(busy(), helper.LUA))
+    assert(ok, output)
+    local samples = tonumber(output:match "^(%d+) samples of %d+ stacks\n")
+    assert(samples and samples > 20 and samples < 400, output)
+    assert(output:find "\n SHARE +SAMPLES  FUNCTION\n *%d%d%.%d %% +%d+  inner %(busy%)\n", output)
+    assert(output:find "\n%d+%.%d %%, %d+ samples:\n  busy\n[^%%]*  main\n  outer\n  inner\n", output)
+  end)
+
+  it("writes what flame graph tools read, until Ctrl-C", function()
+    need_root()
+    local output = helper.run(([[
+      %s & busy=$!; dd if=/dev/zero of=/dev/null bs=1M status=none & dd=$!
+      timeout --preserve-status -s INT 3 %s examples/profile/main.lua --folded --freq 199 --seconds 60; status=$?
+      kill $busy $dd; echo "status $status"]]):format(busy(), helper.LUA))
+    assert(output:find "\nstatus 0\n", output)
+    assert(output:find "\n?busy;[^\n]*main;outer;inner [1-9]%d*\n", output)
+    assert(output:find "\n?dd;[^\n]*vfs_read_%[k%];[^\n]*_%[k%] [1-9]%d*\n", output)
+    for line in output:match "^(.*)status 0\n":gmatch "[^\n]+" do
+      assert(line:find "^[^ ;]+[^\n]* [1-9]%d*$", line)
+    end
   end)
 end)
