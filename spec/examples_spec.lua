@@ -4,7 +4,11 @@ local helper = require "spec.helper"
 local lfs = require "lfs"
 
 -- What the test of each example is; one that isn't here fails.
-local tested = { opens = true, syscount = true }
+local tested = {
+  execsnoop = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true,
+}
+-- Those that don't share examples/common.lua have tests of their own for what it does.
+local alone = { opens = true, syscount = true }
 
 local function example(name, arguments, wrap)
   return helper.run(("%s %s examples/%s/main.lua %s"):format(wrap or "", helper.LUA, name, arguments or ""))
@@ -19,18 +23,59 @@ local function need_root()
   end
 end
 
+-- Runs an example with a shell command beside it that begins a second later, and gives what it printed.
+local function watched(name, arguments, beside)
+  local output, ok = helper.run(("%s examples/%s/main.lua %s & sleep 1; %s\nwait $!"):format(helper.LUA, name, arguments,
+    beside))
+  assert(ok, output)
+  return output
+end
+
 describe("the examples", function()
-  it("have a main.lua, a README and a test each", function()
+  it("have a main.lua that says what it shows, and a test each", function()
     for name in lfs.dir "examples" do
       if lfs.attributes("examples/" .. name, "mode") == "directory" and not name:find "^%." then
         assert(tested[name], "examples/" .. name .. " has no test")
-        for _, file in ipairs { "main.lua", "README.md" } do
-          assert(lfs.attributes(("examples/%s/%s"):format(name, file)), ("examples/%s/%s"):format(name, file))
-        end
+        local file <close> = assert(io.open(("examples/%s/main.lua"):format(name)))
+        assert(file:read "a":find "^%-%- SPDX%-License%-Identifier: MIT\n%-%- %u[^\n]+%l\n?", name)
       end
     end
   end)
+
+  it("are listed in the README", function()
+    local file <close> = assert(io.open "README.md")
+    local text = file:read "a"
+    for name in pairs(tested) do
+      assert(text:find(("[`%s`](examples/%s)"):format(name, name), 1, true), name)
+    end
+  end)
 end)
+
+for name in pairs(tested) do
+  if not alone[name] then
+    describe(name, function()
+      it("explains itself without root", function()
+        local output, ok = example(name, "--seconds 3 --help")
+        assert(ok, output)
+        assert(output:find "^Usage: main.lua", output)
+      end)
+
+      it("refuses arguments that it doesn't understand", function()
+        for _, arguments in ipairs { "--foo", "--seconds", "--seconds x", "--seconds -1", "-x", "a b" } do
+          local output, _, code = example(name, arguments)
+          assert.equal(2, code, output)
+          assert(output:find("^" .. name .. ": not understood: %S+\nUsage:"), output)
+        end
+      end)
+
+      it("says what is missing where the kernel refuses it", function()
+        local output, _, code = example(name, "", helper.run("id -u") == "0\n" and POWERLESS or nil)
+        assert.equal(1, code, output)
+        assert(output:find("^" .. name .. ": object '" .. name .. "': load: [^\n]*%(EPERM%)\n$"), output)
+      end)
+    end)
+  end
+end
 
 describe("syscount", function()
   it("explains itself without root", function()
@@ -142,5 +187,134 @@ describe("opens", function()
       :format(helper.LUA:match "%S+$"))
     assert.equal(1, code)
     assert(output:find "^opens: bpf.compile: clang is not installed; .* package clang %(ENOENT%)\n$", output)
+  end)
+end)
+
+-- Ends it by SIGINT, as Ctrl-C does, and gives what it printed.
+local function interrupted(name, arguments)
+  local output, _, code = example(name, arguments, "timeout --preserve-status -s INT 2")
+  assert.equal(0, code, output)
+  assert.falsy(output:find("interrupted", 1, true), output)
+  return output
+end
+
+describe("execsnoop", function()
+  it("shows programs that are started, with their arguments", function()
+    need_root()
+    local output = watched("execsnoop", "--seconds 2", [[/bin/echo two "wide words" "" 'a"b' "it's"]])
+    assert(output:find("\n +[%d.]+ +%d+ +%d+ +%d+  echo +/bin/echo two 'wide words' '' 'a\"b' 'it'\\''s'\n"), output)
+    assert(output:find "\n%d+ programs? started\n$", output)
+  end)
+
+  it("filters, and cuts long arguments", function()
+    need_root()
+    local output = watched("execsnoop", "--seconds 2 --comm true", "/bin/true $(seq 1000); /bin/false")
+    assert(output:find "  true +/bin/true 1 2 3 [%d ]+ \u{2026}\n", output)
+    assert.falsy(output:find "/false", output)
+  end)
+
+  it("ends on Ctrl-C with its result", function()
+    need_root()
+    assert(interrupted("execsnoop", "--seconds 60 --parent 1"):find "\n%d+ programs? started\n$")
+  end)
+end)
+
+describe("opensnoop", function()
+  it("shows the files of one program, with the result", function()
+    need_root()
+    local output = watched("opensnoop", "--seconds 2 --comm tee", "tee /tmp/nowhere/x </etc/hostname >/dev/null")
+    assert(output:find "\n +%d+  tee +3 +r +%S+\n", output)
+    assert(output:find "\n +%d+  tee +ENOENT +wct +/tmp/nowhere/x\n", output)
+    assert(output:find "\n[1-9]%d* opens\n$", output)
+    assert.falsy(output:find("lua", 1, true), output)
+  end)
+
+  it("shows the files of one process", function()
+    need_root()
+    local output = helper.run(([[
+      sh -c 'sleep 1; cat </etc/hostname; sleep 0.1; : </etc/passwd; : </etc/group; sleep 3' & pid=$!
+      %s examples/opensnoop/main.lua --seconds 2 --pid $pid; wait; echo "pid $pid"]]):format(helper.LUA))
+    local pid = output:match "pid (%d+)\n$"
+    assert(output:find("\n +" .. pid .. "  sh +3 +r +/etc/passwd\n"), output)
+    for line in output:gmatch "\n( +%d+ [^\n]*/[^\n]*)" do
+      assert.equal(pid, line:match "%d+")
+    end
+  end)
+
+  it("shows only what failed, until Ctrl-C", function()
+    need_root()
+    local output = helper.run(([[
+      timeout --preserve-status -s INT 3 %s examples/opensnoop/main.lua --seconds 60 --failed --comm cat & sleep 1.5
+      cat /etc/hostname /nowhere; wait $!; echo "status $?"]]):format(helper.LUA))
+    assert(output:find "  cat +ENOENT +r +/nowhere\n", output)
+    assert.falsy(output:find("/etc/hostname", 1, true), output)
+    assert(output:find "\n%d+ opens?\nstatus 0\n$", output)
+  end)
+end)
+
+describe("runqlat", function()
+  it("measures how long the threads of a process wait for a CPU", function()
+    need_root()
+    -- Two that compete for one CPU wait as long as the other may run.
+    local output, ok = helper.run(([[
+      taskset -c 0 sh -c 'while :; do :; done' & one=$!
+      taskset -c 0 sh -c 'while :; do :; done' & two=$!
+      %s examples/runqlat/main.lua --seconds 2 --pid $one; status=$?
+      kill $one $two; exit $status]]):format(helper.LUA))
+    assert(ok, output)
+    assert(output:find "^Measuring for 2 s; Ctrl%-C ends it\n\nWait for a CPU\n", output)
+    assert(output:find "\n[^\n]+ ms +%S+ [^\n]+ m?s +[1-9]%d* [^\n]+\n", output)
+    local waits, average = output:match "\n([%d.]+)k? waits, on average ([%d.]+ ms); half below %S+ %Ss, 99 of 100 below "
+    assert(waits and tonumber(waits) > 5 and average, output)
+  end)
+
+  it("ends on Ctrl-C with its result", function()
+    need_root()
+    assert(interrupted("runqlat", "--seconds 60"):find "\n[%d.]+k? waits, on average ")
+  end)
+end)
+
+describe("profile", function()
+  -- A program of known functions, compiled such that its stacks can be followed.
+  local function busy()
+    local dir = helper.tmpdir()
+    local file = assert(io.open(dir .. "/busy.c", "w"))
+    file:write [[
+      unsigned long n;
+      __attribute__((noinline)) void inner(void) { for (int i = 0; i < 10000; i++) __asm__ volatile("" : "+r"(n)); n++; }
+      __attribute__((noinline)) void outer(void) { for (int i = 0; i < 1000; i++) inner(); n++; }
+      int main(void) { for (;;) outer(); }
+    ]]
+    file:close()
+    local output, ok = helper.run(("cc -O1 -fno-omit-frame-pointer -fno-optimize-sibling-calls -o %s/busy %s/busy.c")
+      :format(dir, dir))
+    assert(ok, output)
+    return dir .. "/busy"
+  end
+
+  it("shows the functions and stacks of a process", function()
+    need_root()
+    local output, ok = helper.run(([[
+      %s & pid=$!; %s examples/profile/main.lua --seconds 2 --pid $pid; status=$?
+      kill $pid; exit $status]]):format(busy(), helper.LUA))
+    assert(ok, output)
+    local samples = tonumber(output:match "^(%d+) samples of %d+ stacks\n")
+    assert(samples and samples > 20 and samples < 400, output)
+    assert(output:find "\n SHARE +SAMPLES  FUNCTION\n *%d%d%.%d %% +%d+  inner %(busy%)\n", output)
+    assert(output:find "\n%d+%.%d %%, %d+ samples:\n  busy\n[^%%]*  main\n  outer\n  inner\n", output)
+  end)
+
+  it("writes what flame graph tools read, until Ctrl-C", function()
+    need_root()
+    local output = helper.run(([[
+      %s & busy=$!; dd if=/dev/zero of=/dev/null bs=1M status=none & dd=$!
+      timeout --preserve-status -s INT 3 %s examples/profile/main.lua --folded --freq 199 --seconds 60; status=$?
+      kill $busy $dd; echo "status $status"]]):format(busy(), helper.LUA))
+    assert(output:find "\nstatus 0\n", output)
+    assert(output:find "\n?busy;[^\n]*main;outer;inner [1-9]%d*\n", output)
+    assert(output:find "\n?dd;[^\n]*vfs_read_%[k%];[^\n]*_%[k%] [1-9]%d*\n", output)
+    for line in output:match "^(.*)status 0\n":gmatch "[^\n]+" do
+      assert(line:find "^[^ ;]+[^\n]* [1-9]%d*$", line)
+    end
   end)
 end)

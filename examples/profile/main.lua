@@ -1,0 +1,112 @@
+-- SPDX-License-Identifier: MIT
+-- Shows where the CPUs spend their time: a perf event on each CPU stops it 99 times a second, the program in the kernel
+-- counts by stack, and bpf.symbols gives the names. For a flame graph:
+--     main.lua --folded --seconds 10 | flamegraph.pl >cpu.svg
+package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
+local bpf = require "bpf"
+local common = require "common"
+
+local symbols = bpf.symbols
+
+local options = common.options([[
+Usage: main.lua [options]
+Shows which functions the CPUs are in, and the hottest stacks. Needs root.
+
+  --seconds N  how long (3); ends on Ctrl-C, too
+  --freq N     samples a second (99)
+  --pid PID    of this process only
+  --top N      how many functions (10)
+  --stacks N   how many stacks (2)
+  --folded     one line a stack, for flame graphs; nothing else
+  --help       show this text
+]], { seconds = 3, freq = 99, pid = 0, top = 10, stacks = 2, folded = false })
+
+-- One sampler for each CPU that runs: "0-3,8".
+local function attach(prog)
+  local file <close> = common.try(io.open "/sys/devices/system/cpu/online")
+  for first, last in file:read "l":gmatch "(%d+)%-?(%d*)" do
+    for cpu = tonumber(first), tonumber(last) or tonumber(first) do
+      common.try(prog:attach_perf_event {
+        type = "software", config = "cpu_clock", sample_freq = options.freq, pid = -1, cpu = cpu,
+      })
+    end
+  end
+end
+
+local processes = {} -- symbols by pid; read while a process lives
+
+local function meet(samples)
+  for place in bpf.map.keys(samples) do
+    processes[place.pid] = processes[place.pid] or symbols.process(place.pid)
+  end
+end
+
+-- Names joined by ";", from the outermost on: the command, its functions, and the kernel's, which end in "_[k]".
+local function fold(stacks, place, kernel)
+  local parts = { (place.comm:gsub("[; ]", "_")) }
+  if place.user >= 0 then
+    local user = processes[place.pid]
+    local addresses = stacks[place.user] or {}
+    parts[2] = user and symbols.stack(user, addresses, true) or #addresses > 0 and "[gone]" or nil
+  end
+  if place.kernel >= 0 then
+    parts[#parts + 1] = symbols.stack(kernel, stacks[place.kernel] or {}, true):gsub("[^;]+", "%0_[k]")
+  end
+  return table.concat(parts, ";")
+end
+
+local function percent(total)
+  return function(n) return ("%.1f %%"):format(100 * n / total) end
+end
+
+local function sorted(counts)
+  local rows = {}
+  for what, n in pairs(counts) do
+    rows[#rows + 1] = { n = n, what = what }
+  end
+  table.sort(rows, function(a, b) return a.n > b.n or a.n == b.n and a.what < b.what end)
+  return rows
+end
+
+local function report(stacks, functions, total, lost)
+  local columns = {
+    { name = "SHARE", field = "n", format = percent(total), align = "right" }, { name = "SAMPLES", field = "n" },
+    { name = "FUNCTION", field = "what" },
+  }
+  print(("%d samples of %d stacks%s\n"):format(total, #stacks, lost > 0 and (", %d lost"):format(lost) or ""))
+  print(bpf.hist.table(table.move(functions, 1, math.min(options.top, #functions), 1, {}), columns, {
+    width = common.width() }))
+  for i = 1, math.min(options.stacks, #stacks) do
+    print(("\n%s, %d samples:"):format(percent(total)(stacks[i].n), stacks[i].n))
+    print("  " .. stacks[i].what:gsub(";", "\n  "))
+  end
+end
+
+common.main(function()
+  local kernel = common.try(symbols.kernel())
+  local obj <close> = common.load { vars = { target_pid = options.pid } }
+  local finish = common.now() + options.seconds
+  attach(obj.progs.sample)
+  while common.now() < finish and common.sleep(math.min(finish - common.now(), 0.5)) do
+    meet(obj.maps.samples)
+  end
+  obj:detach()
+  meet(obj.maps.samples)
+
+  local counts, leaves, total = {}, {}, 0
+  for place, n in pairs(obj.maps.samples) do
+    local stack = fold(obj.maps.stacks, place, kernel)
+    local leaf = ("%s (%s)"):format(stack:match "[^;]*$", place.comm)
+    counts[stack] = (counts[stack] or 0) + n
+    leaves[leaf] = (leaves[leaf] or 0) + n
+    total = total + n
+  end
+  local stacks = sorted(counts)
+  if options.folded then
+    for _, row in ipairs(stacks) do
+      print(row.what .. " " .. row.n)
+    end
+  else
+    report(stacks, sorted(leaves), total, obj.vars.lost)
+  end
+end)
