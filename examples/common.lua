@@ -4,8 +4,8 @@ local bpf = require "bpf"
 
 local common = { name = arg[0]:match "([^/]+)/[^/]*$" or "main" }
 
---- Reads the command line. `defaults` has the options: a number or text takes a word after it, a boolean none. What is given
--- besides stands in the sequence `options[1]`, …, at most `words` of it, where what follows "--" is not looked at.
+--- Reads the command line. `defaults` has the options: a number or text takes a word after it, a boolean none. What is
+-- given besides stands in the sequence `options[1]`, …, at most `words` of it; what follows "--" is not looked at.
 -- Explains and ends for --help, and with status 2 for what isn't understood.
 function common.options(usage, defaults, words)
   local options, i = setmetatable({}, { __index = defaults }), 1
