@@ -281,7 +281,12 @@ describe("profile", function()
     local file = assert(io.open(dir .. "/busy.c", "w"))
     file:write [[
       unsigned long n;
-      __attribute__((noinline)) void inner(void) { for (int i = 0; i < 10000; i++) __asm__ volatile("" : "+r"(n)); n++; }
+      __attribute__((noinline)) void inner(void)
+      {
+        __asm__ volatile("" : : "r"(__builtin_frame_address(0))); /* a leaf has no frame otherwise */
+        for (int i = 0; i < 10000; i++) __asm__ volatile("" : "+r"(n));
+        n++;
+      }
       __attribute__((noinline)) void outer(void) { for (int i = 0; i < 1000; i++) inner(); n++; }
       int main(void) { for (;;) outer(); }
     ]]

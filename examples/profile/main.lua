@@ -83,8 +83,8 @@ local function report(stacks, functions, total, lost)
 end
 
 common.main(function()
-  local kernel = common.try(symbols.kernel())
   local obj <close> = common.load { vars = { target_pid = options.pid } }
+  local kernel = common.try(symbols.kernel())
   local finish = common.now() + options.seconds
   attach(obj.progs.sample)
   while common.now() < finish and common.sleep(math.min(finish - common.now(), 0.5)) do
