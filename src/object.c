@@ -45,27 +45,31 @@ enum {
 };
 
 /* Calls fn for every userdata of a list that the object at idx keeps. */
-static void object_each(lua_State *L, int idx, int list, void (*fn)(void *self))
+static void object_each(lua_State *L, int idx, int list, void (*fn)(void *self, bool *seen), bool *seen)
 {
 	int top = lua_gettop(L);
 
 	if (lua_getiuservalue(L, idx, list) == LUA_TTABLE)
 		for (lua_Integer i = 1; lua_rawgeti(L, top + 1, i) == LUA_TUSERDATA; i++) {
-			fn(lua_touserdata(L, -1));
+			fn(lua_touserdata(L, -1), seen);
 			lua_pop(L, 1);
 		}
 	lua_settop(L, top);
 }
 
-static void orphan_map(void *self)
+static void orphan_map(void *self, bool *seen)
 {
+	(void)seen;
 	lbpf_map_orphan(self);
 }
 
-static void orphan_program(void *self)
+static void orphan_program(void *self, bool *searched)
 {
-	((struct lbpf_program *)self)->prog = NULL;
-	((struct lbpf_program *)self)->btf = NULL;
+	struct lbpf_program *p = self;
+
+	*searched |= p->searched;
+	p->prog = NULL;
+	p->btf = NULL;
 }
 
 static void orphan_btf(lua_State *L, int idx)
@@ -75,23 +79,40 @@ static void orphan_btf(lua_State *L, int idx)
 	lua_pop(L, 1);
 }
 
+/* To find an attach target, libbpf opens the BTF of every module, and closes none before the load has come to its end:
+ * so one of nothing. */
+static void end_search(struct bpf_object *obj)
+{
+	struct bpf_program *prog;
+	struct bpf_map *map;
+
+	bpf_object__for_each_program(prog, obj)
+		bpf_program__set_autoload(prog, false);
+	bpf_object__for_each_map(map, obj)
+		bpf_map__set_autocreate(map, false);
+	bpf_object__load(obj);
+}
+
 static void object_release(lua_State *L, int idx, void *self)
 {
 	struct lbpf_object *o = self;
 	struct bpf_object *obj = o->obj;
 	struct lbpf_log *log;
+	bool searched = false;
 
 	o->obj = NULL;
 	if (!obj)
 		return;
 	idx = lua_absindex(L, idx);
 	lbpf_link_close_all(L, idx);
-	object_each(L, idx, OBJECT_MAP_LIST, orphan_map);
-	object_each(L, idx, OBJECT_PROG_LIST, orphan_program);
+	object_each(L, idx, OBJECT_MAP_LIST, orphan_map, NULL);
+	object_each(L, idx, OBJECT_PROG_LIST, orphan_program, &searched);
 	if (o->vars)
 		lbpf_vars_orphan(o->vars);
 	orphan_btf(L, idx);
 	log = lbpf_log_begin(L);
+	if (searched && !o->loaded)
+		end_search(obj);
 	bpf_object__close(obj);
 	lbpf_log_end(log);
 }
@@ -509,10 +530,11 @@ static int load_fail(lua_State *L, const struct lbpf_object *o, int err, struct 
 	return 4;
 }
 
-static void map_loaded(void *self)
+static void map_loaded(void *self, bool *seen)
 {
 	struct lbpf_map *map = self;
 
+	(void)seen;
 	if (map->of)
 		lbpf_map_loaded(map);
 }
@@ -532,7 +554,7 @@ static int object_do_load(lua_State *L, int idx, struct lbpf_object *o)
 		return err;
 	}
 	o->loaded = true;
-	object_each(L, idx, OBJECT_MAP_LIST, map_loaded);
+	object_each(L, idx, OBJECT_MAP_LIST, map_loaded, NULL);
 	err = lbpf_vars_loaded(o->vars);
 	if (err) {
 		err = lbpf_err_push(L, err, NULL, "object '%s': mapping its variables", o->name);

@@ -288,6 +288,7 @@ static int program_attach_target(lua_State *L)
 		fd = lbpf_program_fd(target);
 	}
 	log = lbpf_log_begin(L);
+	p->searched = true;
 	err = bpf_program__set_attach_target(p->prog, fd, func);
 	lbpf_log_end(log);
 	if (err)

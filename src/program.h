@@ -22,6 +22,7 @@ struct lbpf_program {
 	const struct btf *btf;	  /* of that object, likewise */
 	int fd;			  /* of one that was opened by pin or id, owned; else -1 */
 	bool opened;		  /* so */
+	bool searched;		  /* for its attach target, before the load */
 	char name[64];
 };
 

@@ -39,11 +39,21 @@ function attach.load(name, progs, vars)
   return obj
 end
 
---- This process's id as the kernel knows it, whatever namespace we are in.
+--- This process's id as the kernel knows it, whatever namespace we are in. Kernels before 5.14 have no programs to ask
+-- that; there it is what /proc says, so these want no namespace around.
 function attach.self()
+  if kernel.before("5.14") then
+    local file <close> = assert(io.open("/proc/self/stat"))
+    return file:read("n")
+  end
   local obj <close> = assert(attach.load("attach_trace", { "whoami" }))
   assert(obj.progs.whoami:run())
   return obj.vars.self
+end
+
+--- Checks that a link of a perf event is one of the kernel's, as from 5.15 on; before, the event holds the program.
+function attach.held(link)
+  assert.equal(kernel.before("5.15") and "nil" or "integer", math.type(link:fd()) or "nil")
 end
 
 --- The id and the kind of the links of the program.

@@ -24,8 +24,8 @@ function kernel.version()
   return parse(kernel.release)
 end
 
--- Whether the running kernel is older than a version.
-local function older(version)
+--- Whether the running kernel is older than a version.
+function kernel.before(version)
   local major, minor = kernel.version()
   local need_major, need_minor = parse(version)
   return major < need_major or major == need_major and minor < need_minor
@@ -34,7 +34,7 @@ end
 --- Skips the test, or all of the describe or file it is called in, on kernels older than the one that brought a
 -- feature. On any other kernel the feature has to work: if it doesn't, that is a failure and no reason to skip.
 function kernel.need(feature, version)
-  if older(version) then
+  if kernel.before(version) then
     helper.skip(("%s needs Linux %s, this is %s"):format(feature, version, kernel.release))
   end
 end
@@ -74,7 +74,7 @@ function kernel.load(path)
     return nil, message, code, log
   end
   for _, prog in pairs(obj.progs) do
-    if prog:type() == "syscall" and older("5.14") then
+    if prog:type() == "syscall" and kernel.before("5.14") then
       prog:autoload(false)
     end
   end
