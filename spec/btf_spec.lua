@@ -455,7 +455,7 @@ describe("the kernel's BTF", function()
     local dir = helper.tmpdir()
     assert(btf:dump(dir .. "/vmlinux.h"))
     local function bare(text) -- libraries of one version differ in these
-      return (text:gsub("%(%)", "(void)"):gsub(" __attribute__%(%(mode%(byte%)%)%)", ""))
+      return (text:gsub("%(%)", "(void)"):gsub(" __attribute__%(%(mode%(%l+%)%)%)", ""))
     end
     if helper.run("bpftool version"):find("libbpf " .. bpf.libbpf_version .. "\n", 1, true) then
       local theirs = helper.run("bpftool btf dump file " .. KERNEL .. " format c")
