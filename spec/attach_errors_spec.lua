@@ -6,6 +6,7 @@ local kernel = require("spec.support.kernel")
 local attach = require("spec.support.attach")
 
 kernel.root()
+kernel.need("a type of programs that nothing attaches, syscall,", "5.14")
 
 local event = { config = "cpu_clock", pid = 0 }
 
@@ -45,7 +46,7 @@ local obj, group, udp, sockets
 
 setup(function()
   net.enter(net.space())
-  obj = assert(kernel.load(helper.obj("packets")))
+  obj = assert(bpf.load(helper.obj("packets")))
   group = net.cgroup()
   udp = assert(socket.udp4())
   sockets = assert(bpf.map.create { type = "sockmap", max_entries = 1, key = "__u32", value = "__u64" })

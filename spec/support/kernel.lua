@@ -68,8 +68,8 @@ end
 
 --- bpf.load of an object that has programs of type syscall, and others to test. Kernels before 5.14 don't know that
 -- type; there these programs are left out.
-function kernel.load(path)
-  local obj, message, code, log = bpf.open(path)
+function kernel.load(path, options)
+  local obj, message, code, log = bpf.open(path, options)
   if not obj then
     return nil, message, code, log
   end
