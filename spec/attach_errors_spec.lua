@@ -6,7 +6,7 @@ local kernel = require("spec.support.kernel")
 local attach = require("spec.support.attach")
 
 kernel.root()
-kernel.need("a type of programs that nothing attaches, syscall,", "5.14")
+kernel.need("a type of programs that nothing attaches, syscall", "5.14")
 
 local event = { config = "cpu_clock", pid = 0 }
 

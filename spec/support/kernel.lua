@@ -35,7 +35,7 @@ end
 -- feature. On any other kernel the feature has to work: if it doesn't, that is a failure and no reason to skip.
 function kernel.need(feature, version)
   if kernel.before(version) then
-    helper.skip(("%s needs Linux %s, this is %s"):format(feature, version, kernel.release))
+    helper.skip(("%s: needs Linux %s, this is %s"):format(feature, version, kernel.release))
   end
 end
 
@@ -49,7 +49,7 @@ end
 --- Skips the test, or all of the describe or file it is called in, on a libbpf older than that which has a feature.
 function kernel.libbpf(feature, version)
   if kernel.libbpf_before(version) then
-    helper.skip(("%s needs libbpf %s, this is %s"):format(feature, version, bpf.libbpf_version))
+    helper.skip(("%s: needs libbpf %s, this is %s"):format(feature, version, bpf.libbpf_version))
   end
 end
 
