@@ -324,10 +324,12 @@ describe("functions of the kernel:", function()
     return assert(attach.load("attach_probe", { ... }, { target = target }))
   end
 
-  -- Makes the kernel call do_filp_open n times.
+  -- Makes the kernel call write_null n times, a function that has kept its name and place, where compilers leave it.
   local function call(n)
+    local file <close> = assert(io.open("/dev/null", "w"))
+    file:setvbuf("no")
     for _ = 1, n do
-      assert.is_nil(io.open("/nonexistent/file"))
+      assert(file:write("abc"))
     end
   end
 
@@ -341,7 +343,7 @@ describe("functions of the kernel:", function()
   describe("attach_kprobe", function()
     it("fails for a function that isn't there, and where the kernel has no kprobes", function()
       local obj <close> = kernel_load("on_kernel")
-      local name = kernel.config("CONFIG_KPROBES") == "n" and "do_filp_open" or "lbpf_no_function"
+      local name = kernel.config("CONFIG_KPROBES") == "n" and "write_null" or "lbpf_no_function"
       fails("ENOENT", "program 'on_kernel': attach_kprobe: .*" .. name, obj.progs.on_kernel:attach_kprobe(name))
       helper.raises(function() obj.progs.on_kernel:attach_kprobe("x", { offset = "end" }) end, "option 'offset'")
     end)
@@ -355,7 +357,7 @@ describe("functions of the kernel:", function()
 
       it("runs the program when the function is called", function()
         local obj <close> = kernel_load("on_kernel")
-        local link = assert(obj.progs.on_kernel:attach_kprobe("do_filp_open"))
+        local link = assert(obj.progs.on_kernel:attach_kprobe("write_null"))
         call(7)
         assert.equal(7, obj.vars.hits)
         link:close()
@@ -365,16 +367,16 @@ describe("functions of the kernel:", function()
 
       it("runs the program when it returns, with its result", function()
         local obj <close> = kernel_load("on_kernel_return")
-        local link <close> = assert(obj.progs.on_kernel_return:attach_kprobe("do_filp_open", { retprobe = true }))
+        local link <close> = assert(obj.progs.on_kernel_return:attach_kprobe("write_null", { retprobe = true }))
         call(3)
-        assert.same({ 3, -2 }, { obj.vars.hits, obj.vars.result })
+        assert.same({ 3, 3 }, { obj.vars.hits, obj.vars.result })
         attach.held(link)
       end)
 
       it("gives the program its cookie", function()
         kernel.need("cookies of kprobes", "5.15")
         local obj <close> = kernel_load("kernel_cookie")
-        local link <close> = assert(obj.progs.kernel_cookie:attach_kprobe("do_filp_open", { bpf_cookie = 99 }))
+        local link <close> = assert(obj.progs.kernel_cookie:attach_kprobe("write_null", { bpf_cookie = 99 }))
         call(1)
         assert.equal(99, obj.vars.cookie)
         attach.held(link)
@@ -383,7 +385,6 @@ describe("functions of the kernel:", function()
       it("attaches by section", function()
         local obj <close> = kernel_load("kernel_section", "call_section")
         local one, two = assert(obj.progs.kernel_section:attach()), assert(obj.progs.call_section:attach())
-        obj.vars.hits = 0 -- to attach opens files
         call(4)
         assert.equal(4, obj.vars.hits)
         two:close()
@@ -411,7 +412,7 @@ describe("functions of the kernel:", function()
       kernel.need("kprobe.multi", "5.18")
       local obj <close> = kernel_load("on_many")
       fails("EOPNOTSUPP", "program 'on_many': attach_kprobe_multi: ",
-        obj.progs.on_many:attach_kprobe_multi("do_filp_open"))
+        obj.progs.on_many:attach_kprobe_multi("write_null"))
     end)
 
     it("attaches to a pattern, names or addresses, with cookies", function()
@@ -422,20 +423,20 @@ describe("functions of the kernel:", function()
       local obj <close> = kernel_load("on_many")
       local prog = obj.progs.on_many
       do
-        local link <close> = assert(prog:attach_kprobe_multi("do_filp_op*"))
+        local link <close> = assert(prog:attach_kprobe_multi("write_nul*"))
         call(3)
         assert.equal(3, obj.vars.hits)
         attach.held(link)
       end
       do
-        local link <close> = assert(prog:attach_kprobe_multi({ "do_filp_open", "vfs_read" }, { cookies = { 7, 8 } }))
+        local link <close> = assert(prog:attach_kprobe_multi({ "write_null", "vfs_read" }, { cookies = { 7, 8 } }))
         call(1)
         assert.equal(7, obj.vars.cookie)
         attach.held(link)
       end
       local address
       for line in io.lines("/proc/kallsyms") do
-        address = address or line:match("^(%x+) T do_filp_open$")
+        address = address or line:match("^(%x+) [tT] write_null$")
       end
       obj.vars.hits = 0
       local link <close> = assert(prog:attach_kprobe_multi({ math.tointeger(tonumber(address, 16)) }))

@@ -87,9 +87,13 @@ static void end_search(struct bpf_object *obj)
 	struct bpf_map *map;
 
 	bpf_object__for_each_program(prog, obj)
+	{
 		bpf_program__set_autoload(prog, false);
+	}
 	bpf_object__for_each_map(map, obj)
+	{
 		bpf_map__set_autocreate(map, false);
+	}
 	bpf_object__load(obj);
 }
 

@@ -94,7 +94,7 @@ int kernel_cookie(struct pt_regs *ctx)
 	return 0;
 }
 
-SEC("kprobe/do_filp_open")
+SEC("kprobe/write_null")
 int kernel_section(struct pt_regs *ctx)
 {
 	if (bpf_get_current_pid_tgid() >> 32 == target)
