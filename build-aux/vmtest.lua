@@ -2,10 +2,11 @@
 -- Reads what guests of build-aux/vmtest tell; the format is described in build-aux/vmtest.init.
 --   vmtest.lua follow FOLDER    from a guest's second serial line makes a TAP file for each spec, and says how it goes
 --   vmtest.lua table KERNEL...  the results of kernels, from build/vmtest/KERNEL, as a table; fails if anything failed,
---                               or was skipped on every kernel of the matrix and on this machine's own, where
---                               `make test` left its results in build/vmtest/host
+--                               or was skipped on every kernel of the matrix and on this machine's own
 local TOP = "build/vmtest/"
 local MATRIX = { "5.10", "6.1", "6.12", "sid" }
+-- What other targets left of this machine's own kernel: `make test`, and `make sidtest` with the newest libraries.
+local EXTRA = { "host", "sid-libs", "sid-lua55" }
 
 local function tap_path(dir, spec)
   return ("%s/%s.tap"):format(dir, (spec:gsub("^spec/", ""):gsub("_spec%.lua$", ""):gsub("/", "-")))
@@ -190,123 +191,148 @@ local function print_table(rows)
   end
 end
 
--- The place and cause of a skip, the same on every kernel.
+-- The place and cause of a skip, the same on every kernel; and the place alone, the beginning of what is skipped.
 local function cause(reason)
-  return (reason:gsub(", this is %S+$", ""))
+  return (reason:gsub(", this is %S+$", "")), reason:match("^%S+:%d+") or reason
 end
 
--- Results of each kernel by spec: { [kernel] = { [spec] = result } }, the specs in order, and the columns' names.
-local function gather(kernels)
-  local results, columns, specs, known = {}, {}, {}, {}
+-- The specs that were asked for, in order.
+local function asked(kernels)
+  local specs, known = {}, {}
   for _, kernel in ipairs(kernels) do
-    results[kernel] = {}
-    columns[#columns + 1] = kernel
     for _, spec in ipairs(assert(read(TOP .. kernel .. "/specs"), "no results of kernel " .. kernel)) do
       if not known[spec] then
         known[spec] = true
         specs[#specs + 1] = spec
       end
-      local lines = read(tap_path(TOP .. kernel, spec))
-      results[kernel][spec] = lines and parse(lines)
     end
   end
-  return results, columns, specs
+  return specs
 end
 
--- Adds what `make test` left of the machine's own kernel.
-local function add_host(results, columns, specs)
-  local host = {}
+-- Results of a folder by spec.
+local function gather(name, specs)
+  local results = {}
   for _, spec in ipairs(specs) do
-    local lines = read(tap_path(TOP .. "host", spec))
-    host[spec] = lines and parse(lines)
+    local lines = read(tap_path(TOP .. name, spec))
+    results[spec] = lines and parse(lines)
   end
-  if next(host) then
-    results.host = host
-    columns[#columns + 1] = "host"
-  end
+  return results
 end
 
-local function judge(kernels)
-  local results, columns, specs = gather(kernels)
-  local asked = {}
-  for _, kernel in ipairs(kernels) do
-    asked[kernel] = true
-  end
-  local whole = true
-  for _, kernel in ipairs(MATRIX) do
-    whole = whole and asked[kernel]
-  end
-  if whole then
-    add_host(results, columns, specs)
-  end
-
-  local rows, failures, skips = { { "", table.unpack(columns) } }, {}, {}
-  for _, kernel in ipairs(columns) do
-    for _, spec in ipairs(specs) do
-      local result = results[kernel][spec]
-      if not result and kernel ~= "host" then
-        failures[#failures + 1] = { kernel, spec, "never ran" }
-      end
-      for _, name in ipairs(result and kernel ~= "host" and result.failed or {}) do
-        failures[#failures + 1] = { kernel, spec, name }
-      end
-      for _, reason in ipairs(result and result.skipped or {}) do
-        local key = cause(reason)
-        skips[key] = skips[key] or { spec = spec }
-        skips[key][kernel] = (skips[key][kernel] or 0) + 1
-      end
-    end
+-- Prints passed, failed and skipped by spec and column.
+local function show_results(columns, specs)
+  local head, total = { "" }, { "all" }
+  local rows = { head }
+  for i, column in ipairs(columns) do
+    head[i + 1] = column.name
   end
   for _, spec in ipairs(specs) do
     local row = { (spec:gsub("^spec/", ""):gsub("_spec%.lua$", "")) }
-    for _, kernel in ipairs(columns) do
-      row[#row + 1] = kernel == "host" and not results.host[spec] and "–" or cell(results[kernel][spec])
+    for i, column in ipairs(columns) do
+      local result = column.results[spec]
+      row[i + 1] = not result and column.extra and "–" or cell(result)
     end
     rows[#rows + 1] = row
   end
-  local total = { "all" }
-  for _, kernel in ipairs(columns) do
+  for i, column in ipairs(columns) do
     local sum = { passed = 0, failed = {}, skipped = {} }
-    for _, result in pairs(results[kernel]) do
+    for _, result in pairs(column.results) do
       sum.passed = sum.passed + result.passed
       table.move(result.failed, 1, #result.failed, #sum.failed + 1, sum.failed)
       table.move(result.skipped, 1, #result.skipped, #sum.skipped + 1, sum.skipped)
     end
-    total[#total + 1] = cell(sum)
+    total[i + 1] = cell(sum)
   end
   rows[#rows + 1] = total
   print("\nTests that passed, s: skipped, F: failed")
   print_table(rows)
+end
 
-  local never = {}
-  if next(skips) then
-    print("\nSkipped")
-    rows = {}
-    for _, key in ipairs(sorted(skips)) do
-      local on, everywhere = {}, whole
-      for _, kernel in ipairs(columns) do
-        local result = results[kernel][skips[key].spec]
-        if skips[key][kernel] then
-          on[#on + 1] = kernel
-        elseif result then
-          everywhere = false
+-- Prints what is skipped where. Returns the places at which every column that ran the spec skips something.
+local function show_skips(columns)
+  local on, places = {}, {}
+  for _, column in ipairs(columns) do
+    for spec, result in pairs(column.results) do
+      for _, reason in ipairs(result.skipped) do
+        local key, place = cause(reason)
+        on[key] = on[key] or {}
+        if on[key][#on[key]] ~= column.name then
+          table.insert(on[key], column.name)
         end
-      end
-      rows[#rows + 1] = { key, table.concat(on, ", ") }
-      if everywhere then
-        never[#never + 1] = key
+        places[place] = places[place] or { spec = spec }
+        places[place][column.name] = true
       end
     end
+  end
+  if next(on) then
+    print("\nSkipped")
+    local rows = {}
+    for _, key in ipairs(sorted(on)) do
+      rows[#rows + 1] = { key, table.concat(on[key], ", ") }
+    end
     print_table(rows)
+  end
+  local never = {}
+  for _, place in ipairs(sorted(places)) do
+    local everywhere = true
+    for _, column in ipairs(columns) do
+      everywhere = everywhere and (places[place][column.name] or not column.results[places[place].spec])
+    end
+    never[#never + 1] = everywhere and place or nil
+  end
+  return never
+end
+
+-- Prints what failed. Returns whether anything did.
+local function show_failures_of(columns, specs)
+  local failures = {}
+  for _, column in ipairs(columns) do
+    for _, spec in ipairs(specs) do
+      local result = column.results[spec]
+      local failed = result and result.failed or not result and not column.extra and { "never ran" } or {}
+      for _, name in ipairs(failed) do
+        failures[#failures + 1] = { column.name, spec, name }
+      end
+    end
   end
   if failures[1] then
     print("\nFailed")
     print_table(failures)
   end
-  if never[1] then
-    print("\nSkipped on every kernel, so nobody knows whether it works:\n" .. table.concat(never, "\n"))
+  return failures[1] ~= nil
+end
+
+-- Whether all kernels of the matrix are there, so that it can be told what no kernel tests.
+local function whole(kernels)
+  local text = " " .. table.concat(kernels, " ") .. " "
+  for _, kernel in ipairs(MATRIX) do
+    if not text:find(" " .. kernel .. " ", 1, true) then
+      return false
+    end
   end
-  os.exit(not failures[1] and not never[1])
+  return true
+end
+
+local function judge(kernels)
+  local specs, columns = asked(kernels), {}
+  for _, kernel in ipairs(kernels) do
+    columns[#columns + 1] = { name = kernel, results = gather(kernel, specs) }
+  end
+  for _, name in ipairs(whole(kernels) and EXTRA or {}) do
+    local results = gather(name, specs)
+    if next(results) then
+      columns[#columns + 1] = { name = name, results = results, extra = true }
+    end
+  end
+  show_results(columns, specs)
+  local never = show_skips(columns)
+  local failed = show_failures_of(columns, specs)
+  if whole(kernels) and never[1] then
+    failed = true
+    print("\nSkipped everywhere, so nobody knows whether it works:\n" .. table.concat(never, "\n"))
+  end
+  os.exit(not failed)
 end
 
 if arg[1] == "follow" then

@@ -129,14 +129,15 @@ end
 -- busted knows a skip by an object that only its own `pending` can raise, and offers that inside `it` alone.
 local raise_pending = require("busted.core")().pending
 
---- Skips what calls it, for a reason: a test, or all of a describe or file.
+--- Skips what calls it, for a reason: a test, or all of a describe or file. Says where that begins, so that results of
+-- several kernels can be compared.
 function helper.skip(reason)
-  local level, info = 2, debug.getinfo(2, "Sl")
+  local level, info = 2, debug.getinfo(2, "S")
   while info and not info.short_src:find("_spec%.lua$") do
     level = level + 1
-    info = debug.getinfo(level, "Sl")
+    info = debug.getinfo(level, "S")
   end
-  raise_pending(info and ("%s:%d: %s"):format(info.short_src, info.currentline, reason) or reason)
+  raise_pending(info and ("%s:%d: %s"):format(info.short_src, math.max(info.linedefined, 1), reason) or reason)
 end
 
 -- Outside `it`, busted would drop the tests without a word.

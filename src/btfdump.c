@@ -411,7 +411,9 @@ static int dump(lua_State *L)
 }
 
 /*** All types as a C header, in an order that compiles: what `bpftool btf dump … format c` prints, and what is known
-as vmlinux.h. Accesses to its structs are relocated when a program that includes it is loaded (CO-RE).
+as vmlinux.h. Accesses to its structs are relocated when a program that includes it is loaded (CO-RE). Kernels from
+6.19 on have structs with other named structs as members without a name: clang needs `-fms-extensions` for these, which
+bpf.compile gives.
 @function btf:dump
 @tparam ?string path of a file to write to; one that exists is overwritten
 @treturn string|true the text; true when it went to a file

@@ -247,6 +247,7 @@ end
 local function command(clang, machine, dir, options, includes, beside)
   local list = {
     quote(clang), "-target", "bpf", "-g", "-O2", "-fno-color-diagnostics",
+    "-fms-extensions", "-Wno-microsoft-anon-tag", -- members without a name, of a struct with one: kernels from 6.19 on
     "-D__TARGET_ARCH_" .. (options.target or ARCHES[machine] or machine),
   }
   for _, part in ipairs { options.defines, options.cflags } do
