@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- Runs every example, as its reader would, and looks at what it prints.
 local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
 local lfs = require "lfs"
 
 -- What the test of each example is; one that isn't here fails.
 local tested = {
-  execsnoop = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true,
+  execsnoop = true, lighttpd = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true,
 }
 -- Those that don't share examples/common.lua have tests of their own for what it does.
 local alone = { opens = true, syscount = true }
@@ -199,6 +200,23 @@ local function interrupted(name, arguments)
   assert.falsy(output:find("interrupted", 1, true), output)
   return output
 end
+
+describe("lighttpd", function()
+  it("bans who asks too often, in the kernel, and lets them in again", function()
+    need_root()
+    local output, ok = example("lighttpd")
+    if kernel.before("5.19") then
+      assert.falsy(ok, output)
+      assert(output:find "lighttpd: lighttpd says 500: [^\n]*guard.lua:[^\n]* CAP_BPF [^\n]*%(EPERM%)", output)
+      return
+    end
+    assert(ok, output)
+    local answers = "198.18.1.3 +Request 1 of 198.18.1.3\n[^\n]+198.18.1.1 +Request 1 of 198.18.1.1\n[^\n]+198.18.1.1 +"
+    assert(output:find(answers .. "no answer: the kernel drops what it sends\n"), output)
+    assert(output:find "\nDENIED +DROPPED +SECONDS\n198.18.1.1/32 +[1-9]%d* +[0-3]\n", output)
+    assert(output:find "s  198.18.1.3 +Request %d+ of 198.18.1.3\n[^\n]+198.18.1.1 +Request 1 of 198.18.1.1\n$", output)
+  end)
+end)
 
 describe("execsnoop", function()
   it("shows programs that are started, with their arguments", function()

@@ -78,8 +78,8 @@ static const struct lbpf_name open_flags[] = {
 @tparam string path of the pin on a bpffs
 @tparam ?string flags "rdonly" for a handle that can't change the map, "wronly" for one that can't read it
 @treturn bpf.map the map, typed by its BTF if it has any
-@treturn nil,string,string on failure: ENOENT, EPERM (no CAP_BPF, or the file's permissions), EINVAL (the pin of
-something else)
+@treturn nil,string,string on failure: ENOENT, EACCES (the permissions of the pin or its folder), EPERM (before
+Linux 5.19: no CAP_BPF while kernel.unprivileged_bpf_disabled is set), EINVAL (the pin of something else)
 @see bpf_obj_get_opts */
 static int map_open(lua_State *L)
 {
@@ -90,8 +90,10 @@ static int map_open(lua_State *L)
 	map->fd = bpf_obj_get_opts(path, &opts);
 	if (map->fd < 0)
 		return lbpf_err_push(L, errno,
-				     errno == EPERM	       ? "refused; perhaps CAP_BPF is missing"
-					     : errno == EACCES ? "the pin's permissions don't allow it"
+				     errno == EPERM	       ? "refused; before Linux 5.19 it takes CAP_BPF where "
+								 "kernel.unprivileged_bpf_disabled is set"
+					     : errno == EACCES ? "the permissions of the pin or its folder don't allow "
+								 "it"
 							       : NULL,
 				     "map.open '%s'", path);
 	return map_finish(L, map, "this is no map", lua_pushfstring(L, "map.open '%s'", path));
