@@ -325,7 +325,7 @@ describe("profile", function()
     assert(ok, output)
     local samples = tonumber(output:match "^(%d+) samples of %d+ stacks\n")
     assert(samples and samples > 20 and samples < 400, output)
-    assert(output:find "\n SHARE +SAMPLES  FUNCTION\n *%d%d%.%d %% +%d+  inner %(busy%)\n", output)
+    assert(output:find "\n SHARE +SAMPLES  FUNCTION\n *%d+%.%d %% +%d+  inner %(busy%)\n", output)
     assert(output:find "\n%d+%.%d %%, %d+ samples:\n  busy\n[^%%]*  main\n  outer\n  inner\n", output)
   end)
 

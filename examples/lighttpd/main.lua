@@ -114,8 +114,8 @@ end
 common.main(function()
   local folder <close> = common.folder "maps"
   local dir = folder.path
-  local cgroup <close> = common.cgroup()
   local obj <close> = common.load()
+  local cgroup <close> = common.cgroup()
   pin(obj.maps, dir .. "/maps")
   common.try(obj.progs.guard:attach_cgroup(cgroup.path))
   local net <close> = common.network(1)
