@@ -84,7 +84,6 @@ end
 
 common.main(function()
   local obj <close> = common.load { vars = { target_pid = options.pid } }
-  local kernel = common.try(symbols.kernel())
   local finish = common.now() + options.seconds
   attach(obj.progs.sample)
   while common.now() < finish and common.sleep(math.min(finish - common.now(), 0.5)) do
@@ -92,6 +91,7 @@ common.main(function()
   end
   obj:detach()
   meet(obj.maps.samples)
+  local kernel = common.try(symbols.kernel()) -- takes a while, in which no samples are lost now
 
   local counts, leaves, total = {}, {}, 0
   for place, n in pairs(obj.maps.samples) do
