@@ -74,7 +74,7 @@ static void stream_reserve(lua_State *L, int idx, struct lbpf_stream *s)
 		while (room - unread < CHUNK / 2)
 			room *= 2;
 		more = lua_newuserdatauv(L, room, 0);
-		if (unread)
+		if (s->buf)
 			memcpy(more, s->buf + s->at, unread);
 		lua_setiuservalue(L, idx, STREAM_BUFFER);
 		s->buf = more;
