@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Programs that routes and tc's actions run: the kernel has netlink alone for them, and iproute2 attaches what is pinned.
+-- Programs of routes and tc's actions: the kernel has netlink alone for them, and iproute2 attaches what is pinned.
 local socket = require("socket")
 
 local helper = require("spec.helper")
