@@ -579,6 +579,20 @@ function object:name() end
 ---@nodiscard
 function object:btf() end
 
+---Pins all maps and loaded programs of the object in a folder, each under its name.
+---@param dir string
+---@return true?
+---@return string? message
+---@return string? code
+function object:pin(dir) end
+
+---Removes what object:pin pinned.
+---@param dir string
+---@return true?
+---@return string? message
+---@return string? code
+function object:unpin(dir) end
+
 ---Closes the object and everything in it; closing twice is fine.
 ---@return true
 function object:close() end
@@ -908,12 +922,12 @@ function link:detach() end
 ---@return integer?
 function link:fd() end
 
----Puts another program in place of the attached one, at one stroke.
----@param prog bpf.prog loaded
+---Puts another program, or of struct_ops another map, in place of the attached one, at one stroke.
+---@param replacement bpf.prog|bpf.map loaded
 ---@return true? done
 ---@return string? message
 ---@return string? code
-function link:update(prog) end
+function link:update(replacement) end
 
 ---Pins the link.
 ---@param path string on a bpffs
