@@ -1210,11 +1210,12 @@ function bpf.btf.module(name) end
 
 ---BTF of an ELF file, or of BTF alone.
 ---@param path string
+---@param options? { base: bpf.btf? }
 ---@return bpf.btf?
 ---@return string? message
 ---@return string? code
 ---@nodiscard
-function bpf.btf.file(path) end
+function bpf.btf.file(path, options) end
 
 ---BTF of C declarations.
 ---@param text string
