@@ -411,6 +411,30 @@ CONFIG_LBPF_TEXT="hello"
   end)
 end)
 
+describe("a map that is not to be created", function()
+  it("isn't, and programs without it load", function()
+    kernel.root()
+    local autoload = { bump = false }
+    local obj <close> = assert(bpf.load(CALLS, { maps = { hits = false, slots = true }, autoload = autoload }))
+    assert.is_true(map.fd(obj.maps.slots) >= 0)
+    helper.raises(function() return obj.maps.hits[1] end, "map 'hits' is not created, option 'maps' has false for it")
+    local dir = helper.bpffs()
+    assert(obj:pin(dir))
+    assert.is_nil(map.open(dir .. "/hits"))
+    assert(obj:unpin(dir))
+    local ok, message, code = bpf.load(CALLS, { maps = { hits = false } })
+    assert.is_nil(ok)
+    assert.equal("EINVAL", code)
+    assert.matches("hits", message)
+  end)
+
+  it("is none of variables", function()
+    helper.raises(function() bpf.open(CALLS, { maps = { [".bss"] = false } }) end, "map")
+    helper.raises(function() bpf.open(CALLS, { maps = { hits = "no" } }) end,
+      "'hits' must be an integer, a table, a map or a boolean, got string")
+  end)
+end)
+
 describe("pinning an object", function()
   kernel.root()
 

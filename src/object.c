@@ -308,7 +308,8 @@ static int open_call(lua_State *L, const struct open *open, struct lbpf_object *
 	return err;
 }
 
-/* Sets what option `maps` says of the map at the top: entries, a table of settings, or a map to use instead. */
+/* Sets what option `maps` says of the map at the top: entries, a table of settings, a map to use instead, or whether it
+ * is created. */
 static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 {
 	struct settings {
@@ -339,14 +340,18 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 		log = lbpf_log_begin(L);
 		err = bpf_map__reuse_fd(map->of, other->fd);
 		lbpf_log_end(log);
+	} else if (lua_isboolean(L, idx)) {
+		if (bpf_map__is_internal(map->of))
+			luaL_error(L, "map '%s' holds the object's variables, and is created with it", map->name);
+		err = bpf_map__set_autocreate(map->of, lua_toboolean(L, idx));
 	} else {
 		if (lua_type(L, idx) == LUA_TNUMBER)
 			settings.max_entries = (uint32_t)lbpf_arg_int(L, idx, 1, UINT32_MAX);
 		else if (lua_istable(L, idx))
 			lbpf_arg_options(L, idx, rows, &settings, "option 'maps'");
 		else
-			luaL_error(L, "option 'maps': '%s' must be an integer, a table or a map, got %s", map->name,
-				   luaL_typename(L, idx));
+			luaL_error(L, "option 'maps': '%s' must be an integer, a table, a map or a boolean, got %s",
+				   map->name, luaL_typename(L, idx));
 		if (settings.max_entries && lbpf_map_is_fixed(map, settings.max_entries))
 			luaL_error(L, "map '%s' holds the object's variables, in one entry", map->name);
 		if (settings.max_entries)
@@ -431,7 +436,8 @@ of numbers in section "maps".
 @tparam ?table options
 - name: of the object, by default from the file's name
 - vars: `{ name = value }`, initial values of global variables
-- maps: `{ name = … }`, where … is max_entries, `{ max_entries = }`, or an existing map to use instead
+- maps: `{ name = … }`, where … is max_entries, `{ max_entries = }`, an existing map to use instead, or false for none:
+  programs that are loaded may not get at that one
 - autoload: `{ program = false }`, which programs not to load
 - pin_root: directory on a bpffs for maps that are pinned by name
 - kconfig: text of additional kernel configuration for extern variables

@@ -79,7 +79,7 @@ local bpf = {}
 ---@class bpf.open.options
 ---@field name? string of the object, by default from the file's name
 ---@field vars? { [string]: any } initial values of global variables
----@field maps? { [string]: integer|bpf.map|{ max_entries: integer } } sizes, or existing maps to use instead
+---@field maps? { [string]: integer|false|bpf.map|{ max_entries: integer } } sizes, existing maps to use instead, or none
 ---@field autoload? { [string]: boolean } false for programs not to load
 ---@field pin_root? string directory on a bpffs for maps that are pinned by name
 ---@field kconfig? string text of additional kernel configuration for extern variables
