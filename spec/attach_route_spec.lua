@@ -131,11 +131,8 @@ describe("a program of a route or an action", function()
     it(name .. " may run on data, and has no attach of its own", function()
       obj = assert(attach.load("attach_route", { name }))
       obj.vars.verdict = 7
-      local data = ("\x45"):rep(64)
-      if name == "on_seg6local" then
-        attach.fails("ENOTSUPP", "program 'on_seg6local': run: ", obj.progs[name]:run({ data = data }))
-      else
-        assert.equal(7, assert(obj.progs[name]:run({ data = data })).retval)
+      if name ~= "on_seg6local" then -- which newer kernels don't run
+        assert.equal(7, assert(obj.progs[name]:run({ data = ("\x45"):rep(64) })).retval)
       end
       attach.fails("EOPNOTSUPP", "program '" .. name .. "': attach: ", obj.progs[name]:attach())
     end)
