@@ -79,7 +79,7 @@ describe("an iterator finds", function()
   end)
 
   it("each socket of the namespace", function()
-    kernel.need("iterators over sockets", "5.9")
+    kernel.need("iterators over sockets that find all", "6.1") -- or somewhat older; 5.10 leaves one out
     assert.same({ 0, 0 }, { count("tcp"), count("udp") })
     listener()
     assert(open("udp4"):setsockname("127.0.0.1", 0))
