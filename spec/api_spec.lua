@@ -340,3 +340,102 @@ describe("docs/maps.md", function()
     end
   end)
 end)
+
+describe("docs/programs.md", function()
+  local rows = {} -- sequence of { sections =, types =, calls =, specs =, line = }
+  for line in io.lines("docs/programs.md") do
+    local sections, types_of, calls, since, specs = line:match("^| (`.-) | (`.-) | (.-) | (.-) | (.-) |$")
+    if sections then
+      rows[#rows + 1] = { sections = sections, types = types_of, calls = calls, since = since, specs = specs,
+        line = line }
+    end
+  end
+
+  -- The sections of a row, without what stands for their rest.
+  local function sections_of(row)
+    return row.sections:gmatch("`([%w_./]+)[^`]*`")
+  end
+
+  it("has a row for each type of program, and for nothing else", function()
+    local has, why = bpf.features.prog_types()
+    local known, documented = {}, {}
+    for _, list in ipairs({ has, why }) do
+      for name in pairs(list) do
+        known[name] = true
+      end
+    end
+    for _, row in ipairs(rows) do
+      for name in row.types:gmatch("`([%w_]+)`") do
+        documented[name] = true
+      end
+    end
+    same_names("program types, and those in docs/programs.md", known, documented)
+  end)
+
+  it("names each way to attach, and no others", function()
+    local has, documented = {}, {}
+    for name in pairs(running) do
+      local way = name:match("^prog:(attach_.*)")
+      if way and way ~= "attach_target" then -- which is a setting
+        has[way] = true
+      end
+    end
+    for _, row in ipairs(rows) do
+      for way in row.calls:gmatch("`prog:(attach_[%w_]+)") do
+        documented[way] = true
+      end
+    end
+    same_names("ways to attach, and those in docs/programs.md", has, documented)
+  end)
+
+  it("has each section that libbpf knows", function()
+    local known, documented = {}, {}
+    local obj <close> = assert(bpf.open(helper.obj("sections")))
+    for _, prog in pairs(obj.progs) do
+      known[prog:section()] = true
+    end
+    for _, row in ipairs(rows) do
+      for section in sections_of(row) do
+        documented[section:gsub("/$", "")] = true
+      end
+    end
+    known["struct_ops"] = true -- it can't be opened without its struct
+    same_names("sections of spec/progs/sections.bpf.c, and those in docs/programs.md", known, documented)
+  end)
+
+  it("names specs that have a program in each section, and attach it", function()
+    local objects = {} -- name -> the sections of its programs, or false
+    local function object_sections(name)
+      local path = helper.obj(name)
+      if objects[name] == nil and lfs.attributes(path) then
+        local obj <close> = bpf.open(path)
+        objects[name] = {}
+        for _, prog in pairs(obj and obj.progs or {}) do
+          objects[name][#objects[name] + 1] = prog:section()
+        end
+      end
+      return objects[name] or {}
+    end
+
+    for _, row in ipairs(rows) do
+      local text, there = "", {}
+      for path in row.specs:gmatch("%(%.%./(spec/[%w_/]+%.lua)%)") do
+        text = text .. read(path)
+      end
+      for name in text:gmatch("[\"']([%w_]+)[\"']") do
+        for _, section in ipairs(object_sections(name)) do
+          there[section:match("^(.-)/") or section] = true
+          there[section] = true
+        end
+      end
+      for section in sections_of(row) do
+        assert(there[section:gsub("/$", "")], row.line .. "\nno program in its specs is in section " .. section)
+      end
+      for call in row.calls:gmatch("`prog:([%w_]+)") do
+        assert(text:find(":" .. call .. "%f[^%w_]") or text:find('"' .. call .. '"', 1, true),
+          row.line .. "\nits specs don't call " .. call)
+      end
+      assert(row.since:find("%d+%.%d+") or row.since == "as above", row.line .. "\nno kernel version")
+    end
+  end)
+end)

@@ -513,6 +513,26 @@ describe("attach_sockmap", function()
     assert.matches("attach_sockmap", tostring(again))
   end)
 
+  it("has a parser tell messages apart", function()
+    local maps <close> = assert(bpf.load(helper.obj("sockmap")))
+    local far, near = net.connection()
+    local other_far, other_near = net.connection()
+    finally(function()
+      for _, s in ipairs({ far, near, other_far, other_near }) do
+        s:close()
+      end
+    end)
+    local socks = maps.maps.socks
+    maps.vars.chosen = 1
+    local parser <close> = assert(maps.progs.message:attach_sockmap(socks))
+    local verdict <close> = assert(maps.progs.skb_to_sock:attach_sockmap(socks))
+    socks[0], socks[1] = near, other_near
+    assert(far:send("hello\n"))
+    assert.equal("hello", other_far:receive())
+    assert.same({ true, 1 }, { maps.vars.parsed >= 1, maps.vars.redirected })
+    assert.matches("attach_sockmap", tostring(parser) .. tostring(verdict))
+  end)
+
   it("wants a map of sockets that is open", function()
     local maps <close> = assert(bpf.load(helper.obj("sockmap")))
     local prog = maps.progs.skb_to_sock

@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Attaching to the kernel's tracepoints, functions and security hooks, and iterators over what it has.
+local socket = require("socket")
+
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
@@ -112,6 +114,22 @@ describe("attach_raw_tracepoint", function()
   it("fails for a tracepoint that isn't there", function()
     local obj <close> = load("on_raw")
     fails("ENOENT", "attach_raw_tracepoint: .*'lbpf_nothing'", obj.progs.on_raw:attach_raw_tracepoint("lbpf_nothing"))
+  end)
+
+  it("lets a program write where the tracepoint does: it decides over a test run", function()
+    kernel.need("tracepoints that programs write to", "5.2")
+    local obj <close> = load("on_test_run")
+    local run <close> = assert(attach.load("attach_net", { "pass" }))
+    local prog = obj.progs.on_test_run
+    assert.equal("raw_tracepoint_writable", prog:type())
+    for _, way in ipairs({ "attach", "attach_raw_tracepoint" }) do
+      local link = assert(prog[way](prog, "bpf_test_finish"))
+      fails("EXDEV", "run", run.progs.pass:run({ data = ("x"):rep(64) }))
+      link:close()
+      assert.equal(2, assert(run.progs.pass:run({ data = ("x"):rep(64) })).retval)
+    end
+    assert.equal(2, obj.vars.hits)
+    fails("EINVAL", "attach_raw_tracepoint", prog:attach_raw_tracepoint("sys_enter")) -- nothing to write to
   end)
 
   it("gives the program its cookie, or says which libbpf does", function()
@@ -277,6 +295,22 @@ describe("attach_lsm", function()
     assert.equal(1, obj.vars.asked)
     link:close()
     assert.is_true(os.rename(from, to))
+  end)
+
+  it("asks a cgroup's program about its members", function()
+    kernel.need("LSM programs of cgroups", "6.0")
+    finally(net.remove)
+    local group = net.cgroup()
+    local obj <close> = assert(attach.load("attach_lsm", { "on_socket" }))
+    local link = assert(obj.progs.on_socket:attach_cgroup(group))
+    local function create() assert(socket.udp4()):close() end
+    create()
+    assert.equal(0, obj.vars.asked)
+    net.in_cgroup(group, create)
+    assert.equal(1, obj.vars.asked)
+    link:close()
+    net.in_cgroup(group, create)
+    assert.equal(1, obj.vars.asked)
   end)
 end)
 

@@ -539,10 +539,95 @@ bpf.btf: splitted (4 types)
 splitted ptr func_proto splitted_use
 void splitted_use(struct splitted *it);
 true	true
-false	'struct splitted[2]' is no type of module splitted, whose BTF takes no C text
+false	'struct splitted[2]' is no type of splitted, whose BTF has a base and takes no C text
 24	7
 false	BTF of splitted is closed
 ]], output)
+  end)
+end)
+
+describe("split BTF of a file", function()
+  need_kernel()
+
+  local path, bytes
+
+  setup(function()
+    path = helper.tmpdir() .. "/splitted"
+    local output, ok = helper.run("build/support/splitbtf " .. path)
+    assert(ok, output)
+    local file <close> = assert(io.open(path, "rb"))
+    bytes = file:read("a")
+  end)
+
+  it("has its own types on top of its base's", function()
+    local vmlinux = assert(bpf.btf.kernel())
+    local btf <close> = assert(bpf.btf.file(path, { base = vmlinux }))
+    local types = #vmlinux
+    vmlinux:close()
+    assert.equal("bpf.btf: splitted (4 types)", tostring(btf))
+    assert.equal("void splitted_use(struct splitted *it);", (btf:print("splitted_use")))
+    assert.is_true(btf:find("struct splitted").id > types)
+    assert.equal(24, btf:type("struct splitted"):size())
+    assert.equal(bytes, btf:bytes())
+  end)
+
+  it("may have a base from a file, which its script may close", function()
+    local base = assert(bpf.btf.file(KERNEL))
+    local btf <close> = assert(bpf.btf.file(path, { base = base }))
+    local other <close> = assert(bpf.btf.file(path, { base = base }))
+    assert.equal("struct list_head", base:print("struct list_head"):match("^struct list_head"))
+    base:close()
+    base = nil -- luacheck: ignore
+    collectgarbage()
+    collectgarbage()
+    for _, one in ipairs({ btf, other }) do
+      assert.equal("struct list_head", one:find("struct splitted").members[1].type)
+      assert.equal("list_head", one:find("struct list_head").name)
+    end
+  end)
+
+  it("is damaged without its base, or with another", function()
+    local text <close> = assert(bpf.btf.parse("struct a { int b; };"))
+    for _, options in ipairs({ {}, { base = text } }) do
+      local btf, message, code = bpf.btf.file(path, options)
+      assert.same({ nil, "LIBBPF_ERRNO__FORMAT" }, { btf, code })
+      assert.matches("damaged", message)
+    end
+    assert.equal(1, text:find("struct a").size // 4) -- a failed one takes nothing from its base
+  end)
+
+  it("is looked through, whatever is damaged", function()
+    local vmlinux <close> = assert(bpf.btf.kernel())
+    local damaged = path .. ".damaged"
+    for at = 1, #bytes do
+      for _, byte in ipairs({ 0x7f, 0xff }) do
+        local file <close> = assert(io.open(damaged, "wb"))
+        assert(file:write(bytes:sub(1, at - 1), string.char(byte), bytes:sub(at + 1)))
+        file:close()
+        local btf <close> = bpf.btf.file(damaged, { base = vmlinux })
+        local first = #vmlinux + 1
+        for id = first, btf and first + #btf - 1 or 0 do
+          pcall(btf.type, btf, id)
+        end
+      end
+    end
+  end)
+
+  it("wants a base that stays", function()
+    local vmlinux <close> = assert(bpf.btf.kernel())
+    local split <close> = assert(bpf.btf.file(path, { base = vmlinux }))
+    local obj <close> = assert(bpf.open(helper.obj("vars")))
+    local closed = assert(bpf.btf.parse("int"))
+    closed:close()
+    for pattern, options in pairs({
+      ["option 'base' must be a bpf.btf, got number"] = { base = 1 },
+      ["the BTF of .* goes with its object"] = { base = obj:btf() },
+      ["is closed"] = { base = closed },
+      ["has a base itself"] = { base = split },
+      ["unknown option 'bass'"] = { bass = vmlinux },
+    }) do
+      helper.raises(function() bpf.btf.file(path, options) end, pattern)
+    end
   end)
 end)
 

@@ -411,6 +411,90 @@ CONFIG_LBPF_TEXT="hello"
   end)
 end)
 
+describe("a map that is not to be created", function()
+  it("isn't, and programs without it load", function()
+    kernel.root()
+    local autoload = { bump = false }
+    local obj <close> = assert(bpf.load(CALLS, { maps = { hits = false, slots = true }, autoload = autoload }))
+    assert.is_true(map.fd(obj.maps.slots) >= 0)
+    helper.raises(function() return obj.maps.hits[1] end, "map 'hits' is not created, option 'maps' has false for it")
+    local dir = helper.bpffs()
+    assert(obj:pin(dir))
+    assert.is_nil(map.open(dir .. "/hits"))
+    assert(obj:unpin(dir))
+    local ok, message, code = bpf.load(CALLS, { maps = { hits = false } })
+    assert.is_nil(ok)
+    assert.equal("EINVAL", code)
+    assert.matches("hits", message)
+  end)
+
+  it("is none of variables", function()
+    helper.raises(function() bpf.open(CALLS, { maps = { [".bss"] = false } }) end, "map")
+    helper.raises(function() bpf.open(CALLS, { maps = { hits = "no" } }) end,
+      "'hits' must be an integer, a table, a map or a boolean, got string")
+  end)
+end)
+
+describe("pinning an object", function()
+  kernel.root()
+
+  local function names(dir)
+    local list = {}
+    for name in helper.run("ls " .. dir):gmatch("%S+") do
+      list[#list + 1] = name
+    end
+    return list
+  end
+
+  it("pins its maps and programs by name, and unpins them", function()
+    local dir = helper.bpffs() .. "/calls"
+    local obj <close> = assert(bpf.open(CALLS, { autoload = { homeless = false } }))
+    helper.raises(function() obj:pin(dir) end, "object 'calls' is not loaded; call obj:load%(%) first")
+    helper.raises(function() obj:unpin(dir) end, "not loaded")
+    assert(obj:load())
+    assert.is_true(obj:pin(dir))
+    assert.same({ "bump", "calls_bss", "calls_rodata", "count_enter", "count_exit", "count_openat", "hits", "slots",
+      "whoami" }, names(dir))
+    bump(obj, 1, 5)
+    local hits <close> = assert(map.open(dir .. "/hits"))
+    assert.equal(5, hits[1])
+    local prog <close> = assert(bpf.prog.open(dir .. "/bump"))
+    assert.equal(obj.progs.bump:info().id, prog:info().id)
+    assert.is_true(obj:unpin(dir))
+    assert.same({}, names(dir))
+    local ok, message, code = obj:unpin(dir)
+    assert.same({ n = 3, code = "ENOENT" }, { n = select("#", ok, message, code), code = code })
+    assert.matches("^object 'calls': unpin '.*/calls/hits': ", message)
+  end)
+
+  it("pins nothing where it can't pin all", function()
+    local dir = helper.bpffs()
+    local obj <close> = assert(bpf.load(CALLS))
+    assert(obj.progs.whoami:pin(dir .. "/whoami"))
+    local ok, message, code = obj:pin(dir)
+    assert.is_nil(ok)
+    assert.equal("EEXIST", code)
+    assert.matches("^object 'calls': pin '.*/whoami': ", message)
+    assert.same({ "whoami" }, names(dir))
+    assert(obj.progs.whoami:unpin(dir .. "/whoami"))
+    local _
+    ok, _, code = obj:pin(helper.tmpdir()) -- no bpffs
+    assert.is_nil(ok)
+    assert.equal("EPERM", code)
+  end)
+
+  it("keeps what is pinned when it is closed", function()
+    local dir = helper.bpffs()
+    local obj = assert(bpf.load(CALLS))
+    assert(obj:pin(dir))
+    obj.maps.hits[7] = 8
+    obj:close()
+    helper.raises(function() obj:pin(dir) end, "object 'calls' is closed")
+    local hits <close> = assert(map.open(dir .. "/hits"))
+    assert.equal(8, hits[7])
+  end)
+end)
+
 describe("attaching an object", function()
   kernel.root()
 

@@ -184,6 +184,15 @@ describe("a loaded program", function()
     assert.equal(-42, signed(assert(obj.progs.first_argument:run({ ctx = string.pack("=i8", -42) })).retval))
   end)
 
+  it("of type raw_tracepoint runs on the CPU that it is told", function()
+    kernel.need("raw_tp programs that run on a CPU", "5.10")
+    for number in helper.run("cat /sys/devices/system/cpu/online"):gmatch("%d+") do
+      local cpu = math.tointeger(tonumber(number))
+      assert.equal(cpu, assert(obj.progs.where:run({ cpu = cpu })).retval)
+    end
+    fails("ENXIO", "program 'where': run: ", obj.progs.where:run({ cpu = 1 << 20 }))
+  end)
+
   it("runs as often as repeat_ says", function()
     assert(obj.progs.on_packet:run({ data = PACKET, repeat_ = 1000 }))
     assert.equal(1000, obj.vars.packets)

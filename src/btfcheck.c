@@ -16,14 +16,24 @@ enum { DEPTH_MAX = 64 }; /* of types that contain each other; the kernel allows 
 struct check {
 	const unsigned char *types, *strings;
 	uint32_t types_size, strings_size;
-	uint32_t n;	     /* types; the first has id 1 */
-	uint32_t *at;	     /* their offsets, by id */
-	unsigned char *done; /* by id: known not to contain itself */
+	const struct btf *base; /* looked through already; or NULL */
+	uint32_t base_strings;	/* bytes; ours come after them */
+	uint32_t last;		/* the last id of base, or 0; our first type has the next */
+	uint32_t n;		/* types of ours */
+	uint32_t *at;		/* their offsets, the first at 1 */
+	unsigned char *done;	/* known not to contain itself */
 };
 
+/* One of ours, from 1 on. */
+static const struct btf_type *type_at(const struct check *c, uint32_t i)
+{
+	return (const void *)(c->types + c->at[i]);
+}
+
+/* By an id that is there. */
 static const struct btf_type *type_of(const struct check *c, uint32_t id)
 {
-	return (const void *)(c->types + c->at[id]);
+	return id > c->last ? type_at(c, id - c->last) : btf__type_by_id(c->base, id);
 }
 
 /* How long a type's record is after struct btf_type; false for a kind that isn't known. */
@@ -84,18 +94,18 @@ static int find_types(struct check *c)
 
 static bool name_ok(const struct check *c, uint32_t name)
 {
-	return name < c->strings_size;
+	return name < c->base_strings || name - c->base_strings < c->strings_size;
 }
 
 static bool id_ok(const struct check *c, uint32_t id)
 {
-	return id <= c->n;
+	return id <= c->last || id - c->last <= c->n;
 }
 
 /* Whether id is of a type of this kind. */
 static bool is_kind(const struct check *c, uint32_t id, uint32_t kind)
 {
-	return id && id <= c->n && btf_kind(type_of(c, id)) == kind;
+	return id && id_ok(c, id) && btf_kind(type_of(c, id)) == kind;
 }
 
 /* Whether the references of what a type lists are right: members, parameters, enumerators or variables. */
@@ -165,8 +175,8 @@ static bool contains_ok(struct check *c, uint32_t id, int depth)
 {
 	const struct btf_type *t;
 
-	if (!id || c->done[id])
-		return true;
+	if (id <= c->last || c->done[id - c->last])
+		return true; /* what is in base can't contain what isn't */
 	if (depth == DEPTH_MAX)
 		return false;
 	t = type_of(c, id);
@@ -198,7 +208,7 @@ static bool contains_ok(struct check *c, uint32_t id, int depth)
 	default:
 		break;
 	}
-	c->done[id] = 1;
+	c->done[id - c->last] = 1;
 	return true;
 }
 
@@ -210,20 +220,43 @@ static const char *check_types(struct check *c)
 
 	if (found < 0)
 		return ".BTF is damaged: its types";
-	for (uint32_t id = 1; id <= c->n && found; id++)
-		if (!type_ok(c, type_of(c, id)))
+	for (uint32_t i = 1; i <= c->n && found; i++)
+		if (!type_ok(c, type_at(c, i)))
 			return ".BTF is damaged: a type refers to what isn't there";
-	for (uint32_t id = 1; id <= c->n && found; id++)
-		if (!contains_ok(c, id, 0))
+	for (uint32_t i = 1; i <= c->n && found; i++)
+		if (!contains_ok(c, c->last + i, 0))
 			return ".BTF is damaged: a type contains itself";
 	return NULL;
 }
 
-const char *lbpf_btfcheck(const void *bytes, size_t size)
+/* Strings end with a NUL; the first is empty, unless it comes after those of base. */
+static bool strings_ok(const struct check *c)
+{
+	if (!c->strings_size)
+		return c->base;
+	return (c->base || !c->strings[0]) && !c->strings[c->strings_size - 1];
+}
+
+/* Takes in what base has; false without memory. */
+static bool set_base(struct check *c, const struct btf *base)
+{
+	uint32_t size;
+	const struct btf_header *h = base ? btf__raw_data(base, &size) : NULL;
+
+	c->base = base;
+	c->base_strings = h ? h->str_len : 0;
+	c->last = base ? btf__type_cnt(base) - 1 : 0;
+	return !base || h;
+}
+
+const char *lbpf_btfcheck(const void *bytes, size_t size, const struct btf *base)
 {
 	const struct btf_header *h = bytes;
 	struct check c = { .n = 0 };
 	const char *cause = "";
+
+	if (!set_base(&c, base))
+		return "";
 
 	if (size < sizeof(*h) || h->magic != BTF_MAGIC || h->hdr_len < sizeof(*h) || h->hdr_len % 4 ||
 	    h->hdr_len > size || h->type_off % 4 || (uint64_t)h->type_off + h->type_len > size - h->hdr_len ||
@@ -233,7 +266,7 @@ const char *lbpf_btfcheck(const void *bytes, size_t size)
 	c.types_size = h->type_len;
 	c.strings = (const unsigned char *)bytes + h->hdr_len + h->str_off;
 	c.strings_size = h->str_len;
-	if (!c.strings_size || c.strings[0] || c.strings[c.strings_size - 1])
+	if (!strings_ok(&c))
 		return ".BTF is damaged: its strings";
 	c.at = calloc((size_t)c.types_size / sizeof(struct btf_type) + 2, sizeof(*c.at));
 	c.done = calloc((size_t)c.types_size / sizeof(struct btf_type) + 2, 1);

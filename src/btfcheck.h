@@ -9,9 +9,12 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Looks at the bytes of .BTF, aligned to 4. Returns NULL or what is wrong with them; "" for no memory. A kind of type
- * that isn't known ends the search: libbpf will refuse what it doesn't know either. */
-const char *lbpf_btfcheck(const void *bytes, size_t size);
+struct btf;
+
+/* Looks at the bytes of .BTF, aligned to 4, whose types may refer to those of base (or NULL). Returns NULL or what is
+ * wrong with them; "" for no memory. A kind of type that isn't known ends the search: libbpf will refuse what it
+ * doesn't know either. */
+const char *lbpf_btfcheck(const void *bytes, size_t size, const struct btf *base);
 
 LBPF_HIDDEN_END
 

@@ -3,17 +3,21 @@
  *
  * The kernel's BTF is read once and never closed: handles that scripts get, and the BTF of modules, which refers to
  * it, keep it alive. BTF of a file is checked before libbpf sees it. */
+#define _GNU_SOURCE
 #include "btfopen.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <bpf/libbpf.h>
 
+#include "arg.h"
 #include "btfcheck.h"
 #include "btfdump.h"
 #include "btfinfo.h"
@@ -167,8 +171,27 @@ static int read_file(int fd, struct bytes *to)
 	return err;
 }
 
-/* Reads a file, checks it, and makes BTF of it. Returns 0 or an errno. */
-static int parse_file(lua_State *L, const char *path, struct lbpf_btf *handle, const char **cause)
+/* btf__new_split came with libbpf 1.4; before it, split BTF comes from files only. Returns NULL and sets errno. */
+static struct btf *new_split(const struct bytes *read, struct btf *base)
+{
+	struct btf *btf = NULL;
+	char path[32];
+	int fd = memfd_create("btf", MFD_CLOEXEC), err = 0;
+
+	if (fd < 0)
+		return NULL;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (write(fd, read->bytes, read->size) != (ssize_t)read->size)
+		err = ENOMEM;
+	else if (!(btf = btf__parse_raw_split(path, base)))
+		err = errno;
+	close(fd);
+	errno = err;
+	return btf;
+}
+
+/* Reads a file, checks it, and makes BTF of it, on top of base or NULL. Returns 0 or an errno. */
+static int parse_file(lua_State *L, const char *path, struct btf *base, struct lbpf_btf *handle, const char **cause)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err;
 	struct bytes read = { .bytes = NULL };
@@ -178,12 +201,12 @@ static int parse_file(lua_State *L, const char *path, struct lbpf_btf *handle, c
 	if (fd >= 0)
 		close(fd);
 	if (!err) {
-		read.cause = lbpf_btfcheck(read.bytes, read.size);
+		read.cause = lbpf_btfcheck(read.bytes, read.size, base);
 		if (read.cause)
 			err = *read.cause ? LIBBPF_ERRNO__FORMAT : ENOMEM;
 	}
 	if (!err) {
-		handle->btf = btf__new(read.bytes, (uint32_t)read.size);
+		handle->btf = base ? new_split(&read, base) : btf__new(read.bytes, (uint32_t)read.size);
 		if (!handle->btf)
 			err = errno;
 	}
@@ -193,24 +216,74 @@ static int parse_file(lua_State *L, const char *path, struct lbpf_btf *handle, c
 	return err;
 }
 
+/* Makes the handle at idx a borrower, and pushes what owns its BTF: a handle that scripts don't see, so that they may
+ * close theirs. */
+static void push_owner(lua_State *L, int idx)
+{
+	struct lbpf_btf *handle = lua_touserdata(L, idx), *owner;
+
+	if (handle->borrowed) {
+		lua_getiuservalue(L, idx, 1);
+		return;
+	}
+	owner = lbpf_btf_new(L);
+	lua_pushvalue(L, -1);
+	lua_setiuservalue(L, idx, 1);
+	owner->btf = handle->btf;
+	handle->borrowed = true;
+}
+
+/* Pushes what keeps the BTF of option `base` alive, or nil, and returns that BTF. */
+static struct btf *push_base(lua_State *L, int options)
+{
+	static const struct lbpf_option rows[] = {
+		{ "base", LBPF_OPT_OTHER, 0 },
+		{ NULL, LBPF_OPT_OTHER, 0 },
+	};
+	struct lbpf_btf *base;
+
+	lbpf_arg_options(L, options, rows, NULL, "btf.file");
+	if (!lua_istable(L, options) || lua_getfield(L, options, "base") == LUA_TNIL) {
+		lua_pushnil(L);
+		return NULL;
+	}
+	base = lbpf_class_test(L, -1, &lbpf_btf_class);
+	if (!base)
+		luaL_error(L, "btf.file: option 'base' must be a bpf.btf, got %s", luaL_typename(L, -1));
+	push_owner(L, lua_gettop(L));
+	if (!lbpf_class_test(L, -1, &lbpf_btf_class))
+		luaL_error(L, "btf.file: option 'base': the BTF of %s goes with its object", base->name);
+	if (!base->btf) /* now, for pushing may have run a finalizer */
+		luaL_error(L, "btf.file: option 'base': BTF of %s is closed", base->name);
+	if (btf__base_btf(base->btf))
+		luaL_error(L, "btf.file: option 'base': the BTF of %s has a base itself", base->name);
+	return base->btf;
+}
+
 /*** BTF of a file: of an ELF file with a section .BTF, such as a compiled object, or of BTF alone, such as
 /sys/kernel/btf/vmlinux.
 @function bpf.btf.file
 @tparam string path
+@tparam ?table options
+- base: the BTF that the file's types refer to, and which can be found in it as well: `bpf.btf.kernel()` for a module's
 @treturn bpf.btf a handle
-@treturn nil,string,string on failure: ENOENT, ENODATA (an ELF file without BTF), LIBBPF_ERRNO__FORMAT (damaged, or of
- another byte order), …
-@see btf__parse */
+@treturn nil,string,string on failure: ENOENT, ENODATA (an ELF file without BTF), LIBBPF_ERRNO__FORMAT (damaged, of
+ another byte order, or of another base), …
+@see btf__parse_split */
 static int btf_file(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1), *cause, *slash = strrchr(path, '/');
 	struct lbpf_btf *handle;
+	struct btf *base;
 	int err;
 
-	lua_settop(L, 1);
+	lua_settop(L, 2);
+	base = push_base(L, 2);
 	handle = lbpf_btf_new(L);
+	lua_pushvalue(L, -2);
+	lua_setiuservalue(L, -2, 1);
 	set_name(handle, slash && slash[1] ? slash + 1 : path);
-	err = parse_file(L, path, handle, &cause);
+	err = parse_file(L, path, base, handle, &cause);
 	return err ? lbpf_err_push(L, err, cause, "BTF of '%s'", path) : 1;
 }
 
@@ -254,8 +327,8 @@ static int compile(lua_State *L)
 	if (id < 0 && lua_type(L, 2) == LUA_TSTRING && !lbpf_btf_is_name(lua_tostring(L, 2))) {
 		/* libbpf 1.1 mistakes the names of BTF that is split twice */
 		if (btf__base_btf(handle->btf))
-			luaL_error(L, "'%s' is no type of module %s, whose BTF takes no C text", lua_tostring(L, 2),
-				   handle->name);
+			luaL_error(L, "'%s' is no type of %s, whose BTF has a base and takes no C text",
+				   lua_tostring(L, 2), handle->name);
 		text = lbpf_btf_new_empty(L, handle->btf);
 		lua_tolstring(L, 2, &len);
 		id = lbpf_cdecl(L, text->btf, lua_tostring(L, 2), len);

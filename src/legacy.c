@@ -49,7 +49,8 @@ static int check_btf(const struct lbpf_elf *elf, struct lbpf_legacy *result)
 		bytes = malloc(s->sh_size);
 		if (!bytes)
 			return ENOMEM;
-		cause = lbpf_elf_read(elf, bytes, s->sh_offset, s->sh_size) ? NULL : lbpf_btfcheck(bytes, s->sh_size);
+		cause = lbpf_elf_read(elf, bytes, s->sh_offset, s->sh_size) ? NULL
+									    : lbpf_btfcheck(bytes, s->sh_size, NULL);
 		free(bytes);
 	}
 	if (!cause)

@@ -12,11 +12,14 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/bpf.h>
 
 #include "arg.h"
 #include "bpffd.h"
 #include "err.h"
 #include "linkinfo.h"
+#include "map.h"
+#include "newer.h"
 #include "program.h"
 
 enum { LINK_OWNER = 1 };
@@ -178,26 +181,51 @@ static int link_fd(lua_State *L)
 	return 1;
 }
 
-/*** Puts another program in place of the attached one, at one stroke.
+/* Puts a struct_ops map in place of another. Returns an errno. */
+static int update_map(const struct lbpf_link *handle, int fd, const struct lbpf_map *map)
+{
+	if (handle->link && map->of && lbpf_newer_update_map)
+		return -lbpf_newer_update_map(handle->link, map->of);
+	return bpf_link_update(fd, map->fd, NULL) ? errno : 0;
+}
+
+static struct lbpf_map *check_struct_ops(lua_State *L, int idx)
+{
+	struct lbpf_map *map = lbpf_class_test(L, idx, &lbpf_map_class);
+
+	if (map && map->type != BPF_MAP_TYPE_STRUCT_OPS)
+		lbpf_map_cannot(L, map, "link");
+	if (map && map->fd < 0)
+		lbpf_map_unusable(L, map);
+	return map;
+}
+
+/*** Puts another program, or of struct_ops another map, in place of the attached one, at one stroke.
 @function link:update
-@tparam bpf.prog prog loaded, of the same type
+@tparam bpf.prog|bpf.map replacement loaded, of the same type; a map in section ".struct_ops.link" for the same name
 @treturn true
 @treturn nil,string,string on failure: EOPNOTSUPP (this kind of link can't), EINVAL (a program of another type), …
-@see bpf_link__update_program
-@since kernel 5.7 for cgroups, 5.9 for xdp, … */
+@see bpf_link__update_program, bpf_link__update_map
+@since kernel 5.7 for cgroups, 5.9 for xdp, 6.4 and libbpf 1.2 for struct_ops, … */
 static int link_update(lua_State *L)
 {
 	struct lbpf_link *handle = lbpf_link_check(L, 1);
-	struct lbpf_program *p = lbpf_program_check_loaded(L, 2);
-	int n, fd = link_need_descriptor(L, handle, "update", &n);
+	const struct lbpf_map *map = check_struct_ops(L, 2);
+	const struct lbpf_program *p = map ? NULL : lbpf_program_check_loaded(L, 2);
+	int n, err, fd = link_need_descriptor(L, handle, "update", &n);
 
 	if (n)
 		return n;
-	if (bpf_link_update(fd, lbpf_program_fd(p), NULL))
-		return link_fail(L, handle, errno,
-				 errno == EINVAL ? "the program is of another type, or this kind of "
-						   "link can't be updated"
-						 : NULL,
+	if (map)
+		err = update_map(handle, fd, map);
+	else
+		err = bpf_link_update(fd, lbpf_program_fd(p), NULL) ? errno : 0;
+	if (err)
+		return link_fail(L, handle, err,
+				 err != EINVAL ? NULL
+					 : map ? "the map is for another name, or not of section .struct_ops.link"
+					       : "the program is of another type, or this kind of link can't be "
+						 "updated",
 				 "update");
 	lua_pushboolean(L, 1);
 	return 1;

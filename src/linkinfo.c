@@ -180,27 +180,37 @@ static const struct field *find_text(const struct row *row)
 	return row && row->field[0].kind == TEXT ? &row->field[0] : NULL;
 }
 
-/* The first call tells the type, the second fills the text that links of this type have. */
+/* Has the kernel fill the text that links of this type have. Where it can't, what it told before stays. */
+static void fetch_text(int fd, struct lbpf_link_info *out, const struct field *text)
+{
+	uint64_t pointer = (uintptr_t)out->text;
+	uint32_t room = sizeof(out->text), len = out->len;
+	uint8_t before[sizeof(out->bytes)];
+
+	memcpy(before, out->bytes, sizeof(before));
+	memset(out->bytes, 0, sizeof(out->bytes));
+	memcpy(out->bytes + text->at, &pointer, sizeof(pointer));
+	memcpy(out->bytes + text->len, &room, sizeof(room));
+	out->len = sizeof(out->bytes);
+	if (bpf_obj_get_info_by_fd(fd, out->bytes, &out->len)) {
+		memcpy(out->bytes, before, sizeof(before));
+		out->len = len;
+	}
+	out->text[sizeof(out->text) - 1] = '\0';
+}
+
+/* The first call tells the type. */
 int lbpf_link_fetch_info(int fd, struct lbpf_link_info *out)
 {
 	const struct field *text;
-	uint64_t pointer = (uintptr_t)out->text;
-	uint32_t room = sizeof(out->text);
 
 	memset(out, 0, sizeof(*out));
 	out->len = sizeof(out->bytes);
 	if (bpf_obj_get_info_by_fd(fd, out->bytes, &out->len))
 		return errno;
 	text = find_text(find_row(out));
-	if (!text)
-		return 0;
-	memset(out->bytes, 0, sizeof(out->bytes));
-	memcpy(out->bytes + text->at, &pointer, sizeof(pointer));
-	memcpy(out->bytes + text->len, &room, sizeof(room));
-	out->len = sizeof(out->bytes);
-	if (bpf_obj_get_info_by_fd(fd, out->bytes, &out->len))
-		return errno;
-	out->text[sizeof(out->text) - 1] = '\0';
+	if (text)
+		fetch_text(fd, out, text);
 	return 0;
 }
 

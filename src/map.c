@@ -47,6 +47,8 @@ const char *lbpf_map_label(const struct lbpf_map *map)
 
 _Noreturn void lbpf_map_unusable(lua_State *L, const struct lbpf_map *map)
 {
+	if (map->of && !bpf_map__autocreate(map->of))
+		luaL_error(L, "map '%s' is not created, option 'maps' has false for it", lbpf_map_label(map));
 	if (map->of)
 		luaL_error(L, "map '%s' does not exist before its object is loaded", lbpf_map_label(map));
 	luaL_error(L, "map '%s' is closed", lbpf_map_label(map));

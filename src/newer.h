@@ -69,5 +69,6 @@ extern struct bpf_link *lbpf_newer_cgroup(const struct bpf_program *prog, int fd
 	LBPF_NEWER(bpf_program__attach_cgroup_opts);
 extern struct bpf_link *lbpf_newer_sockmap(const struct bpf_program *prog, int fd)
 	LBPF_NEWER(bpf_program__attach_sockmap);
+extern int lbpf_newer_update_map(struct bpf_link *link, const struct bpf_map *map) LBPF_NEWER(bpf_link__update_map);
 
 #endif

@@ -6,11 +6,14 @@
 #include "object.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "arg.h"
@@ -330,7 +333,8 @@ static int open_call(lua_State *L, const struct open *open, struct lbpf_object *
 	return err;
 }
 
-/* Sets what option `maps` says of the map at the top: entries, a table of settings, or a map to use instead. */
+/* Sets what option `maps` says of the map at the top: entries, a table of settings, a map to use instead, or whether it
+ * is created. */
 static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 {
 	struct settings {
@@ -361,14 +365,18 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 		log = lbpf_log_begin(L);
 		err = bpf_map__reuse_fd(map->of, other->fd);
 		lbpf_log_end(log);
+	} else if (lua_isboolean(L, idx)) {
+		if (bpf_map__is_internal(map->of))
+			luaL_error(L, "map '%s' holds the object's variables, and is created with it", map->name);
+		err = bpf_map__set_autocreate(map->of, lua_toboolean(L, idx));
 	} else {
 		if (lua_type(L, idx) == LUA_TNUMBER)
 			settings.max_entries = (uint32_t)lbpf_arg_int(L, idx, 1, UINT32_MAX);
 		else if (lua_istable(L, idx))
 			lbpf_arg_options(L, idx, rows, &settings, "option 'maps'");
 		else
-			luaL_error(L, "option 'maps': '%s' must be an integer, a table or a map, got %s", map->name,
-				   luaL_typename(L, idx));
+			luaL_error(L, "option 'maps': '%s' must be an integer, a table, a map or a boolean, got %s",
+				   map->name, luaL_typename(L, idx));
 		if (settings.max_entries && lbpf_map_is_fixed(map, settings.max_entries))
 			luaL_error(L, "map '%s' holds the object's variables, in one entry", map->name);
 		if (settings.max_entries)
@@ -453,7 +461,8 @@ of numbers in section "maps".
 @tparam ?table options
 - name: of the object, by default from the file's name
 - vars: `{ name = value }`, initial values of global variables
-- maps: `{ name = … }`, where … is max_entries, `{ max_entries = }`, or an existing map to use instead
+- maps: `{ name = … }`, where … is max_entries, `{ max_entries = }`, an existing map to use instead, or false for none:
+  programs that are loaded may not get at that one
 - autoload: `{ program = false }`, which programs not to load
 - pin_root: directory on a bpffs for maps that are pinned by name
 - kconfig: text of additional kernel configuration for extern variables
@@ -660,6 +669,131 @@ static int object_detach(lua_State *L)
 	return 1;
 }
 
+/* ---- pins ---- */
+
+/* What the kernel's information about maps and about programs begins with. */
+struct identity {
+	uint32_t type, id;
+};
+
+/* Whether path is a pin of what the descriptor is of. Returns an errno. */
+static int is_pin_of(int fd, const char *path)
+{
+	struct identity ours = { 0 }, pinned = { 0 };
+	uint32_t len = sizeof(ours), len2 = sizeof(pinned);
+	int other = bpf_obj_get(path), err = 0;
+
+	if (other < 0)
+		return errno;
+	if (bpf_obj_get_info_by_fd(fd, &ours, &len) || bpf_obj_get_info_by_fd(other, &pinned, &len2))
+		err = errno;
+	else if (memcmp(&ours, &pinned, sizeof(ours)) != 0)
+		err = EINVAL;
+	close(other);
+	return err;
+}
+
+static int pin_one(int fd, const char *path)
+{
+	return bpf_obj_pin(fd, path) ? errno : 0;
+}
+
+static int unpin_one(int fd, const char *path)
+{
+	int err = is_pin_of(fd, path);
+
+	return !err && unlink(path) ? errno : err;
+}
+
+/* The pins of an object, in the folder `dir`. */
+struct pins {
+	int (*act)(int fd, const char *path);
+	const char *dir;
+	size_t most, done; /* how many to do, and how many are done */
+	char path[PATH_MAX];
+};
+
+/* The kernel has no dots in the names of pins. Returns an errno. */
+static int pin_named(struct pins *pins, int fd, const char *name)
+{
+	int n = snprintf(pins->path, sizeof(pins->path), "%s/%s", pins->dir, name), err;
+
+	if (fd < 0 || pins->done == pins->most)
+		return 0;
+	if (n >= (int)sizeof(pins->path))
+		return ENAMETOOLONG;
+	for (char *c = pins->path + strlen(pins->dir); (c = strchr(c, '.'));)
+		*c = '_';
+	err = pins->act(fd, pins->path);
+	pins->done += !err;
+	return err;
+}
+
+/* Leaves in pins->path where it failed. Returns an errno. */
+static int each_pin(const struct lbpf_object *o, struct pins *pins)
+{
+	struct bpf_program *prog = NULL;
+	struct bpf_map *map = NULL;
+	int err = 0;
+
+	while (!err && (map = bpf_object__next_map(o->obj, map)))
+		err = pin_named(pins, bpf_map__fd(map), bpf_map__name(map));
+	while (!err && (prog = bpf_object__next_program(o->obj, prog)))
+		err = pin_named(pins, bpf_program__fd(prog), bpf_program__name(prog));
+	return err;
+}
+
+static struct lbpf_object *pins_check(lua_State *L, struct pins *pins)
+{
+	struct lbpf_object *o = object_check(L);
+
+	pins->dir = luaL_checkstring(L, 2);
+	if (!o->loaded)
+		luaL_error(L, "object '%s' is not loaded; call obj:load() first", o->name);
+	return o;
+}
+
+/*** Pins all maps and loaded programs of the object in a folder, each under its name, with `_` for dots. If one can't
+be, none is.
+@function object:pin
+@tparam string dir on a bpffs; it is made if it isn't there
+@treturn true
+@treturn nil,string,string on failure: EEXIST, EPERM (no bpffs), ENOENT, …
+@see bpf_object__pin */
+static int object_pin(lua_State *L)
+{
+	struct pins pins = { .act = pin_one, .most = SIZE_MAX }, undo = { .act = unpin_one };
+	struct lbpf_object *o = pins_check(L, &pins);
+	int err = mkdir(pins.dir, 0700) && errno != EEXIST ? errno : each_pin(o, &pins);
+
+	if (err) {
+		undo.dir = pins.dir;
+		undo.most = pins.done;
+		each_pin(o, &undo);
+		return lbpf_err_push(L, err, NULL, "object '%s': pin '%s'", o->name, *pins.path ? pins.path : pins.dir);
+	}
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/*** Removes what object:pin pinned.
+@function object:unpin
+@tparam string dir as it was given to object:pin
+@treturn true
+@treturn nil,string,string on failure: ENOENT, EINVAL (the pin of something else), EPERM, …
+@see bpf_object__unpin */
+static int object_unpin(lua_State *L)
+{
+	struct pins pins = { .act = unpin_one, .most = SIZE_MAX };
+	struct lbpf_object *o = pins_check(L, &pins);
+	int err = each_pin(o, &pins);
+
+	if (err)
+		return lbpf_err_push(L, err, NULL, "object '%s': unpin '%s'", o->name, pins.path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
 /*** The object's BTF: its types, functions and variables.
 @function object:btf
 @treturn bpf.btf a handle, which closes with the object
@@ -750,13 +884,9 @@ static int object_tostring(lua_State *L)
 }
 
 static const luaL_Reg object_methods[] = {
-	{ "load", object_load },
-	{ "attach", object_attach },
-	{ "detach", object_detach },
-	{ "close", object_close },
-	{ "name", object_name },
-	{ "btf", object_btf },
-	{ NULL, NULL },
+	{ "load", object_load },   { "attach", object_attach }, { "detach", object_detach },
+	{ "close", object_close }, { "name", object_name },	{ "btf", object_btf },
+	{ "pin", object_pin },	   { "unpin", object_unpin },	{ NULL, NULL },
 };
 
 static const luaL_Reg object_meta[] = {

@@ -179,6 +179,14 @@ static bool copies_context(enum bpf_prog_type type)
 	return type != BPF_PROG_TYPE_SYSCALL && !takes_arguments(type);
 }
 
+/* A tracepoint's program runs on the CPU that it is told, if the kernel is told so; others take no CPU at all. */
+static uint32_t run_flags(lua_State *L, const struct run *run, enum bpf_prog_type type)
+{
+	bool on_cpu = takes_arguments(type) && lua_getfield(L, RUN_OPTIONS, "cpu") != LUA_TNIL;
+
+	return run->flags | (on_cpu ? BPF_F_TEST_RUN_ON_CPU : 0);
+}
+
 /* What kind of program it is; one that was opened says so in its info. */
 static enum bpf_prog_type type_of(const struct lbpf_program *p)
 {
@@ -229,10 +237,11 @@ static const char *run_cause(int err)
   program a sequence of arguments
 - ctx_type: the context's C type, where the program's BTF doesn't tell
 - repeat_: how often to run it; 1 by default
-- flags, cpu, batch_size: as BPF_PROG_TEST_RUN takes them
+- cpu: where a raw_tp program is to run, from 0; this CPU by default
+- flags, batch_size: as BPF_PROG_TEST_RUN takes them
 @treturn table `{ retval =, data =, ctx =, duration = }`: the return value, the packet and context afterwards where they
  were given, and nanoseconds for one run
-@treturn nil,string,string on failure: EINVAL, ENOTSUPP (this type can't be run), …
+@treturn nil,string,string on failure: EINVAL, ENOTSUPP (this type can't be run), ENXIO (no such CPU), …
 @see bpf_prog_test_run_opts */
 static int program_run(lua_State *L)
 {
@@ -241,6 +250,7 @@ static int program_run(lua_State *L)
 	struct run run = { 0 };
 	struct lbpf_log *log;
 	enum bpf_prog_type type;
+	uint32_t flags;
 	int err;
 
 	lua_settop(L, RUN_OPTIONS);
@@ -251,6 +261,7 @@ static int program_run(lua_State *L)
 	lua_pushnil(L);
 	lbpf_arg_options(L, RUN_OPTIONS, run_options, &run, "run");
 	type = type_of(p);
+	flags = run_flags(L, &run, type);
 	if (lua_getfield(L, RUN_OPTIONS, "data") == LUA_TSTRING) {
 		opts.data_in = copy_string(L, lua_gettop(L), 0, &opts.data_size_in);
 		opts.data_size_out = opts.data_size_in + GROWTH;
@@ -263,7 +274,7 @@ static int program_run(lua_State *L)
 	}
 	lbpf_program_recheck(L, p);
 	opts.repeat = (int)run.repeat_;
-	opts.flags = run.flags;
+	opts.flags = flags;
 	opts.cpu = run.cpu;
 	opts.batch_size = run.batch_size;
 	log = lbpf_log_begin(L);

@@ -6,6 +6,7 @@
 #include "system.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -72,7 +73,7 @@ static const struct sort progs = { "prog",	  "program",   bpf_prog_get_next_id, 
 				   fetch_program, push_program };
 static const struct sort links = { "link", "link", bpf_link_get_next_id, bpf_link_get_fd_by_id, fetch_link, push_link };
 
-/* Asks the kernel about one thing. Returns 0 or an errno. */
+/* Asks the kernel about one thing. Returns 0 or an errno: a negative one if it is there and can't be described. */
 static int ask(const struct sort *sort, uint32_t id, union info *info)
 {
 	int fd = sort->open(id), err;
@@ -81,7 +82,7 @@ static int ask(const struct sort *sort, uint32_t id, union info *info)
 		return errno;
 	err = sort->fetch(fd, info);
 	close(fd);
-	return err;
+	return -err;
 }
 
 static const char *cause(int err)
@@ -106,8 +107,14 @@ static int step(lua_State *L)
 		}
 		err = ask(sort, id, &info);
 	} while (err == ENOENT || err == EAGAIN); /* gone already; a link that isn't finished yet */
-	if (err)
+	if (err < 0 && sort == &links) {
+		/* its type's part of the kernel failed; the others are worth going on */
+		memset(&info, 0, sizeof(info));
+		info.link.kernel.id = id;
+	} else if (err) {
+		err = abs(err);
 		lbpf_err_raise(L, err, cause(err), "%ss: %s %I", sort->name, sort->noun, (LUAI_UACINT)id);
+	}
 	lua_pushinteger(L, id);
 	lua_replace(L, lua_upvalueindex(2));
 	sort->push(L, &info);
@@ -130,7 +137,7 @@ static int one(lua_State *L, const struct sort *sort)
 {
 	uint32_t id = (uint32_t)lbpf_arg_int(L, 1, 0, UINT32_MAX);
 	union info info;
-	int err = ask(sort, id, &info);
+	int err = abs(ask(sort, id, &info));
 
 	if (err)
 		return lbpf_err_push(L, err, err == ENOENT ? lua_pushfstring(L, "no such %s", sort->noun) : cause(err),
@@ -166,7 +173,7 @@ static int system_progs(lua_State *L)
 /*** Iterates over all links that the kernel holds: `for info in assert(bpf.links()) do`.
 @function bpf.links
 @treturn function iterator over tables as bpf.link_info returns them, by rising id; what comes and goes meanwhile may
- be missing
+ be missing. Of a link that the kernel fails to describe there is the id, and "other" for its type
 @treturn nil,string,string on failure: EPERM (no CAP_SYS_ADMIN)
 @see bpf_link_get_next_id
 @since kernel 5.8 */

@@ -79,7 +79,7 @@ local bpf = {}
 ---@class bpf.open.options
 ---@field name? string of the object, by default from the file's name
 ---@field vars? { [string]: any } initial values of global variables
----@field maps? { [string]: integer|bpf.map|{ max_entries: integer } } sizes, or existing maps to use instead
+---@field maps? { [string]: integer|false|bpf.map|{ max_entries: integer } } sizes, existing maps to use instead, or none
 ---@field autoload? { [string]: boolean } false for programs not to load
 ---@field pin_root? string directory on a bpffs for maps that are pinned by name
 ---@field kconfig? string text of additional kernel configuration for extern variables
@@ -579,6 +579,20 @@ function object:name() end
 ---@nodiscard
 function object:btf() end
 
+---Pins all maps and loaded programs of the object in a folder, each under its name.
+---@param dir string
+---@return true?
+---@return string? message
+---@return string? code
+function object:pin(dir) end
+
+---Removes what object:pin pinned.
+---@param dir string
+---@return true?
+---@return string? message
+---@return string? code
+function object:unpin(dir) end
+
 ---Closes the object and everything in it; closing twice is fine.
 ---@return true
 function object:close() end
@@ -908,12 +922,12 @@ function link:detach() end
 ---@return integer?
 function link:fd() end
 
----Puts another program in place of the attached one, at one stroke.
----@param prog bpf.prog loaded
+---Puts another program, or of struct_ops another map, in place of the attached one, at one stroke.
+---@param replacement bpf.prog|bpf.map loaded
 ---@return true? done
 ---@return string? message
 ---@return string? code
-function link:update(prog) end
+function link:update(replacement) end
 
 ---Pins the link.
 ---@param path string on a bpffs
@@ -1196,11 +1210,12 @@ function bpf.btf.module(name) end
 
 ---BTF of an ELF file, or of BTF alone.
 ---@param path string
+---@param options? { base: bpf.btf? }
 ---@return bpf.btf?
 ---@return string? message
 ---@return string? code
 ---@nodiscard
-function bpf.btf.file(path) end
+function bpf.btf.file(path, options) end
 
 ---BTF of C declarations.
 ---@param text string

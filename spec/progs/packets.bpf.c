@@ -79,4 +79,10 @@ int on_nothing_raw(void *ctx)
 	return 0;
 }
 
+SEC("raw_tp")
+int where(void *ctx)
+{
+	return (int)bpf_get_smp_processor_id();
+}
+
 char LICENSE[] SEC("license") = "GPL";

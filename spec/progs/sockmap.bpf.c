@@ -35,7 +35,16 @@ struct {
 __u32 chosen;	       /* the socket that gets the data: a key of socks */
 struct end chosen_end; /* the same, of ends */
 __u64 direction;       /* BPF_F_INGRESS: the socket itself reads the data; 0: it sends it to its peer */
+__u64 parsed;	       /* how many messages were told apart */
 __u64 redirected;      /* how many pieces went the other way */
+
+/* Messages are what comes at once. */
+SEC("sk_skb/stream_parser")
+int message(struct __sk_buff *skb)
+{
+	parsed++;
+	return skb->len;
+}
 
 SEC("sk_skb/stream_verdict")
 int skb_to_sock(struct __sk_buff *skb)

@@ -5,6 +5,7 @@
  *	local back = calls.enter("/run/netns/x") ... calls.leave(back)	another network namespace, and the former one
  *	calls.setsockopt(fd, "no_check", 1)				options that LuaSocket doesn't know
  *	calls.cookie(fd)						SO_COOKIE
+ *	calls.names(fd)							asks for its address and its peer's
  *	calls.index(name)						an interface's index
  *	calls.attach(prog fd, target fd or path, "sk_msg_verdict")	BPF_PROG_ATTACH, and calls.detach
  *
@@ -76,6 +77,19 @@ static int calls_setsockopt(lua_State *L)
 	return 0;
 }
 
+/* Asks for the socket's address and its peer's. */
+static int calls_names(lua_State *L)
+{
+	int fd = (int)luaL_checkinteger(L, 1);
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+
+	if (getsockname(fd, (struct sockaddr *)&address, &len))
+		return fail(L, "getsockname");
+	len = sizeof(address);
+	return getpeername(fd, (struct sockaddr *)&address, &len) ? fail(L, "getpeername") : 0;
+}
+
 static int calls_cookie(lua_State *L)
 {
 	uint64_t cookie = 0;
@@ -134,10 +148,9 @@ static int calls_detach(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-	{ "attach", calls_attach },	    { "cookie", calls_cookie },
-	{ "detach", calls_detach },	    { "enter", calls_enter },
-	{ "index", calls_index },	    { "leave", calls_leave },
-	{ "setsockopt", calls_setsockopt }, { NULL, NULL },
+	{ "attach", calls_attach }, { "cookie", calls_cookie },		{ "detach", calls_detach },
+	{ "enter", calls_enter },   { "index", calls_index },		{ "leave", calls_leave },
+	{ "names", calls_names },   { "setsockopt", calls_setsockopt }, { NULL, NULL },
 };
 
 int luaopen_support_netcalls(lua_State *L)
