@@ -138,8 +138,8 @@ function common.cwd()
   return common.run("pwd"):match "[^\n]+"
 end
 
---- Makes a cgroup, to watch what runs in it: `cgroup.path` is its folder, `cgroup:command(c)` the shell command that runs c
--- in it. It is gone when `cgroup` is closed, if nothing runs there any more.
+--- Makes a cgroup, to watch what runs in it: `cgroup.path` is its folder, `cgroup:command(c)` the shell command that
+-- runs c in it. It is gone when `cgroup` is closed, if nothing runs there any more.
 function common.cgroup()
   local top
   for line in io.lines "/proc/mounts" do

@@ -96,7 +96,8 @@ describe("a failure of the kernel", function()
   end)
 
   it("beyond what C's library knows has its symbol all the same", function()
-    fails("ENOTSUPP", "program 'on_openat': run", "^the kernel can't run programs of this type", packets.progs.on_openat:run())
+    fails("ENOTSUPP", "program 'on_openat': run", "^the kernel can't run programs of this type",
+      packets.progs.on_openat:run())
   end)
 
   it("to load quotes the verifier", function()

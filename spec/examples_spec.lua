@@ -26,8 +26,8 @@ end
 
 -- Runs an example with a shell command beside it that begins a second later, and gives what it printed.
 local function watched(name, arguments, beside)
-  local output, ok = helper.run(("%s examples/%s/main.lua %s & sleep 1; %s\nwait $!"):format(helper.LUA, name, arguments,
-    beside))
+  local output, ok = helper.run(("%s examples/%s/main.lua %s & sleep 1; %s\nwait $!"):format(helper.LUA, name,
+    arguments, beside))
   assert(ok, output)
   return output
 end

@@ -248,8 +248,10 @@ static struct btf *push_base(lua_State *L, int options)
 		return NULL;
 	}
 	base = lbpf_class_test(L, -1, &lbpf_btf_class);
-	if (!base)
+	if (!base) {
 		luaL_error(L, "btf.file: option 'base' must be a bpf.btf, got %s", luaL_typename(L, -1));
+		return NULL;
+	}
 	push_owner(L, lua_gettop(L));
 	if (!lbpf_class_test(L, -1, &lbpf_btf_class))
 		luaL_error(L, "btf.file: option 'base': the BTF of %s goes with its object", base->name);
