@@ -61,7 +61,8 @@ static void link_release(lua_State *L, int idx, void *self)
 		log = lbpf_log_begin(L);
 		if (was.undo)
 			was.undo(&was);
-		bpf_link__destroy(was.link);
+		if (!was.borrowed)
+			bpf_link__destroy(was.link);
 		lbpf_log_end(log);
 		lbpf_link_drop(L, idx);
 	}
@@ -70,15 +71,13 @@ static void link_release(lua_State *L, int idx, void *self)
 	close_fd(&was.at.prog);
 }
 
-static const struct lbpf_class link_class;
-
 struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind)
 {
 	struct lbpf_link *handle;
 
 	luaL_checkstack(L, 6, NULL);
 	owner = owner ? lua_absindex(L, owner) : 0;
-	handle = lbpf_class_new(L, &link_class, sizeof(*handle), 1);
+	handle = lbpf_class_new(L, &lbpf_link_class, sizeof(*handle), 1);
 	handle->kind = kind;
 	if (!owner)
 		return handle;
@@ -109,7 +108,7 @@ void lbpf_link_close_all(lua_State *L, int owner)
 
 struct lbpf_link *lbpf_link_check(lua_State *L, int idx)
 {
-	struct lbpf_link *handle = lbpf_class_check(L, idx, &link_class);
+	struct lbpf_link *handle = lbpf_class_check(L, idx, &lbpf_link_class);
 
 	if (!lbpf_link_is_open(handle))
 		luaL_error(L, "link is closed");
@@ -145,7 +144,7 @@ twice is fine.
 @see bpf_link__destroy */
 static int link_close(lua_State *L)
 {
-	return lbpf_class_close(L, &link_class);
+	return lbpf_class_close(L, &lbpf_link_class);
 }
 
 /*** Detaches the program, whoever else may have the link open or pinned, and closes it. Doing so twice is fine.
@@ -155,12 +154,12 @@ static int link_close(lua_State *L)
 @since kernel 5.9; where a kind of link can't be detached, it is only closed */
 static int link_detach(lua_State *L)
 {
-	struct lbpf_link *handle = lbpf_class_check(L, 1, &link_class);
+	struct lbpf_link *handle = lbpf_class_check(L, 1, &lbpf_link_class);
 	int fd = lbpf_link_is_open(handle) ? lbpf_link_descriptor(handle) : -1;
 
 	if (fd >= 0)
 		bpf_link_detach(fd);
-	return lbpf_class_close(L, &link_class);
+	return lbpf_class_close(L, &lbpf_link_class);
 }
 
 /*** The link's file descriptor, or nil for an attachment that has none.
@@ -193,7 +192,7 @@ static int link_update(lua_State *L)
 
 	if (n)
 		return n;
-	if (bpf_link_update(fd, lbpf_program_fd(p), NULL))
+	if (bpf_link_update(fd, lbpf_program_descriptor(p), NULL))
 		return link_fail(L, handle, errno,
 				 errno == EINVAL ? "the program is of another type, or this kind of "
 						   "link can't be updated"
@@ -278,7 +277,7 @@ static int link_disconnect(lua_State *L)
 	handle->link = NULL;
 	handle->fd = -1;
 	handle->undo = NULL;
-	if (was.link) {
+	if (was.link && !was.borrowed) {
 		bpf_link__disconnect(was.link);
 		bpf_link__destroy(was.link);
 	}
@@ -367,7 +366,7 @@ static int link_by_id(lua_State *L)
 
 static int link_tostring(lua_State *L)
 {
-	struct lbpf_link *handle = lbpf_class_check(L, 1, &link_class);
+	struct lbpf_link *handle = lbpf_class_check(L, 1, &lbpf_link_class);
 	int fd = lbpf_link_descriptor(handle);
 
 	if (!lbpf_link_is_open(handle))
@@ -396,7 +395,7 @@ static const luaL_Reg link_meta[] = {
 	{ NULL, NULL },
 };
 
-static const struct lbpf_class link_class = {
+const struct lbpf_class lbpf_link_class = {
 	.name = "bpf.link",
 	.methods = link_methods,
 	.meta = link_meta,
@@ -406,7 +405,7 @@ static const struct lbpf_class link_class = {
 
 void lbpf_link_add_methods(lua_State *L, const luaL_Reg *methods)
 {
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &link_class);
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &lbpf_link_class);
 	lua_getfield(L, -1, "__index");
 	luaL_setfuncs(L, methods, 0);
 	lua_pop(L, 2);
@@ -414,7 +413,7 @@ void lbpf_link_add_methods(lua_State *L, const luaL_Reg *methods)
 
 void lbpf_link_open(lua_State *L)
 {
-	lbpf_class_register(L, &link_class);
+	lbpf_class_register(L, &lbpf_link_class);
 	luaL_newlib(L, link_functions);
 	lua_setfield(L, -2, "link");
 }
