@@ -2,19 +2,23 @@
 # The only entry to building, testing and installing lua-bpf; `make help` lists the targets.
 
 # What to build with. Any of these may be given on the command line.
-LUA        ?= lua5.4
-LUA_PC     ?= lua5.4
+LUA_V      ?= 5.4
+LUA        ?= lua$(LUA_V)
+LUA_PC     ?= lua$(LUA_V)
 CLANG      ?= clang
 PKG_CONFIG ?= pkg-config
+OBJCOPY    ?= objcopy
 CFLAGS     ?= -O2 -g
 HARDEN     ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 VARIANT    ?= release
 
 # Where to install.
 PREFIX     ?= /usr/local
-LUA_CDIR   ?= $(PREFIX)/lib/lua/5.4
-LUA_LDIR   ?= $(PREFIX)/share/lua/5.4
+LUA_CDIR   ?= $(PREFIX)/lib/lua/$(LUA_V)
+LUA_LDIR   ?= $(PREFIX)/share/lua/$(LUA_V)
 INCDIR     ?= $(PREFIX)/include
+LIBDIR     ?= $(PREFIX)/lib
+PC_DIR     ?= $(LIBDIR)/pkgconfig
 
 # The Debian packages that building, testing and the rest need. Keep the README's list the same.
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
@@ -42,6 +46,7 @@ BPF_FLAGS  := -target bpf -g -O2 -Wall -D__TARGET_ARCH_$(shell uname -m | sed 's
 
 BUILD    := build/$(VARIANT)
 MODULE   := $(BUILD)/bpf/core.so
+LIBRARY  := $(BUILD)/liblbpf.a
 OBJS     := $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/*.c))
 PROGS    := $(patsubst spec/progs/%.c,build/progs/%.o,$(wildcard spec/progs/*.bpf.c))
 SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c)) \
@@ -49,7 +54,7 @@ SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/
 EXAMPLES := $(patsubst %.c,%.o,$(wildcard examples/*/*.bpf.c))
 BENCH    := $(patsubst bench/%.c,build/bench/%,$(filter-out %.bpf.c,$(wildcard bench/*.c))) \
 	$(patsubst bench/%.c,build/bench/%.o,$(wildcard bench/*.bpf.c)) build/bench/floor.so
-VERSION  := $(shell sed -n 's/^\#define LBPF_VERSION "\(.*\)"/\1/p' src/lbpf.h)
+VERSION  := $(shell sed -n 's/^\#define LBPF_VERSION_M[AI][JN]OR \(.*\)/\1./p; s/^\#define LBPF_VERSION_PATCH //p' src/lbpf.h | tr -d '\n')
 
 # How tests and examples find the tree's own modules, whatever the caller's environment says.
 export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;
@@ -61,11 +66,22 @@ unexport LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 .PHONY: all demo test check suite lint asan valgrind oom vmtest fuzz bench examples doc format install uninstall dist clean deps help root
 
 ##@ Building
-all: $(MODULE) ## Build the module, build/release/bpf/core.so (the default)
+all: $(MODULE) $(LIBRARY) ## Build the module and the static library (the default)
 
 $(MODULE): $(OBJS)
 	@mkdir -p $(@D)
 	$(call run,LD )$(CC) -shared -Wl,-z,relro,-z,now $(LDFLAGS) -o $@ $^ $(BPF_LIBS)
+
+# One object, of which only what lbpf.h declares is to be seen: a host's own names can't clash with ours.
+$(LIBRARY): $(OBJS) $(BUILD)/luafiles.o
+	$(call run,AR )$(LD) -r -o $(@:.a=.o) $^ && $(OBJCOPY) --localize-hidden $(@:.a=.o) && rm -f $@ && $(AR) rcsD $@ $(@:.a=.o)
+
+$(BUILD)/luafiles.c: build-aux/luafiles.lua $(wildcard lua/bpf/*.lua)
+	@mkdir -p $(@D)
+	$(call run,LUA)$(LUA) build-aux/luafiles.lua $(filter lua/%,$^) >$@
+
+$(BUILD)/luafiles.o: $(BUILD)/luafiles.c src/luafiles.h
+	$(call run,CC )$(CC) -fPIC -iquote src $(C_FLAGS) -c -o $@ $<
 
 $(BUILD)/%.o: src/%.c
 	@mkdir -p $(@D)
@@ -228,15 +244,21 @@ format: ## Format the C sources
 	clang-format -i $(C_FILES)
 
 ##@ Packaging
+PC_VALUES = $(foreach name,PREFIX LUA_PC VERSION,-e 's|@$(name)@|$($(name))|') \
+	$(foreach name,LIBDIR INCDIR LUA_CDIR LUA_LDIR,-e 's|@$(name)@|$($(name):$(PREFIX)/%=$${prefix}/%)|')
+
 install: all ## Install under PREFIX, below DESTDIR if given
-	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf' '$(DESTDIR)$(INCDIR)'
+	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf' '$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)'
 	install -m 755 $(MODULE) '$(DESTDIR)$(LUA_CDIR)/bpf/core.so'
 	install -m 644 lua/bpf/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf'
 	install -m 644 src/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
+	install -m 644 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/liblbpf.a'
+	sed $(PC_VALUES) build-aux/lua-bpf.pc.in >'$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
+	chmod 644 '$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
 
 uninstall: ## Remove what install put there
 	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(wildcard lua/bpf/*.lua)) \
-		'$(DESTDIR)$(INCDIR)/lbpf.h'
+		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(LIBDIR)/liblbpf.a' '$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
 	-rmdir '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
 
 dist: ## Make a tarball of the committed tree
