@@ -51,6 +51,7 @@ OBJS     := $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/*.c))
 PROGS    := $(patsubst spec/progs/%.c,build/progs/%.o,$(wildcard spec/progs/*.bpf.c))
 SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c)) \
 	$(patsubst spec/support/lua/%.c,build/support/%.so,$(wildcard spec/support/lua/*.c))
+HOSTS    := $(patsubst spec/hosts/%.c,$(BUILD)/hosts/%,$(wildcard spec/hosts/*.c))
 EXAMPLES := $(patsubst %.c,%.o,$(wildcard examples/*/*.bpf.c))
 BENCH    := $(patsubst bench/%.c,build/bench/%,$(filter-out %.bpf.c,$(wildcard bench/*.c))) \
 	$(patsubst bench/%.c,build/bench/%.o,$(wildcard bench/*.bpf.c)) build/bench/floor.so
@@ -91,6 +92,12 @@ build/support/%: spec/support/%.c
 	@mkdir -p $(@D)
 	$(call run,CC )$(CC) -MMD -MP -MF $@.d $(C_FLAGS) -o $@ $< -Wl,--as-needed $(shell $(PKG_CONFIG) --libs $(LUA_PC)) $(BPF_LIBS) -lpthread
 
+# C hosts that specs run, with the library of the same variant.
+$(BUILD)/hosts/%: spec/hosts/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,CC )$(CC) -iquote src -MMD -MP -MF $@.d $(C_FLAGS) $(LDFLAGS) -o $@ $< $(LIBRARY) \
+		$(shell $(PKG_CONFIG) --libs $(LUA_PC)) $(BPF_LIBS) -lpthread
+
 # Lua modules that specs need: require "support.x".
 build/support/%.so: spec/support/lua/%.c
 	@mkdir -p $(@D)
@@ -116,7 +123,7 @@ build/bench/%.bpf.o: bench/%.bpf.c
 examples/%.bpf.o: examples/%.bpf.c
 	$(call run,BPF)$(CLANG) $(BPF_FLAGS) -c -o $@ $<
 
--include $(OBJS:.o=.d) $(PROGS:.o=.d) $(SUPPORT:=.d)
+-include $(OBJS:.o=.d) $(PROGS:.o=.d) $(SUPPORT:=.d) $(HOSTS:=.d)
 
 ##@ Using it
 demo: ## Show one example at work, syscount; installs what is missing; as root
@@ -149,7 +156,7 @@ check: ## Run the tests that need no root; the others are skipped
 
 # Every spec file in a process of its own; TAP is in front of its command; LBPF_GC=stress, generational or incremental sets the collector's mode.
 suite: export LBPF_LUA := $(RUN_LUA)
-suite: all $(PROGS) $(SUPPORT) $(EXAMPLES)
+suite: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(TAP)$(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
 
 # The installation is the release's business; the other suites need not repeat it.
@@ -216,7 +223,7 @@ root:
 	@[ "$$(id -u)" = 0 ] || { echo "This loads programs into the kernel, so it needs root; 'make check' doesn't." >&2; exit 1; }
 
 ##@ Checking the source
-C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c examples/*/*.c bench/*.c fuzz/*.c)
+C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c spec/hosts/*.c examples/*/*.c bench/*.c fuzz/*.c)
 LUA_FILES := $(wildcard lua spec examples bench build-aux/*.lua .luacheckrc .busted)
 
 reference := $(LUA) build-aux/reference.lua src/*.c lua/bpf/*.lua

@@ -7,6 +7,7 @@
 #include "lbpf.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -87,6 +88,12 @@ static struct call *begin_push(lua_State *L, const char *name)
 	if (call->flags != LBPF_BORROW && call->flags != LBPF_OWN)
 		luaL_error(L, "%s: flags must be LBPF_BORROW or LBPF_OWN", name);
 	return call;
+}
+
+/* EBADF for a descriptor that isn't open: what the kernel's bpf(2) says of one depends on its version. */
+static int check_fd(int fd)
+{
+	return fcntl(fd, F_GETFD) < 0 ? errno : 0;
 }
 
 static void need_pointer(lua_State *L, const void *p, const char *name)
@@ -174,7 +181,9 @@ static int do_push_map_fd(lua_State *L)
 
 	map->owns_fd = false;
 	map->fd = call->fd;
-	err = lbpf_map_describe(L, map);
+	err = check_fd(call->fd);
+	if (!err)
+		err = lbpf_map_describe(L, map);
 	if (err) {
 		map->fd = -1;
 		refuse(L, call, err, err == EINVAL ? "this is no map's descriptor" : NULL,
@@ -257,7 +266,9 @@ static int do_push_program_fd(lua_State *L)
 	int err;
 
 	p->fd = call->fd;
-	err = lbpf_program_describe(p);
+	err = check_fd(call->fd);
+	if (!err)
+		err = lbpf_program_describe(p);
 	if (err) {
 		p->fd = -1;
 		refuse(L, call, err, err == EINVAL ? "this is no program's descriptor" : NULL,

@@ -24,8 +24,9 @@
  * The library writes to no stream and changes no signal, locale or limit of the process. Two things that libbpf has once
  * for the whole process remain. Its print callback: lbpf_open puts one in front of the callback of that time, which
  * keeps what is printed for a call of this library and passes on everything else; a host with a callback of its own
- * sets it before. And on kernels before 5.11, libbpf raises RLIMIT_MEMLOCK when the first map or program is created; a
- * host that wants its limit as it is calls libbpf_set_memlock_rlim(0) before. */
+ * sets it before. And on kernels before 5.11, libbpf raises RLIMIT_MEMLOCK when it first creates a map or program, whoever
+ * asks for that. It does so once: a host that wants another limit calls libbpf_set_memlock_rlim before, which the shared
+ * libbpf 1.1 doesn't export, or has libbpf raise it (bpf_map_create with any arguments does) and sets its own after. */
 #ifndef LBPF_H
 #define LBPF_H
 
