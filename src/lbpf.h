@@ -33,6 +33,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #include <lua.h>
 
 /* The one place that holds the version. */
@@ -45,10 +49,6 @@
 #define LBPF_VERSION_NUM (LBPF_VERSION_MAJOR * 10000 + LBPF_VERSION_MINOR * 100 + LBPF_VERSION_PATCH)
 #define LBPF_DOTTED_(major, minor, patch) LBPF_JOIN_(major, minor, patch)
 #define LBPF_JOIN_(major, minor, patch) #major "." #minor "." #patch
-
-#ifdef __cplusplus
-extern "C" {
-#endif
 
 #define LBPF_API __attribute__((visibility("default")))
 
