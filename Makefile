@@ -52,7 +52,7 @@ PROGS    := $(patsubst spec/progs/%.c,build/progs/%.o,$(wildcard spec/progs/*.bp
 SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c)) \
 	$(patsubst spec/support/lua/%.c,build/support/%.so,$(wildcard spec/support/lua/*.c))
 HOSTS    := $(patsubst spec/hosts/%.c,$(BUILD)/hosts/%,$(wildcard spec/hosts/*.c))
-EXAMPLES := $(patsubst %.c,%.o,$(wildcard examples/*/*.bpf.c))
+EXAMPLES := $(patsubst %.c,%.o,$(wildcard examples/*/*.bpf.c)) $(BUILD)/policyd
 BENCH    := $(patsubst bench/%.c,build/bench/%,$(filter-out %.bpf.c,$(wildcard bench/*.c))) \
 	$(patsubst bench/%.c,build/bench/%.o,$(wildcard bench/*.bpf.c)) build/bench/floor.so
 VERSION  := $(shell sed -n 's/^\#define LBPF_VERSION_M[AI][JN]OR \(.*\)/\1./p; s/^\#define LBPF_VERSION_PATCH //p' src/lbpf.h | tr -d '\n')
@@ -64,7 +64,7 @@ unexport LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite lint asan valgrind oom vmtest fuzz bench examples doc format install uninstall dist clean deps help root
+.PHONY: all demo test check suite lint asan tsan valgrind oom vmtest fuzz bench examples doc format install uninstall dist clean deps help root
 
 ##@ Building
 all: $(MODULE) $(LIBRARY) ## Build the module and the static library (the default)
@@ -123,6 +123,19 @@ build/bench/%.bpf.o: bench/%.bpf.c
 examples/%.bpf.o: examples/%.bpf.c
 	$(call run,BPF)$(CLANG) $(BPF_FLAGS) -c -o $@ $<
 
+# The example in C, as its own Makefile has it from an installed library.
+$(BUILD)/policyd: examples/embed/main.c $(BUILD)/include/policyd.skel.h $(BUILD)/include/lbpf.h $(LIBRARY)
+	$(call run,CC )$(CC) -isystem $(BUILD)/include $(C_FLAGS) $(LDFLAGS) -o $@ $< $(LIBRARY) \
+		$(shell $(PKG_CONFIG) --libs $(LUA_PC)) $(BPF_LIBS)
+
+$(BUILD)/include/policyd.skel.h: examples/embed/policyd.bpf.o
+	@mkdir -p $(@D)
+	$(call run,SKL)bpftool gen skeleton $< name policyd >$@
+
+$(BUILD)/include/lbpf.h: src/lbpf.h
+	@mkdir -p $(@D)
+	$(call run,CP )cp $< $@
+
 -include $(OBJS:.o=.d) $(PROGS:.o=.d) $(SUPPORT:=.d) $(HOSTS:=.d)
 
 ##@ Using it
@@ -132,9 +145,10 @@ demo: ## Show one example at work, syscount; installs what is missing; as root
 	@build-aux/sandbox $(LUA) examples/syscount/main.lua
 
 examples: ## Run every example, as root
-	$(call need,$(DEMO_PKGS))
+	$(call need,$(DEMO_PKGS) bpftool)
 	@$(MAKE) --no-print-directory root all $(EXAMPLES)
 	@set -e; for main in examples/*/main.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main; done
+	@echo "== examples/embed/main.c"; build-aux/sandbox timeout --preserve-status 2 $(BUILD)/policyd examples/embed/policy.lua
 
 bench: ## Measure each workload beside the same loop in C, as root
 	$(call need,$(DEMO_PKGS))
@@ -187,6 +201,13 @@ oom: ## Fail each memory allocation of Lua's in turn, under AddressSanitizer
 build/asan/host: spec/support/host.c
 	$(call run,CC )$(CC) $(C_FLAGS) -o $@ $< $(shell $(PKG_CONFIG) --libs $(LUA_PC))
 
+tsan: ## Run eight Lua states in as many threads, under ThreadSanitizer
+	$(call need,$(TEST_PKGS))
+	@$(MAKE) --no-print-directory root
+	@$(MAKE) --no-print-directory VARIANT=tsan CC=gcc CFLAGS='-g -O1 -fsanitize=thread' HARDEN= \
+		LDFLAGS='-fsanitize=thread' build/tsan/hosts/threads $(addprefix build/progs/,events.bpf.o refused.bpf.o)
+	build-aux/sandbox setarch -R build/tsan/hosts/threads 10
+
 valgrind: ## Run the tests under valgrind
 	$(call need,$(VALGRIND_PKGS))
 	@$(MAKE) --no-print-directory root
@@ -198,7 +219,7 @@ KERNEL ?= 5.10 6.1 6.12 sid
 
 vmtest: ## Run the tests on Debian's kernels in qemu: KERNEL="5.10 6.1 6.12 sid", or one of them
 	$(call need,$(VM_PKGS))
-	@$(MAKE) --no-print-directory root all $(PROGS) $(SUPPORT) $(EXAMPLES)
+	@$(MAKE) --no-print-directory root all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 	@build-aux/vmtest --kernels '$(KERNEL)' $(NOT_BUILD)
 
 # What reads files and knows nothing of Lua, each with its fuzz/<name>_fuzz.c and seeds in fuzz/corpus/<name>. Inputs
@@ -233,7 +254,7 @@ lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, forma
 	@$(MAKE) --no-print-directory VARIANT=lint-gcc CC=gcc WERROR=1 all
 	@$(MAKE) --no-print-directory VARIANT=lint-clang CC=clang WERROR=1 all
 	@$(MAKE) --no-print-directory VARIANT=lint-analyzer CC=gcc WERROR=1 CFLAGS='-O1 -fanalyzer' all
-	gcc $(C_FLAGS) -Werror -fsyntax-only $(wildcard spec/support/*.c spec/support/lua/*.c)
+	gcc -iquote src $(C_FLAGS) -Werror -fsyntax-only $(wildcard spec/support/*.c spec/support/lua/*.c spec/hosts/*.c)
 	clang-tidy --quiet --warnings-as-errors='*' src/*.c -- -std=gnu11 $(LUA_CFLAGS) $(BPF_CFLAGS)
 	luacheck --quiet --no-color $(LUA_FILES)
 	clang-format --dry-run -Werror $(C_FILES)
@@ -273,7 +294,7 @@ dist: ## Make a tarball of the committed tree
 	git archive --prefix=lua-bpf-$(VERSION)/ -o build/lua-bpf-$(VERSION).tar.gz HEAD
 
 clean: ## Remove everything that was built
-	rm -rf build $(EXAMPLES)
+	rm -rf build $(wildcard examples/*/*.o)
 
 deps: ## Install the Debian packages that demo, test and lint need
 	$(call need,$(sort $(TEST_PKGS) $(LINT_PKGS)))

@@ -100,6 +100,14 @@ for language in pairs(compilers) do
   end)
 end
 
+describe("examples/embed", function()
+  it("is built by its own Makefile", function()
+    run(("cp -r examples/embed %s/embed && cd %s/embed && rm -f policyd *.o *.h && PKG_CONFIG_PATH=%s/lib/pkgconfig make")
+      :format(dir, dir, prefix))
+    assert(run(dir .. "/embed/policyd --help"):find "^Usage: policyd POLICY.lua\n")
+  end)
+end)
+
 describe("the installation", function()
   it("shows hosts nothing but what lbpf.h declares", function()
     local file <close> = assert(io.open(prefix .. "/include/lbpf.h"))
