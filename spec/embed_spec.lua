@@ -75,7 +75,8 @@ describe("examples/embed", function()
     if not kernel.is_root() then
       helper.skip "needs root"
     end
-    local output, ok = helper.run(("timeout --preserve-status %d %s examples/embed/policy.lua & sleep %s; /bin/true; wait $!")
+    local output, ok = helper.run(([[
+      timeout --preserve-status %d %s examples/embed/policy.lua & sleep %s; /bin/true; wait $!]])
       :format(2 * helper.slow, policyd, helper.slow))
     assert(ok, output)
     assert(output:find "\ntrue is new: pid %d+, user 0\n" and output:find "\n0 records lost\n$", output)

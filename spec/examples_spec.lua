@@ -7,7 +7,7 @@ local lfs = require "lfs"
 local tested = {
   embed = true, execsnoop = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true,
 }
--- Those that don't share examples/common.lua have tests of their own for what it does; that in C has them in embed_spec.
+-- Those that don't share examples/common.lua have tests of their own for what it does; that in C in embed_spec.lua.
 local alone = { embed = true, opens = true, syscount = true }
 
 local function example(name, arguments, wrap)

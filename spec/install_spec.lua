@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What `make install` leaves is enough for hosts in C and C++, linked in every way, and `make uninstall` removes it.
 local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
 
 -- Runs a command as a user's shell would, with nothing of this test run's environment.
 local function run(command)
@@ -100,9 +101,28 @@ for language in pairs(compilers) do
   end)
 end
 
+describe("the guide's host", function()
+  it("is built as the guide says, and runs", function()
+    if not kernel.is_root() then
+      helper.skip "needs root"
+    end
+    local guide <close> = assert(io.open "docs/guide.md")
+    local text = guide:read "a"
+    local file <close> = assert(io.open(dir .. "/guide.c", "w"))
+    file:write((assert(text:match "\n```c\n(#include <stdio.h>.-)\n```\n")))
+    file:flush()
+    for command in text:gmatch "| `(cc [^`]+)` |" do
+      command = command:gsub("host%.c", "guide.c"):gsub("pkg%-config", "PKG_CONFIG_PATH=usr/lib/pkgconfig %0")
+      run(("cd %s; %s -o guide 2>warnings"):format(dir, command))
+      assert.equal("300\n", run(("cd %s; LUA_PATH='usr/share/lua/5.4/?.lua;usr/share/lua/5.4/?/init.lua' ./guide")
+        :format(dir)))
+    end
+  end)
+end)
+
 describe("examples/embed", function()
   it("is built by its own Makefile", function()
-    run(("cp -r examples/embed %s/embed && cd %s/embed && rm -f policyd *.o *.h && PKG_CONFIG_PATH=%s/lib/pkgconfig make")
+    run(("cp -r examples/embed %s && cd %s/embed && rm -f policyd *.o *.h && PKG_CONFIG_PATH=%s/lib/pkgconfig make")
       :format(dir, dir, prefix))
     assert(run(dir .. "/embed/policyd --help"):find "^Usage: policyd POLICY.lua\n")
   end)
@@ -132,7 +152,8 @@ describe("the installation", function()
     run(("make install DESTDIR=%s PREFIX=/opt/x LUA_V=5.5 LUA=lua5.4 LUA_PC=lua5.5 LIBDIR=/opt/x/lib64")
       :format(root))
     local pc = run(("cat %s/opt/x/lib64/pkgconfig/lua-bpf.pc"):format(root))
-    assert(pc:find "\nprefix=/opt/x\nlibdir=${prefix}/lib64\n" and pc:find "\nmodule=${prefix}/lib/lua/5.5/bpf/core.so\n")
+    assert(pc:find "\nprefix=/opt/x\nlibdir=${prefix}/lib64\n", pc)
+    assert(pc:find "\nmodule=${prefix}/lib/lua/5.5/bpf/core.so\n", pc)
     assert(pc:find "\nRequires: lua5.5 libbpf >= 1.1\n", pc)
     run(("test -f %s/opt/x/lib/lua/5.5/bpf/core.so -a -f %s/opt/x/share/lua/5.5/bpf/init.lua"):format(root, root))
     run(("make uninstall DESTDIR=%s PREFIX=/opt/x LUA_V=5.5 LIBDIR=/opt/x/lib64"):format(root))

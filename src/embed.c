@@ -310,18 +310,15 @@ int lbpf_push_link(lua_State *L, struct bpf_link *link, int flags)
 int lbpf_close(lua_State *L, int idx)
 {
 	static const struct lbpf_class *const classes[] = {
-		&lbpf_map_class,
-		&lbpf_object_class,
-		&lbpf_program_class,
-		&lbpf_link_class,
+		&lbpf_map_class, &lbpf_object_class, &lbpf_program_class, &lbpf_link_class, NULL,
 	};
 
-	for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++) {
-		void *self = lbpf_class_test(L, idx, classes[i]);
+	for (const struct lbpf_class *const *cls = classes; *cls; cls++) {
+		void *self = lbpf_class_test(L, idx, *cls);
 
 		if (!self)
 			continue;
-		classes[i]->release(L, idx, self);
+		(*cls)->release(L, idx, self);
 		return 0;
 	}
 	return -EINVAL;

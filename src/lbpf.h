@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* lua-bpf for C and C++ hosts: opens the library in a Lua state, makes Lua handles of the host's maps, objects, programs
- * and links, gets them back, and turns single values from bytes to Lua and back. docs/guide.md, "Embedding", shows it at
- * work; examples/embed is a whole host.
+/* lua-bpf for C and C++ hosts: opens the library in a Lua state, makes Lua handles of the host's maps, objects,
+ * programs and links, gets them back, and turns single values from bytes to Lua and back. docs/guide.md, "Embedding",
+ * shows it at work; examples/embed is a whole host.
  *
  * What holds for every function:
  *
  * - lbpf_open comes first, in each state. The others refuse a state without it, or with another copy of the library.
  * - Those that return an int to say how it went run in protected mode: they never raise an error, and never call the
- *   state's panic function, even when there is no memory. They return 0, or a negative errno; the two that are no
- *   errors of the system's are -EINVAL for misuse and -ENOMEM for what Lua's allocator refused. On failure they push a
- *   message, a string that says what failed and why; so lua_pop(L, 1) follows in either case, where a function pushes
- *   one value on success.
+ *   state's panic function, even when there is no memory. They return 0 and push what is asked for, or return a
+ * negative errno and push a message, a string that says what failed and why. -EINVAL is misuse, -ENOMEM may be Lua's
+ * own memory, the others are what the kernel or libbpf said.
  * - Those named lbpf_check_… raise errors as luaL_check… do, for use in C functions that Lua calls.
  * - As with Lua's own functions, there must be room on the stack, 12 free slots. A new state has them, and so has a
  *   C function that Lua has just called; lua_checkstack makes more.
@@ -21,12 +20,13 @@
  * - One state belongs to one thread at a time. Different states may be used by different threads at once, and may share
  *   maps, programs and objects; an object must not be loaded or closed by one while others use it.
  *
- * The library writes to no stream and changes no signal, locale or limit of the process. Two things that libbpf has once
- * for the whole process remain. Its print callback: lbpf_open puts one in front of the callback of that time, which
- * keeps what is printed for a call of this library and passes on everything else; a host with a callback of its own
- * sets it before. And on kernels before 5.11, libbpf raises RLIMIT_MEMLOCK when it first creates a map or program, whoever
- * asks for that. It does so once: a host that wants another limit calls libbpf_set_memlock_rlim before, which the shared
- * libbpf 1.1 doesn't export, or has libbpf raise it (bpf_map_create with any arguments does) and sets its own after. */
+ * The library writes to no stream and changes no signal, locale or limit of the process. Two things that libbpf has
+ * once for the whole process remain. Its print callback: lbpf_open puts one in front of the callback of that time,
+ * which keeps what is printed for a call of this library and passes on everything else; a host with a callback of its
+ * own sets it before. And on kernels before 5.11, libbpf raises RLIMIT_MEMLOCK when it first creates a map or program,
+ * whoever asks for that. It does so once: a host that wants another limit calls libbpf_set_memlock_rlim before, which
+ * the shared libbpf 1.1 doesn't export, or has libbpf raise it (bpf_map_create with any arguments does) and sets its
+ * own after. */
 #ifndef LBPF_H
 #define LBPF_H
 
@@ -59,8 +59,8 @@ struct bpf_object;
 struct bpf_program;
 struct btf;
 
-/* Lua's handles of these. They are the userdata themselves: valid as long as Lua keeps the userdata, so as long as it is
- * on the stack or in a variable, even when the handle is closed. */
+/* Lua's handles of these. They are the userdata themselves: valid as long as Lua keeps the userdata, so as long as it
+ * is on the stack or in a variable, even when the handle is closed. */
 struct lbpf_link;
 struct lbpf_map;
 struct lbpf_object;
@@ -97,8 +97,8 @@ LBPF_API int luaopen_bpf_core(lua_State *L);
  * Since 0.1. */
 LBPF_API int lbpf_push_map_fd(lua_State *L, int fd, int flags);
 
-/* Pushes a map of libbpf's, borrowed: one that exists in the kernel already. A map of an object that isn't loaded yet is
- * reached by its object, pushed by lbpf_push_object.
+/* Pushes a map of libbpf's, borrowed: one that exists in the kernel already. A map of an object that isn't loaded yet
+ * is reached by its object, pushed by lbpf_push_object.
  *
  * map: outlives the handle, or its close.
  * Returns 0 and pushes a bpf.map; or pushes a message and returns -ENOENT (its object is not loaded), -EINVAL (NULL),
@@ -106,8 +106,8 @@ LBPF_API int lbpf_push_map_fd(lua_State *L, int fd, int flags);
  * Since 0.1. */
 LBPF_API int lbpf_push_map(lua_State *L, const struct bpf_map *map);
 
-/* Pushes an object of libbpf's, a skeleton's for instance, loaded or not: obj.maps, obj.progs, obj.vars and methods work
- * as with one that bpf.open gave. Links that scripts make belong to the handle and are closed with it.
+/* Pushes an object of libbpf's, a skeleton's for instance, loaded or not: obj.maps, obj.progs, obj.vars and methods
+ * work as with one that bpf.open gave. Links that scripts make belong to the handle and are closed with it.
  *
  * An object that isn't loaded yet can be configured by scripts and loaded by obj:load(). If the host loads it
  * meanwhile, as it must with a skeleton's (libbpf moves the skeleton's variables only in the skeleton's own load
@@ -150,8 +150,8 @@ LBPF_API int lbpf_push_program_fd(lua_State *L, int fd, int flags);
 LBPF_API int lbpf_push_link(lua_State *L, struct bpf_link *link, int flags);
 
 /* Closes the handle at idx, as scripts may do: what it owns is closed, what it borrows is let go, and using it, or what
- * was reached through it, raises an error from then on. Closing twice is fine. A handle of an object's program is closed
- * with its object only.
+ * was reached through it, raises an error from then on. Closing twice is fine. A handle of an object's program is
+ * closed with its object only.
  *
  * idx: a bpf.map, bpf.object, bpf.prog or bpf.link.
  * Returns 0, or -EINVAL for anything else. Pushes nothing, needs no memory and never raises.
@@ -175,10 +175,9 @@ LBPF_API const struct lbpf_object *lbpf_test_object(lua_State *L, int idx);
 LBPF_API const struct lbpf_program *lbpf_test_program(lua_State *L, int idx);
 LBPF_API const struct lbpf_link *lbpf_test_link(lua_State *L, int idx);
 
-/* A handle's file descriptor, which stays the handle's: duplicate it to keep it. Or -EINVAL for NULL, so that the answer
- * of lbpf_test_… can be given as it is; -EBADF for a closed handle; -ENOENT for a map or program that isn't loaded yet;
- * -EOPNOTSUPP for an attachment that is no link to the kernel.
- * Since 0.1. */
+/* A handle's file descriptor, which stays the handle's: duplicate it to keep it. Or -EINVAL for NULL, so that the
+ * answer of lbpf_test_… can be given as it is; -EBADF for a closed handle; -ENOENT for a map or program that isn't
+ * loaded yet; -EOPNOTSUPP for an attachment that is no link to the kernel. Since 0.1. */
 LBPF_API int lbpf_map_fd(const struct lbpf_map *map);
 LBPF_API int lbpf_program_fd(const struct lbpf_program *prog);
 LBPF_API int lbpf_link_fd(const struct lbpf_link *link);

@@ -21,7 +21,8 @@
 
 static const char usage[] = "Usage: policyd POLICY.lua\n"
 			    "Runs the policy for each program that is executed, as root, and prints what it answers.\n"
-			    "SIGHUP loads the policy anew; a faulty one is refused, and the one before stays. SIGTERM and\n"
+			    "SIGHUP loads the policy anew; a faulty one is refused, and the one before stays. SIGTERM "
+			    "and\n"
 			    "Ctrl-C end.\n";
 
 struct daemon {

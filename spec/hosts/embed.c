@@ -23,12 +23,12 @@
 
 #define OBJECT_FILE "build/progs/execsnoop.bpf.o"
 
-#define CHECK(condition)                                                                        \
-	do {                                                                                    \
-		if (!(condition)) {                                                             \
+#define CHECK(condition)                                                                                  \
+	do {                                                                                              \
+		if (!(condition)) {                                                                       \
 			fprintf(stderr, "%s:%d: %s (errno %d)\n", __func__, __LINE__, #condition, errno); \
-			exit(1);                                                                \
-		}                                                                               \
+			exit(1);                                                                          \
+		}                                                                                         \
 	} while (0)
 
 /* ---- the state, whose memory can run out ---- */
@@ -160,8 +160,9 @@ static void opening(void)
 	CHECK(lbpf_open(L) == 0 && lua_gettop(L) == 1 && lua_istable(L, 1));
 	CHECK(lbpf_open(L) == 0 && lua_rawequal(L, 1, 2));
 	lua_pop(L, 1);
-	run(L, "local bpf = ...; assert(rawequal(bpf, require 'bpf') and bpf.map == require 'bpf.core'.map)\n"
-	       "assert(bpf.hist.number(1000) and bpf.compile and bpf.symbols)");
+	run(L,
+	    "local bpf = ...; assert(rawequal(bpf, require 'bpf') and bpf.map == require 'bpf.core'.map)\n"
+	    "assert(bpf.hist.number(1000) and bpf.compile and bpf.symbols)");
 	lua_close(L);
 }
 
@@ -198,8 +199,9 @@ static void map_by_fd(void)
 	lua_State *L = new_open();
 
 	CHECK(lbpf_push_map_fd(L, borrowed, LBPF_BORROW) == 0 && lbpf_map_fd(lbpf_test_map(L, -1)) == borrowed);
-	run(L, "local m = ...; m[('k'):rep(4)] = ('v'):rep(8); assert(#m == 1 and tostring(m):find 'hits')\n"
-	       "bpf.map.close(m); assert(not pcall(bpf.map.fd, m))");
+	run(L,
+	    "local m = ...; m[('k'):rep(4)] = ('v'):rep(8); assert(#m == 1 and tostring(m):find 'hits')\n"
+	    "bpf.map.close(m); assert(not pcall(bpf.map.fd, m))");
 	CHECK(is_open(borrowed));
 	CHECK(lbpf_push_map_fd(L, borrowed, LBPF_BORROW) == 0);
 	lua_setglobal(L, "left");
@@ -250,17 +252,20 @@ static void object_loaded(void)
 	CHECK(lbpf_push_object(L, obj, LBPF_BORROW) == 0);
 	CHECK(lbpf_object_ptr(lbpf_check_object(L, 1)) == obj);
 	lua_pushvalue(L, 1);
-	run(L, "obj = ...; assert(obj.vars.seen == 0 and obj:name() == 'execsnoop')\n"
-	       "obj.vars.seen = 7; assert(bpf.map.info(obj.maps.events).type == 'ringbuf')\n"
-	       "assert(not pcall(obj.load, obj)); link = assert(obj.progs.on_exec:attach())\n"
-	       "events = bpf.ringbuf(obj.maps.events, 'struct event', print); assert(events:poll(0) == 0)\n"
-	       "assert(obj:btf():find 'struct event')");
+	run(L,
+	    "obj = ...; assert(obj.vars.seen == 0 and obj:name() == 'execsnoop')\n"
+	    "obj.vars.seen = 7; assert(bpf.map.info(obj.maps.events).type == 'ringbuf')\n"
+	    "assert(not pcall(obj.load, obj)); link = assert(obj.progs.on_exec:attach())\n"
+	    "events = bpf.ringbuf(obj.maps.events, 'struct event', print); assert(events:poll(0) == 0)\n"
+	    "assert(obj:btf():find 'struct event')");
 	CHECK(lbpf_close(L, 1) == 0 && lbpf_close(L, 1) == 0);
 	CHECK(!lbpf_object_ptr(lbpf_test_object(L, 1)));
 	lua_pushnil(L);
-	run(L, "assert(tostring(link):find 'closed' and tostring(obj):find 'closed')\n"
-	       "assert(not pcall(function() return obj.vars.seen end) and not pcall(obj.attach, obj))\n"
-	       "assert(not pcall(bpf.map.fd, obj.maps.events) and not pcall(obj.progs.on_exec.attach, obj.progs.on_exec))");
+	run(L,
+	    "assert(tostring(link):find 'closed' and tostring(obj):find 'closed')\n"
+	    "assert(not pcall(function() return obj.vars.seen end) and not pcall(obj.attach, obj))\n"
+	    "assert(not pcall(bpf.map.fd, obj.maps.events) and not pcall(obj.progs.on_exec.attach, "
+	    "obj.progs.on_exec))");
 	CHECK(is_open(fd) && bpf_program__fd(program_of(obj)) == fd);
 
 	CHECK(lbpf_push_object(L, obj, LBPF_BORROW) == 0);
@@ -281,8 +286,9 @@ static void object_not_loaded(void)
 	lua_State *L = new_open();
 
 	CHECK(lbpf_push_object(L, obj, LBPF_BORROW) == 0);
-	run(L, "obj = ...; obj.vars.target_uid = 4711; assert(bpf.map.resize(obj.maps.events, 8192))\n"
-	       "events = obj.maps.events");
+	run(L,
+	    "obj = ...; obj.vars.target_uid = 4711; assert(bpf.map.resize(obj.maps.events, 8192))\n"
+	    "events = obj.maps.events");
 	lua_getglobal(L, "events");
 	CHECK(lbpf_map_fd(lbpf_check_map(L, -1)) == -ENOENT && lbpf_map_ptr(lbpf_test_map(L, -1)));
 	run(L, "assert(obj:load() and #obj.progs.on_exec:info().map_ids > 0 and obj.vars.target_uid == 4711)");
@@ -292,13 +298,15 @@ static void object_not_loaded(void)
 	/* the host loads it behind the handle's back */
 	CHECK(lbpf_push_object(L, later, LBPF_BORROW) == 0);
 	CHECK(bpf_object__load(later) == 0);
-	run(L, "local o = ...; assert(not pcall(bpf.map.fd, o.maps.events)); assert(o:load()); o.vars.seen = 3\n"
-	       "assert(bpf.map.fd(o.maps.events) and o.vars.seen == 3 and not pcall(o.load, o))");
+	run(L,
+	    "local o = ...; assert(not pcall(bpf.map.fd, o.maps.events)); assert(o:load()); o.vars.seen = 3\n"
+	    "assert(bpf.map.fd(o.maps.events) and o.vars.seen == 3 and not pcall(o.load, o))");
 
 	/* a load that fails closes the handle, and the object stays the host's */
 	CHECK(lbpf_push_object(L, refuses, LBPF_BORROW) == 0);
-	run(L, "local o = ...; local ok, message = o:load(); assert(not ok and message:find 'refused by the verifier')\n"
-	       "assert(not pcall(o.attach, o))");
+	run(L,
+	    "local o = ...; local ok, message = o:load(); assert(not ok and message:find 'refused by the verifier')\n"
+	    "assert(not pcall(o.attach, o))");
 	lua_close(L);
 	bpf_object__close(refuses);
 	bpf_object__close(later);
@@ -335,9 +343,10 @@ static void programs(void)
 	fd = bpf_program__fd(prog);
 	CHECK(lbpf_program_fd(lbpf_test_program(L, 1)) == fd);
 	lua_pushvalue(L, 1);
-	run(L, "local p = ...; assert(p:name() == 'on_exec' and p:section():find 'sched' and p:info().id)\n"
-	       "assert(p:attach()); collectgarbage(); collectgarbage(); kept = p\n"
-	       "assert(select(3, p:attach()) == 'EEXIST')");
+	run(L,
+	    "local p = ...; assert(p:name() == 'on_exec' and p:section():find 'sched' and p:info().id)\n"
+	    "assert(p:attach()); collectgarbage(); collectgarbage(); kept = p\n"
+	    "assert(select(3, p:attach()) == 'EEXIST')");
 	CHECK(lbpf_close(L, 1) == 0 && lbpf_program_fd(lbpf_test_program(L, 1)) == -EBADF);
 	CHECK(!lbpf_program_ptr(lbpf_test_program(L, 1)));
 	run(L, "assert(not pcall(kept.info, kept) and tostring(kept):find 'closed')");
@@ -400,11 +409,11 @@ static void links(void)
 
 /* ---- getting them back ---- */
 
-#define CHECKER(what)                      \
-	static int check_##what(lua_State *L) \
-	{                                  \
+#define CHECKER(what)                           \
+	static int check_##what(lua_State *L)   \
+	{                                       \
 		CHECK(lbpf_check_##what(L, 1)); \
-		return 0;                  \
+		return 0;                       \
 	}
 
 CHECKER(map)
@@ -439,14 +448,16 @@ static void type_errors(void)
 	    "  _G[name](handle)\n"
 	    "  for _, wrong in ipairs { {}, 1, 'x', io.stdout, print, good[name == 'map' and 'link' or 'map'] } do\n"
 	    "    local ok, message = pcall(_G[name], wrong)\n"
-	    "    assert(not ok and message:find('bad argument #1 to .-%(' .. class[name] .. ' expected, got '), message)\n"
+	    "    assert(not ok and message:find('bad argument #1 to .-%(' .. class[name] .. ' expected, got '), "
+	    "message)\n"
 	    "  end\n"
 	    "  assert(not pcall(_G[name]))\n"
 	    "end\n"
 	    "l:close(); obj:close()\n"
 	    "for name, handle in pairs(good) do\n"
 	    "  local ok, message = pcall(_G[name], handle)\n"
-	    "  assert(not ok and message:find('bad argument #1 to .-%(' .. name .. \" '[^']+' is closed%)\"), message)\n"
+	    "  assert(not ok and message:find('bad argument #1 to .-%(' .. name .. \" '[^']+' is closed%)\"), "
+	    "message)\n"
 	    "end");
 	lua_pushliteral(L, "text");
 	lua_pushlightuserdata(L, L);
@@ -489,7 +500,8 @@ static void values(void)
 	memset(got, 0xff, sizeof(got));
 	CHECK(lbpf_get_value(L, 1, btf, id, got, sizeof(got)) == 0 && lua_gettop(L) == 1);
 	CHECK(memcmp(&e, &got[0], sizeof(e)) == 0 && got[1].pid == 0xffffffff);
-	CHECK(lbpf_get_value(L, -1, btf, id, got, sizeof(e) - 1) == -ENOSPC && says(L, "struct event: it takes 24 bytes"));
+	CHECK(lbpf_get_value(L, -1, btf, id, got, sizeof(e) - 1) == -ENOSPC &&
+	      says(L, "struct event: it takes 24 bytes"));
 	lua_pushinteger(L, -1);
 	lua_setfield(L, 1, "pid");
 	memset(got, 0xff, sizeof(got));
@@ -508,7 +520,8 @@ static void values(void)
 
 static int printed;
 
-__attribute__((format(printf, 2, 0))) static int count_printed(enum libbpf_print_level level, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static int count_printed(enum libbpf_print_level level, const char *fmt,
+							       va_list args)
 {
 	(void)fmt;
 	(void)args;
@@ -526,12 +539,14 @@ static void process(void)
 		CHECK(sigaction(i, NULL, &actions[i]) == 0);
 	libbpf_set_print(count_printed);
 	CHECK(getrlimit(RLIMIT_MEMLOCK, &before) == 0);
-	CHECK(bpf_map_create(BPF_MAP_TYPE_UNSPEC, NULL, 0, 0, 0, NULL) < 0); /* before 5.11, libbpf raises it here, once */
+	CHECK(bpf_map_create(BPF_MAP_TYPE_UNSPEC, NULL, 0, 0, 0, NULL) <
+	      0); /* before 5.11, libbpf raises it here, once */
 	CHECK(setrlimit(RLIMIT_MEMLOCK, &before) == 0);
 	L = new_open();
 	lua_pushnil(L);
-	run(L, "assert(not bpf.open '/nonexistent'); assert(not bpf.open { bytes = 'no object' })\n"
-	       "local m = bpf.map.create { type = 'array', key = '__u32', value = '__u32', max_entries = 1 }");
+	run(L,
+	    "assert(not bpf.open '/nonexistent'); assert(not bpf.open { bytes = 'no object' })\n"
+	    "local m = bpf.map.create { type = 'array', key = '__u32', value = '__u32', max_entries = 1 }");
 	getrlimit(RLIMIT_MEMLOCK, &after);
 	CHECK(before.rlim_cur == after.rlim_cur && before.rlim_max == after.rlim_max);
 	CHECK(printed == 0);
