@@ -75,7 +75,8 @@ $(MODULE): $(OBJS)
 
 # One object, of which only what lbpf.h declares is to be seen: a host's own names can't clash with ours.
 $(LIBRARY): $(OBJS) $(BUILD)/luafiles.o
-	$(call run,AR )$(LD) -r -o $(@:.a=.o) $^ && $(OBJCOPY) --localize-hidden $(@:.a=.o) && rm -f $@ && $(AR) rcsD $@ $(@:.a=.o)
+	$(call run,AR )$(CC) -r -nostdlib -o $(@:.a=.o) $^ && $(OBJCOPY) --localize-hidden $(@:.a=.o) && \
+		rm -f $@ && $(AR) rcsD $@ $(@:.a=.o)
 
 $(BUILD)/luafiles.c: build-aux/luafiles.lua $(wildcard lua/bpf/*.lua)
 	@mkdir -p $(@D)

@@ -3,7 +3,7 @@
  *
  * The owner keeps its open links in a set, so a dropped return value never detaches anything, and closes them before
  * it goes: libbpf's USDT links use their object when they are destroyed. A link that was opened by pin or id is
- * nobody's; it keeps a descriptor and no more. */
+ * nobody's; it keeps a descriptor and no more. A C host's link is borrowed, or given to the state's keeper of links. */
 #include "link.h"
 
 #include <errno.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Compiled BPF objects: open, configure, load, attach, close.
  *
- * The handle owns libbpf's object and everything in it. Handles of its maps, programs and variables borrow; before
- * the object goes, its links are closed and those handles cleared, so a script that keeps one gets an error. */
+ * The handle owns libbpf's object and everything in it, or borrows it of a C host, which closes it later. Handles of
+ * its maps, programs and variables borrow; before the object goes, its links are closed and those handles cleared, so a
+ * script that keeps one gets an error. */
 #include "object.h"
 
 #include <errno.h>
