@@ -2,25 +2,29 @@
 # The only entry to building, testing and installing lua-bpf; `make help` lists the targets.
 
 # What to build with. Any of these may be given on the command line.
-LUA        ?= lua5.4
-LUA_PC     ?= lua5.4
+LUA_V      ?= 5.4
+LUA        ?= lua$(LUA_V)
+LUA_PC     ?= lua$(LUA_V)
 CLANG      ?= clang
 PKG_CONFIG ?= pkg-config
+OBJCOPY    ?= objcopy
 CFLAGS     ?= -O2 -g
 HARDEN     ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 VARIANT    ?= release
 
 # Where to install.
 PREFIX     ?= /usr/local
-LUA_CDIR   ?= $(PREFIX)/lib/lua/5.4
-LUA_LDIR   ?= $(PREFIX)/share/lua/5.4
+LUA_CDIR   ?= $(PREFIX)/lib/lua/$(LUA_V)
+LUA_LDIR   ?= $(PREFIX)/share/lua/$(LUA_V)
 INCDIR     ?= $(PREFIX)/include
+LIBDIR     ?= $(PREFIX)/lib
+PC_DIR     ?= $(LIBDIR)/pkgconfig
 
 # The Debian packages that building, testing and the rest need. Keep the README's list the same.
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
-TEST_PKGS     := $(DEMO_PKGS) lua-busted lua-socket lua-luv lua-cqueues luarocks perl bpftool iproute2 systemtap-sdt-dev \
-	lighttpd lighttpd-modules-lua curl
+TEST_PKGS     := $(DEMO_PKGS) g++ lua-busted lua-socket lua-luv lua-cqueues luarocks perl bpftool iproute2 \
+	systemtap-sdt-dev lighttpd lighttpd-modules-lua curl
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
 FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
@@ -43,14 +47,16 @@ BPF_FLAGS  := -target bpf -g -O2 -Wall -D__TARGET_ARCH_$(shell uname -m | sed 's
 
 BUILD    := build/$(VARIANT)
 MODULE   := $(BUILD)/bpf/core.so
+LIBRARY  := $(BUILD)/liblbpf.a
 OBJS     := $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/*.c))
 PROGS    := $(patsubst spec/progs/%.c,build/progs/%.o,$(wildcard spec/progs/*.bpf.c))
 SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c)) \
 	$(patsubst spec/support/lua/%.c,build/support/%.so,$(wildcard spec/support/lua/*.c))
-EXAMPLES := $(patsubst %.c,%.o,$(wildcard examples/*/*.bpf.c))
+HOSTS    := $(patsubst spec/hosts/%.c,$(BUILD)/hosts/%,$(wildcard spec/hosts/*.c))
+EXAMPLES := $(patsubst %.c,%.o,$(wildcard examples/*/*.bpf.c)) $(BUILD)/policyd
 BENCH    := $(patsubst bench/%.c,build/bench/%,$(filter-out %.bpf.c,$(wildcard bench/*.c))) \
 	$(patsubst bench/%.c,build/bench/%.o,$(wildcard bench/*.bpf.c)) build/bench/floor.so
-VERSION  := $(shell sed -n 's/^\#define LBPF_VERSION "\(.*\)"/\1/p' src/lbpf.h)
+VERSION  := $(shell sed -n 's/^\#define LBPF_VERSION_M[AI][JN]OR \(.*\)/\1./p; s/^\#define LBPF_VERSION_PATCH //p' src/lbpf.h | tr -d '\n')
 
 # How tests and examples find the tree's own modules, whatever the caller's environment says.
 export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;
@@ -59,14 +65,26 @@ unexport LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite lint asan valgrind oom vmtest fuzz bench examples doc format install uninstall dist clean deps help root
+.PHONY: all demo test check suite lint asan tsan valgrind oom vmtest fuzz bench examples doc format install uninstall dist clean deps help root
 
 ##@ Building
-all: $(MODULE) ## Build the module, build/release/bpf/core.so (the default)
+all: $(MODULE) $(LIBRARY) ## Build the module and the static library (the default)
 
 $(MODULE): $(OBJS)
 	@mkdir -p $(@D)
 	$(call run,LD )$(CC) -shared -Wl,-z,relro,-z,now $(LDFLAGS) -o $@ $^ $(BPF_LIBS)
+
+# One object, of which only what lbpf.h declares is to be seen: a host's own names can't clash with ours.
+$(LIBRARY): $(OBJS) $(BUILD)/luafiles.o
+	$(call run,AR )$(CC) -r -nostdlib -o $(@:.a=.o) $^ && $(OBJCOPY) --localize-hidden $(@:.a=.o) && \
+		rm -f $@ && $(AR) rcsD $@ $(@:.a=.o)
+
+$(BUILD)/luafiles.c: build-aux/luafiles.lua $(wildcard lua/bpf/*.lua)
+	@mkdir -p $(@D)
+	$(call run,LUA)$(LUA) build-aux/luafiles.lua $(filter lua/%,$^) >$@
+
+$(BUILD)/luafiles.o: $(BUILD)/luafiles.c src/luafiles.h
+	$(call run,CC )$(CC) -fPIC -iquote src $(C_FLAGS) -c -o $@ $<
 
 $(BUILD)/%.o: src/%.c
 	@mkdir -p $(@D)
@@ -75,6 +93,12 @@ $(BUILD)/%.o: src/%.c
 build/support/%: spec/support/%.c
 	@mkdir -p $(@D)
 	$(call run,CC )$(CC) -MMD -MP -MF $@.d $(C_FLAGS) -o $@ $< -Wl,--as-needed $(shell $(PKG_CONFIG) --libs $(LUA_PC)) $(BPF_LIBS) -lpthread
+
+# C hosts that specs run, with the library of the same variant.
+$(BUILD)/hosts/%: spec/hosts/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,CC )$(CC) -iquote src -MMD -MP -MF $@.d $(C_FLAGS) $(LDFLAGS) -o $@ $< $(LIBRARY) \
+		$(shell $(PKG_CONFIG) --libs $(LUA_PC)) $(BPF_LIBS) -lpthread
 
 # Lua modules that specs need: require "support.x".
 build/support/%.so: spec/support/lua/%.c
@@ -101,7 +125,20 @@ build/bench/%.bpf.o: bench/%.bpf.c
 examples/%.bpf.o: examples/%.bpf.c
 	$(call run,BPF)$(CLANG) $(BPF_FLAGS) -c -o $@ $<
 
--include $(OBJS:.o=.d) $(PROGS:.o=.d) $(SUPPORT:=.d)
+# The example in C, as its own Makefile has it from an installed library.
+$(BUILD)/policyd: examples/embed/main.c $(BUILD)/include/policyd.skel.h $(BUILD)/include/lbpf.h $(LIBRARY)
+	$(call run,CC )$(CC) -isystem $(BUILD)/include $(C_FLAGS) $(LDFLAGS) -o $@ $< $(LIBRARY) \
+		$(shell $(PKG_CONFIG) --libs $(LUA_PC)) $(BPF_LIBS)
+
+$(BUILD)/include/policyd.skel.h: examples/embed/policyd.bpf.o
+	@mkdir -p $(@D)
+	$(call run,SKL)bpftool gen skeleton $< name policyd >$@
+
+$(BUILD)/include/lbpf.h: src/lbpf.h
+	@mkdir -p $(@D)
+	$(call run,CP )cp $< $@
+
+-include $(OBJS:.o=.d) $(PROGS:.o=.d) $(SUPPORT:=.d) $(HOSTS:=.d)
 
 ##@ Using it
 demo: ## Show one example at work, syscount; installs what is missing; as root
@@ -110,9 +147,10 @@ demo: ## Show one example at work, syscount; installs what is missing; as root
 	@build-aux/sandbox $(LUA) examples/syscount/main.lua
 
 examples: ## Run every example, as root
-	$(call need,$(DEMO_PKGS))
+	$(call need,$(DEMO_PKGS) bpftool)
 	@$(MAKE) --no-print-directory root all $(EXAMPLES)
 	@set -e; for main in examples/*/main.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main; done
+	@echo "== examples/embed/main.c"; build-aux/sandbox timeout --preserve-status 2 $(BUILD)/policyd examples/embed/policy.lua
 
 bench: ## Measure each workload beside the same loop in C, as root
 	$(call need,$(DEMO_PKGS))
@@ -134,11 +172,11 @@ check: ## Run the tests that need no root; the others are skipped
 
 # Every spec file in a process of its own; TAP is in front of its command; LBPF_GC=stress, generational or incremental sets the collector's mode.
 suite: export LBPF_LUA := $(RUN_LUA)
-suite: all $(PROGS) $(SUPPORT) $(EXAMPLES)
+suite: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(TAP)$(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
 
 # The installation is the release's business; the other suites need not repeat it.
-NOT_BUILD = $(filter-out spec/build_spec.lua,$(SPECS))
+NOT_BUILD = $(filter-out spec/build_spec.lua spec/install_spec.lua,$(SPECS))
 
 # Lua itself is not instrumented, so the loader puts ASan in front of it: unlike LD_PRELOAD, children don't inherit that.
 SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -165,6 +203,13 @@ oom: ## Fail each memory allocation of Lua's in turn, under AddressSanitizer
 build/asan/host: spec/support/host.c
 	$(call run,CC )$(CC) $(C_FLAGS) -o $@ $< $(shell $(PKG_CONFIG) --libs $(LUA_PC))
 
+tsan: ## Run eight Lua states in as many threads, under ThreadSanitizer
+	$(call need,$(TEST_PKGS))
+	@$(MAKE) --no-print-directory root
+	@$(MAKE) --no-print-directory VARIANT=tsan CC=gcc CFLAGS='-g -O1 -fsanitize=thread' HARDEN= \
+		LDFLAGS='-fsanitize=thread' build/tsan/hosts/threads $(addprefix build/progs/,events.bpf.o refused.bpf.o)
+	build-aux/sandbox setarch -R build/tsan/hosts/threads 10
+
 valgrind: ## Run the tests under valgrind
 	$(call need,$(VALGRIND_PKGS))
 	@$(MAKE) --no-print-directory root
@@ -176,7 +221,7 @@ KERNEL ?= 5.10 6.1 6.12 sid
 
 vmtest: ## Run the tests on Debian's kernels in qemu: KERNEL="5.10 6.1 6.12 sid", or one of them
 	$(call need,$(VM_PKGS))
-	@$(MAKE) --no-print-directory root all $(PROGS) $(SUPPORT) $(EXAMPLES)
+	@$(MAKE) --no-print-directory root all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 	@build-aux/vmtest --kernels '$(KERNEL)' $(NOT_BUILD)
 
 # What reads files and knows nothing of Lua, each with its fuzz/<name>_fuzz.c and seeds in fuzz/corpus/<name>. Inputs
@@ -201,7 +246,7 @@ root:
 	@[ "$$(id -u)" = 0 ] || { echo "This loads programs into the kernel, so it needs root; 'make check' doesn't." >&2; exit 1; }
 
 ##@ Checking the source
-C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c examples/*/*.c bench/*.c fuzz/*.c)
+C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c spec/hosts/*.c examples/*/*.c bench/*.c fuzz/*.c)
 LUA_FILES := $(wildcard lua spec examples bench build-aux/*.lua .luacheckrc .busted)
 
 reference := $(LUA) build-aux/reference.lua src/*.c lua/bpf/*.lua
@@ -211,7 +256,7 @@ lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, forma
 	@$(MAKE) --no-print-directory VARIANT=lint-gcc CC=gcc WERROR=1 all
 	@$(MAKE) --no-print-directory VARIANT=lint-clang CC=clang WERROR=1 all
 	@$(MAKE) --no-print-directory VARIANT=lint-analyzer CC=gcc WERROR=1 CFLAGS='-O1 -fanalyzer' all
-	gcc $(C_FLAGS) -Werror -fsyntax-only $(wildcard spec/support/*.c spec/support/lua/*.c)
+	gcc -iquote src $(C_FLAGS) -Werror -fsyntax-only $(wildcard spec/support/*.c spec/support/lua/*.c spec/hosts/*.c)
 	clang-tidy --quiet --warnings-as-errors='*' src/*.c -- -std=gnu11 $(LUA_CFLAGS) $(BPF_CFLAGS)
 	luacheck --quiet --no-color $(LUA_FILES)
 	clang-format --dry-run -Werror $(C_FILES)
@@ -229,15 +274,21 @@ format: ## Format the C sources
 	clang-format -i $(C_FILES)
 
 ##@ Packaging
+PC_VALUES = $(foreach name,PREFIX LUA_PC VERSION,-e 's|@$(name)@|$($(name))|') \
+	$(foreach name,LIBDIR INCDIR LUA_CDIR LUA_LDIR,-e 's|@$(name)@|$($(name):$(PREFIX)/%=$${prefix}/%)|')
+
 install: all ## Install under PREFIX, below DESTDIR if given
-	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf' '$(DESTDIR)$(INCDIR)'
+	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf' '$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)'
 	install -m 755 $(MODULE) '$(DESTDIR)$(LUA_CDIR)/bpf/core.so'
 	install -m 644 lua/bpf/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf'
 	install -m 644 src/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
+	install -m 644 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/liblbpf.a'
+	sed $(PC_VALUES) build-aux/lua-bpf.pc.in >'$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
+	chmod 644 '$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
 
 uninstall: ## Remove what install put there
 	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(wildcard lua/bpf/*.lua)) \
-		'$(DESTDIR)$(INCDIR)/lbpf.h'
+		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(LIBDIR)/liblbpf.a' '$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
 	-rmdir '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
 
 dist: ## Make a tarball of the committed tree
@@ -245,7 +296,7 @@ dist: ## Make a tarball of the committed tree
 	git archive --prefix=lua-bpf-$(VERSION)/ -o build/lua-bpf-$(VERSION).tar.gz HEAD
 
 clean: ## Remove everything that was built
-	rm -rf build $(EXAMPLES)
+	rm -rf build $(wildcard examples/*/*.o)
 
 deps: ## Install the Debian packages that demo, test and lint need
 	$(call need,$(sort $(TEST_PKGS) $(LINT_PKGS)))

@@ -4,7 +4,7 @@
 
 -- From top to bottom. Files of one layer don't know each other. A header may have another layer than its C file.
 local layers = {
-  "core",
+  "core embed",
   "object",
   "legacy ringbuf perfbuf user_ringbuf batch memory view attach iter system features",
   "attachtrace attachnet",
@@ -32,6 +32,7 @@ local layers = {
   "err arg",
   "syscall newer bpffd latch",
   "class",
+  "luafiles",
   "compat",
   "lbpf",
 }

@@ -48,6 +48,7 @@ build = {
         "src/decode.c",
         "src/descriptor.c",
         "src/elf.c",
+        "src/embed.c",
         "src/encode.c",
         "src/err.c",
         "src/features.c",

@@ -34,7 +34,9 @@ local function rockspec()
 end
 
 local function header_version()
-  return read("src/lbpf.h"):match('#define LBPF_VERSION "([^"]+)"')
+  local header = read "src/lbpf.h"
+  return ("%s.%s.%s"):format(header:match "LBPF_VERSION_MAJOR (%d+)\n", header:match "LBPF_VERSION_MINOR (%d+)\n",
+    header:match "LBPF_VERSION_PATCH (%d+)\n")
 end
 
 describe("the rockspec", function()

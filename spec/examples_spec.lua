@@ -6,10 +6,11 @@ local lfs = require "lfs"
 
 -- What the test of each example is; one that isn't here fails.
 local tested = {
-  execsnoop = true, lighttpd = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true,
+  embed = true, execsnoop = true, lighttpd = true, opens = true, opensnoop = true, profile = true, runqlat = true,
+  syscount = true,
 }
--- Those that don't share examples/common.lua have tests of their own for what it does.
-local alone = { opens = true, syscount = true }
+-- Those that don't share examples/common.lua have tests of their own for what it does; that in C in embed_spec.lua.
+local alone = { embed = true, opens = true, syscount = true }
 
 local function example(name, arguments, wrap)
   return helper.run(("%s %s examples/%s/main.lua %s"):format(wrap or "", helper.LUA, name, arguments or ""))
@@ -37,8 +38,9 @@ describe("the examples", function()
     for name in lfs.dir "examples" do
       if lfs.attributes("examples/" .. name, "mode") == "directory" and not name:find "^%." then
         assert(tested[name], "examples/" .. name .. " has no test")
-        local file <close> = assert(io.open(("examples/%s/main.lua"):format(name)))
-        assert(file:read "a":find "^%-%- SPDX%-License%-Identifier: MIT\n%-%- %u[^\n]+%l\n?", name)
+        local main = ("examples/%s/main.%s"):format(name, name == "embed" and "c" or "lua")
+        local file <close> = assert(io.open(main))
+        assert(file:read "a":find "^%p%p SPDX%-License%-Identifier: MIT[^\n]*\n%p%p %u[^\n]+%l\n?", name)
       end
     end
   end)

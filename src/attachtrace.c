@@ -234,7 +234,7 @@ static int attach_lsm(struct lbpf_link *link, const struct bpf_program *prog, co
 /* A loaded program and the name of the function of it to replace. */
 static int read_freplace(lua_State *L, struct lbpf_target *to)
 {
-	to->fd = lbpf_program_fd(lbpf_program_check_loaded(L, 2));
+	to->fd = lbpf_program_descriptor(lbpf_program_check_loaded(L, 2));
 	to->func_name = luaL_checkstring(L, 3);
 	return 0;
 }

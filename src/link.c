@@ -3,7 +3,7 @@
  *
  * The owner keeps its open links in a set, so a dropped return value never detaches anything, and closes them before
  * it goes: libbpf's USDT links use their object when they are destroyed. A link that was opened by pin or id is
- * nobody's; it keeps a descriptor and no more. */
+ * nobody's; it keeps a descriptor and no more. A C host's link is borrowed, or given to the state's keeper of links. */
 #include "link.h"
 
 #include <errno.h>
@@ -64,7 +64,8 @@ static void link_release(lua_State *L, int idx, void *self)
 		log = lbpf_log_begin(L);
 		if (was.undo)
 			was.undo(&was);
-		bpf_link__destroy(was.link);
+		if (!was.borrowed)
+			bpf_link__destroy(was.link);
 		lbpf_log_end(log);
 		lbpf_link_drop(L, idx);
 	}
@@ -73,15 +74,13 @@ static void link_release(lua_State *L, int idx, void *self)
 	close_fd(&was.at.prog);
 }
 
-static const struct lbpf_class link_class;
-
 struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind)
 {
 	struct lbpf_link *handle;
 
 	luaL_checkstack(L, 6, NULL);
 	owner = owner ? lua_absindex(L, owner) : 0;
-	handle = lbpf_class_new(L, &link_class, sizeof(*handle), 1);
+	handle = lbpf_class_new(L, &lbpf_link_class, sizeof(*handle), 1);
 	handle->kind = kind;
 	if (!owner)
 		return handle;
@@ -112,7 +111,7 @@ void lbpf_link_close_all(lua_State *L, int owner)
 
 struct lbpf_link *lbpf_link_check(lua_State *L, int idx)
 {
-	struct lbpf_link *handle = lbpf_class_check(L, idx, &link_class);
+	struct lbpf_link *handle = lbpf_class_check(L, idx, &lbpf_link_class);
 
 	if (!lbpf_link_is_open(handle))
 		luaL_error(L, "link is closed");
@@ -148,7 +147,7 @@ twice is fine.
 @see bpf_link__destroy */
 static int link_close(lua_State *L)
 {
-	return lbpf_class_close(L, &link_class);
+	return lbpf_class_close(L, &lbpf_link_class);
 }
 
 /*** Detaches the program, whoever else may have the link open or pinned, and closes it. Doing so twice is fine.
@@ -158,12 +157,12 @@ static int link_close(lua_State *L)
 @since kernel 5.9; where a kind of link can't be detached, it is only closed */
 static int link_detach(lua_State *L)
 {
-	struct lbpf_link *handle = lbpf_class_check(L, 1, &link_class);
+	struct lbpf_link *handle = lbpf_class_check(L, 1, &lbpf_link_class);
 	int fd = lbpf_link_is_open(handle) ? lbpf_link_descriptor(handle) : -1;
 
 	if (fd >= 0)
 		bpf_link_detach(fd);
-	return lbpf_class_close(L, &link_class);
+	return lbpf_class_close(L, &lbpf_link_class);
 }
 
 /*** The link's file descriptor, or nil for an attachment that has none.
@@ -219,7 +218,7 @@ static int link_update(lua_State *L)
 	if (map)
 		err = update_map(handle, fd, map);
 	else
-		err = bpf_link_update(fd, lbpf_program_fd(p), NULL) ? errno : 0;
+		err = bpf_link_update(fd, lbpf_program_descriptor(p), NULL) ? errno : 0;
 	if (err)
 		return link_fail(L, handle, err,
 				 err != EINVAL ? NULL
@@ -306,7 +305,7 @@ static int link_disconnect(lua_State *L)
 	handle->link = NULL;
 	handle->fd = -1;
 	handle->undo = NULL;
-	if (was.link) {
+	if (was.link && !was.borrowed) {
 		bpf_link__disconnect(was.link);
 		bpf_link__destroy(was.link);
 	}
@@ -395,7 +394,7 @@ static int link_by_id(lua_State *L)
 
 static int link_tostring(lua_State *L)
 {
-	struct lbpf_link *handle = lbpf_class_check(L, 1, &link_class);
+	struct lbpf_link *handle = lbpf_class_check(L, 1, &lbpf_link_class);
 	int fd = lbpf_link_descriptor(handle);
 
 	if (!lbpf_link_is_open(handle))
@@ -424,7 +423,7 @@ static const luaL_Reg link_meta[] = {
 	{ NULL, NULL },
 };
 
-static const struct lbpf_class link_class = {
+const struct lbpf_class lbpf_link_class = {
 	.name = "bpf.link",
 	.methods = link_methods,
 	.meta = link_meta,
@@ -434,7 +433,7 @@ static const struct lbpf_class link_class = {
 
 void lbpf_link_add_methods(lua_State *L, const luaL_Reg *methods)
 {
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &link_class);
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &lbpf_link_class);
 	lua_getfield(L, -1, "__index");
 	luaL_setfuncs(L, methods, 0);
 	lua_pop(L, 2);
@@ -442,7 +441,7 @@ void lbpf_link_add_methods(lua_State *L, const luaL_Reg *methods)
 
 void lbpf_link_open(lua_State *L)
 {
-	lbpf_class_register(L, &link_class);
+	lbpf_class_register(L, &lbpf_link_class);
 	luaL_newlib(L, link_functions);
 	lua_setfield(L, -2, "link");
 }

@@ -15,6 +15,7 @@ LBPF_HIDDEN_BEGIN
 struct lbpf_link {
 	struct lbpf_head head;
 	struct bpf_link *link; /* NULL: closed, or attached otherwise */
+	bool borrowed;	       /* it is a host's, and not destroyed */
 	int fd;		       /* a link of the kernel's that libbpf has no struct for, owned; -1 without */
 	/* What else there is to undo, for attachments that are no links to the kernel. Returns an errno; called once.
 	 */
@@ -29,6 +30,8 @@ struct lbpf_link {
 
 /* User value of every owner of links: the set of those that are open. */
 #define LBPF_OWNER_LINKS 1
+
+extern const struct lbpf_class lbpf_link_class;
 
 static inline bool lbpf_link_is_open(const struct lbpf_link *handle)
 {

@@ -21,8 +21,7 @@
 #include "err.h"
 #include "map.h"
 
-/* Fills the map at the top, whose fd is set, from what the kernel knows. Returns an errno. */
-static int map_describe(lua_State *L, struct lbpf_map *map)
+int lbpf_map_describe(lua_State *L, struct lbpf_map *map)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t len = sizeof(info);
@@ -60,7 +59,7 @@ static int map_finish(lua_State *L, struct lbpf_map *map, const char *cause, con
 	int err;
 
 	lua_insert(L, -2);
-	err = map_describe(L, map);
+	err = lbpf_map_describe(L, map);
 	if (!err)
 		return 1;
 	lbpf_map_class.release(L, -1, map);
@@ -105,7 +104,7 @@ int lbpf_map_push_id(lua_State *L, uint32_t id)
 	int err;
 
 	map->fd = bpf_map_get_fd_by_id(id);
-	err = map->fd < 0 ? errno : map_describe(L, map);
+	err = map->fd < 0 ? errno : lbpf_map_describe(L, map);
 	if (err) {
 		lbpf_map_class.release(L, -1, map);
 		lua_pop(L, 1);

@@ -11,6 +11,11 @@
 
 LBPF_HIDDEN_BEGIN
 
+struct lbpf_map;
+
+/* Fills the map at the top, whose fd is set, from what the kernel knows. Returns an errno. */
+int lbpf_map_describe(lua_State *L, struct lbpf_map *map);
+
 /* Pushes a handle of the map with this kernel id, or returns an errno and pushes nothing. */
 int lbpf_map_push_id(lua_State *L, uint32_t id);
 

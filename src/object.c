@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Compiled BPF objects: open, configure, load, attach, close.
  *
- * The handle owns libbpf's object and everything in it. Handles of its maps, programs and variables borrow; before
- * the object goes, its links are closed and those handles cleared, so a script that keeps one gets an error. */
+ * The handle owns libbpf's object and everything in it, or borrows it of a C host, which closes it later. Handles of
+ * its maps, programs and variables borrow; before the object goes, its links are closed and those handles cleared, so a
+ * script that keeps one gets an error. */
 #include "object.h"
 
 #include <errno.h>
@@ -26,14 +27,6 @@
 #include "map.h"
 #include "memory.h"
 #include "program.h"
-
-struct lbpf_object {
-	struct lbpf_head head;
-	struct bpf_object *obj; /* NULL: closed */
-	bool loaded;
-	struct lbpf_vars *vars; /* kept by a user value */
-	char name[64];
-};
 
 /* User values. The scripts' tables of maps and programs are theirs to spoil; the lists are ours. */
 enum {
@@ -117,6 +110,8 @@ static void object_release(lua_State *L, int idx, void *self)
 	if (o->vars)
 		lbpf_vars_orphan(o->vars);
 	orphan_btf(L, idx);
+	if (o->borrowed)
+		return;
 	log = lbpf_log_begin(L);
 	if (searched && !o->loaded)
 		end_search(obj);
@@ -124,11 +119,9 @@ static void object_release(lua_State *L, int idx, void *self)
 	lbpf_log_end(log);
 }
 
-static const struct lbpf_class object_class;
-
 static struct lbpf_object *object_check(lua_State *L)
 {
-	struct lbpf_object *o = lbpf_class_check(L, 1, &object_class);
+	struct lbpf_object *o = lbpf_class_check(L, 1, &lbpf_object_class);
 
 	if (!o->obj)
 		luaL_error(L, "object '%s' is closed", o->name);
@@ -211,6 +204,25 @@ static void object_make_progs(lua_State *L, int idx, struct lbpf_object *o)
 	}
 	lua_pop(L, 1);
 	lua_setiuservalue(L, idx, OBJECT_PROGS);
+}
+
+static struct lbpf_object *object_new(lua_State *L)
+{
+	struct lbpf_object *o = lbpf_class_new(L, &lbpf_object_class, sizeof(*o), OBJECT_SLOTS);
+
+	lua_newtable(L);
+	lua_setiuservalue(L, -2, OBJECT_LINKS);
+	return o;
+}
+
+/* Makes the handles of what libbpf's object holds. */
+static void object_fill(lua_State *L, int idx, struct lbpf_object *o)
+{
+	strncpy(o->name, bpf_object__name(o->obj), sizeof(o->name) - 1);
+	object_make_maps(L, idx, o);
+	object_make_progs(L, idx, o);
+	o->vars = lbpf_vars_push(L, idx, o->obj);
+	lua_setiuservalue(L, idx, OBJECT_VARS);
 }
 
 /* ---- opening ---- */
@@ -432,10 +444,8 @@ static int object_push_opened(lua_State *L)
 	err = open_check_file(L, &open);
 	if (err)
 		return err;
-	o = lbpf_class_new(L, &object_class, sizeof(*o), OBJECT_SLOTS);
+	o = object_new(L);
 	idx = lua_gettop(L);
-	lua_newtable(L);
-	lua_setiuservalue(L, idx, OBJECT_LINKS);
 	err = open_call(L, &open, o, &legacy, &log);
 	if (err) {
 		err = open_fail(L, &open, err, *legacy.cause ? legacy.cause : lbpf_log_push_last(L, log));
@@ -443,11 +453,7 @@ static int object_push_opened(lua_State *L)
 		return err;
 	}
 	lbpf_log_deliver(L, log);
-	strncpy(o->name, bpf_object__name(o->obj), sizeof(o->name) - 1);
-	object_make_maps(L, idx, o);
-	object_make_progs(L, idx, o);
-	o->vars = lbpf_vars_push(L, idx, o->obj);
-	lua_setiuservalue(L, idx, OBJECT_VARS);
+	object_fill(L, idx, o);
 	open_configure(L, idx, "maps", OBJECT_MAPS);
 	open_configure(L, idx, "vars", OBJECT_VARS);
 	open_configure(L, idx, "autoload", OBJECT_PROGS);
@@ -552,11 +558,25 @@ static void map_loaded(void *self, bool *seen)
 		lbpf_map_loaded(map);
 }
 
+/* libbpf answers no such question, but refuses this setting once it has loaded the object. */
+static bool is_loaded(struct bpf_object *obj)
+{
+	return bpf_object__set_kversion(obj, bpf_object__kversion(obj)) != 0;
+}
+
+/* Puts the handles of the object at idx in the state of one that is loaded. Returns an errno. */
+static int object_loaded(lua_State *L, int idx, struct lbpf_object *o)
+{
+	o->loaded = true;
+	object_each(L, idx, OBJECT_MAP_LIST, map_loaded, NULL);
+	return lbpf_vars_loaded(o->vars);
+}
+
 /* Loads the object at idx. Returns 0, or how many values were pushed: nil, message, code, log. */
 static int object_do_load(lua_State *L, int idx, struct lbpf_object *o)
 {
 	struct lbpf_log *log = lbpf_log_begin(L);
-	int err = bpf_object__load(o->obj);
+	int err = o->borrowed && is_loaded(o->obj) ? 0 : bpf_object__load(o->obj); /* its host may have done it */
 
 	lbpf_log_end(log);
 	if (err) {
@@ -566,9 +586,7 @@ static int object_do_load(lua_State *L, int idx, struct lbpf_object *o)
 		object_release(L, idx, o);
 		return err;
 	}
-	o->loaded = true;
-	object_each(L, idx, OBJECT_MAP_LIST, map_loaded, NULL);
-	err = lbpf_vars_loaded(o->vars);
+	err = object_loaded(L, idx, o);
 	if (err) {
 		err = lbpf_err_push(L, err, NULL, "object '%s': mapping its variables", o->name);
 		object_release(L, idx, o);
@@ -615,6 +633,37 @@ static int object_open_load(lua_State *L)
 	o = lua_touserdata(L, idx);
 	n = object_do_load(L, idx, o);
 	return n ? n : 1;
+}
+
+/* ---- a host's object ---- */
+
+/* With the handle as the argument. Returns an errno as a Lua integer. */
+static int fill_host(lua_State *L)
+{
+	struct lbpf_object *o = lua_touserdata(L, 1);
+
+	object_fill(L, 1, o);
+	lua_pushinteger(L, is_loaded(o->obj) ? object_loaded(L, 1, o) : 0);
+	return 1;
+}
+
+int lbpf_object_push_borrowed(lua_State *L, struct bpf_object *obj)
+{
+	struct lbpf_object *o = object_new(L);
+	int status, err;
+
+	o->borrowed = true;
+	o->obj = obj;
+	lua_pushcfunction(L, fill_host);
+	lua_pushvalue(L, -2);
+	status = lua_pcall(L, 1, 1, 0);
+	err = status == LUA_OK ? (int)lua_tointeger(L, -1) : 0;
+	if (status != LUA_OK || err)
+		object_release(L, -2, o); /* now: its host may close the object before the handle is collected */
+	if (status != LUA_OK)
+		lua_error(L);
+	lua_pop(L, 1);
+	return err;
 }
 
 /* ---- attaching ---- */
@@ -822,7 +871,7 @@ static int object_btf(lua_State *L)
 @see bpf_object__name */
 static int object_name(lua_State *L)
 {
-	struct lbpf_object *o = lbpf_class_check(L, 1, &object_class);
+	struct lbpf_object *o = lbpf_class_check(L, 1, &lbpf_object_class);
 
 	lua_pushstring(L, o->name);
 	return 1;
@@ -834,7 +883,7 @@ static int object_name(lua_State *L)
 @see bpf_object__close */
 static int object_close(lua_State *L)
 {
-	return lbpf_class_close(L, &object_class);
+	return lbpf_class_close(L, &lbpf_object_class);
 }
 
 static const struct {
@@ -849,7 +898,7 @@ static const struct {
 /* Methods are in the upvalue; maps, progs and vars are fields. */
 static int object_index(lua_State *L)
 {
-	struct lbpf_object *o = lbpf_class_check(L, 1, &object_class);
+	struct lbpf_object *o = lbpf_class_check(L, 1, &lbpf_object_class);
 	const char *name;
 
 	lua_pushvalue(L, 2);
@@ -867,7 +916,7 @@ static int object_index(lua_State *L)
 
 static int object_tostring(lua_State *L)
 {
-	struct lbpf_object *o = lbpf_class_check(L, 1, &object_class);
+	struct lbpf_object *o = lbpf_class_check(L, 1, &lbpf_object_class);
 	int maps, progs;
 
 	if (!o->obj) {
@@ -895,7 +944,7 @@ static const luaL_Reg object_meta[] = {
 	{ NULL, NULL },
 };
 
-static const struct lbpf_class object_class = {
+const struct lbpf_class lbpf_object_class = {
 	.name = "bpf.object",
 	.methods = object_methods,
 	.meta = object_meta,
@@ -904,7 +953,7 @@ static const struct lbpf_class object_class = {
 
 void lbpf_object_open(lua_State *L)
 {
-	lbpf_class_register(L, &object_class);
+	lbpf_class_register(L, &lbpf_object_class);
 	lua_pushcfunction(L, object_open);
 	lua_setfield(L, -2, "open");
 	lua_pushcfunction(L, object_open_load);

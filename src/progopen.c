@@ -15,7 +15,7 @@
 #include "err.h"
 #include "program.h"
 
-static int describe(struct lbpf_program *p)
+int lbpf_program_describe(struct lbpf_program *p)
 {
 	struct lbpf_program_info info;
 	int err;
@@ -32,7 +32,7 @@ static int describe(struct lbpf_program *p)
 static int opened(lua_State *L, struct lbpf_program *p, int err, const char *missing, const char *what)
 {
 	if (!err)
-		err = describe(p);
+		err = lbpf_program_describe(p);
 	if (!err) {
 		lua_pop(L, 1);
 		return 1;
@@ -49,9 +49,9 @@ static int opened(lua_State *L, struct lbpf_program *p, int err, const char *mis
 
 static struct lbpf_program *push_opened(lua_State *L)
 {
-	struct lbpf_program *p = lbpf_class_new(L, &lbpf_program_class, sizeof(*p), 1);
+	struct lbpf_program *p = lbpf_program_push_alone(L);
 
-	p->opened = true;
+	p->owns_fd = true;
 	return p;
 }
 
@@ -100,7 +100,7 @@ static int program_pin(lua_State *L)
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
 	const char *path = luaL_checkstring(L, 2);
 
-	if (bpf_obj_pin(lbpf_program_fd(p), path))
+	if (bpf_obj_pin(lbpf_program_descriptor(p), path))
 		return lbpf_err_push(L, errno, NULL, "program '%s': pin to '%s'", p->name, path);
 	lua_pushboolean(L, 1);
 	return 1;
@@ -116,7 +116,7 @@ static int is_pin_of(const struct lbpf_program *p, const char *path)
 		return errno;
 	err = lbpf_fd_is_prog(fd) ? 0 : EINVAL;
 	if (!err)
-		err = lbpf_program_fetch_info(lbpf_program_fd(p), &ours);
+		err = lbpf_program_fetch_info(lbpf_program_descriptor(p), &ours);
 	if (!err)
 		err = lbpf_program_fetch_info(fd, &pinned);
 	close(fd);

@@ -9,6 +9,11 @@
 
 LBPF_HIDDEN_BEGIN
 
+struct lbpf_program;
+
+/* Names the program, whose fd is set, as the kernel does. Returns an errno; calls nothing of Lua's. */
+int lbpf_program_describe(struct lbpf_program *p);
+
 /* Opener: adds methods to programs, and functions to the table `prog` of the module table at the top. */
 void lbpf_progopen_open(lua_State *L);
 

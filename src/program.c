@@ -2,7 +2,7 @@
 /* Programs: what they are, and what can be set before they are loaded.
  *
  * A handle borrows the object's program, and the object clears it when it closes; or it owns the descriptor of a
- * program that was opened by pin or id. */
+ * program that was opened by pin or id. A host's own program stands alone: only the handle's close clears it. */
 #include "program.h"
 
 #include <errno.h>
@@ -28,14 +28,16 @@ static void program_release(lua_State *L, int idx, void *self)
 	(void)L;
 	(void)idx;
 	p->fd = -1;
-	if (fd >= 0)
+	if (p->alone)
+		p->prog = NULL;
+	if (fd >= 0 && p->owns_fd)
 		close(fd);
 }
 
 void lbpf_program_recheck(lua_State *L, const struct lbpf_program *p)
 {
 	if (!p->prog && p->fd < 0)
-		luaL_error(L, p->opened ? "program '%s' is closed" : "program '%s': its object is closed", p->name);
+		luaL_error(L, p->alone ? "program '%s' is closed" : "program '%s': its object is closed", p->name);
 }
 
 struct lbpf_program *lbpf_program_check(lua_State *L, int idx)
@@ -54,9 +56,17 @@ struct lbpf_program *lbpf_program_check_loaded(lua_State *L, int idx)
 	struct lbpf_program *p = lbpf_class_check(L, idx, &lbpf_program_class);
 
 	lbpf_program_recheck(L, p);
-	if (lbpf_program_fd(p) < 0)
+	if (lbpf_program_descriptor(p) < 0)
 		luaL_error(L, "program '%s' is not loaded%s", p->name,
 			   bpf_program__autoload(p->prog) ? "; load its object first" : ", its autoload is off");
+	return p;
+}
+
+struct lbpf_program *lbpf_program_push_alone(lua_State *L)
+{
+	struct lbpf_program *p = lbpf_class_new(L, &lbpf_program_class, sizeof(*p), 1);
+
+	p->alone = true;
 	return p;
 }
 
@@ -122,7 +132,7 @@ static int program_section(lua_State *L)
 @see bpf_program__fd */
 static int program_fd(lua_State *L)
 {
-	lua_pushinteger(L, lbpf_program_fd(lbpf_program_check_loaded(L, 1)));
+	lua_pushinteger(L, lbpf_program_descriptor(lbpf_program_check_loaded(L, 1)));
 	return 1;
 }
 
@@ -285,7 +295,7 @@ static int program_attach_target(lua_State *L)
 
 	if (!lua_isnoneornil(L, 3)) {
 		target = lbpf_program_check_loaded(L, 3);
-		fd = lbpf_program_fd(target);
+		fd = lbpf_program_descriptor(target);
 	}
 	log = lbpf_log_begin(L);
 	p->searched = true;
@@ -360,7 +370,7 @@ static int program_info(lua_State *L)
 {
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
 	struct lbpf_program_info info;
-	int err = lbpf_program_fetch_info(lbpf_program_fd(p), &info);
+	int err = lbpf_program_fetch_info(lbpf_program_descriptor(p), &info);
 
 	if (err)
 		return lbpf_program_fail(L, p, err, "info", NULL);

@@ -20,14 +20,15 @@ struct lbpf_program {
 	struct lbpf_head head;
 	struct bpf_program *prog; /* the object's; NULL once it is closed */
 	const struct btf *btf;	  /* of that object, likewise */
-	int fd;			  /* of one that was opened by pin or id, owned; else -1 */
-	bool opened;		  /* so */
-	bool searched;		  /* for its attach target, before the load */
+	int fd;			  /* of one without an object, opened by pin or id or a host's; else -1 */
+	bool owns_fd;
+	bool alone;    /* no object's handle stands behind it */
+	bool searched; /* for its attach target, before the load */
 	char name[64];
 };
 
 /* The descriptor, or -1 where the program isn't loaded. */
-static inline int lbpf_program_fd(const struct lbpf_program *p)
+static inline int lbpf_program_descriptor(const struct lbpf_program *p)
 {
 	return p->prog ? bpf_program__fd(p->prog) : p->fd;
 }
@@ -45,6 +46,9 @@ void lbpf_program_recheck(lua_State *L, const struct lbpf_program *p);
 
 /* The program at idx, an object's or not, loaded into the kernel; raises otherwise. */
 struct lbpf_program *lbpf_program_check_loaded(lua_State *L, int idx);
+
+/* Pushes a closed handle without an object. */
+struct lbpf_program *lbpf_program_push_alone(lua_State *L);
 
 /* Pushes the handle of a program of the object at stack index owner. */
 struct lbpf_program *lbpf_program_push(lua_State *L, int owner, struct bpf_program *prog, const struct btf *btf);

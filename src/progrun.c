@@ -278,7 +278,7 @@ static int program_run(lua_State *L)
 	opts.cpu = run.cpu;
 	opts.batch_size = run.batch_size;
 	log = lbpf_log_begin(L);
-	err = bpf_prog_test_run_opts(lbpf_program_fd(p), &opts) ? errno : 0;
+	err = bpf_prog_test_run_opts(lbpf_program_descriptor(p), &opts) ? errno : 0;
 	lbpf_log_end(log);
 	if (err)
 		return lbpf_err_push(L, err, run_cause(err), "program '%s': run", p->name);

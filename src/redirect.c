@@ -26,7 +26,7 @@ static uint32_t program_arg(lua_State *L, int idx)
 {
 	if (!lbpf_class_test(L, idx, &lbpf_program_class))
 		luaL_error(L, "value: a program expected, got %s", luaL_typename(L, idx));
-	return (uint32_t)lbpf_program_fd(lbpf_program_check_loaded(L, idx));
+	return (uint32_t)lbpf_program_descriptor(lbpf_program_check_loaded(L, idx));
 }
 
 static int program_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)

@@ -1,0 +1,162 @@
+-- SPDX-License-Identifier: MIT
+-- What `make install` leaves is enough for hosts in C and C++, linked in every way, and `make uninstall` removes it.
+local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
+
+-- Runs a command as a user's shell would, with nothing of this test run's environment.
+local function run(command)
+  local output, ok = helper.run('env -i PATH="$PATH" HOME=/nonexistent sh -c ' .. helper.quote(command))
+  assert(ok, command .. ":\n" .. output)
+  return output
+end
+
+local dir, prefix
+
+setup(function()
+  dir = helper.tmpdir()
+  prefix = dir .. "/usr"
+  run("make install PREFIX=" .. prefix)
+  local file <close> = assert(io.open(dir .. "/host.c", "w"))
+  -- C and C++; no warning may come of the header. It prints the version, what a script makes of it, and one value.
+  file:write [[
+    #include <lbpf.h>
+    #ifdef __cplusplus
+    #include <lua.hpp>
+    #else
+    #include <lauxlib.h>
+    #include <lualib.h>
+    #endif
+    #include <stdio.h>
+    #include <bpf/btf.h>
+
+    int main(void)
+    {
+      struct btf *btf = btf__new_empty();
+      unsigned value = 7;
+      int id = btf__add_int(btf, "u32", 4, 0);
+      lua_State *L = luaL_newstate();
+
+      luaL_openlibs(L);
+      if (lbpf_open(L) || lbpf_push_value(L, btf, (unsigned)id, &value, sizeof(value))) {
+        fprintf(stderr, "%s\n", lua_tostring(L, -1));
+        return 1;
+      }
+      lua_setglobal(L, "value");
+      if (luaL_dostring(L, "local bpf = require 'bpf'; print(bpf._VERSION, bpf.hist.number(2000), value)"))
+        fprintf(stderr, "%s\n", lua_tostring(L, -1));
+      printf("%s %d\n", LBPF_VERSION, LBPF_VERSION_NUM);
+      fflush(stdout);
+      lua_close(L);
+      btf__free(btf);
+      return 0;
+    }
+  ]]
+end)
+
+local compilers = {
+  C = "cc -std=c99 -Wall -Wextra -Wpedantic -Wundef -Werror -x c",
+  ["C++"] = "c++ -std=c++11 -Wall -Wextra -Wpedantic -Wundef -Werror -x c++",
+}
+
+local function pkg_config(what)
+  return ("PKG_CONFIG_PATH=%s/lib/pkgconfig pkg-config %s lua-bpf"):format(prefix, what)
+end
+
+local function build(language, flags, libs)
+  run(("%s %s/host.c %s -x none -o %s/host $(%s) %s"):format(compilers[language], dir, flags, dir,
+    pkg_config "--cflags", libs))
+end
+
+local function expected()
+  local version = run(pkg_config "--modversion"):match "%S+"
+  local major, minor, patch = version:match "(%d+)%.(%d+)%.(%d+)"
+  return ("%s\t2.00k\t7\n%s %d\n"):format(version, version, major * 10000 + minor * 100 + patch)
+end
+
+-- Runs the host where no Lua file or module is to be found, unless the environment says so.
+local function run_host(environment)
+  return run(("cd /; LUA_PATH=/nowhere LUA_CPATH=/nowhere %s %s/host"):format(environment or "", dir))
+end
+
+for language in pairs(compilers) do
+  describe("a host in " .. language, function()
+    it("is built with the library in it, and needs no file of ours", function()
+      build(language, "", ("$(%s)"):format(pkg_config "--libs"))
+      assert.equal(expected(), run_host())
+      assert.falsy(run(("ldd %s/host"):format(dir)):find(prefix, 1, true))
+    end)
+
+    it("is built with everything in it", function()
+      build(language, "-static", ("$(%s) 2>%s/warnings"):format(pkg_config "--static --libs", dir))
+      assert.equal(expected(), run_host())
+    end)
+
+    it("is built with the Lua module instead of the library, and finds the Lua files", function()
+      local module = run(pkg_config "--variable=module"):match "%S+"
+      build(language, "", ("%s $(PKG_CONFIG_PATH= pkg-config --libs lua5.4 libbpf)"):format(module))
+      local lua = run(pkg_config "--variable=luadir"):match "%S+"
+      assert.equal(expected(), run_host(("LUA_PATH='%s/?.lua;%s/?/init.lua'"):format(lua, lua)))
+      assert(run(("ldd %s/host"):format(dir)):find(module, 1, true))
+    end)
+  end)
+end
+
+describe("the guide's host", function()
+  it("is built as the guide says, and runs", function()
+    if not kernel.is_root() then
+      helper.skip "needs root"
+    end
+    local guide <close> = assert(io.open "docs/guide.md")
+    local text = guide:read "a"
+    local file <close> = assert(io.open(dir .. "/guide.c", "w"))
+    file:write((assert(text:match "\n```c\n(#include <stdio.h>.-)\n```\n")))
+    file:flush()
+    for command in text:gmatch "| `(cc [^`]+)` |" do
+      command = command:gsub("host%.c", "guide.c"):gsub("pkg%-config", "PKG_CONFIG_PATH=usr/lib/pkgconfig %0")
+      run(("cd %s; %s -o guide 2>warnings"):format(dir, command))
+      assert.equal("300\n", run(("cd %s; LUA_PATH='usr/share/lua/5.4/?.lua;usr/share/lua/5.4/?/init.lua' ./guide")
+        :format(dir)))
+    end
+  end)
+end)
+
+describe("examples/embed", function()
+  it("is built by its own Makefile", function()
+    run(("cp -r examples/embed %s && cd %s/embed && rm -f policyd *.o *.h && PKG_CONFIG_PATH=%s/lib/pkgconfig make")
+      :format(dir, dir, prefix))
+    assert(run(dir .. "/embed/policyd --help"):find "^Usage: policyd POLICY.lua\n")
+  end)
+end)
+
+describe("the installation", function()
+  it("shows hosts nothing but what lbpf.h declares", function()
+    local file <close> = assert(io.open(prefix .. "/include/lbpf.h"))
+    local header = file:read "a"
+    local count = 0
+    for symbol in run(("nm --defined-only --extern-only --format=just-symbols %s/lib/liblbpf.a"):format(prefix))
+      :gmatch "[^\n]+" do
+      if not symbol:find ":$" then
+        count = count + 1
+        assert(header:find("LBPF_API[^;]-%f[%w_]" .. symbol .. "%f[^%w_]%("), symbol .. " is exported")
+      end
+    end
+    for name in header:gmatch "\nLBPF_API[^;]-([%w_]+)%(" do
+      count = count - 1
+      assert(name)
+    end
+    assert.equal(0, count)
+  end)
+
+  it("has its files where the variables say, and a pkg-config file that says so", function()
+    local root = dir .. "/root"
+    run(("make install DESTDIR=%s PREFIX=/opt/x LUA_V=5.5 LUA=lua5.4 LUA_PC=lua5.5 LIBDIR=/opt/x/lib64")
+      :format(root))
+    local pc = run(("cat %s/opt/x/lib64/pkgconfig/lua-bpf.pc"):format(root))
+    assert(pc:find "\nprefix=/opt/x\nlibdir=${prefix}/lib64\n", pc)
+    assert(pc:find "\nmodule=${prefix}/lib/lua/5.5/bpf/core.so\n", pc)
+    assert(pc:find "\nRequires: lua5.5 libbpf >= 1.1\n", pc)
+    run(("test -f %s/opt/x/lib/lua/5.5/bpf/core.so -a -f %s/opt/x/share/lua/5.5/bpf/init.lua"):format(root, root))
+    run(("make uninstall DESTDIR=%s PREFIX=/opt/x LUA_V=5.5 LIBDIR=/opt/x/lib64"):format(root))
+    assert.equal("", run("find " .. root .. " -type f"))
+  end)
+end)

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* The Lua modules within liblbpf.a; build-aux/luafiles.lua writes them as C. */
+#ifndef LBPF_LUAFILES_H
+#define LBPF_LUAFILES_H
+
+#include <stddef.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+struct lbpf_luafile {
+	const char *module;	   /* "bpf.hist"; NULL after the last */
+	const char *chunk;	   /* what errors call it */
+	const unsigned char *text; /* size bytes */
+	size_t size;
+};
+
+/* Weak: bpf/core.so has none, and finds them on package.path. */
+extern const struct lbpf_luafile lbpf_luafiles[] __attribute__((weak));
+
+LBPF_HIDDEN_END
+
+#endif
