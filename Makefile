@@ -203,7 +203,7 @@ root:
 C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c examples/*/*.c bench/*.c fuzz/*.c)
 LUA_FILES := $(wildcard lua spec examples bench build-aux/*.lua .luacheckrc .busted)
 
-reference := $(LUA) build-aux/reference.lua src/*.c lua/bpf/*.lua
+reference := $(LUA) build-aux/reference.lua src/*.c lua/bpf/*.lua lua/bpf/*/*.lua
 
 lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, formatting, include graph, reference, version
 	$(call need,$(LINT_PKGS))
@@ -216,7 +216,7 @@ lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, forma
 	clang-format --dry-run -Werror $(C_FILES)
 	$(LUA) build-aux/includes.lua src/*.[ch]
 	@$(reference) | diff docs/reference.md - || { echo "docs/reference.md isn't what the sources give: make doc" >&2; exit 1; }
-	@! grep -nF '$(VERSION)' $$(ls Makefile src/* lua/bpf/* rockspec/*) | grep -v '^src/lbpf.h:' || \
+	@! grep -nF '$(VERSION)' $$(ls -d Makefile src/* lua/bpf/*.lua lua/bpf/*/* rockspec/*) | grep -v '^src/lbpf.h:' || \
 		{ echo 'The version stands in src/lbpf.h only.' >&2; exit 1; }
 
 doc: ## Generate docs/reference.md
@@ -229,15 +229,16 @@ format: ## Format the C sources
 
 ##@ Packaging
 install: all ## Install under PREFIX, below DESTDIR if given
-	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf' '$(DESTDIR)$(INCDIR)'
+	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(INCDIR)'
 	install -m 755 $(MODULE) '$(DESTDIR)$(LUA_CDIR)/bpf/core.so'
 	install -m 644 lua/bpf/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf'
+	install -m 644 lua/bpf/metrics/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf/metrics'
 	install -m 644 src/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
 
 uninstall: ## Remove what install put there
-	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(wildcard lua/bpf/*.lua)) \
+	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(wildcard lua/bpf/*.lua lua/bpf/*/*.lua)) \
 		'$(DESTDIR)$(INCDIR)/lbpf.h'
-	-rmdir '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
+	-rmdir '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
 
 dist: ## Make a tarball of the committed tree
 	@mkdir -p build

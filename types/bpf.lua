@@ -194,6 +194,18 @@ function bpf.prog_info(id) end
 ---@return string? code
 function bpf.link_info(id) end
 
+---The path of a cgroup of version 2 from the hierarchy's root, by its id.
+---@param id integer
+---@return string? path nil when there is no such cgroup
+---@return string? message
+---@return string? code
+function bpf.cgroup_path(id) end
+
+---The name of a network interface, by its index.
+---@param ifindex integer
+---@return string? name nil when there is no such interface
+function bpf.interface_name(ifindex) end
+
 ---@class bpf.features
 bpf.features = {}
 
