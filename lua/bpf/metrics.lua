@@ -76,10 +76,10 @@ end
 
 -- The class -----------------------------------------------------------------------------------------------------------
 
-local Metrics = { __name = "bpf.metrics" }
-Metrics.__index = Metrics
+local Metrics = {}
+local class = { __name = "bpf.metrics", __index = Metrics }
 
-function Metrics:__tostring()
+function class:__tostring()
   return ("bpf.metrics: %d metrics"):format(#self.families)
 end
 
@@ -243,8 +243,8 @@ end
 -- - path: of the metrics, by default "/metrics"
 -- - seconds: how long; without, it doesn't end by itself
 -- - timeout: how many seconds a client may take for all, by default 30
--- - readers: a sequence of readers, as `bpf.ringbuf` and `bpf.perfbuf` give them, or of other objects with a method `fd`
--- or `getfd` and another, `consume`, that is called when the descriptor is readable
+-- - readers: a sequence of readers, as `bpf.ringbuf` and `bpf.perfbuf` give them, or of other objects with a method
+-- `fd` or `getfd` and another, `consume`, that is called when the descriptor is readable
 -- - poll: a function that is called every half second at least; false ends it
 -- - ready: a function that is called once it listens, with the address and the port, or the socket's path
 -- @treturn true when it was ended
@@ -271,7 +271,7 @@ function metrics.new(options)
   end
   return setmetatable({
     prefix = prefix, max_series = options.max_series or 10000, on_error = options.on_error, families = {}, names = {},
-  }, Metrics)
+  }, class)
 end
 
 --- The names of an enumeration's values, as a table for `decode`: by number.
