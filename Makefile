@@ -19,7 +19,8 @@ INCDIR     ?= $(PREFIX)/include
 # The Debian packages that building, testing and the rest need. Keep the README's list the same.
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
-TEST_PKGS     := $(DEMO_PKGS) lua-busted lua-socket lua-luv lua-cqueues luarocks perl bpftool iproute2 systemtap-sdt-dev
+TEST_PKGS     := $(DEMO_PKGS) lua-busted lua-socket lua-luv lua-cqueues luarocks perl bpftool iproute2 systemtap-sdt-dev \
+	prometheus
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
 FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
@@ -109,7 +110,7 @@ demo: ## Show one example at work, syscount; installs what is missing; as root
 	@build-aux/sandbox $(LUA) examples/syscount/main.lua
 
 examples: ## Run every example, as root
-	$(call need,$(DEMO_PKGS))
+	$(call need,$(DEMO_PKGS) lua-socket)
 	@$(MAKE) --no-print-directory root all $(EXAMPLES)
 	@set -e; for main in examples/*/main.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main; done
 

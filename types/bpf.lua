@@ -1442,7 +1442,7 @@ function bpf.metrics.enum(type, btf, prefix) end
 ---@field name string
 ---@field help? string
 ---@field unit? string added to the name
----@field map? bpf.map|table
+---@field map? bpf.map|table|fun(): bpf.map|table
 ---@field labels? (string|bpf.metrics.label)[]
 ---@field value? bpf.metrics.path what counts, by default the value itself
 ---@field scale? number to multiply by

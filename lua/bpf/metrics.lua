@@ -110,7 +110,7 @@ end
 -- - name: the name, to which "_total" is added
 -- - help: what it is, in a sentence
 -- - unit: such as "seconds" or "bytes", added to the name if it isn't at its end
--- - map: a map, or a table. Left out, `value` is a function that returns the number
+-- - map: a map, or a table, or a function that returns one. Left out, `value` is a function that returns the number
 -- - labels: a sequence of names or of tables. `{ "address", key = "saddr", decode = "ipv4" }` is the key's member
 -- `saddr` as the decoder of that name writes it. Without `key` it is the member of the label's own name, or the key
 -- itself if that has no members; `value = "comm"` takes it from the value. Members of members are "remote.port".

@@ -9,6 +9,8 @@ local decode = {}
 
 -- Addresses -----------------------------------------------------------------------------------------------------------
 
+local LITTLE <const> = ("=I2"):pack(1) == "\1\0" -- the order of bytes of this machine
+
 -- The n bytes of a value that stands for an address: a string, an integer, a sequence of integers of one size, or
 -- struct in6_addr.
 local function bytes_of(value, n, what)
@@ -23,7 +25,7 @@ local function bytes_of(value, n, what)
   if type(value) == "string" and #value == n then
     return value
   elseif math.type(value) == "integer" and n <= 8 then
-    return ("=I8"):pack(value):sub(("=I2"):pack(1) == "\1\0" and 1 or 9 - n):sub(1, n)
+    return ("=I8"):pack(value):sub(LITTLE and 1 or 9 - n):sub(1, n)
   elseif type(value) == "table" and #value > 0 and n % #value == 0 then
     local size = n // #value
     local bytes = {}
@@ -35,10 +37,18 @@ local function bytes_of(value, n, what)
   error(("%s: %d bytes expected, got %s"):format(what, n, type(value) == "string" and #value or type(value)), 0)
 end
 
+local DOTTED = {} -- bytes and what follows them: scrapes have many
+for i = 0, 255 do
+  DOTTED[i] = i .. "."
+end
+
 --- An IPv4 address in network byte order, as the kernel's `__be32` and `unsigned char[4]` are: "192.0.2.1".
 -- @tparam integer|string|table value
 -- @treturn string
 function decode.ipv4(value)
+  if LITTLE and math.type(value) == "integer" then
+    return DOTTED[value & 255] .. DOTTED[value >> 8 & 255] .. DOTTED[value >> 16 & 255] .. (value >> 24 & 255)
+  end
   return ("%d.%d.%d.%d"):format(bytes_of(value, 4, "ipv4"):byte(1, 4))
 end
 

@@ -43,6 +43,7 @@ end
 -- Goes over what a metric is made of: the entries of a map or table, or what a function returns.
 local function entries(family)
   local map = family.map
+  map = type(map) == "function" and map() or map
   if map == nil then
     return function(read, last)
       if last == nil then
@@ -98,8 +99,14 @@ function Number.take(family, series, value, key)
 end
 
 function Number.write(family, out, names, series)
-  local lead = names == "" and " " or "{" .. names .. "} "
-  out:add(family.sample .. lead .. text.number(series, family.kind == "counter") .. "\n")
+  if math.type(series) ~= "integer" or series < 0 then
+    series = text.number(series, family.kind == "counter")
+  end
+  if names == "" then
+    out:add(family.sample .. " " .. series .. "\n")
+  else
+    out:add(family.sample .. "{" .. names .. "} " .. series .. "\n")
+  end
 end
 
 -- Histograms. One series is a table of counts by slot, and the sum.
@@ -243,8 +250,8 @@ end
 -- Declaring -----------------------------------------------------------------------------------------------------------
 
 local COMMON = {
-  name = "string", help = "string", unit = "string", map = "userdata or table", labels = "table", value = check.PATH,
-  scale = check.NUMBER, max_series = "integer",
+  name = "string", help = "string", unit = "string", map = "userdata or table or function", labels = "table",
+  value = check.PATH, scale = check.NUMBER, max_series = "integer",
 }
 local HISTOGRAM = setmetatable({
   buckets = check.PATH, slot = check.PATH .. " or boolean", sum = check.PATH, bounds = "string or table or function",

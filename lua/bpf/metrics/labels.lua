@@ -91,6 +91,7 @@ local function read_label(fname, label, level)
     error(("%s: label '%s' is of the key or of the value, not of both"):format(fname, name), level + 1)
   end
   local read = { name = name, decode = decoder(fname, label.decode, level + 1), from_value = label.value ~= nil }
+  read.exact = EXACT[read.decode]
   if label.value ~= nil then
     read.get = labels.member("value", label.value)
   elseif label.key ~= nil then
@@ -111,17 +112,31 @@ end
 
 -- The text of a label: nil leaves the entry out.
 local function label_text(label, key, value)
-  local part = label.get(label.from_value and value or key, label.from_value and key or value)
-  local decode = label.decode
-  if part ~= nil and decode then
+  local part, decode
+  if label.from_value then
+    part = label.get(value, key)
+  else
+    part = label.get(key, value)
+  end
+  decode = label.decode
+  if decode and part ~= nil then
     part = decode(part)
   end
-  return part ~= nil and text.label(plain(part)) or nil
+  if label.exact or part == nil then -- digits and the like need no second look
+    return part
+  elseif math.type(part) == "integer" then
+    return "" .. part
+  end
+  return text.label(plain(part))
 end
 
 -- 'address="192.0.2.1",port="80"' for an entry, "" without labels, nil for one to leave out.
 function labels.text(family, key, value)
   local list, all = family.scratch, family.labels
+  if #all == 1 then
+    local part = label_text(all[1], key, value)
+    return part and all[1].head .. part .. '"'
+  end
   for i = 1, #all do
     local label = all[i]
     local part = label_text(label, key, value)
@@ -143,7 +158,7 @@ function labels.distinct(family, key)
   local exact = {}
   for _, label in ipairs(family.labels) do
     local get = not label.from_value and label.member and label.get
-    if get and (EXACT[label.decode] or not label.decode and math.type(get(key)) == "integer") then
+    if get and (label.exact or not label.decode and math.type(get(key)) == "integer") then
       exact[label.member] = true
       exact[1] = true
     end
