@@ -95,7 +95,6 @@ local function add(self, family, level)
     names[name .. suffix] = name
   end
   self.families[#self.families + 1] = family
-  return self
 end
 
 --- A counter: what only grows. Entries with the same labels are added up, as the CPUs' values are. Returns the metrics,
@@ -122,14 +121,16 @@ end
 -- - max_series: how many series at most, by default as `bpf.metrics.new` says
 -- @treturn bpf.metrics
 function Metrics:counter(options)
-  return add(self, families.number("counter", options, self, 2), 2)
+  add(self, families.number("counter", options, self, 2), 2)
+  return self
 end
 
 --- A gauge: what goes up and down.
 -- @tparam table options those of `metrics:counter`
 -- @treturn bpf.metrics
 function Metrics:gauge(options)
-  return add(self, families.number("gauge", options, self, 2), 2)
+  add(self, families.number("gauge", options, self, 2), 2)
+  return self
 end
 
 --- A histogram, of counts that a program keeps by slot: as an array in the value, which `buckets` names, or each in an
@@ -151,7 +152,8 @@ end
 -- - last: the last slot with a bound of its own; those above go into the bucket "+Inf". By default the last but one
 -- @treturn bpf.metrics
 function Metrics:histogram(options)
-  return add(self, families.histogram(options, self, 2), 2)
+  add(self, families.histogram(options, self, 2), 2)
+  return self
 end
 
 --- Writes all metrics, reading the maps as it goes. A metric whose map fails ends there; that is counted in

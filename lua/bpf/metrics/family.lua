@@ -310,7 +310,8 @@ end
 
 -- A counter or a gauge.
 function families.number(kind, options, defaults, level)
-  return common(kind, COMMON, options, defaults, level + 1)
+  local family = common(kind, COMMON, options, defaults, level + 1)
+  return family
 end
 
 -- Checks what only histograms have.
