@@ -90,10 +90,10 @@ local function receive(client)
     local all, problem, part = client:receive(2048)
     text = (text .. (all or part)):gsub("^[\r\n]+", "")
     local ending = select(2, text:find("\r?\n\r?\n"))
-    if ending then
-      return (text:sub(1, ending):gsub("\r?\n$", ""))
-    elseif #text > REQUEST then
+    if (ending or #text) > REQUEST then
       return nil, 431
+    elseif ending then
+      return (text:sub(1, ending):gsub("\r?\n$", ""))
     elseif problem == "closed" then
       error(GONE, 0)
     elseif problem == "timeout" then
@@ -213,6 +213,7 @@ local function listen_unix(path)
   local server = unix.stream()
   local ok, message = server:bind(path)
   if not ok and message == "address already in use" and is_stale(unix, path) and os.remove(path) then
+    server = unix.stream() -- a socket that wasn't bound is closed
     ok, message = server:bind(path)
   end
   if ok then
