@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Debian's Prometheus scrapes examples/exporter and answers what is asked about that in PromQL; promtool checks the text.
+-- Debian's Prometheus scrapes examples/exporter and answers what is asked in PromQL about it; promtool checks the text.
 local bpf = require "bpf"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
@@ -61,13 +61,16 @@ describe("promtool", function()
     m[1], m[2] = 1, 2
     local set = bpf.metrics.new { prefix = "test" }
     set:counter {
-      name = "calls", help = 'Some "calls"\n\\.', map = m, labels = { { "name", decode = { 'q"', "back\\\n\xff" } } },
+      name = "calls", help = 'Some "calls"\n\\.', map = m,
+      labels = { { "name", decode = { 'q"', "back\\\n\xff" } } },
     }
     set:gauge { name = "memory", unit = "bytes", help = "B.", value = function() return 0 / 0 end }
-    set:histogram { name = "waits", unit = "seconds", help = "C.", map = m, labels = { "cpu" }, slot = true, scale = 1e-9 }
     set:histogram {
-      name = "sizes", help = "D.", value = function() return { sum = -1, slots = { 1, 2, 3 } } end, buckets = "slots",
-      sum = "sum",
+      name = "waits", unit = "seconds", help = "C.", map = m, labels = { "cpu" }, slot = true, scale = 1e-9,
+    }
+    set:histogram {
+      name = "sizes", help = "D.", value = function() return { sum = -1, slots = { 1, 2, 3 } } end,
+      buckets = "slots", sum = "sum",
     }
     local path = helper.tmpdir() .. "/test.prom"
     assert(set:write_file(path))

@@ -31,10 +31,8 @@ static int find_cgroup2(char *path, size_t size)
 	if (!mounts)
 		return errno;
 	while (err == ENOENT && getmntent_r(mounts, &entry, line, sizeof(line)))
-		if (!strcmp(entry.mnt_type, "cgroup2") && strlen(entry.mnt_dir) < size) {
-			strcpy(path, entry.mnt_dir);
-			err = 0;
-		}
+		if (!strcmp(entry.mnt_type, "cgroup2"))
+			err = snprintf(path, size, "%s", entry.mnt_dir) < (int)size ? 0 : ENOENT;
 	endmntent(mounts);
 	return err;
 }
@@ -101,7 +99,7 @@ static int l_cgroup_path(lua_State *L)
 	if (n < 0)
 		return lbpf_err_push(L, err, NULL, "cgroup_path");
 	prefix = strlen(root);
-	if (prefix == 1 || (size_t)n < prefix || memcmp(path, root, prefix))
+	if (prefix == 1 || (size_t)n < prefix || memcmp(path, root, prefix) != 0)
 		prefix = 0; /* mounted on "/", or not below the mount: then the whole path says most */
 	if ((size_t)n == prefix)
 		lua_pushliteral(L, "/");
