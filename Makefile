@@ -23,8 +23,8 @@ PC_DIR     ?= $(LIBDIR)/pkgconfig
 # The Debian packages that building, testing and the rest need. Keep the README's list the same.
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
-TEST_PKGS     := $(DEMO_PKGS) g++ lua-busted lua-socket lua-luv lua-cqueues luarocks perl bpftool iproute2 \
-	systemtap-sdt-dev lighttpd lighttpd-modules-lua curl
+EXAMPLE_PKGS  := $(DEMO_PKGS) bpftool iproute2 lua-socket lighttpd lighttpd-modules-lua curl systemtap-sdt-dev
+TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks perl prometheus
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
 FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
@@ -48,6 +48,7 @@ BPF_FLAGS  := -target bpf -g -O2 -Wall -D__TARGET_ARCH_$(shell uname -m | sed 's
 BUILD    := build/$(VARIANT)
 MODULE   := $(BUILD)/bpf/core.so
 LIBRARY  := $(BUILD)/liblbpf.a
+LUA_MODULES := $(wildcard lua/bpf/*.lua lua/bpf/*/*.lua)
 OBJS     := $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/*.c))
 PROGS    := $(patsubst spec/progs/%.c,build/progs/%.o,$(wildcard spec/progs/*.bpf.c))
 SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c)) \
@@ -79,7 +80,7 @@ $(LIBRARY): $(OBJS) $(BUILD)/luafiles.o
 	$(call run,AR )$(CC) -r -nostdlib -o $(@:.a=.o) $^ && $(OBJCOPY) --localize-hidden $(@:.a=.o) && \
 		rm -f $@ && $(AR) rcsD $@ $(@:.a=.o)
 
-$(BUILD)/luafiles.c: build-aux/luafiles.lua $(wildcard lua/bpf/*.lua)
+$(BUILD)/luafiles.c: build-aux/luafiles.lua $(LUA_MODULES)
 	@mkdir -p $(@D)
 	$(call run,LUA)$(LUA) build-aux/luafiles.lua $(filter lua/%,$^) >$@
 
@@ -147,7 +148,7 @@ demo: ## Show one example at work, syscount; installs what is missing; as root
 	@build-aux/sandbox $(LUA) examples/syscount/main.lua
 
 examples: ## Run every example, as root
-	$(call need,$(DEMO_PKGS) bpftool)
+	$(call need,$(EXAMPLE_PKGS))
 	@$(MAKE) --no-print-directory root all $(EXAMPLES)
 	@set -e; for main in examples/*/main.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main; done
 	@echo "== examples/embed/main.c"; build-aux/sandbox timeout --preserve-status 2 $(BUILD)/policyd examples/embed/policy.lua
@@ -249,7 +250,7 @@ root:
 C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c spec/hosts/*.c examples/*/*.c bench/*.c fuzz/*.c)
 LUA_FILES := $(wildcard lua spec examples bench build-aux/*.lua .luacheckrc .busted)
 
-reference := $(LUA) build-aux/reference.lua src/*.c lua/bpf/*.lua
+reference := $(LUA) build-aux/reference.lua src/*.c $(LUA_MODULES)
 
 lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, formatting, include graph, reference, version
 	$(call need,$(LINT_PKGS))
@@ -262,7 +263,7 @@ lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, forma
 	clang-format --dry-run -Werror $(C_FILES)
 	$(LUA) build-aux/includes.lua src/*.[ch]
 	@$(reference) | diff docs/reference.md - || { echo "docs/reference.md isn't what the sources give: make doc" >&2; exit 1; }
-	@! grep -nF '$(VERSION)' $$(ls Makefile src/* lua/bpf/* rockspec/*) | grep -v '^src/lbpf.h:' || \
+	@! grep -nF '$(VERSION)' $$(ls -d Makefile src/* lua/bpf/*.lua lua/bpf/*/* rockspec/*) | grep -v '^src/lbpf.h:' || \
 		{ echo 'The version stands in src/lbpf.h only.' >&2; exit 1; }
 
 doc: ## Generate docs/reference.md
@@ -278,18 +279,19 @@ PC_VALUES = $(foreach name,PREFIX LUA_PC VERSION,-e 's|@$(name)@|$($(name))|') \
 	$(foreach name,LIBDIR INCDIR LUA_CDIR LUA_LDIR,-e 's|@$(name)@|$($(name):$(PREFIX)/%=$${prefix}/%)|')
 
 install: all ## Install under PREFIX, below DESTDIR if given
-	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf' '$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)'
+	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)'
 	install -m 755 $(MODULE) '$(DESTDIR)$(LUA_CDIR)/bpf/core.so'
 	install -m 644 lua/bpf/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf'
+	install -m 644 lua/bpf/metrics/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf/metrics'
 	install -m 644 src/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
 	install -m 644 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/liblbpf.a'
 	sed $(PC_VALUES) build-aux/lua-bpf.pc.in >'$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
 	chmod 644 '$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
 
 uninstall: ## Remove what install put there
-	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(wildcard lua/bpf/*.lua)) \
+	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(LUA_MODULES)) \
 		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(LIBDIR)/liblbpf.a' '$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
-	-rmdir '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
+	-rmdir '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
 
 dist: ## Make a tarball of the committed tree
 	@mkdir -p build

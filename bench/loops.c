@@ -175,6 +175,35 @@ static double batch(char **args)
 	return (cpu_time() - start) / n;
 }
 
+// ID: walks in batches and writes a line of text for each entry, whose key is an IPv4 address
+static double text(char **args)
+{
+	static uint8_t keys[BATCH][4];
+	static uint64_t values[BATCH];
+	struct map *map = open_map(args[0]);
+	FILE *file = fopen("/dev/null", "w");
+	uint32_t in = 0, out = 0, n = 0;
+	double start = cpu_time();
+	int err;
+
+	if (!file || setvbuf(file, NULL, _IOFBF, 32 * 1024))
+		fail("/dev/null");
+	do {
+		uint32_t count = BATCH;
+
+		err = bpf_map_lookup_batch(map->fd, n ? &in : NULL, &out, keys, values, &count, NULL) ? errno : 0;
+		if (err && err != ENOENT)
+			fail("lookup_batch");
+		for (uint32_t i = 0; i < count; i++)
+			fprintf(file, "bench_calls_total{address=\"%d.%d.%d.%d\"} %llu\n", keys[i][0], keys[i][1],
+				keys[i][2], keys[i][3], (unsigned long long)values[i]);
+		n += count;
+		in = out;
+	} while (!err);
+	fclose(file);
+	return (cpu_time() - start) / n;
+}
+
 struct batch {
 	uint32_t keys[BATCH];
 	uint64_t values[BATCH];
@@ -415,7 +444,7 @@ static const struct {
 	{ "lookup", 3, lookup },  { "sum", 3, sum },	 { "update", 3, update }, { "delete", 3, delete },
 	{ "step", 1, step },	  { "batch", 1, batch }, { "load", 1, load },	  { "drain", 1, drain },
 	{ "get", 3, get },	  { "set", 3, set },	 { "ring", 3, ring },	  { "create", 0, create },
-	{ "start", 2, start_up }, { "perf", 3, perf },
+	{ "start", 2, start_up }, { "perf", 3, perf },	 { "text", 1, text },
 };
 
 int main(int argc, char **argv)
@@ -425,6 +454,6 @@ int main(int argc, char **argv)
 			printf("%.3f\n", loops[i].run(argv + 2));
 			return 0;
 		}
-	fprintf(stderr, "Usage: loops LOOP ARGUMENT...; see bench.lua\n");
+	fprintf(stderr, "Usage: loops LOOP ARGUMENT...; see bench.lua and metrics.lua\n");
 	return 2;
 }

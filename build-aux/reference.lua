@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Usage: reference.lua src/*.c lua/bpf/*.lua >docs/reference.md
+-- Usage: reference.lua src/*.c lua/bpf/*.lua lua/bpf/*/*.lua >docs/reference.md
 -- Writes the reference: the sections of reference.head.md, each followed by the functions that belong to it, as their
 -- doc blocks describe them: `/*** … */` with @function in C, `---` above the function in Lua.
 -- Tags: @function name (several for synonyms), @tparam type name text, @param name text, @treturn type text,
@@ -52,9 +52,10 @@ local function lua_blocks(path, fn)
       module = text:match("^@module%s+(%S+)") or module
       block.lines[#block.lines + 1] = text
     elseif block then
-      local name, params = line:match("^function [%w_]+%.([%w_]+)%s*%((.*)%)$")
+      local mark, name, params = line:match("^function [%w_]+([.:])([%w_]+)%s*%((.*)%)$")
       if name then
-        block.name, block.params = ("%s.%s"):format(module, name), params
+        local owner = mark == ":" and module:match("[%w_]+$") or module -- a method is called by its class's short name
+        block.name, block.params = owner .. mark .. name, params
         fn(block)
       end
       block = nil

@@ -46,6 +46,8 @@ for _, meta in pairs(debug.getregistry()) do
   end
 end
 
+public["bpf.metrics"] = getmetatable(bpf.metrics.new()) -- a class of Lua's own
+
 -- The methods of a class: where its __index is a function, they are that one's upvalue.
 local function methods(meta)
   local index = meta.__index

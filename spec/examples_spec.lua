@@ -4,10 +4,10 @@ local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local lfs = require "lfs"
 
--- What the test of each example is; one that isn't here fails.
+-- What the test of each example is; one that isn't here fails. That of exporter is in spec/prometheus_spec.lua.
 local tested = {
-  embed = true, execsnoop = true, lighttpd = true, opens = true, opensnoop = true, profile = true, runqlat = true,
-  syscount = true,
+  embed = true, execsnoop = true, exporter = true, lighttpd = true, opens = true, opensnoop = true, profile = true,
+  runqlat = true, syscount = true,
 }
 -- Those that don't share examples/common.lua have tests of their own for what it does; that in C in embed_spec.lua.
 local alone = { embed = true, opens = true, syscount = true }

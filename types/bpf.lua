@@ -194,6 +194,18 @@ function bpf.prog_info(id) end
 ---@return string? code
 function bpf.link_info(id) end
 
+---The path of a cgroup of version 2 from the hierarchy's root, by its id.
+---@param id integer
+---@return string? path nil when there is no such cgroup
+---@return string? message
+---@return string? code
+function bpf.cgroup_path(id) end
+
+---The name of a network interface, by its index.
+---@param ifindex integer
+---@return string? name nil when there is no such interface
+function bpf.interface_name(ifindex) end
+
 ---@class bpf.features
 bpf.features = {}
 
@@ -1410,6 +1422,173 @@ function bpf.link.open(path) end
 function bpf.link.by_id(id) end
 
 -- Symbols -------------------------------------------------------------------------------------------------------------
+
+---@class bpf.metrics.functions
+bpf.metrics = {}
+
+---@class bpf.metrics.options
+---@field prefix? string what all names begin with
+---@field max_series? integer of a metric, 10000 by default
+---@field on_error? fun(name: string, message: string) called for a metric that failed
+
+---A set of metrics, empty.
+---@param options? bpf.metrics.options
+---@return bpf.metrics
+function bpf.metrics.new(options) end
+
+---The names of an enumeration's values, for `decode`.
+---@param type string
+---@param btf? bpf.btf by default the kernel's
+---@param prefix? string what to leave out at the names' start
+---@return table<integer, string>? names
+---@return string? message
+---@return string? code
+function bpf.metrics.enum(type, btf, prefix) end
+
+---@alias bpf.metrics.path string|integer|fun(value: any, other: any): any a member, "remote.port", or a function
+
+---@class bpf.metrics.label
+---@field [1] string its name
+---@field key? bpf.metrics.path a member of the key
+---@field value? bpf.metrics.path a member of the value
+---@field decode? string|table|fun(value: any): any
+
+---@class bpf.metrics.metric
+---@field name string
+---@field help? string
+---@field unit? string added to the name
+---@field map? bpf.map|table|fun(): bpf.map|table
+---@field labels? (string|bpf.metrics.label)[]
+---@field value? bpf.metrics.path what counts, by default the value itself
+---@field scale? number to multiply by
+---@field max_series? integer
+
+---@class bpf.metrics.histogram: bpf.metrics.metric
+---@field buckets? bpf.metrics.path the value's member that is the array of counts
+---@field slot? bpf.metrics.path|true the key's member that is the slot's number
+---@field sum? bpf.metrics.path
+---@field bounds? "log2"|number[]|fun(slot: integer): number
+---@field first? integer the first slot to show
+---@field last? integer the last slot with a bound of its own
+
+---@class bpf.metrics.server
+---@field address? string "127.0.0.1" by default
+---@field port? integer 9435 by default
+---@field socket? string the path of a Unix socket
+---@field path? string "/metrics" by default
+---@field seconds? number
+---@field timeout? number seconds that a client may take, 30 by default
+---@field readers? any[] readers of ring and perf buffers
+---@field poll? fun(): boolean? false ends it
+---@field ready? fun(address: string, port: integer?)
+
+---@class bpf.metrics
+local metrics = {}
+
+---Adds a counter.
+---@param options bpf.metrics.metric
+---@return bpf.metrics
+function metrics:counter(options) end
+
+---Adds a gauge.
+---@param options bpf.metrics.metric
+---@return bpf.metrics
+function metrics:gauge(options) end
+
+---Adds a histogram.
+---@param options bpf.metrics.histogram
+---@return bpf.metrics
+function metrics:histogram(options) end
+
+---Writes all metrics.
+---@param sink fun(chunk: string): any, string?, string?
+---@param format? "openmetrics"|"prometheus"
+---@return integer? series
+---@return string? message
+---@return string? code
+function metrics:write(sink, format) end
+
+---The text of all metrics.
+---@param format? "openmetrics"|"prometheus"
+---@return string
+function metrics:text(format) end
+
+---Writes all metrics into a file that is replaced at one stroke.
+---@param path string
+---@return integer? series
+---@return string? message
+---@return string? code
+function metrics:write_file(path) end
+
+---Answers scrapes over HTTP; needs LuaSocket.
+---@param options bpf.metrics.server
+---@return true? ended
+---@return string? message
+---@return string? code
+function metrics:serve(options) end
+
+---@class bpf.metrics.decode
+bpf.metrics.decode = {}
+
+---An IPv4 address in network byte order.
+---@param value integer|string|table
+---@return string
+function bpf.metrics.decode.ipv4(value) end
+
+---An IPv4 address as an integer of this machine.
+---@param value integer
+---@return string
+function bpf.metrics.decode.ipv4_host(value) end
+
+---An IPv6 address in network byte order.
+---@param value string|table
+---@return string
+function bpf.metrics.decode.ipv6(value) end
+
+---An address of either kind in network byte order.
+---@param value integer|string|table
+---@return string
+function bpf.metrics.decode.ip(value) end
+
+---A hardware address.
+---@param value string|table
+---@return string
+function bpf.metrics.decode.mac(value) end
+
+---A port in network byte order.
+---@param value integer
+---@return string
+function bpf.metrics.decode.port(value) end
+
+---With sixteen as the base.
+---@param value integer|string
+---@return string
+function bpf.metrics.decode.hex(value) end
+
+---As C's unsigned types mean it.
+---@param value integer
+---@return string
+function bpf.metrics.decode.unsigned(value) end
+
+---The name of a network interface.
+---@param ifindex integer
+---@return string
+function bpf.metrics.decode.interface(ifindex) end
+
+---The path of a cgroup.
+---@param id integer
+---@return string
+function bpf.metrics.decode.cgroup(id) end
+
+---The name of a process.
+---@param pid integer
+---@return string
+function bpf.metrics.decode.process(pid) end
+
+---The name of the kernel's function at an address.
+---@param address integer
+---@return string
+function bpf.metrics.decode.symbol(address) end
 
 ---@class bpf.symbols.functions
 bpf.symbols = {}

@@ -1,0 +1,211 @@
+-- SPDX-License-Identifier: MIT
+--- Text for what keys and values of maps hold: addresses, interfaces, cgroups, processes. Labels of metrics name these
+-- functions, `decode = "ipv4"`; they are of use elsewhere, too.
+-- @module bpf.metrics.decode
+
+local core = require("bpf.core")
+
+local decode = {}
+
+-- Addresses -----------------------------------------------------------------------------------------------------------
+
+local LITTLE <const> = ("=I2"):pack(1) == "\1\0" -- the order of bytes of this machine
+
+-- The n bytes of a value that stands for an address: a string, an integer, a sequence of integers of one size, or
+-- struct in6_addr.
+local function bytes_of(value, n, what)
+  if type(value) == "table" then
+    local union = value.in6_u or value.__in6_u
+    if union then
+      value = union.u6_addr8 or union.__u6_addr8
+    elseif value.s_addr then
+      value = value.s_addr
+    end
+  end
+  if type(value) == "string" and #value == n then
+    return value
+  elseif math.type(value) == "integer" and n <= 8 then
+    return ("=I8"):pack(value):sub(LITTLE and 1 or 9 - n):sub(1, n)
+  elseif type(value) == "table" and #value > 0 and n % #value == 0 then
+    local size = n // #value
+    local bytes = {}
+    for i, part in ipairs(value) do
+      bytes[i] = bytes_of(part, size, what)
+    end
+    return table.concat(bytes)
+  end
+  error(("%s: %d bytes expected, got %s"):format(what, n, type(value) == "string" and #value or type(value)), 0)
+end
+
+local DOTTED = {} -- bytes and what follows them: scrapes have many
+for i = 0, 255 do
+  DOTTED[i] = i .. "."
+end
+
+--- An IPv4 address in network byte order, as the kernel's `__be32` and `unsigned char[4]` are: "192.0.2.1".
+-- @tparam integer|string|table value
+-- @treturn string
+function decode.ipv4(value)
+  if LITTLE and math.type(value) == "integer" then
+    return DOTTED[value & 255] .. DOTTED[value >> 8 & 255] .. DOTTED[value >> 16 & 255] .. (value >> 24 & 255)
+  end
+  return ("%d.%d.%d.%d"):format(bytes_of(value, 4, "ipv4"):byte(1, 4))
+end
+
+--- An IPv4 address that is an integer in the order of this machine.
+-- @tparam integer value
+-- @treturn string
+function decode.ipv4_host(value)
+  return ("%d.%d.%d.%d"):format(value >> 24 & 255, value >> 16 & 255, value >> 8 & 255, value & 255)
+end
+
+-- Where the longest run of zeros among the eight parts begins, and how long it is.
+local function zeros(parts)
+  local at, longest, i = 0, 1, 1 -- a single zero is written
+  while i <= 8 do
+    local n = 0
+    while parts[i + n] == 0 do
+      n = n + 1
+    end
+    if n > longest then
+      at, longest = i, n
+    end
+    i = i + math.max(n, 1)
+  end
+  return at, longest
+end
+
+--- An IPv6 address in network byte order: of 16 bytes, a sequence such as `__be32[4]`, or a `struct in6_addr`. Written
+-- as RFC 5952 has it: "2001:db8::1", "::ffff:192.0.2.1".
+-- @tparam string|table value
+-- @treturn string
+function decode.ipv6(value)
+  local bytes = bytes_of(value, 16, "ipv6")
+  if bytes:sub(1, 12) == ("\0"):rep(10) .. "\xff\xff" then
+    return "::ffff:" .. decode.ipv4(bytes:sub(13))
+  end
+  local parts = { (">I2I2I2I2I2I2I2I2"):unpack(bytes) }
+  parts[9] = nil -- where unpack stopped
+  local at, n = zeros(parts)
+  for i = 1, 8 do
+    parts[i] = ("%x"):format(parts[i])
+  end
+  if at == 0 then
+    return table.concat(parts, ":")
+  end
+  return ("%s::%s"):format(table.concat(parts, ":", 1, at - 1), table.concat(parts, ":", at + n))
+end
+
+--- An address of 4 or of 16 bytes in network byte order. An IPv4 address within an IPv6 one is written as IPv4.
+-- @tparam integer|string|table value
+-- @treturn string
+function decode.ip(value)
+  if math.type(value) == "integer" or type(value) == "string" and #value == 4 or
+    type(value) == "table" and value.s_addr then
+    return decode.ipv4(value)
+  end
+  return (decode.ipv6(value):gsub("^::ffff:%f[%d](.*%..*)", "%1"))
+end
+
+--- A hardware address of 6 bytes: "02:00:00:00:00:01".
+-- @tparam string|table value
+-- @treturn string
+function decode.mac(value)
+  return ("%02x:%02x:%02x:%02x:%02x:%02x"):format(bytes_of(value, 6, "mac"):byte(1, 6))
+end
+
+--- A port in network byte order, as `__be16` is.
+-- @tparam integer value
+-- @treturn string
+function decode.port(value)
+  return ("%d"):format((">I2"):unpack(bytes_of(value, 2, "port")))
+end
+
+--- An integer with sixteen as its base, or bytes in pairs of digits: "0x1f", "00ff12".
+-- @tparam integer|string value
+-- @treturn string
+function decode.hex(value)
+  if type(value) == "string" then
+    return (value:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+  end
+  return ("0x%x"):format(value)
+end
+
+--- An integer as C's unsigned types mean it, where Lua has a negative one.
+-- @tparam integer value
+-- @treturn string
+function decode.unsigned(value)
+  return value < 0 and ("%d%d"):format((value >> 1) // 5, value - (value >> 1) // 5 * 10) or ("%d"):format(value)
+end
+
+-- Names that can change -----------------------------------------------------------------------------------------------
+
+local KEEP <const> = 60 -- seconds
+
+-- Remembers what `read(key, before)` answers. After a while it is asked again, with its last answer; what nobody asks
+-- for any more is forgotten.
+local function remember(read)
+  local now, before, until_when = {}, {}, 0
+  return function(key)
+    local name = now[key]
+    if name == nil or os.time() >= until_when then
+      if os.time() >= until_when then
+        now, before, until_when = {}, now, os.time() + KEEP
+      end
+      name = read(key, before[key])
+      now[key] = name
+    end
+    return name
+  end
+end
+
+local interface = remember(function(ifindex, before)
+  return core.interface_name(ifindex) or before or ("%d"):format(ifindex)
+end)
+
+--- The name of a network interface, by its index; the index where there is none. Kept for a minute.
+-- @tparam integer ifindex
+-- @treturn string
+function decode.interface(ifindex)
+  return interface(ifindex)
+end
+
+local cgroup = remember(function(id, before)
+  return core.cgroup_path(id) or before or decode.unsigned(id)
+end)
+
+--- The path of a cgroup, by its id: "/system.slice/ssh.service"; the id where there is no such cgroup (any more) or the
+-- path can't be had. Paths are kept for a minute, and while they are asked for: those of cgroups that are gone, too.
+-- @tparam integer id
+-- @treturn string
+-- @see bpf.cgroup_path
+function decode.cgroup(id)
+  return cgroup(id)
+end
+
+local process = remember(function(pid, before)
+  if pid == 0 then
+    return "swapper" -- CPUs that have nothing to do
+  end
+  local file <close> = io.open(("/proc/%d/comm"):format(pid))
+  return file and file:read("l") or before or ("%d"):format(pid)
+end)
+
+--- The name of a process, by its id; the id where it has ended before its name was asked for. Names are kept for a
+-- minute, and while they are asked for: those of processes that have ended, too.
+-- @tparam integer pid
+-- @treturn string
+function decode.process(pid)
+  return process(pid)
+end
+
+--- The name of the kernel's function that an address is in; the address where it is in none.
+-- @tparam integer address
+-- @treturn string
+-- @see bpf.symbols.kernel
+function decode.symbol(address)
+  local kernel = require("bpf.symbols").kernel()
+  return kernel and kernel:find(address) or decode.hex(address)
+end
+
+return decode

@@ -1,0 +1,366 @@
+-- SPDX-License-Identifier: MIT
+-- One metric: what it was declared as, and its series, read from its map and written.
+
+local core = require("bpf.core")
+local check = require("bpf.metrics.options")
+local labels = require("bpf.metrics.labels")
+local text = require("bpf.metrics.text")
+
+local map_type, member = core.map.type, labels.member
+
+local families = {}
+
+-- Entries -------------------------------------------------------------------------------------------------------------
+
+-- What the CPUs have, as one value: numbers added up, of texts the first that isn't empty, of others the first.
+local function combine(values)
+  local first = values[1]
+  if type(first) == "number" then
+    local sum = first
+    for i = 2, #values do
+      sum = sum + values[i]
+    end
+    return sum
+  elseif type(first) == "table" then
+    local all, column = {}, {}
+    for name in pairs(first) do
+      for i, value in ipairs(values) do
+        column[i] = value[name]
+      end
+      all[name] = combine(column)
+    end
+    return all
+  elseif first == "" then
+    for _, value in ipairs(values) do
+      if value ~= "" then
+        return value
+      end
+    end
+  end
+  return first
+end
+
+-- Goes over what a metric is made of: the entries of a map or table, or what a function returns.
+local function entries(family)
+  local map = family.map
+  map = type(map) == "function" and map() or map
+  if map == nil then
+    return function(read, last)
+      if last == nil then
+        return true, read()
+      end
+    end, family.read, nil
+  elseif not family.per_cpu then
+    return pairs(map)
+  end
+  local step, state, control, closing = pairs(map)
+  return function(s, key)
+    local value
+    key, value = step(s, key)
+    return key, value and combine(value)
+  end, state, control, closing
+end
+
+-- Values --------------------------------------------------------------------------------------------------------------
+
+-- The function that multiplies by a number. One divided by a whole number divides: 1e-9 is none of the machine's
+-- numbers, 1e9 is, and so the results are those that people expect.
+local function scaling(factor)
+  local whole = math.tointeger(1 / factor + 0.5 - (1 / factor + 0.5) % 1)
+  if factor < 1 and whole and math.abs(1 / factor - whole) < 1e-9 * whole then
+    return function(x) return x / whole end
+  end
+  return function(x) return x * factor end
+end
+
+-- A value as a number, in the metric's unit.
+local function scaled(family, value)
+  if type(value) == "boolean" then
+    value = value and 1 or 0
+  elseif type(value) ~= "number" then
+    error(("the value is no number but a %s; name a member of it"):format(type(value)), 0)
+  end
+  if family.scale then
+    return family.scale(family.kind == "gauge" and value or text.to_float(value))
+  end
+  return value
+end
+
+-- Counters and gauges. One series is a number.
+local Number = {}
+
+function Number.take(family, series, value, key)
+  value = family.get(value, key)
+  if value == nil then
+    return series
+  end
+  value = scaled(family, value)
+  return series and series + value or value
+end
+
+function Number.write(family, out, names, series)
+  if math.type(series) ~= "integer" or series < 0 then
+    series = text.number(series, family.kind == "counter")
+  end
+  if names == "" then
+    out:add(family.sample .. " " .. series .. "\n")
+  else
+    out:add(family.sample .. "{" .. names .. "} " .. series .. "\n")
+  end
+end
+
+-- Histograms. One series is a table of counts by slot, and the sum.
+local Histogram = {}
+
+-- The upper bounds of the slots, as text; nil for those below the first.
+local function bounds_of(family, last)
+  if family.le_last ~= last then
+    local le, bounds, scale = {}, family.bounds, family.scale
+    for slot = family.first, last do
+      local bound
+      if bounds == "log2" then -- whole numbers below 2^(slot + 1), or what was cut to such
+        bound = scale and scale(2.0 ^ (slot + 1)) or 2.0 ^ (slot + 1) - 1
+      elseif type(bounds) == "function" then
+        bound = bounds(slot) + 0.0
+      else
+        bound = bounds[slot + 1] + 0.0
+      end
+      le[slot] = text.float(bound)
+    end
+    family.le, family.le_last = le, last
+  end
+  return family.le
+end
+
+-- The last slot that has a bound of its own.
+local function last_slot(family, slots)
+  return family.last or type(family.bounds) == "table" and #family.bounds - 1 or slots - 2
+end
+
+function Histogram.take(family, series, value, key)
+  series = series or { sum = family.sum and 0, slots = 0 }
+  if family.slot then
+    local slot, n = family.slot(key, value), family.get(value, key)
+    if math.type(slot) ~= "integer" or slot < 0 or slot > 65535 then
+      error(("%s is no number of a slot"):format(tostring(slot)), 0)
+    end
+    series[slot] = (series[slot] or 0) + n
+    series.slots = math.max(series.slots, slot + 1)
+  else
+    local slots = family.get(value, key)
+    if type(slots) ~= "table" then
+      error(("the buckets are a %s, not a sequence"):format(type(slots)), 0)
+    end
+    for i = 1, #slots do
+      series[i - 1] = (series[i - 1] or 0) + slots[i]
+    end
+    series.slots = math.max(series.slots, #slots)
+    if family.sum then
+      series.sum = series.sum + scaled(family, family.sum(value, key))
+    end
+  end
+  return series
+end
+
+function Histogram.write(family, out, names, series)
+  local last = last_slot(family, family.map_slots or series.slots)
+  local le, total = bounds_of(family, last), 0
+  local lead = names == "" and "" or names .. ","
+  for slot = 0, math.min(family.first - 1, last) do
+    total = total + (series[slot] or 0)
+  end
+  for slot = family.first, last do
+    total = total + (series[slot] or 0)
+    out:add(('%s_bucket{%sle="%s"} %s\n'):format(family.name, lead, le[slot], text.number(total, true)))
+  end
+  for slot = last + 1, series.slots - 1 do
+    total = total + (series[slot] or 0)
+  end
+  total = text.number(total, true)
+  out:add(('%s_bucket{%sle="+Inf"} %s\n'):format(family.name, lead, total))
+  names = names == "" and "" or "{" .. names .. "}"
+  if series.sum then
+    out:add(("%s_sum%s %s\n"):format(family.name, names, text.number(series.sum, true)))
+  end
+  if series.sum or not out.openmetrics then -- OpenMetrics has no count without a sum
+    out:add(("%s_count%s %s\n"):format(family.name, names, total))
+  end
+end
+
+-- Series --------------------------------------------------------------------------------------------------------------
+
+-- Writes series as they come.
+local function write_each(family, out, tally, key, value)
+  local names = labels.text(family, key, value)
+  local series = names and family.form.take(family, nil, value, key)
+  if series == nil or not names then
+    return
+  elseif tally.series >= family.max_series then
+    tally.dropped = tally.dropped + 1
+    return
+  end
+  family.form.write(family, out, names, series)
+  tally.series = tally.series + 1
+end
+
+-- Adds up entries that have the same labels.
+local function gather(family, tally, all, order, key, value)
+  local names = labels.text(family, key, value)
+  if not names then
+    return
+  elseif all[names] == nil and tally.series >= family.max_series then
+    tally.dropped = tally.dropped + 1
+    return
+  end
+  local before = all[names]
+  local series = family.form.take(family, before, value, key)
+  all[names] = series
+  if before == nil and series ~= nil then
+    tally.series = tally.series + 1
+    order[tally.series] = names
+  end
+end
+
+-- An entry of several with the same labels is told only with the others, so a walk that fails tells nothing of them.
+function families.collect(family, out, tally)
+  local all, order = {}, {}
+  for key, value in entries(family) do
+    if tally.each == nil then
+      tally.each = not family.slot and labels.distinct(family, key)
+    end
+    if tally.each then
+      write_each(family, out, tally, key, value)
+    else
+      gather(family, tally, all, order, key, value)
+    end
+  end
+  for i = 1, #order do
+    family.form.write(family, out, order[i], all[order[i]])
+  end
+end
+
+-- Writes what goes before the series.
+function families.head(family, out)
+  local name = out.openmetrics and family.name or family.sample
+  local help = family.help and ("# HELP %s %s\n"):format(name, text.help(family.help, out.openmetrics)) or ""
+  local unit = out.openmetrics and family.unit and ("# UNIT %s %s\n"):format(name, family.unit) or ""
+  out:add(("%s# TYPE %s %s\n%s"):format(help, name, family.kind, unit))
+end
+
+-- Declaring -----------------------------------------------------------------------------------------------------------
+
+local COMMON = {
+  name = "string", help = "string", unit = "string", map = "userdata or table or function", labels = "table",
+  value = check.PATH, scale = check.NUMBER, max_series = "integer",
+}
+local HISTOGRAM = setmetatable({
+  buckets = check.PATH, slot = check.PATH .. " or boolean", sum = check.PATH, bounds = "string or table or function",
+  first = "integer", last = "integer",
+}, { __index = COMMON })
+
+-- The whole name: with the prefix, and the unit at its end.
+local function full_name(fname, kind, prefix, options, level)
+  local name, unit = options.name, options.unit
+  if not name then
+    error(("%s: a name is missing"):format(fname), level + 1)
+  end
+  name = prefix .. (kind == "counter" and name:gsub("_total$", "") or name)
+  if unit and name:sub(-#unit - 1) ~= "_" .. unit then
+    name = name .. "_" .. unit
+  end
+  if not name:find("^[%a_:][%w_:]*$") then
+    error(("%s: '%s' can't be a metric's name"):format(fname, name), level + 1)
+  end
+  return name
+end
+
+local function identity(value)
+  return value
+end
+
+-- What the entries come from: a map, a table, or a function without any.
+local function check_source(fname, options, level)
+  local map, value = options.map, options.value
+  if map == nil and type(value) ~= "function" then
+    error(("%s: a map is missing, or a function as value"):format(fname), level + 1)
+  elseif type(map) == "userdata" and not map_type(map) then
+    error(("%s: option 'map' must be a map or a table, got something else"):format(fname), level + 1)
+  elseif map == nil and options.labels and #options.labels > 0 then
+    error(("%s: labels are of a map, and there is none"):format(fname), level + 1)
+  end
+end
+
+-- A metric, of what all kinds have in common.
+local function common(kind, known, options, defaults, level)
+  local fname = "metrics:" .. kind
+  check.check(fname, options, known, level + 1)
+  check_source(fname, options, level + 1)
+  local map, value = options.map, options.value
+  local name = full_name(fname, kind, defaults.prefix, options, level + 1)
+  local family = {
+    kind = kind, name = name, sample = kind == "counter" and name .. "_total" or name, help = options.help,
+    unit = options.unit, map = map, scale = options.scale and scaling(options.scale),
+    max_series = options.max_series or defaults.max_series, errors = 0, scratch = {}, form = Number,
+    per_cpu = map ~= nil and (map_type(map) or ""):find("percpu", 1, true) ~= nil,
+    read = map == nil and value or nil, get = map ~= nil and value ~= nil and member("value", value) or identity,
+  }
+  labels.read(fname, family, options.labels, level + 1)
+  return family
+end
+
+-- A counter or a gauge.
+function families.number(kind, options, defaults, level)
+  local family = common(kind, COMMON, options, defaults, level + 1)
+  return family
+end
+
+-- Checks what only histograms have.
+local function check_histogram(options, level)
+  local bounds, last, problem = options.bounds, options.last, nil
+  if type(bounds) == "string" and bounds ~= "log2" then
+    problem = ("bounds '%s' are unknown: \"log2\", a sequence or a function"):format(bounds)
+  elseif type(bounds) == "table" then
+    for i, bound in ipairs(bounds) do
+      if type(bound) ~= "number" or i > 1 and bound <= bounds[i - 1] then
+        problem = "bounds must be numbers in ascending order"
+      end
+    end
+    problem = problem or #bounds <= (last or 0) and "there are too few bounds" or nil
+  end
+  if options.slot and (options.buckets ~= nil or options.sum ~= nil) then
+    problem = "where the key has the slot, there are no buckets and no sum in the value"
+  elseif options.slot and options.map == nil then
+    problem = "where the key has the slot, there must be a map"
+  elseif not options.slot and options.map ~= nil and options.value ~= nil then
+    problem = "the counts are the option 'buckets'"
+  elseif options.slot and type(bounds) == "function" and not last then
+    problem = "bounds by a function need the last slot"
+  end
+  if problem then
+    error("metrics:histogram: " .. problem, level + 1)
+  end
+end
+
+-- How many slots a map has whose keys are their numbers: those of an array, or of the logarithms of 64 bits.
+local function slots_of(map, slot)
+  local is_array = slot == true and (map_type(map) or ""):find("array", 1, true)
+  return is_array and core.map.info(map).max_entries or 64
+end
+
+function families.histogram(options, defaults, level)
+  local family = common("histogram", HISTOGRAM, options, defaults, level + 1)
+  check_histogram(options, level + 1)
+  local slot = options.slot or nil
+  family.form, family.bounds = Histogram, options.bounds or "log2"
+  family.first, family.last = options.first or 0, options.last
+  family.sum = options.sum ~= nil and member("value", options.sum) or nil
+  if slot then
+    family.slot = slot == true and identity or member("key", slot)
+    family.map_slots = slots_of(options.map, slot)
+  elseif options.buckets ~= nil then
+    family.get = member("value", options.buckets)
+  end
+  return family
+end
+
+return families

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* bpf.cgroup_path, bpf.interface_name. */
+#ifndef LBPF_NAMES_H
+#define LBPF_NAMES_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Adds them to the module table at the top. */
+void lbpf_names_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif
