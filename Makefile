@@ -28,6 +28,7 @@ TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks per
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
 FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
+SID_PKGS      := mmdebstrap
 VM_PKGS       := $(TEST_PKGS) qemu-system-x86 busybox-static cpio kmod xz-utils
 need = @build-aux/deps $(1)
 
@@ -66,7 +67,7 @@ unexport LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite lint asan tsan valgrind oom vmtest fuzz bench examples doc format install uninstall dist clean deps help root
+.PHONY: all demo test check suite built lint asan tsan valgrind oom vmtest sidtest fuzz bench examples doc format install uninstall dist clean deps help root
 
 ##@ Building
 all: $(MODULE) $(LIBRARY) ## Build the module and the static library (the default)
@@ -173,8 +174,10 @@ check: ## Run the tests that need no root; the others are skipped
 
 # Every spec file in a process of its own; TAP is in front of its command; LBPF_GC=stress, generational or incremental sets the collector's mode.
 suite: export LBPF_LUA := $(RUN_LUA)
-suite: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
+suite: built
 	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(TAP)$(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
+
+built: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 
 # The installation is the release's business; the other suites need not repeat it.
 NOT_BUILD = $(filter-out spec/build_spec.lua spec/install_spec.lua,$(SPECS))
@@ -222,8 +225,13 @@ KERNEL ?= 5.10 6.1 6.12 sid
 
 vmtest: ## Run the tests on Debian's kernels in qemu: KERNEL="5.10 6.1 6.12 sid", or one of them
 	$(call need,$(VM_PKGS))
-	@$(MAKE) --no-print-directory root all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
+	@$(MAKE) --no-print-directory root built
 	@build-aux/vmtest --kernels '$(KERNEL)' $(NOT_BUILD)
+
+# In a root of its own, so the packages are those to install there. The table of vmtest gets a column for each Lua.
+sidtest: ## Run the tests with the libraries of Debian sid, on this kernel: Lua 5.4 and 5.5, newest libbpf and clang
+	$(call need,$(SID_PKGS))
+	@PACKAGES='$(TEST_PKGS) lua5.5 liblua5.5-dev' build-aux/sidtest $(SPEC)
 
 # What reads files and knows nothing of Lua, each with its fuzz/<name>_fuzz.c and seeds in fuzz/corpus/<name>. Inputs
 # that were found stay in build/fuzz/<name>; one that fails is written to build/fuzz/<name>-crash-…

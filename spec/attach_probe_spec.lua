@@ -43,8 +43,8 @@ local function offsets()
   for offset, address, size in listing:gmatch("LOAD +(0x%x+) (0x%x+) 0x%x+ 0x%x+ (0x%x+)") do
     segments[#segments + 1] = { offset = tonumber(offset), address = tonumber(address), size = tonumber(size) }
   end
-  for address, name in helper.run("nm " .. PROBED):gmatch("(%x+) T (probed_%w+)") do
-    address = tonumber(address, 16)
+  for hex, name in helper.run("nm " .. PROBED):gmatch("(%x+) T (probed_%w+)") do
+    local address = tonumber(hex, 16)
     for _, segment in ipairs(segments) do
       if address >= segment.address and address < segment.address + segment.size then
         found[name] = address - segment.address + segment.offset

@@ -28,7 +28,7 @@ local SEND = [[
 local PACKET = 20 + 8 + 1
 
 local function send(group, n)
-  local script = "ip link set lo up && exec lua5.4 -e " .. helper.quote(SEND:format(n))
+  local script = "ip link set lo up && exec " .. helper.LUA .. " -e " .. helper.quote(SEND:format(n))
   group:run("unshare -n sh -c " .. helper.quote(script))
 end
 

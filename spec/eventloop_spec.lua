@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Readers' descriptors in other people's event loops: libuv's, cqueues', select.
 local bpf = require("bpf")
-local cqueues = require("cqueues")
 local socket = require("socket")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
@@ -9,7 +8,8 @@ local kernel = require("spec.support.kernel")
 kernel.root()
 kernel.need("syscall programs", "5.14")
 
-local uv = helper.require("luv") -- its loop and libuv's pipe for signals stay
+local cqueues = helper.require("cqueues", "Lua 5.4")
+local uv = helper.require("luv", "Lua 5.4") -- its loop and libuv's pipe for signals stay
 
 -- What both kinds of reader are tried with: how to open one, and to send it records.
 local KINDS <const> = {

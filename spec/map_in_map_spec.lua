@@ -232,6 +232,7 @@ for _, kind in ipairs(KINDS) do
       for _, id in pairs(ids) do
         local inner, code
         for _ = 1, 200 do -- the kernel frees them after a grace period
+          local _
           inner, _, code = map.by_id(id)
           if not inner then
             break

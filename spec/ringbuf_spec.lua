@@ -677,7 +677,7 @@ describe("waiting for a ring buffer", function()
     assert.is_not_nil(id, output)
     local there
     for _ = 1, 100 do
-      _, there = helper.run("bpftool prog show id " .. id)
+      there = select(2, helper.run("bpftool prog show id " .. id))
       if not there then
         break
       end

@@ -258,7 +258,7 @@ const char *lbpf_btfcheck(const void *bytes, size_t size, const struct btf *base
 	if (!set_base(&c, base))
 		return "";
 
-	if (size < sizeof(*h) || h->magic != BTF_MAGIC || h->hdr_len < sizeof(*h) || h->hdr_len % 4 ||
+	if (size < LBPF_BTF_HEADER || h->magic != BTF_MAGIC || h->hdr_len < LBPF_BTF_HEADER || h->hdr_len % 4 ||
 	    h->hdr_len > size || h->type_off % 4 || (uint64_t)h->type_off + h->type_len > size - h->hdr_len ||
 	    (uint64_t)h->str_off + h->str_len > size - h->hdr_len)
 		return ".BTF is damaged: its header";

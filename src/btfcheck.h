@@ -4,8 +4,14 @@
 #define LBPF_BTFCHECK_H
 
 #include <stddef.h>
+#include <stdint.h>
+
+#include <linux/btf.h>
 
 #include "compat.h"
+
+/* What a header has at least, and all that is read of it; newer headers of the kernel have more. */
+#define LBPF_BTF_HEADER (offsetof(struct btf_header, str_len) + sizeof(uint32_t))
 
 LBPF_HIDDEN_BEGIN
 

@@ -35,14 +35,14 @@ static bool is_attribute(const struct lbpf_cparser *p)
 
 /* The "(n)" of aligned(n); without it the largest alignment there is. _Alignas may be given a type, or 0 for nothing.
  */
-static void parse_aligned(struct lbpf_cparser *p, struct lbpf_cattrs *a, bool alignas)
+static void parse_aligned(struct lbpf_cparser *p, struct lbpf_cattrs *a, bool aligned_as)
 {
 	uint32_t at = p->lex.tok.at;
 	struct lbpf_cvalue n = { .v = __BIGGEST_ALIGNMENT__ };
 
 	if (lbpf_lex_accept(&p->lex, "(")) {
 		at = p->lex.tok.at;
-		if (alignas && lbpf_cname_starts_type(p)) {
+		if (aligned_as && lbpf_cname_starts_type(p)) {
 			uint32_t type = lbpf_cparse_type_name(p);
 
 			lbpf_ctagged_need(p, type, at, "the type");
@@ -52,14 +52,14 @@ static void parse_aligned(struct lbpf_cparser *p, struct lbpf_cattrs *a, bool al
 		}
 		lbpf_lex_expect(&p->lex, ")", "after the alignment");
 	}
-	if (n.v == 0 && alignas)
+	if (n.v == 0 && aligned_as)
 		return;
 	if (n.v == 0 || n.v & (n.v - 1) || n.v > CDECL_MAX_ALIGN)
 		lbpf_lex_error(&p->lex, at, "an alignment must be a power of two up to %d", (int)CDECL_MAX_ALIGN);
 	a->last = (uint32_t)n.v;
 	a->strictest = a->last > a->strictest ? a->last : a->strictest;
-	if (alignas)
-		a->alignas = a->last > a->alignas ? a->last : a->alignas;
+	if (aligned_as)
+		a->aligned_as = a->last > a->aligned_as ? a->last : a->aligned_as;
 }
 
 /* The "(\"name\")" of a type tag. */
@@ -115,17 +115,17 @@ static void parse_attribute_list(struct lbpf_cparser *p, struct lbpf_cattrs *a)
 void lbpf_cparse_attrs(struct lbpf_cparser *p, struct lbpf_cattrs *a)
 {
 	while (is_attribute(p)) {
-		bool alignas = lbpf_lex_is(&p->lex, "_Alignas");
+		bool aligned_as = lbpf_lex_is(&p->lex, "_Alignas");
 
 		if (lbpf_lex_is(&p->lex, "__attribute__") || lbpf_lex_is(&p->lex, "__attribute")) {
 			parse_attribute_list(p, a);
 		} else if (lbpf_lex_accept(&p->lex, "__packed")) {
 			a->packed = true;
-		} else if (alignas || lbpf_lex_is(&p->lex, "__aligned")) {
+		} else if (aligned_as || lbpf_lex_is(&p->lex, "__aligned")) {
 			lbpf_lex_next(&p->lex);
 			if (!lbpf_lex_is(&p->lex, "("))
-				lbpf_lex_expect(&p->lex, "(", alignas ? "after '_Alignas'" : "after '__aligned'");
-			parse_aligned(p, a, alignas);
+				lbpf_lex_expect(&p->lex, "(", aligned_as ? "after '_Alignas'" : "after '__aligned'");
+			parse_aligned(p, a, aligned_as);
 		} else {
 			/* As libbpf's bpf_helpers.h has it: "__kptr" is the tag "kptr". */
 			a->tag = lbpf_ctypes_name(&p->t) + 2;

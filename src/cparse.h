@@ -28,7 +28,7 @@ struct lbpf_cparser {
 /* Alignments are 0 if not given. As in gcc, the strictest counts for a member, the last one for a type. */
 struct lbpf_cattrs {
 	uint32_t strictest, last;
-	uint32_t alignas; /* the strictest of those given by _Alignas */
+	uint32_t aligned_as; /* the strictest of those given by _Alignas */
 	bool packed;
 	const char *tag; /* btf_type_tag("…"), or NULL */
 };

@@ -17,7 +17,7 @@ static const char *describe(struct lbpf_cparser *p, const struct lbpf_cmember *m
 static void merge_attrs(struct lbpf_cattrs *a, const struct lbpf_cattrs *more)
 {
 	a->strictest = more->strictest > a->strictest ? more->strictest : a->strictest;
-	a->alignas = more->alignas > a->alignas ? more->alignas : a->alignas;
+	a->aligned_as = more->aligned_as > a->aligned_as ? more->aligned_as : a->aligned_as;
 	a->packed |= more->packed;
 }
 
@@ -56,9 +56,9 @@ static void parse_member_rest(struct lbpf_cparser *p, struct lbpf_cmember *m, st
 	lbpf_ctagged_need(p, m->type, m->at, describe(p, m));
 	m->align = a->strictest;
 	m->packed = a->packed;
-	if (a->alignas && m->is_bitfield)
+	if (a->aligned_as && m->is_bitfield)
 		lbpf_lex_error(&p->lex, m->at, "_Alignas is not for bit-fields");
-	if (a->alignas && a->alignas < lbpf_ctype_align(&p->t, m->type))
+	if (a->aligned_as && a->aligned_as < lbpf_ctype_align(&p->t, m->type))
 		lbpf_lex_error(&p->lex, m->at, "%s can't be aligned less than its type", describe(p, m));
 	if (lbpf_lex_is(&p->lex, "="))
 		lbpf_lex_error(&p->lex, p->lex.tok.at, "initialisers are not allowed");
@@ -111,7 +111,7 @@ static void parse_member(struct lbpf_cparser *p, uint32_t owner)
 		lbpf_lex_error(&p->lex, p->lex.tok.at, "expected a member's name, got ';'");
 	if ((type->kind == LBPF_C_STRUCT || type->kind == LBPF_C_UNION) && !type->name) {
 		/* gcc heeds attributes before an anonymous struct no more than this. */
-		struct lbpf_cmember m = { .at = s.at, .type = s.type, .align = s.attrs.alignas };
+		struct lbpf_cmember m = { .at = s.at, .type = s.type, .align = s.attrs.aligned_as };
 
 		lbpf_ctype_add(&p->t, owner, &m);
 	}

@@ -13,6 +13,8 @@
 #include <linux/bpf.h>
 #include <linux/btf.h>
 
+#include "btfcheck.h"
+
 enum { MEMBERS_MAX = 9, POINTER = 8 };
 
 /* A map's struct while it is made. */
@@ -220,10 +222,10 @@ static bool header_ok(const void *bytes, size_t size)
 {
 	struct btf_header h;
 
-	if (size < sizeof(h))
+	if (size < LBPF_BTF_HEADER)
 		return false;
-	memcpy(&h, bytes, sizeof(h));
-	return h.magic == BTF_MAGIC && h.hdr_len >= sizeof(h) && h.hdr_len % 4 == 0 && h.hdr_len <= size &&
+	memcpy(&h, bytes, LBPF_BTF_HEADER);
+	return h.magic == BTF_MAGIC && h.hdr_len >= LBPF_BTF_HEADER && h.hdr_len % 4 == 0 && h.hdr_len <= size &&
 		h.type_off == 0 && h.str_off == h.type_len && (uint64_t)h.str_off + h.str_len <= size - h.hdr_len;
 }
 

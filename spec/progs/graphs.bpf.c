@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: MIT
 // A value with a list and a tree, whose nodes are the kernel's.
+// Only newer headers have these: ours are for all.
+#define bpf_list_head uapi_bpf_list_head
+#define bpf_list_node uapi_bpf_list_node
+#define bpf_rb_root uapi_bpf_rb_root
+#define bpf_rb_node uapi_bpf_rb_node
 #include <linux/bpf.h>
+#undef bpf_list_head
+#undef bpf_list_node
+#undef bpf_rb_root
+#undef bpf_rb_node
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A value with a work queue, set up once and started whenever somebody asks.
+// Only newer headers have it: ours is for all.
+#define bpf_wq uapi_bpf_wq
 #include <linux/bpf.h>
+#undef bpf_wq
 #include <bpf/bpf_helpers.h>
 
 struct bpf_wq {

@@ -81,9 +81,13 @@ static int run_case(lua_State *L, long *runs)
 	return 1;
 }
 
+#if LUA_VERSION_NUM < 505
+#define lua_newstate(allocate, data, seed) lua_newstate(allocate, data)
+#endif
+
 int main(int argc, char **argv)
 {
-	lua_State *L = lua_newstate(allocate, NULL);
+	lua_State *L = lua_newstate(allocate, NULL, 0);
 	lua_Integer n, i;
 	int bad = 0;
 	long runs;
