@@ -1,11 +1,13 @@
 -- SPDX-License-Identifier: MIT
 -- Runs every example, as its reader would, and looks at what it prints.
 local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
 local lfs = require "lfs"
+local net = require "spec.support.net"
 
 -- What the test of each example is; one that isn't here fails.
 local tested = {
-  execsnoop = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true,
+  execsnoop = true, firewall = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true,
 }
 -- Those that don't share examples/common.lua have tests of their own for what it does.
 local alone = { opens = true, syscount = true }
@@ -61,7 +63,7 @@ for name in pairs(tested) do
       end)
 
       it("refuses arguments that it doesn't understand", function()
-        for _, arguments in ipairs { "--foo", "--seconds", "--seconds x", "--seconds -1", "-x", "a b" } do
+        for _, arguments in ipairs { "--foo", "--seconds", "--seconds x", "--seconds -1", "-x", "a b c d" } do
           local output, _, code = example(name, arguments)
           assert.equal(2, code, output)
           assert(output:find("^" .. name .. ": not understood: %S+\nUsage:"), output)
@@ -323,5 +325,63 @@ describe("profile", function()
     for line in output:match "^(.*)status 0\n":gmatch "[^\n]+" do
       assert(line:find "^[^ ;]+[^\n]* [1-9]%d*$", line)
     end
+  end)
+end)
+
+describe("firewall", function()
+  setup(function()
+    if os.getenv "LBPF_UNPRIVILEGED" then
+      helper.skip "needs root"
+    end
+    kernel.need("links of XDP programs", "5.9")
+  end)
+  teardown(net.remove)
+
+  it("shows who gets through while its list changes", function()
+    local output, ok = helper.run(("sh -c 'echo $$; exec %s examples/firewall/main.lua'"):format(helper.LUA))
+    assert(ok, output)
+    assert(output:find("\n-- no rule +passes +passes\n"), output)
+    assert(output:find('\nrules%["198.18.0.0/15"%] = { deny = true } +dropped +dropped\n'), output)
+    assert(output:find('\nrules%["198.18.2.2/32"%] = { deny = false } +dropped +passes\n'), output)
+    assert(output:find('\nrules%["198.18.1.0/24"%] = { deny = false } +passes +passes\n'), output)
+    assert(output:find("\n198.18.0.0/15 +deny +[3-9] +%d%d%d B\n"), output)
+    assert(output:find("\n198.18.2.2/32 +allow +[2-9] +%d%d%d B\n"), output)
+    local pid = output:match "^%d+"
+    assert.falsy(helper.run("ip link"):find(" lb" .. pid .. "@", 1, true))
+    assert.falsy(helper.run("ip netns"):find("lbpf-" .. pid, 1, true))
+  end)
+
+  it("follows a list in a file", function()
+    local here, there = net.space(), net.space()
+    net.cable({ space = here, name = "here", address = "198.18.7.1/24" },
+      { space = there, name = "there", address = "198.18.7.2/24" })
+    local list = helper.tmpdir() .. "/list"
+    local output, ok = helper.run((([[
+      knock() { ip netns exec THERE timeout 2 bash -c ': </dev/tcp/198.18.7.1/9' 2>&1 | grep -q refused && echo refused || echo dropped; }
+      printf '# who gets in\ndeny 198.18.0.0/15\nallow 198.18.7.0/24\n' >LIST
+      ip netns exec HERE LUA examples/firewall/main.lua --seconds SECONDS --list LIST here & sleep SLEEP
+      knock; echo deny 198.18.7.2 >>LIST; sleep SLEEP; knock
+      wait $!]]):gsub("%u%u+", { THERE = there, HERE = here, LUA = helper.LUA, LIST = list,
+        SECONDS = 7 * helper.slow, SLEEP = 2 * helper.slow })))
+    assert(ok, output)
+    assert(output:find "^Watching here for %d+ s; [^\n]+\nrefused\ndropped\n\nPREFIX ", output)
+    assert(output:find "\n198.18.0.0/15 +deny +0 +0 B\n198.18.7.0/24 +allow +[1-9]%d* +%d+ B\n", output)
+    assert(output:find "\n198.18.7.2/32 +deny +[1-9]%d* +%d+ B\n$", output)
+  end)
+
+  it("says what is wrong with the list, and which interface isn't there", function()
+    local list = helper.tmpdir() .. "/list"
+    local function refused(text, arguments, message)
+      local file <close> = assert(io.open(list, "w"))
+      assert(file:write(text) and file:flush())
+      local output, _, code = example("firewall", arguments)
+      assert.equal(1, code, output)
+      assert(output:find("^firewall: " .. message), output)
+    end
+    refused("", "lo", "an interface needs a list: ")
+    refused("permit 1.2.3.4\n", "--list " .. list .. " lo", "/%S+/list: not understood: permit 1.2.3.4\n$")
+    refused("", "--list /nowhere lo", "/nowhere: No such file")
+    refused("deny 1.2.3.4/33\n", "--list " .. list .. " lo", "[^\n]*1%.2%.3%.4/33[^\n]*\n$")
+    refused("", "--list " .. list .. " nowhere0", "program 'firewall': attach_xdp: [^\n]*'nowhere0'[^\n]*%(ENODEV%)\n$")
   end)
 end)
