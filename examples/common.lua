@@ -139,6 +139,34 @@ function common.pid()
   return file:read "n"
 end
 
+--- An IP address as text, of its 4 or 16 bytes.
+function common.address(bytes)
+  if #bytes == 4 then
+    return ("%d.%d.%d.%d"):format(bytes:byte(1, 4))
+  end
+  local text = (":%x"):rep(8):format((">I2"):rep(8):unpack(bytes)):gsub(":0:[0:]*", "::", 1)
+  return text:find "^::" and text or text:sub(2)
+end
+
+local PROTOCOLS = {
+  [0] = "options", [1] = "ICMP", [2] = "IGMP", [6] = "TCP", [17] = "UDP", [47] = "GRE", [58] = "ICMPv6",
+}
+
+--- What a protocol of IP is called.
+function common.protocol(number)
+  return PROTOCOLS[number] or ("protocol %d"):format(number)
+end
+
+--- Fails on kernels older than the one that brought a feature.
+function common.need(feature, version)
+  local function parse(text)
+    local major, minor = text:match "^(%d+)%.(%d+)"
+    return major * 1000 + minor
+  end
+  local running = bpf.features.kernel()
+  common.try(parse(running) >= parse(version), ("%s need Linux %s, this is %s"):format(feature, version, running))
+end
+
 --- Makes a network to play with: an interface here, `net.interface`, and its other end in a namespace of its own. Here
 -- has the addresses 198.18.i.1 for i from 1 to `n`, there has 198.18.i.2; these are kept for tests by RFC 2544.
 -- `net:command(c)` is the shell command that runs c there. All of it is gone when `net` is closed.

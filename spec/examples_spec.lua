@@ -8,6 +8,7 @@ local net = require "spec.support.net"
 -- What the test of each example is; one that isn't here fails.
 local tested = {
   execsnoop = true, firewall = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true,
+  traffic = true,
 }
 -- Those that don't share examples/common.lua have tests of their own for what it does.
 local alone = { opens = true, syscount = true }
@@ -27,8 +28,8 @@ end
 
 -- Runs an example with a shell command beside it that begins a second later, and gives what it printed.
 local function watched(name, arguments, beside)
-  local output, ok = helper.run(("%s examples/%s/main.lua %s & sleep 1; %s\nwait $!"):format(helper.LUA, name, arguments,
-    beside))
+  local output, ok = helper.run(("%s examples/%s/main.lua %s & sleep 1; %s\nwait $!"):format(helper.LUA, name,
+    arguments, beside))
   assert(ok, output)
   return output
 end
@@ -357,7 +358,10 @@ describe("firewall", function()
       { space = there, name = "there", address = "198.18.7.2/24" })
     local list = helper.tmpdir() .. "/list"
     local output, ok = helper.run((([[
-      knock() { ip netns exec THERE timeout 2 bash -c ': </dev/tcp/198.18.7.1/9' 2>&1 | grep -q refused && echo refused || echo dropped; }
+      knock() {
+        ip netns exec THERE timeout 2 bash -c ': </dev/tcp/198.18.7.1/9' 2>&1 | grep -q refused &&
+          echo refused || echo dropped
+      }
       printf '# who gets in\ndeny 198.18.0.0/15\nallow 198.18.7.0/24\n' >LIST
       ip netns exec HERE LUA examples/firewall/main.lua --seconds SECONDS --list LIST here & sleep SLEEP
       knock; echo deny 198.18.7.2 >>LIST; sleep SLEEP; knock
@@ -383,5 +387,46 @@ describe("firewall", function()
     refused("", "--list /nowhere lo", "/nowhere: No such file")
     refused("deny 1.2.3.4/33\n", "--list " .. list .. " lo", "[^\n]*1%.2%.3%.4/33[^\n]*\n$")
     refused("", "--list " .. list .. " nowhere0", "program 'firewall': attach_xdp: [^\n]*'nowhere0'[^\n]*%(ENODEV%)\n$")
+  end)
+end)
+
+describe("traffic", function()
+  setup(need_root)
+  teardown(net.remove)
+
+  it("counts what goes through a network of its own, by protocol", function()
+    local output, ok = example("traffic")
+    assert(ok, output)
+    assert(output:find "^PROTOCOL +WAY +PACKETS +BYTES\n", output)
+    assert(output:find("\nUDP +in +50  50.9 KiB\n", 1), output) -- 1000 bytes, and 42 of headers
+    assert(output:find "\nTCP +in +[5-9] +%d+ B\n", output)
+    assert(output:find "\nTCP +out +[5-9] +%d+ B\n", output)
+    assert(output:find "\nICMP +out +%d+ ", output)
+  end)
+
+  it("counts at an interface, by address, until Ctrl-C", function()
+    local here, there = net.space(), net.space()
+    net.cable({ space = here, name = "here", address = "198.18.7.1/24" },
+      { space = there, name = "there", address = "198.18.7.2/24" })
+    net.must(("ip -n %s addr add fd00::1/64 dev here nodad"):format(here))
+    net.must(("ip -n %s addr add fd00::9:2/64 dev there nodad"):format(there))
+    local output = helper.run((([[
+      timeout --preserve-status -s INT END \
+        ip netns exec HERE LUA examples/traffic/main.lua --seconds 60 --address here &
+      sleep BEGIN
+      ip netns exec THERE bash -c 'for i in 1 2 3 4 5 6 7; do echo seven >/dev/udp/198.18.7.1/9; done'
+      ip netns exec THERE bash -c 'for i in 1 2 3; do echo three >/dev/udp/fd00::1/9; done'
+      wait $!; echo "status $?"]]):gsub("%u%u+", { THERE = there, HERE = here, LUA = helper.LUA,
+        BEGIN = 1.5 * helper.slow, END = 4 * helper.slow })))
+    assert(output:find "^Counting at here for 60 s; [^\n]+\n\nADDRESS +WAY +PACKETS +BYTES\n", output)
+    assert(output:find "\n198.18.7.2 +in +7 +336 B\n", output)
+    assert(tonumber(output:match "\nfd00::9:2 +in +(%d+) +") >= 3, output)
+    assert(output:find "\nstatus 0\n$", output)
+  end)
+
+  it("says which interface isn't there", function()
+    local output, _, code = example("traffic", "nowhere0")
+    assert.equal(1, code)
+    assert(output:find "^traffic: program 'incoming': attach_tc: [^\n]*'nowhere0'[^\n]*%(ENODEV%)\n$", output)
   end)
 end)

@@ -11,8 +11,8 @@ Drops what comes in at an interface from denied IPv4 addresses, and counts. Need
 Without an interface, makes a network of its own, changes the list and shows who gets through meanwhile.
 
   --seconds N   how long (4); ends on Ctrl-C, too
-  --list FILE   the list: lines such as "deny 192.0.2.0/24", "allow 192.0.2.7"; the longest prefix decides, and who is in
-                none gets through. Changes of the file take effect within a second
+  --list FILE   the list: lines such as "deny 192.0.2.0/24", "allow 192.0.2.7"; the longest prefix decides, and who is
+                in none gets through. Changes of the file take effect within a second
   --help        show this text
 ]], { seconds = 4, list = "" }, 1)
 
@@ -48,7 +48,8 @@ end
 local COLUMNS = {
   { name = "PREFIX", field = "prefix" },
   { name = "ACTION", field = "deny", format = function(deny) return deny and "deny" or "allow" end },
-  { name = "PACKETS", field = "packets" }, { name = "BYTES", field = "bytes", format = bpf.hist.bytes, align = "right" },
+  { name = "PACKETS", field = "packets" },
+  { name = "BYTES", field = "bytes", format = bpf.hist.bytes, align = "right" },
 }
 
 local function report(rules)
