@@ -193,4 +193,35 @@ function common.network(n)
   return net
 end
 
+-- Where cgroup2 is mounted, and whether we did that.
+local function cgroups()
+  for line in io.lines "/proc/self/mounts" do
+    local path = line:match "^%S+ (%S+) cgroup2 "
+    if path then
+      return path
+    end
+  end
+  local path = common.run("mktemp -d"):gsub("%s+$", "")
+  common.run("mount -t cgroup2 none " .. path)
+  return path, true
+end
+
+--- Makes a cgroup. `group.path` names it, `group:command(c)` is the shell command that runs c as a member. When `group`
+-- is closed, the members that are left are told to end and it is gone.
+function common.cgroup()
+  local top, mounted = cgroups()
+  local group = { path = ("%s/lbpf-%d"):format(top, common.pid()) }
+  common.run("mkdir " .. group.path)
+  function group:command(command)
+    return ("echo $$ >%s/cgroup.procs && exec bash -c %s"):format(self.path, common.quote(command))
+  end
+  local remove = ([[
+    for i in $(seq 100); do
+      kill $(cat %s/cgroup.procs) 2>/dev/null
+      rmdir %s 2>/dev/null && break
+      sleep 0.05
+    done]]):format(group.path, group.path) .. (mounted and ("\numount %s && rmdir %s"):format(top, top) or "")
+  return setmetatable(group, { __close = function() os.execute(remove) end })
+end
+
 return common

@@ -7,11 +7,13 @@ local net = require "spec.support.net"
 
 -- What the test of each example is; one that isn't here fails.
 local tested = {
-  execsnoop = true, firewall = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true,
-  traffic = true,
+  execsnoop = true, firewall = true, netcg = true, opens = true, opensnoop = true, profile = true, runqlat = true,
+  syscount = true, traffic = true,
 }
 -- Those that don't share examples/common.lua have tests of their own for what it does.
 local alone = { opens = true, syscount = true }
+-- Those whose words are a command.
+local commands = { netcg = true }
 
 local function example(name, arguments, wrap)
   return helper.run(("%s %s examples/%s/main.lua %s"):format(wrap or "", helper.LUA, name, arguments or ""))
@@ -64,7 +66,8 @@ for name in pairs(tested) do
       end)
 
       it("refuses arguments that it doesn't understand", function()
-        for _, arguments in ipairs { "--foo", "--seconds", "--seconds x", "--seconds -1", "-x", "a b c d" } do
+        local words = commands[name] and "-y" or "a b c d"
+        for _, arguments in ipairs { "--foo", "--seconds", "--seconds x", "--seconds -1", "-x", words } do
           local output, _, code = example(name, arguments)
           assert.equal(2, code, output)
           assert(output:find("^" .. name .. ": not understood: %S+\nUsage:"), output)
@@ -428,5 +431,56 @@ describe("traffic", function()
     local output, _, code = example("traffic", "nowhere0")
     assert.equal(1, code)
     assert(output:find "^traffic: program 'incoming': attach_tc: [^\n]*'nowhere0'[^\n]*%(ENODEV%)\n$", output)
+  end)
+end)
+
+describe("netcg", function()
+  setup(need_root)
+  teardown(net.remove)
+
+  it("shows whom a command talked to on a network of its own", function()
+    local output, ok = example("netcg")
+    assert(ok, output)
+    assert(output:find "^ADDRESS +PORT  PROTOCOL  PACKETS +SENT +RECEIVED\n", output)
+    assert(output:find "\n198.18.1.1 +9  UDP +20  20.1 KiB +0 B\n", output) -- 1000 bytes, and 28 of headers
+    assert(output:find "\n198.18.1.1 +80  TCP +[6-9] +%d+ B +120 B\n", output) -- refused three times
+    assert(output:find "\n\n20.3 KiB sent, 120 B received\n$", output)
+  end)
+
+  it("counts what a command and its children send and receive, and nobody else", function()
+    local here, there = net.space(), net.space()
+    net.cable({ space = here, name = "here", address = "198.18.7.1/24" },
+      { space = there, name = "there", address = "198.18.7.2/24" })
+    local server = net.within(there, function() return assert(require "socket".bind("198.18.7.2", 7777)) end)
+    server:settimeout(10 * helper.slow)
+    local pipe = assert(io.popen(([[ip netns exec %s %s examples/netcg/main.lua -- \
+      bash -c 'bash -c "exec 3<>/dev/tcp/198.18.7.2/7777; printf %%10000s >&3; cat <&3 >/dev/null"; exit 3' 2>&1]])
+      :format(here, helper.LUA)))
+    local client = assert(server:accept())
+    client:settimeout(10 * helper.slow)
+    assert.equal(10000, #assert(client:receive(10000)))
+    assert(client:send(("x"):rep(50000)))
+    client:close()
+    server:close()
+    local output = pipe:read "a"
+    assert(pipe:close(), output)
+    assert(output:find "^The command ended by status 3\nADDRESS ", output)
+    local sent, received = output:match "\n198.18.7.2 +7777  TCP +%d+ +([%d.]+) KiB +([%d.]+) KiB\n"
+    sent, received = tonumber(sent), tonumber(received)
+    assert(sent and sent > 9.76 and sent < 12, output)
+    assert(received > 48.8 and received < 52, output)
+  end)
+
+  it("ends with its command on Ctrl-C, and ends what the command left running", function()
+    local output, _, code = helper.run(([[
+      timeout --preserve-status -s INT 2 %s examples/netcg/main.lua -- sleep 30]]):format(helper.LUA))
+    assert.equal(0, code, output)
+    assert(output:find "The command ended by %l+ %d+\nIt talked to nobody\n$", output)
+    output = helper.run(([[
+      sh -c 'echo $$; exec %s examples/netcg/main.lua -- \
+        sh -c "sleep 77 & echo \$!; sed -n s/^0:://p /proc/self/cgroup"']]):format(helper.LUA))
+    local pid, child, group = output:match "^(%d+)\n(%d+)\n(/[^\n]*)\nIt talked to nobody\n$"
+    assert(group:find("/lbpf%-" .. pid .. "$"), output)
+    assert.falsy(helper.run("grep State: /proc/" .. child .. "/status"):find "State:%s+[^ZX]") -- gone, or nearly so
   end)
 end)

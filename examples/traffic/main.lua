@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Counts what goes in and out of a network interface, by tc programs. The map's key is a struct; each CPU has a value
--- of its own, and bpf.map.sum adds them up, member by member. Without an interface it makes a network with some traffic.
+-- of its own, and bpf.map.sum adds them up, member by member. Without an interface it makes one with some traffic.
 package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
