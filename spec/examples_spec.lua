@@ -7,13 +7,15 @@ local net = require "spec.support.net"
 
 -- What the test of each example is; one that isn't here fails.
 local tested = {
-  execsnoop = true, firewall = true, netcg = true, opens = true, opensnoop = true, profile = true, runqlat = true,
-  syscount = true, traffic = true,
+  execsnoop = true, firewall = true, funccount = true, netcg = true, opens = true, opensnoop = true, profile = true,
+  runqlat = true, syscount = true, traffic = true,
 }
 -- Those that don't share examples/common.lua have tests of their own for what it does.
 local alone = { opens = true, syscount = true }
--- Those whose words are a command.
-local commands = { netcg = true }
+-- Those that take any number of words.
+local many = { funccount = true, netcg = true }
+-- What some need of the kernel.
+local needs = { funccount = { "cookies of uprobes", "5.15" } }
 
 local function example(name, arguments, wrap)
   return helper.run(("%s %s examples/%s/main.lua %s"):format(wrap or "", helper.LUA, name, arguments or ""))
@@ -66,7 +68,7 @@ for name in pairs(tested) do
       end)
 
       it("refuses arguments that it doesn't understand", function()
-        local words = commands[name] and "-y" or "a b c d"
+        local words = many[name] and "-y" or "a b c d"
         for _, arguments in ipairs { "--foo", "--seconds", "--seconds x", "--seconds -1", "-x", words } do
           local output, _, code = example(name, arguments)
           assert.equal(2, code, output)
@@ -75,9 +77,21 @@ for name in pairs(tested) do
       end)
 
       it("says what is missing where the kernel refuses it", function()
+        if needs[name] then
+          kernel.need(table.unpack(needs[name]))
+        end
         local output, _, code = example(name, "", helper.run("id -u") == "0\n" and POWERLESS or nil)
         assert.equal(1, code, output)
         assert(output:find("^" .. name .. ": object '" .. name .. "': load: [^\n]*%(EPERM%)\n$"), output)
+      end)
+      it("says which kernel it needs", function()
+        if not needs[name] or kernel.at_least(needs[name][2]) then
+          return
+        end
+        local output, _, code = example(name)
+        assert.equal(1, code, output)
+        local feature, version = table.unpack(needs[name])
+        assert.equal(("%s: %s need Linux %s, this is %s\n"):format(name, feature, version, kernel.release), output)
       end)
     end)
   end
@@ -482,5 +496,62 @@ describe("netcg", function()
     local pid, child, group = output:match "^(%d+)\n(%d+)\n(/[^\n]*)\nIt talked to nobody\n$"
     assert(group:find("/lbpf%-" .. pid .. "$"), output)
     assert.falsy(helper.run("grep State: /proc/" .. child .. "/status"):find "State:%s+[^ZX]") -- gone, or nearly so
+  end)
+end)
+
+describe("funccount", function()
+  setup(function()
+    need_root()
+    kernel.need("cookies of uprobes", "5.15")
+  end)
+
+  local PROBED = "build/support/probed" -- calls probed_add, then probed_first, for each number that it reads
+
+  local function counted(arguments, beside)
+    local output, ok = helper.run((([[
+      LUA examples/funccount/main.lua --seconds SECONDS ARGUMENTS & sleep SLEEP
+      BESIDE
+      wait $!]]):gsub("%u+", { LUA = helper.LUA, SECONDS = 3 * helper.slow, ARGUMENTS = arguments,
+        SLEEP = 1.5 * helper.slow, BESIDE = beside })))
+    assert(ok, output)
+    return output
+  end
+
+  it("counts the calls of the functions that match", function()
+    local output = counted(PROBED .. " 'probed_*' main", "echo 1 2 3 0 | " .. PROBED .. " >/dev/null")
+    assert(output:find("^Counting 3 functions of build/support/probed for %d+ s; "), output)
+    assert(output:find "\n\nCALLS  FUNCTION\n    3  probed_add\n    3  probed_first\n    1  main\n$", output)
+  end)
+
+  it("counts in a library, for one process, how long calls take", function()
+    local output = helper.run((([[
+      sh -c 'sleep SLEEP; for i in 1 2 3 4 5; do (: </dev/null); done; exec sleep 1' & sh=$!
+      LUA examples/funccount/main.lua --seconds SECONDS --pid $sh --latency libc.so.6 fork; wait]])
+      :gsub("%u+", { LUA = helper.LUA, SECONDS = 4 * helper.slow, SLEEP = 2 * helper.slow })))
+    assert(output:find "\nCALLS  FUNCTION\n +5  fork\n", output)
+    assert(output:find "\n\nTime from call to return\n +[%d.]+ %ls %S+ +[%d.]+ %ls +[1-5] ", output)
+  end)
+
+  it("counts how large an argument is", function()
+    local output = counted("--argument 1 " .. PROBED .. " probed_add",
+      "echo 5 6 7 100 0 | " .. PROBED .. " >/dev/null")
+    assert(output:find "\n    4  probed_add\n\nArgument 1\n +4 %S+ +8 +3 ", output)
+    assert(output:find "\n +64 %S+ 128 +1 [^\n]+\n$", output)
+  end)
+
+  it("ends on Ctrl-C with its result", function()
+    assert(interrupted("funccount", "--seconds 60"):find "\n\n *CALLS  FUNCTION\n *[1-9]%d*  %l+\n")
+  end)
+
+  it("says what it can't find or do", function()
+    local function refused(arguments, message)
+      local output, _, code = example("funccount", arguments)
+      assert.equal(1, code, output)
+      assert.equal("funccount: " .. message .. "\n", output)
+    end
+    refused("lbpf_nothing x", "lbpf_nothing: no such program or library")
+    refused(PROBED .. " no_function", PROBED .. ": no function no_function")
+    refused("--argument 6", "--argument: only 1 to 5 are passed in registers everywhere")
+    refused("--argument 1 --latency", "either --argument or --latency")
   end)
 end)
