@@ -170,6 +170,34 @@ function common.pid()
   return file:read "n"
 end
 
+--- An IP address as text, of its 4 or 16 bytes.
+function common.address(bytes)
+  if #bytes == 4 then
+    return ("%d.%d.%d.%d"):format(bytes:byte(1, 4))
+  end
+  local text = (":%x"):rep(8):format((">I2"):rep(8):unpack(bytes)):gsub(":0:[0:]*", "::", 1)
+  return text:find "^::" and text or text:sub(2)
+end
+
+local PROTOCOLS = {
+  [0] = "options", [1] = "ICMP", [2] = "IGMP", [6] = "TCP", [17] = "UDP", [47] = "GRE", [58] = "ICMPv6",
+}
+
+--- What a protocol of IP is called.
+function common.protocol(number)
+  return PROTOCOLS[number] or ("protocol %d"):format(number)
+end
+
+--- Fails on kernels older than the one that brought a feature.
+function common.need(feature, version)
+  local function parse(text)
+    local major, minor = text:match "^(%d+)%.(%d+)"
+    return major * 1000 + minor
+  end
+  local running = bpf.features.kernel()
+  common.try(parse(running) >= parse(version), ("%s need Linux %s, this is %s"):format(feature, version, running))
+end
+
 --- Makes a network to play with: an interface here, `net.interface`, and its other end in a namespace of its own. Here
 -- has the addresses 198.18.i.1 for i from 1 to `n`, there has 198.18.i.2; these are kept for tests by RFC 2544.
 -- `net:command(c)` is the shell command that runs c there. All of it is gone when `net` is closed.
@@ -194,6 +222,37 @@ function common.network(n)
   common.run(("ip link set %s up; ip -n %s link set peer up"):format(net.interface, space))
   made[1] = nil
   return net
+end
+
+-- Where cgroup2 is mounted, and whether we did that.
+local function cgroups()
+  for line in io.lines "/proc/self/mounts" do
+    local path = line:match "^%S+ (%S+) cgroup2 "
+    if path then
+      return path
+    end
+  end
+  local path = common.run("mktemp -d"):gsub("%s+$", "")
+  common.run("mount -t cgroup2 none " .. path)
+  return path, true
+end
+
+--- Makes a cgroup. `group.path` names it, `group:command(c)` is the shell command that runs c as a member. When `group`
+-- is closed, the members that are left are told to end and it is gone.
+function common.cgroup()
+  local top, mounted = cgroups()
+  local group = { path = ("%s/lbpf-%d"):format(top, common.pid()) }
+  common.run("mkdir " .. group.path)
+  function group:command(command)
+    return ("echo $$ >%s/cgroup.procs && exec bash -c %s"):format(self.path, common.quote(command))
+  end
+  local remove = ([[
+    for i in $(seq 100); do
+      kill $(cat %s/cgroup.procs) 2>/dev/null
+      rmdir %s 2>/dev/null && break
+      sleep 0.05
+    done]]):format(group.path, group.path) .. (mounted and ("\numount %s && rmdir %s"):format(top, top) or "")
+  return setmetatable(group, { __close = function() os.execute(remove) end })
 end
 
 return common

@@ -3,14 +3,19 @@
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local lfs = require "lfs"
+local net = require "spec.support.net"
 
 -- What the test of each example is; one that isn't here fails. That of exporter is in spec/prometheus_spec.lua.
 local tested = {
-  embed = true, execsnoop = true, exporter = true, lighttpd = true, opens = true, opensnoop = true, profile = true,
-  runqlat = true, syscount = true,
+  embed = true, execsnoop = true, exporter = true, firewall = true, funccount = true, lighttpd = true, netcg = true,
+  opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true, traffic = true,
 }
 -- Those that don't share examples/common.lua have tests of their own for what it does; that in C in embed_spec.lua.
 local alone = { embed = true, opens = true, syscount = true }
+-- Those that take any number of words.
+local many = { funccount = true, netcg = true }
+-- What some need of the kernel.
+local needs = { funccount = { "cookies of uprobes", "5.15" } }
 
 local function example(name, arguments, wrap)
   return helper.run(("%s %s examples/%s/main.lua %s"):format(wrap or "", helper.LUA, name, arguments or ""))
@@ -64,7 +69,8 @@ for name in pairs(tested) do
       end)
 
       it("refuses arguments that it doesn't understand", function()
-        for _, arguments in ipairs { "--foo", "--seconds", "--seconds x", "--seconds -1", "-x", "a b" } do
+        local words = many[name] and "-y" or "a b c d"
+        for _, arguments in ipairs { "--foo", "--seconds", "--seconds x", "--seconds -1", "-x", words } do
           local output, _, code = example(name, arguments)
           assert.equal(2, code, output)
           assert(output:find("^" .. name .. ": not understood: %S+\nUsage:"), output)
@@ -72,9 +78,21 @@ for name in pairs(tested) do
       end)
 
       it("says what is missing where the kernel refuses it", function()
+        if needs[name] then
+          kernel.need(table.unpack(needs[name]))
+        end
         local output, _, code = example(name, "", helper.run("id -u") == "0\n" and POWERLESS or nil)
         assert.equal(1, code, output)
         assert(output:find("^" .. name .. ": object '" .. name .. "': load: [^\n]*%(EPERM%)\n$"), output)
+      end)
+      it("says which kernel it needs", function()
+        if not needs[name] or kernel.at_least(needs[name][2]) then
+          return
+        end
+        local output, _, code = example(name)
+        assert.equal(1, code, output)
+        local feature, version = table.unpack(needs[name])
+        assert.equal(("%s: %s need Linux %s, this is %s\n"):format(name, feature, version, kernel.release), output)
       end)
     end)
   end
@@ -343,5 +361,215 @@ describe("profile", function()
     for line in output:match "^(.*)status 0\n":gmatch "[^\n]+" do
       assert(line:find "^[^ ;]+[^\n]* [1-9]%d*$", line)
     end
+  end)
+end)
+
+describe("firewall", function()
+  setup(function()
+    if os.getenv "LBPF_UNPRIVILEGED" then
+      helper.skip "needs root"
+    end
+    kernel.need("links of XDP programs", "5.9")
+  end)
+  teardown(net.remove)
+
+  it("shows who gets through while its list changes", function()
+    local output, ok = helper.run(("sh -c 'echo $$; exec %s examples/firewall/main.lua'"):format(helper.LUA))
+    assert(ok, output)
+    assert(output:find("\n-- no rule +passes +passes\n"), output)
+    assert(output:find('\nrules%["198.18.0.0/15"%] = { deny = true } +dropped +dropped\n'), output)
+    assert(output:find('\nrules%["198.18.2.2/32"%] = { deny = false } +dropped +passes\n'), output)
+    assert(output:find('\nrules%["198.18.1.0/24"%] = { deny = false } +passes +passes\n'), output)
+    assert(output:find("\n198.18.0.0/15 +deny +[3-9] +%d%d%d B\n"), output)
+    assert(output:find("\n198.18.2.2/32 +allow +[2-9] +%d%d%d B\n"), output)
+    local pid = output:match "^%d+"
+    assert.falsy(helper.run("ip link"):find(" lb" .. pid .. "@", 1, true))
+    assert.falsy(helper.run("ip netns"):find("lbpf-" .. pid, 1, true))
+  end)
+
+  it("follows a list in a file", function()
+    local here, there = net.space(), net.space()
+    net.cable({ space = here, name = "here", address = "198.18.7.1/24" },
+      { space = there, name = "there", address = "198.18.7.2/24" })
+    local list = helper.tmpdir() .. "/list"
+    local output, ok = helper.run((([[
+      knock() {
+        ip netns exec THERE timeout 2 bash -c ': </dev/tcp/198.18.7.1/9' 2>&1 | grep -q refused &&
+          echo refused || echo dropped
+      }
+      printf '# who gets in\ndeny 198.18.0.0/15\nallow 198.18.7.0/24\n' >LIST
+      ip netns exec HERE LUA examples/firewall/main.lua --seconds SECONDS --list LIST here & sleep SLEEP
+      knock; echo deny 198.18.7.2 >>LIST; sleep SLEEP; knock
+      wait $!]]):gsub("%u%u+", { THERE = there, HERE = here, LUA = helper.LUA, LIST = list,
+        SECONDS = 7 * helper.slow, SLEEP = 2 * helper.slow })))
+    assert(ok, output)
+    assert(output:find "^Watching here for %d+ s; [^\n]+\nrefused\ndropped\n\nPREFIX ", output)
+    assert(output:find "\n198.18.0.0/15 +deny +0 +0 B\n198.18.7.0/24 +allow +[1-9]%d* +%d+ B\n", output)
+    assert(output:find "\n198.18.7.2/32 +deny +[1-9]%d* +%d+ B\n$", output)
+  end)
+
+  it("says what is wrong with the list, and which interface isn't there", function()
+    local list = helper.tmpdir() .. "/list"
+    local function refused(text, arguments, message)
+      local file <close> = assert(io.open(list, "w"))
+      assert(file:write(text) and file:flush())
+      local output, _, code = example("firewall", arguments)
+      assert.equal(1, code, output)
+      assert(output:find("^firewall: " .. message), output)
+    end
+    refused("", "lo", "an interface needs a list: ")
+    refused("permit 1.2.3.4\n", "--list " .. list .. " lo", "/%S+/list: not understood: permit 1.2.3.4\n$")
+    refused("", "--list /nowhere lo", "/nowhere: No such file")
+    refused("deny 1.2.3.4/33\n", "--list " .. list .. " lo", "[^\n]*1%.2%.3%.4/33[^\n]*\n$")
+    refused("", "--list " .. list .. " nowhere0", "program 'firewall': attach_xdp: [^\n]*'nowhere0'[^\n]*%(ENODEV%)\n$")
+  end)
+end)
+
+describe("traffic", function()
+  setup(need_root)
+  teardown(net.remove)
+
+  it("counts what goes through a network of its own, by protocol", function()
+    local output, ok = example("traffic")
+    assert(ok, output)
+    assert(output:find "^PROTOCOL +WAY +PACKETS +BYTES\n", output)
+    assert(output:find("\nUDP +in +50  50.9 KiB\n", 1), output) -- 1000 bytes, and 42 of headers
+    assert(output:find "\nTCP +in +[5-9] +%d+ B\n", output)
+    assert(output:find "\nTCP +out +[5-9] +%d+ B\n", output)
+    assert(output:find "\nICMP +out +%d+ ", output)
+  end)
+
+  it("counts at an interface, by address, until Ctrl-C", function()
+    local here, there = net.space(), net.space()
+    net.cable({ space = here, name = "here", address = "198.18.7.1/24" },
+      { space = there, name = "there", address = "198.18.7.2/24" })
+    net.must(("ip -n %s addr add fd00::1/64 dev here nodad"):format(here))
+    net.must(("ip -n %s addr add fd00::9:2/64 dev there nodad"):format(there))
+    local output = helper.run((([[
+      timeout --preserve-status -s INT END \
+        ip netns exec HERE LUA examples/traffic/main.lua --seconds 60 --address here &
+      sleep BEGIN
+      ip netns exec THERE bash -c 'for i in 1 2 3 4 5 6 7; do echo seven >/dev/udp/198.18.7.1/9; done'
+      ip netns exec THERE bash -c 'for i in 1 2 3; do echo three >/dev/udp/fd00::1/9; done'
+      wait $!; echo "status $?"]]):gsub("%u%u+", { THERE = there, HERE = here, LUA = helper.LUA,
+        BEGIN = 1.5 * helper.slow, END = 4 * helper.slow })))
+    assert(output:find "^Counting at here for 60 s; [^\n]+\n\nADDRESS +WAY +PACKETS +BYTES\n", output)
+    assert(output:find "\n198.18.7.2 +in +7 +336 B\n", output)
+    assert(tonumber(output:match "\nfd00::9:2 +in +(%d+) +") >= 3, output)
+    assert(output:find "\nstatus 0\n$", output)
+  end)
+
+  it("says which interface isn't there", function()
+    local output, _, code = example("traffic", "nowhere0")
+    assert.equal(1, code)
+    assert(output:find "^traffic: program 'incoming': attach_tc: [^\n]*'nowhere0'[^\n]*%(ENODEV%)\n$", output)
+  end)
+end)
+
+describe("netcg", function()
+  setup(need_root)
+  teardown(net.remove)
+
+  it("shows whom a command talked to on a network of its own", function()
+    local output, ok = example("netcg")
+    assert(ok, output)
+    assert(output:find "^ADDRESS +PORT  PROTOCOL  PACKETS +SENT +RECEIVED\n", output)
+    assert(output:find "\n198.18.1.1 +9  UDP +20  20.1 KiB +0 B\n", output) -- 1000 bytes, and 28 of headers
+    assert(output:find "\n198.18.1.1 +80  TCP +[6-9] +%d+ B +120 B\n", output) -- refused three times
+    assert(output:find "\n\n20.3 KiB sent, 120 B received\n$", output)
+  end)
+
+  it("counts what a command and its children send and receive, and nobody else", function()
+    local here, there = net.space(), net.space()
+    net.cable({ space = here, name = "here", address = "198.18.7.1/24" },
+      { space = there, name = "there", address = "198.18.7.2/24" })
+    local server = net.within(there, function() return assert(require "socket".bind("198.18.7.2", 7777)) end)
+    server:settimeout(10 * helper.slow)
+    local pipe = assert(io.popen(([[ip netns exec %s %s examples/netcg/main.lua -- \
+      bash -c 'bash -c "exec 3<>/dev/tcp/198.18.7.2/7777; printf %%10000s >&3; cat <&3 >/dev/null"; exit 3' 2>&1]])
+      :format(here, helper.LUA)))
+    local client = assert(server:accept())
+    client:settimeout(10 * helper.slow)
+    assert.equal(10000, #assert(client:receive(10000)))
+    assert(client:send(("x"):rep(50000)))
+    client:close()
+    server:close()
+    local output = pipe:read "a"
+    assert(pipe:close(), output)
+    assert(output:find "^The command ended by status 3\nADDRESS ", output)
+    local sent, received = output:match "\n198.18.7.2 +7777  TCP +%d+ +([%d.]+) KiB +([%d.]+) KiB\n"
+    sent, received = tonumber(sent), tonumber(received)
+    assert(sent and sent > 9.76 and sent < 12, output)
+    assert(received > 48.8 and received < 52, output)
+  end)
+
+  it("ends with its command on Ctrl-C, and ends what the command left running", function()
+    local output, _, code = helper.run(([[
+      timeout --preserve-status -s INT 2 %s examples/netcg/main.lua -- sleep 30]]):format(helper.LUA))
+    assert.equal(0, code, output)
+    assert(output:find "The command ended by %l+ %d+\nIt talked to nobody\n$", output)
+    output = helper.run(([[
+      sh -c 'echo $$; exec %s examples/netcg/main.lua -- \
+        sh -c "sleep 77 & echo \$!; sed -n s/^0:://p /proc/self/cgroup"']]):format(helper.LUA))
+    local pid, child, group = output:match "^(%d+)\n(%d+)\n(/[^\n]*)\nIt talked to nobody\n$"
+    assert(group:find("/lbpf%-" .. pid .. "$"), output)
+    assert.falsy(helper.run("grep State: /proc/" .. child .. "/status"):find "State:%s+[^ZX]") -- gone, or nearly so
+  end)
+end)
+
+describe("funccount", function()
+  setup(function()
+    need_root()
+    kernel.need("cookies of uprobes", "5.15")
+  end)
+
+  local PROBED = "build/support/probed" -- calls probed_add, then probed_first, for each number that it reads
+
+  local function counted(arguments, beside)
+    local output, ok = helper.run((([[
+      LUA examples/funccount/main.lua --seconds SECONDS ARGUMENTS & sleep SLEEP
+      BESIDE
+      wait $!]]):gsub("%u+", { LUA = helper.LUA, SECONDS = 3 * helper.slow, ARGUMENTS = arguments,
+        SLEEP = 1.5 * helper.slow, BESIDE = beside })))
+    assert(ok, output)
+    return output
+  end
+
+  it("counts the calls of the functions that match", function()
+    local output = counted(PROBED .. " 'probed_*' main", "echo 1 2 3 0 | " .. PROBED .. " >/dev/null")
+    assert(output:find("^Counting 3 functions of build/support/probed for %d+ s; "), output)
+    assert(output:find "\n\nCALLS  FUNCTION\n    3  probed_add\n    3  probed_first\n    1  main\n$", output)
+  end)
+
+  it("counts in a library, for one process, how long calls take", function()
+    local output = helper.run((([[
+      sh -c 'sleep SLEEP; for i in 1 2 3 4 5; do (: </dev/null); done; exec sleep 1' & sh=$!
+      LUA examples/funccount/main.lua --seconds SECONDS --pid $sh --latency libc.so.6 fork; wait]])
+      :gsub("%u+", { LUA = helper.LUA, SECONDS = 4 * helper.slow, SLEEP = 2 * helper.slow })))
+    assert(output:find "\nCALLS  FUNCTION\n +5  fork\n", output)
+    assert(output:find "\n\nTime from call to return\n +[%d.]+ %ls %S+ +[%d.]+ %ls +[1-5] ", output)
+  end)
+
+  it("counts how large an argument is", function()
+    local output = counted("--argument 1 " .. PROBED .. " probed_add",
+      "echo 5 6 7 100 0 | " .. PROBED .. " >/dev/null")
+    assert(output:find "\n    4  probed_add\n\nArgument 1\n +4 %S+ +8 +3 ", output)
+    assert(output:find "\n +64 %S+ 128 +1 [^\n]+\n$", output)
+  end)
+
+  it("ends on Ctrl-C with its result", function()
+    assert(interrupted("funccount", "--seconds 60"):find "\n\n *CALLS  FUNCTION\n *[1-9]%d*  %l+\n")
+  end)
+
+  it("says what it can't find or do", function()
+    local function refused(arguments, message)
+      local output, _, code = example("funccount", arguments)
+      assert.equal(1, code, output)
+      assert.equal("funccount: " .. message .. "\n", output)
+    end
+    refused("lbpf_nothing x", "lbpf_nothing: no such program or library")
+    refused(PROBED .. " no_function", PROBED .. ": no function no_function")
+    refused("--argument 6", "--argument: only 1 to 5 are passed in registers everywhere")
+    refused("--argument 1 --latency", "either --argument or --latency")
   end)
 end)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Shows every program that is started, with its arguments, as it happens. The programs in the kernel send records
--- through a ring buffer; here bpf.ringbuf decodes each into a table, by the C type's name, and hands it to a function.
+-- through a ring buffer; bpf.ringbuf decodes each into a table, by the C type's name, and hands it to a function here.
 package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"

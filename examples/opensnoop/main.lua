@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Shows which files are opened, by whom and with what result. The filters are variables of the object that are set
--- before it is loaded, so that the kernel sends only what is asked for, and the code of other filters isn't even there.
+-- before it is loaded: the kernel sends only what is asked for, and the code of the other filters isn't even there.
 package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"

@@ -37,7 +37,8 @@ common.main(function()
     total = total + n
   end
   print("\n" .. bpf.hist.log2(waits.slots, {
-    title = "Wait for a CPU", unit = "ns", width = math.min(common.width(), 100) }))
+    title = "Wait for a CPU", unit = "ns", width = math.min(common.width(), 100),
+  }))
   if total > 0 then
     print(("\n%s waits, on average %s; half below %s, 99 of 100 below %s"):format(bpf.hist.number(total),
       bpf.hist.time(waits.ns // total), percentile(waits.slots, total, 0.5), percentile(waits.slots, total, 0.99)))

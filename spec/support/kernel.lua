@@ -31,6 +31,11 @@ function kernel.before(version)
   return major < need_major or major == need_major and minor < need_minor
 end
 
+--- Whether the running kernel is the version or a newer one.
+function kernel.at_least(version)
+  return not older(version)
+end
+
 --- Skips the test, or all of the describe or file it is called in, on kernels older than the one that brought a
 -- feature. On any other kernel the feature has to work: if it doesn't, that is a failure and no reason to skip.
 function kernel.need(feature, version)

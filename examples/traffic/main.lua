@@ -1,0 +1,72 @@
+-- SPDX-License-Identifier: MIT
+-- Counts what goes in and out of a network interface, by tc programs. The map's key is a struct; each CPU has a value
+-- of its own, and bpf.map.sum adds them up, member by member. Without an interface it makes one with some traffic.
+package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
+local bpf = require "bpf"
+local common = require "common"
+
+local options = common.options([[
+Usage: main.lua [options] [interface]
+Counts packets and bytes of a network interface, by protocol. Needs root.
+Without an interface, makes a network of its own and sends packets there.
+
+  --seconds N  how long (3); ends on Ctrl-C, too
+  --address    by address instead
+  --top N      how many lines (20)
+  --help       show this text
+
+The interface keeps the queueing discipline clsact, which does nothing by itself: tc qdisc del dev … clsact
+]], { seconds = 3, address = false, top = 20 }, 1)
+
+-- Who was at the other end, or what it was.
+local function name(kind)
+  if kind.version == 0 then
+    return "not IP"
+  elseif options.address then
+    return common.address(kind.version == 4 and kind.peer:sub(1, 4) or kind.peer)
+  end
+  return common.protocol(kind.protocol) .. (kind.version == 6 and kind.protocol ~= 58 and " (IPv6)" or "")
+end
+
+local function report(counts)
+  local rows = {}
+  for kind in bpf.map.keys(counts) do
+    local row = bpf.map.sum(counts, kind)
+    if row then -- else it has been forgotten meanwhile
+      row.way, row.name = kind.out and "out" or "in", name(kind)
+      rows[#rows + 1] = row
+    end
+  end
+  table.sort(rows, function(a, b) return a.bytes > b.bytes end)
+  print(bpf.hist.table(table.move(rows, 1, math.min(#rows, options.top), 1, {}), {
+    { name = options.address and "ADDRESS" or "PROTOCOL", field = "name" }, { name = "WAY", field = "way" },
+    { name = "PACKETS", field = "packets" },
+    { name = "BYTES", field = "bytes", format = bpf.hist.bytes, align = "right" },
+  }, { width = common.width() }))
+end
+
+local function attach(obj, interface)
+  common.try(obj.progs.incoming:attach_tc(interface, { attach_point = "ingress" }))
+  common.try(obj.progs.outgoing:attach_tc(interface, { attach_point = "egress" }))
+end
+
+-- To this end of the network, where no port 9 is open: 50 UDP datagrams of 1000 bytes, some of which are answered with
+-- ICMP, and 5 attempts at a TCP connection.
+local TRAFFIC = [[
+  for i in $(seq 50); do printf %1000s >/dev/udp/198.18.1.1/9; done
+  for i in 1 2 3 4 5; do : </dev/tcp/198.18.2.1/9; done 2>/dev/null || true]]
+
+common.main(function()
+  local obj <close> = common.load { vars = { by_address = options.address } }
+  if options[1] then
+    attach(obj, options[1])
+    print(("Counting at %s for %g s; Ctrl-C ends it\n"):format(options[1], options.seconds))
+    common.sleep(options.seconds)
+    report(obj.maps.counts)
+  else
+    local net <close> = common.network(2)
+    attach(obj, net.interface)
+    common.run(net:command(TRAFFIC))
+    report(obj.maps.counts)
+  end
+end)
