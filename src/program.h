@@ -22,6 +22,7 @@ struct lbpf_program {
 	const struct btf *btf;	  /* of that object, likewise */
 	int fd;			  /* of one that was opened by pin or id, owned; else -1 */
 	bool opened;		  /* so */
+	uint32_t type;		  /* of such a one, the kernel's number */
 	char name[64];
 };
 
