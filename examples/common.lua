@@ -138,23 +138,6 @@ function common.cwd()
   return common.run("pwd"):match "[^\n]+"
 end
 
---- Makes a cgroup, to watch what runs in it: `cgroup.path` is its folder, `cgroup:command(c)` the shell command that
--- runs c in it. It is gone when `cgroup` is closed, if nothing runs there any more.
-function common.cgroup()
-  local top
-  for line in io.lines "/proc/mounts" do
-    top = top or line:match "^%S+ (%S+) cgroup2 "
-  end
-  local cgroup = { path = ("%s/lbpf-%d"):format(common.try(top, "no cgroup2 is mounted"), common.pid()) }
-  function cgroup:command(command) -- luacheck: ignore self
-    return ("sh -c %s"):format(common.quote(("echo $$ >%s/cgroup.procs; exec %s"):format(cgroup.path, command)))
-  end
-  common.run("mkdir " .. cgroup.path)
-  return setmetatable(cgroup, { __close = function()
-    os.execute(("for i in 1 2 3 4 5; do rmdir %s 2>/dev/null && break; sleep 0.1; done"):format(cgroup.path))
-  end })
-end
-
 --- Makes a folder for what is temporary. Its name is in `path`; it is gone, with a file system mounted below `mounted`,
 -- when it is closed.
 function common.folder(mounted)

@@ -302,7 +302,7 @@ describe("attach_usdt", function()
     local obj = marks("on_step")
     local link = assert(obj.progs.on_step:attach_usdt(PROBED, "lbpf", "step"))
     obj:close()
-    assert.equal("bpf.link: attach_usdt (closed)", tostring(link))
+    assert.equal("bpf.link: attach_usdt (on_step, closed)", tostring(link))
     assert.is_true(link:close())
     do -- and when both are dropped
       local other = marks("on_step", "on_guarded")

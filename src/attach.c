@@ -119,7 +119,7 @@ static void push_failure(lua_State *L, const struct lbpf_program *p, int err, co
 static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, const struct lbpf_way *way,
 		     const struct lbpf_target *to)
 {
-	struct lbpf_link *link = lbpf_link_push(L, owner, way->method);
+	struct lbpf_link *link = lbpf_link_push(L, owner, way->method, p->name);
 	struct lbpf_log *log;
 	bool nowhere;
 	int err;
@@ -191,7 +191,7 @@ static int map_attach(lua_State *L)
 	if (map->type != BPF_MAP_TYPE_STRUCT_OPS || !map->of)
 		lbpf_map_cannot(L, map, "attach: only the struct_ops maps of an object do");
 	lua_getiuservalue(L, 1, LBPF_MAP_OWNER);
-	link = lbpf_link_push(L, lua_gettop(L), "attach");
+	link = lbpf_link_push(L, lua_gettop(L), "attach", lbpf_map_label(map));
 	if (!map->of)
 		lbpf_map_unusable(L, map);
 	log = lbpf_log_begin(L);

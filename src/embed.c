@@ -294,7 +294,7 @@ static int do_push_link(lua_State *L)
 	need_pointer(L, call->link, "lbpf_push_link");
 	if (owned)
 		push_keeper(L);
-	link = lbpf_link_push(L, owned ? lua_gettop(L) : 0, "host");
+	link = lbpf_link_push(L, owned ? lua_gettop(L) : 0, "host", "");
 	link->borrowed = !owned;
 	link->link = call->link;
 	return 1;

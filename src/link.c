@@ -74,7 +74,7 @@ static void link_release(lua_State *L, int idx, void *self)
 	close_fd(&was.at.prog);
 }
 
-struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind)
+struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind, const char *of)
 {
 	struct lbpf_link *handle;
 
@@ -82,6 +82,7 @@ struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind)
 	owner = owner ? lua_absindex(L, owner) : 0;
 	handle = lbpf_class_new(L, &lbpf_link_class, sizeof(*handle), 1);
 	handle->kind = kind;
+	strncpy(handle->of, of, sizeof(handle->of) - 1);
 	if (!owner)
 		return handle;
 	lua_pushvalue(L, owner);
@@ -345,6 +346,7 @@ static int link_opened(lua_State *L, struct lbpf_link *handle, int err, const ch
 	if (!err && (!lbpf_fd_is_link(handle->fd) || lbpf_link_fetch_info(handle->fd, &info)))
 		err = EINVAL;
 	if (!err) {
+		strncpy(handle->of, lbpf_link_type_name(&info), sizeof(handle->of) - 1);
 		lua_pop(L, 1); /* what it is for */
 		return 1;
 	}
@@ -365,7 +367,7 @@ static int link_opened(lua_State *L, struct lbpf_link *handle, int err, const ch
 static int link_open(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
-	struct lbpf_link *handle = lbpf_link_push(L, 0, "open");
+	struct lbpf_link *handle = lbpf_link_push(L, 0, "open", "");
 	int err;
 
 	handle->fd = bpf_obj_get(path);
@@ -384,7 +386,7 @@ static int link_open(lua_State *L)
 static int link_by_id(lua_State *L)
 {
 	lua_Integer id = lbpf_arg_int(L, 1, 0, UINT32_MAX);
-	struct lbpf_link *handle = lbpf_link_push(L, 0, "by_id");
+	struct lbpf_link *handle = lbpf_link_push(L, 0, "by_id", "");
 	int err;
 
 	handle->fd = bpf_link_get_fd_by_id((uint32_t)id);
@@ -398,11 +400,11 @@ static int link_tostring(lua_State *L)
 	int fd = lbpf_link_descriptor(handle);
 
 	if (!lbpf_link_is_open(handle))
-		lua_pushfstring(L, "bpf.link: %s (closed)", handle->kind);
+		lua_pushfstring(L, "bpf.link: %s (%s, closed)", handle->kind, handle->of);
 	else if (fd < 0)
-		lua_pushfstring(L, "bpf.link: %s (attached)", handle->kind);
+		lua_pushfstring(L, "bpf.link: %s (%s, attached)", handle->kind, handle->of);
 	else
-		lua_pushfstring(L, "bpf.link: %s (fd %d)", handle->kind, fd);
+		lua_pushfstring(L, "bpf.link: %s (%s, fd %d)", handle->kind, handle->of, fd);
 	return 1;
 }
 

@@ -26,6 +26,7 @@ struct lbpf_link {
 		int point;
 	} at;		  /* what undo needs to know */
 	const char *kind; /* how it was attached: "attach_xdp", a string literal */
+	char of[64];	  /* the program or map that is attached; the type of one that was opened */
 };
 
 /* User value of every owner of links: the set of those that are open. */
@@ -39,8 +40,8 @@ static inline bool lbpf_link_is_open(const struct lbpf_link *handle)
 }
 
 /* Pushes a closed link that belongs to the owner at stack index `owner`, 0 for nobody; store what libbpf returns into
- * it. */
-struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind);
+ * it. `of` is for tostring. */
+struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind, const char *of);
 
 /* The open link at idx; raises otherwise. */
 struct lbpf_link *lbpf_link_check(lua_State *L, int idx);

@@ -248,10 +248,24 @@ static void push_field(lua_State *L, const struct lbpf_link_info *info, const st
 		lua_pushinteger(L, (lua_Integer)value);
 }
 
+static const char *type_name(const struct lbpf_link_info *info)
+{
+	const struct row *row = find_row(info);
+
+	return row ? row->name : libbpf_bpf_link_type_str((enum bpf_link_type)info->kernel.type);
+}
+
+const char *lbpf_link_type_name(const struct lbpf_link_info *info)
+{
+	const char *name = type_name(info);
+
+	return name ? name : "other";
+}
+
 void lbpf_link_push_info(lua_State *L, const struct lbpf_link_info *info)
 {
 	const struct row *row = find_row(info);
-	const char *type = row ? row->name : libbpf_bpf_link_type_str((enum bpf_link_type)info->kernel.type);
+	const char *type = type_name(info);
 
 	luaL_checkstack(L, 4, NULL);
 	lua_createtable(L, 0, 8);

@@ -25,6 +25,9 @@ struct lbpf_link_info {
 /* Asks the kernel. Returns 0 or an errno; calls nothing of Lua's. */
 int lbpf_link_fetch_info(int fd, struct lbpf_link_info *out);
 
+/* The name of the link's type; "other" for one without. */
+const char *lbpf_link_type_name(const struct lbpf_link_info *info);
+
 /* Pushes a table of the fields: id, type, prog_id, and those of the type. */
 void lbpf_link_push_info(lua_State *L, const struct lbpf_link_info *info);
 

@@ -468,14 +468,16 @@ static int map_eq(lua_State *L)
 }
 
 /* What max_entries counts. */
-static const char *map_unit(const struct lbpf_map *map)
+static const char *map_unit(const struct lbpf_map *map, bool one)
 {
 	switch (map->kind->type) {
 	case BPF_MAP_TYPE_RINGBUF:
 	case BPF_MAP_TYPE_USER_RINGBUF:
 		return "bytes";
 	default:
-		return map->kind->can & LBPF_VIEW && map->kind->can & LBPF_VALUELESS ? "pages" : "entries";
+		if (map->kind->can & LBPF_VIEW && map->kind->can & LBPF_VALUELESS)
+			return one ? "page" : "pages";
+		return one ? "entry" : "entries";
 	}
 }
 
@@ -494,7 +496,7 @@ static int map_tostring(lua_State *L)
 	else
 		lua_pushfstring(L, "%s%s", map->value ? ", " : "", map->value ? map->value->node[0].ctype : "");
 	if (map->max_entries)
-		lua_pushfstring(L, ", %I %s", (LUAI_UACINT)map->max_entries, map_unit(map));
+		lua_pushfstring(L, ", %I %s", (LUAI_UACINT)map->max_entries, map_unit(map, map->max_entries == 1));
 	else
 		lua_pushliteral(L, "");
 	if (map->fd < 0)

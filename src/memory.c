@@ -395,7 +395,7 @@ static int vars_tostring(lua_State *L)
 {
 	struct lbpf_vars *vars = lbpf_class_check(L, 1, &vars_class);
 
-	lua_pushfstring(L, "bpf.vars: %I variables%s", (LUAI_UACINT)vars->variables,
+	lua_pushfstring(L, "bpf.vars: %I variable%s%s", (LUAI_UACINT)vars->variables, vars->variables == 1 ? "" : "s",
 			vars->orphaned	       ? " (closed)"
 				: vars->loaded ? ""
 					       : " (not loaded)");

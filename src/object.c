@@ -130,33 +130,52 @@ static struct lbpf_object *object_check(lua_State *L)
 
 /* ---- what an object holds ---- */
 
+/* Pushes the names in the table at index 1, or "none". */
+static void push_names(lua_State *L)
+{
+	int listed = 0, top = lua_gettop(L) + 1;
+
+	lua_pushliteral(L, "none");
+	for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+		if (lua_type(L, -2) != LUA_TSTRING || ++listed > 20)
+			continue;
+		lua_pushfstring(L, "%s%s%s", listed > 1 ? lua_tostring(L, top) : "", listed > 1 ? ", " : "",
+				listed == 20 ? "…" : lua_tostring(L, -2));
+		lua_replace(L, top);
+	}
+}
+
 /* __index of obj.maps and obj.progs: a name that isn't there. */
 static int contents_unknown(lua_State *L)
 {
 	const char *what = lua_tostring(L, lua_upvalueindex(1));
-	int listed = 0;
 
 	lua_settop(L, 2);
-	lua_pushliteral(L, "");
-	for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
-		if (lua_type(L, -2) != LUA_TSTRING || ++listed > 20)
-			continue;
-		lua_pushfstring(L, "%s%s%s", lua_tostring(L, 3), listed > 1 ? ", " : "",
-				listed == 20 ? "…" : lua_tostring(L, -2));
-		lua_replace(L, 3);
-	}
+	push_names(L);
 	return luaL_error(L, "the object has no %s '%s' (%ss: %s)", what, luaL_tolstring(L, 2, NULL), what,
-			  listed ? lua_tostring(L, 3) : "none");
+			  lua_tostring(L, 3));
+}
+
+static int contents_tostring(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_settop(L, 1);
+	push_names(L);
+	lua_pushfstring(L, "%ss: %s", lua_tostring(L, lua_upvalueindex(1)), lua_tostring(L, 2));
+	return 1;
 }
 
 /* Pushes a table for contents, whose unknown names raise. */
 static void push_contents(lua_State *L, const char *what)
 {
 	lua_newtable(L);
-	lua_createtable(L, 0, 1);
+	lua_createtable(L, 0, 2);
 	lua_pushstring(L, what);
 	lua_pushcclosure(L, contents_unknown, 1);
 	lua_setfield(L, -2, "__index");
+	lua_pushstring(L, what);
+	lua_pushcclosure(L, contents_tostring, 1);
+	lua_setfield(L, -2, "__tostring");
 	lua_setmetatable(L, -2);
 }
 

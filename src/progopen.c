@@ -23,8 +23,10 @@ int lbpf_program_describe(struct lbpf_program *p)
 	if (!lbpf_fd_is_prog(p->fd))
 		return EINVAL;
 	err = lbpf_program_fetch_info(p->fd, &info);
-	if (!err)
+	if (!err) {
 		memcpy(p->name, info.kernel.name, sizeof(info.kernel.name));
+		p->type = info.kernel.type;
+	}
 	return err;
 }
 

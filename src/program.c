@@ -389,11 +389,12 @@ static int program_close(lua_State *L)
 static int program_tostring(lua_State *L)
 {
 	struct lbpf_program *p = lbpf_class_check(L, 1, &lbpf_program_class);
+	const char *type = lbpf_program_type_name(p->type);
 
 	if (!p->prog && p->fd < 0)
 		lua_pushfstring(L, "bpf.prog: %s (closed)", p->name);
 	else if (!p->prog)
-		lua_pushfstring(L, "bpf.prog: %s (fd %d)", p->name, p->fd);
+		lua_pushfstring(L, "bpf.prog: %s (%s, fd %d)", p->name, type ? type : "other", p->fd);
 	else if (bpf_program__fd(p->prog) < 0)
 		lua_pushfstring(L, "bpf.prog: %s (%s, not loaded)", p->name, bpf_program__section_name(p->prog));
 	else

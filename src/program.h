@@ -24,6 +24,7 @@ struct lbpf_program {
 	bool owns_fd;
 	bool alone;    /* no object's handle stands behind it */
 	bool searched; /* for its attach target, before the load */
+	uint32_t type; /* of one that is alone, the kernel's number */
 	char name[64];
 };
 

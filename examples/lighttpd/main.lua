@@ -56,8 +56,8 @@ local function start(dir, net, cgroup)
     local group = common.run("id -gn " .. common.quote(options.user)):match "[^\n]*"
     file:write((CONFIG:gsub("%$(%l+)", { user = options.user, group = group, dir = dir })))
   end
-  return common.start("exec " .. cgroup:command(
-    ("nsenter --net=/run/netns/%s env %s lighttpd -D -f %s/lighttpd.conf >>%s/errors 2>&1"):format(net.space,
+  return common.start(cgroup:command(
+    ("exec nsenter --net=/run/netns/%s env %s lighttpd -D -f %s/lighttpd.conf >>%s/errors 2>&1"):format(net.space,
       environment(dir), dir, dir)))
 end
 

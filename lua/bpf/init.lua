@@ -15,4 +15,7 @@ return setmetatable(core, {
     rawset(bpf, name, value)
     return value
   end,
+  __tostring = function(bpf)
+    return ("bpf %s (libbpf %s)"):format(bpf._VERSION, bpf.libbpf_version)
+  end,
 })
