@@ -30,11 +30,19 @@ local function need_root()
   end
 end
 
--- Runs an example with a shell command beside it that begins a second later, and gives what it printed.
-local function watched(name, arguments, beside)
-  local output, ok = helper.run(("%s examples/%s/main.lua %s & sleep 1; %s\nwait $!"):format(helper.LUA, name,
-    arguments, beside))
+-- Runs an example until a shell command beside it, which begins when the example says that it has, is done and Ctrl-C
+-- ends it; gives what it printed. `before` comes before.
+local function watched(name, arguments, beside, before)
+  local output, ok = helper.run((([[
+    BEFORE
+    LUA examples/NAME/main.lua ARGUMENTS >OUT 2>&1 & pid=$!
+    for i in $(seq 1200); do [ ! -s OUT ] || break; sleep 0.05; done
+    BESIDE
+    sleep SLEEP; kill -INT $pid; wait $pid; status=$?; cat OUT; exit $status]]):gsub("%u+", {
+      OUT = helper.tmpdir() .. "/out", BEFORE = before or "", LUA = helper.LUA, NAME = name, ARGUMENTS = arguments,
+      BESIDE = beside, SLEEP = 0.3 * helper.slow })))
   assert(ok, output)
+  assert.falsy(output:find("interrupted", 1, true), output)
   return output
 end
 
@@ -150,7 +158,7 @@ describe("syscount", function()
 
   it("ends on Ctrl-C with its result", function()
     need_root()
-    local output, _, code = example("syscount", "60", "timeout --preserve-status -s INT 3")
+    local output, _, code = example("syscount", "60", "timeout --foreground --preserve-status -s INT 3")
     assert.equal(0, code, output)
     assert(output:find " system calls of %d+ process%a* in %d%.%d s\n", output)
     assert.falsy(output:find("interrupted", 1, true))
@@ -184,11 +192,7 @@ describe("opens", function()
 
   it("shows what is opened and what is looked for in vain", function()
     need_root()
-    local output, ok = helper.run(([[
-      %s examples/opens/main.lua 4 & sleep 3
-      cat /etc/hostname /no/such/file >/dev/null 2>&1
-      wait $!]]):format(helper.LUA))
-    assert(ok, output)
+    local output = watched("opens", "600", "cat /etc/hostname /no/such/file >/dev/null 2>&1")
     assert(output:find "^    PID  COMMAND          RESULT  FILE\n", output)
     assert(output:find("\n +%d+  cat                  ok  /etc/hostname\n"), output)
     assert(output:find("\n +%d+  cat                  E2  /no/such/file\n"), output)
@@ -197,11 +201,10 @@ describe("opens", function()
 
   it("shows one process, and failures only, when asked to", function()
     need_root()
-    local output, ok = helper.run(([[
-      sh -c 'sleep 3; cat </etc/hostname </no/such/file; exec sleep 2' & sh=$!
-      %s examples/opens/main.lua --failed -p $sh 4]]):format(helper.LUA))
-    assert(ok, output)
-    assert(output:find(" +%d+  sh +E2  /no/such/file\n"), output) -- the shell's own complaint may stand before it
+    local fifo = helper.tmpdir() .. "/fifo"
+    local output = watched("opens", "--failed -p $sh 600", "echo >" .. fifo .. "; wait $sh", ([[
+      mkfifo %s; sh -c 'read go <%s; : </etc/hostname; cat </no/such/file' 2>/dev/null & sh=$!]]):format(fifo, fifo))
+    assert(output:find("\n +%d+  sh +E2  /no/such/file\n"), output)
     assert.falsy(output:find("/etc/hostname", 1, true))
   end)
 
@@ -215,10 +218,7 @@ end)
 
 -- Ends it by SIGINT, as Ctrl-C does, and gives what it printed.
 local function interrupted(name, arguments)
-  local output, _, code = example(name, arguments, "timeout --preserve-status -s INT 2")
-  assert.equal(0, code, output)
-  assert.falsy(output:find("interrupted", 1, true), output)
-  return output
+  return watched(name, arguments, ":")
 end
 
 describe("lighttpd", function()
@@ -241,14 +241,14 @@ end)
 describe("execsnoop", function()
   it("shows programs that are started, with their arguments", function()
     need_root()
-    local output = watched("execsnoop", "--seconds 2", [[/bin/echo two "wide words" "" 'a"b' "it's"]])
+    local output = watched("execsnoop", "--seconds 600", [[/bin/echo two "wide words" "" 'a"b' "it's"]])
     assert(output:find("\n +[%d.]+ +%d+ +%d+ +%d+  echo +/bin/echo two 'wide words' '' 'a\"b' 'it'\\''s'\n"), output)
     assert(output:find "\n%d+ programs? started\n$", output)
   end)
 
   it("filters, and cuts long arguments", function()
     need_root()
-    local output = watched("execsnoop", "--seconds 2 --comm true", "/bin/true $(seq 1000); /bin/false")
+    local output = watched("execsnoop", "--seconds 600 --comm true", "/bin/true $(seq 1000); /bin/false")
     assert(output:find "  true +/bin/true 1 2 3 [%d ]+ \u{2026}\n", output)
     assert.falsy(output:find "/false", output)
   end)
@@ -262,7 +262,7 @@ end)
 describe("opensnoop", function()
   it("shows the files of one program, with the result", function()
     need_root()
-    local output = watched("opensnoop", "--seconds 2 --comm tee", "tee /tmp/nowhere/x </etc/hostname >/dev/null")
+    local output = watched("opensnoop", "--seconds 600 --comm tee", "tee /tmp/nowhere/x </etc/hostname >/dev/null")
     assert(output:find "\n +%d+  tee +3 +r +%S+\n", output)
     assert(output:find "\n +%d+  tee +ENOENT +wct +/tmp/nowhere/x\n", output)
     assert(output:find "\n[1-9]%d* opens\n$", output)
@@ -271,24 +271,22 @@ describe("opensnoop", function()
 
   it("shows the files of one process", function()
     need_root()
-    local output = helper.run(([[
-      sh -c 'sleep 1; cat </etc/hostname; sleep 0.1; : </etc/passwd; : </etc/group; sleep 3' & pid=$!
-      %s examples/opensnoop/main.lua --seconds 2 --pid $pid; wait; echo "pid $pid"]]):format(helper.LUA))
-    local pid = output:match "pid (%d+)\n$"
+    local fifo = helper.tmpdir() .. "/fifo"
+    local output = watched("opensnoop", "--seconds 600 --pid $sh", "cat /etc/hostname; echo >" .. fifo .. "; wait $sh",
+      ([[mkfifo %s; sh -c 'read go <%s; : </etc/passwd; : </etc/group' & sh=$!; echo pid $sh]]):format(fifo, fifo))
+    local pid = output:match "pid (%d+)\n"
     assert(output:find("\n +" .. pid .. "  sh +3 +r +/etc/passwd\n"), output)
     for line in output:gmatch "\n( +%d+ [^\n]*/[^\n]*)" do
       assert.equal(pid, line:match "%d+")
     end
   end)
 
-  it("shows only what failed, until Ctrl-C", function()
+  it("shows only what failed", function()
     need_root()
-    local output = helper.run(([[
-      timeout --preserve-status -s INT 3 %s examples/opensnoop/main.lua --seconds 60 --failed --comm cat & sleep 1.5
-      cat /etc/hostname /nowhere; wait $!; echo "status $?"]]):format(helper.LUA))
+    local output = watched("opensnoop", "--seconds 600 --failed --comm cat", "cat /etc/hostname /nowhere 2>/dev/null")
     assert(output:find "  cat +ENOENT +r +/nowhere\n", output)
     assert.falsy(output:find("/etc/hostname", 1, true), output)
-    assert(output:find "\n%d+ opens?\nstatus 0\n$", output)
+    assert(output:find "\n%d+ opens?\n$", output)
   end)
 end)
 
@@ -353,8 +351,8 @@ describe("profile", function()
     need_root()
     local output = helper.run(([[
       %s & busy=$!; dd if=/dev/zero of=/dev/null bs=1M status=none & dd=$!
-      timeout --preserve-status -s INT 3 %s examples/profile/main.lua --folded --freq 199 --seconds 60; status=$?
-      kill $busy $dd; echo "status $status"]]):format(busy(), helper.LUA))
+      timeout --foreground --preserve-status -s INT %g %s examples/profile/main.lua --folded --freq 199 --seconds 60
+      status=$?; kill $busy $dd; echo "status $status"]]):format(busy(), 3 * helper.slow, helper.LUA))
     assert(output:find "\nstatus 0\n", output)
     assert(output:find "\n?busy;[^\n]*main;outer;inner [1-9]%d*\n", output)
     assert(output:find "\n?dd;[^\n]*vfs_read_%[k%];[^\n]*_%[k%] [1-9]%d*\n", output)
@@ -446,7 +444,7 @@ describe("traffic", function()
     net.must(("ip -n %s addr add fd00::1/64 dev here nodad"):format(here))
     net.must(("ip -n %s addr add fd00::9:2/64 dev there nodad"):format(there))
     local output = helper.run((([[
-      timeout --preserve-status -s INT END \
+      timeout --foreground --preserve-status -s INT END \
         ip netns exec HERE LUA examples/traffic/main.lua --seconds 60 --address here &
       sleep BEGIN
       ip netns exec THERE bash -c 'for i in 1 2 3 4 5 6 7; do echo seven >/dev/udp/198.18.7.1/9; done'
@@ -505,7 +503,8 @@ describe("netcg", function()
 
   it("ends with its command on Ctrl-C, and ends what the command left running", function()
     local output, _, code = helper.run(([[
-      timeout --preserve-status -s INT 2 %s examples/netcg/main.lua -- sleep 30]]):format(helper.LUA))
+      timeout --preserve-status -s INT %g %s examples/netcg/main.lua -- sleep 30]]):format(2 * helper.slow,
+      helper.LUA))
     assert.equal(0, code, output)
     assert(output:find "The command ended by %l+ %d+\nIt talked to nobody\n$", output)
     output = helper.run(([[
@@ -525,14 +524,8 @@ describe("funccount", function()
 
   local PROBED = "build/support/probed" -- calls probed_add, then probed_first, for each number that it reads
 
-  local function counted(arguments, beside)
-    local output, ok = helper.run((([[
-      LUA examples/funccount/main.lua --seconds SECONDS ARGUMENTS & sleep SLEEP
-      BESIDE
-      wait $!]]):gsub("%u+", { LUA = helper.LUA, SECONDS = 3 * helper.slow, ARGUMENTS = arguments,
-        SLEEP = 1.5 * helper.slow, BESIDE = beside })))
-    assert(ok, output)
-    return output
+  local function counted(arguments, beside, before)
+    return watched("funccount", "--seconds 600 " .. arguments, beside, before)
   end
 
   it("counts the calls of the functions that match", function()
@@ -542,10 +535,9 @@ describe("funccount", function()
   end)
 
   it("counts in a library, for one process, how long calls take", function()
-    local output = helper.run((([[
-      sh -c 'sleep SLEEP; for i in 1 2 3 4 5; do (: </dev/null); done; exec sleep 1' & sh=$!
-      LUA examples/funccount/main.lua --seconds SECONDS --pid $sh --latency libc.so.6 fork; wait]])
-      :gsub("%u+", { LUA = helper.LUA, SECONDS = 4 * helper.slow, SLEEP = 2 * helper.slow })))
+    local fifo = helper.tmpdir() .. "/fifo"
+    local output = counted("--pid $sh --latency libc.so.6 fork", "echo >" .. fifo .. "; wait $sh", ([[
+      mkfifo %s; sh -c 'read go <%s; for i in 1 2 3 4 5; do (: </dev/null); done' & sh=$!]]):format(fifo, fifo))
     assert(output:find "\nCALLS  FUNCTION\n +5  fork\n", output)
     assert(output:find "\n\nTime from call to return\n +[%d.]+ %ls %S+ +[%d.]+ %ls +[1-5] ", output)
   end)

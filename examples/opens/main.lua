@@ -123,6 +123,7 @@ local function watch(reader, options)
 end
 
 local function main(options)
+  io.stdout:setvbuf("line")
   local obj <close> = try(bpf.load({ bytes = try(bpf.compile(SOURCE)) }, {
     name = "opens", vars = { target_pid = options.pid, self = math.tointeger(first_number("/proc/self/stat")) },
   }))

@@ -33,7 +33,7 @@ end
 
 --- Whether the running kernel is the version or a newer one.
 function kernel.at_least(version)
-  return not older(version)
+  return not kernel.before(version)
 end
 
 --- Skips the test, or all of the describe or file it is called in, on kernels older than the one that brought a
