@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Runs every example, as its reader would, and looks at what it prints.
+local attach = require "spec.support.attach"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local lfs = require "lfs"
@@ -7,8 +8,8 @@ local net = require "spec.support.net"
 
 -- What the test of each example is; one that isn't here fails.
 local tested = {
-  execsnoop = true, firewall = true, funccount = true, netcg = true, opens = true, opensnoop = true, profile = true,
-  runqlat = true, syscount = true, tasks = true, traffic = true, usdt = true,
+  deny = true, execsnoop = true, firewall = true, funccount = true, netcg = true, opens = true, opensnoop = true,
+  profile = true, runqlat = true, syscount = true, tasks = true, traffic = true, usdt = true,
 }
 -- Those that don't share examples/common.lua have tests of their own for what it does.
 local alone = { opens = true, syscount = true }
@@ -16,10 +17,17 @@ local alone = { opens = true, syscount = true }
 local many = { funccount = true, netcg = true }
 -- What some need of the kernel.
 local needs = {
+  deny = { "rules that hang on inodes", "5.10" },
   funccount = { "cookies of uprobes", "5.15" },
   tasks = { "iterators over tasks", "5.8" },
   usdt = { "cookies of uprobes, which USDT takes,", "5.15" },
 }
+-- Whether the kernel asks LSM programs, as far as it tells.
+local has_lsm
+do
+  local file <close> = io.open "/sys/kernel/security/lsm"
+  has_lsm = not file or file:read "a":find("bpf", 1, true) ~= nil
+end
 
 local function example(name, arguments, wrap)
   return helper.run(("%s %s examples/%s/main.lua %s"):format(wrap or "", helper.LUA, name, arguments or ""))
@@ -83,6 +91,9 @@ for name in pairs(tested) do
       it("says what is missing where the kernel refuses it", function()
         if needs[name] then
           kernel.need(table.unpack(needs[name]))
+        end
+        if name == "deny" and not has_lsm then
+          return -- that is what it says
         end
         local output, _, code = example(name, "", helper.run("id -u") == "0\n" and POWERLESS or nil)
         assert.equal(1, code, output)
@@ -641,5 +652,50 @@ describe("tasks", function()
     assert(ok, output)
     local pid = output:match "(%d+)\n$"
     assert(output:find("\n *" .. pid .. " +%d+ +0  R +1 +[%d.]+ [KM]iB +[1-9][%d.]* m?s +[%d.]+ m?s  sh\n"), output)
+  end)
+end)
+
+describe("deny", function()
+  if not has_lsm then
+    it("says that the kernel asks no LSM programs", function()
+      local output, _, code = example "deny"
+      assert.equal(1, code, output)
+      assert.equal("deny: bpf isn't among this kernel's LSMs: boot it with lsm=\u{2026},bpf\n", output)
+    end)
+  end
+
+  describe("with LSM programs", function()
+    setup(function()
+      need_root()
+      kernel.need(table.unpack(needs.deny))
+      if kernel.config "CONFIG_BPF_LSM" == "n" then
+        helper.skip "LSM programs need a kernel with CONFIG_BPF_LSM"
+      elseif not has_lsm then
+        helper.skip "LSM programs need bpf in the kernel's list of LSMs (lsm=)"
+      end
+      attach.need_functions "LSM programs"
+    end)
+
+    it("shows what can be done while its rule changes", function()
+      local output, ok = example "deny"
+      assert(ok, output)
+      assert(output:find "^ +open +remove +execute\n%-%- no rule +done +done +done\n", output)
+      assert(output:find "\nrules%[dir%] = { forbidden = { true, false, false } } +refused +done +refused\n", output)
+      assert(output:find "\nrules%[dir%] = { forbidden = { false, true, true } } +done +refused +refused\n", output)
+      assert(output:find "\nrules%[dir%] = nil +done +done +done\n$", output)
+    end)
+
+    it("guards a directory until Ctrl-C", function()
+      local dir = helper.tmpdir()
+      local output = helper.run((([[
+        mkdir -p DIR/a/b; touch DIR/a/b/file
+        timeout --preserve-status -s INT END LUA examples/deny/main.lua --seconds 60 --remove DIR & sleep BEGIN
+        rm DIR/a/b/file 2>&1; cat DIR/a/b/file && echo read
+        wait $!; echo "status $?"
+        rm DIR/a/b/file && echo removed]]):gsub("%u%u+", { LUA = helper.LUA, DIR = dir, BEGIN = 2 * helper.slow,
+          END = 4 * helper.slow })))
+      assert(output:find("^Guarding " .. dir .. " for 60 s; [^\n]+\nrm: [^\n]* not permitted\nread\n"), output)
+      assert(output:find "\nRefused: to open 0 times, to remove 1, to execute 0\nstatus 0\nremoved\n$", output)
+    end)
   end)
 end)
