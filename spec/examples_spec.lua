@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Runs every example, as its reader would, and looks at what it prints.
+local attach = require "spec.support.attach"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local lfs = require "lfs"
@@ -7,15 +8,27 @@ local net = require "spec.support.net"
 
 -- What the test of each example is; one that isn't here fails. That of exporter is in spec/prometheus_spec.lua.
 local tested = {
-  embed = true, execsnoop = true, exporter = true, firewall = true, funccount = true, lighttpd = true, netcg = true,
-  opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true, traffic = true,
+  deny = true, embed = true, execsnoop = true, exporter = true, firewall = true, funccount = true, lighttpd = true,
+  netcg = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true, tasks = true,
+  traffic = true, usdt = true,
 }
 -- Those that don't share examples/common.lua have tests of their own for what it does; that in C in embed_spec.lua.
 local alone = { embed = true, opens = true, syscount = true }
 -- Those that take any number of words.
 local many = { funccount = true, netcg = true }
 -- What some need of the kernel.
-local needs = { funccount = { "cookies of uprobes", "5.15" } }
+local needs = {
+  deny = { "rules that hang on inodes", "5.10" },
+  funccount = { "cookies of uprobes", "5.15" },
+  tasks = { "iterators over tasks", "5.8" },
+  usdt = { "cookies of uprobes, which USDT takes,", "5.15" },
+}
+-- Whether the kernel asks LSM programs, as far as it tells.
+local has_lsm
+do
+  local file <close> = io.open "/sys/kernel/security/lsm"
+  has_lsm = not file or file:read "a":find("bpf", 1, true) ~= nil
+end
 
 local function example(name, arguments, wrap)
   return helper.run(("%s %s examples/%s/main.lua %s"):format(wrap or "", helper.LUA, name, arguments or ""))
@@ -88,6 +101,9 @@ for name in pairs(tested) do
       it("says what is missing where the kernel refuses it", function()
         if needs[name] then
           kernel.need(table.unpack(needs[name]))
+        end
+        if name == "deny" and not has_lsm then
+          return -- that is what it says
         end
         local output, _, code = example(name, "", helper.run("id -u") == "0\n" and POWERLESS or nil)
         assert.equal(1, code, output)
@@ -563,5 +579,134 @@ describe("funccount", function()
     refused(PROBED .. " no_function", PROBED .. ": no function no_function")
     refused("--argument 6", "--argument: only 1 to 5 are passed in registers everywhere")
     refused("--argument 1 --latency", "either --argument or --latency")
+  end)
+end)
+
+describe("usdt", function()
+  setup(need_root)
+
+  local PROBED = "build/support/probed" -- passes lbpf:step(number, "seven") for each number that it reads, lbpf:guarded
+
+  it("shows the marks that its own program passes, with their arguments", function()
+    kernel.need(table.unpack(needs.usdt))
+    local output, ok = example("usdt", helper.slow > 1 and "--seconds 12" or "")
+    assert(ok, output)
+    assert(output:find '^  SECONDS +PID  COMMAND +MARK\n', output)
+    assert(output:find '\n    0.000 +%d+  kitchen +kitchen:ordered%(1, "noodles"%)\n', output)
+    assert(output:find '\n +0.%d+ +%d+  kitchen +kitchen:served%(1, "noodles", 250%)\n', output)
+    assert(output:find 'kitchen:served%(6, "soup", 1500%)\n\n12 passed\n$', output)
+  end)
+
+  it("shows one mark of a program, until Ctrl-C", function()
+    kernel.need(table.unpack(needs.usdt))
+    local output = helper.run((([[
+      timeout --preserve-status -s INT END \
+        LUA examples/usdt/main.lua --seconds 60 --text 2 PROBED lbpf:step & sleep BEGIN
+      echo 5 -6 0 | PROBED >/dev/null
+      wait $!; echo "status $?"]]):gsub("%u%u+", { LUA = helper.LUA, PROBED = PROBED, BEGIN = 1.5 * helper.slow,
+        END = 3 * helper.slow })))
+    local lines = output:match "MARK\n(.*)\n2 passed\nstatus 0\n$"
+    assert(lines, output)
+    local first, second = lines:match "^([^\n]+)\n([^\n]+)\n$"
+    assert(first and first:find "^ +0.000 +%d+  probed +lbpf:step%(5, .*%)$", output)
+    assert(second:find '^ +0.%d+ +%d+  probed +lbpf:step%(%-6, "seven"%)$', output)
+  end)
+
+  it("lists marks, and says when there are none", function()
+    assert.equal("lbpf:guarded\nlbpf:step\n", (example("usdt", "--list " .. PROBED)))
+    assert.equal("usdt: /bin/cat: no marks\n", (example("usdt", "--list /bin/cat")))
+    assert.equal("usdt: --list needs a file\n", (example("usdt", "--list")))
+    assert.equal("usdt: --text: only up to 6 arguments are looked at\n", (example("usdt", "--text 7")))
+  end)
+end)
+
+describe("tasks", function()
+  setup(function()
+    need_root()
+    kernel.need(table.unpack(needs.tasks))
+  end)
+
+  it("lists processes, with their parents, states and memory", function()
+    local output, ok = helper.run(([[
+      sleep 50 & one=$!
+      sh -c 'kill -STOP $$' & two=$!; sleep 0.5
+      %s examples/tasks/main.lua; status=$?
+      kill -KILL $one $two; echo "$$ $one $two"; exit $status]]):format(helper.LUA))
+    assert(ok, output)
+    assert(output:find "^ *PID +PARENT +UID  S  THREADS +MAPPED +TIME +AGE  COMMAND\n", output)
+    local parent, one, two = output:match "\n(%d+) (%d+) (%d+)\n$"
+    assert(output:find("\n *2 +0 +0  S +1 +%- +%S+ %S+ +%S+ %S+  %[kthreadd%]\n"), output)
+    assert(output:find(("\n *%s +%s +0  S +1 +[%%d.]+ [KM]iB +[^\n]+  sleep\n"):format(one, parent)), output)
+    assert(output:find(("\n *%s +%s +0  T +1 "):format(two, parent)), output)
+    local _, lines = output:match "^[^\n]+\n(.*)\n\n%d+ processes\n":gsub("\n", "")
+    assert.equal(tonumber(output:match "\n\n(%d+) processes\n"), lines + 1)
+  end)
+
+  it("lists those of a name, user, or state", function()
+    local output = helper.run(([[
+      chmod 755 DIR; cp "$(command -v sleep)" DIR/lbpf-sleeper
+      DIR/lbpf-sleeper 50 & one=$!
+      setpriv --reuid 4242 --clear-groups DIR/lbpf-sleeper 50 & two=$!; sleep 0.5
+      tasks() { LUA examples/tasks/main.lua "$@" | sed -n 's/.*  //p; $p'; }
+      tasks --comm lbpf-sleeper; tasks --uid 4242
+      tasks --comm lbpf-sleeper --state T; tasks --comm lbpf-sleeper --uid 1
+      kill $one $two]]):gsub("%u%u+", { LUA = helper.LUA, DIR = helper.tmpdir() }))
+    assert.equal("COMMAND\nlbpf-sleeper\nlbpf-sleeper\n2 processes\nCOMMAND\nlbpf-sleeper\n1 process\n" ..
+      "COMMAND\n0 processes\nCOMMAND\n0 processes\n", output)
+  end)
+
+  it("shows who was busy meanwhile", function()
+    local output, ok = helper.run(([[
+      sh -c 'while :; do :; done' & pid=$!
+      %s examples/tasks/main.lua --state R --seconds 1; status=$?
+      kill $pid; echo $pid; exit $status]]):format(helper.LUA))
+    assert(ok, output)
+    local pid = output:match "(%d+)\n$"
+    assert(output:find("\n *" .. pid .. " +%d+ +0  R +1 +[%d.]+ [KM]iB +[1-9][%d.]* m?s +[%d.]+ m?s  sh\n"), output)
+  end)
+end)
+
+describe("deny", function()
+  if not has_lsm then
+    it("says that the kernel asks no LSM programs", function()
+      local output, _, code = example "deny"
+      assert.equal(1, code, output)
+      assert.equal("deny: bpf isn't among this kernel's LSMs: boot it with lsm=\u{2026},bpf\n", output)
+    end)
+  end
+
+  describe("with LSM programs", function()
+    setup(function()
+      need_root()
+      kernel.need(table.unpack(needs.deny))
+      if kernel.config "CONFIG_BPF_LSM" == "n" then
+        helper.skip "LSM programs need a kernel with CONFIG_BPF_LSM"
+      elseif not has_lsm then
+        helper.skip "LSM programs need bpf in the kernel's list of LSMs (lsm=)"
+      end
+      attach.need_functions "LSM programs"
+    end)
+
+    it("shows what can be done while its rule changes", function()
+      local output, ok = example "deny"
+      assert(ok, output)
+      assert(output:find "^ +open +remove +execute\n%-%- no rule +done +done +done\n", output)
+      assert(output:find "\nrules%[dir%] = { forbidden = { true, false, false } } +refused +done +refused\n", output)
+      assert(output:find "\nrules%[dir%] = { forbidden = { false, true, true } } +done +refused +refused\n", output)
+      assert(output:find "\nrules%[dir%] = nil +done +done +done\n$", output)
+    end)
+
+    it("guards a directory until Ctrl-C", function()
+      local dir = helper.tmpdir()
+      local output = helper.run((([[
+        mkdir -p DIR/a/b; touch DIR/a/b/file
+        timeout --preserve-status -s INT END LUA examples/deny/main.lua --seconds 60 --remove DIR & sleep BEGIN
+        rm DIR/a/b/file 2>&1; cat DIR/a/b/file && echo read
+        wait $!; echo "status $?"
+        rm DIR/a/b/file && echo removed]]):gsub("%u%u+", { LUA = helper.LUA, DIR = dir, BEGIN = 2 * helper.slow,
+          END = 4 * helper.slow })))
+      assert(output:find("^Guarding " .. dir .. " for 60 s; [^\n]+\nrm: [^\n]* not permitted\nread\n"), output)
+      assert(output:find "\nRefused: to open 0 times, to remove 1, to execute 0\nstatus 0\nremoved\n$", output)
+    end)
   end)
 end)

@@ -1,0 +1,90 @@
+-- SPDX-License-Identifier: MIT
+-- Shows when programs pass the marks that they have for tracers (USDT), with the arguments. Many programs and libraries
+-- have some: databases, interpreters; libstdc++.so.6 has libstdcxx:throw.
+package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
+local bpf = require "bpf"
+local common = require "common"
+
+local options = common.options([[
+Usage: main.lua [options] [file] [provider:name]
+Shows when a program passes its marks, all or that one. Needs root.
+Without a file, compiles a little program that has some, and watches it.
+
+  --seconds N  how long (3); ends on Ctrl-C, too
+  --pid PID    of this process only
+  --text N     the N-th argument, of up to 6, is a text
+  --list       lists the file's marks only
+  --help       show this text
+]], { seconds = 3, pid = 0, text = 0, list = false }, 2)
+
+-- The file's marks, as readelf lists them: a sequence of { provider, name }.
+local function marks(path)
+  local list, seen = {}, {}
+  local listing = common.run(("readelf --notes --wide %s"):format(common.quote(path)))
+  for provider, name in listing:gmatch "Provider: (%S+)%s+Name: (%S+)" do
+    local mark = provider .. ":" .. name
+    if not seen[mark] and (not options[2] or options[2] == mark) then
+      seen[mark] = true
+      list[#list + 1] = { provider = provider, name = name, text = mark }
+    end
+  end
+  common.try(#list > 0, ("%s: no mark%s"):format(path, options[2] and " " .. options[2] or "s"))
+  table.sort(list, function(a, b) return a.text < b.text end)
+  return list
+end
+
+-- The program beside this script, compiled. Removed when closed.
+local function kitchen()
+  local dir = common.run("mktemp -d"):gsub("%s+$", "")
+  local made <close> = setmetatable({ dir }, { __close = function(t) -- if compiling fails
+    if t[1] then
+      os.execute("rm -r " .. dir)
+    end
+  end })
+  common.run(("cc -o %s/kitchen %s"):format(dir, common.quote((arg[0]:gsub("[^/]*$", "kitchen.c")))))
+  made[1] = nil
+  return setmetatable({ path = dir .. "/kitchen" }, { __close = function() os.execute("rm -r " .. dir) end })
+end
+
+local function arguments(e)
+  local words = {}
+  for i = 1, math.min(e.count, #e.arguments) do
+    words[i] = i == options.text and ("%q"):format(e.text) or tostring(e.arguments[i])
+  end
+  return table.concat(words, ", ")
+end
+
+local function watch(obj, path, list)
+  local width, count, first = common.width(), 0, nil
+  local events <close> = common.try(bpf.ringbuf(obj.maps.passed, "struct passed", function(e)
+    first, count = first or e.ns, count + 1
+    print(bpf.hist.line(("%9.3f  %7d  %-16s %s(%s)"):format((e.ns - first) / 1e9, e.pid, e.comm, list[e.mark].text,
+      arguments(e)), width))
+  end))
+  for i, mark in ipairs(list) do
+    common.try(obj.progs.on_mark:attach_usdt(path, mark.provider, mark.name, {
+      pid = options.pid > 0 and options.pid or -1, usdt_cookie = i,
+    }))
+  end
+  print("  SECONDS      PID  COMMAND          MARK")
+  local cook <close> = not options[1] and common.start(path) or nil -- luacheck: ignore
+  common.poll(events, options.seconds)
+  print(("\n%d passed%s"):format(count,
+    obj.vars.lost > 0 and (", %d not shown: the ring was full"):format(obj.vars.lost) or ""))
+end
+
+common.main(function()
+  common.try(options.text <= 6, "--text: only up to 6 arguments are looked at")
+  if options.list then
+    for _, mark in ipairs(marks(common.try(options[1], "--list needs a file"))) do
+      print(mark.text)
+    end
+    return
+  end
+  common.need("cookies of uprobes, which USDT takes,", "5.15")
+  options.text = options[1] and options.text or 2
+  local obj <close> = common.load { vars = { text = options.text } }
+  local demo <close> = not options[1] and kitchen() or nil
+  local path = options[1] or demo.path
+  watch(obj, path, marks(path))
+end)
