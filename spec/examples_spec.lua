@@ -174,7 +174,8 @@ describe("syscount", function()
 
   it("ends on Ctrl-C with its result", function()
     need_root()
-    local output, _, code = example("syscount", "60", "timeout --foreground --preserve-status -s INT 3")
+    local output, _, code = example("syscount", "60",
+      ("timeout --foreground --preserve-status -s INT %g"):format(3 * helper.slow))
     assert.equal(0, code, output)
     assert(output:find " system calls of %d+ process%a* in %d%.%d s\n", output)
     assert.falsy(output:find("interrupted", 1, true))
@@ -600,7 +601,7 @@ describe("usdt", function()
   it("shows one mark of a program, until Ctrl-C", function()
     kernel.need(table.unpack(needs.usdt))
     local output = helper.run((([[
-      timeout --preserve-status -s INT END \
+      timeout --foreground --preserve-status -s INT END \
         LUA examples/usdt/main.lua --seconds 60 --text 2 PROBED lbpf:step & sleep BEGIN
       echo 5 -6 0 | PROBED >/dev/null
       wait $!; echo "status $?"]]):gsub("%u%u+", { LUA = helper.LUA, PROBED = PROBED, BEGIN = 1.5 * helper.slow,
@@ -700,7 +701,8 @@ describe("deny", function()
       local dir = helper.tmpdir()
       local output = helper.run((([[
         mkdir -p DIR/a/b; touch DIR/a/b/file
-        timeout --preserve-status -s INT END LUA examples/deny/main.lua --seconds 60 --remove DIR & sleep BEGIN
+        timeout --foreground --preserve-status -s INT END \
+          LUA examples/deny/main.lua --seconds 60 --remove DIR & sleep BEGIN
         rm DIR/a/b/file 2>&1; cat DIR/a/b/file && echo read
         wait $!; echo "status $?"
         rm DIR/a/b/file && echo removed]]):gsub("%u%u+", { LUA = helper.LUA, DIR = dir, BEGIN = 2 * helper.slow,
