@@ -12,8 +12,8 @@ VARIANT    ?= release
 
 # Where to install.
 PREFIX     ?= /usr/local
-LUA_CDIR   ?= $(PREFIX)/lib/lua/5.4
-LUA_LDIR   ?= $(PREFIX)/share/lua/5.4
+LUA_CDIR   ?= $(PREFIX)/lib/lua/$(LUA_ABI)
+LUA_LDIR   ?= $(PREFIX)/share/lua/$(LUA_ABI)
 INCDIR     ?= $(PREFIX)/include
 
 # The Debian packages that building, testing and the rest need. Keep the README's list the same.
@@ -29,6 +29,9 @@ need = @build-aux/deps $(1)
 
 # V=1 shows the commands.
 run = $(if $(V),,@echo '  $(1)  $@'; )
+
+# As in the names of folders: 5.4.
+LUA_ABI     = $(or $(shell $(PKG_CONFIG) --modversion $(LUA_PC) 2>/dev/null | cut -d. -f1,2),5.4)
 
 # LUA_INCDIR names the folder of lua.h where pkg-config doesn't know it.
 LUA_CFLAGS := $(if $(LUA_INCDIR),-I$(LUA_INCDIR),$(shell $(PKG_CONFIG) --cflags $(LUA_PC) 2>/dev/null))
@@ -55,7 +58,7 @@ VERSION  := $(shell sed -n 's/^\#define LBPF_VERSION "\(.*\)"/\1/p' src/lbpf.h)
 # How tests and examples find the tree's own modules, whatever the caller's environment says.
 export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;
 export LUA_CPATH := $(CURDIR)/$(BUILD)/?.so;;
-unexport LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
+unexport LUA_INIT $(foreach v,5_4 5_5,LUA_INIT_$(v) LUA_PATH_$(v) LUA_CPATH_$(v))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:

@@ -129,7 +129,7 @@ describe("syscount", function()
 
   it("ends on Ctrl-C with its result", function()
     need_root()
-    local output, _, code = example("syscount", "60", "timeout --preserve-status -s INT 3")
+    local output, _, code = example("syscount", "60", "timeout --foreground --preserve-status -s INT 3")
     assert.equal(0, code, output)
     assert(output:find " system calls of %d+ process%a* in [23]%.%d s\n", output)
     assert.falsy(output:find("interrupted", 1, true))
@@ -194,7 +194,7 @@ end)
 
 -- Ends it by SIGINT, as Ctrl-C does, and gives what it printed.
 local function interrupted(name, arguments)
-  local output, _, code = example(name, arguments, "timeout --preserve-status -s INT 2")
+  local output, _, code = example(name, arguments, "timeout --foreground --preserve-status -s INT 2")
   assert.equal(0, code, output)
   assert.falsy(output:find("interrupted", 1, true), output)
   return output
@@ -246,7 +246,7 @@ describe("opensnoop", function()
   it("shows only what failed, until Ctrl-C", function()
     need_root()
     local output = helper.run(([[
-      timeout --preserve-status -s INT 3 %s examples/opensnoop/main.lua --seconds 60 --failed --comm cat & sleep 1.5
+      timeout --foreground --preserve-status -s INT 3 %s examples/opensnoop/main.lua --seconds 60 --failed --comm cat & sleep 1.5
       cat /etc/hostname /nowhere; wait $!; echo "status $?"]]):format(helper.LUA))
     assert(output:find "  cat +ENOENT +r +/nowhere\n", output)
     assert.falsy(output:find("/etc/hostname", 1, true), output)
@@ -307,7 +307,7 @@ describe("profile", function()
     assert(ok, output)
     local samples = tonumber(output:match "^(%d+) samples of %d+ stacks\n")
     assert(samples and samples > 20 and samples < 400, output)
-    assert(output:find "\n SHARE +SAMPLES  FUNCTION\n *%d%d%.%d %% +%d+  inner %(busy%)\n", output)
+    assert(output:find "\n SHARE +SAMPLES  FUNCTION\n *%d+%.%d %% +%d+  inner %(busy%)\n", output)
     assert(output:find "\n%d+%.%d %%, %d+ samples:\n  busy\n[^%%]*  main\n  outer\n  inner\n", output)
   end)
 
@@ -315,7 +315,7 @@ describe("profile", function()
     need_root()
     local output = helper.run(([[
       %s & busy=$!; dd if=/dev/zero of=/dev/null bs=1M status=none & dd=$!
-      timeout --preserve-status -s INT 3 %s examples/profile/main.lua --folded --freq 199 --seconds 60; status=$?
+      timeout --foreground --preserve-status -s INT 3 %s examples/profile/main.lua --folded --freq 199 --seconds 60; status=$?
       kill $busy $dd; echo "status $status"]]):format(busy(), helper.LUA))
     assert(output:find "\nstatus 0\n", output)
     assert(output:find "\n?busy;[^\n]*main;outer;inner [1-9]%d*\n", output)
