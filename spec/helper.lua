@@ -46,7 +46,8 @@ local gc_modes = {
       collectgarbage("setstepmul", 1000)
     else
       collectgarbage("param", "pause", 0)
-      collectgarbage("param", "stepmul", 1000)
+      collectgarbage("param", "stepmul", 100000)
+      collectgarbage("param", "stepsize", 100)
     end
   end,
 }

@@ -315,6 +315,8 @@ describe("a program's lifetime:", function()
           collectgarbage("setpause", 0)
         else
           collectgarbage("param", "pause", 0)
+          collectgarbage("param", "stepmul", 100000)
+          collectgarbage("param", "stepsize", 100)
         end
         for _ = 1, 300 do
           local obj = assert(bpf.load(%q))
