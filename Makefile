@@ -62,7 +62,7 @@ unexport LUA_INIT $(foreach v,5_4 5_5,LUA_INIT_$(v) LUA_PATH_$(v) LUA_CPATH_$(v)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite built lint asan valgrind oom vmtest sidtest fuzz bench examples doc format install uninstall dist clean deps help root
+.PHONY: all demo test check suite built lint asan valgrind oom vmtest sidtest fuzz bench examples doc format install uninstall dist rock clean deps help root
 
 ##@ Building
 all: $(MODULE) ## Build the module, build/release/bpf/core.so (the default)
@@ -137,6 +137,7 @@ check: ## Run the tests that need no root; the others are skipped
 
 # Every spec file in a process of its own; TAP is in front of its command; LBPF_GC=stress, generational or incremental sets the collector's mode.
 suite: export LBPF_LUA := $(RUN_LUA)
+suite: export LBPF_LUA_PC := $(LUA_PC)
 suite: built
 	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(TAP)$(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
 
@@ -253,6 +254,12 @@ uninstall: ## Remove what install put there
 dist: ## Make a tarball of the committed tree
 	@mkdir -p build
 	git archive --prefix=lua-bpf-$(VERSION)/ -o build/lua-bpf-$(VERSION).tar.gz HEAD
+
+# luarocks looks for a file without a folder where it stands.
+rock: dist ## Make a source rock of the committed tree
+	@sed 's|"scm-1"|"$(VERSION)-1"|; s|"git+file://.".*|"file://lua-bpf-$(VERSION).tar.gz",|' rockspec/lua-bpf-scm-1.rockspec \
+		>build/lua-bpf-$(VERSION)-1.rockspec
+	cd build && luarocks --lua-version $(LUA_ABI) pack lua-bpf-$(VERSION)-1.rockspec
 
 clean: ## Remove everything that was built
 	rm -rf build $(EXAMPLES)
