@@ -14,8 +14,8 @@ VARIANT    ?= release
 
 # Where to install.
 PREFIX     ?= /usr/local
-LUA_CDIR   ?= $(PREFIX)/lib/lua/$(LUA_V)
-LUA_LDIR   ?= $(PREFIX)/share/lua/$(LUA_V)
+LUA_CDIR   ?= $(PREFIX)/lib/lua/$(LUA_ABI)
+LUA_LDIR   ?= $(PREFIX)/share/lua/$(LUA_ABI)
 INCDIR     ?= $(PREFIX)/include
 LIBDIR     ?= $(PREFIX)/lib
 PC_DIR     ?= $(LIBDIR)/pkgconfig
@@ -34,6 +34,9 @@ need = @build-aux/deps $(1)
 
 # V=1 shows the commands.
 run = $(if $(V),,@echo '  $(1)  $@'; )
+
+# What LUA_PC is, as in the names of folders.
+LUA_ABI     = $(or $(shell $(PKG_CONFIG) --modversion $(LUA_PC) 2>/dev/null | cut -d. -f1,2),$(LUA_V))
 
 # LUA_INCDIR names the folder of lua.h where pkg-config doesn't know it.
 LUA_CFLAGS := $(if $(LUA_INCDIR),-I$(LUA_INCDIR),$(shell $(PKG_CONFIG) --cflags $(LUA_PC) 2>/dev/null))
@@ -63,11 +66,11 @@ VERSION  := $(shell sed -n 's/^\#define LBPF_VERSION_M[AI][JN]OR \(.*\)/\1./p; s
 # How tests and examples find the tree's own modules, whatever the caller's environment says.
 export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;
 export LUA_CPATH := $(CURDIR)/$(BUILD)/?.so;;
-unexport LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
+unexport LUA_INIT $(foreach v,5_4 5_5,LUA_INIT_$(v) LUA_PATH_$(v) LUA_CPATH_$(v))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite built lint asan tsan valgrind oom vmtest sidtest fuzz bench examples doc format install uninstall dist clean deps help root
+.PHONY: all demo test check suite built lint asan tsan valgrind oom vmtest sidtest fuzz bench examples doc format install uninstall dist rock clean deps help root
 
 ##@ Building
 all: $(MODULE) $(LIBRARY) ## Build the module and the static library (the default)
@@ -174,6 +177,7 @@ check: ## Run the tests that need no root; the others are skipped
 
 # Every spec file in a process of its own; TAP is in front of its command; LBPF_GC=stress, generational or incremental sets the collector's mode.
 suite: export LBPF_LUA := $(RUN_LUA)
+suite: export LBPF_LUA_PC := $(LUA_PC)
 suite: built
 	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(TAP)$(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
 
@@ -304,6 +308,12 @@ uninstall: ## Remove what install put there
 dist: ## Make a tarball of the committed tree
 	@mkdir -p build
 	git archive --prefix=lua-bpf-$(VERSION)/ -o build/lua-bpf-$(VERSION).tar.gz HEAD
+
+# luarocks looks for a file without a folder where it stands.
+rock: dist ## Make a source rock of the committed tree
+	@sed 's|"scm-1"|"$(VERSION)-1"|; s|"git+file://.".*|"file://lua-bpf-$(VERSION).tar.gz",|' rockspec/lua-bpf-scm-1.rockspec \
+		>build/lua-bpf-$(VERSION)-1.rockspec
+	cd build && luarocks --lua-version $(LUA_ABI) pack lua-bpf-$(VERSION)-1.rockspec
 
 clean: ## Remove everything that was built
 	rm -rf build $(wildcard examples/*/*.o)

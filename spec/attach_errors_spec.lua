@@ -31,7 +31,7 @@ local methods = {
   attach_tc = { args = { "lo" }, options = 2 },
   attach_tcx = { args = { "lo" }, options = 2, libbpf = "1.3" },
   attach_netkit = { args = { "lo" }, options = 2, libbpf = "1.3" },
-  attach_netfilter = { args = {}, options = 1, libbpf = "1.3" },
+  attach_netfilter = { args = { {} }, options = 1, libbpf = "1.3" },
   attach_netns = { args = { "/proc/self/ns/net" } },
   attach_cgroup = { args = { "cgroup" }, options = 2 },
   attach_sockmap = { args = { "map" } },

@@ -1,6 +1,14 @@
 -- SPDX-License-Identifier: MIT
 -- What is built and installed: the files that belong to it, the symbols and the version it shows, and where it goes.
 local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
+
+-- How to build for the Lua that runs this.
+local ABI <const> = _VERSION:match "%d+%.%d+"
+local LUA_PC <const> = os.getenv "LBPF_LUA_PC" or "lua" .. ABI
+local MAKE <const> = ("make --no-print-directory LUA=%s LUA_PC=%s"):format(helper.LUA, LUA_PC)
+local LUAROCKS <const> = "luarocks --lua-version " .. ABI
+local ROCKSPEC <const> = "rockspec/lua-bpf-scm-1.rockspec"
 
 -- Runs a command as a user's shell would, with nothing of this test run's environment.
 local function run(command)
@@ -29,7 +37,7 @@ end
 
 local function rockspec()
   local env = {}
-  assert(loadfile("rockspec/lua-bpf-scm-1.rockspec", "t", env))()
+  assert(loadfile(ROCKSPEC, "t", env))()
   return env
 end
 
@@ -37,6 +45,13 @@ local function header_version()
   local header = read "src/lbpf.h"
   return ("%s.%s.%s"):format(header:match "LBPF_VERSION_MAJOR (%d+)\n", header:match "LBPF_VERSION_MINOR (%d+)\n",
     header:match "LBPF_VERSION_PATCH (%d+)\n")
+end
+
+-- The version of what is installed under a prefix, as a script elsewhere finds it.
+local function installed_version(prefix)
+  return run(([[cd /; export LUA_PATH="PREFIX/share/lua/ABI/?.lua;PREFIX/share/lua/ABI/?/init.lua"
+    export LUA_CPATH="PREFIX/lib/lua/ABI/?.so"
+    %s -e 'io.write(require("bpf")._VERSION)']]):gsub("%u%u%u+", { PREFIX = prefix, ABI = ABI }):format(helper.LUA))
 end
 
 describe("the rockspec", function()
@@ -85,29 +100,96 @@ describe("the build", function()
   end)
 
   it("does nothing the second time", function()
-    run "make all"
-    assert.equal("make: Nothing to be done for 'all'.\n", run "LC_ALL=C make all")
+    run(MAKE .. " all")
+    assert.equal("make: Nothing to be done for 'all'.\n", run("LC_ALL=C " .. MAKE .. " all"))
   end)
 
   it("installs what require finds, and uninstalls all of it", function()
     local dir = helper.tmpdir()
-    run(("make install PREFIX=/opt/x DESTDIR=%s"):format(dir))
-    local root = dir .. "/opt/x"
-    assert.equal(header_version() .. "\n", run(
-      ([[cd /; export LUA_PATH="%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua" LUA_CPATH="%s/lib/lua/5.4/?.so"
-      lua5.4 -e 'print(require("bpf")._VERSION)']]):format(root, root, root)))
-    assert.equal("0\n", run(("cmp src/lbpf.h %s/include/lbpf.h; echo $?"):format(root)))
-    run(("make uninstall PREFIX=/opt/x DESTDIR=%s"):format(dir))
+    run(("%s install PREFIX=/opt/x DESTDIR=%s"):format(MAKE, dir))
+    assert.equal(header_version(), installed_version(dir .. "/opt/x"))
+    assert.equal("0\n", run(("cmp src/lbpf.h %s/opt/x/include/lbpf.h; echo $?"):format(dir)))
+    run(("%s uninstall PREFIX=/opt/x DESTDIR=%s"):format(MAKE, dir))
     assert.equal("", run("find " .. dir .. " -type f"))
   end)
+end)
 
-  it("works through luarocks", function()
-    local tree = helper.tmpdir()
+-- A compiler that finds all that is in /usr/include but for libbpf and, if it isn't told where, Lua. Returns its path.
+local function poor_compiler(dir)
+  run(([[cd %s && mkdir include && for e in /usr/include/* /usr/include/$(uname -m)-linux-gnu/*; do
+    case $e in */bpf|*/lua5.?|*/lua.h) ;; *) ln -sfn $e include/ ;; esac
+  done]]):format(dir))
+  local file <close> = assert(io.open(dir .. "/poor-cc", "w"))
+  file:write(('#!/bin/sh\nexec cc -nostdinc -isystem "$(cc -print-file-name=include)" -isystem %s/include "$@"\n')
+    :format(dir))
+  run(("chmod +x %s/poor-cc"):format(dir))
+  return dir .. "/poor-cc"
+end
+
+describe("what is missing is told with the packages that have it:", function()
+  local dir, compiler
+
+  setup(function()
+    dir = helper.tmpdir()
+    compiler = poor_compiler(dir)
+    run(("cp -r Makefile src lua rockspec %s"):format(dir))
+  end)
+
+  -- Checks that a command fails and what it prints first names both packages.
+  local function names(command, what, debian, fedora)
+    local output, ok = helper.run(("cd %s && env -i PATH=\"$PATH\" HOME=/nonexistent %s"):format(dir, command))
+    assert.is_false(ok)
+    assert.matches("^[^\n]*#error \"" .. what .. " headers are missing%. Debian: apt install " .. debian
+      .. "; Fedora: dnf install " .. fedora .. '"\n', output:match("[^\n]*#error.*"))
+  end
+
+  it("libbpf, by make", function()
+    names(MAKE .. " CC=" .. compiler, "libbpf's", "libbpf%-dev", "libbpf%-devel")
+  end)
+
+  it("libbpf, by luarocks", function()
+    names(("%s --tree %s/tree make %s CC=%s"):format(LUAROCKS, dir, ROCKSPEC, compiler), "libbpf's", "libbpf%-dev",
+      "libbpf%-devel")
+  end)
+
+  it("Lua, by make", function()
+    names(("make LUA_PC=none CC=%s"):format(compiler), "Lua's", "liblua5%.4%-dev", "lua%-devel")
+  end)
+end)
+
+describe("the rock", function()
+  local dir
+
+  setup(function()
+    dir = helper.tmpdir()
     -- luarocks leaves its objects where it stands, so it gets a copy.
-    run(("mkdir %s/src && cp -r src lua rockspec %s/src"):format(tree, tree))
-    run(("cd %s/src && luarocks --lua-version 5.4 --tree %s make rockspec/lua-bpf-scm-1.rockspec"):format(tree, tree))
-    assert.equal(header_version() .. "\n", run(
-      ([[cd /; export LUA_PATH="%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua" LUA_CPATH="%s/lib/lua/5.4/?.so"
-      lua5.4 -e 'print(require("bpf")._VERSION)']]):format(tree, tree, tree)))
+    run(("mkdir %s/src && cp -r src lua rockspec %s/src"):format(dir, dir))
+    run(("cd %s/src && %s --tree %s/made make %s"):format(dir, LUAROCKS, dir, ROCKSPEC))
+  end)
+
+  it("is made and installed", function()
+    assert.equal(header_version(), installed_version(dir .. "/made"))
+  end)
+
+  it("is packed with what was compiled, and installed elsewhere without a compiler", function()
+    run(("cd %s && %s --tree made pack lua-bpf"):format(dir, LUAROCKS))
+    run(("cd %s && %s --tree elsewhere install lua-bpf-scm-1.linux-*.rock CC=false"):format(dir, LUAROCKS))
+    assert.equal(header_version(), installed_version(dir .. "/elsewhere"))
+  end)
+
+  it("is packed as sources, which are built elsewhere", function()
+    if not select(2, helper.run("test -e .git")) then
+      helper.skip("what is packed is a commit, and this is no repository")
+    end
+    run(MAKE .. " rock")
+    run(("%s --tree %s/built install build/lua-bpf-%s-1.src.rock"):format(LUAROCKS, dir, header_version()))
+    assert.equal(header_version(), installed_version(dir .. "/built"))
+  end)
+
+  it("runs the tests", function()
+    kernel.root()
+    local output = run(("%s test %s LUA=%s LUA_PC=%s SPEC=spec/hist_spec.lua"):format(LUAROCKS, ROCKSPEC, helper.LUA,
+      LUA_PC))
+    assert.matches("\nspec/hist_spec%.lua %.%. ?\n?ok", (output:gsub("%[[%d:]+%] ", "")))
   end)
 end)

@@ -41,8 +41,14 @@ local gc_modes = {
   incremental = function() collectgarbage("incremental") end,
   stress = function() -- begins the next cycle as soon as one ends
     collectgarbage("incremental")
-    collectgarbage("setpause", 0)
-    collectgarbage("setstepmul", 1000)
+    if _VERSION == "Lua 5.4" then
+      collectgarbage("setpause", 0)
+      collectgarbage("setstepmul", 1000)
+    else
+      collectgarbage("param", "pause", 0)
+      collectgarbage("param", "stepmul", 100000)
+      collectgarbage("param", "stepsize", 100)
+    end
   end,
 }
 

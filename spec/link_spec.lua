@@ -629,8 +629,8 @@ describe("link interop:", function()
     local obj <close> = assert(bpf.load(CALLS))
     local id = obj.progs.count_enter:info().id
     local link <close> = assert(obj.progs.count_enter:attach())
-    local shown = helper.run("bpftool -j link show")
+    local shown = helper.run("bpftool -j link show id " .. link:info().id)
     assert.is_not_nil(shown:find(('"type":"raw_tracepoint","prog_id":%d,"tp_name":"sys_enter"'):format(id), 1, true),
-      tostring(link))
+      shown)
   end)
 end)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Arguments: ranged integers, flags by name, option tables that refuse what they don't know; and fields of results. */
+#include "needs.h"
+
 #include "arg.h"
 
 #include <stdbool.h>

@@ -46,6 +46,7 @@ static void (*const openers[])(lua_State *L) = {
 
 int luaopen_bpf_core(lua_State *L)
 {
+	luaL_checkversion(L); /* a module for another version of Lua would crash it */
 	luaL_checkstack(L, 16, NULL);
 	lua_newtable(L);
 	lua_pushliteral(L, LBPF_VERSION);

@@ -52,18 +52,28 @@ const char *lbpf_elf_name(const struct lbpf_elf *elf, size_t section)
 	return at < elf->names_size ? elf->names + at : "";
 }
 
-/* Whether the header is of a file of 64 bits in this machine's byte order. */
-static bool head_ok(const Elf64_Ehdr *head)
-{
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	const unsigned char order = ELFDATA2LSB;
+enum { OUR_ORDER = ELFDATA2LSB, OTHER_ORDER = ELFDATA2MSB };
 #else
-	const unsigned char order = ELFDATA2MSB;
+enum { OUR_ORDER = ELFDATA2MSB, OTHER_ORDER = ELFDATA2LSB };
 #endif
 
+/* Whether the header is of a file of 64 bits in a byte order. */
+static bool is_elf64(const Elf64_Ehdr *head, int order)
+{
 	return memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 && head->e_ident[EI_CLASS] == ELFCLASS64 &&
-		head->e_ident[EI_DATA] == order && head->e_shentsize == sizeof(Elf64_Shdr) &&
+		head->e_ident[EI_DATA] == order;
+}
+
+static bool head_ok(const Elf64_Ehdr *head)
+{
+	return is_elf64(head, OUR_ORDER) && head->e_shentsize == sizeof(Elf64_Shdr) &&
 		head->e_shstrndx < head->e_shnum;
+}
+
+bool lbpf_elf_swapped(const struct lbpf_elf *elf)
+{
+	return is_elf64(&elf->head, OTHER_ORDER) && __builtin_bswap16(elf->head.e_machine) == EM_BPF;
 }
 
 int lbpf_elf_open_any(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size)

@@ -33,6 +33,9 @@ int lbpf_elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size
 int lbpf_elf_open_any(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size);
 void lbpf_elf_close(struct lbpf_elf *elf);
 
+/* Whether what couldn't be opened is BPF code in the other byte order. */
+bool lbpf_elf_swapped(const struct lbpf_elf *elf);
+
 /* Copies a part of the file. Returns 0 or an errno; ENOEXEC if the part isn't inside. */
 int lbpf_elf_read(const struct lbpf_elf *elf, void *to, uint64_t offset, uint64_t n);
 

@@ -59,6 +59,16 @@ static int check_btf(const struct lbpf_elf *elf, struct lbpf_legacy *result)
 	return *cause ? LIBBPF_ERRNO__FORMAT : ENOMEM;
 }
 
+/* What becomes of a file that isn't of this machine's kind: libbpf tells what it is. But since 1.6 it opens those of the
+ * other byte order, and variables would be in that order. */
+static int not_ours(const struct lbpf_elf *elf, struct lbpf_legacy *result)
+{
+	if (!lbpf_elf_swapped(elf))
+		return 0;
+	snprintf(result->cause, sizeof(result->cause), "endianness: it is compiled for the other byte order");
+	return LIBBPF_ERRNO__ENDIAN;
+}
+
 int lbpf_legacy_bytes(const void *bytes, size_t size, struct lbpf_legacy *result)
 {
 	struct lbpf_elf elf;
@@ -70,8 +80,10 @@ int lbpf_legacy_bytes(const void *bytes, size_t size, struct lbpf_legacy *result
 		err = check_btf(&elf, result);
 	if (!err && has_legacy(&elf))
 		err = rewrite(&elf, result);
+	if (err == ENOEXEC)
+		err = not_ours(&elf, result);
 	lbpf_elf_close(&elf);
-	return err == ENOEXEC ? 0 : err;
+	return err;
 }
 
 /* Reads a file that has such maps as a whole. */
@@ -103,8 +115,10 @@ int lbpf_legacy_file(const char *path, struct lbpf_legacy *result)
 			err = legacy_read(&elf, result);
 		else if (!err)
 			err = check_btf(&elf, result);
+		if (err == ENOEXEC)
+			err = not_ours(&elf, result);
 		lbpf_elf_close(&elf);
 	}
 	close(fd);
-	return err == ENOEXEC ? 0 : err;
+	return err;
 }

@@ -20,6 +20,13 @@ int two(struct __sk_buff *skb)
 	return -1;
 }
 
+SEC("tcx/ingress")
+int three(struct __sk_buff *skb)
+{
+	order = order * 10 + 3;
+	return -1;
+}
+
 SEC("netkit/primary")
 int primary(struct __sk_buff *skb)
 {

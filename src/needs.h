@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Says which packages are missing, instead of which file. The file that make and luarocks compile first includes it. */
+#ifndef LBPF_NEEDS_H
+#define LBPF_NEEDS_H
+
+#if !__has_include(<lua.h>)
+#error "Lua's headers are missing. Debian: apt install liblua5.4-dev; Fedora: dnf install lua-devel"
+#endif
+
+#if !__has_include(<bpf/libbpf.h>) || !__has_include(<bpf/btf.h>)
+#error "libbpf's headers are missing. Debian: apt install libbpf-dev; Fedora: dnf install libbpf-devel"
+#endif
+
+#endif
