@@ -10,7 +10,7 @@ Usage: main.lua [options] [interface]
 Drops what comes in at an interface from denied IPv4 addresses, and counts. Needs root.
 Without an interface, makes a network of its own, changes the list and shows who gets through meanwhile.
 
-  --seconds N   how long (4); ends on Ctrl-C, too
+  --seconds N   how long (4); ends on Ctrl-C, too. Without an interface, four times as long as to wait for an answer
   --list FILE   the list: lines such as "deny 192.0.2.0/24", "allow 192.0.2.7"; the longest prefix decides, and who is
                 in none gets through. Changes of the file take effect within a second
   --help        show this text
@@ -73,7 +73,8 @@ end
 -- What happens to a packet from the address in the namespace. No port 9 is open here: the answer to who gets
 -- through is an immediate refusal, to others there is none.
 local function knock(net, i)
-  local output = common.run(net:command(("timeout 1 bash -c ': </dev/tcp/198.18.%d.1/9' 2>&1; true"):format(i)))
+  local output = common.run(net:command(("timeout %g bash -c ': </dev/tcp/198.18.%d.1/9' 2>&1; true"):format(
+    options.seconds / 4, i)))
   return output:find "refused" and "passes" or "dropped"
 end
 

@@ -143,6 +143,7 @@ local function main(options)
     (obj.vars.lost > 0 and (", %d not seen"):format(obj.vars.lost) or ""))
 end
 
+io.stdout:setvbuf "line"
 local ok, message = pcall(main, parse(arg))
 if not ok then
   io.stderr:write("opens: ", tostring(message), "\n")

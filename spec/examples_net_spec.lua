@@ -1,0 +1,171 @@
+-- SPDX-License-Identifier: MIT
+-- Runs the examples about networks, as their reader would, and looks at what they print. examples_spec.lua has what all
+-- examples have in common.
+local examples = require "spec.support.examples"
+local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
+local net = require "spec.support.net"
+
+kernel.root()
+
+describe("firewall", function()
+  setup(function()
+    if os.getenv "LBPF_UNPRIVILEGED" then
+      helper.skip "needs root"
+    end
+    kernel.need("links of XDP programs", "5.9")
+  end)
+  teardown(net.remove)
+
+  it("shows who gets through while its list changes", function()
+    local output, ok = helper.run(("sh -c 'echo $$; exec %s'"):format(
+      examples.command("firewall", "--seconds " .. 4 * helper.slow)))
+    assert(ok, output)
+    assert(output:find("\n-- no rule +passes +passes\n"), output)
+    assert(output:find('\nrules%["198.18.0.0/15"%] = { deny = true } +dropped +dropped\n'), output)
+    assert(output:find('\nrules%["198.18.2.2/32"%] = { deny = false } +dropped +passes\n'), output)
+    assert(output:find('\nrules%["198.18.1.0/24"%] = { deny = false } +passes +passes\n'), output)
+    assert(output:find("\n198.18.0.0/15 +deny +[3-9] +%d%d%d B\n"), output)
+    assert(output:find("\n198.18.2.2/32 +allow +[2-9] +%d%d%d B\n"), output)
+    local pid = output:match "^%d+"
+    assert.falsy(helper.run("ip link"):find(" lb" .. pid .. "@", 1, true))
+    assert.falsy(helper.run("ip netns"):find("lbpf-" .. pid, 1, true))
+  end)
+
+  it("follows a list in a file", function()
+    local here, there = net.space(), net.space()
+    net.cable({ space = here, name = "here", address = "198.18.7.1/24" },
+      { space = there, name = "there", address = "198.18.7.2/24" })
+    local list = helper.tmpdir() .. "/list"
+    net.must("printf '# who gets in\\ndeny 198.18.0.0/15\\nallow 198.18.7.0/24\\n' >" .. list)
+    local output, knocks = examples.beside("firewall", "--seconds 600 --list " .. list .. " here", (([[
+      knock() {
+        ip netns exec THERE timeout SECONDS bash -c ': </dev/tcp/198.18.7.1/9' 2>&1 | grep -q refused &&
+          echo refused || echo dropped
+      }
+      knock; echo deny 198.18.7.2 >>LIST; sleep SECONDS; knock]]):gsub("%u%u+", { THERE = there, LIST = list,
+        SECONDS = 1.5 * helper.slow })), "ip netns exec " .. here)
+    assert.equal("refused\ndropped\n", knocks)
+    assert(output:find "^Watching here for 600 s; [^\n]+\n\nPREFIX ", output)
+    assert(output:find "\n198.18.0.0/15 +deny +0 +0 B\n198.18.7.0/24 +allow +[1-9]%d* +%d+ B\n", output)
+    assert(output:find "\n198.18.7.2/32 +deny +[1-9]%d* +%d+ B\n$", output)
+  end)
+
+  it("says what is wrong with the list, and which interface isn't there", function()
+    local list = helper.tmpdir() .. "/list"
+    local function refused(text, arguments, message)
+      local file <close> = assert(io.open(list, "w"))
+      assert(file:write(text) and file:flush())
+      local output, _, code = examples.run("firewall", arguments)
+      assert.equal(1, code, output)
+      assert(output:find("^firewall: " .. message), output)
+    end
+    refused("", "lo", "an interface needs a list: ")
+    refused("permit 1.2.3.4\n", "--list " .. list .. " lo", "/%S+/list: not understood: permit 1.2.3.4\n$")
+    refused("", "--list /nowhere lo", "/nowhere: No such file")
+    refused("deny 1.2.3.4/33\n", "--list " .. list .. " lo", "[^\n]*1%.2%.3%.4/33[^\n]*\n$")
+    refused("", "--list " .. list .. " nowhere0", "program 'firewall': attach_xdp: [^\n]*'nowhere0'[^\n]*%(ENODEV%)\n$")
+  end)
+end)
+
+describe("traffic", function()
+  teardown(net.remove)
+
+  it("counts what goes through a network of its own, by protocol", function()
+    local output, ok = examples.run("traffic")
+    assert(ok, output)
+    assert(output:find "^PROTOCOL +WAY +PACKETS +BYTES\n", output)
+    assert(output:find("\nUDP +in +50  50.9 KiB\n", 1), output) -- 1000 bytes, and 42 of headers
+    assert(output:find "\nTCP +in +[5-9] +%d+ B\n", output)
+    assert(output:find "\nTCP +out +[5-9] +%d+ B\n", output)
+    assert(output:find "\nICMP +out +%d+ ", output)
+  end)
+
+  it("counts at an interface, by address, until Ctrl-C", function()
+    local here, there = net.space(), net.space()
+    net.cable({ space = here, name = "here", address = "198.18.7.1/24" },
+      { space = there, name = "there", address = "198.18.7.2/24" })
+    net.must(("ip -n %s addr add fd00::1/64 dev here nodad"):format(here))
+    net.must(("ip -n %s addr add fd00::9:2/64 dev there nodad"):format(there))
+    local output = examples.beside("traffic", "--seconds 600 --address here", (([[
+      ip netns exec THERE bash -c 'for i in 1 2 3 4 5 6 7; do echo seven >/dev/udp/198.18.7.1/9; done'
+      ip netns exec THERE bash -c 'for i in 1 2 3; do echo three >/dev/udp/fd00::1/9; done'
+      ]]):gsub("THERE", there)), "ip netns exec " .. here)
+    assert(output:find "^Counting at here for 600 s; [^\n]+\n\nADDRESS +WAY +PACKETS +BYTES\n", output)
+    assert(output:find "\n198.18.7.2 +in +7 +336 B\n", output)
+    assert(tonumber(output:match "\nfd00::9:2 +in +(%d+) +") >= 3, output)
+  end)
+
+  it("says which interface isn't there", function()
+    local output, _, code = examples.run("traffic", "nowhere0")
+    assert.equal(1, code)
+    assert(output:find "^traffic: program 'incoming': attach_tc: [^\n]*'nowhere0'[^\n]*%(ENODEV%)\n$", output)
+  end)
+end)
+
+describe("netcg", function()
+  teardown(net.remove)
+
+  it("shows whom a command talked to on a network of its own", function()
+    local output, ok = examples.run("netcg")
+    assert(ok, output)
+    assert(output:find "^ADDRESS +PORT  PROTOCOL  PACKETS +SENT +RECEIVED\n", output)
+    assert(output:find "\n198.18.1.1 +9  UDP +20  20.1 KiB +0 B\n", output) -- 1000 bytes, and 28 of headers
+    assert(output:find "\n198.18.1.1 +80  TCP +[6-9] +%d+ B +120 B\n", output) -- refused three times
+    assert(output:find "\n\n20.3 KiB sent, 120 B received\n$", output)
+  end)
+
+  it("counts what a command and its children send and receive, and nobody else", function()
+    local here, there = net.space(), net.space()
+    net.cable({ space = here, name = "here", address = "198.18.7.1/24" },
+      { space = there, name = "there", address = "198.18.7.2/24" })
+    local server = net.within(there, function() return assert(require "socket".bind("198.18.7.2", 7777)) end)
+    server:settimeout(10 * helper.slow)
+    local pipe = assert(io.popen(([[ip netns exec %s %s examples/netcg/main.lua -- \
+      bash -c 'bash -c "exec 3<>/dev/tcp/198.18.7.2/7777; printf %%10000s >&3; cat <&3 >/dev/null"; exit 3' 2>&1]])
+      :format(here, helper.LUA)))
+    local client = assert(server:accept())
+    client:settimeout(10 * helper.slow)
+    assert.equal(10000, #assert(client:receive(10000)))
+    assert(client:send(("x"):rep(50000)))
+    client:close()
+    server:close()
+    local output = pipe:read "a"
+    assert(pipe:close(), output)
+    assert(output:find "^The command ended by status 3\nADDRESS ", output)
+    local sent, received = output:match "\n198.18.7.2 +7777  TCP +%d+ +([%d.]+) KiB +([%d.]+) KiB\n"
+    sent, received = tonumber(sent), tonumber(received)
+    assert(sent and sent > 9.76 and sent < 12, output)
+    assert(received > 48.8 and received < 52, output)
+  end)
+
+  it("ends with its command on Ctrl-C, and ends what the command left running", function()
+    local output, _, code = helper.run(([[
+      timeout --preserve-status -s INT %d %s -- sleep 300]]):format(2 * helper.slow, examples.command "netcg"))
+    assert.equal(0, code, output)
+    assert(output:find "The command ended by %l+ %d+\nIt talked to nobody\n$", output)
+    output = helper.run(([[
+      sh -c 'echo $$; exec %s examples/netcg/main.lua -- \
+        sh -c "sleep 77 & echo \$!; sed -n s/^0:://p /proc/self/cgroup"']]):format(helper.LUA))
+    local pid, child, group = output:match "^(%d+)\n(%d+)\n(/[^\n]*)\nIt talked to nobody\n$"
+    assert(group:find("/lbpf%-" .. pid .. "$"), output)
+    assert.falsy(helper.run("grep State: /proc/" .. child .. "/status"):find "State:%s+[^ZX]") -- gone, or nearly so
+  end)
+end)
+
+describe("lighttpd", function()
+  it("bans who asks too often, in the kernel, and lets them in again", function()
+    examples.need_root()
+    local output, ok = examples.run("lighttpd")
+    if kernel.before("5.19") then
+      assert.falsy(ok, output)
+      assert(output:find "lighttpd: lighttpd says 500: [^\n]*guard.lua:[^\n]* CAP_BPF [^\n]*%(EPERM%)", output)
+      return
+    end
+    assert(ok, output)
+    local answers = "198.18.1.3 +Request 1 of 198.18.1.3\n[^\n]+198.18.1.1 +Request 1 of 198.18.1.1\n[^\n]+198.18.1.1 +"
+    assert(output:find(answers .. "no answer: the kernel drops what it sends\n"), output)
+    assert(output:find "\nDENIED +DROPPED +SECONDS\n198.18.1.1/32 +[1-9]%d* +[0-3]\n", output)
+    assert(output:find "s  198.18.1.3 +Request %d+ of 198.18.1.3\n[^\n]+198.18.1.1 +Request 1 of 198.18.1.1\n$", output)
+  end)
+end)

@@ -1,0 +1,64 @@
+-- SPDX-License-Identifier: MIT
+-- Running the examples. `local examples = require "spec.support.examples"`.
+local helper = require "spec.helper"
+
+local assert = require "luassert"
+
+local examples = {}
+
+--- What some need of the kernel: the words in which they say so, and the version.
+examples.needs = {
+  deny = { "rules that hang on inodes", "5.10" },
+  funccount = { "cookies of uprobes", "5.15" },
+  tasks = { "iterators over tasks", "5.8" },
+  usdt = { "cookies of uprobes, which USDT takes,", "5.15" },
+}
+
+--- Whether the kernel asks LSM programs, as far as it tells.
+do
+  local file <close> = io.open "/sys/kernel/security/lsm"
+  examples.has_lsm = not file or file:read "a":find("bpf", 1, true) ~= nil
+end
+
+--- Skips without root.
+function examples.need_root()
+  if os.getenv "LBPF_UNPRIVILEGED" then
+    helper.skip "needs root"
+  end
+end
+
+--- The shell command that runs one.
+function examples.command(name, arguments)
+  return ("%s examples/%s/main.lua %s"):format(helper.LUA, name, arguments or "")
+end
+
+--- Runs one, behind the words of `wrap` if given. Returns what helper.run does.
+function examples.run(name, arguments, wrap)
+  return helper.run((wrap or "") .. " " .. examples.command(name, arguments))
+end
+
+--- Runs one that must end well. Returns what it printed.
+function examples.well(name, arguments)
+  local output, ok = examples.run(name, arguments)
+  assert(ok, output)
+  return output
+end
+
+--- Runs one and, once it has printed something, a shell command beside it; then ends it as Ctrl-C does. Returns what it
+-- printed, and what the command did.
+function examples.beside(name, arguments, beside, wrap)
+  local output, ok = helper.run(([[
+    out=$(mktemp)
+    %s %s >$out 2>&1 & pid=$!
+    for i in $(seq 600); do [ -s $out ] && break; sleep 0.1; done
+    %s
+    sleep %g; kill -INT $pid; wait $pid; status=$?
+    echo "== printed"; cat $out; rm $out; exit $status]]):format(wrap or "", examples.command(name, arguments), beside,
+    0.3 * helper.slow))
+  assert(ok, output)
+  assert.falsy(output:find("interrupted", 1, true), output)
+  local before, printed = output:match "^(.-)== printed\n(.*)$"
+  return printed, before
+end
+
+return examples
