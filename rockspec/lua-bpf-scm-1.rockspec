@@ -94,6 +94,8 @@ build = {
     bpf = "lua/bpf/init.lua",
     ["bpf.compile"] = "lua/bpf/compile.lua",
     ["bpf.hist"] = "lua/bpf/hist.lua",
+    ["bpf.inspect"] = "lua/bpf/inspect.lua",
+    ["bpf.json"] = "lua/bpf/json.lua",
     ["bpf.symbols"] = "lua/bpf/symbols.lua",
   },
 }

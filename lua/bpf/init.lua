@@ -3,7 +3,13 @@
 
 local core = require("bpf.core")
 
-local modules = { compile = "bpf.compile", hist = "bpf.hist", symbols = "bpf.symbols" }
+local modules = {
+  compile = "bpf.compile",
+  hist = "bpf.hist",
+  inspect = "bpf.inspect",
+  json = "bpf.json",
+  symbols = "bpf.symbols",
+}
 
 return setmetatable(core, {
   __index = function(bpf, name)
