@@ -15,11 +15,13 @@ PREFIX     ?= /usr/local
 LUA_CDIR   ?= $(PREFIX)/lib/lua/5.4
 LUA_LDIR   ?= $(PREFIX)/share/lua/5.4
 INCDIR     ?= $(PREFIX)/include
+BINDIR     ?= $(PREFIX)/bin
+MANDIR     ?= $(PREFIX)/share/man
 
 # The Debian packages that building, testing and the rest need. Keep the README's list the same.
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
-TEST_PKGS     := $(DEMO_PKGS) lua-busted lua-socket lua-luv lua-cqueues luarocks perl bpftool iproute2 systemtap-sdt-dev
+TEST_PKGS     := $(DEMO_PKGS) lua-busted lua-dkjson lua-socket lua-luv lua-cqueues luarocks perl bpftool iproute2 systemtap-sdt-dev
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
 FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
@@ -201,7 +203,7 @@ root:
 
 ##@ Checking the source
 C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c examples/*/*.c bench/*.c fuzz/*.c)
-LUA_FILES := $(wildcard lua spec examples bench build-aux/*.lua .luacheckrc .busted)
+LUA_FILES := $(wildcard bin/lua-bpf lua spec examples bench build-aux/*.lua .luacheckrc .busted)
 
 reference := $(LUA) build-aux/reference.lua src/*.c lua/bpf/*.lua
 
@@ -216,7 +218,7 @@ lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, forma
 	clang-format --dry-run -Werror $(C_FILES)
 	$(LUA) build-aux/includes.lua src/*.[ch]
 	@$(reference) | diff docs/reference.md - || { echo "docs/reference.md isn't what the sources give: make doc" >&2; exit 1; }
-	@! grep -nF '$(VERSION)' $$(ls Makefile src/* lua/bpf/* rockspec/*) | grep -v '^src/lbpf.h:' || \
+	@! grep -nF '$(VERSION)' $$(ls Makefile bin/* src/* lua/bpf/* rockspec/*) | grep -v '^src/lbpf.h:' || \
 		{ echo 'The version stands in src/lbpf.h only.' >&2; exit 1; }
 
 doc: ## Generate docs/reference.md
@@ -229,14 +231,17 @@ format: ## Format the C sources
 
 ##@ Packaging
 install: all ## Install under PREFIX, below DESTDIR if given
-	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf' '$(DESTDIR)$(INCDIR)'
+	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf' '$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1'
 	install -m 755 $(MODULE) '$(DESTDIR)$(LUA_CDIR)/bpf/core.so'
 	install -m 644 lua/bpf/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf'
 	install -m 644 src/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
+	sed '1s|lua5.4|$(LUA)|' bin/lua-bpf >'$(DESTDIR)$(BINDIR)/lua-bpf'
+	chmod 755 '$(DESTDIR)$(BINDIR)/lua-bpf'
+	install -m 644 docs/lua-bpf.1 '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1'
 
 uninstall: ## Remove what install put there
 	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(wildcard lua/bpf/*.lua)) \
-		'$(DESTDIR)$(INCDIR)/lbpf.h'
+		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(BINDIR)/lua-bpf' '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1'
 	-rmdir '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
 
 dist: ## Make a tarball of the committed tree

@@ -98,6 +98,9 @@ build = {
     ["bpf.json"] = "lua/bpf/json.lua",
     ["bpf.symbols"] = "lua/bpf/symbols.lua",
   },
+  install = {
+    bin = { ["lua-bpf"] = "bin/lua-bpf" },
+  },
 }
 test = {
   type = "command",

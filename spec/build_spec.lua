@@ -94,6 +94,10 @@ describe("the build", function()
     assert.equal(header_version() .. "\n", run(
       ([[cd /; export LUA_PATH="%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua" LUA_CPATH="%s/lib/lua/5.4/?.so"
       lua5.4 -e 'print(require("bpf")._VERSION)']]):format(root, root, root)))
+    assert.matches("^bpf %d", run(
+      ([[cd /; export LUA_PATH="%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua" LUA_CPATH="%s/lib/lua/5.4/?.so"
+      %s/bin/lua-bpf --version]]):format(root, root, root, root)))
+    assert.equal("0\n", run(("cmp docs/lua-bpf.1 %s/share/man/man1/lua-bpf.1; echo $?"):format(root)))
     assert.equal("0\n", run(("cmp src/lbpf.h %s/include/lbpf.h; echo $?"):format(root)))
     run(("make uninstall PREFIX=/opt/x DESTDIR=%s"):format(dir))
     assert.equal("", run("find " .. dir .. " -type f"))
@@ -102,10 +106,11 @@ describe("the build", function()
   it("works through luarocks", function()
     local tree = helper.tmpdir()
     -- luarocks leaves its objects where it stands, so it gets a copy.
-    run(("mkdir %s/src && cp -r src lua rockspec %s/src"):format(tree, tree))
+    run(("mkdir %s/src && cp -r bin src lua rockspec %s/src"):format(tree, tree))
     run(("cd %s/src && luarocks --lua-version 5.4 --tree %s make rockspec/lua-bpf-scm-1.rockspec"):format(tree, tree))
     assert.equal(header_version() .. "\n", run(
       ([[cd /; export LUA_PATH="%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua" LUA_CPATH="%s/lib/lua/5.4/?.so"
       lua5.4 -e 'print(require("bpf")._VERSION)']]):format(tree, tree, tree)))
+    assert.matches("^bpf %d", run("cd /; " .. tree .. "/bin/lua-bpf --version"))
   end)
 end)

@@ -48,7 +48,7 @@ describe("bpf.inspect of Lua's values", function()
   end)
 
   it("raises for options that aren't there", function()
-    helper.raises(function() bpf.inspect(1, { lines = 3 }) end, "there is no option 'lines' %(options: limit, ")
+    helper.raises(function() bpf.inspect(1, { lines = 3 }) end, "there is no option 'lines' %(options: layout, limit, ")
     helper.raises(function() bpf.inspect(1, { limit = "3" }) end, "option 'limit' must be a number, got string")
     helper.raises(function() bpf.inspect(1, 3) end, "table expected, got number")
   end)

@@ -1090,6 +1090,7 @@ function bpf.compile(source, options) end
 ---@field limit? integer how many entries of a map or view to show, by default 20
 ---@field width? integer to fit, by default that of the terminal
 ---@field utf8? boolean
+---@field layout? bpf.type.layout of a value in C: it is shown in one line, by its types
 ---@field text? boolean true returns the text in place of printing it
 
 ---Shows a value: a map's entries, what an object has, what the kernel knows about a program or link.

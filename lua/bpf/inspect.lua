@@ -430,7 +430,7 @@ end
 
 -- The function --------------------------------------------------------------------------------------------------------
 
-local OPTIONS = { limit = "number", width = "number", utf8 = "boolean", text = "boolean" }
+local OPTIONS = { limit = "number", width = "number", utf8 = "boolean", text = "boolean", layout = "table" }
 
 local function check(options)
   if options == nil then
@@ -440,7 +440,7 @@ local function check(options)
   end
   for name, value in pairs(options) do
     if not OPTIONS[name] then
-      error(("inspect: there is no option '%s' (options: limit, text, utf8, width)"):format(tostring(name)), 3)
+      error(("inspect: there is no option '%s' (options: layout, limit, text, utf8, width)"):format(tostring(name)), 3)
     elseif type(value) ~= OPTIONS[name] then
       error(("inspect: option '%s' must be a %s, got %s"):format(name, OPTIONS[name], type(value)), 3)
     end
@@ -460,6 +460,7 @@ end
 -- @tparam ?table options
 -- - limit: how many entries of a map or view to show, by default 20; how many there are besides is told
 -- - width: to fit, by default that of the terminal
+-- - layout: of a value in C, as `type:layout()` gives it: it is shown in one line, by its types
 -- - utf8: whether to use "…" or "~" in what is cut, by default the locale says
 -- - text: true returns the text in place of printing it
 -- @treturn ?string with `text = true`; else it prints to `io.stdout` and returns nothing
@@ -469,7 +470,8 @@ function M.inspect(value, options)
   local o = { limit = given.limit or 20, table = { width = width, utf8 = given.utf8 } }
   local class = type(value) == "userdata" and tostring(value):match("^(bpf%.[%l_]+): ")
   local of_class = class and OF_CLASS[class]
-  local text = of_class and of_class(value, o) or table_text(value, width, "", 0)
+  local text = of_class and of_class(value, o) or given.layout and cell(value, given.layout)
+    or table_text(value, width, "", 0)
   if given.text then
     return text
   end
