@@ -38,7 +38,7 @@ describe("lua-bpf without root", function()
   it("refuses what it doesn't understand, with exit code 2", function()
     fails(2, "^Usage: lua%-bpf COMMAND", "")
     for _, arguments in ipairs { "nothing", "maps --foo", "dump 1 2", "dump 1 --limit 0", "dump 1 --limit",
-      "dump 1 --json=x",       "watch 1 --interval -1",
+      "dump 1 --json=x", "watch 1 --interval -1",
       "watch 1 --interval x", "watch 1 --count 1.5", "progs a", "links a", "repl 1" } do
       fails(2, "^lua%-bpf: not [%w ]+: [^\n]+\nUsage: lua%-bpf ", arguments)
     end
@@ -246,11 +246,11 @@ addr  port  pad               packets  state  mac    name  delta
     local output, ok = helper.run(beside 'm.web = 1000004 m.new = 1 m.gone = nil' .. watch "--count 3" .. "\nwait")
     assert(ok, output)
     local first = output:match("^(.-\n)\nbpf.map: hits ")
-    assert.matches('\n  "web" +%d+\n', first)
-    assert.matches('\n%- +"gone" +%d+\n', output)
-    assert.matches('\n%+ +"new" +%d+\n', output)
-    assert.matches('\n~ +"web" +%d+ +%+[%d.]+[kM]\n', output)
-    assert.matches('\n +"1" +%d+\n', output)
+    assert.matches('\n  web +%d+\n', first)
+    assert.matches('\n%- +gone +%d+\n', output)
+    assert.matches('\n%+ +new +%d+\n', output)
+    assert.matches('\n~ +web +%d+ +%+[%d.]+[kM]\n', output)
+    assert.matches('\n +1 +%d+\n', output)
     assert.falsy(output:find("\27", 1, true)) -- it isn't a terminal
     map.delete(hits, "new")
   end)
@@ -265,17 +265,17 @@ addr  port  pad               packets  state  mac    name  delta
     end
     local output = on_terminal ""
     assert.matches("\27%[%d+A\27%[J", output)
-    assert.matches('\27%[33m~ +"web" [^\r\n]*\27%[0m\r\n', output)
+    assert.matches('\27%[33m~ +web [^\r\n]*\27%[0m\r\n', output)
     output = on_terminal "NO_COLOR=1"
     assert.matches("\27%[%d+A\27%[J", output)
-    assert.matches('\n~ +"web" ', output)
+    assert.matches('\n~ +web ', output)
     assert.falsy(output:find("\27[33m", 1, true))
   end)
 
   it("shows what changed first where not all fits, and how much is left out", function()
     local output, ok = helper.run(beside "m.web = 77" .. watch "--count 3 --limit 1" .. "\nwait")
     assert(ok, output)
-    assert.matches('\n~ +"web" [^\n]*\n… and 1 more\n', output)
+    assert.matches('\n~ +web [^\n]*\n… and 1 more\n', output)
   end)
 
   it("ends on Ctrl-C without a word", function()
