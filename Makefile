@@ -19,12 +19,14 @@ LUA_LDIR   ?= $(PREFIX)/share/lua/$(LUA_ABI)
 INCDIR     ?= $(PREFIX)/include
 LIBDIR     ?= $(PREFIX)/lib
 PC_DIR     ?= $(LIBDIR)/pkgconfig
+BINDIR     ?= $(PREFIX)/bin
+MANDIR     ?= $(PREFIX)/share/man
 
 # The Debian packages that building, testing and the rest need. Keep the README's list the same.
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
 EXAMPLE_PKGS  := $(DEMO_PKGS) bpftool iproute2 lua-socket lighttpd lighttpd-modules-lua curl systemtap-sdt-dev
-TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks perl prometheus
+TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
 FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
@@ -260,7 +262,7 @@ root:
 
 ##@ Checking the source
 C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c spec/hosts/*.c examples/*/*.c bench/*.c fuzz/*.c)
-LUA_FILES := $(wildcard lua spec examples bench build-aux/*.lua .luacheckrc .busted)
+LUA_FILES := $(wildcard bin/lua-bpf lua spec examples bench build-aux/*.lua .luacheckrc .busted)
 
 reference := $(LUA) build-aux/reference.lua src/*.c $(LUA_MODULES)
 
@@ -275,7 +277,7 @@ lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, forma
 	clang-format --dry-run -Werror $(C_FILES)
 	$(LUA) build-aux/includes.lua src/*.[ch]
 	@$(reference) | diff docs/reference.md - || { echo "docs/reference.md isn't what the sources give: make doc" >&2; exit 1; }
-	@! grep -nF '$(VERSION)' $$(ls -d Makefile src/* lua/bpf/*.lua lua/bpf/*/* rockspec/*) | grep -v '^src/lbpf.h:' || \
+	@! grep -nF '$(VERSION)' $$(ls -d Makefile bin/* src/* lua/bpf/*.lua lua/bpf/*/* rockspec/*) | grep -v '^src/lbpf.h:' || \
 		{ echo 'The version stands in src/lbpf.h only.' >&2; exit 1; }
 
 doc: ## Generate docs/reference.md
@@ -291,7 +293,8 @@ PC_VALUES = $(foreach name,PREFIX LUA_PC VERSION,-e 's|@$(name)@|$($(name))|') \
 	$(foreach name,LIBDIR INCDIR LUA_CDIR LUA_LDIR,-e 's|@$(name)@|$($(name):$(PREFIX)/%=$${prefix}/%)|')
 
 install: all ## Install under PREFIX, below DESTDIR if given
-	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)'
+	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)' \
+		'$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1'
 	install -m 755 $(MODULE) '$(DESTDIR)$(LUA_CDIR)/bpf/core.so'
 	install -m 644 lua/bpf/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf'
 	install -m 644 lua/bpf/metrics/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf/metrics'
@@ -299,10 +302,14 @@ install: all ## Install under PREFIX, below DESTDIR if given
 	install -m 644 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/liblbpf.a'
 	sed $(PC_VALUES) build-aux/lua-bpf.pc.in >'$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
 	chmod 644 '$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
+	sed '1s|lua5.4|$(LUA)|' bin/lua-bpf >'$(DESTDIR)$(BINDIR)/lua-bpf'
+	chmod 755 '$(DESTDIR)$(BINDIR)/lua-bpf'
+	install -m 644 docs/lua-bpf.1 '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1'
 
 uninstall: ## Remove what install put there
 	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(LUA_MODULES)) \
-		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(LIBDIR)/liblbpf.a' '$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
+		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(LIBDIR)/liblbpf.a' '$(DESTDIR)$(PC_DIR)/lua-bpf.pc' \
+		'$(DESTDIR)$(BINDIR)/lua-bpf' '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1'
 	-rmdir '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
 
 dist: ## Make a tarball of the committed tree

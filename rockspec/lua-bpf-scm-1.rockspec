@@ -97,6 +97,8 @@ build = {
     bpf = "lua/bpf/init.lua",
     ["bpf.compile"] = "lua/bpf/compile.lua",
     ["bpf.hist"] = "lua/bpf/hist.lua",
+    ["bpf.inspect"] = "lua/bpf/inspect.lua",
+    ["bpf.json"] = "lua/bpf/json.lua",
     ["bpf.metrics"] = "lua/bpf/metrics.lua",
     ["bpf.metrics.decode"] = "lua/bpf/metrics/decode.lua",
     ["bpf.metrics.family"] = "lua/bpf/metrics/family.lua",
@@ -105,6 +107,9 @@ build = {
     ["bpf.metrics.options"] = "lua/bpf/metrics/options.lua",
     ["bpf.metrics.text"] = "lua/bpf/metrics/text.lua",
     ["bpf.symbols"] = "lua/bpf/symbols.lua",
+  },
+  install = {
+    bin = { ["lua-bpf"] = "bin/lua-bpf" },
   },
 }
 test = {

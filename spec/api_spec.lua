@@ -175,6 +175,7 @@ describe("the API", function()
     local cases = { -- what takes options, the class that the types have for them, and a call
       ["bpf.open"] = { "bpf.open.options", function(options) bpf.open("/dev/null", options) end },
       ["bpf.map.create"] = { "bpf.map.options", bpf.map.create },
+      ["bpf.inspect"] = { "bpf.inspect.options", function(options) bpf.inspect(nil, options) end },
       ["bpf.compile"] = { "bpf.compile.options", function(options) bpf.compile("", options) end },
       ["bpf.hist.table"] = { "bpf.hist.table_options", function(options) bpf.hist.table({}, {}, options) end },
       ["bpf.hist.log2"] = { "bpf.hist.log2_options", function(options) bpf.hist.log2({}, options) end },

@@ -107,8 +107,13 @@ describe("the build", function()
   it("installs what require finds, and uninstalls all of it", function()
     local dir = helper.tmpdir()
     run(("%s install PREFIX=/opt/x DESTDIR=%s"):format(MAKE, dir))
-    assert.equal(header_version(), installed_version(dir .. "/opt/x"))
-    assert.equal("0\n", run(("cmp src/lbpf.h %s/opt/x/include/lbpf.h; echo $?"):format(dir)))
+    local root = dir .. "/opt/x"
+    assert.equal(header_version(), installed_version(root))
+    assert.matches("^bpf %d", run(
+      ([[cd /; export LUA_PATH="%s/share/lua/A/?.lua;%s/share/lua/A/?/init.lua" LUA_CPATH="%s/lib/lua/A/?.so"
+      %s/bin/lua-bpf --version]]):gsub("/A/", "/" .. ABI .. "/"):format(root, root, root, root)))
+    assert.equal("0\n", run(("cmp docs/lua-bpf.1 %s/share/man/man1/lua-bpf.1; echo $?"):format(root)))
+    assert.equal("0\n", run(("cmp src/lbpf.h %s/include/lbpf.h; echo $?"):format(root)))
     run(("%s uninstall PREFIX=/opt/x DESTDIR=%s"):format(MAKE, dir))
     assert.equal("", run("find " .. dir .. " -type f"))
   end)
@@ -132,7 +137,7 @@ describe("what is missing is told with the packages that have it:", function()
   setup(function()
     dir = helper.tmpdir()
     compiler = poor_compiler(dir)
-    run(("cp -r Makefile src lua rockspec %s"):format(dir))
+    run(("cp -r Makefile bin src lua rockspec %s"):format(dir))
   end)
 
   -- Checks that a command fails and what it prints first names both packages.
@@ -163,12 +168,13 @@ describe("the rock", function()
   setup(function()
     dir = helper.tmpdir()
     -- luarocks leaves its objects where it stands, so it gets a copy.
-    run(("mkdir %s/src && cp -r src lua rockspec %s/src"):format(dir, dir))
+    run(("mkdir %s/src && cp -r bin src lua rockspec %s/src"):format(dir, dir))
     run(("cd %s/src && %s --tree %s/made make %s"):format(dir, LUAROCKS, dir, ROCKSPEC))
   end)
 
   it("is made and installed", function()
     assert.equal(header_version(), installed_version(dir .. "/made"))
+    assert.matches("^bpf %d", run("cd /; " .. dir .. "/made/bin/lua-bpf --version"))
   end)
 
   it("is packed with what was compiled, and installed elsewhere without a compiler", function()

@@ -127,7 +127,7 @@ describe("syscount", function()
 
   it("ends on Ctrl-C with its result", function()
     need_root()
-    local output, _, code = examples.run("syscount", "60", 
+    local output, _, code = examples.run("syscount", "60",
       "timeout --foreground --preserve-status -s INT " .. 3 * helper.slow)
     assert.equal(0, code, output)
     assert(output:find " system calls of %d+ process%a* in %d%d?%.%d s\n", output)

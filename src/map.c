@@ -445,6 +445,22 @@ static int map_type(lua_State *L)
 	return 1;
 }
 
+/*** The types of a map's keys and values.
+@function bpf.map.types
+@tparam bpf.map m
+@treturn ?bpf.type key; nil where the map has none, as a queue
+@treturn ?bpf.type value; of a per-CPU map, one CPU's; nil where the map has none */
+static int map_types(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_class_check(L, 1, &lbpf_map_class);
+
+	if (map->fd < 0 && !map->of)
+		lbpf_map_unusable(L, map);
+	lua_getiuservalue(L, 1, LBPF_MAP_KEY);
+	lua_getiuservalue(L, 1, LBPF_MAP_VALUE);
+	return 2;
+}
+
 /* ---- metamethods ---- */
 
 static uint32_t map_kernel_id(lua_State *L, int idx)
@@ -509,7 +525,7 @@ static int map_tostring(lua_State *L)
 
 static const luaL_Reg map_functions[] = {
 	{ "freeze", map_freeze }, { "resize", map_resize }, { "info", map_info }, { "fd", map_fd },
-	{ "close", map_close },	  { "type", map_type },	    { NULL, NULL },
+	{ "types", map_types },	  { "close", map_close },   { "type", map_type }, { NULL, NULL },
 };
 
 static const luaL_Reg map_meta[] = {

@@ -224,6 +224,68 @@ static int type_members(lua_State *L)
 	return 1;
 }
 
+static const char *const kind_names[] = {
+	[LBPF_U8] = "unsigned",	 [LBPF_U16] = "unsigned",  [LBPF_U32] = "unsigned",  [LBPF_U64] = "unsigned",
+	[LBPF_S8] = "signed",	 [LBPF_S16] = "signed",	   [LBPF_S32] = "signed",    [LBPF_S64] = "signed",
+	[LBPF_BOOL] = "boolean", [LBPF_F32] = "float",	   [LBPF_F64] = "float",     [LBPF_UBITS] = "unsigned",
+	[LBPF_SBITS] = "signed", [LBPF_BBITS] = "boolean", [LBPF_CHARS] = "string",  [LBPF_BYTES] = "bytes",
+	[LBPF_RAW] = "bytes",	 [LBPF_ARRAY] = "array",   [LBPF_STRUCT] = "struct",
+};
+
+/* Sets field `enumerators` of the table at the top: { value = name }, of several names one. */
+static void push_enumerators(lua_State *L, const struct lbpf_type *type, const struct lbpf_node *n)
+{
+	int top = lua_gettop(L);
+
+	lua_newtable(L);
+	lbpf_type_push_names(L, type);
+	lua_rawgeti(L, -1, n->enums);
+	for (lua_pushnil(L); lua_next(L, top + 3); lua_pop(L, 1)) {
+		lua_pushvalue(L, -1);
+		lua_pushvalue(L, -3);
+		lua_rawset(L, top + 1);
+	}
+	lua_settop(L, top + 1);
+	lua_setfield(L, top, "enumerators");
+}
+
+/* Pushes what type:layout gives for a node and what is below it. */
+static void push_layout(lua_State *L, const struct lbpf_type *type, const struct lbpf_node *n)
+{
+	const struct lbpf_node *m = n + 1;
+
+	luaL_checkstack(L, 8, NULL);
+	lua_createtable(L, 0, 5);
+	lbpf_set_string(L, "kind", kind_names[n->kind]);
+	lbpf_set_string(L, "type", n->ctype);
+	lbpf_set_integer(L, "size", n->size);
+	if (n->name)
+		lbpf_set_string(L, "name", n->label);
+	if (n->enums)
+		push_enumerators(L, type, n);
+	if (n->kind == LBPF_ARRAY) {
+		push_layout(L, type, m);
+		lua_setfield(L, -2, "element");
+	}
+	for (uint32_t i = 0; n->kind == LBPF_STRUCT && i < n->count; i++, m = type->node + m->next) {
+		push_layout(L, type, m);
+		lua_rawseti(L, -2, (lua_Integer)i + 1);
+	}
+}
+
+/*** What values of the type consist of, at every depth: for printing or converting them.
+@function type:layout
+@treturn table `{ kind =, type =, size = }`: kind is "unsigned", "signed", "boolean", "float", "string" (char[N]),
+ "bytes", "array" or "struct", and type what C calls it; element is an array's; a struct or union is a sequence of its
+ members, which have a name; an enum has enumerators, `{ [value] = name }` */
+static int type_layout(lua_State *L)
+{
+	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
+
+	push_layout(L, type, type->node);
+	return 1;
+}
+
 static int type_tostring(lua_State *L)
 {
 	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
@@ -233,8 +295,13 @@ static int type_tostring(lua_State *L)
 }
 
 static const luaL_Reg type_methods[] = {
-	{ "size", type_size },	   { "name", type_name },	{ "encode", type_encode },
-	{ "decode", type_decode }, { "members", type_members }, { NULL, NULL },
+	{ "size", type_size },
+	{ "name", type_name },
+	{ "encode", type_encode },
+	{ "decode", type_decode },
+	{ "members", type_members },
+	{ "layout", type_layout },
+	{ NULL, NULL },
 };
 
 static const luaL_Reg type_meta[] = {

@@ -540,6 +540,12 @@ function bpf.map.resize(m, max_entries) end
 ---@return string? code
 function bpf.map.info(m) end
 
+---The types of a map's keys and values.
+---@param m bpf.map
+---@return bpf.type? key
+---@return bpf.type? value of a per-CPU map, one CPU's
+function bpf.map.types(m) end
+
 ---The map's file descriptor, which stays the map's.
 ---@param m bpf.map
 ---@return integer
@@ -1104,6 +1110,28 @@ function user_ringbuf:close() end
 ---@nodiscard
 function bpf.compile(source, options) end
 
+-- At the prompt ------------------------------------------------------------------------------------------------------
+
+---@class bpf.inspect.options
+---@field limit? integer how many entries of a map or view to show, by default 20
+---@field width? integer to fit, by default that of the terminal
+---@field utf8? boolean
+---@field layout? bpf.type.layout of a value in C: it is shown in one line, by its types
+---@field text? boolean true returns the text in place of printing it
+
+---Shows a value: a map's entries, what an object has, what the kernel knows about a program or link.
+---@param value any
+---@param options? bpf.inspect.options
+---@return string? text with `text = true`
+function bpf.inspect(value, options) end
+
+---A value as JSON, in one line.
+---@param value any
+---@param layout? bpf.type.layout
+---@return string
+---@nodiscard
+function bpf.json(value, layout) end
+
 -- C types -------------------------------------------------------------------------------------------------------------
 
 ---@class bpf.btf.description
@@ -1270,6 +1298,19 @@ function type:decode(bytes) end
 ---@field bit_offset integer bits from the start of the struct
 ---@field bits? integer of a bit-field
 
+---@class bpf.type.layout
+---@field kind "unsigned"|"signed"|"boolean"|"float"|"string"|"bytes"|"array"|"struct"
+---@field type string
+---@field size integer
+---@field name? string of a member
+---@field element? bpf.type.layout of an array
+---@field enumerators? { [integer]: string }
+---@field [integer] bpf.type.layout members of a struct or union
+
+---What values of the type consist of, at every depth.
+---@return bpf.type.layout
+function type:layout() end
+
 ---The members of a struct or union in declaration order.
 ---@return bpf.type.member[]
 function type:members() end
@@ -1294,6 +1335,11 @@ function bpf.hist.height() end
 ---Whether the locale has UTF-8.
 ---@return boolean
 function bpf.hist.utf8() end
+
+---A line on standard error that tells how far something long has come, if that is a terminal.
+---@param what string
+---@return fun(count: integer) progress can be closed
+function bpf.hist.progress(what) end
 
 ---A number in three digits and a decimal suffix.
 ---@param n number

@@ -82,6 +82,39 @@ function hist.utf8()
   return false
 end
 
+--- A line on standard error that tells how far something long has come, if that is a terminal: it appears when more
+-- than a second has passed and goes when the line is closed.
+--
+--     local progress <close> = hist.progress("entries")
+--     for k in map.keys(m) do n = n + 1; progress(n) end
+-- @tparam string what is counted
+-- @treturn function to be called with the count, as often as you like; it can be closed
+function hist.progress(what)
+  local began, calls, drawn, shown, terminal = os.time(), 0, 0, false, nil
+  local line = {}
+  function line.__call(_, count)
+    calls = calls + 1
+    local now = calls % 256 == 0 and os.time() or began
+    if now - began < 2 or now == drawn then
+      return
+    end
+    drawn = now
+    if terminal == nil then
+      terminal = os.execute("test -t 2") == true
+    end
+    if terminal then
+      shown = true
+      io.stderr:write(("\r%s %s, %d s\27[K"):format(hist.number(count), what, now - began))
+    end
+  end
+  function line.__close()
+    if shown then
+      io.stderr:write("\r\27[K")
+    end
+  end
+  return setmetatable({}, line)
+end
+
 -- Numbers -------------------------------------------------------------------------------------------------------------
 
 -- Three digits: 9.99, 99.9, 999.

@@ -3,7 +3,14 @@
 
 local core = require("bpf.core")
 
-local modules = { compile = "bpf.compile", hist = "bpf.hist", metrics = "bpf.metrics", symbols = "bpf.symbols" }
+local modules = {
+  compile = "bpf.compile",
+  hist = "bpf.hist",
+  inspect = "bpf.inspect",
+  json = "bpf.json",
+  metrics = "bpf.metrics",
+  symbols = "bpf.symbols",
+}
 
 return setmetatable(core, {
   __index = function(bpf, name)

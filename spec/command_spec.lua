@@ -1,0 +1,296 @@
+-- SPDX-License-Identifier: MIT
+-- bin/lua-bpf, as one calls it: real maps, pins, programs and links, and a terminal.
+local bpf = require "bpf"
+local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
+local json = require "dkjson"
+local map = bpf.map
+
+local COMMAND = helper.LUA .. " bin/lua-bpf "
+
+local function command(arguments, wrap)
+  return helper.run((wrap or "") .. " " .. COMMAND .. arguments)
+end
+
+local function works(arguments)
+  local output, ok = command(arguments)
+  assert(ok, output)
+  return output
+end
+
+local function fails(status, pattern, arguments)
+  local output, _, code = command(arguments)
+  assert.equal(status, code, output)
+  assert(output:find(pattern), output)
+end
+
+describe("lua-bpf without root", function()
+  it("explains itself and each of its commands", function()
+    assert.matches("^Usage: lua%-bpf COMMAND", works "--help")
+    for _, name in ipairs { "maps", "progs", "links", "dump", "watch", "run", "repl" } do
+      assert.matches("^Usage: lua%-bpf " .. name .. " ?[^\n]*\n", works(name .. " --help"))
+      assert.matches("\n  " .. name .. " ", works "--help")
+      assert.equal(works(name .. " --help"), works("help " .. name))
+    end
+    assert.equal(tostring(bpf) .. "\n", works "--version")
+  end)
+
+  it("refuses what it doesn't understand, with exit code 2", function()
+    fails(2, "^Usage: lua%-bpf COMMAND", "")
+    for _, arguments in ipairs { "nothing", "maps --foo", "dump 1 2", "dump 1 --limit 0", "dump 1 --limit",
+      "dump 1 --json=x", "watch 1 --interval -1",
+      "watch 1 --interval x", "watch 1 --count 1.5", "progs a", "links a", "repl 1" } do
+      fails(2, "^lua%-bpf: not [%w ]+: [^\n]+\nUsage: lua%-bpf ", arguments)
+    end
+    fails(2, "^lua%-bpf: which map%?\n", "dump")
+    fails(2, "^lua%-bpf: which map%?\n", "watch")
+    fails(2, "^lua%-bpf: which script%?\n", "run")
+  end)
+
+  it("has a manual page with all commands and options", function()
+    local file <close> = assert(io.open "docs/lua-bpf.1")
+    local page = file:read("a"):gsub("\\%-", "-")
+    for _, name in ipairs { "maps", "progs", "links", "dump", "watch", "run", "repl" } do
+      assert(page:find(name, 1, true))
+      for option in works(name .. " --help"):gmatch("%-%-%a+") do
+        assert(page:find(option, 1, true), option)
+      end
+    end
+  end)
+
+  it("runs scripts with their arguments, and says where they fail", function()
+    local path = helper.tmpdir() .. "/script.lua"
+    local function script(code)
+      local file <close> = assert(io.open(path, "w"))
+      file:write(code)
+    end
+    script [[print(bpf == require "bpf", arg[0]:match "[^/]+$", arg[1], arg[2], ...)]]
+    assert.equal("true\tscript.lua\ta\t--help\ta\t--help\n", works("run " .. path .. " a --help"))
+    script "x = 1\nlocal t\nt.x = 1"
+    fails(1, "^lua%-bpf: [^\n]*script.lua:3: attempt to index a nil value[^\n]*\nstack traceback:", "run " .. path)
+    script "x ="
+    fails(1, "^lua%-bpf: [^\n]*script.lua:1: ", "run " .. path)
+    fails(1, "^lua%-bpf: cannot open /nonexistent", "run /nonexistent")
+  end)
+
+  local function typed(lines)
+    return (helper.run(("printf '%%s\\n' %s | %s repl"):format(helper.quote(lines), COMMAND)))
+  end
+
+  it("has a prompt that shows values, takes several lines and survives errors", function()
+    assert.equal("5\n", typed "x = 5\nx")
+    assert.equal('{ 1, a = "b" }\n2\n', typed '{ 1, a = "b" }, 2')
+    assert.equal("1\n2\n", typed "for i = 1, 2 do\nprint(i)\nend")
+    assert.equal("true\n", typed "map == bpf.map")
+    assert.equal("7\n", typed "= 7")
+    assert.matches("^stdin:1: boom\n1\n$", typed "error 'boom'\n1")
+    assert.matches("^stdin:1: [^\n]*near '%)'\n1\n$", typed "x )\n1")
+    assert.matches("^nil\n\"type '[^\n]*\n", typed "nil, \"type 'x'\"")
+  end)
+end)
+
+describe("lua-bpf", function()
+  kernel.root()
+  kernel.need("ids of links", "5.8")
+
+  local dir = helper.bpffs()
+  local ports, hits, obj, link
+  local id_of = {}
+
+  setup(function()
+    ports = assert(map.create { type = "hash", name = "ports", max_entries = 30,
+      key = "struct key { __u32 addr; __u16 port; __u16 pad; }",
+      value = "struct val { __u64 packets; enum { OFF, ON } state; __u8 mac[2]; char name[6]; __s64 delta; }" })
+    for i = 1, 3 do
+      ports[{ addr = i, port = 80 }] = { packets = -i, state = i % 2, mac = "\1\xff", name = "eth" .. i, delta = -i }
+    end
+    hits = assert(map.create { type = "percpu_hash", name = "hits", max_entries = 99,
+      key = "char[8]", value = "__u64" })
+    hits.web, hits["1"] = 4, 5
+    assert(map.pin(hits, dir .. "/hits"))
+    obj = assert(bpf.load(helper.obj "calls", { vars = { target = helper.pid } }))
+    link = assert(obj.progs.count_enter:attach())
+    id_of = { ports = map.info(ports).id, hits = map.info(hits).id, prog = obj.progs.count_enter:info().id }
+  end)
+
+  teardown(function()
+    map.close(ports)
+    map.close(hits)
+    obj:close()
+  end)
+
+  local function decoded(arguments)
+    local output = works(arguments)
+    local value, stop, problem = json.decode(output)
+    assert(value and not output:find("%S", stop), problem or output)
+    return value, output
+  end
+
+  it("lists maps with their memory and processes", function()
+    local output = works(("maps %d %s/hits"):format(id_of.ports, dir))
+    assert.matches("^ *ID  NAME   TYPE +KEY  VALUE  ENTRIES +MEMORY  PROCESSES\n", output)
+    assert.matches(("\n *%d  ports  hash +8 +%%d+ +30 [^\n]*B  [^\n]*%%(%d%%)"):format(id_of.ports, helper.pid), output)
+    assert.matches(("\n *%d  hits   percpu_hash +8 +8 +99 "):format(id_of.hits), output)
+    local list = decoded(("maps --json %d %s/hits"):format(id_of.ports, dir))
+    assert.same({ "ports", "hits" }, { list[1].name, list[2].name })
+    assert.same({ "hash", 30, id_of.ports }, { list[1].type, list[1].max_entries, list[1].id })
+    assert(list[1].memory > 0)
+    local held = false
+    for _, process in ipairs(list[1].processes) do
+      held = held or process.pid == helper.pid
+    end
+    assert(held)
+  end)
+
+  it("lists programs", function()
+    local output = works("progs " .. id_of.prog)
+    assert.matches("^ *ID  NAME +TYPE +AGE +SIZE +MEMORY  MAPS +PROCESSES\n", output)
+    assert.matches(("\n *%d  count_enter  raw_tracepoint +[%%d.]+ [mun]?s "):format(id_of.prog), output)
+    local info = decoded("progs --json " .. id_of.prog)[1]
+    assert.same(obj.progs.count_enter:info().map_ids, setmetatable(info.map_ids, nil))
+    assert.equal("count_enter", info.name)
+    local stats <close> = assert(bpf.enable_stats())
+    for _ = 1, 100 do
+      helper.run "true"
+    end
+    assert.matches("  RUNS  [^\n]*\n[^\n]*[%dkM] × [%d.]+ %a?s  ", works("progs " .. id_of.prog))
+    assert.is_truthy(stats)
+  end)
+
+  it("lists links with their programs and where they are", function()
+    local id = link:info().id
+    local output = works("links " .. id)
+    assert.matches(("\n *%d  raw_tracepoint  count_enter %%(%d%%)  tp_name sys_enter  "):format(id, id_of.prog), output)
+    local info = decoded("links --json " .. id)[1]
+    assert.same({ "raw_tracepoint", "sys_enter", "count_enter", id_of.prog },
+      { info.type, info.tp_name, info.program, info.prog_id })
+    local seen = false
+    for _, each in ipairs((decoded "links --json")) do
+      seen = seen or each.id == id
+    end
+    assert(seen)
+  end)
+
+  it("dumps a map by its types", function()
+    assert.equal([[
+addr  port  pad               packets  state  mac    name  delta
+   1    80    0  18446744073709551615  ON     01 ff  eth1     -1
+   2    80    0  18446744073709551614  OFF    01 ff  eth2     -2
+   3    80    0  18446744073709551613  ON     01 ff  eth3     -3
+]], (works("dump " .. id_of.ports):gsub("^[^\n]*\n", "")))
+    assert.matches("\n… and 2 more\n$", works(("dump %d --limit 1"):format(id_of.ports)))
+  end)
+
+  it("dumps as JSON, with all digits", function()
+    local value, output = decoded("dump --json " .. id_of.ports)
+    assert.same({ id_of.ports, "ports", "hash", 3 }, { value.id, value.name, value.type, #value.entries })
+    local states = {}
+    for _, entry in ipairs(value.entries) do
+      states[entry.key.addr] = entry.value.state
+      assert.equal(-entry.key.addr, entry.value.delta)
+      assert.same({ 1, 255 }, { entry.value.mac[1], entry.value.mac[2] })
+      assert(output:find(('"packets":1844674407370955161%d,'):format(6 - entry.key.addr), 1, true), output)
+    end
+    assert.same({ 1, 0, 1 }, states)
+    assert.equal(1, #decoded(("dump %d --json --limit 1"):format(id_of.ports)).entries)
+    local per_cpu = decoded(("dump %s/hits --json --key web"):format(dir)).entries[1].value
+    assert.equal(bpf.features.cpus(), #per_cpu)
+    assert.equal(4, per_cpu[1])
+    local empty <close> = assert(map.create { type = "hash", key = 4, value = 4, max_entries = 1 })
+    assert.equal(0, #decoded("dump --json " .. map.info(empty).id).entries)
+  end)
+
+  it("dumps the keys that are asked for", function()
+    assert.matches('^key    value\n"web"  { 4[^\n]*\n"1"    { 5[^\n]*\n$',
+      works(("dump %s/hits --key web --key=1"):format(dir)))
+    assert.matches("eth2", works(("dump %d --key '{ addr = 2, port = 80 }'"):format(id_of.ports)))
+    fails(1, "^lua%-bpf: there is no key nothing\n$", ("dump %s/hits --key web --key nothing"):format(dir))
+    fails(1, "^lua%-bpf: [^\n]*has no member 'colour'", ("dump %d --key '{ colour = 1 }'"):format(id_of.ports))
+  end)
+
+  it("says what isn't there or can't be shown, with exit code 1", function()
+    fails(1, "^lua%-bpf: map.open '/sys/fs/bpf/nothing': [^\n]*%(ENOENT%)\n$", "dump /sys/fs/bpf/nothing")
+    fails(1, "^lua%-bpf: map.by_id 4294967295: [^\n]*%(ENOENT%)\n$", "dump 4294967295")
+    fails(1, "^lua%-bpf: prog_info 4294967295: [^\n]*%(ENOENT%)\n$", "progs 4294967295")
+    local queue <close> = assert(map.create { type = "queue", value = "__u32", max_entries = 1 })
+    fails(1, "^lua%-bpf: [^\n]*queue[^\n]*\n$", "dump " .. map.info(queue).id)
+    fails(1, "^lua%-bpf: [^\n]*queue[^\n]*\n$", "dump --json " .. map.info(queue).id)
+    local output, _, code = command("links", "setpriv --bounding-set=-all --inh-caps=-all")
+    assert.equal(1, code)
+    assert.matches("^lua%-bpf: links: refused; perhaps CAP_SYS_ADMIN is missing %(EPERM%)\n$", output)
+  end)
+
+  it("finds maps by name, and lists the ids where that is ambiguous", function()
+    local name = ("lb%d"):format(helper.pid)
+    local options = { type = "array", name = name, value = "__u32", max_entries = 1 }
+    local one <close> = assert(map.create(options))
+    assert.matches("\nkey  value\n  0      0\n$", works("dump " .. name))
+    local two <close> = assert(map.create(options))
+    fails(1, ("^lua%%-bpf: 2 maps are called '%s': ids %d, %d\n$"):format(name, map.info(one).id, map.info(two).id),
+      "dump " .. name)
+    fails(1, "^lua%-bpf: there is no map 'no_such_map'\n$", "dump no_such_map")
+  end)
+
+  -- A shell command that changes the map some looks later, from a process of its own.
+  local function beside(code)
+    return ("(sleep %g; %s -e %s) & "):format(2.5 * helper.slow, helper.LUA, helper.quote(
+      ('local bpf = require "bpf" local m = assert(bpf.map.by_id(%d)) '):format(id_of.hits) .. code))
+  end
+
+  local function watch(options)
+    return ("%s watch %s/hits --interval %d %s"):format(COMMAND, dir, 2 * helper.slow, options)
+  end
+
+  it("watches what comes, goes and changes, and how fast", function()
+    hits.gone = 1
+    local output, ok = helper.run(beside 'm.web = 1000004 m.new = 1 m.gone = nil' .. watch "--count 3" .. "\nwait")
+    assert(ok, output)
+    local first = output:match("^(.-\n)\nbpf.map: hits ")
+    assert.matches('\n  web +%d+\n', first)
+    assert.matches('\n%- +gone +%d+\n', output)
+    assert.matches('\n%+ +new +%d+\n', output)
+    assert.matches('\n~ +web +%d+ +%+[%d.]+[kM]\n', output)
+    assert.matches('\n +1 +%d+\n', output)
+    assert.falsy(output:find("\27", 1, true)) -- it isn't a terminal
+    map.delete(hits, "new")
+  end)
+
+  it("colours changes on a terminal and draws over what it drew, unless NO_COLOR is set", function()
+    local function on_terminal(variables)
+      hits.web = 4
+      local output, ok = helper.run(beside "m.web = 5" .. variables .. " TERM=xterm script -qec " .. helper.quote(
+        "stty cols 90 rows 20; " .. watch "--count 3") .. " /dev/null\nwait")
+      assert(ok, output)
+      return output
+    end
+    local output = on_terminal ""
+    assert.matches("\27%[%d+A\27%[J", output)
+    assert.matches('\27%[33m~ +web [^\r\n]*\27%[0m\r\n', output)
+    output = on_terminal "NO_COLOR=1"
+    assert.matches("\27%[%d+A\27%[J", output)
+    assert.matches('\n~ +web ', output)
+    assert.falsy(output:find("\27[33m", 1, true))
+  end)
+
+  it("shows what changed first where not all fits, and how much is left out", function()
+    local output, ok = helper.run(beside "m.web = 77" .. watch "--count 3 --limit 1" .. "\nwait")
+    assert(ok, output)
+    assert.matches('\n~ +web [^\n]*\n… and 1 more\n', output)
+  end)
+
+  it("ends on Ctrl-C without a word", function()
+    local output, _, code = helper.run(("timeout --preserve-status -s INT %d %s"):format(2 * helper.slow, watch ""))
+    assert.equal(0, code, output)
+    assert.falsy(output:find("interrupted", 1, true))
+    local script = helper.tmpdir() .. "/loop.lua"
+    helper.run("echo 'while true do end' > " .. script)
+    output, _, code = command("run " .. script, "timeout --preserve-status -s INT " .. helper.slow)
+    assert.equal(130, code, output)
+    assert.equal("", output)
+  end)
+
+  it("sees the module's maps at the prompt", function()
+    local output = helper.run(("echo 'map.by_id(%d)' | %s repl"):format(id_of.ports, COMMAND))
+    assert.matches("^bpf.map: ports %(hash, .*\naddr  port ", output)
+  end)
+end)
