@@ -23,6 +23,9 @@ local function need_root()
   end
 end
 
+-- Interrupts a command after so many seconds; without --foreground it would get the signal twice, and die of the second.
+local INTERRUPT <const> = "timeout --foreground --preserve-status -s INT"
+
 -- Runs an example with a shell command beside it that begins a second later, and gives what it printed.
 local function watched(name, arguments, beside)
   local output, ok = helper.run(("%s examples/%s/main.lua %s & sleep 1; %s\nwait $!"):format(helper.LUA, name, arguments,
@@ -129,7 +132,7 @@ describe("syscount", function()
 
   it("ends on Ctrl-C with its result", function()
     need_root()
-    local output, _, code = example("syscount", "60", "timeout --foreground --preserve-status -s INT 3")
+    local output, _, code = example("syscount", "60", INTERRUPT .. " 3")
     assert.equal(0, code, output)
     assert(output:find " system calls of %d+ process%a* in [23]%.%d s\n", output)
     assert.falsy(output:find("interrupted", 1, true))
@@ -194,7 +197,7 @@ end)
 
 -- Ends it by SIGINT, as Ctrl-C does, and gives what it printed.
 local function interrupted(name, arguments)
-  local output, _, code = example(name, arguments, "timeout --foreground --preserve-status -s INT 2")
+  local output, _, code = example(name, arguments, INTERRUPT .. " 2")
   assert.equal(0, code, output)
   assert.falsy(output:find("interrupted", 1, true), output)
   return output
@@ -246,8 +249,8 @@ describe("opensnoop", function()
   it("shows only what failed, until Ctrl-C", function()
     need_root()
     local output = helper.run(([[
-      timeout --foreground --preserve-status -s INT 3 %s examples/opensnoop/main.lua --seconds 60 --failed --comm cat & sleep 1.5
-      cat /etc/hostname /nowhere; wait $!; echo "status $?"]]):format(helper.LUA))
+      %s 3 %s examples/opensnoop/main.lua --seconds 60 --failed --comm cat & sleep 1.5
+      cat /etc/hostname /nowhere; wait $!; echo "status $?"]]):format(INTERRUPT, helper.LUA))
     assert(output:find "  cat +ENOENT +r +/nowhere\n", output)
     assert.falsy(output:find("/etc/hostname", 1, true), output)
     assert(output:find "\n%d+ opens?\nstatus 0\n$", output)
@@ -315,8 +318,8 @@ describe("profile", function()
     need_root()
     local output = helper.run(([[
       %s & busy=$!; dd if=/dev/zero of=/dev/null bs=1M status=none & dd=$!
-      timeout --foreground --preserve-status -s INT 3 %s examples/profile/main.lua --folded --freq 199 --seconds 60; status=$?
-      kill $busy $dd; echo "status $status"]]):format(busy(), helper.LUA))
+      %s 3 %s examples/profile/main.lua --folded --freq 199 --seconds 60; status=$?
+      kill $busy $dd; echo "status $status"]]):format(busy(), INTERRUPT, helper.LUA))
     assert(output:find "\nstatus 0\n", output)
     assert(output:find "\n?busy;[^\n]*main;outer;inner [1-9]%d*\n", output)
     assert(output:find "\n?dd;[^\n]*vfs_read_%[k%];[^\n]*_%[k%] [1-9]%d*\n", output)
