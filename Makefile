@@ -316,11 +316,12 @@ dist: ## Make a tarball of the committed tree
 	@mkdir -p build
 	git archive --prefix=lua-bpf-$(VERSION)/ -o build/lua-bpf-$(VERSION).tar.gz HEAD
 
-# luarocks looks for a file without a folder where it stands.
+# What `luarocks pack` would make, but that it wants the tarball's place in this machine's file system.
 rock: dist ## Make a source rock of the committed tree
 	@sed 's|"scm-1"|"$(VERSION)-1"|; s|"git+file://.".*|"file://lua-bpf-$(VERSION).tar.gz",|' rockspec/lua-bpf-scm-1.rockspec \
 		>build/lua-bpf-$(VERSION)-1.rockspec
-	cd build && luarocks --lua-version $(LUA_ABI) pack lua-bpf-$(VERSION)-1.rockspec
+	@cd build && rm -f lua-bpf-$(VERSION)-1.src.rock && zip -q lua-bpf-$(VERSION)-1.src.rock \
+		lua-bpf-$(VERSION)-1.rockspec lua-bpf-$(VERSION).tar.gz
 
 clean: ## Remove everything that was built
 	rm -rf build $(wildcard examples/*/*.o)

@@ -67,8 +67,7 @@ static bool is_elf64(const Elf64_Ehdr *head, int order)
 
 static bool head_ok(const Elf64_Ehdr *head)
 {
-	return is_elf64(head, OUR_ORDER) && head->e_shentsize == sizeof(Elf64_Shdr) &&
-		head->e_shstrndx < head->e_shnum;
+	return is_elf64(head, OUR_ORDER) && head->e_shentsize == sizeof(Elf64_Shdr) && head->e_shstrndx < head->e_shnum;
 }
 
 bool lbpf_elf_swapped(const struct lbpf_elf *elf)

@@ -59,8 +59,8 @@ static int check_btf(const struct lbpf_elf *elf, struct lbpf_legacy *result)
 	return *cause ? LIBBPF_ERRNO__FORMAT : ENOMEM;
 }
 
-/* What becomes of a file that isn't of this machine's kind: libbpf tells what it is. But since 1.6 it opens those of the
- * other byte order, and variables would be in that order. */
+/* What becomes of a file that isn't of this machine's kind: libbpf tells what it is. But since 1.6 it opens those of
+ * the other byte order, and variables would be in that order. */
 static int not_ours(const struct lbpf_elf *elf, struct lbpf_legacy *result)
 {
 	if (!lbpf_elf_swapped(elf))
