@@ -75,8 +75,9 @@ function common.now()
   return file:read "n"
 end
 
--- Calls the function; Ctrl-C, which is Lua's error "interrupted!", ends it and nothing else.
-local function interruptible(fn)
+--- Calls the function; Ctrl-C, which is Lua's error "interrupted!", ends it and nothing else. Returns whether it came
+-- to its end.
+function common.interruptible(fn)
   local ok, message = pcall(fn)
   if not ok and not tostring(message):find("interrupted!", 1, true) then
     error(message, 0)
@@ -87,7 +88,7 @@ end
 --- Lets a reader's handlers have what comes, until the time is over or Ctrl-C. Returns whether the time is over.
 function common.poll(reader, seconds)
   local finish = common.now() + seconds
-  return interruptible(function()
+  return common.interruptible(function()
     repeat
       local left = math.max(math.ceil((finish - common.now()) * 1000), 0)
       local n, message, code = reader:poll(left)
@@ -98,7 +99,7 @@ end
 
 --- Waits until the time is over or Ctrl-C. Returns whether the time is over.
 function common.sleep(seconds)
-  return interruptible(function()
+  return common.interruptible(function()
     local pipe <close> = common.start("exec sleep " .. math.max(seconds, 0))
     pipe:read "a"
   end)

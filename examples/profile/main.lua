@@ -88,9 +88,11 @@ common.main(function()
   local finish = common.now() + options.seconds
   attach(obj.progs.sample)
   io.stderr:write(("Sampling for %g s; Ctrl-C ends it\n"):format(options.seconds)) -- not among what flame graphs read
-  while common.now() < finish and common.sleep(math.min(finish - common.now(), 0.5)) do
-    meet(obj.maps.samples)
-  end
+  common.interruptible(function()
+    while common.now() < finish and common.sleep(math.min(finish - common.now(), 0.5)) do
+      meet(obj.maps.samples)
+    end
+  end)
   obj:detach()
   meet(obj.maps.samples)
 
