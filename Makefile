@@ -156,8 +156,9 @@ demo: ## Show one example at work, syscount; installs what is missing; as root
 examples: ## Run every example, as root
 	$(call need,$(EXAMPLE_PKGS))
 	@$(MAKE) --no-print-directory root all $(EXAMPLES)
-	@set -e; for main in examples/*/main.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main; done
-	@echo "== examples/embed/main.c"; build-aux/sandbox timeout --preserve-status 2 $(BUILD)/policyd examples/embed/policy.lua
+	@status=0; for main in examples/*/main.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main || status=1; done; \
+		echo "== examples/embed/main.c"; \
+		build-aux/sandbox timeout --preserve-status 2 $(BUILD)/policyd examples/embed/policy.lua || status=1; exit $$status
 
 bench: ## Measure each workload beside the same loop in C, as root
 	$(call need,$(DEMO_PKGS))

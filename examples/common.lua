@@ -75,7 +75,8 @@ function common.now()
   return file:read "n"
 end
 
---- Calls the function; Ctrl-C, which is Lua's error "interrupted!", ends it and nothing else.
+--- Calls the function; Ctrl-C, which is Lua's error "interrupted!", ends it and nothing else. Returns whether it came
+-- to its end.
 function common.interruptible(fn)
   local ok, message = pcall(fn)
   if not ok and not tostring(message):find("interrupted!", 1, true) then

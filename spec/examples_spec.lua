@@ -127,7 +127,7 @@ describe("syscount", function()
 
   it("ends on Ctrl-C with its result", function()
     need_root()
-    local output, _, code = examples.run("syscount", "60",
+    local output, _, code = examples.run("syscount", "60", -- --foreground: one signal, as Ctrl-C is, not two
       "timeout --foreground --preserve-status -s INT " .. 3 * helper.slow)
     assert.equal(0, code, output)
     assert(output:find " system calls of %d+ process%a* in %d%d?%.%d s\n", output)
@@ -303,7 +303,7 @@ describe("profile", function()
     need_root()
     local output = examples.beside("profile", "--folded --freq 199 --seconds 600", ([[
       %s & busy=$!; dd if=/dev/zero of=/dev/null bs=1M status=none & dd=$!
-      sleep %d; kill $busy $dd]]):format(busy(), 2 * helper.slow))
+      trap 'kill $busy $dd' EXIT; sleep %d]]):format(busy(), 2 * helper.slow)) -- names are read while they live
     assert(output:find "\n?busy;[^\n]*main;outer;inner [1-9]%d*\n", output)
     assert(output:find "\n?dd;[^\n]*vfs_read_%[k%];[^\n]*_%[k%] [1-9]%d*\n", output)
     for line in output:match "^Sampling for 600 s; Ctrl%-C ends it\n(.*)":gmatch "[^\n]+" do

@@ -65,9 +65,11 @@ end
 -- Follows the file until the time is over.
 local function watch(rules, path, seconds)
   local finish = common.now() + seconds
-  repeat
-    apply(rules, read_list(path))
-  until not common.sleep(math.min(finish - common.now(), 0.5)) or common.now() >= finish
+  common.interruptible(function()
+    repeat
+      apply(rules, read_list(path))
+    until not common.sleep(math.min(finish - common.now(), 0.5)) or common.now() >= finish
+  end)
 end
 
 -- What happens to a packet from the address in the namespace. No port 9 is open here: the answer to who gets
