@@ -5,10 +5,17 @@
 --                               or was skipped on every kernel of the matrix and on this machine's own
 local TOP = "build/vmtest/"
 local MATRIX = { "5.10", "6.1", "6.12", "sid" }
--- What other targets left of this machine's own kernel: `make test`, and `make sidtest` with the newest libraries.
-local EXTRA = { "host", "sid-libs", "sid-lua55" }
+-- What other targets left of this machine's own kernel, `make test`, and `make sidtest` with the newest libraries; and
+-- what needs both those and another kernel.
+local EXTRA = { "host", "sid-libs", "sid-lua55", "6.12-libs" }
 
-local function tap_path(dir, spec)
+-- The file of a spec's results. Those with other libraries, "libs:<spec>", have a folder of their own.
+local tap_path
+function tap_path(dir, spec)
+  local libs = spec:match("^libs:(.*)")
+  if libs then
+    return tap_path(dir .. "-libs", libs)
+  end
   return ("%s/%s.tap"):format(dir, (spec:gsub("^spec/", ""):gsub("_spec%.lua$", ""):gsub("/", "-")))
 end
 

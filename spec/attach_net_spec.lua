@@ -288,7 +288,7 @@ describe("attach_netkit", function()
     net.must("ip link add kit type netkit")
     local link <close> = assert(obj.progs.primary:attach_netkit("kit"))
     assert.equal("netkit", link:info().type)
-    fails("EINVAL", "attach_netkit", obj.progs.primary:attach_netkit("lo"))
+    fails("ENXIO", "attach_netkit", obj.progs.primary:attach_netkit("lo"))
   end)
 end)
 
