@@ -50,8 +50,8 @@ local function attach(obj, interface)
   common.try(obj.progs.outgoing:attach_tc(interface, { attach_point = "egress" }))
 end
 
--- To this end of the network, where no port 9 is open: 50 UDP datagrams of 1000 bytes, some of which are answered with
--- ICMP, and 5 attempts at a TCP connection.
+-- To this end of the network, where no port 9 is open: 50 UDP datagrams of 1000 bytes, some of which may be answered
+-- with ICMP, and 5 attempts at a TCP connection.
 local TRAFFIC = [[
   for i in $(seq 50); do printf %1000s >/dev/udp/198.18.1.1/9; done
   for i in 1 2 3 4 5; do : </dev/tcp/198.18.2.1/9; done 2>/dev/null || true]]
