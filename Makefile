@@ -26,7 +26,8 @@ MANDIR     ?= $(PREFIX)/share/man
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
 EXAMPLE_PKGS  := $(DEMO_PKGS) bpftool iproute2 lua-socket lighttpd lighttpd-modules-lua curl systemtap-sdt-dev
-TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus
+TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus cmark-gfm
+HTML_PKGS     := cmark-gfm perl
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
 FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
@@ -72,7 +73,7 @@ unexport LUA_INIT $(foreach v,5_4 5_5,LUA_INIT_$(v) LUA_PATH_$(v) LUA_CPATH_$(v)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite built lint asan tsan valgrind oom vmtest sidtest fuzz bench examples doc format install uninstall dist rock clean deps help root
+.PHONY: all demo test check suite built lint asan tsan valgrind oom vmtest sidtest fuzz bench examples doc html format install uninstall dist rock clean deps help root
 
 ##@ Building
 all: $(MODULE) $(LIBRARY) ## Build the module and the static library (the default)
@@ -285,6 +286,10 @@ doc: ## Generate docs/reference.md
 	@mkdir -p build
 	$(reference) >build/reference.md
 	mv build/reference.md docs/reference.md
+
+html: ## Make build/html of docs/*.md
+	$(call need,$(HTML_PKGS))
+	build-aux/html build/html docs/*.md
 
 format: ## Format the C sources
 	clang-format -i $(C_FILES)
