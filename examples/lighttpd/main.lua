@@ -61,10 +61,10 @@ local function start(dir, net, cgroup)
       environment(dir), dir, dir)))
 end
 
--- The end of what the server wrote down.
+-- What the server wrote down last, without the traceback.
 local function errors(dir)
   local file <close> = common.try(io.open(dir .. "/errors"))
-  return file:read("a"):match "[^\n]*\n?$"
+  return file:read("a"):gsub("\n[^\n]*stack traceback:.*", ""):match "[^\n]*\n?$"
 end
 
 -- Asks the server. Returns what it says, or nil when nothing comes.
