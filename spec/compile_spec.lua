@@ -198,14 +198,9 @@ end)
 
 describe("without clang", function()
   it("says which package has it", function()
-    local output = lua("PATH=/nonexistent", [[print(require("bpf").compile("int x;"))]])
-    if helper.LUA:find "^/" then
-      assert.equal("nil\tbpf.compile: clang is not installed; Debian and Ubuntu have it in the package clang (ENOENT)"
-        .. "\tENOENT\n", output)
-    end
-    output = helper.run(("lua=$(command -v %s); TMPDIR=%s PATH=/nonexistent $lua -e %s"):format(
-      helper.LUA:match "%S+$", temporary, helper.quote [[print(require("bpf").compile("int x;"))]]))
-    assert(output:find("clang is not installed; .* package clang %(ENOENT%)\tENOENT\n"), output)
+    local output = lua("PATH=" .. helper.bare_path(), [[print(require("bpf").compile("int x;"))]])
+    assert.equal("nil\tbpf.compile: clang is not installed; Debian and Ubuntu have it in the package clang (ENOENT)"
+      .. "\tENOENT\n", output)
   end)
 
   it("says so when there is no place for files", function()

@@ -155,7 +155,7 @@ end)
 describe("lighttpd", function()
   it("bans who asks too often, in the kernel, and lets them in again", function()
     examples.need_root()
-    local output, ok = examples.run("lighttpd")
+    local output, ok = examples.run("lighttpd", "", ("PATH=%s:$PATH"):format(helper.path_with "lighttpd"))
     if kernel.before("5.19") then
       assert.falsy(ok, output)
       assert(output:find "lighttpd: lighttpd says 500: [^\n]*guard.lua[^\n]* CAP_BPF [^\n]*%(EPERM%)", output)

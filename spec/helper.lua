@@ -112,6 +112,22 @@ function helper.tmpdir()
   return dir
 end
 
+--- A new directory to be the PATH of one who has Lua and nothing else, removed after the spec file.
+function helper.bare_path()
+  local dir = helper.tmpdir()
+  must(("for word in %s; do ln -s $(command -v $word) %s; done 2>/dev/null; ls %s/*"):format(helper.LUA, dir, dir))
+  return dir
+end
+
+--- A new directory to be in front of PATH, in which a program that loads the module runs as Lua does here: behind the
+-- sanitizer or valgrind. Removed after the spec file.
+function helper.path_with(program)
+  local dir = helper.tmpdir()
+  must(([[{ echo '#!/bin/sh'; echo exec %s '"$@"'; } >%s/%s; chmod -R a+rx %s]]):format(
+    helper.LUA:gsub("%S+$", "$(command -v " .. program .. ")"), dir, program, dir))
+  return dir
+end
+
 local pins, mounted = 0, false
 
 --- A new directory on the BPF file system, removed after the spec file with all that was pinned there.
