@@ -5,9 +5,19 @@
 
 local symbols = {}
 
--- Tables of symbols: addresses in ascending order, and beside each a name, a size (0: up to the next) and a module.
+-- Tables of symbols: addresses in ascending order, and beside each a name, a size (false: up to the next) and a module
+-- (or false).
 local table_of_symbols = {}
 table_of_symbols.__index = table_of_symbols
+
+local function new_symbols()
+  return setmetatable({ from = {}, name = {}, size = {}, module = {} }, table_of_symbols)
+end
+
+function table_of_symbols:add(address, name, size, module)
+  local n = #self.from + 1
+  self.from[n], self.name[n], self.size[n], self.module[n] = address, name, size or false, module or false
+end
 
 -- The entry that holds the address, or nil.
 function table_of_symbols:entry(address)
@@ -23,34 +33,35 @@ function table_of_symbols:entry(address)
       low = middle
     end
   end
-  local size = self.size[low]
-  if size and size > 0 and address - from[low] >= size then
+  local size = self.size[low] or 0
+  if size > 0 and address - from[low] >= size then
     return nil
   end
   return low
 end
 
--- A finished table of entries { address, name, size, module }. Of several with one address the first one stays.
-local function sorted(entries)
-  local order = {}
-  for i = 1, #entries do
+-- The same in ascending order. Of several with one address the first one stays.
+function table_of_symbols:sorted()
+  local from, order, ascending = self.from, {}, true
+  for i = 1, #from do
     order[i] = i
+    ascending = ascending and (i == 1 or math.ult(from[i - 1], from[i]))
+  end
+  if ascending then
+    return self
   end
   table.sort(order, function(a, b)
-    local x, y = entries[a][1], entries[b][1]
+    local x, y = from[a], from[b]
     if x == y then
       return a < b
     end
-    return math.ult(x, y)
+    return x ~ math.mininteger < y ~ math.mininteger -- math.ult, at a third of its time
   end)
-  local t = setmetatable({ from = {}, name = {}, size = {}, module = {} }, table_of_symbols)
-  local last
+  local t, last = new_symbols(), nil
   for _, i in ipairs(order) do
-    local entry = entries[i]
-    if entry[1] ~= last then
-      local n = #t.from + 1
-      t.from[n], t.name[n], t.size[n], t.module[n] = entry[1], entry[2], entry[3] or false, entry[4] or false
-      last = entry[1]
+    if from[i] ~= last then
+      last = from[i]
+      t:add(last, self.name[i], self.size[i], self.module[i])
     end
   end
   return t
@@ -88,19 +99,16 @@ function symbols.kernel()
   if not file then
     return nil, message, "ENOENT"
   end
-  local entries, seen = {}, false
-  for line in file:lines() do
-    local address, kind, name, module = line:match("^(%x+) (%a) (%S+)%s*%[?([^%]]*)")
-    if address and kind:find("[tTwW]") then
-      address = tonumber(address, 16)
-      seen = seen or address ~= 0
-      entries[#entries + 1] = { address, name, nil, module ~= "" and module or nil }
-    end
+  local all, seen = new_symbols(), false
+  for digits, name, module in file:read("a"):gmatch("(%x+) [tTwW] (%S+)([^\n]*)") do
+    local address = tonumber(digits, 16)
+    seen = seen or address ~= 0
+    all:add(address, name, nil, module ~= "" and module:match("%[(.*)%]"))
   end
   if not seen then
     return nil, "/proc/kallsyms: the kernel hides its addresses; it takes root, kernel.kptr_restrict below 2", "EPERM"
   end
-  kernel = setmetatable({ symbols = sorted(entries) }, Kernel)
+  kernel = setmetatable({ symbols = all:sorted() }, Kernel)
   return kernel
 end
 
@@ -117,8 +125,8 @@ local function read_at(file, offset, n)
   return bytes and #bytes == n and bytes or nil
 end
 
--- The functions of a section's symbols.
-local function read_symbols(file, order, section, strings, entries)
+-- Adds the functions of a section's symbols.
+local function read_symbols(file, order, section, strings, all)
   local data = read_at(file, section.offset, section.size)
   local names = read_at(file, strings.offset, strings.size)
   if not data or not names then
@@ -128,14 +136,14 @@ local function read_symbols(file, order, section, strings, entries)
     local name, info, _, index, value, size = (order .. "I4 B B I2 i8 i8"):unpack(data, at)
     local kind = info & 15
     if (kind == STT_FUNC or kind == STT_IFUNC) and index ~= 0 and value ~= 0 and name < #names then
-      entries[#entries + 1] = { value, ("z"):unpack(names, name + 1), size }
+      all:add(value, ("z"):unpack(names, name + 1), size)
     end
   end
 end
 
 -- What an ELF file of 64 bits says: its functions by address, and where its segments go. Empty for anything else.
 local function read_elf(path)
-  local elf = { segments = {}, symbols = sorted {} }
+  local elf = { segments = {}, symbols = new_symbols() }
   local file <close> = io.open(path, "rb")
   local header = file and read_at(file, 0, 64)
   if not header or header:sub(1, 5) ~= "\127ELF\2" then
@@ -160,16 +168,16 @@ local function read_elf(path)
       sections[i] = { kind = kind, offset = offset, size = size, link = link }
     end
   end
-  local entries = {}
+  local all = new_symbols()
   for _, wanted in ipairs { SHT_SYMTAB, SHT_DYNSYM } do -- the first has the local functions, too, if it wasn't stripped
     for i = 0, shnum - 1 do
       local section = sections[i]
       if section and section.kind == wanted and sections[section.link] then
-        read_symbols(file, order, section, sections[section.link], entries)
+        read_symbols(file, order, section, sections[section.link], all)
       end
     end
   end
-  elf.symbols = sorted(entries)
+  elf.symbols = all:sorted()
   return elf
 end
 
@@ -180,15 +188,15 @@ Process.__index = Process
 
 -- Names that a run-time compiler left for perf.
 local function read_perf_map(pid)
-  local entries = {}
+  local all = new_symbols()
   local file <close> = io.open(("/tmp/perf-%d.map"):format(pid))
   for line in file and file:lines() or function() end do
     local address, size, name = line:match("^(%x+) (%x+) (.+)$")
     if address then
-      entries[#entries + 1] = { tonumber(address, 16), name, tonumber(size, 16) }
+      all:add(tonumber(address, 16), name, tonumber(size, 16))
     end
   end
-  return entries[1] and sorted(entries)
+  return all:sorted()
 end
 
 -- The function's name, nil when it has none; bytes from its start or, where it has no name, from that of the file; path
@@ -202,7 +210,7 @@ function Process:find(address)
     end
   end
   if not map or not map.path then
-    self.perf = self.perf or read_perf_map(self.pid) or sorted {}
+    self.perf = self.perf or read_perf_map(self.pid)
     local i = self.perf:entry(address)
     if i then
       return self.perf.name[i], address - self.perf.from[i]
