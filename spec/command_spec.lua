@@ -279,12 +279,12 @@ addr  port  pad               packets  state  mac    name  delta
   end)
 
   it("ends on Ctrl-C without a word", function()
-    local output, _, code = helper.run(("timeout --preserve-status -s INT %d %s"):format(2 * helper.slow, watch ""))
+    local output, _, code = helper.interrupt(2, watch "")
     assert.equal(0, code, output)
     assert.falsy(output:find("interrupted", 1, true))
     local script = helper.tmpdir() .. "/loop.lua"
     helper.run("echo 'while true do end' > " .. script)
-    output, _, code = command("run " .. script, "timeout --preserve-status -s INT " .. helper.slow)
+    output, _, code = helper.interrupt(1, COMMAND .. " run " .. script)
     assert.equal(130, code, output)
     assert.equal("", output)
   end)

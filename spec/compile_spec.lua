@@ -297,8 +297,7 @@ describe("temporary files", function()
   it("are gone after Ctrl-C, which raises", function()
     local dir = helper.tmpdir()
     assert(select(2, helper.run("mkfifo " .. dir .. "/waits.h")))
-    local command = "TMPDIR=%s timeout --preserve-status -s INT 3 %s -e %s"
-    local output = helper.run(command:format(temporary, helper.LUA, helper.quote(
+    local output = helper.interrupt(3, ("TMPDIR=%s %s -e %s"):format(temporary, helper.LUA, helper.quote(
       ([[require("bpf").compile('#include "waits.h"', { include = %q })]]):format(dir))))
     assert(output:find("interrupted!", 1, true), output)
     assert.equal(0, entries(temporary))

@@ -76,7 +76,7 @@ describe("examples/embed", function()
       helper.skip "needs root"
     end
     local output, ok = helper.run(([[
-      timeout --preserve-status %d %s examples/embed/policy.lua & sleep %s; /bin/true; wait $!]])
+      timeout --foreground --preserve-status %d %s examples/embed/policy.lua & sleep %s; /bin/true; wait $!]])
       :format(2 * helper.slow, policyd, helper.slow))
     assert(ok, output)
     assert(output:find "\ntrue is new: pid %d+, user 0\n" and output:find "\n0 records lost\n$", output)

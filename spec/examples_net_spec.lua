@@ -139,8 +139,7 @@ describe("netcg", function()
   end)
 
   it("ends with its command on Ctrl-C, and ends what the command left running", function()
-    local output, _, code = helper.run(([[
-      timeout --preserve-status -s INT %d %s -- sleep 300]]):format(2 * helper.slow, examples.command "netcg"))
+    local output, _, code = helper.interrupt(2, examples.command("netcg", "-- sleep 300"))
     assert.equal(0, code, output)
     assert(output:find "The command ended by %l+ %d+\nIt talked to nobody\n$", output)
     output = helper.run(([[

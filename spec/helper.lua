@@ -73,6 +73,13 @@ function helper.run(command)
   return output, ok == true, how == "signal" and 128 + code or code
 end
 
+--- Runs a shell command that gets SIGINT after some seconds, once and as from Ctrl-C: with all that it started. Returns
+-- what `run` does. (timeout(1) signals twice, and with a SIGCONT behind it, on which the leak check can wait for ever.)
+function helper.interrupt(seconds, command)
+  return helper.run(("setsid env --default-signal=INT %s & sleep %d; kill -INT -$!; wait $!"):format(command,
+    seconds * helper.slow))
+end
+
 --- Runs Lua code in an interpreter of its own, with the module under test. Returns what `run` does.
 function helper.lua(code)
   return helper.run(helper.LUA .. " -e " .. helper.quote(code))
