@@ -37,7 +37,7 @@ setup(function()
       lua_State *L = luaL_newstate();
 
       luaL_openlibs(L);
-      if (lbpf_open(L) || lbpf_push_value(L, btf, (unsigned)id, &value, sizeof(value))) {
+      if (lbpf_open(L) || lbpf_push_type(L, btf, (unsigned)id) || lbpf_push_value(L, -1, &value, sizeof(value))) {
         fprintf(stderr, "%s\n", lua_tostring(L, -1));
         return 1;
       }

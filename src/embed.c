@@ -443,55 +443,77 @@ static int compile(lua_State *L)
 	return 1;
 }
 
-/* Pushes the type that the call names. The BTF may be of an object that some finalizer would close. */
-static const struct lbpf_type *push_type(lua_State *L, const struct call *call, const char *name)
+/* The BTF may be of an object that some finalizer would close. */
+static int do_push_type(lua_State *L)
 {
-	if (!is_open(L))
-		luaL_error(L, "%s: call lbpf_open first", name);
-	need_pointer(L, call->btf, name);
+	struct call *call = begin_push(L, "lbpf_push_type");
+
+	need_pointer(L, call->btf, "lbpf_push_type");
 	lua_pushcfunction(L, compile);
 	lua_pushvalue(L, 1);
 	lbpf_call_undisturbed(L, 1, 1);
-	return lua_touserdata(L, -1);
+	return 1;
+}
+
+int lbpf_push_type(lua_State *L, const struct btf *btf, uint32_t type_id)
+{
+	struct call call = { .btf = btf, .type_id = type_id };
+
+	return protect(L, do_push_type, &call, 0, 1);
+}
+
+/* The type, which follows the call. */
+static const struct lbpf_type *value_type(lua_State *L, const char *name)
+{
+	const struct lbpf_type *type = lbpf_class_test(L, 2, &lbpf_type_class);
+
+	if (!type) {
+		luaL_error(L, "%s: bpf.type expected, got %s", name, luaL_typename(L, 2));
+		__builtin_unreachable();
+	}
+	return type;
 }
 
 static int do_push_value(lua_State *L)
 {
 	const struct call *call = lua_touserdata(L, 1);
-	const struct lbpf_type *type = push_type(L, call, "lbpf_push_value");
+	const struct lbpf_type *type = value_type(L, "lbpf_push_value");
 
 	lbpf_check_length(L, type, call->size, "value");
 	lbpf_decode(L, type, call->data, call->size);
 	return 1;
 }
 
-int lbpf_push_value(lua_State *L, const struct btf *btf, uint32_t type_id, const void *data, size_t size)
+int lbpf_push_value(lua_State *L, int type, const void *data, size_t size)
 {
-	struct call call = { .btf = btf, .type_id = type_id, .data = data, .size = size };
+	struct call call = { .data = data, .size = size };
 
-	return protect(L, do_push_value, &call, 0, 1);
+	lua_pushvalue(L, type);
+	return protect(L, do_push_value, &call, 1, 1);
 }
 
-/* With the value as a second argument. */
+/* With the value as a third argument. */
 static int do_get_value(lua_State *L)
 {
 	struct call *call = lua_touserdata(L, 1);
-	const struct lbpf_type *type = push_type(L, call, "lbpf_get_value");
+	const struct lbpf_type *type = value_type(L, "lbpf_get_value");
 	void *bytes;
 
 	if (type->size > call->size)
 		refuse(L, call, ENOSPC, lua_pushfstring(L, "it takes %I bytes", (LUAI_UACINT)type->size),
 		       lua_pushfstring(L, "lbpf_get_value %s", type->node[0].ctype));
 	bytes = lua_newuserdatauv(L, type->size ? type->size : 1, 0);
-	lbpf_encode(L, type, 2, bytes, "value");
+	lbpf_encode(L, type, 3, bytes, "value");
 	memcpy(call->buffer, bytes, type->size);
 	return 0;
 }
 
-int lbpf_get_value(lua_State *L, int idx, const struct btf *btf, uint32_t type_id, void *buffer, size_t size)
+int lbpf_get_value(lua_State *L, int idx, int type, void *buffer, size_t size)
 {
-	struct call call = { .btf = btf, .type_id = type_id, .buffer = buffer, .size = size };
+	struct call call = { .buffer = buffer, .size = size };
 
+	idx = lua_absindex(L, idx);
+	lua_pushvalue(L, type);
 	lua_pushvalue(L, idx);
-	return protect(L, do_get_value, &call, 1, 0);
+	return protect(L, do_get_value, &call, 2, 0);
 }

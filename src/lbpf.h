@@ -193,24 +193,31 @@ LBPF_API struct bpf_link *lbpf_link_ptr(const struct lbpf_link *link);
 
 /* ---- values ---- */
 
-/* Pushes the Lua value that bytes stand for by a BTF type: a record from a ring buffer, say. The table of values in
- * docs/reference.md says which Lua value a C type becomes. The type is compiled each time, some ten microseconds for a
- * small struct: for many values of one type let a script read them, by bpf.ringbuf or the decode of a bpf.type.
+/* Pushes a BTF type, compiled: a bpf.type, as bpf.btf.type gives scripts. It needs the BTF no longer.
+ * Compiling takes some ten microseconds for a small struct, so keep it for as long as there are values of it.
  *
- * btf, type_id: the type, by btf__find_by_name_kind for instance. data, size: the bytes, at any address; at least as
- * many as the type has. More fill a flexible array at its end.
- * Returns 0 and pushes the value; or pushes a message and returns -EINVAL (no such type, one without a size, too few
- * bytes), -ENOMEM.
+ * btf, type_id: the type, by btf__find_by_name_kind for instance.
+ * Returns 0 and pushes a bpf.type; or pushes a message and returns -EINVAL (NULL, no such type, one without a size),
+ * -ENOMEM.
  * Since 0.1. */
-LBPF_API int lbpf_push_value(lua_State *L, const struct btf *btf, uint32_t type_id, const void *data, size_t size);
+LBPF_API int lbpf_push_type(lua_State *L, const struct btf *btf, uint32_t type_id);
 
-/* Writes the Lua value at idx as the bytes of a BTF type.
+/* Pushes the Lua value that bytes stand for: a record from a ring buffer, say. The table of values in docs/reference.md
+ * says which Lua value a C type becomes.
  *
- * btf, type_id: the type. buffer, size: where to; what lies beyond the type's size is left alone.
- * Returns 0 and pushes nothing; or pushes a message, leaves the buffer as it was, and returns -EINVAL (no such type, a
- * value that doesn't fit it; the message names the member), -ENOSPC (the type is larger than size), -ENOMEM.
+ * type: where on the stack the bpf.type is. data, size: the bytes, at any address; at least as many as the type has.
+ * More fill a flexible array at its end.
+ * Returns 0 and pushes the value; or pushes a message and returns -EINVAL (not a bpf.type, too few bytes), -ENOMEM.
  * Since 0.1. */
-LBPF_API int lbpf_get_value(lua_State *L, int idx, const struct btf *btf, uint32_t type_id, void *buffer, size_t size);
+LBPF_API int lbpf_push_value(lua_State *L, int type, const void *data, size_t size);
+
+/* Writes the Lua value at idx as the bytes of a type.
+ *
+ * type: where on the stack the bpf.type is. buffer, size: where to; what lies beyond the type's size is left alone.
+ * Returns 0 and pushes nothing; or pushes a message, leaves the buffer as it was, and returns -EINVAL (not a bpf.type,
+ * a value that doesn't fit it; the message names the member), -ENOSPC (the type is larger than size), -ENOMEM.
+ * Since 0.1. */
+LBPF_API int lbpf_get_value(lua_State *L, int idx, int type, void *buffer, size_t size);
 
 #ifdef __cplusplus
 }

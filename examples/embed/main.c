@@ -29,16 +29,17 @@ struct daemon {
 	const char *path;
 	struct policyd *skeleton;
 	struct btf *btf;
-	uint32_t type; /* struct exec */
-	lua_State *L;  /* the policy's; its function is at 1 */
+	lua_State *L; /* the policy's; its function is at 1, the type of its records at 2 */
 };
 
 /* ---- the policy ---- */
 
-/* In protected mode, in a new state: returns the policy's function, which the script at d->path returns. */
+/* In protected mode, in a new state: returns the policy's function, which the script at d->path returns, and the type.
+ */
 static int open_policy(lua_State *L)
 {
 	struct daemon *d = lua_touserdata(L, 1);
+	int record;
 
 	luaL_openlibs(L);
 	if (lbpf_open(L) || luaL_loadfile(L, d->path) || lbpf_push_object(L, d->skeleton->obj, LBPF_BORROW))
@@ -46,7 +47,10 @@ static int open_policy(lua_State *L)
 	lua_call(L, 1, 1);
 	if (!lua_isfunction(L, -1))
 		return luaL_error(L, "%s returns no function", d->path);
-	return 1;
+	record = btf__find_by_name_kind(d->btf, "exec", BTF_KIND_STRUCT);
+	if (lbpf_push_type(L, d->btf, (uint32_t)record))
+		return lua_error(L);
+	return 2;
 }
 
 /* Puts a new policy in the place of the one before, if it is in order. */
@@ -61,7 +65,7 @@ static bool load_policy(struct daemon *d)
 	}
 	lua_pushcfunction(L, open_policy);
 	lua_pushlightuserdata(L, d);
-	status = lua_pcall(L, 1, 1, 0);
+	status = lua_pcall(L, 1, 2, 0);
 	if (status != LUA_OK) {
 		fprintf(stderr, "policyd: %s\n", lua_tostring(L, -1));
 		lua_close(L);
@@ -80,11 +84,11 @@ static int on_record(void *ctx, void *data, size_t size)
 	lua_State *L = d->L;
 
 	lua_pushvalue(L, 1);
-	if (lbpf_push_value(L, d->btf, d->type, data, size) || lua_pcall(L, 1, 1, 0))
+	if (lbpf_push_value(L, 2, data, size) || lua_pcall(L, 1, 1, 0))
 		fprintf(stderr, "policyd: %s\n", lua_tostring(L, -1));
 	else if (lua_type(L, -1) == LUA_TSTRING)
 		puts(lua_tostring(L, -1));
-	lua_settop(L, 1);
+	lua_settop(L, 2);
 	return 0;
 }
 
@@ -139,7 +143,6 @@ static int run(struct daemon *d)
 	int signals = open_signals();
 
 	d->btf = bpf_object__btf(d->skeleton->obj);
-	d->type = (uint32_t)btf__find_by_name_kind(d->btf, "exec", BTF_KIND_STRUCT);
 	if (signals < 0 || policyd__load(d->skeleton)) {
 		fprintf(stderr, "policyd: can't load the BPF program: %s\n", strerror(errno));
 		return 1;

@@ -155,7 +155,7 @@ static void opening(void)
 
 	CHECK(lbpf_open(L) == -EINVAL && lua_gettop(L) == 1 && says(L, "luaL_openlibs"));
 	CHECK(lbpf_push_map_fd(L, 0, LBPF_BORROW) == -EINVAL && says(L, "lbpf_push_map_fd: call lbpf_open first"));
-	CHECK(lbpf_push_value(L, NULL, 1, NULL, 0) == -EINVAL && says(L, "call lbpf_open first"));
+	CHECK(lbpf_push_type(L, NULL, 1) == -EINVAL && says(L, "call lbpf_open first"));
 	luaL_openlibs(L);
 	CHECK(lbpf_open(L) == 0 && lua_gettop(L) == 1 && lua_istable(L, 1));
 	CHECK(lbpf_open(L) == 0 && lua_rawequal(L, 1, 2));
@@ -494,26 +494,29 @@ static void values(void)
 	struct event e = { 1, 2, "curl" }, got[2];
 	lua_State *L = new_open();
 
-	CHECK(lbpf_push_value(L, btf, id, &e, sizeof(e)) == 0);
-	lua_pushvalue(L, 1);
+	CHECK(lbpf_push_type(L, btf, 123456) == -EINVAL && says(L, "123456"));
+	CHECK(lbpf_push_type(L, NULL, id) == -EINVAL && says(L, "NULL"));
+	CHECK(lbpf_push_type(L, btf, id) == 0);
+	bpf_object__close(obj); /* the type has all that it needs */
+	CHECK(lbpf_push_value(L, -1, &e, sizeof(e)) == 0);
+	lua_pushvalue(L, 2);
 	run(L, "local e = ...; assert(e.pid == 1 and e.uid == 2 and e.comm == 'curl')");
 	memset(got, 0xff, sizeof(got));
-	CHECK(lbpf_get_value(L, 1, btf, id, got, sizeof(got)) == 0 && lua_gettop(L) == 1);
+	CHECK(lbpf_get_value(L, -1, -2, got, sizeof(got)) == 0 && lua_gettop(L) == 2);
 	CHECK(memcmp(&e, &got[0], sizeof(e)) == 0 && got[1].pid == 0xffffffff);
-	CHECK(lbpf_get_value(L, -1, btf, id, got, sizeof(e) - 1) == -ENOSPC &&
-	      says(L, "struct event: it takes 24 bytes"));
+	CHECK(lbpf_get_value(L, 2, 1, got, sizeof(e) - 1) == -ENOSPC && says(L, "struct event: it takes 24 bytes"));
 	lua_pushinteger(L, -1);
-	lua_setfield(L, 1, "pid");
+	lua_setfield(L, 2, "pid");
 	memset(got, 0xff, sizeof(got));
-	CHECK(lbpf_get_value(L, 1, btf, id, got, sizeof(e)) == -EINVAL && says(L, "pid") && got[0].uid == 0xffffffff);
+	CHECK(lbpf_get_value(L, 2, 1, got, sizeof(e)) == -EINVAL && says(L, "pid") && got[0].uid == 0xffffffff);
 	lua_pushliteral(L, "text");
-	CHECK(lbpf_get_value(L, -1, btf, id, got, sizeof(e)) == -EINVAL && says(L, "got string"));
-	CHECK(lbpf_push_value(L, btf, id, &e, sizeof(e) - 1) == -EINVAL && says(L, "bytes"));
-	CHECK(lbpf_push_value(L, btf, 123456, &e, sizeof(e)) == -EINVAL && says(L, "123456"));
-	CHECK(lbpf_push_value(L, NULL, id, &e, sizeof(e)) == -EINVAL && says(L, "NULL"));
-	CHECK(lua_gettop(L) == 2);
+	CHECK(lbpf_get_value(L, -1, 1, got, sizeof(e)) == -EINVAL && says(L, "got string"));
+	CHECK(lbpf_get_value(L, 1, -1, got, sizeof(e)) == -EINVAL && says(L, "bpf.type expected, got string"));
+	CHECK(lbpf_push_value(L, 1, &e, sizeof(e) - 1) == -EINVAL && says(L, "bytes"));
+	CHECK(lbpf_push_value(L, 2, &e, sizeof(e)) == -EINVAL && says(L, "bpf.type expected, got table"));
+	CHECK(luaL_dostring(L, "return require 'bpf'.btf.type '__u32'") == 0);
+	CHECK(lbpf_push_value(L, -1, &e.uid, sizeof(e.uid)) == 0 && lua_tointeger(L, -1) == 2);
 	lua_close(L);
-	bpf_object__close(obj);
 }
 
 /* ---- the process ---- */
@@ -626,18 +629,23 @@ static int try_link_owned(lua_State *L)
 	return lbpf_push_link(L, with.link, LBPF_OWN);
 }
 
-static int try_push_value(lua_State *L)
+static int try_type(lua_State *L)
 {
 	const struct btf *btf = bpf_object__btf(with.obj);
 
-	return lbpf_push_value(L, btf, event_type(btf), &with.event, sizeof(with.event));
+	return lbpf_push_type(L, btf, event_type(btf));
 }
 
-/* With a value at the top, which takes the place of what the others push. */
+/* With a type at the top. */
+static int try_push_value(lua_State *L)
+{
+	return lbpf_push_value(L, -1, &with.event, sizeof(with.event));
+}
+
+/* With a value above the type. Pushes something, as the others do. */
 static int try_get_value(lua_State *L)
 {
-	const struct btf *btf = bpf_object__btf(with.obj);
-	int err = lbpf_get_value(L, -1, btf, event_type(btf), &with.event, sizeof(with.event));
+	int err = lbpf_get_value(L, -1, -2, &with.event, sizeof(with.event));
 
 	if (!err)
 		lua_pushnil(L);
@@ -661,6 +669,7 @@ static const struct attempt {
 	{ "lbpf_push_program_fd, owned", try_program_owned, PROG },
 	{ "lbpf_push_link", try_link, NONE },
 	{ "lbpf_push_link, owned", try_link_owned, LINK },
+	{ "lbpf_push_type", try_type, NONE },
 	{ "lbpf_push_value", try_push_value, NONE },
 	{ "lbpf_get_value", try_get_value, NONE },
 };
@@ -699,6 +708,8 @@ static bool try_once(const struct attempt *a, long fails)
 
 	before = count_fds();
 	prepare(a);
+	if (a->fn == try_push_value || a->fn == try_get_value)
+		CHECK(try_type(L) == 0);
 	if (a->fn == try_get_value)
 		CHECK(try_push_value(L) == 0);
 	top = lua_gettop(L);
