@@ -122,7 +122,8 @@ end
 --- A new directory to be the PATH of one who has Lua and nothing else, removed after the spec file.
 function helper.bare_path()
   local dir = helper.tmpdir()
-  must(("for word in %s; do ln -s $(command -v $word) %s; done 2>/dev/null; ls %s/*"):format(helper.LUA, dir, dir))
+  must(("for word in %s; do program=$(command -v $word) && ln -s $program %s; done 2>/dev/null; ls %s/*"):format(
+    helper.LUA, dir, dir))
   return dir
 end
 
