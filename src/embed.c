@@ -207,13 +207,13 @@ static int do_push_no_map(lua_State *L)
 	struct call *call = begin_push(L, "lbpf_push_map");
 
 	need_pointer(L, call->name, "lbpf_push_map");
-	refuse(L, call, ENOENT, "its object is not loaded; push the object",
+	refuse(L, call, ENOENT, "its object is not loaded, or leaves it out; push the object",
 	       lua_pushfstring(L, "lbpf_push_map '%s'", call->name));
 }
 
 int lbpf_push_map(lua_State *L, const struct bpf_map *map)
 {
-	struct call call = { .fd = bpf_map__fd(map), .name = map ? bpf_map__name(map) : NULL };
+	struct call call = { .fd = map ? lbpf_map_created_fd(map) : -1, .name = map ? bpf_map__name(map) : NULL };
 
 	return protect(L, call.fd < 0 ? do_push_no_map : do_push_map_fd, &call, 0, 1);
 }

@@ -281,6 +281,13 @@ struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map 
 	return map;
 }
 
+int lbpf_map_created_fd(const struct bpf_map *map)
+{
+	int fd = bpf_map__autocreate(map) ? bpf_map__fd(map) : -1;
+
+	return fd < 0 ? -1 : fd;
+}
+
 void lbpf_map_loaded(struct lbpf_map *map)
 {
 	/* buffers have the sizes from before; if libbpf changed them (of struct_ops it does), entries can't be touched
@@ -291,9 +298,7 @@ void lbpf_map_loaded(struct lbpf_map *map)
 	map->max_entries = bpf_map__max_entries(map->of);
 	map->flags = bpf_map__map_flags(map->of);
 	map->extra = bpf_map__map_extra(map->of);
-	map->fd = bpf_map__fd(map->of);
-	if (map->fd < 0)
-		map->fd = -1;
+	map->fd = lbpf_map_created_fd(map->of);
 }
 
 /* libbpf has mapped what it takes the variables' size for, and unmaps what it takes it for then. */

@@ -150,6 +150,10 @@ void lbpf_map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *bt
 struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, struct btf *btf);
 void lbpf_map_loaded(struct lbpf_map *map);
 
+/* The descriptor of an object's map, or -1 while it doesn't exist in the kernel. For a map that isn't to be created,
+ * libbpf since 1.4 gives another one, of something else, once the object is loaded. */
+int lbpf_map_created_fd(const struct bpf_map *map);
+
 /* Whether an object's map can't have another number of entries: it holds variables, and libbpf's mapping of them. */
 bool lbpf_map_is_fixed(const struct lbpf_map *map, uint32_t max_entries);
 void lbpf_map_orphan(struct lbpf_map *map);

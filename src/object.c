@@ -805,7 +805,7 @@ static int each_pin(const struct lbpf_object *o, struct pins *pins)
 	int err = 0;
 
 	while (!err && (map = bpf_object__next_map(o->obj, map)))
-		err = pin_named(pins, bpf_map__fd(map), bpf_map__name(map));
+		err = pin_named(pins, lbpf_map_created_fd(map), bpf_map__name(map));
 	while (!err && (prog = bpf_object__next_program(o->obj, prog)))
 		err = pin_named(pins, bpf_program__fd(prog), bpf_program__name(prog));
 	return err;
