@@ -60,9 +60,13 @@ static int panic(lua_State *L)
 	abort();
 }
 
+#if LUA_VERSION_NUM < 505
+#define lua_newstate(allocate, data, seed) lua_newstate(allocate, data)
+#endif
+
 static lua_State *new_state(void)
 {
-	lua_State *L = lua_newstate(allocate, NULL);
+	lua_State *L = lua_newstate(allocate, NULL, 0);
 
 	CHECK(L);
 	lua_atpanic(L, panic);
