@@ -3,6 +3,8 @@
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 
+local ABI <const> = _VERSION:match "[%d.]+"
+
 -- Runs a command as a user's shell would, with nothing of this test run's environment.
 local function run(command)
   local output, ok = helper.run('env -i PATH="$PATH" HOME=/nonexistent sh -c ' .. helper.quote(command))
@@ -15,7 +17,7 @@ local dir, prefix
 setup(function()
   dir = helper.tmpdir()
   prefix = dir .. "/usr"
-  run("make install PREFIX=" .. prefix)
+  run(("make install LUA_V=%s PREFIX=%s"):format(ABI, prefix))
   local file <close> = assert(io.open(dir .. "/host.c", "w"))
   -- C and C++; no warning may come of the header. It prints the version, what a script makes of it, and one value.
   file:write [[
@@ -93,7 +95,7 @@ for language in pairs(compilers) do
 
     it("is built with the Lua module instead of the library, and finds the Lua files", function()
       local module = run(pkg_config "--variable=module"):match "%S+"
-      build(language, "", ("%s $(PKG_CONFIG_PATH= pkg-config --libs lua5.4 libbpf)"):format(module))
+      build(language, "", ("%s $(PKG_CONFIG_PATH= pkg-config --libs lua%s libbpf)"):format(module, ABI))
       local lua = run(pkg_config "--variable=luadir"):match "%S+"
       assert.equal(expected(), run_host(("LUA_PATH='%s/?.lua;%s/?/init.lua'"):format(lua, lua)))
       assert(run(("ldd %s/host"):format(dir)):find(module, 1, true))
@@ -111,11 +113,12 @@ describe("the guide's host", function()
     local file <close> = assert(io.open(dir .. "/guide.c", "w"))
     file:write((assert(text:match "\n```c\n(#include <stdio.h>.-)\n```\n")))
     file:flush()
-    for command in text:gmatch "| `(cc [^`]+)` |" do
-      command = command:gsub("host%.c", "guide.c"):gsub("pkg%-config", "PKG_CONFIG_PATH=usr/lib/pkgconfig %0")
+    for line in text:gmatch "| `(cc [^`]+)` |" do
+      local command = line:gsub("host%.c", "guide.c"):gsub("pkg%-config", "PKG_CONFIG_PATH=usr/lib/pkgconfig %0")
+        :gsub("lua5%.4", "lua" .. ABI)
       run(("cd %s; %s -o guide 2>warnings"):format(dir, command))
-      assert.equal("300\n", run(("cd %s; LUA_PATH='usr/share/lua/5.4/?.lua;usr/share/lua/5.4/?/init.lua' ./guide")
-        :format(dir)))
+      local lua = "usr/share/lua/" .. ABI
+      assert.equal("300\n", run(("cd %s; LUA_PATH='%s/?.lua;%s/?/init.lua' ./guide"):format(dir, lua, lua)))
     end
   end)
 end)

@@ -293,10 +293,8 @@ function metrics.enum(type, btf, prefix)
   end
   local names = {}
   for name, value in pairs(found.values) do
-    if prefix and name:sub(1, #prefix) == prefix then
-      name = name:sub(#prefix + 1)
-    end
-    names[value] = name
+    local short = prefix and name:sub(1, #prefix) == prefix
+    names[value] = short and name:sub(#prefix + 1) or name
   end
   return names
 end
