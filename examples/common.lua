@@ -191,7 +191,8 @@ function common.network(n)
   function net:command(command) -- luacheck: ignore self
     return ("ip netns exec %s bash -c %s"):format(space, common.quote(command))
   end
-  setmetatable(net, { __close = function() os.execute("ip netns del " .. space) end })
+  local remove = ("ip link del %s; ip netns del %s"):format(net.interface, space) -- the second alone takes its time
+  setmetatable(net, { __close = function() os.execute(remove) end })
   common.run("ip netns add " .. space)
   local made <close> = setmetatable({ net }, { __close = function(t) -- if it ends half made
     if t[1] then

@@ -32,9 +32,18 @@ local function create(options)
   return m
 end
 
+local sockets = {} -- of a test, open until its end
+
+after_each(function()
+  for _, s in ipairs(sockets) do
+    s:close()
+  end
+  sockets = {}
+end)
+
 local function open(kind)
   local s = assert(socket[kind]())
-  finally(function() s:close() end)
+  sockets[#sockets + 1] = s
   return s
 end
 

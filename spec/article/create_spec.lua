@@ -100,7 +100,7 @@ describe("creating a map fails with", function()
   it("no descriptor left open", function()
     local function descriptors()
       collectgarbage()
-      return (helper.run(("ls /proc/%d/fd"):format(helper.pid)))
+      return select(2, helper.run(("ls -l /proc/%d/fd"):format(helper.pid)):gsub("bpf%-map", ""))
     end
     local before = descriptors()
     for _ = 1, 10 do
