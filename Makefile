@@ -28,6 +28,7 @@ DEMO_PKGS     := $(BUILD_PKGS) clang
 EXAMPLE_PKGS  := $(DEMO_PKGS) bpftool iproute2 lua-socket lighttpd lighttpd-modules-lua curl systemtap-sdt-dev
 TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus cmark-gfm
 HTML_PKGS     := cmark-gfm perl
+RECORD_PKGS   := $(DEMO_PKGS) termtosvg
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
 FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
@@ -73,7 +74,7 @@ unexport LUA_INIT $(foreach v,5_4 5_5,LUA_INIT_$(v) LUA_PATH_$(v) LUA_CPATH_$(v)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite built lint asan tsan valgrind oom vmtest sidtest fuzz bench examples doc html format install uninstall dist rock clean deps help root
+.PHONY: all demo test check suite built lint asan tsan valgrind oom vmtest sidtest fuzz bench examples doc html recordings format install uninstall dist rock clean deps help root
 
 ##@ Building
 all: $(MODULE) $(LIBRARY) ## Build the module and the static library (the default)
@@ -149,10 +150,13 @@ $(BUILD)/include/lbpf.h: src/lbpf.h
 -include $(OBJS:.o=.d) $(PROGS:.o=.d) $(SUPPORT:=.d) $(HOSTS:=.d)
 
 ##@ Using it
-demo: ## Show one example at work, syscount; installs what is missing; as root
-	$(call need,$(DEMO_PKGS))
-	@$(MAKE) --no-print-directory root all $(filter examples/syscount/%,$(EXAMPLES))
-	@build-aux/sandbox $(LUA) examples/syscount/main.lua
+EXAMPLE ?= syscount
+
+demo: ## Show an example at work: EXAMPLE=syscount, with ARGS="..."; installs what is missing; as root
+	$(call need,$(if $(filter syscount,$(EXAMPLE)),$(DEMO_PKGS),$(EXAMPLE_PKGS)))
+	@[ -f examples/$(EXAMPLE)/main.lua ] || { echo "There is no such example: $(EXAMPLE)" >&2; exit 1; }
+	@$(MAKE) --no-print-directory root all $(filter examples/$(EXAMPLE)/%,$(EXAMPLES))
+	@build-aux/sandbox $(LUA) examples/$(EXAMPLE)/main.lua $(ARGS)
 
 examples: ## Run every example, as root
 	$(call need,$(EXAMPLE_PKGS))
@@ -168,6 +172,7 @@ bench: ## Measure each workload beside the same loop in C, as root
 
 ##@ Testing
 SPECS   := $(or $(SPEC),$(wildcard spec/*_spec.lua spec/article/*_spec.lua spec/regress/*_spec.lua))
+$(foreach spec,$(SPEC),$(if $(wildcard $(spec)),,$(error There is no such spec: $(spec))))
 RUN_LUA ?= $(LUA)
 PROVE   := prove --timer --failures --comments --directives
 
@@ -290,6 +295,16 @@ doc: ## Generate docs/reference.md
 html: ## Make build/html of docs/*.md
 	$(call need,$(HTML_PKGS))
 	build-aux/html build/html docs/*.md
+
+# Something to see beside the demo: many small writes, and programs that come and go.
+RECORD_LOAD := (dd if=/dev/zero of=/dev/null bs=1 count=9999999 status=none & \
+	for i in 1 2 3 4 5 6; do find /usr/share >/dev/null; wc -c /etc/hosts >/dev/null; sleep 0.5; done; kill $$!) &
+
+recordings: ## Record docs/demo.svg and docs/prompt.svg, as root
+	$(call need,$(RECORD_PKGS))
+	@$(MAKE) --no-print-directory root all $(filter examples/syscount/%,$(EXAMPLES))
+	build-aux/recording docs/demo.svg 80 24 'sh -c "$(RECORD_LOAD) exec make demo"'
+	build-aux/recording docs/prompt.svg 92 24 'build-aux/sandbox $(LUA) bin/lua-bpf repl' docs/prompt.keys
 
 format: ## Format the C sources
 	clang-format -i $(C_FILES)
