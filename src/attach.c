@@ -14,6 +14,7 @@
 #include <lauxlib.h>
 
 #include "arg.h"
+#include "cause.h"
 #include "class.h"
 #include "err.h"
 #include "link.h"
@@ -104,10 +105,34 @@ static const struct lbpf_way by_section = {
 
 /* ---- the call ---- */
 
+/* Pushes why libbpf found no tracepoint, or no way to a probe but tracefs; or returns NULL. */
+static const char *push_missing(lua_State *L, const struct lbpf_program *p, const struct lbpf_way *way,
+				const struct lbpf_target *to, struct lbpf_log *log)
+{
+	bool named = to->category != NULL; /* of all ways, attach_tracepoint alone has one */
+	const char *section = bpf_program__section_name(p->prog), *place = strchr(section, '/');
+
+	if (strstr(lbpf_log_text(log), "legacy")) /* probes where the kernel has no perf events of them */
+		return lbpf_no_tracefs();
+	if (!named && (way != &by_section || bpf_program__type(p->prog) != BPF_PROG_TYPE_TRACEPOINT))
+		return NULL;
+	if (lbpf_no_tracefs())
+		return lbpf_no_tracefs();
+	if (named)
+		return lua_pushfstring(L, "there is no tracepoint %s/%s", to->category, to->name);
+	return lua_pushfstring(L, "there is no tracepoint %s", place ? place + 1 : section);
+}
+
 /* Pushes nil, message and code: what libbpf said, or the kernel meant. */
 static void push_failure(lua_State *L, const struct lbpf_program *p, int err, const struct lbpf_way *way,
-			 struct lbpf_log *log)
+			 const struct lbpf_target *to, struct lbpf_log *log)
 {
+	const char *missing = err == ENOENT ? push_missing(L, p, way, to, log) : NULL;
+
+	if (missing) {
+		lbpf_err_push(L, err, missing, "program '%s': %s", p->name, way->method);
+		return;
+	}
 	if (err == ENOSYS && !*lbpf_log_text(log))
 		lbpf_err_push(L, err, "this libbpf is too old for one of the options", "program '%s': %s", p->name,
 			      way->method);
@@ -134,7 +159,7 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 		lbpf_link_close(L, -1);
 		lbpf_link_drop(L, -1);
 		lua_pop(L, 1);
-		push_failure(L, p, err, way, log);
+		push_failure(L, p, err, way, to, log);
 	}
 	lbpf_log_deliver(L, log);
 	return nowhere ? LBPF_ATTACH_NOWHERE : err;
