@@ -100,7 +100,7 @@ static int attach_section(struct lbpf_link *link, const struct bpf_program *prog
 @treturn nil,string,string on failure: EOPNOTSUPP when the section doesn't say where
 @see bpf_program__attach */
 static const struct lbpf_way by_section = {
-	"attach", lbpf_attach_read_nothing, 0, NULL, attach_section, NULL, NULL,
+	"attach", lbpf_attach_read_nothing, 0, NULL, attach_section, 0, NULL, NULL,
 };
 
 /* ---- the call ---- */
@@ -172,6 +172,29 @@ int lbpf_attach_auto(lua_State *L, int prog_idx, int owner)
 	return attach_by(L, lbpf_program_check(L, prog_idx), owner, &by_section, &nowhere);
 }
 
+/* Whether the way is for programs of this type; pushes nil, message and code if it isn't. */
+static bool check_type(lua_State *L, const struct lbpf_program *p, const struct lbpf_way *way)
+{
+	uint32_t type = (uint32_t)bpf_program__type(p->prog);
+	const char *name = lbpf_program_type_name(type), *sep = "";
+	luaL_Buffer b;
+
+	if (!way->types || (way->types >> (type & 63) & 1))
+		return true;
+	luaL_buffinit(L, &b);
+	for (uint32_t i = 0; i < 64; i++) {
+		if (!(way->types >> i & 1))
+			continue;
+		luaL_addstring(&b, sep);
+		luaL_addstring(&b, lbpf_program_type_name(i) ? lbpf_program_type_name(i) : "newer ones");
+		sep = ", ";
+	}
+	luaL_pushresult(&b);
+	lua_pushfstring(L, "it is of type %s, this takes %s", name ? name : "other", lua_tostring(L, -1));
+	lbpf_err_push(L, EINVAL, lua_tostring(L, -1), "program '%s': %s", p->name, way->method);
+	return false;
+}
+
 static int program_attach(lua_State *L)
 {
 	const struct lbpf_way *way = lua_touserdata(L, lua_upvalueindex(1));
@@ -194,6 +217,9 @@ static int program_attach(lua_State *L)
 	err = way->read(L, &to);
 	if (err)
 		return lbpf_err_push(L, err, lua_tostring(L, -1), "program '%s': %s", p->name, way->method);
+	lbpf_program_recheck(L, p);
+	if (!check_type(L, p, way))
+		return 3;
 	lua_getiuservalue(L, 1, LBPF_PROGRAM_OWNER);
 	return attach_by(L, p, lua_gettop(L), way, &to) ? 3 : 1;
 }
