@@ -517,15 +517,24 @@ static const char *push_verifier_log(lua_State *L, const char *text)
 	return lua_pushlstring(L, begin, (size_t)(end - begin));
 }
 
+/* Of an infinite loop, the verifier's state comes behind what it says of it. */
+static bool is_state(const char *line)
+{
+	return strncmp(line, "cur state:", 10) == 0 || strncmp(line, "old state:", 10) == 0;
+}
+
 /* Pushes the line that says what the verifier didn't like: the last one before its statistics. */
 static void push_telling_line(lua_State *L, const char *text)
 {
-	const char *stats = strstr(text, "\nprocessed "), *end = stats ? stats : text + strlen(text), *line;
+	const char *stats = strstr(text, "\nprocessed "), *end = stats ? stats : text + strlen(text), *line = end;
 
-	while (end > text && end[-1] == '\n')
-		end--;
-	for (line = end; line > text && line[-1] != '\n';)
-		line--;
+	do {
+		end = line;
+		while (end > text && end[-1] == '\n')
+			end--;
+		for (line = end; line > text && line[-1] != '\n';)
+			line--;
+	} while (line > text && is_state(line));
 	lua_pushlstring(L, line, (size_t)(end - line));
 }
 
