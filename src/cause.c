@@ -57,8 +57,10 @@ static uint64_t capabilities_of_ours(void)
 
 const char *lbpf_refused(lua_State *L, const char *capabilities)
 {
+	int err = errno; /* which callers have yet to pass on */
 	uint64_t ours = capabilities_of_ours();
 
+	errno = err;
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (strstr(capabilities, known[i].name) && !(ours & known[i].any))
 			return lua_pushfstring(L, "refused; perhaps %s is missing", capabilities);

@@ -16,6 +16,7 @@
 
 #include "arg.h"
 #include "bpffd.h"
+#include "cause.h"
 #include "err.h"
 #include "linkinfo.h"
 #include "map.h"
@@ -352,7 +353,7 @@ static int link_opened(lua_State *L, struct lbpf_link *handle, int err, const ch
 	}
 	link_release(L, -2, handle);
 	return lbpf_err_push(L, err,
-			     err == EPERM ? "refused; perhaps CAP_BPF or CAP_SYS_ADMIN is missing"
+			     err == EPERM			      ? lbpf_refused(L, "CAP_BPF or CAP_SYS_ADMIN")
 				     : err == EINVAL || err == ENOENT ? cause
 								      : NULL,
 			     "%s", what);

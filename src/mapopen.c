@@ -18,6 +18,7 @@
 #include "arg.h"
 #include "bpffd.h"
 #include "btf.h"
+#include "cause.h"
 #include "err.h"
 #include "map.h"
 
@@ -129,7 +130,7 @@ static int map_by_id(lua_State *L)
 	if (map->fd < 0)
 		return lbpf_err_push(L, errno,
 				     errno == ENOENT	      ? "no such map"
-					     : errno == EPERM ? "refused; perhaps CAP_SYS_ADMIN is missing"
+					     : errno == EPERM ? lbpf_refused(L, "CAP_SYS_ADMIN")
 							      : NULL,
 				     "map.by_id %I", (LUAI_UACINT)id);
 	return map_finish(L, map, NULL, lua_pushfstring(L, "map.by_id %I", (LUAI_UACINT)id));

@@ -20,6 +20,7 @@
 #include "arg.h"
 #include "attach.h"
 #include "btfopen.h"
+#include "cause.h"
 #include "class.h"
 #include "err.h"
 #include "legacy.h"
@@ -566,7 +567,7 @@ static int load_fail(lua_State *L, const struct lbpf_object *o, int err, struct 
 		push_telling_line(L, verifier);
 		cause = lua_pushfstring(L, "%s refused by the verifier: %s", lua_tostring(L, -2), lua_tostring(L, -1));
 	} else if (err == EPERM) {
-		cause = "refused; perhaps CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN is missing";
+		cause = lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
 	} else if (*text) {
 		const char *end = strchr(text, '\n'); /* the first message is the cause, the rest follows from it */
 

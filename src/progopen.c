@@ -12,6 +12,7 @@
 
 #include "arg.h"
 #include "bpffd.h"
+#include "cause.h"
 #include "err.h"
 #include "program.h"
 
@@ -43,8 +44,7 @@ static int opened(lua_State *L, struct lbpf_program *p, int err, const char *mis
 	return lbpf_err_push(L, err,
 			     err == ENOENT			     ? missing
 				     : err == EINVAL		     ? "this is no program"
-				     : err == EPERM || err == EACCES ? "refused; perhaps CAP_BPF or CAP_SYS_ADMIN is "
-								       "missing"
+				     : err == EPERM || err == EACCES ? lbpf_refused(L, "CAP_BPF or CAP_SYS_ADMIN")
 								     : NULL,
 			     "%s", what);
 }
