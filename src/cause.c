@@ -6,10 +6,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <lauxlib.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 
 /* ---- tracefs ---- */
 
@@ -23,6 +25,41 @@ const char *lbpf_no_tracefs(void)
 	bool missing = is_missing("/sys/kernel/tracing/events") && is_missing("/sys/kernel/debug/tracing/events");
 
 	return missing ? "tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)" : NULL;
+}
+
+/* ---- bpffs ---- */
+
+static bool is_elsewhere(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && fs.f_type != BPF_FS_MAGIC;
+}
+
+const char *lbpf_pin_cause(const char *path, int err)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	size_t len = (size_t)(name - path);
+	char dir[256];
+
+	if (len >= sizeof(dir))
+		return NULL;
+	memcpy(dir, len ? path : ".", len ? len : 1);
+	dir[len ? len : 1] = '\0';
+	if (is_elsewhere(dir))
+		return "the directory is on no bpffs (mount -t bpf bpf /sys/fs/bpf)";
+	if (strchr(name, '.') && (err == EPERM || err == EINVAL))
+		return "names on a bpffs may not contain '.'";
+	return NULL;
+}
+
+const char *lbpf_no_pin(const char *path)
+{
+	struct stat at;
+
+	if (stat(path, &at) == 0 && S_ISDIR(at.st_mode))
+		return "this is no pin, but a directory";
+	return is_elsewhere(path) ? "this is no pin: it is on no bpffs" : NULL;
 }
 
 /* ---- capabilities ---- */

@@ -246,12 +246,14 @@ static int link_pin(lua_State *L)
 
 	if (n)
 		return n;
-	if (bpf_obj_pin(fd, path))
-		return link_fail(L, handle, errno,
-				 errno == EINVAL ? "perhaps an attachment of a kernel before 5.15, which can't be "
-						   "pinned"
-						 : NULL,
-				 lua_pushfstring(L, "pin to '%s'", path));
+	if (bpf_obj_pin(fd, path)) {
+		int err = errno;
+		const char *cause = lbpf_pin_cause(path, err);
+
+		if (!cause && err == EINVAL)
+			cause = "perhaps an attachment of a kernel before 5.15, which can't be pinned";
+		return link_fail(L, handle, err, cause, lua_pushfstring(L, "pin to '%s'", path));
+	}
 	lua_pushboolean(L, 1);
 	return 1;
 }

@@ -102,8 +102,11 @@ static int program_pin(lua_State *L)
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
 	const char *path = luaL_checkstring(L, 2);
 
-	if (bpf_obj_pin(lbpf_program_descriptor(p), path))
-		return lbpf_err_push(L, errno, NULL, "program '%s': pin to '%s'", p->name, path);
+	if (bpf_obj_pin(lbpf_program_descriptor(p), path)) {
+		int err = errno;
+
+		return lbpf_err_push(L, err, lbpf_pin_cause(path, err), "program '%s': pin to '%s'", p->name, path);
+	}
 	lua_pushboolean(L, 1);
 	return 1;
 }
