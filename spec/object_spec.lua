@@ -650,6 +650,11 @@ describe("object errors:", function()
       assert.matches("infinite loop detected", log)
     end)
 
+    it("of an option that isn't there names the function that was called", function()
+      helper.raises(function() bpf.load(CALLS, { nonsense = 1 }) end, "bpf%.load: unknown option 'nonsense'")
+      helper.raises(function() bpf.open(CALLS, { nonsense = 1 }) end, "bpf%.open: unknown option 'nonsense'")
+    end)
+
     it("is quoted by bpf.load as well", function()
       local obj, message, code, log = bpf.load(REFUSED)
       assert.same({ nil, "EACCES" }, { obj, code })

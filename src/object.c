@@ -271,7 +271,7 @@ static const struct lbpf_option open_options[] = {
 };
 
 /* Reads the source at 1, a path or { bytes = }, and the options at 2. */
-static void open_read(lua_State *L, struct open *open)
+static void open_read(lua_State *L, struct open *open, const char *what)
 {
 	static const struct lbpf_option source[] = {
 		{ "bytes", LBPF_OPT_OTHER, 0 },
@@ -280,7 +280,7 @@ static void open_read(lua_State *L, struct open *open)
 
 	lua_settop(L, 2);
 	if (lua_istable(L, 1)) {
-		lbpf_arg_options(L, 1, source, NULL, "bpf.open");
+		lbpf_arg_options(L, 1, source, NULL, what);
 		lua_getfield(L, 1, "bytes");
 		luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 1, "path or { bytes = string } expected");
 		open->bytes = lua_tolstring(L, -1, &open->len); /* stays on the stack */
@@ -289,7 +289,7 @@ static void open_read(lua_State *L, struct open *open)
 		lua_pushnil(L);
 	}
 	lbpf_arg_own(L, 2);
-	lbpf_arg_options(L, 2, open_options, open, "bpf.open");
+	lbpf_arg_options(L, 2, open_options, open, what);
 	if (!open->path && !open->name)
 		open->name = "bytes"; /* libbpf would make one of addresses */
 }
@@ -452,7 +452,7 @@ static void open_configure(lua_State *L, int idx, const char *option, int slot)
 }
 
 /* Pushes the opened object, whose arguments are at 1 and 2; or nil, message and code. Returns how many. */
-static int object_push_opened(lua_State *L)
+static int object_push_opened(lua_State *L, const char *what)
 {
 	struct lbpf_legacy legacy;
 	struct open open = { 0 };
@@ -460,7 +460,7 @@ static int object_push_opened(lua_State *L)
 	struct lbpf_log *log;
 	int err, idx;
 
-	open_read(L, &open);
+	open_read(L, &open, what);
 	err = open_check_file(L, &open);
 	if (err)
 		return err;
@@ -499,7 +499,7 @@ of numbers in section "maps".
 @see bpf_object__open_file, bpf_object__open_mem */
 static int object_open(lua_State *L)
 {
-	return object_push_opened(L);
+	return object_push_opened(L, "bpf.open");
 }
 
 /* ---- loading ---- */
@@ -654,7 +654,7 @@ static int object_load(lua_State *L)
 @treturn nil,string,string,?string on failure, as from bpf.open and object:load */
 static int object_open_load(lua_State *L)
 {
-	int n = object_push_opened(L), idx = lua_gettop(L);
+	int n = object_push_opened(L, "bpf.load"), idx = lua_gettop(L);
 	struct lbpf_object *o;
 
 	if (n != 1)
