@@ -1485,6 +1485,14 @@ describe("creation errors are told apart:", function()
 end)
 
 describe("errors of operations", function()
+  it("written as methods say that operations are functions", function()
+    local m <close> = create("hash", { key = "__u32", value = "__u32" })
+    helper.raises(function() m:close() end,
+      "key: integer expected for __u32, got string; operations are functions: bpf%.map%.close%(m%)$")
+    helper.raises(function() return m.closed end, "got string$")
+    helper.raises(function() m[1] = "close" end, "value: integer expected for __u32, got string$")
+  end)
+
   it("call an unnamed map by its type", function()
     local m <close> = create("hash", { name = false, max_entries = 1 })
     m[1] = 1
