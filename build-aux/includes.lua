@@ -31,7 +31,7 @@ local layers = {
   "type.h mapkinds.h",
   "conv mapmem.h",
   "err arg",
-  "syscall newer bpffd latch needs",
+  "syscall newer bpffd latch needs cause",
   "class",
   "luafiles",
   "compat",

@@ -36,6 +36,7 @@ build = {
         "src/btfdump.c",
         "src/btfinfo.c",
         "src/btfopen.c",
+        "src/cause.c",
         "src/cbtf.c",
         "src/cdecl.c",
         "src/cexpr.c",

@@ -223,6 +223,18 @@ describe("attach_tc", function()
     assert.equal("", filters("ingress"))
   end)
 
+  it("takes the queueing discipline away again where it fails, if it made it", function()
+    local progs = load("one")
+    local function fail()
+      fails("EINVAL", "attach_tc", progs.one:attach_tc("near", { priority = 0x10000 }))
+    end
+    fail()
+    assert.not_matches("clsact", (net.must("tc qdisc show dev near")))
+    net.must("tc qdisc add dev near clsact")
+    fail()
+    assert.matches("clsact", (net.must("tc qdisc show dev near")))
+  end)
+
   it("may lose its filter or its interface before it is closed", function()
     local progs = load("one")
     local link = assert(progs.one:attach_tc("near"))
@@ -503,7 +515,8 @@ describe("attach_sockmap", function()
     local socks = maps.maps.socks
     maps.vars.chosen = 1
     local link = assert(maps.progs.skb_to_sock:attach_sockmap(socks))
-    fails("EBADF", "attach_sockmap: ", maps.progs.on_connection:attach_sockmap(socks))
+    fails("EINVAL", "attach_sockmap: it is of type [%l_]+, this takes sk_skb, sk_msg ",
+      maps.progs.on_connection:attach_sockmap(socks))
     socks[0], socks[1] = near, other_near
     assert(far:send("hello\n"))
     assert.equal("hello", other_far:receive())

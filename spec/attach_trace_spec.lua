@@ -83,10 +83,28 @@ describe("attach_tracepoint", function()
 
   it("fails for a tracepoint that isn't there", function()
     local obj <close> = load("on_tracepoint")
-    fails("ENOENT", "program 'on_tracepoint': attach_tracepoint: .*syscalls/sys_enter_nothing",
+    fails("ENOENT", "program 'on_tracepoint': attach_tracepoint: there is no tracepoint syscalls/sys_enter_nothing ",
       obj.progs.on_tracepoint:attach_tracepoint("syscalls", "sys_enter_nothing"))
-    fails("ENOENT", "nothing/sys_enter", obj.progs.on_tracepoint:attach_tracepoint("nothing", "sys_enter"))
+    fails("ENOENT", "there is no tracepoint nothing/sys_enter ",
+      obj.progs.on_tracepoint:attach_tracepoint("nothing", "sys_enter"))
     assert.same({}, attach.links(obj.progs.on_tracepoint))
+  end)
+
+  it("says so where tracefs isn't mounted, and so do the other ways to a tracepoint", function()
+    -- In a mount namespace where nothing is left of it. A folder that isn't a mount may be there below the mount.
+    local output = helper.run(([[unshare -m sh -ec '
+      mount -t tmpfs none /sys/kernel
+      exec %s -' <<'END'
+      local bpf = require "bpf"
+      local obj = assert(bpf.load "build/progs/calls.bpf.o")
+      print(select(2, obj.progs.count_openat:attach_tracepoint("syscalls", "sys_enter_openat")))
+      print(select(2, obj.progs.count_openat:attach()))
+      print(select(2, obj:attach()))
+      print(select(2, bpf.printk()))
+END]]):format(helper.LUA))
+    local why = "tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing) (ENOENT)\tENOENT\n"
+    assert.equal("program 'count_openat': attach_tracepoint: " .. why
+      .. ("program 'count_openat': attach: " .. why):rep(2) .. "printk: " .. why, output)
   end)
 
   it("wants an integer as its cookie", function()
@@ -257,7 +275,7 @@ describe("attach_freplace of a program that can't be replaced", function()
     local obj <close> = assert(bpf.load(helper.obj("attach_freplace")))
     local other <close> = assert(bpf.open(helper.obj("attach_freplace")))
     local whole = obj.progs.whole
-    fails("EINVAL", "attach_freplace: only BPF_PROG_TYPE_EXT can attach as freplace",
+    fails("EINVAL", "attach_freplace: it is of type xdp, this takes ext ",
       whole:attach_freplace(whole, "verdict"))
     helper.raises(function() whole:attach_freplace(other.progs.whole, "verdict") end, "program 'whole' is not loaded")
     helper.raises(function() whole:attach_freplace("whole", "verdict") end, "bpf%.prog expected")

@@ -1285,8 +1285,27 @@ describe("pinning:", function()
   it("a path on another file system, or with a dot, is refused and the reason told", function()
     local tmp = helper.tmpdir()
     fails("EPERM", "the directory is on no bpffs", map.pin(m, tmp .. "/x"))
+    fails("EPERM", "the directory is on no bpffs", map.pin(m, "3"))
     fails("EPERM", "names on a bpffs may not contain '.'", map.pin(m, dir .. "/with.dot"))
     assert.is_nil(lfs.attributes(tmp .. "/x"))
+  end)
+
+  it("a path below /sys/fs/bpf where nothing is mounted is likewise", function()
+    local output = helper.run(([[unshare -m sh -c '
+      while umount -l /sys/fs/bpf; do :; done 2>/dev/null
+      exec %s -' <<'END'
+      local map = require("bpf").map
+      local m = assert(map.create { type = "array", name = "m", value = "__u32", max_entries = 1 })
+      print(map.pin(m, "/sys/fs/bpf/x"))
+END]]):format(helper.LUA))
+    assert.equal("nil\tmap 'm': pin to '/sys/fs/bpf/x': the directory is on no bpffs (mount -t bpf bpf /sys/fs/bpf) "
+      .. "(ENOENT)\tENOENT\n", output)
+  end)
+
+  it("what is no pin isn't opened, and the reason told", function()
+    fails("EACCES", "this is no pin: it is on no bpffs", map.open("/etc/passwd"))
+    fails("EACCES", "this is no pin, but a directory", map.open(dir))
+    fails("EACCES", "this is no pin, but a directory", map.open("/etc"))
   end)
 
   it("unpin removes pins of the map, and nothing else", function()
@@ -1466,6 +1485,14 @@ describe("creation errors are told apart:", function()
 end)
 
 describe("errors of operations", function()
+  it("written as methods say that operations are functions", function()
+    local m <close> = create("hash", { key = "__u32", value = "__u32" })
+    helper.raises(function() m:close() end,
+      "key: integer expected for __u32, got string; operations are functions: bpf%.map%.close%(m%)$")
+    helper.raises(function() return m.closed end, "got string$")
+    helper.raises(function() m[1] = "close" end, "value: integer expected for __u32, got string$")
+  end)
+
   it("call an unnamed map by its type", function()
     local m <close> = create("hash", { name = false, max_entries = 1 })
     m[1] = 1

@@ -643,6 +643,18 @@ describe("object errors:", function()
       assert.matches("%-%- BEGIN PROG LOAD LOG %-%-\n.*\nprocessed %d+ insns.*%-%- END PROG LOAD LOG %-%-", log)
     end)
 
+    it("says that a loop has no end, which the verifier's state follows", function()
+      local obj = assert(bpf.open(REFUSED, { autoload = { out_of_bounds = false, endless = true } }))
+      local _, message, _, log = obj:load()
+      assert.matches("refused by the verifier: .*infinite loop detected at insn %d+ %(EINVAL%)$", message)
+      assert.matches("infinite loop detected", log)
+    end)
+
+    it("of an option that isn't there names the function that was called", function()
+      helper.raises(function() bpf.load(CALLS, { nonsense = 1 }) end, "bpf%.load: unknown option 'nonsense'")
+      helper.raises(function() bpf.open(CALLS, { nonsense = 1 }) end, "bpf%.open: unknown option 'nonsense'")
+    end)
+
     it("is quoted by bpf.load as well", function()
       local obj, message, code, log = bpf.load(REFUSED)
       assert.same({ nil, "EACCES" }, { obj, code })

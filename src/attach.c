@@ -14,6 +14,7 @@
 #include <lauxlib.h>
 
 #include "arg.h"
+#include "cause.h"
 #include "class.h"
 #include "err.h"
 #include "link.h"
@@ -99,15 +100,39 @@ static int attach_section(struct lbpf_link *link, const struct bpf_program *prog
 @treturn nil,string,string on failure: EOPNOTSUPP when the section doesn't say where
 @see bpf_program__attach */
 static const struct lbpf_way by_section = {
-	"attach", lbpf_attach_read_nothing, 0, NULL, attach_section, NULL, NULL,
+	"attach", lbpf_attach_read_nothing, 0, NULL, attach_section, 0, NULL, NULL,
 };
 
 /* ---- the call ---- */
 
+/* Pushes why libbpf found no tracepoint, or no way to a probe but tracefs; or returns NULL. */
+static const char *push_missing(lua_State *L, const struct lbpf_program *p, const struct lbpf_way *way,
+				const struct lbpf_target *to, struct lbpf_log *log)
+{
+	bool named = to->category != NULL; /* of all ways, attach_tracepoint alone has one */
+	const char *section = bpf_program__section_name(p->prog), *place = strchr(section, '/');
+
+	if (strstr(lbpf_log_text(log), "legacy")) /* probes where the kernel has no perf events of them */
+		return lbpf_no_tracefs();
+	if (!named && (way != &by_section || bpf_program__type(p->prog) != BPF_PROG_TYPE_TRACEPOINT))
+		return NULL;
+	if (lbpf_no_tracefs())
+		return lbpf_no_tracefs();
+	if (named)
+		return lua_pushfstring(L, "there is no tracepoint %s/%s", to->category, to->name);
+	return lua_pushfstring(L, "there is no tracepoint %s", place ? place + 1 : section);
+}
+
 /* Pushes nil, message and code: what libbpf said, or the kernel meant. */
 static void push_failure(lua_State *L, const struct lbpf_program *p, int err, const struct lbpf_way *way,
-			 struct lbpf_log *log)
+			 const struct lbpf_target *to, struct lbpf_log *log)
 {
+	const char *missing = err == ENOENT ? push_missing(L, p, way, to, log) : NULL;
+
+	if (missing) {
+		lbpf_err_push(L, err, missing, "program '%s': %s", p->name, way->method);
+		return;
+	}
 	if (err == ENOSYS && !*lbpf_log_text(log))
 		lbpf_err_push(L, err, "this libbpf is too old for one of the options", "program '%s': %s", p->name,
 			      way->method);
@@ -134,7 +159,7 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 		lbpf_link_close(L, -1);
 		lbpf_link_drop(L, -1);
 		lua_pop(L, 1);
-		push_failure(L, p, err, way, log);
+		push_failure(L, p, err, way, to, log);
 	}
 	lbpf_log_deliver(L, log);
 	return nowhere ? LBPF_ATTACH_NOWHERE : err;
@@ -145,6 +170,29 @@ int lbpf_attach_auto(lua_State *L, int prog_idx, int owner)
 	static const struct lbpf_target nowhere;
 
 	return attach_by(L, lbpf_program_check(L, prog_idx), owner, &by_section, &nowhere);
+}
+
+/* Whether the way is for programs of this type; pushes nil, message and code if it isn't. */
+static bool check_type(lua_State *L, const struct lbpf_program *p, const struct lbpf_way *way)
+{
+	uint32_t type = (uint32_t)bpf_program__type(p->prog);
+	const char *name = lbpf_program_type_name(type), *sep = "";
+	luaL_Buffer b;
+
+	if (!way->types || (way->types >> (type & 63) & 1))
+		return true;
+	luaL_buffinit(L, &b);
+	for (uint32_t i = 0; i < 64; i++) {
+		if (!(way->types >> i & 1))
+			continue;
+		luaL_addstring(&b, sep);
+		luaL_addstring(&b, lbpf_program_type_name(i) ? lbpf_program_type_name(i) : "newer ones");
+		sep = ", ";
+	}
+	luaL_pushresult(&b);
+	lua_pushfstring(L, "it is of type %s, this takes %s", name ? name : "other", lua_tostring(L, -1));
+	lbpf_err_push(L, EINVAL, lua_tostring(L, -1), "program '%s': %s", p->name, way->method);
+	return false;
 }
 
 static int program_attach(lua_State *L)
@@ -169,6 +217,9 @@ static int program_attach(lua_State *L)
 	err = way->read(L, &to);
 	if (err)
 		return lbpf_err_push(L, err, lua_tostring(L, -1), "program '%s': %s", p->name, way->method);
+	lbpf_program_recheck(L, p);
+	if (!check_type(L, p, way))
+		return 3;
 	lua_getiuservalue(L, 1, LBPF_PROGRAM_OWNER);
 	return attach_by(L, p, lua_gettop(L), way, &to) ? 3 : 1;
 }

@@ -48,9 +48,12 @@ struct lbpf_way {
 	int options_at;					   /* argument that is the table of options; 0: none */
 	const struct lbpf_option *options;
 	int (*attach)(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to);
+	uint64_t types;	    /* of programs that the kernel takes here, LBPF_OF each; 0: libbpf knows */
 	const char *libbpf; /* the version that has it, when that isn't 1.1 */
 	const void *symbol; /* then: NULL if this libbpf is older */
 };
+
+#define LBPF_OF(type) (UINT64_C(1) << BPF_PROG_TYPE_##type)
 
 #define LBPF_TARGET_OPT(kind, name)                                        \
 	{                                                                  \

@@ -20,6 +20,7 @@
 #include "descriptor.h"
 #include "map.h"
 #include "newer.h"
+#include "program.h"
 
 /* An interface by index or name. */
 static int read_interface(lua_State *L, struct lbpf_target *to)
@@ -137,16 +138,27 @@ static int undo_tc(struct lbpf_link *self)
 	return -bpf_tc_detach(&hook, &opts);
 }
 
+/* Takes away the clsact qdisc, with the filters of both directions. */
+static void remove_clsact(int ifindex)
+{
+	LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+
+	bpf_tc_hook_destroy(&both);
+}
+
 static int attach_tc(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = to->ifindex, .attach_point = (enum bpf_tc_attach_point)to->point);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(prog), .handle = to->handle, .priority = to->priority,
 		    .flags = to->replace ? BPF_TC_F_REPLACE : 0);
 	int err = -bpf_tc_hook_create(&hook);
+	bool made = !err;
 
 	if (err && err != EEXIST) /* the clsact qdisc is there already; it stays, for others may use it by now */
 		return err;
 	err = -bpf_tc_attach(&hook, &opts);
+	if (err && made)
+		remove_clsact(to->ifindex);
 	if (err)
 		return err;
 	link->at.ifindex = to->ifindex;
@@ -377,6 +389,10 @@ static int attach_reuseport(struct lbpf_link *link, const struct bpf_program *pr
 	return attach_socket_option(link, prog, to, SO_ATTACH_REUSEPORT_EBPF, SO_DETACH_REUSEPORT_BPF);
 }
 
+#define CGROUP_TYPES                                                                                  \
+	(LBPF_OF(CGROUP_SKB) | LBPF_OF(CGROUP_SOCK) | LBPF_OF(CGROUP_SOCK_ADDR) | LBPF_OF(SOCK_OPS) | \
+	 LBPF_OF(CGROUP_DEVICE) | LBPF_OF(CGROUP_SYSCTL) | LBPF_OF(CGROUP_SOCKOPT) | LBPF_OF(LSM))
+
 /*** Attaches an xdp program to a network interface.
 @function prog:attach_xdp
 @tparam string|integer interface name or index
@@ -475,15 +491,18 @@ come into the map from then on.
 @see setsockopt(2) SO_ATTACH_REUSEPORT_EBPF
 @since kernel 4.19 */
 const struct lbpf_way lbpf_ways_net[] = {
-	{ "attach_xdp", read_xdp, 3, xdp_options, attach_xdp, NULL, NULL },
-	{ "attach_tc", read_tc, 3, tc_options, attach_tc, NULL, NULL },
-	{ "attach_tcx", read_mprog_interface, 3, mprog_options, attach_tcx, "1.3", lbpf_newer_tcx },
-	{ "attach_netkit", read_mprog_interface, 3, mprog_options, attach_netkit, "1.3", lbpf_newer_netkit },
-	{ "attach_netfilter", read_netfilter, 2, netfilter_options, attach_netfilter, "1.3", lbpf_newer_netfilter },
-	{ "attach_netns", read_path, 0, NULL, attach_netns, NULL, NULL },
-	{ "attach_cgroup", read_cgroup, 3, mprog_options, attach_cgroup, NULL, NULL },
-	{ "attach_sockmap", read_sockmap, 0, NULL, attach_sockmap, NULL, NULL },
-	{ "attach_socket", read_socket, 0, NULL, attach_socket, NULL, NULL },
-	{ "attach_reuseport", read_socket, 0, NULL, attach_reuseport, NULL, NULL },
-	{ NULL, NULL, 0, NULL, NULL, NULL, NULL },
+	{ "attach_xdp", read_xdp, 3, xdp_options, attach_xdp, LBPF_OF(XDP), NULL, NULL },
+	{ "attach_tc", read_tc, 3, tc_options, attach_tc, LBPF_OF(SCHED_CLS), NULL, NULL },
+	{ "attach_tcx", read_mprog_interface, 3, mprog_options, attach_tcx, LBPF_OF(SCHED_CLS), "1.3", lbpf_newer_tcx },
+	{ "attach_netkit", read_mprog_interface, 3, mprog_options, attach_netkit, LBPF_OF(SCHED_CLS), "1.3",
+	  lbpf_newer_netkit },
+	{ "attach_netfilter", read_netfilter, 2, netfilter_options, attach_netfilter,
+	  UINT64_C(1) << LBPF_PROG_TYPE_NETFILTER, "1.3", lbpf_newer_netfilter },
+	{ "attach_netns", read_path, 0, NULL, attach_netns, LBPF_OF(FLOW_DISSECTOR) | LBPF_OF(SK_LOOKUP), NULL, NULL },
+	{ "attach_cgroup", read_cgroup, 3, mprog_options, attach_cgroup, CGROUP_TYPES, NULL, NULL },
+	{ "attach_sockmap", read_sockmap, 0, NULL, attach_sockmap, LBPF_OF(SK_SKB) | LBPF_OF(SK_MSG), NULL, NULL },
+	{ "attach_socket", read_socket, 0, NULL, attach_socket, LBPF_OF(SOCKET_FILTER), NULL, NULL },
+	{ "attach_reuseport", read_socket, 0, NULL, attach_reuseport, LBPF_OF(SOCKET_FILTER) | LBPF_OF(SK_REUSEPORT),
+	  NULL, NULL },
+	{ NULL, NULL, 0, NULL, NULL, 0, NULL, NULL },
 };

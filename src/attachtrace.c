@@ -350,6 +350,9 @@ static int attach_iter(struct lbpf_link *link, const struct bpf_program *prog, c
 	return lbpf_attach_done(link, bpf_program__attach_iter(prog, &opts));
 }
 
+/* Programs that name what they are for in terms of BTF; the kernel takes all of them both ways. */
+#define BTF_TYPES (LBPF_OF(TRACING) | LBPF_OF(LSM) | LBPF_OF(EXT))
+
 /*** Attaches a kprobe or kretprobe program to a function of the kernel.
 @function prog:attach_kprobe
 @tparam string func name of the function
@@ -485,19 +488,23 @@ static int attach_iter(struct lbpf_link *link, const struct bpf_program *prog, c
 @see bpf_program__attach_iter
 @since kernel 5.8 */
 const struct lbpf_way lbpf_ways_trace[] = {
-	{ "attach_kprobe", lbpf_attach_read_name, 3, kprobe_options, attach_kprobe, NULL, NULL },
-	{ "attach_kprobe_multi", read_kprobe_multi, 3, kprobe_multi_options, attach_kprobe_multi, NULL, NULL },
-	{ "attach_ksyscall", lbpf_attach_read_name, 3, ksyscall_options, attach_ksyscall, NULL, NULL },
-	{ "attach_uprobe", read_uprobe, 4, uprobe_options, attach_uprobe, NULL, NULL },
-	{ "attach_uprobe_multi", read_uprobe_multi, 4, uprobe_multi_options, attach_uprobe_multi, "1.3",
-	  lbpf_newer_uprobe_multi },
-	{ "attach_usdt", read_usdt, 5, usdt_options, attach_usdt, NULL, NULL },
-	{ "attach_tracepoint", read_tracepoint, 4, tracepoint_options, attach_tracepoint, NULL, NULL },
-	{ "attach_raw_tracepoint", lbpf_attach_read_name, 3, cookie_options, attach_raw_tracepoint, NULL, NULL },
-	{ "attach_trace", lbpf_attach_read_nothing, 2, cookie_options, attach_trace, NULL, NULL },
-	{ "attach_lsm", lbpf_attach_read_nothing, 0, NULL, attach_lsm, NULL, NULL },
-	{ "attach_perf_event", read_perf_event, 3, perf_event_options, attach_perf_event, NULL, NULL },
-	{ "attach_freplace", read_freplace, 0, NULL, attach_freplace, NULL, NULL },
-	{ "attach_iter", read_iter, 2, iter_options, attach_iter, NULL, NULL },
-	{ NULL, NULL, 0, NULL, NULL, NULL, NULL },
+	{ "attach_kprobe", lbpf_attach_read_name, 3, kprobe_options, attach_kprobe, LBPF_OF(KPROBE), NULL, NULL },
+	{ "attach_kprobe_multi", read_kprobe_multi, 3, kprobe_multi_options, attach_kprobe_multi, LBPF_OF(KPROBE), NULL,
+	  NULL },
+	{ "attach_ksyscall", lbpf_attach_read_name, 3, ksyscall_options, attach_ksyscall, LBPF_OF(KPROBE), NULL, NULL },
+	{ "attach_uprobe", read_uprobe, 4, uprobe_options, attach_uprobe, LBPF_OF(KPROBE), NULL, NULL },
+	{ "attach_uprobe_multi", read_uprobe_multi, 4, uprobe_multi_options, attach_uprobe_multi, LBPF_OF(KPROBE),
+	  "1.3", lbpf_newer_uprobe_multi },
+	{ "attach_usdt", read_usdt, 5, usdt_options, attach_usdt, LBPF_OF(KPROBE), NULL, NULL },
+	{ "attach_tracepoint", read_tracepoint, 4, tracepoint_options, attach_tracepoint,
+	  LBPF_OF(TRACEPOINT) | LBPF_OF(KPROBE), NULL, NULL },
+	{ "attach_raw_tracepoint", lbpf_attach_read_name, 3, cookie_options, attach_raw_tracepoint,
+	  LBPF_OF(RAW_TRACEPOINT) | LBPF_OF(RAW_TRACEPOINT_WRITABLE), NULL, NULL },
+	{ "attach_trace", lbpf_attach_read_nothing, 2, cookie_options, attach_trace, BTF_TYPES, NULL, NULL },
+	{ "attach_lsm", lbpf_attach_read_nothing, 0, NULL, attach_lsm, BTF_TYPES, NULL, NULL },
+	{ "attach_perf_event", read_perf_event, 3, perf_event_options, attach_perf_event,
+	  LBPF_OF(PERF_EVENT) | LBPF_OF(TRACEPOINT) | LBPF_OF(KPROBE), NULL, NULL },
+	{ "attach_freplace", read_freplace, 0, NULL, attach_freplace, LBPF_OF(EXT), NULL, NULL },
+	{ "attach_iter", read_iter, 2, iter_options, attach_iter, LBPF_OF(TRACING), NULL, NULL },
+	{ NULL, NULL, 0, NULL, NULL, 0, NULL, NULL },
 };

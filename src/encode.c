@@ -79,10 +79,29 @@ __attribute__((noinline)) _Noreturn static void encode_fail(const struct encoder
 	__builtin_unreachable();
 }
 
+/* Pushes what to write in place of m:close(), which asks the map for a key "close"; or "". */
+static const char *push_hint(const struct encoder *e, const struct frame *f, int idx)
+{
+	lua_State *L = e->L;
+	const char *name = lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx) : NULL;
+	int top = lua_gettop(L);
+
+	luaL_checkstack(L, 5, NULL);
+	if (!f && name && strcmp(e->what, "key") == 0 &&
+	    lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE) == LUA_TTABLE &&
+	    lua_getfield(L, -1, "bpf.core") == LUA_TTABLE && lua_getfield(L, -1, "map") == LUA_TTABLE &&
+	    lua_getfield(L, -1, name) == LUA_TFUNCTION)
+		return lua_pushfstring(L, "; operations are functions: bpf.map.%s(m)", name);
+	lua_settop(L, top);
+	return lua_pushliteral(L, "");
+}
+
 _Noreturn static void fail_type(const struct encoder *e, const struct frame *f, const struct lbpf_node *n, int idx,
 				const char *expected)
 {
-	encode_fail(e, f, n, "%s expected for %s, got %s", expected, n->ctype, luaL_typename(e->L, idx));
+	const char *got = luaL_typename(e->L, idx), *hint = push_hint(e, f, idx); /* pushing moves what idx is */
+
+	encode_fail(e, f, n, "%s expected for %s, got %s%s", expected, n->ctype, got, hint);
 }
 
 _Noreturn static void fail_range(const struct encoder *e, const struct frame *f, const struct lbpf_node *n, int idx)

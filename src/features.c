@@ -19,6 +19,7 @@
 #include <lauxlib.h>
 
 #include "arg.h"
+#include "cause.h"
 #include "err.h"
 #include "mapkinds.h"
 #include "program.h"
@@ -351,8 +352,7 @@ static const char *push_cause(lua_State *L, const struct verdict *verdict, const
 	if (verdict->cause)
 		return verdict->cause;
 	if (verdict->err == EPERM)
-		return lua_pushfstring(L, "refused; perhaps %s is missing",
-				       origin && origin->needs ? origin->needs : "CAP_BPF");
+		return lbpf_refused(L, origin && origin->needs ? origin->needs : "CAP_BPF");
 	if (verdict->has == UNSURE)
 		return verdict->err == EOPNOTSUPP ? lua_pushfstring(L, "libbpf %s can't tell", libbpf_version_string())
 						  : NULL;

@@ -13,6 +13,7 @@
 
 #include "arg.h"
 #include "btf.h"
+#include "cause.h"
 #include "err.h"
 #include "link.h"
 #include "stream.h"
@@ -163,7 +164,7 @@ static int bpf_printk_open(lua_State *L)
 		return lbpf_stream_return(L, printk_next);
 	err = errno;
 	return lbpf_err_push(L, err,
-			     err == ENOENT ? "no trace pipe; mount -t tracefs tracefs /sys/kernel/tracing"
+			     err == ENOENT			     ? lbpf_no_tracefs()
 				     : err == EACCES || err == EPERM ? "refused; it takes root"
 								     : NULL,
 			     "printk");

@@ -16,6 +16,7 @@
 
 #include "arg.h"
 #include "bpffd.h"
+#include "cause.h"
 #include "err.h"
 #include "linkinfo.h"
 #include "map.h"
@@ -245,12 +246,14 @@ static int link_pin(lua_State *L)
 
 	if (n)
 		return n;
-	if (bpf_obj_pin(fd, path))
-		return link_fail(L, handle, errno,
-				 errno == EINVAL ? "perhaps an attachment of a kernel before 5.15, which can't be "
-						   "pinned"
-						 : NULL,
-				 lua_pushfstring(L, "pin to '%s'", path));
+	if (bpf_obj_pin(fd, path)) {
+		int err = errno;
+		const char *cause = lbpf_pin_cause(path, err);
+
+		if (!cause && err == EINVAL)
+			cause = "perhaps an attachment of a kernel before 5.15, which can't be pinned";
+		return link_fail(L, handle, err, cause, lua_pushfstring(L, "pin to '%s'", path));
+	}
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -352,7 +355,7 @@ static int link_opened(lua_State *L, struct lbpf_link *handle, int err, const ch
 	}
 	link_release(L, -2, handle);
 	return lbpf_err_push(L, err,
-			     err == EPERM ? "refused; perhaps CAP_BPF or CAP_SYS_ADMIN is missing"
+			     err == EPERM			      ? lbpf_refused(L, "CAP_BPF or CAP_SYS_ADMIN")
 				     : err == EINVAL || err == ENOENT ? cause
 								      : NULL,
 			     "%s", what);

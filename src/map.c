@@ -128,6 +128,13 @@ static const char *map_push_cause(lua_State *L, const struct lbpf_map *map, int 
 	return NULL;
 }
 
+const char *lbpf_map_no_lock(const struct lbpf_map *map, int err, uint64_t flags)
+{
+	bool without = err == EINVAL && flags & BPF_F_LOCK && !(map->value && map->value->owned);
+
+	return without ? "flag 'lock': the value has no bpf_spin_lock" : NULL;
+}
+
 int lbpf_map_fail_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause, const char *operation)
 {
 	luaL_checkstack(L, 8, NULL);

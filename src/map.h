@@ -118,6 +118,9 @@ static inline void lbpf_map_decode_value(lua_State *L, const struct lbpf_map *ma
 int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
 _Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
 
+/* What EINVAL says of these flags, or NULL. A lock would be a member that belongs to the kernel. */
+const char *lbpf_map_no_lock(const struct lbpf_map *map, int err, uint64_t flags);
+
 /* The same with the cause in words; NULL: what the errno means for the operation. */
 int lbpf_map_fail_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause, const char *operation);
 _Noreturn void lbpf_map_raise_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause,

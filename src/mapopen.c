@@ -7,17 +7,16 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <linux/bpf.h>
-#include <linux/magic.h>
 
 #include "arg.h"
 #include "bpffd.h"
 #include "btf.h"
+#include "cause.h"
 #include "err.h"
 #include "map.h"
 
@@ -72,6 +71,15 @@ static const struct lbpf_name open_flags[] = {
 	{ NULL, 0 },
 };
 
+static const char *open_cause(const char *path, int err)
+{
+	if (lbpf_no_pin(path))
+		return lbpf_no_pin(path);
+	if (err == EPERM)
+		return "refused; before Linux 5.19 it takes CAP_BPF where kernel.unprivileged_bpf_disabled is set";
+	return err == EACCES ? "the permissions of the pin or its folder don't allow it" : NULL;
+}
+
 /*** Opens a pinned map.
 @function bpf.map.open
 @tparam string path of the pin on a bpffs
@@ -85,16 +93,12 @@ static int map_open(lua_State *L)
 	const char *path = luaL_checkstring(L, 1);
 	LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = (uint32_t)lbpf_arg_flags(L, 2, open_flags, NULL));
 	struct lbpf_map *map = lbpf_map_push_owned(L);
+	int err;
 
 	map->fd = bpf_obj_get_opts(path, &opts);
+	err = errno;
 	if (map->fd < 0)
-		return lbpf_err_push(L, errno,
-				     errno == EPERM	       ? "refused; before Linux 5.19 it takes CAP_BPF where "
-								 "kernel.unprivileged_bpf_disabled is set"
-					     : errno == EACCES ? "the permissions of the pin or its folder don't allow "
-								 "it"
-							       : NULL,
-				     "map.open '%s'", path);
+		return lbpf_err_push(L, err, open_cause(path, err), "map.open '%s'", path);
 	return map_finish(L, map, "this is no map", lua_pushfstring(L, "map.open '%s'", path));
 }
 
@@ -129,7 +133,7 @@ static int map_by_id(lua_State *L)
 	if (map->fd < 0)
 		return lbpf_err_push(L, errno,
 				     errno == ENOENT	      ? "no such map"
-					     : errno == EPERM ? "refused; perhaps CAP_SYS_ADMIN is missing"
+					     : errno == EPERM ? lbpf_refused(L, "CAP_SYS_ADMIN")
 							      : NULL,
 				     "map.by_id %I", (LUAI_UACINT)id);
 	return map_finish(L, map, NULL, lua_pushfstring(L, "map.by_id %I", (LUAI_UACINT)id));
@@ -190,24 +194,6 @@ static int map_typed(lua_State *L)
 	return 1;
 }
 
-/* Why pinning to path may have failed, beyond the errno. */
-static const char *pin_cause(const char *path, int err)
-{
-	char dir[256];
-	const char *slash = strrchr(path, '/');
-	struct statfs fs;
-
-	if (slash && strchr(slash, '.') && (err == EPERM || err == EINVAL))
-		return "names on a bpffs may not contain '.'";
-	if (!slash || (size_t)(slash - path) >= sizeof(dir))
-		return NULL;
-	memcpy(dir, path, (size_t)(slash - path));
-	dir[slash - path] = '\0';
-	if (err != ENOENT && statfs(*dir ? dir : "/", &fs) == 0 && fs.f_type != BPF_FS_MAGIC)
-		return "the directory is on no bpffs (mount -t bpf bpf /sys/fs/bpf)";
-	return NULL;
-}
-
 /*** Pins the map, so that it outlives its handles and others can open it.
 @function bpf.map.pin
 @tparam bpf.map m
@@ -223,7 +209,8 @@ static int map_pin(lua_State *L)
 
 	if (bpf_obj_pin(map->fd, path)) {
 		err = errno;
-		return lbpf_err_push(L, err, pin_cause(path, err), "map '%s': pin to '%s'", lbpf_map_label(map), path);
+		return lbpf_err_push(L, err, lbpf_pin_cause(path, err), "map '%s': pin to '%s'", lbpf_map_label(map),
+				     path);
 	}
 	lua_pushboolean(L, 1);
 	return 1;

@@ -18,10 +18,10 @@ const struct lbpf_name lbpf_update_flags[] = {
 };
 
 /* Absence is not failure: one nil. */
-static int absent_or_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation)
+static int absent_or_fail(lua_State *L, const struct lbpf_map *map, int err, const char *cause, const char *operation)
 {
 	if (err != ENOENT)
-		return lbpf_map_fail(L, map, err, operation);
+		return lbpf_map_fail_because(L, map, err, cause, operation);
 	lua_pushnil(L);
 	return 1;
 }
@@ -133,7 +133,7 @@ static int map_lookup(lua_State *L)
 	if (!err)
 		err = elem_lookup(map, key, value, o.flags);
 	if (err)
-		return absent_or_fail(L, map, err, "lookup");
+		return absent_or_fail(L, map, err, lbpf_map_no_lock(map, err, o.flags), "lookup");
 	one = (const char *)value + (o.cpu < 0 ? 0 : (size_t)o.cpu * map->stride);
 	if (map->kind->value && o.cpu < 0)
 		map->kind->value->decode(L, map, value, o.into ? 4 : 0);
@@ -163,7 +163,7 @@ static int map_unpack(lua_State *L)
 	if (!err)
 		err = elem_lookup(map, key, value, 0);
 	if (err)
-		return absent_or_fail(L, map, err, "lookup");
+		return absent_or_fail(L, map, err, NULL, "lookup");
 	if (map->kind->value) {
 		lbpf_map_decode_value(L, map, value);
 		return 1;
@@ -190,7 +190,7 @@ static int map_sum(lua_State *L)
 	if (!err)
 		err = elem_lookup(map, key, value, 0);
 	if (err)
-		return absent_or_fail(L, map, err, "lookup");
+		return absent_or_fail(L, map, err, NULL, "lookup");
 	lbpf_decode_sum(L, map->value, value, map->stride, (int)map->cpus);
 	return 1;
 }
@@ -239,7 +239,7 @@ static int map_update(lua_State *L)
 	if (err && ((err == EEXIST && o.flags & BPF_NOEXIST) || (err == ENOENT && o.flags & BPF_EXIST)))
 		return refused(L, err);
 	if (err)
-		return lbpf_map_fail(L, map, err, "update");
+		return lbpf_map_fail_because(L, map, err, lbpf_map_no_lock(map, err, o.flags), "update");
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -305,7 +305,7 @@ static int map_lookup_and_delete(lua_State *L)
 	if (!err)
 		err = lbpf_map_take(map, key, value, flags);
 	if (err)
-		return absent_or_fail(L, map, err, "lookup_and_delete");
+		return absent_or_fail(L, map, err, NULL, "lookup_and_delete");
 	lbpf_map_decode_value(L, map, value);
 	return 1;
 }
@@ -328,7 +328,7 @@ static int map_next_key(lua_State *L)
 	if (!first)
 		lbpf_map_encode_key(L, map, 2, key);
 	if (bpf_map_get_next_key(map->fd, first ? NULL : key, next))
-		return absent_or_fail(L, map, errno, "next_key");
+		return absent_or_fail(L, map, errno, NULL, "next_key");
 	lbpf_map_decode_key(L, map, next);
 	return 1;
 }
@@ -367,7 +367,7 @@ static int map_pop(lua_State *L)
 
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
 	if (bpf_map_lookup_and_delete_elem(map->fd, NULL, value))
-		return absent_or_fail(L, map, errno, "pop");
+		return absent_or_fail(L, map, errno, NULL, "pop");
 	lbpf_map_decode_value(L, map, value);
 	return 1;
 }
@@ -384,7 +384,7 @@ static int map_peek(lua_State *L)
 
 	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
 	if (bpf_map_lookup_elem(map->fd, NULL, value))
-		return absent_or_fail(L, map, errno, "peek");
+		return absent_or_fail(L, map, errno, NULL, "peek");
 	lbpf_map_decode_value(L, map, value);
 	return 1;
 }

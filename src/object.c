@@ -20,6 +20,7 @@
 #include "arg.h"
 #include "attach.h"
 #include "btfopen.h"
+#include "cause.h"
 #include "class.h"
 #include "err.h"
 #include "legacy.h"
@@ -270,7 +271,7 @@ static const struct lbpf_option open_options[] = {
 };
 
 /* Reads the source at 1, a path or { bytes = }, and the options at 2. */
-static void open_read(lua_State *L, struct open *open)
+static void open_read(lua_State *L, struct open *open, const char *what)
 {
 	static const struct lbpf_option source[] = {
 		{ "bytes", LBPF_OPT_OTHER, 0 },
@@ -279,7 +280,7 @@ static void open_read(lua_State *L, struct open *open)
 
 	lua_settop(L, 2);
 	if (lua_istable(L, 1)) {
-		lbpf_arg_options(L, 1, source, NULL, "bpf.open");
+		lbpf_arg_options(L, 1, source, NULL, what);
 		lua_getfield(L, 1, "bytes");
 		luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 1, "path or { bytes = string } expected");
 		open->bytes = lua_tolstring(L, -1, &open->len); /* stays on the stack */
@@ -288,7 +289,7 @@ static void open_read(lua_State *L, struct open *open)
 		lua_pushnil(L);
 	}
 	lbpf_arg_own(L, 2);
-	lbpf_arg_options(L, 2, open_options, open, "bpf.open");
+	lbpf_arg_options(L, 2, open_options, open, what);
 	if (!open->path && !open->name)
 		open->name = "bytes"; /* libbpf would make one of addresses */
 }
@@ -451,7 +452,7 @@ static void open_configure(lua_State *L, int idx, const char *option, int slot)
 }
 
 /* Pushes the opened object, whose arguments are at 1 and 2; or nil, message and code. Returns how many. */
-static int object_push_opened(lua_State *L)
+static int object_push_opened(lua_State *L, const char *what)
 {
 	struct lbpf_legacy legacy;
 	struct open open = { 0 };
@@ -459,7 +460,7 @@ static int object_push_opened(lua_State *L)
 	struct lbpf_log *log;
 	int err, idx;
 
-	open_read(L, &open);
+	open_read(L, &open, what);
 	err = open_check_file(L, &open);
 	if (err)
 		return err;
@@ -498,7 +499,7 @@ of numbers in section "maps".
 @see bpf_object__open_file, bpf_object__open_mem */
 static int object_open(lua_State *L)
 {
-	return object_push_opened(L);
+	return object_push_opened(L, "bpf.open");
 }
 
 /* ---- loading ---- */
@@ -517,15 +518,24 @@ static const char *push_verifier_log(lua_State *L, const char *text)
 	return lua_pushlstring(L, begin, (size_t)(end - begin));
 }
 
+/* Of an infinite loop, the verifier's state comes behind what it says of it. */
+static bool is_state(const char *line)
+{
+	return strncmp(line, "cur state:", 10) == 0 || strncmp(line, "old state:", 10) == 0;
+}
+
 /* Pushes the line that says what the verifier didn't like: the last one before its statistics. */
 static void push_telling_line(lua_State *L, const char *text)
 {
-	const char *stats = strstr(text, "\nprocessed "), *end = stats ? stats : text + strlen(text), *line;
+	const char *stats = strstr(text, "\nprocessed "), *end = stats ? stats : text + strlen(text), *line = end;
 
-	while (end > text && end[-1] == '\n')
-		end--;
-	for (line = end; line > text && line[-1] != '\n';)
-		line--;
+	do {
+		end = line;
+		while (end > text && end[-1] == '\n')
+			end--;
+		for (line = end; line > text && line[-1] != '\n';)
+			line--;
+	} while (line > text && is_state(line));
 	lua_pushlstring(L, line, (size_t)(end - line));
 }
 
@@ -557,7 +567,7 @@ static int load_fail(lua_State *L, const struct lbpf_object *o, int err, struct 
 		push_telling_line(L, verifier);
 		cause = lua_pushfstring(L, "%s refused by the verifier: %s", lua_tostring(L, -2), lua_tostring(L, -1));
 	} else if (err == EPERM) {
-		cause = "refused; perhaps CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN is missing";
+		cause = lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
 	} else if (*text) {
 		const char *end = strchr(text, '\n'); /* the first message is the cause, the rest follows from it */
 
@@ -644,7 +654,7 @@ static int object_load(lua_State *L)
 @treturn nil,string,string,?string on failure, as from bpf.open and object:load */
 static int object_open_load(lua_State *L)
 {
-	int n = object_push_opened(L), idx = lua_gettop(L);
+	int n = object_push_opened(L, "bpf.load"), idx = lua_gettop(L);
 	struct lbpf_object *o;
 
 	if (n != 1)

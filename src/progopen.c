@@ -12,6 +12,7 @@
 
 #include "arg.h"
 #include "bpffd.h"
+#include "cause.h"
 #include "err.h"
 #include "program.h"
 
@@ -43,8 +44,7 @@ static int opened(lua_State *L, struct lbpf_program *p, int err, const char *mis
 	return lbpf_err_push(L, err,
 			     err == ENOENT			     ? missing
 				     : err == EINVAL		     ? "this is no program"
-				     : err == EPERM || err == EACCES ? "refused; perhaps CAP_BPF or CAP_SYS_ADMIN is "
-								       "missing"
+				     : err == EPERM || err == EACCES ? lbpf_refused(L, "CAP_BPF or CAP_SYS_ADMIN")
 								     : NULL,
 			     "%s", what);
 }
@@ -102,8 +102,11 @@ static int program_pin(lua_State *L)
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
 	const char *path = luaL_checkstring(L, 2);
 
-	if (bpf_obj_pin(lbpf_program_descriptor(p), path))
-		return lbpf_err_push(L, errno, NULL, "program '%s': pin to '%s'", p->name, path);
+	if (bpf_obj_pin(lbpf_program_descriptor(p), path)) {
+		int err = errno;
+
+		return lbpf_err_push(L, err, lbpf_pin_cause(path, err), "program '%s': pin to '%s'", p->name, path);
+	}
 	lua_pushboolean(L, 1);
 	return 1;
 }

@@ -13,6 +13,7 @@
 #include <linux/bpf.h>
 
 #include "arg.h"
+#include "cause.h"
 #include "err.h"
 
 static void program_init(void *self)
@@ -94,7 +95,7 @@ int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const
 	if (named) /* libbpf names the program as well */
 		last = named + 3;
 	if (!last && err == EPERM)
-		last = "refused; perhaps CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN is missing";
+		last = lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
 	return lbpf_err_push(L, err, last, "program '%s': %s", p->name, operation);
 }
 

@@ -15,6 +15,7 @@
 #include "arg.h"
 #include "btf.h"
 #include "codec.h"
+#include "cause.h"
 #include "err.h"
 #include "program.h"
 
@@ -341,7 +342,7 @@ static int enable_stats(lua_State *L)
 
 	s->fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	if (s->fd < 0)
-		return lbpf_err_push(L, errno, errno == EPERM ? "refused; perhaps CAP_SYS_ADMIN is missing" : NULL,
+		return lbpf_err_push(L, errno, errno == EPERM ? lbpf_refused(L, "CAP_SYS_ADMIN") : NULL,
 				     "enable_stats");
 	return 1;
 }

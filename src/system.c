@@ -16,6 +16,7 @@
 #include <lauxlib.h>
 
 #include "arg.h"
+#include "cause.h"
 #include "err.h"
 #include "linkinfo.h"
 #include "map.h"
@@ -85,9 +86,9 @@ static int ask(const struct sort *sort, uint32_t id, union info *info)
 	return -err;
 }
 
-static const char *cause(int err)
+static const char *cause(lua_State *L, int err)
 {
-	return err == EPERM ? "refused; perhaps CAP_SYS_ADMIN is missing" : NULL;
+	return err == EPERM ? lbpf_refused(L, "CAP_SYS_ADMIN") : NULL;
 }
 
 /* The generic for calls this; upvalues: the sort, the last id. */
@@ -101,7 +102,7 @@ static int step(lua_State *L)
 	do {
 		if (sort->next(id, &id)) {
 			if (errno != ENOENT)
-				lbpf_err_raise(L, errno, cause(errno), "%ss", sort->name);
+				lbpf_err_raise(L, errno, cause(L, errno), "%ss", sort->name);
 			lua_pushnil(L);
 			return 1;
 		}
@@ -113,7 +114,7 @@ static int step(lua_State *L)
 		info.link.kernel.id = id;
 	} else if (err) {
 		err = abs(err);
-		lbpf_err_raise(L, err, cause(err), "%ss: %s %I", sort->name, sort->noun, (LUAI_UACINT)id);
+		lbpf_err_raise(L, err, cause(L, err), "%ss: %s %I", sort->name, sort->noun, (LUAI_UACINT)id);
 	}
 	lua_pushinteger(L, id);
 	lua_replace(L, lua_upvalueindex(2));
@@ -126,7 +127,7 @@ static int walk(lua_State *L, const struct sort *sort)
 	uint32_t first;
 
 	if (sort->next(0, &first) && errno != ENOENT)
-		return lbpf_err_push(L, errno, cause(errno), "%ss", sort->name);
+		return lbpf_err_push(L, errno, cause(L, errno), "%ss", sort->name);
 	lua_pushlightuserdata(L, (void *)(uintptr_t)sort);
 	lua_pushinteger(L, 0);
 	lua_pushcclosure(L, step, 2);
@@ -140,7 +141,8 @@ static int one(lua_State *L, const struct sort *sort)
 	int err = abs(ask(sort, id, &info));
 
 	if (err)
-		return lbpf_err_push(L, err, err == ENOENT ? lua_pushfstring(L, "no such %s", sort->noun) : cause(err),
+		return lbpf_err_push(L, err,
+				     err == ENOENT ? lua_pushfstring(L, "no such %s", sort->noun) : cause(L, err),
 				     "%s_info %I", sort->name, (LUAI_UACINT)id);
 	sort->push(L, &info);
 	return 1;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A program that the verifier refuses, behind one that it takes: it reads beyond the end of a map's value.
+// Programs that the verifier refuses, behind one that it takes: one reads beyond the end of a map's value, one, which
+// isn't loaded unless asked for, never ends.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -23,6 +24,14 @@ int out_of_bounds(void *ctx)
 	volatile __u64 *value = bpf_map_lookup_elem(&pair, &key);
 
 	return value ? (int)value[5] : 0;
+}
+
+SEC("?raw_tp")
+int endless(void *ctx)
+{
+	for (;;)
+		asm volatile("" ::: "memory");
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* What an errno alone doesn't say: which capability or file system the kernel's refusal was about. */
+#ifndef LBPF_CAUSE_H
+#define LBPF_CAUSE_H
+
+#include <stdbool.h>
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Says that tracefs is not mounted, or NULL where it is. */
+const char *lbpf_no_tracefs(void);
+
+/* Why nothing could be pinned at path, where that is more than the errno's text; or NULL. */
+const char *lbpf_pin_cause(const char *path, int err);
+
+/* Says that what is at path can be no pin, or NULL. */
+const char *lbpf_no_pin(const char *path);
+
+/* Pushes what an EPERM may mean, where it takes these capabilities: "CAP_A", "CAP_A, CAP_B or CAP_C". */
+const char *lbpf_refused(lua_State *L, const char *capabilities);
+
+LBPF_HIDDEN_END
+
+#endif
