@@ -13,10 +13,9 @@ local tested = {
   netcg = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true, tasks = true,
   traffic = true, usdt = true,
 }
--- Those that don't share examples/common.lua have tests of their own for what it does; that in C in embed_spec.lua.
+-- Those that don't share examples/common.lua have tests of their own for what it does; that in C in embed_spec.lua. The
+-- others' options are in spec/examples_options_spec.lua.
 local alone = { embed = true, opens = true, syscount = true }
--- Those that take any number of words.
-local many = { funccount = true, netcg = true }
 -- Without the capabilities that BPF needs, and so like any user, but with root's access to the files.
 local POWERLESS = "setpriv --bounding-set=-all --inh-caps=-all"
 
@@ -44,21 +43,6 @@ end)
 for name in pairs(tested) do
   if not alone[name] then
     describe(name, function()
-      it("explains itself without root", function()
-        local output, ok = examples.run(name, "--seconds 3 --help")
-        assert(ok, output)
-        assert(output:find "^Usage: main.lua", output)
-      end)
-
-      it("refuses arguments that it doesn't understand", function()
-        local words = many[name] and "-y" or "a b c d"
-        for _, arguments in ipairs { "--foo", "--seconds", "--seconds x", "--seconds -1", "-x", words } do
-          local output, _, code = examples.run(name, arguments)
-          assert.equal(2, code, output)
-          assert(output:find("^" .. name .. ": not understood: %S+\nUsage:"), output)
-        end
-      end)
-
       it("says what is missing where the kernel refuses it", function()
         local output, _, code = examples.run(name, "", helper.run("id -u") == "0\n" and POWERLESS or nil)
         assert.equal(1, code, output)

@@ -150,21 +150,22 @@ describe("deny", function()
     it("shows what can be done while its rule changes", function()
       local output, ok = examples.run "deny"
       assert(ok, output)
-      assert(output:find "^ +open +remove +execute\n%-%- no rule +done +done +done\n", output)
-      assert(output:find "\nrules%[dir%] = { forbidden = { true, false, false } } +refused +done +refused\n", output)
-      assert(output:find "\nrules%[dir%] = { forbidden = { false, true, true } } +done +refused +refused\n", output)
-      assert(output:find "\nrules%[dir%] = nil +done +done +done\n$", output)
+      assert(output:find "^ +list +open +remove +execute\n%-%- no rule +done +done +done +done\n", output)
+      assert(output:find "\nrules%[dir%] = { execute = true } +done +refused +refused +refused\n", output)
+      assert(output:find "\nrules%[dir%] = { write = true } +done +done +refused +done\n", output)
+      assert(output:find "\nrules%[dir%] = { read = true } +refused +done +done +done\n", output)
+      assert(output:find "\nrules%[dir%] = nil +done +done +done +done\n$", output)
     end)
 
     it("guards a directory until Ctrl-C", function()
       local dir = helper.tmpdir()
-      local file = dir .. "/a/b/file"
-      assert(helper.run(("mkdir -p %s/a/b; touch %s"):format(dir, file)) == "")
-      local output, tried = examples.beside("deny", "--seconds 600 --remove " .. dir, (([[
+      local file = dir .. "/file"
+      assert(helper.run("touch " .. file) == "")
+      local output, tried = examples.beside("deny", "--seconds 600 --write " .. dir, (([[
         rm FILE 2>&1; cat FILE && echo read]]):gsub("FILE", file)))
       assert(tried:find "^rm: [^\n]* not permitted\nread\n$", tried)
       assert(output:find("^Guarding " .. dir .. " for 600 s; [^\n]+\n"), output)
-      assert(output:find "\nRefused: to open 0 times, to remove 1, to execute 0\n$", output)
+      assert(output:find "\nRefused 1 times\n$", output)
       assert(os.remove(file))
     end)
   end)

@@ -1,38 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Forbids to open, remove or execute files below directories. Which ones, and what, hangs on the directories' inodes: a
-// map that the script writes by their paths.
+// Forbids to read, write or execute files and directories. Which ones, and what, hangs on their inodes: a map that the
+// script writes by their paths.
 #include <asm-generic/errno-base.h>
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#define DEPTH 32 // how many directories above a file are asked
+// The kernel's, of <linux/fs.h>. Of a directory: to go through it, to add and remove its entries, to list them.
+#define MAY_EXEC 1
+#define MAY_WRITE 2
+#define MAY_READ 4
 
-// What we read of the kernel's own structures; libbpf fits the offsets to the running kernel.
-struct inode;
-
-struct dentry {
-	struct dentry *d_parent;
-	struct inode *d_inode;
-} __attribute__((preserve_access_index));
-
-struct path {
-	struct dentry *dentry;
-} __attribute__((preserve_access_index));
-
-struct file {
-	struct path f_path;
-} __attribute__((preserve_access_index));
-
-struct linux_binprm {
-	struct file *file;
-} __attribute__((preserve_access_index));
-
-enum action { OPEN, REMOVE, EXECUTE };
-
-struct rule {
-	_Bool forbidden[3]; // by action
-	__u32 refused[3];
+struct rule { // what is forbidden, and how often that was tried
+	_Bool read, write, execute;
+	__u32 refused;
 };
 
 struct {
@@ -42,41 +23,19 @@ struct {
 	__type(value, struct rule);
 } rules SEC(".maps");
 
-static __always_inline int decide(struct dentry *dentry, enum action action)
+SEC("lsm/inode_permission")
+int BPF_PROG(permission, struct inode *inode, int mask)
 {
-	struct dentry *parent;
-	struct rule *rule;
+	struct rule *rule = bpf_inode_storage_get(&rules, inode, 0, 0);
 
-	for (int i = 0; i < DEPTH; i++) {
-		rule = bpf_inode_storage_get(&rules, dentry->d_inode, 0, 0);
-		if (rule && rule->forbidden[action]) {
-			__sync_fetch_and_add(&rule->refused[action], 1);
-			return -EPERM;
-		}
-		parent = dentry->d_parent;
-		if (parent == dentry) // the top of the file system
-			break;
-		dentry = parent;
+	if (!rule)
+		return 0;
+	if ((rule->read && mask & MAY_READ) || (rule->write && mask & MAY_WRITE) ||
+	    (rule->execute && mask & MAY_EXEC)) {
+		__sync_fetch_and_add(&rule->refused, 1);
+		return -EPERM;
 	}
 	return 0;
-}
-
-SEC("lsm/file_open")
-int BPF_PROG(open, struct file *file)
-{
-	return decide(file->f_path.dentry, OPEN);
-}
-
-SEC("lsm/inode_unlink")
-int BPF_PROG(remove, struct inode *dir, struct dentry *dentry)
-{
-	return decide(dentry, REMOVE);
-}
-
-SEC("lsm/bprm_check_security")
-int BPF_PROG(execute, struct linux_binprm *bprm)
-{
-	return decide(bprm->file->f_path.dentry, EXECUTE);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -1,27 +1,29 @@
 -- SPDX-License-Identifier: MIT
--- A security policy, by LSM programs: what is forbidden below a directory. The rules hang on directories, in a map that
--- takes their paths as keys: rules["/srv/data"] = { … } works at once. Without a directory it shows itself at work.
+-- A security policy, by an LSM program: who runs into rules[path] may not read, write or execute that file, or list a
+-- directory, change its entries, go through it to what is below. The map takes paths as keys; rules hang on the inodes
+-- behind them. Without a path it shows itself at work.
 package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local common = require "common"
 
 local options = common.options([[
-Usage: main.lua [options] [directory]
-Forbids what is done to files below a directory, to everybody, as long as it runs. Needs root, Linux 5.10 and bpf among
+Usage: main.lua [options] [path]
+Forbids what is done to a file or directory, to everybody, as long as it runs. Needs root, Linux 5.10 and bpf among
 the kernel's LSMs (/sys/kernel/security/lsm).
-Without a directory, makes one, changes the rule and shows what can be done meanwhile.
+Without a path, makes a directory, changes its rule and shows what can be done meanwhile.
 
-  --open       forbids to open files
-  --remove     forbids to remove files
-  --execute    forbids to execute programs
+  --read       forbids to read a file, to list a directory
+  --write      forbids to write a file, to add and remove a directory's entries
+  --execute    forbids to execute a program, to use anything below a directory
   --seconds N  how long (4); ends on Ctrl-C, too
   --help       show this text
-]], { open = false, remove = false, execute = false, seconds = 4 }, 1)
+]], { read = false, write = false, execute = false, seconds = 4 }, 1)
 
--- What the demo does to the rules, as Lua. An entry's { false, true, false } are opening, removing, executing.
+-- What the demo does to the rules, as Lua.
 local STEPS = {
   [[-- no rule]],
-  [[rules[dir] = { forbidden = { true, false, false } }]],
-  [[rules[dir] = { forbidden = { false, true, true } }]],
+  [[rules[dir] = { execute = true }]],
+  [[rules[dir] = { write = true }]],
+  [[rules[dir] = { read = true }]],
   [[rules[dir] = nil]],
 }
 
@@ -36,12 +38,14 @@ local function demo(rules)
     rules[dir] = nil
     os.execute("rm -r " .. dir)
   end })
-  common.run(("cd %s; mkdir below; cp /bin/true below/program; touch below/1 below/2 below/3 below/4"):format(dir))
-  print(("%-54s%-10s%-10s%s"):format("", "open", "remove", "execute"))
+  common.run(("cd %s; mkdir below; cp /bin/true below/program; touch 1 2 3 4 5"):format(dir))
+  local columns = "%-34s%-10s%-10s%-10s%s"
+  print(columns:format("", "list", "open", "remove", "execute"))
   for i, step in ipairs(STEPS) do
     load(step, step, "t", { rules = rules, dir = dir })()
-    local file = ("%s/below/%d"):format(dir, i)
-    print(("%-54s%-10s%-10s%s"):format(step, try("cat " .. file), try("rm " .. file), try(dir .. "/below/program")))
+    local file = ("%s/%d"):format(dir, i)
+    print(columns:format(step, try("ls " .. dir), try("cat " .. file), try("rm " .. file),
+      try(dir .. "/below/program")))
   end
 end
 
@@ -57,12 +61,12 @@ common.main(function()
   need_lsm()
   local obj <close> = common.load()
   common.try(obj:attach())
-  local rules, dir = obj.maps.rules, options[1]
-  if not dir then
+  local rules, path = obj.maps.rules, options[1]
+  if not path then
     return demo(rules)
   end
-  rules[dir] = { forbidden = { options.open, options.remove, options.execute } }
-  print(("Guarding %s for %g s; Ctrl-C ends it"):format(dir, options.seconds))
+  rules[path] = { read = options.read, write = options.write, execute = options.execute }
+  print(("Guarding %s for %g s; Ctrl-C ends it"):format(path, options.seconds))
   common.sleep(options.seconds)
-  print(("Refused: to open %d times, to remove %d, to execute %d"):format(table.unpack(rules[dir].refused)))
+  print(("Refused %d times"):format(rules[path].refused))
 end)
