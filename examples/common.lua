@@ -69,10 +69,16 @@ function common.width()
   return bpf.hist.terminal() and bpf.hist.width() - 1 or 1000
 end
 
+local uptime
+
 --- Seconds since boot.
 function common.now()
-  local file <close> = common.try(io.open "/proc/uptime")
-  return file:read "n"
+  if not uptime then
+    uptime = common.try(io.open "/proc/uptime")
+    uptime:setvbuf "no" -- read anew each time
+  end
+  uptime:seek "set"
+  return uptime:read "n"
 end
 
 --- Calls the function; Ctrl-C, which is Lua's error "interrupted!", ends it and nothing else. Returns whether it came

@@ -203,6 +203,14 @@ describe("opensnoop", function()
     assert.falsy(output:find("lua", 1, true), output)
   end)
 
+  it("leaves itself out", function()
+    need_root()
+    local output = helper.run(("sh -c 'echo $$; exec %s'"):format(examples.command("opensnoop", "--seconds 1")))
+    local pid, shown = output:match "^(%d+)\n(.*)$"
+    assert(shown:find "^ +PID  COMMAND .*\n%d+ opens?\n$", output)
+    assert.falsy(shown:find("\n *" .. pid .. " "), output)
+  end)
+
   it("shows the files of one process", function()
     need_root()
     local output, before = examples.beside("opensnoop", "--seconds 600 --pid $$",

@@ -29,7 +29,10 @@ end
 common.main(function()
   local width, count = common.width(), 0
   local obj <close> = common.load {
-    vars = { target_pid = options.pid, target_comm = options.comm:sub(1, 15), failed_only = options.failed },
+    vars = {
+      self = common.pid(), target_pid = options.pid, target_comm = options.comm:sub(1, 15),
+      failed_only = options.failed,
+    },
   }
   local events <close> = common.try(bpf.ringbuf(obj.maps.opens, "struct open", function(e)
     local result = e.ret >= 0 and tostring(e.ret) or ERRNO[-e.ret] or "E" .. -e.ret

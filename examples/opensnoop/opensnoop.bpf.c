@@ -4,6 +4,7 @@
 #include <bpf/bpf_helpers.h>
 
 // Set before the load: the verifier drops the code of filters that are off.
+const volatile __u32 self = 0;		  // left out
 const volatile __u32 target_pid = 0;	  // 0: every process
 const volatile char target_comm[16] = ""; // "": all
 const volatile _Bool failed_only = 0;
@@ -55,9 +56,10 @@ __u64 lost;		  // that found the ring full
 
 static __always_inline int wanted(void)
 {
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 	char comm[16];
 
-	if (target_pid && target_pid != bpf_get_current_pid_tgid() >> 32)
+	if (pid == self || (target_pid && pid != target_pid))
 		return 0;
 	if (!target_comm[0])
 		return 1;
