@@ -19,6 +19,11 @@ describe("make html", function()
         assert(anchor == "" or pages[target]:find('id="' .. anchor .. '"', 1, true), target .. " has no #" .. anchor)
         links = links + 1
       end
+      for target in page:gmatch '%l+="([^"#]+)' do
+        if target:find "/" and not target:find "^https?:" then
+          assert(lfs.attributes(dir .. "/" .. target), name .. " links to " .. target)
+        end
+      end
     end
     assert.is_string(pages["reference.html"]:match "<h%d id=[^\n]*map%.create")
     assert.is_true(links >= 5, "links: " .. links)

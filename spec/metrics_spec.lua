@@ -523,14 +523,17 @@ describe("a metric that fails", function()
     local told = {}
     local good = create { type = "array", max_entries = 1, value = "__u64" }
     local closed = create { type = "hash", max_entries = 1, key = "__u32", value = "__u64" }
+    local function later() -- so that nothing is known of it before
+      return good
+    end
     local set = metrics.new { on_error = function(name, message) told[#told + 1] = name .. ": " .. message end }
     set:counter { name = "closed", map = closed, labels = { "k" } }
-    set:counter { name = "member", map = good, value = "nothing" }
-    set:counter { name = "label", map = good, labels = { { "l", key = "a.b" } } }
+    set:counter { name = "member", map = later, value = "nothing" }
+    set:counter { name = "label", map = later, labels = { { "l", key = "a.b" } } }
     set:counter { name = "raises", map = good, labels = { { "l", decode = function() error("oh no", 0) end } } }
     set:gauge { name = "text", value = function() return "text" end }
     set:gauge { name = "table", map = { [{}] = 1 }, labels = { { "l", key = function(k) return k end } } }
-    set:histogram { name = "flat", map = good }
+    set:histogram { name = "flat", map = later }
     set:histogram { name = "slot", map = { [-1] = 1 }, slot = true }
     set:counter { name = "good", map = good }
     map.close(closed)
@@ -538,7 +541,7 @@ describe("a metric that fails", function()
     assert.truthy(text:find("\ngood_total 0\n"), text)
     for i, pattern in ipairs {
       "closed: map 'hash' is closed", "member: the value has no member 'nothing'", "label: the key has no member 'a.b'",
-      "raises: oh no", "text: the value is no number but a string; name a member of it",
+      "raises: oh no", "text: the value is no number but a string",
       "table: a label can't be a table; decode it, or name a member", "flat: the buckets are a number, not a sequence",
       "slot: %-1 is no number of a slot",
     } do
@@ -719,8 +722,37 @@ describe("declaring", function()
     refuses("the counts are the option 'buckets'", "histogram", { name = "a", map = {}, value = "slots" })
     refuses("bounds by a function need the last slot", "histogram",
       { name = "a", map = {}, slot = "s", bounds = print })
+    refuses("option 'max_series' must be an integer, got string", "gauge", { name = "a", map = {}, max_series = "1" })
     helper.raises(function() metrics.new { prefx = "" } end,
       "spec/metrics_spec.lua:%d+: metrics.new: there is no option 'prefx' %(options: max_series, on_error, prefix%)")
+  end)
+
+  it("raises for members that the map's types don't have", function()
+    kernel.root()
+    local m = create {
+      type = "percpu_hash", key = "struct from { __u32 saddr; struct { __u16 port; } at; }", max_entries = 1,
+      value = "struct seen { __u64 count; __u32 slots[4]; char comm[16]; }",
+    }
+    local function misses(pattern, kind, options)
+      options.name, options.map = "a", m
+      refuses(pattern, kind, options)
+    end
+    misses("label 'sadr': the key has no member 'sadr' %(members: at, saddr%)", "gauge",
+      { labels = { "sadr" }, value = "count" })
+    misses("label 'l': the key has no member 'at.prt' %(members: port%)", "counter",
+      { labels = { { "l", key = "at.prt" } }, value = "count" })
+    misses("label 'l': the value has no member 'com' %(members: comm, count, slots%)", "counter",
+      { labels = { { "l", value = "com" } }, value = "count" })
+    misses("the value has no member 'cuont' %(members: comm, count, slots%)", "gauge", { value = "cuont" })
+    misses("the value is no number but a table; name a member of it", "counter", {})
+    misses("the value is no number but a string", "gauge", { value = "comm" })
+    misses("the value has no member 'slot' ", "histogram", { buckets = "slot" })
+    misses("the buckets are a number, not a sequence", "histogram", { buckets = "count" })
+    misses("the value has no member 'ns' ", "histogram", { buckets = "slots", sum = "ns" })
+    misses("the key has no member 'slot' ", "histogram", { slot = "slot", value = "count" })
+    metrics.new():histogram {
+      name = "a", map = m, buckets = "slots", sum = "count", labels = { { "l", key = "at.port" } },
+    }:gauge { name = "b", map = m, value = "slots.1", labels = { { "l", key = print } } }
   end)
 
   it("leaves nothing of what was refused", function()

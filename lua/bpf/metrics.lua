@@ -114,7 +114,8 @@ end
 -- `saddr` as the decoder of that name writes it. Without `key` it is the member of the label's own name, or the key
 -- itself if that has no members; `value = "comm"` takes it from the value. Members of members are "remote.port".
 -- `decode` is a name of bpf.metrics.decode, a function or a table of names;
--- what they answer nil for is left out. A key's members that no label mentions are added up
+-- what they answer nil for is left out. A key's members that no label mentions are added up. Names are held against
+-- the map's types at once, where it has some
 -- - value: the value's member that counts, by default the value itself; or a function of the value and the key, where
 -- nil leaves the entry out
 -- - scale: what to multiply by: 1e-9 makes seconds of nanoseconds

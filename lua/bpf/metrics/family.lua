@@ -78,7 +78,8 @@ local function scaled(family, value)
   if type(value) == "boolean" then
     value = value and 1 or 0
   elseif type(value) ~= "number" then
-    error(("the value is no number but a %s; name a member of it"):format(type(value)), 0)
+    local advice = type(value) == "table" and "; name a member of it" or ""
+    error(("the value is no number but a %s%s"):format(type(value), advice), 0)
   end
   if family.scale then
     return family.scale(family.kind == "gauge" and value or text.to_float(value))
@@ -304,13 +305,30 @@ local function common(kind, known, options, defaults, level)
     per_cpu = map ~= nil and (map_type(map) or ""):find("percpu", 1, true) ~= nil,
     read = map == nil and value or nil, get = map ~= nil and value ~= nil and member("value", value) or identity,
   }
-  labels.read(fname, family, options.labels, level + 1)
-  return family
+  local key_example, value_example = labels.examples(map)
+  labels.read(fname, family, options.labels, key_example, value_example, level + 1)
+  return family, key_example, value_example
+end
+
+-- Raises for a metric that can't be made of its map's values, as far as an example tells.
+local function try(family, options, key, value, level)
+  for _, name in ipairs { "value", "buckets", "slot", "sum" } do
+    if type(options[name]) == "function" then
+      return
+    end
+  end
+  if value ~= nil then
+    local ok, problem = pcall(family.form.take, family, nil, value, key)
+    if not ok then
+      error(("metrics:%s: %s"):format(family.kind, problem), level + 1)
+    end
+  end
 end
 
 -- A counter or a gauge.
 function families.number(kind, options, defaults, level)
-  local family = common(kind, COMMON, options, defaults, level + 1)
+  local family, key, value = common(kind, COMMON, options, defaults, level + 1)
+  try(family, options, key, value, level + 1)
   return family
 end
 
@@ -348,7 +366,7 @@ local function slots_of(map, slot)
 end
 
 function families.histogram(options, defaults, level)
-  local family = common("histogram", HISTOGRAM, options, defaults, level + 1)
+  local family, key, value = common("histogram", HISTOGRAM, options, defaults, level + 1)
   check_histogram(options, level + 1)
   local slot = options.slot or nil
   family.form, family.bounds = Histogram, options.bounds or "log2"
@@ -360,6 +378,7 @@ function families.histogram(options, defaults, level)
   elseif options.buckets ~= nil then
     family.get = member("value", options.buckets)
   end
+  try(family, options, key, value, level + 1)
   return family
 end
 

@@ -373,6 +373,9 @@ return function(metrics, options)
   if not found then
     return nil, "metrics:serve: LuaSocket is missing; Debian and Ubuntu have it as lua-socket (ENOENT)", "ENOENT"
   end
+  if options.port and (options.port < 0 or options.port > 65535) then
+    error(("metrics:serve: port %d is none of 0 to 65535"):format(options.port), 2)
+  end
   local listener, message, code = listen(socket, options)
   if not listener then
     return nil, message, code

@@ -5,14 +5,38 @@ local options = require("bpf.metrics.options")
 local text = require("bpf.metrics.text")
 local D = require("bpf.metrics.decode")
 
-local map_type = require("bpf.core").map.type
+local map = require("bpf.core").map
+local map_type = map.type
 
 local labels = {}
 
 -- Reading keys and values ---------------------------------------------------------------------------------------------
 
-local function missing(what, path)
-  error(("the %s has no member '%s'"):format(what, path), 0)
+local function missing(what, path, value)
+  local names = {}
+  for name in pairs(type(value) == "table" and value or {}) do
+    names[#names + 1] = tostring(name)
+  end
+  table.sort(names)
+  error(("the %s has no member '%s'%s"):format(what, path,
+    names[1] and " (members: " .. table.concat(names, ", ") .. ")" or ""), 0)
+end
+
+-- Maps whose keys and values are what their types make of bytes.
+local TYPED = {
+  array = true, hash = true, lru_hash = true, lru_percpu_hash = true, percpu_array = true, percpu_hash = true,
+}
+
+local function zero(type)
+  return type and type:decode(("\0"):rep(type:size()))
+end
+
+-- A key and a value such as a map has them, nil where that can't be known before there are entries.
+function labels.examples(m)
+  if TYPED[map_type(m)] then
+    local key, value = map.types(m)
+    return zero(key), zero(value)
+  end
 end
 
 -- A function that finds a member: "saddr", "remote.port", "slots.1"; a function stays as it is.
@@ -27,7 +51,7 @@ function labels.member(what, path)
   return function(value)
     for _, step in ipairs(steps) do
       if type(value) ~= "table" or value[step] == nil then
-        missing(what, path)
+        missing(what, path, value)
       end
       value = value[step]
     end
@@ -90,7 +114,10 @@ local function read_label(fname, label, level)
   elseif label.key ~= nil and label.value ~= nil then
     error(("%s: label '%s' is of the key or of the value, not of both"):format(fname, name), level + 1)
   end
-  local read = { name = name, decode = decoder(fname, label.decode, level + 1), from_value = label.value ~= nil }
+  local read = {
+    name = name, decode = decoder(fname, label.decode, level + 1), from_value = label.value ~= nil,
+    known = type(label.key) ~= "function" and type(label.value) ~= "function", -- what it asks for
+  }
   read.exact = EXACT[read.decode]
   if label.value ~= nil then
     read.get = labels.member("value", label.value)
@@ -102,7 +129,7 @@ local function read_label(fname, label, level)
       if type(key) ~= "table" then
         return key
       elseif key[name] == nil then
-        missing("key", name)
+        missing("key", name, key)
       end
       return key[name]
     end
@@ -174,12 +201,22 @@ function labels.distinct(family, key)
   return true
 end
 
--- Reads the labels of a metric.
-function labels.read(fname, family, list, level)
+-- Reads the labels of a metric; `key` and `value` are examples, if there are any, which have to have what labels name.
+function labels.read(fname, family, list, key, value, level)
   family.labels = {}
   local seen = { le = family.kind == "histogram" or nil }
   for i, label in ipairs(list or {}) do
     label = read_label(fname, label, level + 1)
+    local example = key
+    if label.from_value then
+      example = value
+    end
+    if example ~= nil and label.known then
+      local ok, problem = pcall(label.get, example)
+      if not ok then
+        error(("%s: label '%s': %s"):format(fname, label.name, problem), level + 1)
+      end
+    end
     if seen[label.name] then
       error(("%s: label '%s' is there already"):format(fname, label.name), level + 1)
     end

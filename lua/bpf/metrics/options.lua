@@ -20,7 +20,8 @@ function options.check(fname, given, known, level)
       error(("%s: there is no option '%s' (options: %s)"):format(fname, tostring(name), table.concat(names, ", ")),
         level + 1)
     elseif not known[name]:find(math.type(value) or type(value), 1, true) then
-      error(("%s: option '%s' must be a %s, got %s"):format(fname, name, known[name], type(value)), level + 1)
+      error(("%s: option '%s' must be %s %s, got %s"):format(fname, name, known[name]:find("^[aeiou]") and "an" or "a",
+        known[name], type(value)), level + 1)
     end
   end
 end
