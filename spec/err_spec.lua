@@ -176,11 +176,10 @@ describe("a failure of the kernel", function()
 
   it("is not put down to a capability that the process has", function()
     -- Its seccomp filter refuses bpf(2), whoever calls.
-    local code = ([[print(select(2, require("bpf").load(%q)))]]):format(CALLS)
+    local code = ([[local _, message = require("bpf").load(%q); print(message)]]):format(CALLS)
     local output = helper.run(("build/support/nobpf %s -e %s"):format(helper.LUA, helper.quote(code)))
     assert.equal("object 'calls': load: refused, though this process has CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; "
-      .. "perhaps by lockdown, a security module or the kernel's configuration (EPERM)\tEPERM",
-      output:match("^[^\n]*EPERM"))
+      .. "perhaps by lockdown, a security module or the kernel's configuration (EPERM)\n", output)
   end)
 
   it("to find room for a descriptor is EMFILE, and nothing is left behind", function()
