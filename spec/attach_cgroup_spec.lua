@@ -48,17 +48,18 @@ end
 
 -- The port that a connection to PORT leads to: there are listeners at PORT and the next.
 local function connect(family)
-  local listeners = {}
+  local listeners, all = {}, {}
   for port = PORT, PORT + 1 do
     local s = assert(socket["tcp" .. family]())
     assert(s:setoption("reuseaddr", true))
     assert(s:bind(LOOPBACK[family], port))
     assert(s:listen())
     s:settimeout(0)
-    listeners[port] = s
+    listeners[port], all[#all + 1] = s, s
   end
   local s <close> = open("tcp" .. family)
   assert(s:connect(LOOPBACK[family], PORT))
+  socket.select(all, nil, 10)
   local got
   for port, listener in pairs(listeners) do
     local accepted = listener:accept()
@@ -79,6 +80,7 @@ local function send(family)
   assert(other:setsockname(LOOPBACK[family], PORT + 1))
   local s <close> = open("udp" .. family)
   assert(s:sendto("x", LOOPBACK[family], PORT))
+  socket.select({ one, other }, nil, 10)
   one:settimeout(0)
   other:settimeout(0)
   return one:receive() and PORT or other:receive() and PORT + 1 or "lost"
@@ -134,7 +136,7 @@ local function datagram()
   local from <close> = open("udp4")
   local to <close> = open("udp4")
   assert(to:setsockname("127.0.0.1", PORT + 3))
-  to:settimeout(0)
+  to:settimeout(0.1 * helper.slow)
   return from:sendto("x", "127.0.0.1", PORT + 3) and to:receive() or "lost"
 end
 

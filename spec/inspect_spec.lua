@@ -194,7 +194,7 @@ port  proto  pad                     n  state  mac    name  s
     outer.one = one
     collectgarbage()
     collectgarbage("stop")
-    local descriptors = "ls /proc/" .. helper.pid .. "/fd | wc -l"
+    local descriptors = "ls -l /proc/" .. helper.pid .. "/fd | grep -c bpf-map"
     local count = helper.run(descriptors)
     assert.matches("^key  value\none  bpf.map: inner %(hash, ", shown(outer))
     assert.equal(count, (helper.run(descriptors)))

@@ -59,7 +59,7 @@ end
 
 -- Calls fn until it returns true, for a while.
 local function await(what, fn)
-  local limit = os.time() + 20 * helper.slow
+  local limit = os.time() + 60 * helper.slow
   while not fn() do
     assert(os.time() < limit, what)
   end
