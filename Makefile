@@ -305,7 +305,7 @@ RECORD_LOAD := (dd if=/dev/zero of=/dev/null bs=1 count=9999999 status=none & \
 recordings: ## Record docs/demo.svg and docs/prompt.svg, as root
 	$(call need,$(RECORD_PKGS))
 	@$(MAKE) --no-print-directory root all $(filter examples/syscount/%,$(EXAMPLES))
-	build-aux/recording docs/demo.svg 80 24 'sh -c "$(RECORD_LOAD) exec make demo"'
+	build-aux/recording docs/demo.svg 80 24 'sh -c "$(RECORD_LOAD) exec build-aux/sandbox $(LUA) examples/syscount/main.lua -n 4"'
 	build-aux/recording docs/prompt.svg 92 24 'build-aux/sandbox $(LUA) bin/lua-bpf repl' docs/prompt.keys
 
 format: ## Format the C sources
