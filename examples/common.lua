@@ -4,6 +4,9 @@ local bpf = require "bpf"
 
 local common = { name = arg[0]:match "([^/]+)/[^/]*$" or "main" }
 
+-- Seconds that one call waits: a signal that comes just before it doesn't end it.
+local LONGEST <const> = 1
+
 --- Reads the command line. `defaults` has the options: a number or text takes a word after it, a boolean none. What is
 -- given besides stands in the sequence `options[1]`, …, at most `words` of it; what follows "--" is not looked at.
 -- Explains and ends for --help, and with status 2 for what isn't understood.
@@ -96,18 +99,23 @@ function common.poll(reader, seconds)
   local finish = common.now() + seconds
   return common.interruptible(function()
     repeat
-      local left = math.max(math.ceil((finish - common.now()) * 1000), 0)
-      local n, message, code = reader:poll(left)
+      local left = math.max(math.min(finish - common.now(), LONGEST), 0)
+      local n, message, code = reader:poll(math.ceil(left * 1000))
       common.try(n or code == "EINTR", message)
     until common.now() >= finish
   end)
 end
 
---- Waits until the time is over or Ctrl-C. Returns whether the time is over.
+--- Waits until the time is over or Ctrl-C. Returns whether the time is over. (Not by os.execute, while which the signal
+-- is ignored.)
 function common.sleep(seconds)
+  local finish = common.now() + seconds
   return common.interruptible(function()
-    local pipe <close> = common.start("exec sleep " .. math.max(seconds, 0))
-    pipe:read "a"
+    repeat
+      local left = math.max(finish - common.now(), 0)
+      local pipe <close> = common.try(io.popen(("exec sleep %g"):format(math.min(left, LONGEST))))
+      pipe:read "a"
+    until common.now() >= finish
   end)
 end
 

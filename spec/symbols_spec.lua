@@ -73,6 +73,22 @@ describe("a process's symbols", function()
     assert.is_nil(none)
     assert.equal("ENOENT", code)
     assert.matches("No such file", message)
+    assert.equal(1, select(2, message:gsub("/proc/2147483632/maps", "")))
     helper.raises(function() symbols.process "1" end, "integer expected, got string")
+  end)
+
+  it("fail for a process that ends while they are read", function()
+    local pid, _, _, _, stop = sleeper()
+    local open = io.open
+    finally(function() io.open = open end)
+    io.open = function(...) -- luacheck: ignore 122
+      local file, message = open(...)
+      stop()
+      return file, message
+    end
+    local none, message, code = symbols.process(pid)
+    assert.is_nil(none)
+    assert.equal(("/proc/%d/maps: No such process"):format(pid), message)
+    assert.equal("ENOENT", code)
   end)
 end)

@@ -252,18 +252,24 @@ function symbols.process(pid)
   if math.type(pid) ~= "integer" then
     error("bad argument #1 to 'process' (integer expected, got " .. type(pid) .. ")", 2)
   end
-  local file <close>, message = io.open(("/proc/%d/maps"):format(pid))
-  if not file then
+  local path = ("/proc/%d/maps"):format(pid)
+  local file <close>, message = io.open(path)
+  local text
+  if file then
+    text, message = file:read("a") -- fails when the process has ended since
+    message = message and path .. ": " .. message
+  end
+  if not text then
     return nil, message, message:find("denied") and "EACCES" or "ENOENT"
   end
   local maps = {}
-  for line in file:lines() do
-    local from, to, flags, offset, path = line:match("^(%x+)%-(%x+) (%S+) (%x+) %S+ %d+%s*(.*)$")
+  for line in text:gmatch("[^\n]+") do
+    local from, to, flags, offset, module = line:match("^(%x+)%-(%x+) (%S+) (%x+) %S+ %d+%s*(.*)$")
     if from and flags:find("x", 1, true) then
-      path = path:gsub(" %(deleted%)$", "")
+      module = module:gsub(" %(deleted%)$", "")
       maps[#maps + 1] = {
         from = tonumber(from, 16), to = tonumber(to, 16), offset = tonumber(offset, 16),
-        path = path:sub(1, 1) == "/" and path or nil,
+        path = module:sub(1, 1) == "/" and module or nil,
       }
     end
   end

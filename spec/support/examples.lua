@@ -45,16 +45,16 @@ function examples.well(name, arguments)
 end
 
 --- Runs one and, once it has printed something, a shell command beside it; then ends it as Ctrl-C does. Returns what it
--- printed, and what the command did.
+-- printed, and what the command did. One that prints nothing, or that Ctrl-C doesn't end, is killed after a while.
 function examples.beside(name, arguments, beside, wrap)
   local output, ok = helper.run(([[
     out=$(mktemp)
-    %s %s >$out 2>&1 & pid=$!
-    for i in $(seq 600); do [ -s $out ] && break; sleep 0.1; done
+    timeout --foreground -s KILL %d %s %s >$out 2>&1 & pid=$!
+    until [ -s $out ]; do kill -0 $pid || break; sleep 0.1; done
     %s
     sleep %g; kill -INT $pid; wait $pid; status=$?
-    echo "== printed"; cat $out; rm $out; exit $status]]):format(wrap or "", examples.command(name, arguments), beside,
-    0.3 * helper.slow))
+    echo "== printed"; cat $out; rm $out; exit $status]]):format(40 * helper.slow, wrap or "",
+    examples.command(name, arguments), beside, 0.3 * helper.slow))
   assert(ok, output)
   assert.falsy(output:find("interrupted", 1, true), output)
   local before, printed = output:match "^(.-)== printed\n(.*)$"
