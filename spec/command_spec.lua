@@ -37,10 +37,19 @@ describe("lua-bpf without root", function()
 
   it("refuses what it doesn't understand, with exit code 2", function()
     fails(2, "^Usage: lua%-bpf COMMAND", "")
-    for _, arguments in ipairs { "nothing", "maps --foo", "dump 1 2", "dump 1 --limit 0", "dump 1 --limit",
-      "dump 1 --json=x", "watch 1 --interval -1",
-      "watch 1 --interval x", "watch 1 --count 1.5", "progs a", "links a", "repl 1" } do
+    for _, arguments in ipairs { "nothing", "maps --foo", "dump 1 2", "dump 1 --json=x", "progs a", "links a",
+      "repl 1" } do
       fails(2, "^lua%-bpf: not [%w ]+: [^\n]+\nUsage: lua%-bpf ", arguments)
+    end
+    for arguments, complaint in pairs {
+      ["dump 1 --limit 0"] = "--limit takes a whole number above 0, not '0'",
+      ["dump 1 --limit"] = "--limit takes a whole number above 0, not nothing",
+      ["dump 1 --key"] = "--key takes a value, not nothing",
+      ["watch 1 --interval -1"] = "--interval takes a number above 0, not '-1'",
+      ["watch 1 --interval x"] = "--interval takes a number above 0, not 'x'",
+      ["watch 1 --count 1.5"] = "--count takes a whole number above 0, not '1.5'",
+    } do
+      fails(2, "^lua%-bpf: " .. complaint:gsub("%-", "%%-") .. "\nUsage: lua%-bpf ", arguments)
     end
     fails(2, "^lua%-bpf: which map%?\n", "dump")
     fails(2, "^lua%-bpf: which map%?\n", "watch")
@@ -85,6 +94,7 @@ describe("lua-bpf without root", function()
     assert.equal("7\n", typed "= 7")
     assert.matches("^stdin:1: boom\n1\n$", typed "error 'boom'\n1")
     assert.matches("^stdin:1: [^\n]*near '%)'\n1\n$", typed "x )\n1")
+    assert.equal("1\n", typed "1\nexit\n2")
     assert.matches("^nil\n\"type '[^\n]*\n", typed "nil, \"type 'x'\"")
   end)
 end)
@@ -282,6 +292,10 @@ addr  port  pad               packets  state  mac    name  delta
     local output, _, code = helper.interrupt(2, watch "")
     assert.equal(0, code, output)
     assert.falsy(output:find("interrupted", 1, true))
+    -- The signal may also be sent to it alone, as service managers do.
+    output, _, code = helper.run(("env --default-signal=INT %s >/dev/null & sleep %d; kill -INT $!; wait $!"):format(
+      watch "--count 1000", helper.slow))
+    assert.equal(0, code, output)
     local script = helper.tmpdir() .. "/loop.lua"
     helper.run("echo 'while true do end' > " .. script)
     output, _, code = helper.interrupt(1, COMMAND .. " run " .. script)

@@ -93,8 +93,14 @@ describe("an iterator's link", function()
         break
       end
     end
-    local step, state = link:lines()
-    assert.matches("^0 ", step(state))
+    local step = link:lines()
+    assert.matches("^0 ", step())
+    do
+      local again, _, _, stream <close> = link:lines()
+      assert.matches("^0 ", again(stream))
+      step = again
+    end
+    helper.raises(step, "this iteration has been closed")
   end)
 
   it("says what is wrong", function()
@@ -125,10 +131,10 @@ describe("bpf.printk", function()
     kernel.need("programs of type syscall", "5.14")
     local obj <close> = load()
     local text, from
-    local step, state <close> = assert(bpf.printk(2000))
+    local step, _, _, stream <close> = assert(bpf.printk(2000)) -- luacheck: ignore stream
     assert(obj.progs.say:run { ctx = { number = 77 } })
     repeat -- others may print as well
-      text, from = step(state)
+      text, from = step()
     until not text or text == ("lbpf %d says 77"):format(helper.pid)
     assert.equal(("lbpf %d says 77"):format(helper.pid), text)
     assert.equal(helper.pid, from.pid)

@@ -135,9 +135,9 @@ static bool push_printk(lua_State *L, const char *line)
 
 static int printk_next(lua_State *L)
 {
-	for (;; lua_settop(L, 1)) {
-		lua_settop(L, 1);
-		if (lbpf_stream_next_line(L) == 1 && lua_isnil(L, -1))
+	for (;;) {
+		lbpf_stream_next_line(L);
+		if (lua_isnil(L, -1))
 			return 1;
 		if (push_printk(L, lua_tostring(L, -1)))
 			return 2;

@@ -53,10 +53,13 @@ void lbpf_stream_set_type(lua_State *L, struct lbpf_stream *s)
 	lua_setiuservalue(L, -2, STREAM_TYPE);
 }
 
-static struct lbpf_stream *stream_check(lua_State *L)
+/* Replaces what the step of an iteration was called with by its stream, so that it can be called alone. */
+static struct lbpf_stream *stream_step(lua_State *L)
 {
-	struct lbpf_stream *s = lbpf_class_check(L, 1, &stream_class);
+	struct lbpf_stream *s = lua_touserdata(L, lua_upvalueindex(1));
 
+	lua_settop(L, 0);
+	lua_pushvalue(L, lua_upvalueindex(1));
 	if (s->fd < 0)
 		luaL_error(L, "this iteration has been closed");
 	return s;
@@ -151,13 +154,13 @@ void lbpf_stream_push_rest(lua_State *L, int idx, struct lbpf_stream *s)
 
 int lbpf_stream_next_line(lua_State *L)
 {
-	lbpf_stream_push_line(L, 1, stream_check(L));
+	lbpf_stream_push_line(L, 1, stream_step(L));
 	return 1;
 }
 
 int lbpf_stream_next_record(lua_State *L)
 {
-	struct lbpf_stream *s = stream_check(L);
+	struct lbpf_stream *s = stream_step(L);
 	size_t size = s->type->size;
 
 	while (s->len - s->at < size) {
@@ -178,7 +181,8 @@ int lbpf_stream_next_record(lua_State *L)
 
 int lbpf_stream_return(lua_State *L, lua_CFunction next)
 {
-	lua_pushcfunction(L, next);
+	lua_pushvalue(L, -1);
+	lua_pushcclosure(L, next, 1);
 	lua_insert(L, -2);
 	lua_pushnil(L);
 	lua_pushvalue(L, -2);

@@ -20,7 +20,6 @@ struct lbpf_stream {
 	const struct lbpf_type *type; /* of records, kept by a user value */
 	char *buf;		      /* kept by a user value */
 	size_t room, at, len;	      /* the unread part is from at to len */
-	int err;		      /* what ended it, 0 for its own end */
 };
 
 /* Pushes a closed stream; store the descriptor in it. */
@@ -35,7 +34,7 @@ void lbpf_stream_push_line(lua_State *L, int idx, struct lbpf_stream *s);
 /* Pushes all that is left. */
 void lbpf_stream_push_rest(lua_State *L, int idx, struct lbpf_stream *s);
 
-/* Iterators for generic for, with the stream at index 1 as their state. */
+/* Steps of iterations, whose only upvalue is the stream; they leave it at index 1. */
 int lbpf_stream_next_line(lua_State *L);
 int lbpf_stream_next_record(lua_State *L);
 

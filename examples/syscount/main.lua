@@ -6,6 +6,7 @@ local hist = bpf.hist
 local USAGE = [[
 Usage: main.lua [options] [seconds]
 Counts system calls by process and shows what is executed, for 5 seconds or until Ctrl-C. Needs root.
+TIME is all that calls took, including what they slept.
 
   -d, --duration SECONDS  how long to watch
   -n, --top COUNT         how many processes to list (10)
