@@ -80,12 +80,14 @@ describe("a process's symbols", function()
   it("fail for a process that ends while they are read", function()
     local pid, _, _, _, stop = sleeper()
     local open = io.open
+    -- luacheck: push ignore 122
     finally(function() io.open = open end)
-    io.open = function(...) -- luacheck: ignore 122
+    io.open = function(...)
       local file, message = open(...)
       stop()
       return file, message
     end
+    -- luacheck: pop
     local none, message, code = symbols.process(pid)
     assert.is_nil(none)
     assert.equal(("/proc/%d/maps: No such process"):format(pid), message)
