@@ -1,86 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- Readers of perf buffers: every form of record, CPUs, losses, every way of reading, and whatever handlers may do
--- meanwhile.
+-- Readers of perf buffers: every form of record, CPUs, losses, when a reader is woken, and the slots of the map. What
+-- they have in common with readers of ring buffers is in spec/reader_spec.lua.
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local readers = require("spec.support.reader")
 
 kernel.root()
 kernel.need("running raw tracepoint programs", "5.10")
 
-local PERFS = helper.obj("perfs")
-local NOTE = "struct { __u32 seq; __u32 pid; __u64 square; char text[8]; }"
-local ON_CPU <const> = 1 -- BPF_F_TEST_RUN_ON_CPU
-
--- The numbers of the CPUs that are online.
-local function online()
-  local file <close> = assert(io.open("/sys/devices/system/cpu/online"))
-  local list = {}
-  for first, last in file:read("a"):gmatch("(%d+)%-?(%d*)") do
-    for cpu = tonumber(first), tonumber(last) or tonumber(first) do
-      list[#list + 1] = cpu
-    end
-  end
-  return list
-end
-
-local CPUS <const> = online()
+local NOTE <const>, CPUS <const> = readers.NOTE, readers.CPUS
 local FIRST <const>, LAST <const> = CPUS[1], CPUS[#CPUS]
-
--- Runs one of the programs that send, on a CPU; returns what it answers, as a signed number.
-local function run(obj, prog, from, count, cpu)
-  local answer = assert(obj.progs[prog]:run({
-    ctx = string.pack("=I8I8", from, count), flags = ON_CPU, cpu = cpu or FIRST,
-  }))
-  return (string.unpack("=i4", string.pack("=I4", answer.retval)))
-end
-
-local function send(obj, from, count, cpu)
-  assert.equal(count, run(obj, "send_notes", from, count, cpu))
-end
-
-local opened = {} -- closed after each test
-
-after_each(function()
-  for i = #opened, 1, -1 do
-    opened[i]:close()
-    opened[i] = nil
-  end
-end)
-
--- An object, and a reader of one of its maps.
-local function open(name, type, handler, options)
-  local obj = assert(bpf.load(PERFS))
-  opened[#opened + 1] = obj
-  local reader = assert(bpf.perfbuf(obj.maps[name], type, handler, options))
-  opened[#opened + 1] = reader
-  return obj, reader
-end
-
--- How many descriptors and mappings of ours this process has, once all garbage is collected.
-local function held()
-  collectgarbage()
-  collectgarbage()
-  local list = helper.run(("ls -l /proc/%d/fd; cat /proc/%d/maps"):format(helper.pid, helper.pid))
-  local count = 0
-  for _, what in ipairs({ "anon_inode:bpf", "anon_inode:%[eventpoll%]", "anon_inode:%[eventfd%]",
-    "anon_inode:%[perf_event%]", "/%[aio%]" }) do
-    count = count + select(2, list:gsub(what, ""))
-  end
-  return count
-end
-
--- The next record, or nil if none comes in time.
-local function next_event(reader, timeout)
-  local step, state = reader:events(timeout)
-  return step(state)
-end
-
--- Seconds on the wall.
-local function now()
-  local file <close> = assert(io.open("/proc/uptime"))
-  return file:read("n")
-end
+local perfs, held, now = readers.perfbuf, readers.held, readers.now
+local open, run, send, watch = perfs.open, perfs.run, perfs.send, perfs.watch
 
 local function nothing() end
 
@@ -93,37 +25,17 @@ local function fails(code, pattern, ...)
   assert.matches(pattern, message)
 end
 
+after_each(readers.close_all)
+
 describe("perf buffer arguments:", function()
   local obj
 
-  setup(function() obj = assert(bpf.load(PERFS)) end)
+  setup(function() obj = assert(bpf.load(perfs.path)) end)
   teardown(function() obj:close() end)
 
   for _, case in ipairs({
-    { "no map", "bpf%.map expected", function() bpf.perfbuf() end },
-    { "something else than a map", "bpf%.map expected", function() bpf.perfbuf(obj, nil, nothing) end },
-    { "a map of another type", "a map of type perf_event_array expected", function()
-      bpf.perfbuf(obj.maps["perfs.bss"])
-    end },
-    { "a type that is none", "C type, size in bytes or bpf%.type expected", function()
-      bpf.perfbuf(obj.maps.notes, {})
-    end },
-    { "an unknown type", "'struct lbpf_unknown' is neither in the object's", function()
-      bpf.perfbuf(obj.maps.notes, "struct lbpf_unknown")
-    end },
-    { "a handler that is none", "function expected", function() bpf.perfbuf(obj.maps.notes, nil, {}) end },
-    { "options that are no table", "table expected", function() bpf.perfbuf(obj.maps.notes, nil, nothing, true) end },
     { "an unknown option", "unknown option 'page' %(options: unpack, into, lost, cpus, pages, ", function()
       bpf.perfbuf(obj.maps.notes, nil, nothing, { page = 1 })
-    end },
-    { "unpack that is no boolean", "option 'unpack' must be a boolean", function()
-      bpf.perfbuf(obj.maps.notes, nil, nothing, { unpack = 1 })
-    end },
-    { "into for bytes", "'into' takes a table, for structs and arrays", function()
-      bpf.perfbuf(obj.maps.notes, nil, nothing, { into = {} })
-    end },
-    { "into together with unpack", "not together with 'unpack'", function()
-      bpf.perfbuf(obj.maps.notes, NOTE, nothing, { into = {}, unpack = true })
     end },
     { "lost that is no function", "'lost' takes a function", function()
       bpf.perfbuf(obj.maps.notes, NOTE, nothing, { lost = {} })
@@ -163,39 +75,6 @@ describe("perf buffer arguments:", function()
       helper.raises(case[3], case[2])
     end)
   end
-
-  it("add takes the same ones, and the reader stays as it was", function()
-    local reader <close> = assert(bpf.perfbuf(obj.maps.notes, nil, nothing, { cpus = { LAST } }))
-    helper.raises(function() reader:add() end, "bpf%.map expected")
-    helper.raises(function() reader:add(obj.maps["perfs.bss"]) end, "a map of type perf_event_array expected")
-    helper.raises(function() reader:add(obj.maps.others, "struct lbpf_unknown") end, "neither")
-    helper.raises(function() reader:add(obj.maps.others, nil, nothing, { pages = 5 }) end, "power of two")
-    assert.equal(0, reader:poll(0))
-    assert.equal("bpf.perfbuf: 1 buffer", tostring(reader))
-  end)
-
-  it("a map that isn't loaded yet raises", function()
-    local unloaded <close> = assert(bpf.open(PERFS))
-    helper.raises(function() bpf.perfbuf(unloaded.maps.notes) end, "map 'notes' does not exist before")
-  end)
-
-  it("a time-out or a bound out of range raises", function()
-    local reader <close> = assert(bpf.perfbuf(obj.maps.notes, nil, nothing))
-    helper.raises(function() reader:poll(-2) end, "%-2 is not between %-1 and")
-    helper.raises(function() reader:poll("soon") end, "number expected")
-    helper.raises(function() reader:events(-2) end, "not between")
-    helper.raises(function() reader:poll(0, 0) end, "#2.*0 is not between 1 and")
-    helper.raises(function() reader:consume(-1) end, "#1.*not between 1 and")
-  end)
-
-  it("methods want a reader of this kind", function()
-    local reader <close> = assert(bpf.perfbuf(obj.maps.notes, nil, nothing))
-    for _, name in ipairs({ "poll", "consume", "add", "events", "fd", "lost", "close" }) do
-      helper.raises(function() reader[name](obj) end, "bpf%.perfbuf expected")
-    end
-    local step = reader:events(0)
-    helper.raises(function() step(obj) end, "bpf%.perfbuf expected")
-  end)
 
   it("CPUs that don't exist fail, by name", function()
     fails("ENODEV", "^map 'notes': perfbuf: CPU 100000: perf_event_open: there is no such CPU, or it is offline",
@@ -297,18 +176,6 @@ describe("a perf buffer reader", function()
     assert.same({ 5, 7, 49, "note7", LAST }, { got.n, got[1], got[3], got[4], got[5] })
   end)
 
-  it("fills one table with into", function()
-    local into, seen, obj, reader = { seq = -1, left = "alone" }, 0
-    obj, reader = open("notes", "struct note", function(e, cpu)
-      assert.is_true(rawequal(into, e))
-      seen = seen + e.seq + cpu
-    end, { into = into })
-    send(obj, 1, 4)
-    assert.equal(4, reader:poll(0))
-    assert.equal(10 + 4 * FIRST, seen)
-    assert.same({ 4, 16, "note4", "alone" }, { into.seq, into.square, into.text, into.left })
-  end)
-
   it("reads a flexible array as far as the record goes, which is one element too far at times", function()
     local got = {}
     local obj, reader = open("blobs", "struct list", function(e) got[#got + 1] = e end)
@@ -322,15 +189,6 @@ describe("a perf buffer reader", function()
         assert.equal(9 + j, got[i].item[j])
       end
     end
-  end)
-
-  it("consumes without waiting", function()
-    local obj, reader = open("notes", "struct note", nothing)
-    assert.equal(0, reader:consume())
-    send(obj, 1, 5, FIRST)
-    send(obj, 6, 5, LAST)
-    assert.equal(10, reader:consume())
-    assert.equal(0, reader:consume())
   end)
 
   it("reads several maps at once, each with its own type, handler and pages", function()
@@ -374,24 +232,6 @@ describe("a perf buffer reader", function()
       assert.is_true(rawequal(into, e))
       assert.same({ 8, FIRST }, { e.seq, cpu })
     end
-  end)
-
-  it("goes on where the loop over events was left", function()
-    local obj, reader = open("notes", "struct note", nothing)
-    send(obj, 1, 3)
-    for e in reader:events(0) do
-      if e.seq == 2 then
-        break
-      end
-    end
-    assert.equal(1, reader:poll(0))
-  end)
-
-  it("without a handler is for events only", function()
-    local obj, reader = open("notes", "struct note")
-    send(obj, 1, 1)
-    helper.raises(function() reader:poll(0) end, "this perf buffer has no handler: read it by events")
-    helper.raises(function() reader:consume() end, "no handler")
   end)
 
   it("reads a buffer many times round without loss, in order, with the right content", function()
@@ -498,7 +338,7 @@ describe("records that a perf buffer had no room for", function()
       end
       assert.equal(fitted, read)
       run(obj, prog, 1, 1)
-      assert.equal(1, next_event(reader, 0).seq)
+      assert.equal(1, readers.next_event(reader, 0).seq)
     end
     assert.equal(obj.vars.lost, reader:lost())
     assert.equal(obj.vars.lost, 2 * reported)
@@ -520,7 +360,7 @@ describe("records that a perf buffer had no room for", function()
 
   for _, case in ipairs({
     { "poll", function(reader) return reader:poll(1000) end },
-    { "events", function(reader) return (next_event(reader, 1000)) end },
+    { "events", function(reader) return (readers.next_event(reader, 1000)) end },
   }) do
     it("may make the function close the reader: " .. case[1], function()
       local obj, reader
@@ -536,18 +376,6 @@ describe("records that a perf buffer had no room for", function()
 end)
 
 describe("reading at most n records of a perf buffer", function()
-  it("leaves the rest, in order", function()
-    local got = {}
-    local obj, reader = open("notes", "struct note", function(e) got[#got + 1] = e.seq end)
-    send(obj, 1, 7)
-    assert.equal(3, reader:poll(0, 3))
-    assert.same({ 1, 2, 3 }, got)
-    assert.equal(1, reader:consume(1))
-    assert.equal(3, reader:poll(-1, 10))
-    assert.same({ 1, 2, 3, 4, 5, 6, 7 }, got)
-    assert.equal(0, reader:poll(0, 1))
-  end)
-
   it("lets every CPU have its turn", function()
     local from = {}
     local obj, reader = open("notes", "struct note", function(_, cpu) from[cpu] = (from[cpu] or 0) + 1 end)
@@ -573,37 +401,6 @@ describe("reading at most n records of a perf buffer", function()
 end)
 
 describe("waiting for a perf buffer", function()
-  it("ends with 0 when the time is up", function()
-    local _, reader = open("notes", "struct note", nothing)
-    for _, read in ipairs({
-      function() return reader:poll(50) end,
-      function()
-        for _ in reader:events(50) do error("a record") end
-        return 0
-      end,
-    }) do
-      local start = now()
-      for _ = 1, 4 do
-        assert.equal(0, read())
-      end
-      local took = now() - start
-      assert.is_true(took >= 0.19 and took < 2, "took " .. took)
-    end
-  end)
-
-  -- An object and a reader that hear of processes of a name, and the command to start one.
-  local function watch(handler, options)
-    local name = "lbpf-" .. helper.pid
-    local path = helper.tmpdir() .. "/" .. name
-    assert.is_true(select(2, helper.run("cp /bin/true " .. path)))
-    local obj = assert(bpf.load(PERFS, { vars = { target = name } }))
-    opened[#opened + 1] = obj
-    local reader = assert(bpf.perfbuf(obj.maps.notes, "struct note", handler, options))
-    opened[#opened + 1] = reader
-    assert(obj.progs.on_process:attach())
-    return reader, path
-  end
-
   for _, cpu in ipairs({ FIRST, LAST }) do
     it("ends when a process on CPU " .. cpu .. " sends a record", function()
       local got = {}
@@ -620,14 +417,6 @@ describe("waiting for a perf buffer", function()
       end
     end)
   end
-
-  it("ends for events when another process sends a record", function()
-    local reader, command = watch()
-    local pipe = assert(io.popen("sleep 0.2; " .. command))
-    local e, cpu = next_event(reader, 20000)
-    pipe:close()
-    assert.same({ "process", e.square }, { e.text, cpu })
-  end)
 
   for _, option in ipairs({ "sample_period", "wakeup_events" }) do
     it("goes on until as many records are there as was asked for: " .. option, function()
@@ -647,79 +436,6 @@ describe("waiting for a perf buffer", function()
     assert.equal(1, reader:poll(1500))
     pipe:close()
   end)
-
-  it("never misses a record that comes just before it begins", function()
-    local obj, reader = open("notes", "struct note", nothing)
-    for i = 1, 5000 do
-      send(obj, i, 1, i % 2 == 0 and FIRST or LAST)
-      assert(reader:poll(5000) == 1)
-    end
-  end)
-
-  it("gives nil, message and EINTR when a signal interrupts it", function()
-    local ready = helper.tmpdir() .. "/ready"
-    local output = helper.run(([[%s -e %s & pid=$!
-      for i in $(seq 200); do [ -e %s ] && break; sleep 0.05; done; sleep 0.3
-      kill -STOP $pid; sleep 0.1; kill -CONT $pid; wait $pid]]):format(helper.LUA, helper.quote(([[
-        local bpf = require("bpf")
-        local obj = assert(bpf.load(%q))
-        local reader = assert(bpf.perfbuf(obj.maps.notes, nil, print))
-        assert(io.open(%q, "w")):close()
-        print(reader:poll(20000))
-      ]]):format(PERFS, ready)), ready))
-    assert.equal("nil\tperf buffer: poll: interrupted by a signal (EINTR)\tEINTR\n", output)
-  end)
-end)
-
-describe("perf buffer errors:", function()
-  it("a record shorter than its type raises once, and the next is read", function()
-    local got = {}
-    local obj, reader = open("blobs", "struct note", function(e) got[#got + 1] = e.seq end)
-    run(obj, "send_list", 5, 0)
-    run(obj, "send_blob", 1, 24)
-    helper.raises(function() reader:poll(0) end, "event: 4 bytes are too few for struct note, which takes 24")
-    assert.equal(1, reader:poll(0))
-    assert.same({ 0x01010101 }, got)
-  end)
-
-  it("an error of the handler leaves through poll, its record done and the rest still there", function()
-    local got = {}
-    local obj, reader = open("notes", "struct note", function(e)
-      got[#got + 1] = e.seq
-      if e.seq % 3 == 0 then
-        error({ seq = e.seq })
-      end
-    end)
-    send(obj, 1, 7)
-    for _, seq in ipairs({ 3, 6 }) do
-      local ok, err = pcall(reader.poll, reader, -1)
-      assert.is_false(ok)
-      assert.same({ seq = seq }, err)
-    end
-    assert.equal(1, reader:poll(-1))
-    assert.equal(0, reader:poll(10))
-    assert.same({ 1, 2, 3, 4, 5, 6, 7 }, got)
-  end)
-
-  it("an error in one map's handler leaves the other's records there", function()
-    local seen = 0
-    local obj, reader = open("notes", "struct note", function() error("first map") end)
-    assert(reader:add(obj.maps.others, "struct note", function() seen = seen + 1 end))
-    send(obj, 1, 1)
-    run(obj, "send_others", 1, 4)
-    helper.raises(function() reader:poll(0) end, "first map")
-    assert.equal(4, reader:poll(0))
-    assert.equal(4, seen)
-  end)
-
-  it("a handler can't yield", function()
-    local obj, reader = open("notes", "struct note", function() coroutine.yield() end)
-    send(obj, 1, 1)
-    local ok, message = coroutine.resume(coroutine.create(function() return reader:poll(0) end))
-    assert.is_false(ok)
-    assert.matches("attempt to yield across a C%-call boundary", message)
-    assert.equal(0, reader:poll(0))
-  end)
 end)
 
 describe("a perf buffer reader's lifetime:", function()
@@ -730,12 +446,12 @@ describe("a perf buffer reader's lifetime:", function()
     assert.equal("bpf.perfbuf: 2 buffers", tostring(reader))
     reader:close()
     assert.equal("bpf.perfbuf: (closed)", tostring(reader))
+    helper.raises(function() reader:lost() end, "perf buffer reader is closed")
   end)
 
-  it("closing empties the map's slots, and twice is fine", function()
+  it("closing empties the map's slots", function()
     local obj, reader = open("notes", "struct note", nothing)
     send(obj, 1, 1)
-    assert.is_true(reader:close())
     assert.is_true(reader:close())
     for _, cpu in ipairs(CPUS) do
       assert.equal(0, run(obj, "send_notes", 1, 1, cpu))
@@ -746,184 +462,17 @@ describe("a perf buffer reader's lifetime:", function()
   it("closing empties the slots of a map that keeps its events", function()
     local own <close> = assert(bpf.map.create({ type = "perf_event_array", max_entries = LAST + 1,
       flags = { "preserve_elems" } }))
-    local obj <close> = assert(bpf.load(PERFS, { maps = { notes = own } }))
+    local obj <close> = assert(bpf.load(perfs.path, { maps = { notes = own } }))
     local reader = assert(bpf.perfbuf(own, NOTE, nothing))
     assert.equal(1, run(obj, "send_notes", 1, 1))
     reader:close()
     assert.equal(0, run(obj, "send_notes", 1, 1))
   end)
-
-  it("use after close raises", function()
-    local obj, reader = open("notes", "struct note", nothing)
-    local step, state = reader:events(0)
-    reader:close()
-    for _, name in ipairs({ "poll", "consume", "events", "fd", "lost" }) do
-      helper.raises(function() reader[name](reader) end, "perf buffer reader is closed")
-    end
-    helper.raises(function() reader:add(obj.maps.others) end, "perf buffer reader is closed")
-    helper.raises(function() step(state) end, "perf buffer reader is closed")
-  end)
-
-  it("the handler may close the reader", function()
-    local n, obj, reader = 0
-    obj, reader = open("notes", "struct note", function()
-      n = n + 1
-      assert.is_true(reader:close())
-    end)
-    assert(reader:add(obj.maps.others, "struct note", function() n = n + 100 end))
-    send(obj, 1, 5)
-    send(obj, 1, 5, LAST)
-    run(obj, "send_others", 1, 5)
-    assert.equal(1, reader:poll(1000))
-    assert.equal(1, n)
-    helper.raises(function() reader:poll(0) end, "closed")
-  end)
-
-  it("the handler may close the reader and fail", function()
-    local obj, reader
-    obj, reader = open("notes", "struct note", function()
-      reader:close()
-      error("closed it")
-    end)
-    send(obj, 1, 5)
-    helper.raises(function() reader:poll(0) end, "closed it")
-    helper.raises(function() reader:poll(0) end, "reader is closed")
-  end)
-
-  it("the handler may close the object", function()
-    local n, obj, reader = 0
-    obj, reader = open("notes", "struct note", function()
-      n = n + 1
-      obj:close()
-    end)
-    send(obj, 1, 5)
-    assert.equal(5, reader:poll(0))
-    assert.equal(5, n)
-    assert.equal(0, reader:poll(10))
-  end)
-
-  it("the handler may add maps", function()
-    local n, obj, reader = 0
-    local others = {}
-    obj, reader = open("notes", "struct note", function(e)
-      n = n + 1
-      if e.seq <= 10 then
-        local other = assert(bpf.load(PERFS))
-        others[#others + 1] = other
-        assert(reader:add(other.maps.notes, "struct note", function() n = n + 1000 end, { pages = 1 }))
-        send(other, 1, 2)
-      end
-    end)
-    send(obj, 1, 30)
-    local handled = reader:poll(0) + reader:poll(0)
-    assert.equal(30 + 20, handled)
-    assert.equal(30 + 20 * 1000, n)
-    for _, other in ipairs(others) do
-      other:close()
-    end
-  end)
-
-  it("the handler may poll: each record is still handled once", function()
-    local got, obj, reader = {}
-    obj, reader = open("notes", "struct note", function(e)
-      got[#got + 1] = e.seq
-      if e.seq == 2 then
-        assert.equal(3, reader:poll(0))
-      end
-    end)
-    send(obj, 1, 5)
-    assert.equal(2, reader:poll(0))
-    assert.same({ 1, 2, 3, 4, 5 }, got)
-    send(obj, 6, 1)
-    assert.equal(1, reader:poll(0))
-  end)
-
-  it("the handler may iterate over the events", function()
-    local got, obj, reader = {}
-    obj, reader = open("notes", "struct note", function(e)
-      got[#got + 1] = e.seq
-      for more in reader:events(0) do
-        got[#got + 1] = -more.seq
-      end
-    end)
-    send(obj, 1, 3)
-    assert.equal(1, reader:poll(0))
-    assert.same({ 1, -2, -3 }, got)
-  end)
-
-  it("the handler may collect garbage", function()
-    local sum = 0
-    local obj, reader = open("notes", NOTE, function(e)
-      collectgarbage()
-      sum = sum + e.seq
-    end)
-    send(obj, 1, 100)
-    assert.equal(100, reader:poll(0))
-    assert.equal(5050, sum)
-  end)
-
-  it("a finalizer that closes it in the middle of a record does no harm", function()
-    local output, ok = helper.lua(([[
-      local bpf = require("bpf")
-      for round = 1, 20 do
-        local obj <close> = assert(bpf.load(%q))
-        local reader = assert(bpf.perfbuf(obj.maps.notes, "struct note", function() end))
-        for _ = 1, 8 do
-          assert(obj.progs.send_notes:run({ ctx = string.pack("=I8I8", 1, 256) }))
-        end
-        setmetatable({}, { __gc = function() reader:close() end })
-        pcall(function()
-          for _ in reader:events(0) do end
-          reader:poll(0)
-        end)
-      end
-      print("survived")
-    ]]):format(PERFS))
-    assert.equal("survived\n", output)
-    assert.is_true(ok)
-  end)
-
-  it("it reads what is there after its object and map are closed", function()
-    local got = {}
-    local obj, reader = open("notes", "struct note", function(e) got[#got + 1] = e.seq end)
-    send(obj, 1, 3)
-    obj:close()
-    assert.equal(3, reader:poll(0))
-    assert.equal(0, reader:poll(10))
-    assert.same({ 1, 2, 3 }, got)
-  end)
-
-  it("it can be dropped while it is attached, and collected", function()
-    local before = held()
-    for _ = 1, 10 do
-      (function()
-        local obj = assert(bpf.load(PERFS))
-        local reader = assert(bpf.perfbuf(obj.maps.notes, "struct note", nothing))
-        send(obj, 1, 10)
-        assert(reader:fd())
-        assert(obj.progs.on_process:attach())
-        assert.equal(10, reader:poll(0))
-      end)()
-    end
-    assert.is_true(held() <= before) -- what earlier tests left to the collector may go meanwhile
-  end)
-
-  it("it works from any coroutine, and after the one that made it is gone", function()
-    local n = 0
-    local obj, reader = coroutine.wrap(function()
-      return open("notes", "struct note", function() n = n + 1 end)
-    end)()
-    collectgarbage()
-    collectgarbage()
-    send(obj, 1, 4)
-    assert.equal(4, coroutine.wrap(function() return reader:poll(0) end)())
-    assert.equal(4, n)
-  end)
 end)
 
 describe("perf buffer leaks:", function()
   it("failures leave nothing mapped or open, and no event in the map", function()
-    local obj <close> = assert(bpf.load(PERFS))
+    local obj <close> = assert(bpf.load(perfs.path))
     local reader <close> = assert(bpf.perfbuf(obj.maps.others, nil, nothing))
     assert(reader:fd())
     local before = held()
@@ -937,28 +486,6 @@ describe("perf buffer leaks:", function()
     assert.equal(0, run(obj, "send_notes", 1, 1))
     assert.equal(1, run(obj, "send_others", 1, 1))
     assert.equal(1, reader:poll(0))
-  end)
-
-  it("reading a record's members as values allocates nothing", function()
-    local sum = 0
-    local type = "struct { __u32 seq; __u32 pid; __u64 square; }"
-    local obj, reader = open("notes", type, function(_, _, square) sum = sum + square end, { unpack = true })
-    local function work()
-      for _ = 1, 16 do
-        send(obj, 1, 256)
-      end
-    end
-    work()
-    reader:poll(0)
-    work()
-    collectgarbage()
-    collectgarbage("stop")
-    local before = collectgarbage("count")
-    local n = reader:poll(0)
-    local after = collectgarbage("count")
-    collectgarbage("restart")
-    assert.equal(4096, n)
-    assert.equal(before, after)
   end)
 end)
 
