@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
 -- cgroup_array: cgroups that Lua puts in by path or descriptor, and that programs ask about.
-local lfs = require("lfs")
 
 local cgroup = require("spec.support.cgroup")
 local helper = require("spec.helper")
@@ -21,16 +20,6 @@ local function fails(code, pattern, ...)
   assert.is_nil(result)
   assert.equal(code, got)
   assert.matches(pattern, message)
-end
-
-local function fds()
-  collectgarbage()
-  collectgarbage()
-  local n = 0
-  for _ in lfs.dir("/proc/self/fd") do
-    n = n + 1
-  end
-  return n
 end
 
 describe("a cgroup_array", function()
@@ -90,9 +79,9 @@ describe("a cgroup_array", function()
       groups[0] = nil
     end
     sys.close(fd) -- raises nothing because it is open
-    local before = fds()
+    local before = helper.descriptors()
     groups[0] = ours.path
-    assert.equal(before, fds())
+    assert.equal(before, helper.descriptors())
   end)
 
   it("counts members of cgroups below", function()
@@ -154,13 +143,13 @@ describe("a cgroup_array", function()
   end)
 
   it("leaves no descriptor open, whatever fails", function()
-    local before = fds()
+    local before = helper.descriptors()
     map.update(groups, 0, ours.path)
     map.update(groups, 9, ours.path)
     map.update(groups, 0, "/tmp")
     map.update(groups, 0, "/lbpf-nothing")
     pcall(map.update, groups, 0, ours.path, "unknown")
-    assert.equal(before, fds())
+    assert.equal(before, helper.descriptors())
   end)
 
   it("knows its slots", function()

@@ -182,6 +182,17 @@ end, { priority = 1 })
 
 -- Checks around the file ---------------------------------------------------------------------------------------------
 
+--- How many descriptors this process has, once all garbage is collected.
+function helper.descriptors()
+  collectgarbage()
+  collectgarbage()
+  local n = 0
+  for _ in lfs.dir("/proc/self/fd") do
+    n = n + 1
+  end
+  return n
+end
+
 -- What this process holds: { [what] = description }.
 local function resources()
   collectgarbage()

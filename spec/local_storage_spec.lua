@@ -34,16 +34,6 @@ local function literally(key)
   return (tostring(key):gsub("%p", "%%%0"))
 end
 
-local function fds()
-  collectgarbage()
-  collectgarbage()
-  local n = 0
-  for _ in lfs.dir("/proc/self/fd") do
-    n = n + 1
-  end
-  return n
-end
-
 local function system_call()
   os.rename("/lbpf-nothing", "/lbpf-nothing")
 end
@@ -232,7 +222,7 @@ for _, kind in ipairs(kinds) do
     end)
 
     it("leaves no descriptor open", function()
-      local before = fds()
+      local before = helper.descriptors()
       m[at.key] = { count = 1 }
       map.lookup(m, at.key)
       map.lookup(m, kind.nobody)
@@ -240,7 +230,7 @@ for _, kind in ipairs(kinds) do
       pcall(map.update, m, at.key, {}, "nonsense")
       map.delete(m, at.key)
       map.delete(m, at.key)
-      assert.equal(before, fds())
+      assert.equal(before, helper.descriptors())
     end)
 
     it("can't be walked, and says what it can", function()

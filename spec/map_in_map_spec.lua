@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
 -- array_of_maps and hash_of_maps: inner maps that Lua puts in, that programs work on, and that Lua gets back typed.
-local lfs = require("lfs")
 
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
@@ -47,16 +46,6 @@ local function outer(type, inner, options)
   return map.create(all)
 end
 
-local function fds()
-  collectgarbage()
-  collectgarbage()
-  local n = 0
-  for _ in lfs.dir("/proc/self/fd") do
-    n = n + 1
-  end
-  return n
-end
-
 -- Runs a program on struct args. Returns its answer, whether it found an inner map, and the value.
 local function call(prog, name, key, value)
   kernel.need("syscall programs", "5.14")
@@ -81,15 +70,15 @@ for _, kind in ipairs(KINDS) do
     end)
 
     it("is made like options describe, and keeps nothing of them open", function()
-      local before = fds()
+      local before = helper.descriptors()
       do
         local m <close> = assert(outer(kind, { type = "hash", key = "__u32", value = HIT, max_entries = 8 }))
-        assert.equal(before + 1, fds())
+        assert.equal(before + 1, helper.descriptors())
         local inner <close> = hits()
         m[0] = inner
         assert.is_true(inner == m[0])
       end
-      assert.equal(before, fds())
+      assert.equal(before, helper.descriptors())
     end)
 
     it("says why the inner options fail", function()

@@ -89,16 +89,6 @@ local function same(n)
   return n
 end
 
-local function fds()
-  collectgarbage()
-  collectgarbage()
-  local n = 0
-  for _ in lfs.dir("/proc/self/fd") do
-    n = n + 1
-  end
-  return n
-end
-
 -- How each kind that has keys spells keys and reads values back; `slots` exist from the start.
 local keyed = {
   { type = "hash", take = true, full = "E2BIG" },
@@ -1175,7 +1165,7 @@ describe("map.typed", function()
 
   it("refuses a type of another size", function()
     local m <close> = create("hash")
-    local before = fds()
+    local before = helper.descriptors()
     raises(function()
       map.typed(m, "__u64")
     end, "key: __u64 takes 8 bytes, the map's keys 4")
@@ -1185,7 +1175,7 @@ describe("map.typed", function()
     raises(function()
       map.typed(m, true)
     end, "key: C type, size in bytes or bpf.type expected, got boolean")
-    assert.equal(before, fds())
+    assert.equal(before, helper.descriptors())
     local q <close> = create("queue")
     assert.is_false(pcall(map.typed, q, "__u32"))
   end)
@@ -1240,9 +1230,9 @@ describe("map.by_id and map.by_fd", function()
   it("tell what isn't there or is no map", function()
     fails("ENOENT", "^map.by_id 4294967295: no such map ", map.by_id(4294967295))
     fails("EBADF", "^map.by_fd 999999: ", map.by_fd(999999))
-    local before = fds()
+    local before = helper.descriptors()
     fails("EINVAL", "^map.by_fd 1: this is no map's descriptor ", map.by_fd(1))
-    assert.equal(before, fds())
+    assert.equal(before, helper.descriptors())
   end)
 end)
 
@@ -1352,10 +1342,10 @@ END]]):format(helper.LUA))
     for entry in lfs.dir(path) do
       name = not entry:find("^%.") and entry or name
     end
-    local before = fds()
+    local before = helper.descriptors()
     fails("EINVAL", "^map.open '" .. literally(path) .. "/.*': this is no map ", map.open(path .. "/" .. name))
     fails("EINVAL", "this is no pin of the map ", map.unpin(m, path .. "/" .. name))
-    assert.equal(before, fds())
+    assert.equal(before, helper.descriptors())
     assert.truthy(lfs.attributes(path .. "/" .. name))
   end)
 end)
@@ -1474,13 +1464,13 @@ describe("creation errors are told apart:", function()
   end)
 
   it("no failure leaves a descriptor behind", function()
-    local before = fds()
+    local before = helper.descriptors()
     for _ = 1, 50 do
       map.create { type = "hash", key = "__u32", value = "__u32" }
       map.create { type = "array", value = 1 << 20, max_entries = 1 << 31 }
       pcall(map.create, { type = "hash", key = "__u32", value = "struct nowhere" })
     end
-    assert.equal(before, fds())
+    assert.equal(before, helper.descriptors())
   end)
 end)
 
@@ -1518,12 +1508,12 @@ describe("the lifetime of a handle:", function()
   end)
 
   it("leaving its scope closes it, by an error too", function()
-    local before = fds()
+    local before = helper.descriptors()
     local kept
     do
       local m <close> = create("hash")
       kept = m
-      assert.equal(before + 1, fds())
+      assert.equal(before + 1, helper.descriptors())
     end
     assert.equal("closed map", map.type(kept))
     pcall(function()
@@ -1532,7 +1522,7 @@ describe("the lifetime of a handle:", function()
       error("out")
     end)
     assert.equal("closed map", map.type(kept))
-    assert.equal(before, fds())
+    assert.equal(before, helper.descriptors())
   end)
 
   it("it may be closed within its scope", function()
@@ -1541,12 +1531,12 @@ describe("the lifetime of a handle:", function()
   end)
 
   it("collection closes it", function()
-    local before = fds()
+    local before = helper.descriptors()
     for _ = 1, 100 do
       create("hash")
       prefix_map()
     end
-    assert.equal(before, fds())
+    assert.equal(before, helper.descriptors())
   end)
 
   it("a closed one is refused by every operation", function()

@@ -82,6 +82,14 @@ void lbpf_class_extend(lua_State *L, const struct lbpf_class *cls, const luaL_Re
 	lua_pop(L, 1);
 }
 
+void lbpf_class_add_methods(lua_State *L, const struct lbpf_class *cls, const luaL_Reg *methods)
+{
+	lua_rawgetp(L, LUA_REGISTRYINDEX, cls);
+	lua_getfield(L, -1, "__index");
+	luaL_setfuncs(L, methods, 0);
+	lua_pop(L, 2);
+}
+
 void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, int nuv)
 {
 	struct lbpf_head *self;

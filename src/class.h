@@ -38,6 +38,9 @@ void lbpf_class_register(lua_State *L, const struct lbpf_class *cls);
 /* Adds metamethods to a registered class, from another file that belongs to its concept. */
 void lbpf_class_extend(lua_State *L, const struct lbpf_class *cls, const luaL_Reg *meta);
 
+/* Adds methods to a registered class, likewise. */
+void lbpf_class_add_methods(lua_State *L, const struct lbpf_class *cls, const luaL_Reg *methods);
+
 /* Pushes a new object in its closed state, with nuv user values. Acquire into it afterwards. */
 void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, int nuv);
 

@@ -179,7 +179,7 @@ static const luaL_Reg link_methods[] = {
 
 void lbpf_iter_open(lua_State *L)
 {
-	lbpf_link_add_methods(L, link_methods);
+	lbpf_class_add_methods(L, &lbpf_link_class, link_methods);
 	lua_pushcfunction(L, bpf_printk_open);
 	lua_setfield(L, -2, "printk");
 }

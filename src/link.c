@@ -436,14 +436,6 @@ const struct lbpf_class lbpf_link_class = {
 	.release = link_release,
 };
 
-void lbpf_link_add_methods(lua_State *L, const luaL_Reg *methods)
-{
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &lbpf_link_class);
-	lua_getfield(L, -1, "__index");
-	luaL_setfuncs(L, methods, 0);
-	lua_pop(L, 2);
-}
-
 void lbpf_link_open(lua_State *L)
 {
 	lbpf_class_register(L, &lbpf_link_class);

@@ -49,9 +49,6 @@ struct lbpf_link *lbpf_link_check(lua_State *L, int idx);
 /* The link's descriptor, or -1 for an attachment that has none. */
 int lbpf_link_descriptor(const struct lbpf_link *handle);
 
-/* Adds methods from another file. */
-void lbpf_link_add_methods(lua_State *L, const luaL_Reg *methods);
-
 /* Takes a link that came to nothing out of its owner's set. */
 void lbpf_link_drop(lua_State *L, int idx);
 

@@ -102,15 +102,6 @@ static bool cpubuf_take(struct lbpf_source *s, unsigned long end, struct lbpf_re
 
 static const struct lbpf_class reader_class;
 
-static const struct lbpf_reader_kind perf_kind = {
-	.cls = &reader_class,
-	.what = "perf buffer",
-	.source_size = sizeof(struct cpubuf),
-	.once = true,
-	.take = cpubuf_take,
-	.release = cpubuf_release,
-};
-
 /* ---- adding maps ---- */
 
 struct options {
@@ -349,6 +340,17 @@ static int reader_add_map(lua_State *L, int idx, struct lbpf_reader *r, int firs
 	return perf_fail(L, map, err, &failure);
 }
 
+static const struct lbpf_reader_kind perf_kind = {
+	.cls = &reader_class,
+	.name = "perfbuf",
+	.what = "perf buffer",
+	.source_size = sizeof(struct cpubuf),
+	.once = true,
+	.take = cpubuf_take,
+	.release = cpubuf_release,
+	.add = reader_add_map,
+};
+
 /*** Opens a reader of a perf buffer: of a map of type perf_event_array that programs send records to by
 `bpf_perf_event_output` with `BPF_F_CURRENT_CPU`. Each CPU has memory of its own; records of one CPU come in their
 order, those of several in none. A map has one reader: the next one takes the slots over. CPUs that come online later
@@ -375,17 +377,7 @@ size, to be rid of that. In a flexible array it looks like elements.
 @see perf_buffer__new */
 static int perfbuf_new(lua_State *L)
 {
-	struct lbpf_reader *r;
-	int n;
-
-	lua_settop(L, 4);
-	r = lbpf_reader_new(L, &perf_kind);
-	if (r->epoll < 0)
-		return lbpf_err_push(L, errno, NULL, "perfbuf");
-	n = reader_add_map(L, 5, r, 1);
-	if (n)
-		lbpf_reader_release(L, 5, r);
-	return n ? n : 1;
+	return lbpf_reader_new(L, &perf_kind);
 }
 
 /*** Adds another map to the reader; the arguments are those of bpf.perfbuf.
@@ -398,15 +390,7 @@ static int perfbuf_new(lua_State *L)
 @treturn nil,string,string on failure */
 static int perfbuf_add(lua_State *L)
 {
-	struct lbpf_reader *r = lbpf_reader_check(L, &perf_kind);
-	int n;
-
-	lua_settop(L, 5);
-	n = reader_add_map(L, 1, r, 2);
-	if (n)
-		return n;
-	lua_settop(L, 1);
-	return 1;
+	return lbpf_reader_add_map(L, &perf_kind);
 }
 
 /* ---- methods ---- */

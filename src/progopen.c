@@ -165,7 +165,7 @@ static const luaL_Reg methods[] = {
 
 void lbpf_progopen_open(lua_State *L)
 {
-	lbpf_program_add_methods(L, methods);
+	lbpf_class_add_methods(L, &lbpf_program_class, methods);
 	lua_getfield(L, -1, "prog");
 	luaL_setfuncs(L, functions, 0);
 	lua_pop(L, 1);

@@ -432,14 +432,6 @@ const struct lbpf_class lbpf_program_class = {
 	.release = program_release,
 };
 
-void lbpf_program_add_methods(lua_State *L, const luaL_Reg *methods)
-{
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &lbpf_program_class);
-	lua_getfield(L, -1, "__index");
-	luaL_setfuncs(L, methods, 0);
-	lua_pop(L, 2);
-}
-
 void lbpf_program_open(lua_State *L)
 {
 	lbpf_class_register(L, &lbpf_program_class);

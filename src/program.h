@@ -76,9 +76,6 @@ void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from);
 /* nil, message, code, with libbpf's last words as the cause if it had any. */
 int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const char *operation, struct lbpf_log *log);
 
-/* Adds methods from another file. */
-void lbpf_program_add_methods(lua_State *L, const luaL_Reg *methods);
-
 /* Opener: adds the table `prog` to the module table at the top. */
 void lbpf_program_open(lua_State *L);
 

@@ -372,7 +372,7 @@ static const luaL_Reg methods[] = {
 
 void lbpf_progrun_open(lua_State *L)
 {
-	lbpf_program_add_methods(L, methods);
+	lbpf_class_add_methods(L, &lbpf_program_class, methods);
 	lbpf_class_register(L, &stats_class);
 	lua_pushcfunction(L, enable_stats);
 	lua_setfield(L, -2, "enable_stats");

@@ -66,15 +66,36 @@ struct lbpf_reader *lbpf_reader_check(lua_State *L, const struct lbpf_reader_kin
 	return r;
 }
 
-struct lbpf_reader *lbpf_reader_new(lua_State *L, const struct lbpf_reader_kind *kind)
+int lbpf_reader_new(lua_State *L, const struct lbpf_reader_kind *kind)
 {
-	struct lbpf_reader *r = lbpf_class_new(L, kind->cls, sizeof(*r), 2);
+	struct lbpf_reader *r;
+	int n;
 
+	lua_settop(L, 4);
+	r = lbpf_class_new(L, kind->cls, sizeof(*r), 2);
 	r->kind = kind;
 	lua_newtable(L);
-	lua_setiuservalue(L, -2, READER_REFS);
+	lua_setiuservalue(L, 5, READER_REFS);
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
-	return r;
+	if (r->epoll < 0)
+		return lbpf_err_push(L, errno, NULL, "%s", kind->name);
+	n = kind->add(L, 5, r, 1);
+	if (n)
+		lbpf_reader_release(L, 5, r);
+	return n ? n : 1;
+}
+
+int lbpf_reader_add_map(lua_State *L, const struct lbpf_reader_kind *kind)
+{
+	struct lbpf_reader *r = lbpf_reader_check(L, kind);
+	int n;
+
+	lua_settop(L, 5);
+	n = kind->add(L, 1, r, 2);
+	if (n)
+		return n;
+	lua_settop(L, 1);
+	return 1;
 }
 
 /* ---- adding ---- */

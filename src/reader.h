@@ -49,6 +49,7 @@ struct lbpf_reader;
 /* A kind of reader. */
 struct lbpf_reader_kind {
 	const struct lbpf_class *cls;
+	const char *name;   /* of the function that makes one */
 	const char *what;   /* what errors call the reader, and what it reads */
 	size_t source_size; /* of the kind's struct */
 	bool once;	    /* a source's descriptor tells only once, whoever asks, that it is readable */
@@ -56,6 +57,9 @@ struct lbpf_reader_kind {
 	 * is until the position is stored. */
 	bool (*take)(struct lbpf_source *source, unsigned long end, struct lbpf_record *rec);
 	void (*release)(struct lbpf_source *source); /* frees what the source holds */
+	/* Adds the map at `first`, with the arguments behind it, to the reader at idx. Returns 0, or how many results
+	 * of a failure it pushed. */
+	int (*add)(lua_State *L, int idx, struct lbpf_reader *r, int first);
 };
 
 struct lbpf_reader {
@@ -79,9 +83,6 @@ struct lbpf_reader *lbpf_reader_check(lua_State *L, const struct lbpf_reader_kin
 
 /* Raises if the reader was closed meanwhile. */
 void lbpf_reader_recheck(lua_State *L, const struct lbpf_reader *r);
-
-/* Pushes a new reader without sources. Its descriptor is -1 and errno is set when the system refused one. */
-struct lbpf_reader *lbpf_reader_new(lua_State *L, const struct lbpf_reader_kind *kind);
 
 /* The options that all kinds have: first in a kind's table of options and in what that fills. */
 struct lbpf_reader_options {
@@ -115,7 +116,11 @@ int lbpf_reader_add(struct lbpf_reader *r);
 /* Has event loops woken by the sources added since. Returns 0 or an errno. */
 int lbpf_reader_added(struct lbpf_reader *r);
 
+/* Makes a reader of what the arguments say; what bpf.ringbuf and bpf.perfbuf are. */
+int lbpf_reader_new(lua_State *L, const struct lbpf_reader_kind *kind);
+
 /* The methods; the reader is at index 1 and the arguments follow. */
+int lbpf_reader_add_map(lua_State *L, const struct lbpf_reader_kind *kind);
 int lbpf_reader_poll(lua_State *L, const struct lbpf_reader_kind *kind);
 int lbpf_reader_consume(lua_State *L, const struct lbpf_reader_kind *kind);
 int lbpf_reader_events(lua_State *L, const struct lbpf_reader_kind *kind);

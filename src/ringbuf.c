@@ -55,14 +55,6 @@ static bool ring_take(struct lbpf_source *s, unsigned long end, struct lbpf_reco
 
 static const struct lbpf_class reader_class;
 
-static const struct lbpf_reader_kind ring_kind = {
-	.cls = &reader_class,
-	.what = "ring buffer",
-	.source_size = sizeof(struct ring),
-	.take = ring_take,
-	.release = ring_release,
-};
-
 /* ---- adding rings ---- */
 
 /* Maps the ring into the reader's next place. Returns 0 or an errno. */
@@ -126,6 +118,16 @@ static int reader_add_ring(lua_State *L, int idx, struct lbpf_reader *r, int fir
 			     "map '%s': ringbuf", lbpf_map_label(map));
 }
 
+static const struct lbpf_reader_kind ring_kind = {
+	.cls = &reader_class,
+	.name = "ringbuf",
+	.what = "ring buffer",
+	.source_size = sizeof(struct ring),
+	.take = ring_take,
+	.release = ring_release,
+	.add = reader_add_ring,
+};
+
 /*** Opens a reader of a ring buffer map.
 @function bpf.ringbuf
 @tparam bpf.map map of type ringbuf
@@ -140,17 +142,7 @@ static int reader_add_ring(lua_State *L, int idx, struct lbpf_reader *r, int fir
 @since kernel 5.8 */
 static int ringbuf_new(lua_State *L)
 {
-	struct lbpf_reader *r;
-	int n;
-
-	lua_settop(L, 4);
-	r = lbpf_reader_new(L, &ring_kind);
-	if (r->epoll < 0)
-		return lbpf_err_push(L, errno, NULL, "ringbuf");
-	n = reader_add_ring(L, 5, r, 1);
-	if (n)
-		lbpf_reader_release(L, 5, r);
-	return n ? n : 1;
+	return lbpf_reader_new(L, &ring_kind);
 }
 
 /*** Adds another ring buffer to the reader; the arguments are those of bpf.ringbuf.
@@ -163,15 +155,7 @@ static int ringbuf_new(lua_State *L)
 @treturn nil,string,string on failure */
 static int ringbuf_add(lua_State *L)
 {
-	struct lbpf_reader *r = lbpf_reader_check(L, &ring_kind);
-	int n;
-
-	lua_settop(L, 5);
-	n = reader_add_ring(L, 1, r, 2);
-	if (n)
-		return n;
-	lua_settop(L, 1);
-	return 1;
+	return lbpf_reader_add_map(L, &ring_kind);
 }
 
 /* ---- methods ---- */
