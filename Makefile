@@ -26,7 +26,7 @@ MANDIR     ?= $(PREFIX)/share/man
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
 EXAMPLE_PKGS  := $(DEMO_PKGS) bpftool iproute2 lua-socket lighttpd lighttpd-modules-lua curl systemtap-sdt-dev
-TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus cmark-gfm
+TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus cmark-gfm rlwrap
 HTML_PKGS     := cmark-gfm perl
 RECORD_PKGS   := $(DEMO_PKGS) termtosvg
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
@@ -198,9 +198,10 @@ NOT_BUILD = $(filter-out spec/build_spec.lua spec/install_spec.lua,$(SPECS))
 GUESTS    = $(filter-out spec/examples_options_spec.lua,$(NOT_BUILD))
 
 # Lua itself is not instrumented, so the loader puts ASan in front of it: unlike LD_PRELOAD, children don't inherit that.
+# It keeps its name, by which scripts may start it again.
 SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all
 ASAN_LUA     = $(shell ldd $$(command -v $(LUA)) | awk '$$1 ~ "/ld" { print $$1 }') \
-	--preload $(shell gcc -print-file-name=libasan.so) $(shell command -v $(LUA))
+	--preload $(shell gcc -print-file-name=libasan.so) --argv0 $(LUA) $(shell command -v $(LUA))
 # Lua unloads the module before leaks are reported; nodelete keeps the names of its functions.
 # Thread-local storage made by dlopen confuses the leak check where it happens to lie 16 bytes into a page.
 asan_build   = VARIANT=asan CC=gcc CFLAGS='-g -O1 -fno-omit-frame-pointer -ftls-model=initial-exec $(SANITIZE)' HARDEN= \

@@ -4,6 +4,7 @@ local bpf = require "bpf"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local json = require "dkjson"
+local lfs = require "lfs"
 local map = bpf.map
 
 local COMMAND = helper.LUA .. " bin/lua-bpf "
@@ -96,6 +97,22 @@ describe("lua-bpf without root", function()
     assert.matches("^stdin:1: [^\n]*near '%)'\n1\n$", typed "x )\n1")
     assert.equal("1\n", typed "1\nexit\n2")
     assert.matches("^nil\n\"type '[^\n]*\n", typed "nil, \"type 'x'\"")
+  end)
+
+  it("edits lines with rlwrap at a terminal, and keeps their history", function()
+    local home, path = helper.tmpdir(), helper.path_with(helper.LUA:match "[^/%s]+$")
+    local prompt = ("stty cols 80; cd %s; %s -e 'x = 1' bin/lua-bpf repl"):format(helper.quote(lfs.currentdir()),
+      helper.LUA)
+    local output, ok = helper.run(([[
+      cd %s; out=$PWD/out; >$out
+      await() { for i in $(seq %d); do grep -q "$1" $out && return; sleep 0.1; done; }
+      { await '^> '; printf 'x = 40\n'; printf 'x + 2\n'; await '^42'; printf 'exit\n'; } |
+        HOME=$PWD TERM=xterm PATH=%s:$PATH script -qefc %s $out
+      status=$?; cat .lua-bpf_history; exit $status]]):format(helper.quote(home), 100 * helper.slow, path,
+      helper.quote(prompt)))
+    assert(ok, output)
+    assert.matches("\n42\r*\n", output)
+    assert.matches("x = 40\nx %+ 2\nexit\n$", output)
   end)
 end)
 
