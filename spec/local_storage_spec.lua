@@ -334,12 +334,30 @@ describe("storage of tasks, with a program", function()
     assert.same({ [thread:tid()] = 7 }, noted())
     assert.is_true(map.delete(tasks, thread:tid()))
     assert.same({}, noted())
-    tasks[thread:tid()] = { times = 8 }
-    thread:close()
-    while lfs.attributes("/proc/self/task/" .. thread:tid()) do -- it ends a little later than it says
-      helper.run("sleep 0.01")
+  end)
+
+  it("of threads is gone with them, at whatever moment one asks", function()
+    kernel.need("descriptors of threads", "6.9")
+    for i = 1, 200 do
+      local thread <close> = sys.thread()
+      tasks[thread:tid()] = { times = i }
+      thread:close()
+      repeat -- it ends a little later than it says
+        local note = tasks[thread:tid()]
+        assert(not note or note.times == i)
+      until not note
     end
-    assert.is_nil(tasks[thread:tid()])
+    assert.same({}, noted())
+  end)
+
+  it("of threads needs Linux 6.9, and says so", function()
+    local thread <close> = sys.thread()
+    if kernel.at_least "6.9" then
+      assert.is_true(map.update(tasks, thread:tid(), { times = 1 }))
+    else
+      fails("EINVAL", thread:tid() .. " is a thread, not a process: threads need Linux 6.9", map.update(tasks,
+        thread:tid(), { times = 1 }))
+    end
   end)
 end)
 

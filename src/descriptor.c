@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -160,6 +161,9 @@ static int open_process(lua_Integer pid)
 
 	if (fd < 0 && (errno == EINVAL || errno == ENOENT)) /* the number of a thread */
 		fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, PIDFD_OF_THREAD);
+	/* Also said, by some kernels, of a task that just ended and whose number isn't free yet. */
+	if (fd < 0 && errno == EINVAL && (!kill((pid_t)pid, 0) || errno != ESRCH))
+		errno = EINVAL;
 	return fd;
 }
 
@@ -179,7 +183,10 @@ static int process_encode(lua_State *L, const struct lbpf_map *map, int idx, voi
 	if (*own < 0) {
 		int err = errno == ESRCH ? ENOENT : errno;
 
-		lua_pushfstring(L, err == ENOENT ? "there is no process %I" : "process %I can't be opened",
+		lua_pushfstring(L,
+				err == ENOENT ? "there is no process %I" :
+				err == EINVAL ? "%I is a thread, not a process: threads need Linux 6.9" :
+						"process %I can't be opened",
 				(LUAI_UACINT)pid);
 		return err;
 	}
