@@ -105,15 +105,15 @@ describe("lua-bpf without root", function()
       helper.LUA)
     local output, ok = helper.run(([[
       cd %s; out=$PWD/out; >$out
-      await() { for i in $(seq %d); do grep -q "$1" $out && return; sleep 0.1; done; }
-      { await '> '; printf 'x = 40\n'; printf 'x + 2\n'; await '42.$'; printf 'exit\n'; } |
+      await() { for i in $(seq %d); do grep -q "$1" $out && return; sleep 0.1; done; false; }
+      { await '> ' && printf 'x = 40000\n' && printf 'x + 2\n' && await 40002 && printf 'exit\n'; } |
         HOME=$PWD TERM=xterm PATH=%s:$PATH script -qefc %s $out
       status=$?; cat .lua-bpf_history; exit $status]]):format(helper.quote(home), 100 * helper.slow, path,
       helper.quote(prompt)))
     assert(ok, output)
     output = output:gsub("\27%[[%d;?]*%a", ""):gsub("\r", "")
-    assert.matches("\n42\n", output)
-    assert.matches("x = 40\nx %+ 2\nexit\n$", output)
+    assert.matches("\n40002\n", output)
+    assert.matches("x = 40000\nx %+ 2\nexit\n$", output)
   end)
 end)
 
