@@ -184,9 +184,9 @@ static int process_encode(lua_State *L, const struct lbpf_map *map, int idx, voi
 		int err = errno == ESRCH ? ENOENT : errno;
 
 		lua_pushfstring(L,
-				err == ENOENT ? "there is no process %I" :
-				err == EINVAL ? "%I is a thread, not a process: threads need Linux 6.9" :
-						"process %I can't be opened",
+				err == ENOENT		? "there is no process %I"
+					: err == EINVAL ? "%I is a thread, not a process: threads need Linux 6.9"
+							: "process %I can't be opened",
 				(LUAI_UACINT)pid);
 		return err;
 	}
