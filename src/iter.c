@@ -151,7 +151,8 @@ whole system: what one reader takes, others don't see.
 ends the loop as well
 @treturn function iterator over texts, each with a table of the task's name and pid, the cpu and the time in seconds
 since boot; with what the loop closes
-@treturn nil,string,string on failure: ENOENT (no tracefs is mounted), EBUSY, EPERM, …
+@treturn nil,string,string on failure: ENOENT (no tracefs is mounted), EBUSY (somebody reads them already; newer kernels
+give them to one reader at a time), EPERM, …
 @see bpf_trace_printk */
 static int bpf_printk_open(lua_State *L)
 {
@@ -166,7 +167,8 @@ static int bpf_printk_open(lua_State *L)
 	return lbpf_err_push(L, err,
 			     err == ENOENT			     ? lbpf_no_tracefs()
 				     : err == EACCES || err == EPERM ? "refused; it takes root"
-								     : NULL,
+				     : err == EBUSY ? "another process reads the kernel's trace_pipe, which takes one"
+						    : NULL,
 			     "printk");
 }
 
