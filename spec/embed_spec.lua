@@ -105,14 +105,15 @@ describe("examples/embed", function()
         'return function(e) if e.comm == "PROBE" then return "two " .. e.count end end',
       "return function() end end",
       'error "on purpose"',
-      'return function(e) if e.comm == "PROBE" then error "each time" end end',
+      'print "last"; return function(e) if e.comm == "PROBE" then error "each time" end end',
     } do
       write(("%s/%d.lua"):format(dir, i), (text:gsub("PROBE", probe)))
     end
     local output, ok = helper.run(([[
       daemon=$(realpath %s)
       cd %s; cp /bin/true %s; cp 1.lua policy.lua
-      $daemon policy.lua >out 2>&1 & pid=$!
+      >out
+      $daemon policy.lua >>out 2>&1 & pid=$!
       await() { for i in $(seq 300); do grep -q "$1" out && return; sleep 0.01; done; echo "no $1"; }
       load() { cp "$1" policy.lua; kill -HUP $pid; await "$2"; }
       await 'policy loaded'
@@ -122,7 +123,8 @@ describe("examples/embed", function()
       load 3.lua 'expected near'
       load 4.lua 'on purpose'
       ./%s; await 'two 4'
-      cp 5.lua policy.lua; kill -HUP $pid; sleep 0.2; ./%s; await 'each time'
+      load 5.lua last
+      ./%s; await 'each time'
       kill $pid; wait $pid; echo "status $?"; cat out]]):format(policyd, dir, probe, probe, probe,
       probe, probe, probe))
     assert(ok, output)
@@ -139,6 +141,7 @@ the policy stays as it was
 policyd: policy.lua:1: on purpose
 the policy stays as it was
 two 4
+last
 policy loaded
 policyd: policy.lua:1: each time
 0 records lost
