@@ -162,8 +162,8 @@ static int open_process(lua_Integer pid)
 	if (fd < 0 && (errno == EINVAL || errno == ENOENT)) /* the number of a thread */
 		fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, PIDFD_OF_THREAD);
 	/* Also said, by some kernels, of a task that just ended and whose number isn't free yet. */
-	if (fd < 0 && errno == EINVAL && (!kill((pid_t)pid, 0) || errno != ESRCH))
-		errno = EINVAL;
+	if (fd < 0 && errno == EINVAL)
+		errno = kill((pid_t)pid, 0) && errno == ESRCH ? ESRCH : EINVAL;
 	return fd;
 }
 
