@@ -194,8 +194,6 @@ built: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 
 # The installation is the release's business; the other suites need not repeat it.
 NOT_BUILD = $(filter-out spec/build_spec.lua spec/install_spec.lua,$(SPECS))
-# Guests are slow: what has nothing to do with the kernel is left out there, too.
-GUESTS    = $(filter-out spec/examples_options_spec.lua,$(NOT_BUILD))
 
 # Lua itself is not instrumented, so the loader puts ASan in front of it: unlike LD_PRELOAD, children don't inherit that.
 # It keeps its name, by which scripts may start it again.
@@ -242,7 +240,7 @@ KERNEL ?= 5.10 6.1 6.12 sid
 vmtest: ## Run the tests on Debian's kernels in qemu: KERNEL="5.10 6.1 6.12 sid", or one of them
 	$(call need,$(VM_PKGS))
 	@$(MAKE) --no-print-directory root built
-	@build-aux/vmtest --kernels '$(KERNEL)' $(GUESTS)
+	@build-aux/vmtest --kernels '$(KERNEL)' $(SPECS)
 
 # In a root of its own, so the packages are those to install there. The table of vmtest gets a column for each Lua.
 sidtest: ## Run the tests with the libraries of Debian sid, on this kernel: Lua 5.4 and 5.5, newest libbpf and clang
