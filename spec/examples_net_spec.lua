@@ -139,7 +139,7 @@ describe("netcg", function()
   end)
 
   it("ends with its command on Ctrl-C, and ends what the command left running", function()
-    local output, _, code = helper.interrupt(2, examples.command("netcg", "-- sleep 300"))
+    local output, _, code = helper.interrupt(examples.command("netcg", "-- sh -c 'echo; exec sleep 300'"))
     assert.equal(0, code, output)
     assert(output:find "The command ended by %l+ %d+\nIt talked to nobody\n$", output)
     output = helper.run(([[
