@@ -80,7 +80,7 @@ function net.udp(space, seconds, address, port)
     if address then
       assert(s:setsockname(address, port))
     end
-    s:settimeout(seconds)
+    s:settimeout(seconds * helper.slow)
     return s
   end)
 end
@@ -95,7 +95,7 @@ function net.connection()
   server:close()
   for _, s in ipairs({ client, accepted }) do
     s:setoption("tcp-nodelay", true)
-    s:settimeout(5)
+    s:settimeout(5 * helper.slow)
   end
   return client, accepted
 end
