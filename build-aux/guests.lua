@@ -43,4 +43,5 @@ return {
   ["spec/prometheus_spec.lua"] = { on = NONE, why = server },
   ["spec/reader_spec.lua"] = { seconds = 25 },
   ["spec/readme_spec.lua"] = { on = NONE, why = tree },
+  ["spec/walk_spec.lua"] = { seconds = 90 },
 }
