@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What a guest of build-aux/vmtest does once it is up: it asks the host for one spec file after the other, and runs each in
--- a process of its own, a copy of this one, which has loaded busted already. Standard input and output are the second
+-- What a guest of build-aux/vmtest does once it is up: it asks the host for one spec file after the other, and runs each
+-- in a process of its own, a copy of this one, which has loaded busted already. Standard input and output are the second
 -- serial line. It says "== ready" and reads the name of a spec, "command", or an empty line, which is the end. It answers
 --   == begin <name>, the TAP or the command's output, == end <name> <exit status> <seconds>
 -- A name "libs:<spec>" is run with the libraries of Debian sid, in the root that `make sidtest` made.
@@ -36,7 +36,7 @@ local function shell(command)
 end
 
 local function run_spec(spec)
-  arg = { [0] = "busted", "-o", "TAP", spec }
+  rawset(_G, "arg", { [0] = "busted", "-o", "TAP", spec })
   dofile(os.getenv "LBPF_BUSTED")
   return 0
 end

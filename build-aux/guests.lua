@@ -10,6 +10,7 @@ local types = "types come from C text, files and this machine's kernel; what ker
 local server = "sockets and text in Lua over maps, whose own specs run on every kernel"
 local example = "it shows what other specs test on every kernel; the oldest and the newest show that it runs"
 local tree = "it is about the tree, its documents and its build"
+local loops = "loops of other libraries over a descriptor, which reader_spec polls on every kernel"
 local clang = "clang does the work, and clang knows no kernel; vmlinux.h is made of types"
 
 return {
@@ -26,7 +27,7 @@ return {
   ["spec/command_spec.lua"] = { on = NONE, why = text },
   ["spec/compile_spec.lua"] = { on = NONE, why = clang },
   ["spec/embed_spec.lua"] = { on = ENDS, why = example, seconds = 20 },
-  ["spec/eventloop_spec.lua"] = { on = NONE, why = "loops of other libraries over a descriptor, which reader_spec polls on every kernel" },
+  ["spec/eventloop_spec.lua"] = { on = NONE, why = loops },
   ["spec/examples_net_spec.lua"] = { on = ENDS, why = example, seconds = 60 },
   ["spec/examples_options_spec.lua"] = { on = NONE, why = tree },
   ["spec/examples_spec.lua"] = { on = ENDS, why = example, seconds = 120 },

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- What build-aux/vmtest does with specs and results.
---   vmtest.lua plan QUEUE "KERNEL ..." SPEC...       makes each kernel's queue, by the table in build-aux/guests.lua
---   vmtest.lua follow FOLDER QUEUE WORK CONSOLE      gives a guest work by its second serial line, makes a TAP file of each
---                                                    spec's results, and says how it goes; build-aux/guest.lua is the other side
---   vmtest.lua table KERNEL...                       the results of kernels, from build/vmtest/KERNEL, as a table; fails if
---                                                    anything failed, or was skipped on every kernel and on this machine's own
--- A queue is a folder with a file for each spec: "0060-spec-attach_net_spec.lua", which takes about a minute, holds its path.
+--   vmtest.lua plan QUEUE "KERNEL ..." SPEC...   makes each kernel's queue, by the table in build-aux/guests.lua
+--   vmtest.lua follow FOLDER QUEUE WORK CONSOLE  gives a guest work by its second serial line, makes a TAP file of each
+--                                                spec's results, and says how it goes; its other side is guest.lua
+--   vmtest.lua table KERNEL...                   the results of kernels, from build/vmtest/KERNEL, as a table; fails if
+--                                                anything failed, or was skipped on every kernel and this machine's own
+-- A queue is a folder with a file for each spec, which holds its path: "0060-spec-attach_net_spec.lua" takes a minute.
 local lfs = require "lfs"
 
 local TOP = "build/vmtest/"
@@ -151,7 +151,7 @@ function Guest:answer()
   self.work:write(self.spec or "", "\n")
 end
 
--- The spec has ended, or the guest has while it ran. What fails is tried once more; of that try a TAP file stays as well.
+-- The spec has ended, or the guest has while it ran. What fails is tried once more; the first try's results stay.
 function Guest:ended(status, seconds)
   local lines, path = self.lines, tap_path(self.dir, self.spec)
   lines[#lines + 1] = "# exit status " .. status
@@ -229,7 +229,7 @@ local function contains(list, item)
 end
 
 -- The rows of specs, each of which has to be there.
-local function rows()
+local function checked_rows()
   local table_of_specs = dofile "build-aux/guests.lua"
   for spec, row in pairs(table_of_specs) do
     assert(lfs.attributes(spec), "build-aux/guests.lua: there is no " .. spec)
@@ -240,7 +240,7 @@ end
 
 -- One spec that was asked for by name runs wherever that was asked for.
 local function plan(queue, kernels, specs)
-  local table_of_specs = #specs > 1 and rows() or {}
+  local table_of_specs = #specs > 1 and checked_rows() or {}
   for kernel in kernels:gmatch("%S+") do
     local dir, list = TOP .. kernel, {}
     assert(os.execute(("rm -rf %s %s-libs && mkdir -p %s %s/%s"):format(dir, dir, dir, queue, kernel)))
@@ -314,8 +314,8 @@ local function cause(reason)
   return (reason:gsub(", this is %S+$", "")), reason:match("^%S+:%d+") or reason
 end
 
--- The results in a folder: { name = of the column, results = by spec, seconds = by spec, asked = by spec, extra = whether it
--- is no kernel of the matrix }.
+-- The results in a folder, as a column: its name, the results, seconds and whether it was asked for of each spec, and
+-- whether it is no kernel of the matrix.
 local function gather(name, specs, extra)
   local column = { name = name, results = {}, seconds = {}, asked = {}, extra = extra }
   for _, spec in ipairs(specs) do
