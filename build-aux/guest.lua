@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- What a guest of build-aux/vmtest does once it is up: it asks the host for one spec file after the other, and runs each
--- in a process of its own, a copy of this one, which has loaded busted already. Standard input and output are the second
--- serial line. It says "== ready" and reads the name of a spec, "command", or an empty line, which is the end. It answers
+-- What a guest of build-aux/vmtest does once it is up: it asks the host for one spec file after the other, and runs
+-- each in a process of its own, a copy of this one, which has loaded busted already. Standard input and output are the
+-- second serial line. It says "== ready" and reads the name of a spec, "command", or an empty line, which is the end.
+-- It answers
 --   == begin <name>, the TAP or the command's output, == end <name> <exit status> <seconds>
 -- A name "libs:<spec>" is run with the libraries of Debian sid, in the root that `make sidtest` made.
 package.cpath = package.cpath .. ";build/?.so"

@@ -73,9 +73,9 @@ function helper.run(command)
   return output, ok == true, how == "signal" and 128 + code or code
 end
 
---- Runs a shell command, and sends SIGINT to it and all it started, once, as Ctrl-C does: as soon as `ready` succeeds, a
--- shell command that finds in $out the file of what was printed; without one, as soon as anything was. Returns what `run`
--- does. (timeout(1) signals twice, and with a SIGCONT behind it, on which the leak check can wait for ever.)
+--- Runs a shell command, and sends SIGINT to it and all it started, once, as Ctrl-C does: as soon as `ready` succeeds,
+-- a shell command that finds in $out the file of what was printed; without one, as soon as anything was. Returns what
+-- `run` does. (timeout(1) signals twice, and with a SIGCONT behind it, on which the leak check can wait for ever.)
 function helper.interrupt(command, ready)
   return helper.run(([[
     out=$(mktemp)
