@@ -6,6 +6,7 @@ local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local attach = require("spec.support.attach")
+local kinds = require("spec.support.kinds")
 local net = require("spec.support.net")
 local sys = require("support.sys")
 
@@ -252,9 +253,10 @@ describe("attach_trace", function()
 end)
 
 describe("attach_freplace", function()
-  setup(function() attach.need_functions("replacements of programs' functions") end)
-
   it("puts a program in place of another's function", function()
+    kernel.need("replacements of programs' functions", "5.6")
+    attach.need_functions("replacements of programs' functions")
+    kinds.need("freplace/verdict")
     local target_obj <close> = assert(bpf.load(helper.obj("attach_freplace")))
     local whole = target_obj.progs.whole
     local obj <close> = assert(bpf.open(helper.obj("attach_replacement")))

@@ -119,6 +119,11 @@ function helper.tmpdir()
   return dir
 end
 
+--- A path at which nothing is, and nobody else makes anything.
+function helper.absent()
+  return helper.tmpdir() .. "/absent"
+end
+
 --- A new directory to be the PATH of one who has Lua and nothing else, removed after the spec file.
 function helper.bare_path()
   local dir = helper.tmpdir()
@@ -160,14 +165,16 @@ end
 local raise_pending = require("busted.core")().pending
 
 --- Skips what calls it, for a reason: a test, or all of a describe or file. Says where that begins, so that results of
--- several kernels can be compared.
+-- several kernels can be compared: functions of the spec that it calls don't count.
 function helper.skip(reason)
-  local level, info = 2, debug.getinfo(2, "S")
-  while info and not info.short_src:find("_spec%.lua$") do
+  local level, place = 2, nil
+  local info = debug.getinfo(level, "S")
+  while info do
+    place = info.short_src:find("_spec%.lua$") and info or place
     level = level + 1
     info = debug.getinfo(level, "S")
   end
-  raise_pending(info and ("%s:%d: %s"):format(info.short_src, math.max(info.linedefined, 1), reason) or reason)
+  raise_pending(place and ("%s:%d: %s"):format(place.short_src, math.max(place.linedefined, 1), reason) or reason)
 end
 
 -- Outside `it`, busted would drop the tests without a word.
