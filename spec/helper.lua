@@ -187,6 +187,16 @@ busted.subscribe({ "pending" }, function(element, parent, message)
   busted.publish({ "test", "end" }, skipped, parent, "pending")
 end, { priority = 1 })
 
+-- An assertion that fails because the kernel refuses a kind of program, whatever the program, is a skip.
+local luassert = getmetatable(require("luassert"))
+local assert_call = luassert.__call
+luassert.__call = function(self, value, message, ...)
+  if not value and type(message) == "string" then
+    require("spec.support.kinds").look(message)
+  end
+  return assert_call(self, value, message, ...)
+end
+
 -- Checks around the file ---------------------------------------------------------------------------------------------
 
 --- How many descriptors this process has, once all garbage is collected.

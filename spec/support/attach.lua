@@ -3,7 +3,6 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
-local kinds = require("spec.support.kinds")
 
 local assert = require("luassert")
 
@@ -18,16 +17,7 @@ function attach.fails(code, pattern, ...)
   assert.matches("%(" .. code .. "%)$", message)
 end
 
--- Skips where the kernel refuses the kind of one of the programs.
-local function need_kinds(name, progs)
-  local obj <close> = assert(bpf.open(helper.obj(name)))
-  for _, prog in ipairs(progs) do
-    kinds.need(obj.progs[prog]:section())
-  end
-end
-
---- Loads of an object those programs alone that are named, as `bpf.load` does. Skips what it is called in where the
--- kernel refuses the kind of one of them.
+--- Loads of an object those programs alone that are named, as `bpf.load` does.
 function attach.load(name, progs, vars)
   local obj, message, code = bpf.open(helper.obj(name), { vars = vars })
   if not obj then
@@ -44,7 +34,6 @@ function attach.load(name, progs, vars)
   ok, message, code, log = obj:load()
   if not ok then
     obj:close()
-    need_kinds(name, kinds.unverified(code, log) and progs or {})
     return nil, message, code, log
   end
   return obj

@@ -56,11 +56,21 @@ function kinds.refused(section)
   return refused[section]
 end
 
---- Skips the test, or all of the describe or file it is called in, where the kernel refuses a kind of program.
+--- Skips the test, or all of the describe or file it is called in, where the kernel refuses a kind of program. What
+-- specs load by `assert(bpf.load(path))`, or by anything that returns the same, needs no call.
 function kinds.need(section)
   if kinds.refused(section) then
     helper.skip(section .. ": this kernel refuses programs of this kind before it verifies them, even to root")
   end
+end
+
+--- A program of an object that `kernel.load` loaded. Skips where it was left out.
+function kinds.program(obj, name)
+  local prog = obj.progs[name]
+  if not prog:autoload() then
+    kinds.need(prog:section())
+  end
+  return prog
 end
 
 --- Skips what it is called in where the kernel refuses a kind of program that the object has.
@@ -68,6 +78,15 @@ function kinds.need_all_of(path)
   local obj <close> = assert(bpf.open(path))
   for _, prog in pairs(obj.progs) do
     kinds.need(prog:section())
+  end
+end
+
+--- Skips where the message of a failed assertion says that the kernel refuses a kind of program, and it does.
+function kinds.look(message)
+  local section = message:find("(EPERM)", 1, true)
+    and message:match("the kernel refuses this kind of program %(type [^,]*, section '([^']*)'%) before verifying it")
+  if section then
+    kinds.need(section)
   end
 end
 
