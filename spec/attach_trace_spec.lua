@@ -97,7 +97,7 @@ describe("attach_tracepoint", function()
       mount -t tmpfs none /sys/kernel
       exec %s -' <<'END'
       local bpf = require "bpf"
-      local obj = assert(bpf.load "build/progs/calls.bpf.o")
+      local obj = assert(bpf.load("build/progs/calls.bpf.o", { autoload = { count_openat = true } }))
       print(select(2, obj.progs.count_openat:attach_tracepoint("syscalls", "sys_enter_openat")))
       print(select(2, obj.progs.count_openat:attach()))
       print(select(2, obj:attach()))

@@ -3,6 +3,7 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 
 local map = bpf.map
 
@@ -67,8 +68,8 @@ describe("a failure", function()
     kernel.root()
     assert.equal(4, select("#", bpf.load(REFUSED)))
     local obj <close> = assert(kernel.load(PACKETS))
-    assert.equal(3, select("#", obj.progs.on_nothing:attach()))
-    assert.equal(3, select("#", obj.progs.on_openat:run()))
+    assert.equal(3, select("#", kinds.program(obj, "on_nothing"):attach()))
+    assert.equal(3, select("#", kinds.program(obj, "on_openat"):run()))
   end)
 
   it("keeps no state: the next success is one", function()
@@ -86,7 +87,7 @@ describe("a failure of the kernel", function()
   local obj, packets
 
   setup(function()
-    obj = assert(bpf.load(CALLS))
+    obj = assert(kernel.load(CALLS))
     packets = assert(kernel.load(PACKETS))
   end)
 
@@ -97,7 +98,7 @@ describe("a failure of the kernel", function()
 
   it("beyond what C's library knows has its symbol all the same", function()
     fails("ENOTSUPP", "program 'on_openat': run", "^the kernel can't run programs of this type",
-      packets.progs.on_openat:run())
+      kinds.program(packets, "on_openat"):run())
   end)
 
   it("to load quotes the verifier", function()
@@ -105,9 +106,10 @@ describe("a failure of the kernel", function()
   end)
 
   it("to attach names program, way and place", function()
-    fails("ENOENT", "program 'on_nothing': attach", "lbpf/no_such_tracepoint", packets.progs.on_nothing:attach())
+    fails("ENOENT", "program 'on_nothing': attach", "lbpf/no_such_tracepoint",
+      kinds.program(packets, "on_nothing"):attach())
     fails("ENOENT", "program 'first_argument': attach_raw_tracepoint", "lbpf_nothing",
-      packets.progs.first_argument:attach_raw_tracepoint("lbpf_nothing"))
+      kinds.program(packets, "first_argument"):attach_raw_tracepoint("lbpf_nothing"))
     fails("ENODEV", "program 'on_packet': attach_xdp", "no such network interface 'lbpf0'",
       packets.progs.on_packet:attach_xdp("lbpf0"))
   end)

@@ -3,6 +3,7 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local attach = require("spec.support.attach")
 local net = require("spec.support.net")
 local sys = require("support.sys")
@@ -14,11 +15,11 @@ local fails = attach.fails
 
 local CALLS, PACKETS = helper.obj("calls"), helper.obj("packets")
 
--- An object whose programs count this process's system calls.
-local function counting()
+-- An object whose programs count this process's system calls; that of a tracepoint if it is asked for.
+local function counting(name)
   local who <close> = assert(bpf.load(CALLS))
   assert(who.progs.whoami:run())
-  return assert(bpf.load(CALLS, { vars = { target = who.vars.self } }))
+  return assert(bpf.load(CALLS, { vars = { target = who.vars.self }, autoload = { count_openat = name ~= nil } }))
 end
 
 -- Makes n system calls openat.
@@ -84,7 +85,7 @@ describe("a link", function()
   end)
 
   it("attaches a tracepoint by its section until it is closed", function()
-    local obj <close> = counting()
+    local obj <close> = counting("count_openat")
     local link = assert(obj.progs.count_openat:attach())
     call(20)
     assert.equal(20, obj.vars.traced)
@@ -105,7 +106,7 @@ describe("a link", function()
   end)
 
   it("attaches a tracepoint by category and name", function()
-    local obj <close> = counting()
+    local obj <close> = counting("count_openat")
     local link <close> = assert(obj.progs.count_openat:attach_tracepoint("syscalls", "sys_exit_openat"))
     call(20)
     assert.equal(20, obj.vars.traced)
@@ -113,7 +114,7 @@ describe("a link", function()
   end)
 
   it("is one of several of the same program", function()
-    local obj <close> = counting()
+    local obj <close> = counting("count_openat")
     local one = assert(obj.progs.count_openat:attach())
     local two = assert(obj.progs.count_openat:attach_tracepoint("syscalls", "sys_exit_openat"))
     local before = obj.vars.traced
@@ -268,8 +269,8 @@ describe("link errors:", function()
     collect()
     local before = descriptors()
     for _ = 1, 10 do
-      assert.is_nil(obj.progs.on_nothing:attach())
-      assert.is_nil(obj.progs.on_nothing_raw:attach())
+      assert.is_nil(kinds.program(obj, "on_nothing"):attach())
+      assert.is_nil(kinds.program(obj, "on_nothing_raw"):attach())
       assert.is_nil(obj.progs.on_packet:attach_xdp("lbpf-nothing"))
     end
     assert.is_true(descriptors() <= before)
@@ -299,7 +300,7 @@ describe("a link's lifetime:", function()
   end)
 
   it("it stays attached when the return value is dropped", function()
-    local obj <close> = counting()
+    local obj <close> = counting("count_openat")
     assert(obj.progs.count_openat:attach())
     collect()
     call(20)
@@ -392,7 +393,7 @@ describe("a pinned link", function()
 
   it("is pinned with its object closed in the same breath", function()
     kernel.need("links of perf events", "5.15")
-    local obj = counting()
+    local obj = counting("count_openat")
     local id = obj.progs.count_openat:info().id
     local link = assert(obj.progs.count_openat:attach())
     assert.is_true(link:pin(dir .. "/link"))

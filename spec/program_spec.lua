@@ -3,6 +3,7 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 
 local PACKETS, CALLS, REFUSED = helper.obj("packets"), helper.obj("calls"), helper.obj("refused")
 
@@ -223,7 +224,7 @@ describe("program errors:", function()
   end)
 
   it("a type that can't be run is ENOTSUPP", function()
-    fails("ENOTSUPP", "program 'on_openat': run: ", obj.progs.on_openat:run())
+    fails("ENOTSUPP", "program 'on_openat': run: ", kinds.program(obj, "on_openat"):run())
   end)
 
   it("a syscall program doesn't take data", function()
@@ -232,15 +233,17 @@ describe("program errors:", function()
   end)
 
   it("no such tracepoint is ENOENT", function()
-    fails("ENOENT", "program 'on_nothing': attach: .*lbpf/no_such_tracepoint", obj.progs.on_nothing:attach())
+    fails("ENOENT", "program 'on_nothing': attach: .*lbpf/no_such_tracepoint",
+      kinds.program(obj, "on_nothing"):attach())
     fails("ENOENT", "program 'on_openat': attach_tracepoint: .*syscalls/no_such_thing",
-      obj.progs.on_openat:attach_tracepoint("syscalls", "no_such_thing"))
+      kinds.program(obj, "on_openat"):attach_tracepoint("syscalls", "no_such_thing"))
   end)
 
   it("no such raw tracepoint is ENOENT", function()
-    fails("ENOENT", "program 'on_nothing_raw': attach: .*lbpf_no_such_tracepoint", obj.progs.on_nothing_raw:attach())
+    fails("ENOENT", "program 'on_nothing_raw': attach: .*lbpf_no_such_tracepoint",
+      kinds.program(obj, "on_nothing_raw"):attach())
     fails("ENOENT", "program 'first_argument': attach_raw_tracepoint: .*lbpf_nothing",
-      obj.progs.first_argument:attach_raw_tracepoint("lbpf_nothing"))
+      kinds.program(obj, "first_argument"):attach_raw_tracepoint("lbpf_nothing"))
   end)
 
   it("no such interface is ENODEV", function()

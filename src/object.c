@@ -517,7 +517,7 @@ struct refused {
 static void find_refused(struct refused *refused, const struct lbpf_object *o, const char *text)
 {
 	const char *end = strstr(text, "': BPF program load failed"), *begin = end, *type;
-	const struct bpf_program *prog;
+	struct bpf_program *prog;
 
 	while (begin && begin > text && begin[-1] != '\'')
 		begin--;
@@ -527,7 +527,9 @@ static void find_refused(struct refused *refused, const struct lbpf_object *o, c
 		return;
 	memcpy(refused->name, begin, (size_t)(end - begin));
 	refused->name[end - begin] = '\0';
-	prog = bpf_object__find_program_by_name(o->obj, refused->name);
+	for (prog = bpf_object__next_program(o->obj, NULL); prog; prog = bpf_object__next_program(o->obj, prog))
+		if (strcmp(bpf_program__name(prog), refused->name) == 0)
+			break;
 	refused->type = prog ? bpf_program__type(prog) : BPF_PROG_TYPE_UNSPEC;
 	type = lbpf_program_type_name(refused->type);
 	/* the section has the target, of which it may depend whether the kernel takes the program */

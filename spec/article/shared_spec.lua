@@ -94,7 +94,8 @@ describe("a map shared with a program:", function()
   it("a program at work in the kernel counts what Lua watches, as long as Lua lets it", function()
     local who <close> = assert(bpf.load(SHARED))
     assert(who.progs.whoami:run())
-    local traced <close> = assert(bpf.load(SHARED, { vars = { target = who.vars.self } }))
+    local traced <close> = assert(bpf.load(SHARED, { vars = { target = who.vars.self },
+      autoload = { on_openat = true } }))
     local slots = traced.maps.slots
     local COUNT, GATE = 0, 1
     local function call()
