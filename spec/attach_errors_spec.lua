@@ -48,7 +48,7 @@ local obj, group, udp, sockets
 
 setup(function()
   net.enter(net.space())
-  obj = assert(bpf.load(helper.obj("packets")))
+  obj = assert(kernel.load(helper.obj("packets")))
   group = net.cgroup()
   udp = assert(socket.udp4())
   sockets = assert(bpf.map.create { type = "sockmap", max_entries = 1, key = "__u32", value = "__u64" })

@@ -4,6 +4,7 @@ local socket = require("socket")
 
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local net = require("spec.support.net")
 local bpf = require("bpf")
 local sys = require("support.sys")
@@ -16,6 +17,7 @@ kernel.need("struct_ops", "5.6")
 if kernel.config("CONFIG_DEBUG_INFO_BTF") == "n" or kernel.config("CONFIG_BPF_JIT") == "n" then
   helper.skip("struct_ops need a kernel with CONFIG_DEBUG_INFO_BTF and CONFIG_BPF_JIT")
 end
+kinds.need("struct_ops")
 
 local CONGESTION = helper.obj("congestion")
 local NAME = "lbpf" .. helper.pid -- in place of the object's, so that several tests can run at once
