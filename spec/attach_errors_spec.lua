@@ -3,10 +3,12 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local attach = require("spec.support.attach")
 
 kernel.root()
 kernel.need("a type of programs that nothing attaches, syscall", "5.14")
+kinds.need("syscall")
 
 local event = { config = "cpu_clock", pid = 0 }
 

@@ -116,12 +116,12 @@ describe("a failure of the kernel", function()
 
   it("to attach says when there is nothing to attach to", function()
     kernel.need("syscall programs", "5.14")
-    fails("EOPNOTSUPP", "program 'add': attach", ".", packets.progs.add:attach())
+    fails("EOPNOTSUPP", "program 'add': attach", ".", kinds.program(packets, "add"):attach())
   end)
 
   it("to run names the program", function()
     fails("EINVAL", "program 'first_argument': run", "^the kernel refused data, context or flags: ",
-      packets.progs.first_argument:run({ data = "x" }))
+      kinds.program(packets, "first_argument"):run({ data = "x" }))
   end)
 
   it("to update a full map says how full it is", function()

@@ -2,6 +2,7 @@
 -- Links: attaching by section and by name, detaching, and how long an attachment lasts.
 local bpf = require("bpf")
 local helper = require("spec.helper")
+local congestion = require("spec.support.congestion")
 local kernel = require("spec.support.kernel")
 local kinds = require("spec.support.kinds")
 local attach = require("spec.support.attach")
@@ -595,12 +596,8 @@ describe("attachments that are no links to the kernel", function()
     if kernel.config("CONFIG_DEBUG_INFO_BTF") == "n" then
       helper.skip("struct_ops need a kernel with CONFIG_DEBUG_INFO_BTF")
     end
-    local obj <close> = assert(bpf.load(helper.obj("congestion")))
-    local ops
-    for _, m in pairs(obj.maps) do
-      ops = bpf.map.type(m) == "struct_ops" and m or ops
-    end
-    local link = assert(bpf.map.attach(ops))
+    local obj <close> = assert(bpf.load({ bytes = congestion.object("congestion", "lbpf_cc") }, { name = "congestion" }))
+    local link = assert(bpf.map.attach(obj.maps.lbpf))
     assert.is_nil(link:fd())
     assert.equal("bpf.link: attach (lbpf, attached)", tostring(link))
     for _, name in ipairs({ "pin", "unpin", "info" }) do

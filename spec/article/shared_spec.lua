@@ -4,11 +4,13 @@ local answers = require("spec.support.answers")
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 
 local map = bpf.map
 
 kernel.root()
 kernel.need("syscall programs", "5.14")
+kinds.need("syscall")
 
 local SHARED = helper.obj("shared")
 
