@@ -10,6 +10,8 @@ local kinds = require("spec.support.kinds")
 local net = require("spec.support.net")
 local sys = require("support.sys")
 
+local ABSENT = helper.absent()
+
 local fails = attach.fails
 
 kernel.root()
@@ -24,7 +26,7 @@ setup(function() target = attach.self() end)
 -- Makes n system calls openat.
 local function call(n)
   for _ = 1, n do
-    assert.is_nil(io.open("/nonexistent/file"))
+    assert.is_nil(io.open(ABSENT))
   end
 end
 
@@ -437,7 +439,7 @@ describe("attach_iter", function()
   it("fails for what is no cgroup, and names the orders", function()
     kernel.need("iterators over cgroups", "6.1")
     local obj <close> = iterator("each_cgroup")
-    fails("ENOENT", "attach_iter", obj.progs.each_cgroup:attach_iter({ cgroup = "/nonexistent" }))
+    fails("ENOENT", "attach_iter", obj.progs.each_cgroup:attach_iter({ cgroup = ABSENT }))
     fails("EBADF", "attach_iter", obj.progs.each_cgroup:attach_iter({ cgroup = "/" }))
     helper.raises(function() obj.progs.each_cgroup:attach_iter({ cgroup = "/", order = "random" }) end,
       "order.*'random'.*self_only")

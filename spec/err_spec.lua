@@ -7,6 +7,8 @@ local kinds = require("spec.support.kinds")
 
 local map = bpf.map
 
+local ABSENT = helper.absent()
+
 local CALLS, PACKETS, REFUSED = helper.obj("calls"), helper.obj("packets"), helper.obj("refused")
 
 -- Runs Lua without any capability.
@@ -55,16 +57,16 @@ describe("a failure", function()
   end)
 
   it("of the system has the errno's symbol and its text", function()
-    fails("ENOENT", "open '/nonexistent'", "^No such file or directory$", bpf.open("/nonexistent"))
+    fails("ENOENT", ("open '%s'"):format(ABSENT), "^No such file or directory$", bpf.open(ABSENT))
   end)
 
   it("to open says which object, by path or name", function()
     fails("LIBBPF_ERRNO__FORMAT", "open 'blob'", ".", bpf.open({ bytes = ("x"):rep(1000) }, { name = "blob" }))
-    fails("ENOENT", "open '/nonexistent'", ".", bpf.open("/nonexistent", { name = "blob" }))
+    fails("ENOENT", ("open '%s'"):format(ABSENT), ".", bpf.open(ABSENT, { name = "blob" }))
   end)
 
   it("has three values, and of a load four", function()
-    assert.equal(3, select("#", bpf.open("/nonexistent")))
+    assert.equal(3, select("#", bpf.open(ABSENT)))
     kernel.root()
     assert.equal(4, select("#", bpf.load(REFUSED)))
     local obj <close> = assert(kernel.load(PACKETS))
@@ -242,13 +244,13 @@ describe("error lifetime:", function()
   it("messages are strings of their own, unchanged by later calls", function()
     local _, first = bpf.open("/bin/true")
     local copy = first .. ""
-    assert.is_nil(bpf.open("/nonexistent"))
+    assert.is_nil(bpf.open(ABSENT))
     assert.equal(copy, first)
   end)
 
   it("failures in a coroutine end there", function()
     local thread = coroutine.wrap(function()
-      coroutine.yield((select(3, bpf.open("/nonexistent"))))
+      coroutine.yield((select(3, bpf.open(ABSENT))))
       coroutine.yield((select(3, bpf.open("/bin/true"))))
     end)
     assert.same({ "ENOENT", "LIBBPF_ERRNO__FORMAT" }, { thread(), thread() })
@@ -258,14 +260,14 @@ end)
 describe("error interop:", function()
   it("nothing is written to the process's outputs by any failure", function()
     local output, ok = helper.lua(([[
-      local bpf = require("bpf")
-      assert(not bpf.open("/nonexistent"))
+      local bpf, absent = require("bpf"), %q
+      assert(not bpf.open(absent))
       assert(not bpf.open("/bin/true"))
       assert(not bpf.open({ bytes = "" }))
-      assert(not bpf.load(%q, { btf = "/nonexistent" }))
+      assert(not bpf.load(%q, { btf = absent }))
       assert(not pcall(bpf.open, %q, { maps = { nothing = 1 } }))
-      assert(not bpf.map.open("/nonexistent"))
-    ]]):format(REFUSED, CALLS))
+      assert(not bpf.map.open(absent))
+    ]]):format(ABSENT, REFUSED, CALLS))
     assert.equal("", output)
     assert.is_true(ok)
   end)

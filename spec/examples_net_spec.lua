@@ -62,7 +62,7 @@ describe("firewall", function()
     end
     refused("", "lo", "an interface needs a list: ")
     refused("permit 1.2.3.4\n", "--list " .. list .. " lo", "/%S+/list: not understood: permit 1.2.3.4\n$")
-    refused("", "--list /nowhere lo", "/nowhere: No such file")
+    refused("", "--list " .. helper.absent() .. " lo", "/%S+/absent: No such file")
     refused("deny 1.2.3.4/33\n", "--list " .. list .. " lo", "[^\n]*1%.2%.3%.4/33[^\n]*\n$")
     refused("", "--list " .. list .. " nowhere0", "program 'firewall': attach_xdp: [^\n]*'nowhere0'[^\n]*%(ENODEV%)\n$")
   end)

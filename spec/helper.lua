@@ -31,6 +31,9 @@ end
 --- This process's id.
 helper.pid = math.tointeger(read("/proc/self/stat"):match("^%d+"))
 
+--- For names that are the machine's: this run's own, of at most 11 characters. One that was killed may have left its.
+helper.tag = ("%d%04x"):format(helper.pid, math.random(0, 0xffff))
+
 --- How many times longer things may take here: LBPF_SLOW is set in emulated machines.
 helper.slow = (os.getenv "LBPF_SLOW" or "") == "" and 1 or 6
 

@@ -9,6 +9,8 @@ local attach = require("spec.support.attach")
 local net = require("spec.support.net")
 local sys = require("support.sys")
 
+local ABSENT = helper.absent()
+
 kernel.root()
 kernel.need("links of xdp programs", "5.9")
 
@@ -26,7 +28,7 @@ end
 -- Makes n system calls openat.
 local function call(n)
   for _ = 1, n do
-    assert.is_nil(io.open("/nonexistent/file"))
+    assert.is_nil(io.open(ABSENT))
   end
 end
 
@@ -158,7 +160,7 @@ describe("a link", function()
 end)
 
 describe("an xdp link", function()
-  local near, far, space = "lbn" .. helper.pid, "lbf" .. helper.pid, "lbpf" .. helper.pid
+  local near, far, space = "lbn" .. helper.tag, "lbf" .. helper.tag, "lbpf" .. helper.tag
 
   local function must(command)
     local output, ok = helper.run(command)
@@ -246,7 +248,7 @@ describe("an xdp link", function()
 
   it("may lose its interface before it is closed", function()
     local obj <close> = assert(kernel.load(PACKETS))
-    local name = "lbx" .. helper.pid
+    local name = "lbx" .. helper.tag
     must(("ip link add %s type veth peer name %sp"):format(name, name))
     local link = assert(obj.progs.on_packet:attach_xdp(name))
     must("ip link del " .. name)

@@ -14,6 +14,8 @@ local sys = require("support.sys")
 
 local map = bpf.map
 
+local ABSENT = helper.absent()
+
 kernel.root()
 
 local STORAGES = helper.obj("storages")
@@ -36,7 +38,7 @@ local function literally(key)
 end
 
 local function system_call()
-  os.rename("/lbpf-nothing", "/lbpf-nothing")
+  os.rename(ABSENT, ABSENT)
 end
 
 -- A process that waits for its end: its id, and a function that ends it.

@@ -8,6 +8,8 @@ local unix = helper.require "socket.unix"
 local lfs = require "lfs"
 
 local metrics = bpf.metrics
+
+local ABSENT = helper.absent()
 local OPENMETRICS <const> = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 local TEXT <const> = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -372,8 +374,8 @@ describe("serve", function()
     local text = ("metrics:serve (127.0.0.1 port %d): address already in use (EADDRINUSE)"):format(port)
     assert.same({ nil, text, "EADDRINUSE" }, { small():serve { port = math.tointeger(port), seconds = 0 } })
     taken:close()
-    assert.same({ nil, "ENOENT" }, { (small():serve { socket = "/nowhere/s" }),
-      (select(3, small():serve { socket = "/nowhere/s" })) })
+    assert.same({ nil, "ENOENT" }, { (small():serve { socket = ABSENT .. "/s" }),
+      (select(3, small():serve { socket = ABSENT .. "/s" })) })
     helper.raises(function() small():serve { prot = 1 } end,
       "spec/metrics_http_spec.lua:%d+: metrics:serve: there is no option 'prot' %(options: address, path, poll, " ..
       "port, readers, ready, seconds, socket, timeout%)")

@@ -8,6 +8,8 @@ local sys = require("support.sys")
 
 local map = bpf.map
 
+local ABSENT = helper.absent()
+
 kernel.root()
 
 local STACKS = helper.obj("stacks")
@@ -78,7 +80,7 @@ describe("a stack_trace map", function()
   -- Has the program see system calls of this process.
   local function trace(name)
     local link = assert(kinds.program(obj, name or "on_call"):attach())
-    os.remove("/lbpf-nothing") -- calls unlink
+    os.remove(ABSENT) -- calls unlink
     link:detach()
     assert.is_true(obj.vars.calls > 0)
   end
@@ -294,7 +296,7 @@ describe("a stack_trace map of one's own", function()
     assert(obj:load())
     obj.vars.target = helper.pid
     local link = assert(obj.progs.on_unlink:attach())
-    os.remove("/lbpf-nothing")
+    os.remove(ABSENT)
     link:detach()
     assert.is_truthy(mapping_of(m[obj.vars.user][1]))
   end)

@@ -305,7 +305,7 @@ describe("bpf.links", function()
       top = helper.tmpdir()
       assert(select(2, helper.run("mount -t cgroup2 none " .. top)))
     end
-    local dir = ("%s/lbpf-%d"):format(top, helper.pid)
+    local dir = ("%s/lbpf-%s"):format(top, helper.tag)
     assert(select(2, helper.run("mkdir " .. dir)))
     local answer, stop = linked("on_egress", dir, 1)
     finally(function()
@@ -332,7 +332,7 @@ describe("bpf.links", function()
   end)
 
   it("finds network namespaces' programs, and interfaces'", function()
-    local ns = "lbpf" .. helper.pid
+    local ns = "lb" .. helper.tag
     assert(select(2, helper.run(("ip netns add %s && ip link add %s type veth peer name p%s"):format(ns, ns, ns))))
     local stops = {}
     finally(function()

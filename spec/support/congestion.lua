@@ -6,7 +6,7 @@ local helper = require("spec.helper")
 local congestion = {}
 
 --- The name under which the kernel offers them.
-congestion.name = ("lb%d%04x"):format(helper.pid, math.random(0, 0xffff))
+congestion.name = "lb" .. helper.tag
 
 --- The bytes of an object, with that name in place of its own, which fills 16 bytes.
 function congestion.object(file, own)

@@ -20,7 +20,7 @@ end
 --- A new network namespace with its loopback up. Returns its name.
 function net.space()
   made = made + 1
-  local name = ("lbpf%d-%d"):format(helper.pid, made)
+  local name = ("lbpf%s-%d"):format(helper.tag, made)
   net.must("ip netns add " .. name)
   spaces[#spaces + 1] = name
   net.must(("ip -n %s link set lo up"):format(name))
@@ -119,7 +119,7 @@ end
 --- A new cgroup. Returns its path.
 function net.cgroup()
   made = made + 1
-  local path = ("%s/lbpf%d-%d"):format(cgroup2(), helper.pid, made)
+  local path = ("%s/lbpf%s-%d"):format(cgroup2(), helper.tag, made)
   net.must("mkdir " .. path)
   groups[#groups + 1] = { path = path }
   return path
