@@ -3,6 +3,7 @@
 local bpf = require "bpf"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
+local net = require "spec.support.net"
 local socket = helper.require "socket"
 local unix = helper.require "socket.unix"
 local lfs = require "lfs"
@@ -342,13 +343,18 @@ describe("serve", function()
   end)
 
   it("takes a path, an address, a time", function()
-    local answers = exchange(small(), { get "/m", get "/metrics", get "/" }, { path = "/m", address = "::1" })
+    local answers = exchange(small(), { get "/m", get "/metrics", get "/" }, { path = "/m", address = "127.0.0.2" })
     assert.equal(200, (read(answers[1])))
     assert.equal(404, (read(answers[2])))
     assert.matches('<a href="/m">', answers[3])
     local began = socket.gettime()
     assert.is_true(small():serve { port = 0, seconds = 0.2 })
     assert(socket.gettime() - began < 2 * helper.slow)
+  end)
+
+  it("serves on IPv6", function()
+    net.need_ipv6()
+    assert.equal(200, (read(exchange(small(), { get "/metrics" }, { address = "::1" })[1])))
   end)
 
   it("serves on a Unix socket, which it removes, and which may be there from before", function()

@@ -53,6 +53,30 @@ function net.leave()
   end
 end
 
+-- Whether the namespace that the process is in has IPv6.
+local function has_ipv6()
+  local s = socket.udp6()
+  local ok = s and s:setsockname("::1", 0)
+  if s then
+    s:close()
+  end
+  return ok
+end
+
+--- Skips the test, or all of the describe or file it is called in, where the machine does without IPv6: in the
+-- namespace, or in the one that the process is in.
+function net.need_ipv6(space)
+  local ok
+  if space then
+    ok = net.within(space, has_ipv6)
+  else
+    ok = has_ipv6()
+  end
+  if not ok then
+    helper.skip("needs IPv6")
+  end
+end
+
 --- A cable (a pair of veth interfaces) between two namespaces. Each end is a table: `space`, `name`, and if wanted
 -- `mac` and `address` with the length of its prefix.
 function net.cable(one, other)
