@@ -107,6 +107,17 @@ describe("a failure of the kernel", function()
     fails("EACCES", "object 'refused': load", "^prog 'out_of_bounds' refused by the verifier: ", bpf.load(REFUSED))
   end)
 
+  it("to load quotes the verifier about the program that it refused, whatever it says of others", function()
+    for level = 0, 7 do
+      local refused <close> = assert(bpf.open(REFUSED))
+      for _, prog in pairs(refused.progs) do
+        prog:log_level(level)
+      end
+      fails("EACCES", "object 'refused': load", "^prog 'out_of_bounds' refused by the verifier: [^\n]* outside of the ",
+        refused:load())
+    end
+  end)
+
   it("to attach names program, way and place", function()
     fails("ENOENT", "program 'on_nothing': attach", "lbpf/no_such_tracepoint",
       kinds.program(packets, "on_nothing"):attach())
@@ -184,6 +195,73 @@ describe("a failure of the kernel", function()
     local output = helper.run(("build/support/nobpf %s -e %s"):format(helper.LUA, helper.quote(code)))
     assert.equal("object 'calls': load: refused, though this process has CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; "
       .. "perhaps by lockdown, a security module or the kernel's configuration (EPERM)\n", output)
+  end)
+
+  -- What is printed by a load, by each of its ways, of an object's program alone, behind the words of a command.
+  local function load_behind(command, name, program)
+    local output = helper.run(("%s %s -e %s"):format(command, helper.LUA, helper.quote(([[
+      local bpf = require("bpf")
+      local path, program = %q, %q
+      local function open(level)
+        local obj = assert(bpf.open(path))
+        for name, prog in pairs(obj.progs) do
+          prog:autoload(name == program)
+          prog:log_level(level)
+        end
+        return obj
+      end
+      local autoload = {}
+      for name in pairs(open(0).progs) do
+        autoload[name] = name == program
+      end
+      local messages = { select(2, bpf.load(path, { autoload = autoload })) }
+      for level = 0, 7 do
+        local _, message, code = open(level):load()
+        assert(message == messages[1] and code == messages[2], message)
+      end
+      print(messages[1] .. "\t" .. messages[2])]]):format(helper.obj(name), program))))
+    if output:find("^refuse: Device or resource busy") then
+      helper.skip("another process answers this one's seccomp filters")
+    end
+    return output
+  end
+
+  local REFUSED_KIND = "object 'percpu': load: prog 'count': the kernel refuses this kind of program (type "
+    .. "raw_tracepoint, section 'raw_tp') before verifying it"
+
+  it("to load a kind of program, before it is verified, is not put down to the verifier", function()
+    for _, kind in ipairs({ "17", "-17" }) do -- with the statistics of a verifier that saw nothing, and without
+      assert.equal(REFUSED_KIND .. ", though this process has CAP_BPF and CAP_PERFMON; perhaps by lockdown, a security "
+        .. "module or the kernel's configuration (EPERM)\tEPERM\n", load_behind("build/support/refuse " .. kind, "percpu",
+        "count"))
+    end
+  end)
+
+  it("to load a kind of program for want of a capability names it, and what else it may be", function()
+    kernel.need("CAP_BPF", "5.8")
+    assert.equal(REFUSED_KIND .. "; perhaps CAP_BPF or CAP_PERFMON is missing, or lockdown or a security module "
+      .. "forbids it (EPERM)\tEPERM\n",
+      load_behind("setpriv --bounding-set=-all,+bpf,+net_admin --inh-caps=-all", "percpu", "count"))
+  end)
+
+  it("to load is the verifier's where it says so, though it saw no instruction yet", function()
+    kernel.need("arenas", "6.9")
+    kinds.need("syscall")
+    assert.equal("object 'arena': load: prog 'count' refused by the verifier: CAP_BPF and CAP_PERFMON are required to "
+      .. "use arena (EPERM)\tEPERM\n",
+      load_behind("setpriv --bounding-set=-all,+bpf,+net_admin --inh-caps=-all", "arena", "count"))
+  end)
+
+  it("to load a kind that this kernel refuses says so, whichever that is", function()
+    for _, section in ipairs({ "raw_tp", "raw_tp.w/bpf_test_finish", "tp_btf/sys_enter", "tracepoint/syscalls/sys_enter",
+      "fentry/bpf_fentry_test1", "fexit/bpf_fentry_test1", "fmod_ret/bpf_modify_return_test", "lsm/inode_rename",
+      "iter/task", "iter/bpf_map_elem", "iter/bpf_sk_storage_map", "iter/sockmap", "kprobe", "uprobe", "perf_event",
+      "syscall", "xdp", "tc", "cgroup_skb/egress", "sk_lookup" }) do
+      if kinds.refused(section) then
+        fails("EPERM", "object 'nothing': load", "^prog 'nothing': the kernel refuses this kind of program %(type %S+, "
+          .. "section '" .. section .. "'%) before verifying it.*perhaps.*lockdown", kinds.load_nothing(section))
+      end
+    end
   end)
 
   it("to find room for a descriptor is EMFILE, and nothing is left behind", function()

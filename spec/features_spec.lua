@@ -145,6 +145,24 @@ describe("with root's capabilities, features", function()
     assert.matches("this kernel has no programs of this type", message)
   end)
 
+  it("say no to helpers of a type that the kernel refuses before it verifies", function()
+    for _, kind in ipairs({ "17", "-17" }) do -- with the statistics of a verifier that saw nothing, and without
+      local output = helper.run(("build/support/refuse %s %s -e %s"):format(kind, helper.LUA, helper.quote([[
+        local features = require("bpf").features
+        print(features.helper("raw_tracepoint", "map_lookup_elem"))
+        print(features.helper("raw_tracepoint", "redirect_map"))
+        print(features.prog_type("raw_tracepoint"))
+        print(features.helper("xdp", "map_lookup_elem"))]])))
+      if output:find("^refuse: Device or resource busy") then
+        helper.skip("another process answers this one's seccomp filters")
+      end
+      local why = "refused, though this process has CAP_BPF and CAP_PERFMON; perhaps by lockdown, a security module or "
+        .. "the kernel's configuration (EPERM)\tEPERM\n"
+      assert.equal(("false\thelper 'map_lookup_elem': %sfalse\thelper 'redirect_map': %sfalse\tprogram type "
+        .. "'raw_tracepoint': %strue\n"):format(why, why, why), output)
+    end
+  end)
+
   it("leave nothing in the kernel, and nothing open", function()
     local function held()
       return select(2, helper.run(("ls -l /proc/%d/fd"):format(helper.pid)):gsub("anon_inode", ""))

@@ -22,8 +22,9 @@ function kinds.unverified(code, messages)
   return log:gsub("processed 0 insns[^\n]*\n", "") == ""
 end
 
--- A program that does nothing, in a section. Sections are named in the symbols' strings and in those of BTF.
-local function load_nothing(section)
+--- bpf.load of an object that has a program that does nothing, in a section. Sections are named in the symbols' strings
+-- and in those of BTF.
+function kinds.load_nothing(section)
   local file <close> = assert(io.open(helper.obj("nothing"), "rb"))
   local room = #SECTION - #section
   assert(room >= 0, "a longer name than " .. helper.obj("nothing") .. " has room for: " .. section)
@@ -46,11 +47,11 @@ local others = {
 
 local refused = {} -- by section
 
---- Whether the kernel refuses programs of the kind before it verifies them. Any other failure to load the program that
--- does nothing isn't told here: what the specs load of that kind has to fail as well.
+--- Whether the kernel refuses programs of the kind before it verifies them. The program that does nothing may fail for
+-- other reasons: then the test goes on, and what it loads has to work or to fail for itself.
 function kinds.refused(section)
   if refused[section] == nil then
-    local obj <close>, _, code, messages = (others[section:match("^[^/]*")] or load_nothing)(section)
+    local obj <close>, _, code, messages = (others[section:match("^[^/]*")] or kinds.load_nothing)(section)
     refused[section] = not obj and kinds.unverified(code, messages)
   end
   return refused[section]
