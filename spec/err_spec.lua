@@ -232,8 +232,8 @@ describe("a failure of the kernel", function()
   it("to load a kind of program, before it is verified, is not put down to the verifier", function()
     for _, kind in ipairs({ "17", "-17" }) do -- with the statistics of a verifier that saw nothing, and without
       assert.equal(REFUSED_KIND .. ", though this process has CAP_BPF and CAP_PERFMON; perhaps by lockdown, a security "
-        .. "module or the kernel's configuration (EPERM)\tEPERM\n", load_behind("build/support/refuse " .. kind, "percpu",
-        "count"))
+        .. "module or the kernel's configuration (EPERM)\tEPERM\n",
+        load_behind("build/support/refuse " .. kind, "percpu", "count"))
     end
   end)
 
@@ -253,7 +253,7 @@ describe("a failure of the kernel", function()
   end)
 
   it("to load a kind that this kernel refuses says so, whichever that is", function()
-    for _, section in ipairs({ "raw_tp", "raw_tp.w/bpf_test_finish", "tp_btf/sys_enter", "tracepoint/syscalls/sys_enter",
+    for _, section in ipairs({ "raw_tp", "raw_tp.w/bpf_test_finish", "tp_btf/sys_enter", "tracepoint",
       "fentry/bpf_fentry_test1", "fexit/bpf_fentry_test1", "fmod_ret/bpf_modify_return_test", "lsm/inode_rename",
       "iter/task", "iter/bpf_map_elem", "iter/bpf_sk_storage_map", "iter/sockmap", "kprobe", "uprobe", "perf_event",
       "syscall", "xdp", "tc", "cgroup_skb/egress", "sk_lookup" }) do

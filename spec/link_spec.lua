@@ -598,7 +598,8 @@ describe("attachments that are no links to the kernel", function()
     if kernel.config("CONFIG_DEBUG_INFO_BTF") == "n" then
       helper.skip("struct_ops need a kernel with CONFIG_DEBUG_INFO_BTF")
     end
-    local obj <close> = assert(bpf.load({ bytes = congestion.object("congestion", "lbpf_cc") }, { name = "congestion" }))
+    local bytes = congestion.object("congestion", "lbpf_cc")
+    local obj <close> = assert(bpf.load({ bytes = bytes }, { name = "congestion" }))
     local link = assert(bpf.map.attach(obj.maps.lbpf))
     assert.is_nil(link:fd())
     assert.equal("bpf.link: attach (lbpf, attached)", tostring(link))

@@ -292,7 +292,9 @@ describe("a stack_trace map of one's own", function()
 
   it("is shared with an object by its options", function()
     local m <close> = assert(map.create({ type = "stack_trace", max_entries = 1024 }))
-    local obj <close> = assert(bpf.open(STACKS, { maps = { stacks = m }, autoload = { on_unlink = true, on_call = false } }))
+    local obj <close> = assert(bpf.open(STACKS, {
+      maps = { stacks = m }, autoload = { on_unlink = true, on_call = false },
+    }))
     assert(obj:load())
     obj.vars.target = helper.pid
     local link = assert(obj.progs.on_unlink:attach())

@@ -129,7 +129,8 @@ const char *lbpf_refused_kind(lua_State *L, const char *kind, const char *capabi
 {
 	const char *causes = has_capabilities(capabilities)
 		? push_other_causes(L, capabilities)
-		: lua_pushfstring(L, "; perhaps %s is missing, or lockdown or a security module forbids it", capabilities);
+		: lua_pushfstring(L, "; perhaps %s is missing, or lockdown or a security module forbids it",
+				  capabilities);
 
 	return lua_pushfstring(L, "the kernel refuses this kind of program (%s) before verifying it%s", kind, causes);
 }
