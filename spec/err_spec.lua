@@ -226,7 +226,7 @@ describe("a failure of the kernel", function()
     return output
   end
 
-  local REFUSED_KIND = "object 'percpu': load: prog 'count': the kernel refuses this kind of program (type "
+  local REFUSED_KIND = "object 'percpu': load: prog 'count': the kernel refused this kind of program (type "
     .. "raw_tracepoint, section 'raw_tp') before verifying it"
 
   it("to load a kind of program, before it is verified, is not put down to the verifier", function()
@@ -258,7 +258,7 @@ describe("a failure of the kernel", function()
       "iter/task", "iter/bpf_map_elem", "iter/bpf_sk_storage_map", "iter/sockmap", "kprobe", "uprobe", "perf_event",
       "syscall", "xdp", "tc", "cgroup_skb/egress", "sk_lookup" }) do
       if kinds.refused(section) then
-        fails("EPERM", "object 'nothing': load", "^prog 'nothing': the kernel refuses this kind of program %(type %S+, "
+        fails("EPERM", "object 'nothing': load", "^prog 'nothing': the kernel refused this kind of program %(type %S+, "
           .. "section '" .. section .. "'%) before verifying it.*perhaps.*lockdown", kinds.load_nothing(section))
       end
     end

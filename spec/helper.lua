@@ -62,7 +62,7 @@ end
 
 -- Skips where a message says that the kernel refuses a kind of program, and the kernel does.
 local function skip_refused(message)
-  if message:find("the kernel refuses this kind of program", 1, true) then
+  if message:find("the kernel refused this kind of program", 1, true) then
     require("spec.support.kinds").look(message)
   end
 end

@@ -66,10 +66,10 @@ end)]]))
     local lines = results([[
 it("bad", function() assert(bpf.load({ bytes = "" })) end)
 it("of another kind", function()
-  error("the kernel refuses this kind of program (type xdp, section 'xdp') before verifying it")
+  error("the kernel refused this kind of program (type xdp, section 'xdp') before verifying it")
 end)
 it("that isn't refused", function()
-  assert(nil, "the kernel refuses this kind of program (type xdp, section 'xdp') before verifying it (EPERM)")
+  assert(nil, "the kernel refused this kind of program (type xdp, section 'xdp') before verifying it (EPERM)")
 end)]])
     assert.equal(3, #lines)
     for _, line in ipairs(lines) do

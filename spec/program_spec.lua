@@ -131,6 +131,7 @@ describe("a loaded program", function()
 
   it("of type syscall runs on a context, and writes to a copy of it", function()
     kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
     local ctx = string.pack("=I4I4I8", 4294967295, 2, 0)
     local answer = assert(obj.progs.add:run({ ctx = ctx }))
     assert.equal(7, answer.retval)
@@ -229,6 +230,7 @@ describe("program errors:", function()
 
   it("a syscall program doesn't take data", function()
     kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
     fails("EINVAL", "program 'add': run: ", obj.progs.add:run({ data = PACKET }))
   end)
 
@@ -257,6 +259,7 @@ describe("program errors:", function()
 
   it("a section without a place is EOPNOTSUPP", function()
     kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
     fails("EOPNOTSUPP", "program 'on_packet': attach: ", obj.progs.on_packet:attach())
     fails("EOPNOTSUPP", "program 'add': attach: ", obj.progs.add:attach())
     local calls <close> = assert(bpf.load(CALLS))
@@ -265,6 +268,7 @@ describe("program errors:", function()
 
   it("a program of another type can't be attached", function()
     kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
     local link, message, code = obj.progs.add:attach_xdp("lo")
     assert.is_nil(link)
     assert.is_string(code)
@@ -277,6 +281,7 @@ describe("program errors:", function()
 
   it("failures reach the script, not its outputs", function()
     kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
     assert.equal("", (helper.lua(([[
       local obj = assert(require("bpf").load(%q))
       assert(not obj.progs.on_nothing:attach())
@@ -305,6 +310,7 @@ describe("a program's lifetime:", function()
 
   it("it keeps its object", function()
     kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
     local prog = assert(kernel.load(PACKETS)).progs.add
     collectgarbage()
     collectgarbage()
@@ -319,6 +325,7 @@ describe("a program's lifetime:", function()
   }) do
     it("a finalizer that closes its object in the middle of " .. case[1] .. " does no harm", function()
       kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
       local output, ok = helper.lua(([[
         local bpf = require("bpf")
         local options = { ctx = ("\0"):rep(3000) }

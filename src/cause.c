@@ -132,7 +132,7 @@ const char *lbpf_refused_kind(lua_State *L, const char *kind, const char *capabi
 		: lua_pushfstring(L, "; perhaps %s is missing, or lockdown or a security module forbids it",
 				  capabilities);
 
-	return lua_pushfstring(L, "the kernel refuses this kind of program (%s) before verifying it%s", kind, causes);
+	return lua_pushfstring(L, "the kernel refused this kind of program (%s) before verifying it%s", kind, causes);
 }
 
 /* What the verifier writes whatever it thinks of a program. Of an infinite loop, the states come behind what it says

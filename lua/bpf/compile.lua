@@ -285,8 +285,8 @@ end
 --- Compiles BPF C by the clang that is installed, with `-g -O2`. Messages name the script and its lines where the C
 -- text stands as it is in a script that called, else lines of the text. Where the source includes "vmlinux.h", that is
 -- made of the running kernel's BTF and kept in `$XDG_CACHE_HOME/lua-bpf`, by default `~/.cache/lua-bpf`. It is made
--- each time if that can't be written, or if the directory `$XDG_CACHE_HOME` or `~` doesn't exist. Files in quotes are also
--- looked for beside the script.
+-- each time if that can't be written, or if the directory `$XDG_CACHE_HOME` or `~` doesn't exist. Files in quotes are
+-- also looked for beside the script.
 --
 --     local obj <close> = assert(bpf.load { bytes = assert(bpf.compile(source)) })
 --
