@@ -270,7 +270,7 @@ describe("require \"bpf\"", function()
     if not lfs.attributes(tracing .. "/events/syscalls/sys_enter_openat") then
       helper.skip("this kernel can't trace system calls")
     end
-    local trace = ("%s/instances/lbpf-%d"):format(tracing, helper.pid)
+    local trace = ("%s/instances/lbpf-%s"):format(tracing, helper.tag)
     assert(lfs.mkdir(trace))
     finally(function()
       assert(lfs.rmdir(trace))

@@ -3,12 +3,14 @@
 -- doesn't map it, and the kernel loads no program whose arena has no address.
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local bpf = require("bpf")
 
 local map = bpf.map
 
 kernel.root()
 kernel.need("arena", "6.9")
+kinds.need("syscall")
 
 local ARENA = helper.obj("arena")
 local ADDRESS, PAGE, PAGES = 0x20000000, 4096, 16

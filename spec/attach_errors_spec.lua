@@ -3,10 +3,12 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local attach = require("spec.support.attach")
 
 kernel.root()
 kernel.need("a type of programs that nothing attaches, syscall", "5.14")
+kinds.need("syscall")
 
 local event = { config = "cpu_clock", pid = 0 }
 
@@ -48,7 +50,7 @@ local obj, group, udp, sockets
 
 setup(function()
   net.enter(net.space())
-  obj = assert(bpf.load(helper.obj("packets")))
+  obj = assert(kernel.load(helper.obj("packets")))
   group = net.cgroup()
   udp = assert(socket.udp4())
   sockets = assert(bpf.map.create { type = "sockmap", max_entries = 1, key = "__u32", value = "__u64" })

@@ -2,6 +2,7 @@
 -- Attaching to perf events: counters that overflow, of a process and of a CPU, by name and by descriptor.
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local attach = require("spec.support.attach")
 local perf = require("support.perf")
 
@@ -12,6 +13,7 @@ kernel.need("programs of perf events", "4.9")
 if kernel.config("CONFIG_PERF_EVENTS") == "n" or kernel.config("CONFIG_BPF_EVENTS") == "n" then
   helper.skip("perf events' programs need a kernel with CONFIG_PERF_EVENTS and CONFIG_BPF_EVENTS")
 end
+kinds.need("perf_event")
 
 local obj, prog
 

@@ -4,6 +4,8 @@ local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local attach = require("spec.support.attach")
 
+local ABSENT = helper.absent()
+
 local fails = attach.fails
 
 kernel.root()
@@ -171,7 +173,7 @@ describe("attach_uprobe", function()
   it("fails for files and functions that aren't there, and places outside", function()
     local obj <close> = load("on_function")
     local prog = obj.progs.on_function
-    fails("ENOENT", "attach_uprobe: .*/nonexistent", prog:attach_uprobe("/nonexistent", "main"))
+    fails("ENOENT", "attach_uprobe: .*/absent'", prog:attach_uprobe(ABSENT, "main"))
     fails("ENOENT", "attach_uprobe: .*'lbpf_no_program'", prog:attach_uprobe("lbpf_no_program", "main"))
     fails("ENOENT", "attach_uprobe: ", prog:attach_uprobe(PROBED, "no_function"))
     fails("EINVAL", "attach_uprobe: ", prog:attach_uprobe(PROBED, 1 << 40))
@@ -292,7 +294,7 @@ describe("attach_usdt", function()
     local prog = obj.progs.on_step
     fails("ENOENT", "program 'on_step': attach_usdt: ", prog:attach_usdt(PROBED, "lbpf", "nothing"))
     fails("ENOENT", "attach_usdt: ", prog:attach_usdt(PROBED, "nobody", "step"))
-    fails("ENOENT", "attach_usdt: ", prog:attach_usdt("/nonexistent", "lbpf", "step"))
+    fails("ENOENT", "attach_usdt: ", prog:attach_usdt(ABSENT, "lbpf", "step"))
     helper.raises(function() prog:attach_usdt(PROBED, "lbpf") end, "string expected")
     helper.raises(function() prog:attach_usdt(PROBED, "lbpf", "step", { cookie = 1 }) end,
       "attach_usdt: unknown option 'cookie' %(options: pid, usdt_cookie%)")

@@ -105,6 +105,7 @@ describe("a pinned program of a route", function()
     if kernel.config("CONFIG_IPV6_SEG6_BPF") == "n" then
       helper.skip("needs a kernel with CONFIG_IPV6_SEG6_BPF")
     end
+    net.need_ipv6()
     local path = pinned("on_seg6local")
     obj.vars.verdict = DROP
     for space, address in pairs({ [here] = "fc40::1", [there] = "fc40::2" }) do

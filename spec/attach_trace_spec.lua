@@ -6,8 +6,11 @@ local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local attach = require("spec.support.attach")
+local kinds = require("spec.support.kinds")
 local net = require("spec.support.net")
 local sys = require("support.sys")
+
+local ABSENT = helper.absent()
 
 local fails = attach.fails
 
@@ -23,7 +26,7 @@ setup(function() target = attach.self() end)
 -- Makes n system calls openat.
 local function call(n)
   for _ = 1, n do
-    assert.is_nil(io.open("/nonexistent/file"))
+    assert.is_nil(io.open(ABSENT))
   end
 end
 
@@ -96,7 +99,7 @@ describe("attach_tracepoint", function()
       mount -t tmpfs none /sys/kernel
       exec %s -' <<'END'
       local bpf = require "bpf"
-      local obj = assert(bpf.load "build/progs/calls.bpf.o")
+      local obj = assert(bpf.load("build/progs/calls.bpf.o", { autoload = { count_openat = true } }))
       print(select(2, obj.progs.count_openat:attach_tracepoint("syscalls", "sys_enter_openat")))
       print(select(2, obj.progs.count_openat:attach()))
       print(select(2, obj:attach()))
@@ -252,9 +255,10 @@ describe("attach_trace", function()
 end)
 
 describe("attach_freplace", function()
-  setup(function() attach.need_functions("replacements of programs' functions") end)
-
   it("puts a program in place of another's function", function()
+    kernel.need("replacements of programs' functions", "5.6")
+    attach.need_functions("replacements of programs' functions")
+    kinds.need("freplace/verdict")
     local target_obj <close> = assert(bpf.load(helper.obj("attach_freplace")))
     local whole = target_obj.progs.whole
     local obj <close> = assert(bpf.open(helper.obj("attach_replacement")))
@@ -435,7 +439,7 @@ describe("attach_iter", function()
   it("fails for what is no cgroup, and names the orders", function()
     kernel.need("iterators over cgroups", "6.1")
     local obj <close> = iterator("each_cgroup")
-    fails("ENOENT", "attach_iter", obj.progs.each_cgroup:attach_iter({ cgroup = "/nonexistent" }))
+    fails("ENOENT", "attach_iter", obj.progs.each_cgroup:attach_iter({ cgroup = ABSENT }))
     fails("EBADF", "attach_iter", obj.progs.each_cgroup:attach_iter({ cgroup = "/" }))
     helper.raises(function() obj.progs.each_cgroup:attach_iter({ cgroup = "/", order = "random" }) end,
       "order.*'random'.*self_only")

@@ -10,9 +10,11 @@ local MAKE <const> = ("make --no-print-directory LUA=%s LUA_PC=%s"):format(helpe
 local LUAROCKS <const> = "luarocks --lua-version " .. ABI
 local ROCKSPEC <const> = "rockspec/lua-bpf-scm-1.rockspec"
 
+local HOME = helper.absent()
+
 -- Runs a command as a user's shell would, with nothing of this test run's environment.
 local function run(command)
-  local output, ok = helper.run('env -i PATH="$PATH" HOME=/nonexistent sh -c ' .. helper.quote(command))
+  local output, ok = helper.run(('env -i PATH="$PATH" HOME=%s sh -c %s'):format(HOME, helper.quote(command)))
   assert(ok, command .. ":\n" .. output)
   return output
 end
@@ -142,7 +144,7 @@ describe("what is missing is told with the packages that have it:", function()
 
   -- Checks that a command fails and what it prints first names both packages.
   local function names(command, what, debian, fedora)
-    local output, ok = helper.run(("cd %s && env -i PATH=\"$PATH\" HOME=/nonexistent %s"):format(dir, command))
+    local output, ok = helper.run(("cd %s && env -i PATH=\"$PATH\" HOME=%s %s"):format(dir, HOME, command))
     assert.is_false(ok)
     assert.matches("^[^\n]*#error \"" .. what .. " headers are missing%. Debian: apt install " .. debian
       .. "; Fedora: dnf install " .. fedora .. '"\n', output:match("[^\n]*#error.*"))

@@ -9,6 +9,8 @@ local sys = require("support.sys")
 
 local map = bpf.map
 
+local ABSENT = helper.absent()
+
 kernel.root()
 
 local GROUPS = helper.obj("groups")
@@ -52,7 +54,7 @@ describe("a cgroup_array", function()
   end
 
   local function system_call()
-    os.rename("/lbpf-nothing", "/lbpf-nothing")
+    os.rename(ABSENT, ABSENT)
   end
 
   it("has slots, all empty at first", function()
@@ -147,7 +149,7 @@ describe("a cgroup_array", function()
     map.update(groups, 0, ours.path)
     map.update(groups, 9, ours.path)
     map.update(groups, 0, "/tmp")
-    map.update(groups, 0, "/lbpf-nothing")
+    map.update(groups, 0, ABSENT)
     pcall(map.update, groups, 0, ours.path, "unknown")
     assert.equal(before, helper.descriptors())
   end)

@@ -7,6 +7,8 @@ local json = require "dkjson"
 local lfs = require "lfs"
 local map = bpf.map
 
+local ABSENT = helper.absent()
+
 local COMMAND = helper.LUA .. " bin/lua-bpf "
 
 local function command(arguments, wrap)
@@ -80,7 +82,7 @@ describe("lua-bpf without root", function()
     fails(1, "^lua%-bpf: [^\n]*script.lua:3: attempt to index a nil value[^\n]*\nstack traceback:", "run " .. path)
     script "x ="
     fails(1, "^lua%-bpf: [^\n]*script.lua:1: ", "run " .. path)
-    fails(1, "^lua%-bpf: cannot open /nonexistent", "run /nonexistent")
+    fails(1, "^lua%-bpf: cannot open %S+/absent", "run " .. ABSENT)
   end)
 
   local function typed(lines)
@@ -251,7 +253,7 @@ addr  port  pad               packets  state  mac    name  delta
   end)
 
   it("finds maps by name, and lists the ids where that is ambiguous", function()
-    local name = ("lb%d"):format(helper.pid)
+    local name = "lb" .. helper.tag
     local options = { type = "array", name = name, value = "__u32", max_entries = 1 }
     local one <close> = assert(map.create(options))
     assert.matches("\nkey  value\n  0      0\n$", works("dump " .. name))

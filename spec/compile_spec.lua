@@ -204,7 +204,7 @@ describe("without clang", function()
   end)
 
   it("says so when there is no place for files", function()
-    local output = helper.run(("TMPDIR=/nonexistent %s -e %s"):format(helper.LUA,
+    local output = helper.run(("TMPDIR=%s %s -e %s"):format(helper.absent(), helper.LUA,
       helper.quote [[print(require("bpf").compile("int x;"))]]))
     assert.equal("nil\tbpf.compile: there is no place for temporary files (EACCES)\tEACCES\n", output)
   end)
@@ -263,6 +263,15 @@ describe("vmlinux.h", function()
       assert.equal("true\n", lua(variables, COMPILE))
     end
     assert.equal(home .. "/file\n", cached(home))
+  end)
+
+  it("is made each time where there is no home, or no folder for caches, which isn't made", function()
+    local nowhere = helper.absent()
+    for _, variables in ipairs { "XDG_CACHE_HOME= HOME=%s", "XDG_CACHE_HOME=%s", "XDG_CACHE_HOME=%s/caches",
+      "XDG_CACHE_HOME= HOME=%s/me" } do
+      assert.equal("true\n", lua(variables:format(nowhere), COMPILE))
+      assert.falsy(lfs.attributes(nowhere))
+    end
   end)
 
   it("isn't made for sources that don't include it", function()

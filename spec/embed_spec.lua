@@ -2,6 +2,7 @@
 -- C hosts: each function of lbpf.h, called by a host of its own, and the daemon in examples/embed.
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
+local kinds = require "spec.support.kinds"
 
 local core = assert(package.searchpath("bpf.core", package.cpath))
 local build = core:match "^(.*)/bpf/core%.so$"
@@ -35,6 +36,8 @@ describe("a host", function()
     it(assert(what[name], name), function()
       if not unprivileged[name] and not kernel.is_root() then
         helper.skip "needs root"
+      elseif not unprivileged[name] then
+        kinds.need_all_of(helper.obj "execsnoop")
       end
       local output, ok = host("embed", name)
       assert(ok, output)
@@ -61,6 +64,13 @@ describe("examples/embed", function()
     file:write(text)
   end
 
+  local function need_root()
+    if not kernel.is_root() then
+      helper.skip "needs root"
+    end
+    kinds.need_all_of "examples/embed/policyd.bpf.o"
+  end
+
   it("explains itself", function()
     local output, ok = helper.run(policyd .. " --help")
     assert(ok and output:find "^Usage: policyd POLICY.lua\n", output)
@@ -72,9 +82,7 @@ describe("examples/embed", function()
   end)
 
   it("has a policy that works", function()
-    if not kernel.is_root() then
-      helper.skip "needs root"
-    end
+    need_root()
     local output, ok = helper.run(([[
       timeout --foreground --preserve-status %d %s examples/embed/policy.lua & sleep %s; /bin/true; wait $!]])
       :format(2 * helper.slow, policyd, helper.slow))
@@ -83,9 +91,7 @@ describe("examples/embed", function()
   end)
 
   it("refuses to start with a faulty policy", function()
-    if not kernel.is_root() then
-      helper.skip "needs root"
-    end
+    need_root()
     local path = helper.tmpdir() .. "/policy.lua"
     write(path, "return 1")
     local output, _, code = helper.run(policyd .. " " .. path)
@@ -94,9 +100,7 @@ describe("examples/embed", function()
   end)
 
   it("loads a policy anew on SIGHUP, keeps the counts, and keeps the policy if the new one is faulty", function()
-    if not kernel.is_root() then
-      helper.skip "needs root"
-    end
+    need_root()
     local dir = helper.tmpdir()
     local probe = "lbpf" .. helper.pid
     for i, text in ipairs {

@@ -3,8 +3,11 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 
 local map = bpf.map
+
+local ABSENT = helper.absent()
 
 local CALLS, PACKETS, REFUSED = helper.obj("calls"), helper.obj("packets"), helper.obj("refused")
 
@@ -54,21 +57,21 @@ describe("a failure", function()
   end)
 
   it("of the system has the errno's symbol and its text", function()
-    fails("ENOENT", "open '/nonexistent'", "^No such file or directory$", bpf.open("/nonexistent"))
+    fails("ENOENT", ("open '%s'"):format(ABSENT), "^No such file or directory$", bpf.open(ABSENT))
   end)
 
   it("to open says which object, by path or name", function()
     fails("LIBBPF_ERRNO__FORMAT", "open 'blob'", ".", bpf.open({ bytes = ("x"):rep(1000) }, { name = "blob" }))
-    fails("ENOENT", "open '/nonexistent'", ".", bpf.open("/nonexistent", { name = "blob" }))
+    fails("ENOENT", ("open '%s'"):format(ABSENT), ".", bpf.open(ABSENT, { name = "blob" }))
   end)
 
   it("has three values, and of a load four", function()
-    assert.equal(3, select("#", bpf.open("/nonexistent")))
+    assert.equal(3, select("#", bpf.open(ABSENT)))
     kernel.root()
     assert.equal(4, select("#", bpf.load(REFUSED)))
     local obj <close> = assert(kernel.load(PACKETS))
-    assert.equal(3, select("#", obj.progs.on_nothing:attach()))
-    assert.equal(3, select("#", obj.progs.on_openat:run()))
+    assert.equal(3, select("#", kinds.program(obj, "on_nothing"):attach()))
+    assert.equal(3, select("#", kinds.program(obj, "on_openat"):run()))
   end)
 
   it("keeps no state: the next success is one", function()
@@ -86,7 +89,7 @@ describe("a failure of the kernel", function()
   local obj, packets
 
   setup(function()
-    obj = assert(bpf.load(CALLS))
+    obj = assert(kernel.load(CALLS))
     packets = assert(kernel.load(PACKETS))
   end)
 
@@ -97,29 +100,41 @@ describe("a failure of the kernel", function()
 
   it("beyond what C's library knows has its symbol all the same", function()
     fails("ENOTSUPP", "program 'on_openat': run", "^the kernel can't run programs of this type",
-      packets.progs.on_openat:run())
+      kinds.program(packets, "on_openat"):run())
   end)
 
   it("to load quotes the verifier", function()
     fails("EACCES", "object 'refused': load", "^prog 'out_of_bounds' refused by the verifier: ", bpf.load(REFUSED))
   end)
 
+  it("to load quotes the verifier about the program that it refused, whatever it says of others", function()
+    for level = 0, 7 do
+      local refused <close> = assert(bpf.open(REFUSED))
+      for _, prog in pairs(refused.progs) do
+        prog:log_level(level)
+      end
+      fails("EACCES", "object 'refused': load", "^prog 'out_of_bounds' refused by the verifier: [^\n]* outside of the ",
+        refused:load())
+    end
+  end)
+
   it("to attach names program, way and place", function()
-    fails("ENOENT", "program 'on_nothing': attach", "lbpf/no_such_tracepoint", packets.progs.on_nothing:attach())
+    fails("ENOENT", "program 'on_nothing': attach", "lbpf/no_such_tracepoint",
+      kinds.program(packets, "on_nothing"):attach())
     fails("ENOENT", "program 'first_argument': attach_raw_tracepoint", "lbpf_nothing",
-      packets.progs.first_argument:attach_raw_tracepoint("lbpf_nothing"))
+      kinds.program(packets, "first_argument"):attach_raw_tracepoint("lbpf_nothing"))
     fails("ENODEV", "program 'on_packet': attach_xdp", "no such network interface 'lbpf0'",
       packets.progs.on_packet:attach_xdp("lbpf0"))
   end)
 
   it("to attach says when there is nothing to attach to", function()
     kernel.need("syscall programs", "5.14")
-    fails("EOPNOTSUPP", "program 'add': attach", ".", packets.progs.add:attach())
+    fails("EOPNOTSUPP", "program 'add': attach", ".", kinds.program(packets, "add"):attach())
   end)
 
   it("to run names the program", function()
     fails("EINVAL", "program 'first_argument': run", "^the kernel refused data, context or flags: ",
-      packets.progs.first_argument:run({ data = "x" }))
+      kinds.program(packets, "first_argument"):run({ data = "x" }))
   end)
 
   it("to update a full map says how full it is", function()
@@ -182,6 +197,73 @@ describe("a failure of the kernel", function()
       .. "perhaps by lockdown, a security module or the kernel's configuration (EPERM)\n", output)
   end)
 
+  -- What is printed by a load, by each of its ways, of an object's program alone, behind the words of a command.
+  local function load_behind(command, name, program)
+    local output = helper.run(("%s %s -e %s"):format(command, helper.LUA, helper.quote(([[
+      local bpf = require("bpf")
+      local path, program = %q, %q
+      local function open(level)
+        local obj = assert(bpf.open(path))
+        for name, prog in pairs(obj.progs) do
+          prog:autoload(name == program)
+          prog:log_level(level)
+        end
+        return obj
+      end
+      local autoload = {}
+      for name in pairs(open(0).progs) do
+        autoload[name] = name == program
+      end
+      local messages = { select(2, bpf.load(path, { autoload = autoload })) }
+      for level = 0, 7 do
+        local _, message, code = open(level):load()
+        assert(message == messages[1] and code == messages[2], message)
+      end
+      print(messages[1] .. "\t" .. messages[2])]]):format(helper.obj(name), program))))
+    if output:find("^refuse: Device or resource busy") then
+      helper.skip("another process answers this one's seccomp filters")
+    end
+    return output
+  end
+
+  local REFUSED_KIND = "object 'percpu': load: prog 'count': the kernel refused this kind of program (type "
+    .. "raw_tracepoint, section 'raw_tp') before verifying it"
+
+  it("to load a kind of program, before it is verified, is not put down to the verifier", function()
+    for _, kind in ipairs({ "17", "-17" }) do -- with the statistics of a verifier that saw nothing, and without
+      assert.equal(REFUSED_KIND .. ", though this process has CAP_BPF and CAP_PERFMON; perhaps by lockdown, a security "
+        .. "module or the kernel's configuration (EPERM)\tEPERM\n",
+        load_behind("build/support/refuse " .. kind, "percpu", "count"))
+    end
+  end)
+
+  it("to load a kind of program for want of a capability names it, and what else it may be", function()
+    kernel.need("CAP_BPF", "5.8")
+    assert.equal(REFUSED_KIND .. "; perhaps CAP_BPF or CAP_PERFMON is missing, or lockdown or a security module "
+      .. "forbids it (EPERM)\tEPERM\n",
+      load_behind("setpriv --bounding-set=-all,+bpf,+net_admin --inh-caps=-all", "percpu", "count"))
+  end)
+
+  it("to load is the verifier's where it says so, though it saw no instruction yet", function()
+    kernel.need("arenas", "6.9")
+    kinds.need("syscall")
+    assert.equal("object 'arena': load: prog 'count' refused by the verifier: CAP_BPF and CAP_PERFMON are required to "
+      .. "use arena (EPERM)\tEPERM\n",
+      load_behind("setpriv --bounding-set=-all,+bpf,+net_admin --inh-caps=-all", "arena", "count"))
+  end)
+
+  it("to load a kind that this kernel refuses says so, whichever that is", function()
+    for _, section in ipairs({ "raw_tp", "raw_tp.w/bpf_test_finish", "tp_btf/sys_enter", "tracepoint",
+      "fentry/bpf_fentry_test1", "fexit/bpf_fentry_test1", "fmod_ret/bpf_modify_return_test", "lsm/inode_rename",
+      "iter/task", "iter/bpf_map_elem", "iter/bpf_sk_storage_map", "iter/sockmap", "kprobe", "uprobe", "perf_event",
+      "syscall", "xdp", "tc", "cgroup_skb/egress", "sk_lookup" }) do
+      if kinds.refused(section) then
+        fails("EPERM", "object 'nothing': load", "^prog 'nothing': the kernel refused this kind of program %(type %S+, "
+          .. "section '" .. section .. "'%) before verifying it.*perhaps.*lockdown", kinds.load_nothing(section))
+      end
+    end
+  end)
+
   it("to find room for a descriptor is EMFILE, and nothing is left behind", function()
     local output = helper.run(("ulimit -n 16; %s -e %s"):format(helper.LUA, helper.quote(([[
       local bpf = require("bpf")
@@ -240,13 +322,13 @@ describe("error lifetime:", function()
   it("messages are strings of their own, unchanged by later calls", function()
     local _, first = bpf.open("/bin/true")
     local copy = first .. ""
-    assert.is_nil(bpf.open("/nonexistent"))
+    assert.is_nil(bpf.open(ABSENT))
     assert.equal(copy, first)
   end)
 
   it("failures in a coroutine end there", function()
     local thread = coroutine.wrap(function()
-      coroutine.yield((select(3, bpf.open("/nonexistent"))))
+      coroutine.yield((select(3, bpf.open(ABSENT))))
       coroutine.yield((select(3, bpf.open("/bin/true"))))
     end)
     assert.same({ "ENOENT", "LIBBPF_ERRNO__FORMAT" }, { thread(), thread() })
@@ -256,14 +338,14 @@ end)
 describe("error interop:", function()
   it("nothing is written to the process's outputs by any failure", function()
     local output, ok = helper.lua(([[
-      local bpf = require("bpf")
-      assert(not bpf.open("/nonexistent"))
+      local bpf, absent = require("bpf"), %q
+      assert(not bpf.open(absent))
       assert(not bpf.open("/bin/true"))
       assert(not bpf.open({ bytes = "" }))
-      assert(not bpf.load(%q, { btf = "/nonexistent" }))
+      assert(not bpf.load(%q, { btf = absent }))
       assert(not pcall(bpf.open, %q, { maps = { nothing = 1 } }))
-      assert(not bpf.map.open("/nonexistent"))
-    ]]):format(REFUSED, CALLS))
+      assert(not bpf.map.open(absent))
+    ]]):format(ABSENT, REFUSED, CALLS))
     assert.equal("", output)
     assert.is_true(ok)
   end)

@@ -62,7 +62,7 @@ describe("firewall", function()
     end
     refused("", "lo", "an interface needs a list: ")
     refused("permit 1.2.3.4\n", "--list " .. list .. " lo", "/%S+/list: not understood: permit 1.2.3.4\n$")
-    refused("", "--list /nowhere lo", "/nowhere: No such file")
+    refused("", "--list " .. helper.absent() .. " lo", "/%S+/absent: No such file")
     refused("deny 1.2.3.4/33\n", "--list " .. list .. " lo", "[^\n]*1%.2%.3%.4/33[^\n]*\n$")
     refused("", "--list " .. list .. " nowhere0", "program 'firewall': attach_xdp: [^\n]*'nowhere0'[^\n]*%(ENODEV%)\n$")
   end)
@@ -84,14 +84,22 @@ describe("traffic", function()
     local here, there = net.space(), net.space()
     net.cable({ space = here, name = "here", address = "198.18.7.1/24" },
       { space = there, name = "there", address = "198.18.7.2/24" })
-    net.must(("ip -n %s addr add fd00::1/64 dev here nodad"):format(here))
-    net.must(("ip -n %s addr add fd00::9:2/64 dev there nodad"):format(there))
     local output = examples.beside("traffic", "--seconds 600 --address here", (([[
       ip netns exec THERE bash -c 'for i in 1 2 3 4 5 6 7; do echo seven >/dev/udp/198.18.7.1/9; done'
-      ip netns exec THERE bash -c 'for i in 1 2 3; do echo three >/dev/udp/fd00::1/9; done'
       ]]):gsub("THERE", there)), "ip netns exec " .. here)
     assert(output:find "^Counting at here for 600 s; [^\n]+\n\nADDRESS +WAY +PACKETS +BYTES\n", output)
     assert(output:find "\n198.18.7.2 +in +7 +336 B\n", output)
+  end)
+
+  it("counts addresses of IPv6", function()
+    local here, there = net.space(), net.space()
+    net.need_ipv6(here)
+    net.cable({ space = here, name = "here" }, { space = there, name = "there" })
+    net.must(("ip -n %s addr add fd00::1/64 dev here nodad"):format(here))
+    net.must(("ip -n %s addr add fd00::9:2/64 dev there nodad"):format(there))
+    local output = examples.beside("traffic", "--seconds 600 --address here", (([[
+      ip netns exec THERE bash -c 'for i in 1 2 3; do echo three >/dev/udp/fd00::1/9; done'
+      ]]):gsub("THERE", there)), "ip netns exec " .. here)
     assert(tonumber(output:match "\nfd00::9:2 +in +(%d+) +") >= 3, output)
   end)
 

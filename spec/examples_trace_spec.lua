@@ -5,6 +5,7 @@ local attach = require "spec.support.attach"
 local examples = require "spec.support.examples"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
+local kinds = require "spec.support.kinds"
 
 local needs = examples.needs
 
@@ -145,6 +146,7 @@ describe("deny", function()
         helper.skip "LSM programs need bpf in the kernel's list of LSMs (lsm=)"
       end
       attach.need_functions "LSM programs"
+      kinds.need_all_of "examples/deny/deny.bpf.o"
     end)
 
     it("shows what can be done while its rule changes", function()

@@ -4,6 +4,7 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local features = bpf.features
 
 -- Runs Lua code without any capability.
@@ -58,12 +59,15 @@ describe("with root's capabilities, features", function()
     for _, name in ipairs({ "hash", "array", "lru_hash", "lpm_trie", "queue", "ringbuf" }) do
       assert.is_true(features.map_type(name), name)
     end
-    for _, name in ipairs({ "raw_tracepoint", "xdp", "sched_cls", "tracepoint", "socket_filter" }) do
-      assert.is_true(features.prog_type(name), name)
-    end
-    for _, case in ipairs({ { "xdp", "map_lookup_elem" }, { "xdp", "redirect_map" }, { "sched_cls", "clone_redirect" },
-      { "cgroup_sysctl", "sysctl_get_name" }, { "raw_tracepoint", "get_current_comm" } }) do
-      assert.is_true(features.helper(case[1], case[2]), case[2])
+    for _, case in ipairs({ -- a section of the type, and a helper; a hardened kernel may refuse the type
+      { "raw_tracepoint", "raw_tp", "get_current_comm" }, { "xdp", "xdp", "map_lookup_elem" },
+      { "xdp", "xdp", "redirect_map" }, { "sched_cls", "tc", "clone_redirect" },
+      { "tracepoint", "tracepoint", "get_current_comm" }, { "socket_filter", "socket", "skb_load_bytes" },
+      { "cgroup_sysctl", "cgroup/sysctl", "sysctl_get_name" },
+    }) do
+      local has = not kinds.refused(case[2])
+      assert.equal(has, (features.prog_type(case[1])), case[1])
+      assert.equal(has, (features.helper(case[1], case[3])), case[3])
     end
   end)
 
@@ -139,6 +143,24 @@ describe("with root's capabilities, features", function()
     has, message, code = features.helper("lirc_mode2", "map_lookup_elem")
     assert.same({ false, "EINVAL" }, { has, code })
     assert.matches("this kernel has no programs of this type", message)
+  end)
+
+  it("say no to helpers of a type that the kernel refuses before it verifies", function()
+    for _, kind in ipairs({ "17", "-17" }) do -- with the statistics of a verifier that saw nothing, and without
+      local output = helper.run(("build/support/refuse %s %s -e %s"):format(kind, helper.LUA, helper.quote([[
+        local features = require("bpf").features
+        print(features.helper("raw_tracepoint", "map_lookup_elem"))
+        print(features.helper("raw_tracepoint", "redirect_map"))
+        print(features.prog_type("raw_tracepoint"))
+        print(features.helper("xdp", "map_lookup_elem"))]])))
+      if output:find("^refuse: Device or resource busy") then
+        helper.skip("another process answers this one's seccomp filters")
+      end
+      local why = "refused, though this process has CAP_BPF and CAP_PERFMON; perhaps by lockdown, a security module or "
+        .. "the kernel's configuration (EPERM)\tEPERM\n"
+      assert.equal(("false\thelper 'map_lookup_elem': %sfalse\thelper 'redirect_map': %sfalse\tprogram type "
+        .. "'raw_tracepoint': %strue\n"):format(why, why, why), output)
+    end
   end)
 
   it("leave nothing in the kernel, and nothing open", function()

@@ -6,6 +6,7 @@ local socket = require("socket")
 
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local perf = require("support.perf")
 
 local map = bpf.map
@@ -245,6 +246,7 @@ describe("maps that programs may only read or only write:", function()
   end)
 
   it("rdonly_prog refuses one that writes; user space may", function()
+    kinds.need("syscall")
     local m <close> = counts("rdonly_prog")
     local obj, message, code, log = load(m)
     assert.is_nil(obj)
@@ -255,6 +257,7 @@ describe("maps that programs may only read or only write:", function()
   end)
 
   it("wronly_prog refuses one that reads; user space may", function()
+    kinds.need("syscall")
     local m <close> = counts("wronly_prog")
     local obj, message, code, log = load(m)
     assert.is_nil(obj)

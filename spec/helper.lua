@@ -31,6 +31,9 @@ end
 --- This process's id.
 helper.pid = math.tointeger(read("/proc/self/stat"):match("^%d+"))
 
+--- For names that are the machine's: this run's own, of at most 11 characters. One that was killed may have left its.
+helper.tag = ("%d%04x"):format(helper.pid, math.random(0, 0xffff))
+
 --- How many times longer things may take here: LBPF_SLOW is set in emulated machines.
 helper.slow = (os.getenv "LBPF_SLOW" or "") == "" and 1 or 6
 
@@ -57,6 +60,13 @@ if gc and gc ~= "" then
   assert(gc_modes[gc], "LBPF_GC: no such mode: " .. gc)()
 end
 
+-- Skips where a message says that the kernel refuses a kind of program, and the kernel does.
+local function skip_refused(message)
+  if message:find("the kernel refused this kind of program", 1, true) then
+    require("spec.support.kinds").look(message)
+  end
+end
+
 -- Running commands ---------------------------------------------------------------------------------------------------
 
 --- Quotes a string for the shell.
@@ -65,11 +75,12 @@ function helper.quote(s)
 end
 
 --- Runs a shell command. Returns what it printed on both outputs, whether it succeeded, and its exit status, which is
--- 128 + n when signal n ended it.
+-- 128 + n when signal n ended it. Skips where it says that the kernel refuses a kind of program.
 function helper.run(command)
   local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1 </dev/null"))
   local output = pipe:read("a")
   local ok, how, code = pipe:close()
+  skip_refused(output)
   return output, ok == true, how == "signal" and 128 + code or code
 end
 
@@ -124,6 +135,11 @@ function helper.tmpdir()
   return dir
 end
 
+--- A path at which nothing is, and nobody else makes anything.
+function helper.absent()
+  return helper.tmpdir() .. "/absent"
+end
+
 --- A new directory to be the PATH of one who has Lua and nothing else, removed after the spec file.
 function helper.bare_path()
   local dir = helper.tmpdir()
@@ -165,14 +181,16 @@ end
 local raise_pending = require("busted.core")().pending
 
 --- Skips what calls it, for a reason: a test, or all of a describe or file. Says where that begins, so that results of
--- several kernels can be compared.
+-- several kernels can be compared: functions of the spec that it calls don't count.
 function helper.skip(reason)
-  local level, info = 2, debug.getinfo(2, "S")
-  while info and not info.short_src:find("_spec%.lua$") do
+  local level, place = 2, nil
+  local info = debug.getinfo(level, "S")
+  while info do
+    place = info.short_src:find("_spec%.lua$") and info or place
     level = level + 1
     info = debug.getinfo(level, "S")
   end
-  raise_pending(info and ("%s:%d: %s"):format(info.short_src, math.max(info.linedefined, 1), reason) or reason)
+  raise_pending(place and ("%s:%d: %s"):format(place.short_src, math.max(place.linedefined, 1), reason) or reason)
 end
 
 -- Outside `it`, busted would drop the tests without a word.
@@ -184,6 +202,16 @@ busted.subscribe({ "pending" }, function(element, parent, message)
   busted.publish({ "test", "start" }, skipped, parent)
   busted.publish({ "test", "end" }, skipped, parent, "pending")
 end, { priority = 1 })
+
+-- An assertion that fails because the kernel refuses a kind of program, whatever the program, is a skip.
+local luassert = getmetatable(require("luassert"))
+local assert_call = luassert.__call
+luassert.__call = function(self, value, message, ...)
+  if not value and type(message) == "string" then
+    skip_refused(message)
+  end
+  return assert_call(self, value, message, ...)
+end
 
 -- Checks around the file ---------------------------------------------------------------------------------------------
 

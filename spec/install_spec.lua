@@ -5,9 +5,11 @@ local kernel = require "spec.support.kernel"
 
 local ABI <const> = _VERSION:match "[%d.]+"
 
+local HOME = helper.absent()
+
 -- Runs a command as a user's shell would, with nothing of this test run's environment.
 local function run(command)
-  local output, ok = helper.run('env -i PATH="$PATH" HOME=/nonexistent sh -c ' .. helper.quote(command))
+  local output, ok = helper.run(('env -i PATH="$PATH" HOME=%s sh -c %s'):format(HOME, helper.quote(command)))
   assert(ok, command .. ":\n" .. output)
   return output
 end

@@ -109,6 +109,7 @@ describe("an iterator finds", function()
     if kernel.config("CONFIG_IPV6") ~= "y" then
       helper.skip("needs a kernel with CONFIG_IPV6=y")
     end
+    net.need_ipv6()
     local before = count("ipv6_route")
     net.must(("ip netns exec %s ip -6 route add fc50::/64 dev lo"):format(
       net.must("ip netns identify " .. helper.pid):match("%S+")))

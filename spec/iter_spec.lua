@@ -2,6 +2,7 @@
 -- What programs print: iterators by lines, records or at once, and bpf_printk.
 local bpf = require "bpf"
 local helper = require "spec.helper"
+local attach = require "spec.support.attach"
 local kernel = require "spec.support.kernel"
 
 kernel.root()
@@ -9,13 +10,14 @@ kernel.need("iterators", "5.9")
 
 local PAIR <const> = "struct pair { __u32 key; __u64 value; }"
 
-local function load()
-  return assert(kernel.load(helper.obj "iters", { vars = { self = helper.pid } }))
+-- The object with those programs alone that are named.
+local function load(...)
+  return assert(attach.load("iters", { ... }, { self = helper.pid }))
 end
 
 describe("an iterator's link", function()
   it("gives lines", function()
-    local obj <close> = load()
+    local obj <close> = load("tasks")
     local link <close> = assert(obj.progs.tasks:attach_iter())
     for _ = 1, 2 do -- each time from the beginning
       local lines = {}
@@ -28,7 +30,7 @@ describe("an iterator's link", function()
   end)
 
   it("gives lines that come in pieces, and a last one without its end", function()
-    local obj <close> = load()
+    local obj <close> = load("many_lines")
     local link <close> = assert(obj.progs.many_lines:attach())
     local n = 0
     for line in link:lines() do
@@ -44,7 +46,7 @@ describe("an iterator's link", function()
   end)
 
   it("gives records by their type", function()
-    local obj <close> = load()
+    local obj <close> = load("pairs")
     local expected = {}
     for i = 1, 500 do
       obj.maps.elements[i] = i * 3
@@ -60,7 +62,7 @@ describe("an iterator's link", function()
   end)
 
   it("goes over a map that Lua made", function()
-    local obj <close> = load()
+    local obj <close> = load("pairs")
     local m <close> = assert(bpf.map.create { type = "hash", key = "__u32", value = "__u64", max_entries = 10 })
     m[7] = 49
     local link <close> = assert(obj.progs.pairs:attach_iter { map = m })
@@ -71,7 +73,7 @@ describe("an iterator's link", function()
   end)
 
   it("raises when the output ends in the middle of a record", function()
-    local obj <close> = load()
+    local obj <close> = load("halves")
     obj.maps.elements[1] = 1
     local link <close> = assert(obj.progs.halves:attach_iter { map = obj.maps.elements })
     helper.raises(function()
@@ -83,7 +85,7 @@ describe("an iterator's link", function()
   end)
 
   it("may be left early, and stepped when the loop is over", function()
-    local obj <close> = load()
+    local obj <close> = load("many_lines")
     local link <close> = assert(obj.progs.many_lines:attach())
     local n = 0
     for line in link:lines() do
@@ -104,15 +106,11 @@ describe("an iterator's link", function()
   end)
 
   it("says what is wrong", function()
-    local obj <close> = load()
+    local obj <close> = load("tasks", "arguments")
     local link = assert(obj.progs.tasks:attach_iter())
     helper.raises(function() link:records() end, "value expected")
     helper.raises(function() link:records("struct nothing_like_this") end, "record")
     helper.raises(function() obj.progs.tasks:attach_iter { mapp = 1 } end, "unknown option 'mapp'")
-    local none, message, code = obj.progs.pairs:attach_iter()
-    assert.is_nil(none)
-    assert.equal("string", type(message))
-    assert.equal("EBADF", code)
     local closed = link:lines()
     link:close()
     helper.raises(function() link:lines() end, "link is closed")
@@ -123,6 +121,16 @@ describe("an iterator's link", function()
     assert.is_nil(text)
     assert.equal("EINVAL", errno)
     assert.matches("no iterator", why)
+  end)
+end)
+
+describe("an iterator over a map's elements", function()
+  it("wants a map", function()
+    local obj <close> = load("pairs")
+    local none, message, code = obj.progs.pairs:attach_iter()
+    assert.is_nil(none)
+    assert.equal("string", type(message))
+    assert.equal("EBADF", code)
   end)
 end)
 
@@ -141,7 +149,7 @@ describe("bpf.printk", function()
 
   it("gives what programs print, with who printed it", function()
     kernel.need("programs of type syscall", "5.14")
-    local obj <close> = load()
+    local obj <close> = load("say")
     local text, from
     local step, _, _, stream <close> = printk(2000) -- luacheck: ignore stream
     assert(obj.progs.say:run { ctx = { number = 77 } })
@@ -178,7 +186,7 @@ end)
 describe("a program's context", function()
   it("is a table of what its first parameter points to", function()
     kernel.need("programs of type syscall", "5.14")
-    local obj <close> = load()
+    local obj <close> = load("say")
     local result = assert(obj.progs.say:run { ctx = { number = 5, word = "x" } })
     assert.same({ number = 6, word = "x" }, result.ctx)
     assert.equal(("I4c8"):pack(8, "y"), obj.progs.say:run({ ctx = ("I4c8"):pack(7, "y") }).ctx)
@@ -188,13 +196,13 @@ describe("a program's context", function()
 
   it("has the type that is given", function()
     kernel.need("programs of type syscall", "5.14")
-    local obj <close> = load()
+    local obj <close> = load("say")
     local result = assert(obj.progs.say:run { ctx = { a = 1, b = 2, c = 3 }, ctx_type = "struct x { __u32 a, b, c; }" })
     assert.same({ a = 2, b = 2, c = 3 }, result.ctx)
   end)
 
   it("is a sequence of a tracepoint's arguments", function()
-    local obj <close> = load()
+    local obj <close> = load("arguments")
     assert.equal(42, assert(obj.progs.arguments:run { ctx = { 40, 2 } }).retval)
     helper.raises(function() obj.progs.arguments:run { ctx = { 1, "2" } } end, "argument 2 is a string")
   end)
@@ -203,7 +211,7 @@ end)
 describe("a program by itself", function()
   it("is opened by id and by pin, run, inspected, stored in maps; and closed", function()
     kernel.need("programs of type syscall", "5.14")
-    local obj <close> = load()
+    local obj <close> = load("say")
     local dir = helper.bpffs()
     local say = obj.progs.say
     assert(say:pin(dir .. "/say"))
@@ -234,7 +242,7 @@ describe("a program by itself", function()
 
   it("says what it could not open", function()
     kernel.need("programs of type syscall", "5.14")
-    local obj <close> = load()
+    local obj <close> = load("say")
     local dir = helper.bpffs()
     assert(bpf.map.pin(obj.maps.elements, dir .. "/map"))
     local none, message, code = bpf.prog.open(dir .. "/map")
@@ -247,7 +255,7 @@ describe("a program by itself", function()
 
   it("counts its runs while statistics are on", function()
     kernel.need("programs of type syscall", "5.14")
-    local obj <close> = load()
+    local obj <close> = load("say", "arguments")
     local say = obj.progs.say
     say:run { ctx = ("I4c8"):pack(1, "") }
     local before = say:info().run_cnt
@@ -266,8 +274,10 @@ end)
 describe("settings from before the load", function()
   it("are read and set", function()
     local obj <close> = assert(bpf.open(helper.obj "iters"))
-    obj.progs.say:autoload(false) -- Linux 5.14
     local prog = obj.progs.arguments
+    for name, other in pairs(obj.progs) do
+      other:autoload(name == "arguments")
+    end
     assert.equal("raw_tracepoint", prog:type())
     assert.equal("tracepoint", prog:type "tracepoint")
     assert.equal("raw_tracepoint", prog:type "raw_tracepoint")

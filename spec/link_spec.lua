@@ -2,10 +2,14 @@
 -- Links: attaching by section and by name, detaching, and how long an attachment lasts.
 local bpf = require("bpf")
 local helper = require("spec.helper")
+local congestion = require("spec.support.congestion")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local attach = require("spec.support.attach")
 local net = require("spec.support.net")
 local sys = require("support.sys")
+
+local ABSENT = helper.absent()
 
 kernel.root()
 kernel.need("links of xdp programs", "5.9")
@@ -14,17 +18,17 @@ local fails = attach.fails
 
 local CALLS, PACKETS = helper.obj("calls"), helper.obj("packets")
 
--- An object whose programs count this process's system calls.
-local function counting()
+-- An object whose programs count this process's system calls; that of a tracepoint if it is asked for.
+local function counting(name)
   local who <close> = assert(bpf.load(CALLS))
   assert(who.progs.whoami:run())
-  return assert(bpf.load(CALLS, { vars = { target = who.vars.self } }))
+  return assert(bpf.load(CALLS, { vars = { target = who.vars.self }, autoload = { count_openat = name ~= nil } }))
 end
 
 -- Makes n system calls openat.
 local function call(n)
   for _ = 1, n do
-    assert.is_nil(io.open("/nonexistent/file"))
+    assert.is_nil(io.open(ABSENT))
   end
 end
 
@@ -84,7 +88,7 @@ describe("a link", function()
   end)
 
   it("attaches a tracepoint by its section until it is closed", function()
-    local obj <close> = counting()
+    local obj <close> = counting("count_openat")
     local link = assert(obj.progs.count_openat:attach())
     call(20)
     assert.equal(20, obj.vars.traced)
@@ -105,7 +109,7 @@ describe("a link", function()
   end)
 
   it("attaches a tracepoint by category and name", function()
-    local obj <close> = counting()
+    local obj <close> = counting("count_openat")
     local link <close> = assert(obj.progs.count_openat:attach_tracepoint("syscalls", "sys_exit_openat"))
     call(20)
     assert.equal(20, obj.vars.traced)
@@ -113,7 +117,7 @@ describe("a link", function()
   end)
 
   it("is one of several of the same program", function()
-    local obj <close> = counting()
+    local obj <close> = counting("count_openat")
     local one = assert(obj.progs.count_openat:attach())
     local two = assert(obj.progs.count_openat:attach_tracepoint("syscalls", "sys_exit_openat"))
     local before = obj.vars.traced
@@ -156,7 +160,7 @@ describe("a link", function()
 end)
 
 describe("an xdp link", function()
-  local near, far, space = "lbn" .. helper.pid, "lbf" .. helper.pid, "lbpf" .. helper.pid
+  local near, far, space = "lbn" .. helper.tag, "lbf" .. helper.tag, "lbpf" .. helper.tag
 
   local function must(command)
     local output, ok = helper.run(command)
@@ -244,7 +248,7 @@ describe("an xdp link", function()
 
   it("may lose its interface before it is closed", function()
     local obj <close> = assert(kernel.load(PACKETS))
-    local name = "lbx" .. helper.pid
+    local name = "lbx" .. helper.tag
     must(("ip link add %s type veth peer name %sp"):format(name, name))
     local link = assert(obj.progs.on_packet:attach_xdp(name))
     must("ip link del " .. name)
@@ -268,8 +272,8 @@ describe("link errors:", function()
     collect()
     local before = descriptors()
     for _ = 1, 10 do
-      assert.is_nil(obj.progs.on_nothing:attach())
-      assert.is_nil(obj.progs.on_nothing_raw:attach())
+      assert.is_nil(kinds.program(obj, "on_nothing"):attach())
+      assert.is_nil(kinds.program(obj, "on_nothing_raw"):attach())
       assert.is_nil(obj.progs.on_packet:attach_xdp("lbpf-nothing"))
     end
     assert.is_true(descriptors() <= before)
@@ -299,7 +303,7 @@ describe("a link's lifetime:", function()
   end)
 
   it("it stays attached when the return value is dropped", function()
-    local obj <close> = counting()
+    local obj <close> = counting("count_openat")
     assert(obj.progs.count_openat:attach())
     collect()
     call(20)
@@ -392,7 +396,7 @@ describe("a pinned link", function()
 
   it("is pinned with its object closed in the same breath", function()
     kernel.need("links of perf events", "5.15")
-    local obj = counting()
+    local obj = counting("count_openat")
     local id = obj.progs.count_openat:info().id
     local link = assert(obj.progs.count_openat:attach())
     assert.is_true(link:pin(dir .. "/link"))
@@ -594,12 +598,9 @@ describe("attachments that are no links to the kernel", function()
     if kernel.config("CONFIG_DEBUG_INFO_BTF") == "n" then
       helper.skip("struct_ops need a kernel with CONFIG_DEBUG_INFO_BTF")
     end
-    local obj <close> = assert(bpf.load(helper.obj("congestion")))
-    local ops
-    for _, m in pairs(obj.maps) do
-      ops = bpf.map.type(m) == "struct_ops" and m or ops
-    end
-    local link = assert(bpf.map.attach(ops))
+    local bytes = congestion.object("congestion", "lbpf_cc")
+    local obj <close> = assert(bpf.load({ bytes = bytes }, { name = "congestion" }))
+    local link = assert(bpf.map.attach(obj.maps.lbpf))
     assert.is_nil(link:fd())
     assert.equal("bpf.link: attach (lbpf, attached)", tostring(link))
     for _, name in ipairs({ "pin", "unpin", "info" }) do

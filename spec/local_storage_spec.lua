@@ -8,10 +8,13 @@ local lfs = require("lfs")
 local cgroup = require("spec.support.cgroup")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds_of_programs = require("spec.support.kinds")
 local bpf = require("bpf")
 local sys = require("support.sys")
 
 local map = bpf.map
+
+local ABSENT = helper.absent()
 
 kernel.root()
 
@@ -35,7 +38,7 @@ local function literally(key)
 end
 
 local function system_call()
-  os.rename("/lbpf-nothing", "/lbpf-nothing")
+  os.rename(ABSENT, ABSENT)
 end
 
 -- A process that waits for its end: its id, and a function that ends it.
@@ -262,7 +265,7 @@ describe("storage of tasks, with a program", function()
   local obj, tasks
 
   before_each(function()
-    obj = assert(bpf.load(STORAGES))
+    obj = assert(kernel.load(STORAGES))
     tasks = obj.maps.tasks
     obj.vars.target = helper.pid
   end)
@@ -272,7 +275,7 @@ describe("storage of tasks, with a program", function()
   end)
 
   local function trace()
-    local link = assert(obj.progs.on_call:attach())
+    local link = assert(kinds_of_programs.program(obj, "on_call"):attach())
     system_call()
     link:detach()
     assert.is_true(obj.vars.calls > 0)
@@ -280,7 +283,7 @@ describe("storage of tasks, with a program", function()
 
   -- What the iterator's program writes: { [pid] = times }.
   local function noted()
-    local link <close> = assert(obj.progs.noted:attach())
+    local link <close> = assert(kinds_of_programs.program(obj, "noted"):attach())
     local found = {}
     local text = sys.iterate(link:fd())
     for at = 1, #text, 8 do
@@ -365,7 +368,7 @@ describe("storage of cgroups, with a program", function()
   local obj, cgroups, ours
 
   before_each(function()
-    obj = assert(bpf.load(helper.obj("cgrp_storage")))
+    obj = assert(kernel.load(helper.obj("cgrp_storage")))
     cgroups = obj.maps.cgroups
     obj.vars.target = helper.pid
     ours = cgroup.new()
@@ -379,7 +382,7 @@ describe("storage of cgroups, with a program", function()
   end)
 
   local function trace()
-    local link = assert(obj.progs.on_call_in_cgroup:attach())
+    local link = assert(kinds_of_programs.program(obj, "on_call_in_cgroup"):attach())
     system_call()
     link:detach()
     assert.is_true(obj.vars.calls > 0)

@@ -3,6 +3,7 @@
 
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local bpf = require("bpf")
 
 local map = bpf.map
@@ -49,6 +50,7 @@ end
 -- Runs a program on struct args. Returns its answer, whether it found an inner map, and the value.
 local function call(prog, name, key, value)
   kernel.need("syscall programs", "5.14")
+  kinds.need("syscall")
   local answer = assert(prog:run({ ctx = string.pack("=I8I4I4i8", name, key, 0, value or 0) }))
   local _, _, found, got = string.unpack("=I8I4I4i8", answer.ctx)
   return answer.retval, found == 1, got

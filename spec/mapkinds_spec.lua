@@ -3,6 +3,7 @@
 -- do is said by the spec of each kind.
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local programs = require("spec.support.kinds")
 local bpf = require("bpf")
 
 local map = bpf.map
@@ -154,6 +155,8 @@ for _, name in ipairs(list_of(kinds)) do
     kernel.need(name, kind.since or "4.5")
     if kind.config and kernel.config(kind.config) == "n" then
       helper.skip(name .. " needs a kernel with " .. kind.config)
+    elseif name == "struct_ops" then
+      programs.need("struct_ops")
     end
 
     local m, obj

@@ -3,11 +3,14 @@
 local bpf = require "bpf"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
+local net = require "spec.support.net"
 local socket = helper.require "socket"
 local unix = helper.require "socket.unix"
 local lfs = require "lfs"
 
 local metrics = bpf.metrics
+
+local ABSENT = helper.absent()
 local OPENMETRICS <const> = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 local TEXT <const> = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -340,13 +343,18 @@ describe("serve", function()
   end)
 
   it("takes a path, an address, a time", function()
-    local answers = exchange(small(), { get "/m", get "/metrics", get "/" }, { path = "/m", address = "::1" })
+    local answers = exchange(small(), { get "/m", get "/metrics", get "/" }, { path = "/m", address = "127.0.0.2" })
     assert.equal(200, (read(answers[1])))
     assert.equal(404, (read(answers[2])))
     assert.matches('<a href="/m">', answers[3])
     local began = socket.gettime()
     assert.is_true(small():serve { port = 0, seconds = 0.2 })
     assert(socket.gettime() - began < 2 * helper.slow)
+  end)
+
+  it("serves on IPv6", function()
+    net.need_ipv6()
+    assert.equal(200, (read(exchange(small(), { get "/metrics" }, { address = "::1" })[1])))
   end)
 
   it("serves on a Unix socket, which it removes, and which may be there from before", function()
@@ -372,8 +380,8 @@ describe("serve", function()
     local text = ("metrics:serve (127.0.0.1 port %d): address already in use (EADDRINUSE)"):format(port)
     assert.same({ nil, text, "EADDRINUSE" }, { small():serve { port = math.tointeger(port), seconds = 0 } })
     taken:close()
-    assert.same({ nil, "ENOENT" }, { (small():serve { socket = "/nowhere/s" }),
-      (select(3, small():serve { socket = "/nowhere/s" })) })
+    assert.same({ nil, "ENOENT" }, { (small():serve { socket = ABSENT .. "/s" }),
+      (select(3, small():serve { socket = ABSENT .. "/s" })) })
     helper.raises(function() small():serve { prot = 1 } end,
       "spec/metrics_http_spec.lua:%d+: metrics:serve: there is no option 'prot' %(options: address, path, poll, " ..
       "port, readers, ready, seconds, socket, timeout%)")

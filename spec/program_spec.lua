@@ -3,6 +3,7 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 
 local PACKETS, CALLS, REFUSED = helper.obj("packets"), helper.obj("calls"), helper.obj("refused")
 
@@ -130,6 +131,7 @@ describe("a loaded program", function()
 
   it("of type syscall runs on a context, and writes to a copy of it", function()
     kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
     local ctx = string.pack("=I4I4I8", 4294967295, 2, 0)
     local answer = assert(obj.progs.add:run({ ctx = ctx }))
     assert.equal(7, answer.retval)
@@ -223,24 +225,27 @@ describe("program errors:", function()
   end)
 
   it("a type that can't be run is ENOTSUPP", function()
-    fails("ENOTSUPP", "program 'on_openat': run: ", obj.progs.on_openat:run())
+    fails("ENOTSUPP", "program 'on_openat': run: ", kinds.program(obj, "on_openat"):run())
   end)
 
   it("a syscall program doesn't take data", function()
     kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
     fails("EINVAL", "program 'add': run: ", obj.progs.add:run({ data = PACKET }))
   end)
 
   it("no such tracepoint is ENOENT", function()
-    fails("ENOENT", "program 'on_nothing': attach: .*lbpf/no_such_tracepoint", obj.progs.on_nothing:attach())
+    fails("ENOENT", "program 'on_nothing': attach: .*lbpf/no_such_tracepoint",
+      kinds.program(obj, "on_nothing"):attach())
     fails("ENOENT", "program 'on_openat': attach_tracepoint: .*syscalls/no_such_thing",
-      obj.progs.on_openat:attach_tracepoint("syscalls", "no_such_thing"))
+      kinds.program(obj, "on_openat"):attach_tracepoint("syscalls", "no_such_thing"))
   end)
 
   it("no such raw tracepoint is ENOENT", function()
-    fails("ENOENT", "program 'on_nothing_raw': attach: .*lbpf_no_such_tracepoint", obj.progs.on_nothing_raw:attach())
+    fails("ENOENT", "program 'on_nothing_raw': attach: .*lbpf_no_such_tracepoint",
+      kinds.program(obj, "on_nothing_raw"):attach())
     fails("ENOENT", "program 'first_argument': attach_raw_tracepoint: .*lbpf_nothing",
-      obj.progs.first_argument:attach_raw_tracepoint("lbpf_nothing"))
+      kinds.program(obj, "first_argument"):attach_raw_tracepoint("lbpf_nothing"))
   end)
 
   it("no such interface is ENODEV", function()
@@ -254,6 +259,7 @@ describe("program errors:", function()
 
   it("a section without a place is EOPNOTSUPP", function()
     kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
     fails("EOPNOTSUPP", "program 'on_packet': attach: ", obj.progs.on_packet:attach())
     fails("EOPNOTSUPP", "program 'add': attach: ", obj.progs.add:attach())
     local calls <close> = assert(bpf.load(CALLS))
@@ -262,6 +268,7 @@ describe("program errors:", function()
 
   it("a program of another type can't be attached", function()
     kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
     local link, message, code = obj.progs.add:attach_xdp("lo")
     assert.is_nil(link)
     assert.is_string(code)
@@ -274,6 +281,7 @@ describe("program errors:", function()
 
   it("failures reach the script, not its outputs", function()
     kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
     assert.equal("", (helper.lua(([[
       local obj = assert(require("bpf").load(%q))
       assert(not obj.progs.on_nothing:attach())
@@ -302,6 +310,7 @@ describe("a program's lifetime:", function()
 
   it("it keeps its object", function()
     kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
     local prog = assert(kernel.load(PACKETS)).progs.add
     collectgarbage()
     collectgarbage()
@@ -316,6 +325,7 @@ describe("a program's lifetime:", function()
   }) do
     it("a finalizer that closes its object in the middle of " .. case[1] .. " does no harm", function()
       kernel.need("syscall programs", "5.14")
+    kinds.need("syscall")
       local output, ok = helper.lua(([[
         local bpf = require("bpf")
         local options = { ctx = ("\0"):rep(3000) }

@@ -4,6 +4,7 @@ local socket = require("socket")
 
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local calls = require("support.netcalls")
 local net = require("spec.support.net")
 local bpf = require("bpf")
@@ -66,6 +67,7 @@ end
 -- The marks of all the map's values, as the kernel lists them.
 local function marks(m)
   kernel.need("iterators over storage of sockets", "5.9")
+  kinds.need("iter/bpf_sk_storage_map")
   local path = helper.bpffs() .. "/dump"
   net.must(("bpftool iter pin %s %s map id %d"):format(helper.obj("sk_storage_dump"), path, map.info(m).id))
   local all = {}

@@ -2,10 +2,13 @@
 -- stack_trace: the stacks that programs store are sequences of addresses, or of places in files.
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local bpf = require("bpf")
 local sys = require("support.sys")
 
 local map = bpf.map
+
+local ABSENT = helper.absent()
 
 kernel.root()
 
@@ -65,7 +68,7 @@ describe("a stack_trace map", function()
   local obj, stacks
 
   before_each(function()
-    obj = assert(bpf.load(STACKS))
+    obj = assert(kernel.load(STACKS, { autoload = { on_unlink = true } }))
     stacks = obj.maps.stacks
     obj.vars.target = helper.pid
   end)
@@ -76,8 +79,8 @@ describe("a stack_trace map", function()
 
   -- Has the program see system calls of this process.
   local function trace(name)
-    local link = assert(obj.progs[name or "on_call"]:attach())
-    os.remove("/lbpf-nothing") -- calls unlink
+    local link = assert(kinds.program(obj, name or "on_call"):attach())
+    os.remove(ABSENT) -- calls unlink
     link:detach()
     assert.is_true(obj.vars.calls > 0)
   end
@@ -289,11 +292,13 @@ describe("a stack_trace map of one's own", function()
 
   it("is shared with an object by its options", function()
     local m <close> = assert(map.create({ type = "stack_trace", max_entries = 1024 }))
-    local obj <close> = assert(bpf.open(STACKS, { maps = { stacks = m } }))
+    local obj <close> = assert(bpf.open(STACKS, {
+      maps = { stacks = m }, autoload = { on_unlink = true, on_call = false },
+    }))
     assert(obj:load())
     obj.vars.target = helper.pid
     local link = assert(obj.progs.on_unlink:attach())
-    os.remove("/lbpf-nothing")
+    os.remove(ABSENT)
     link:detach()
     assert.is_truthy(mapping_of(m[obj.vars.user][1]))
   end)

@@ -3,7 +3,9 @@
 local socket = require("socket")
 
 local helper = require("spec.helper")
+local congestion = require("spec.support.congestion")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local net = require("spec.support.net")
 local bpf = require("bpf")
 local sys = require("support.sys")
@@ -16,9 +18,10 @@ kernel.need("struct_ops", "5.6")
 if kernel.config("CONFIG_DEBUG_INFO_BTF") == "n" or kernel.config("CONFIG_BPF_JIT") == "n" then
   helper.skip("struct_ops need a kernel with CONFIG_DEBUG_INFO_BTF and CONFIG_BPF_JIT")
 end
+kinds.need("struct_ops")
 
 local CONGESTION = helper.obj("congestion")
-local NAME = "lbpf" .. helper.pid -- in place of the object's, so that several tests can run at once
+local NAME = congestion.name
 
 -- Checks that the results are nil, a message that matches the pattern, and the code.
 local function fails(code, pattern, ...)
@@ -30,10 +33,7 @@ local function fails(code, pattern, ...)
 end
 
 local function bytes()
-  local file <close> = assert(io.open(CONGESTION, "rb"))
-  local text, n = file:read("a"):gsub("lbpf_cc" .. ("\0"):rep(9), NAME .. ("\0"):rep(16 - #NAME))
-  assert(n == 1)
-  return text
+  return congestion.object("congestion", "lbpf_cc")
 end
 
 -- Whether the kernel offers it.
@@ -208,14 +208,11 @@ describe("a struct_ops map's link", function()
     kernel.libbpf("links of struct_ops maps", "1.2")
     finally(net.remove)
     net.enter(net.space())
-    local linked = ("lnk" .. helper.pid .. ("\0"):rep(12)):sub(1, 12)
-    local file <close> = assert(io.open(helper.obj("congestion_links"), "rb"))
-    local text, n = file:read("a"):gsub("lbpf_linked" .. "\0", (linked:gsub("%%", "%%%%")))
-    assert.equal(2, n)
-    local obj <close> = assert(bpf.load({ bytes = text }, { name = "congestion" }))
+    local linked = congestion.object("congestion_links", "lbpf_linked")
+    local obj <close> = assert(bpf.load({ bytes = linked }, { name = "congestion" }))
     local link <close> = assert(map.attach(obj.maps.first))
     local function started()
-      local near, far = connect((linked:match("^[^\0]+")))
+      local near, far = connect(NAME)
       near:close()
       far:close()
       return { obj.vars.first_started, obj.vars.second_started }

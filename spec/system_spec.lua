@@ -3,6 +3,7 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 local map = bpf.map
 
 kernel.root()
@@ -77,7 +78,7 @@ describe("bpf.maps", function()
 
   it("finds the same ids as bpftool", function()
     local m <close> = assert(map.create({ type = "array", max_entries = 1, value = "__u32" }))
-    local obj <close> = assert(bpf.load(PROGS))
+    local obj <close> = assert(kernel.load(PROGS))
     local function listed(tool)
       local ids = {}
       for id in helper.run(("bpftool -j %s show"):format(tool)):gmatch('{"id":(%d+)') do
@@ -193,8 +194,8 @@ end)
 
 describe("bpf.progs", function()
   it("finds a program with all that the kernel knows", function()
-    local obj <close> = assert(bpf.load(PROGS))
-    local prog = obj.progs.on_packet
+    local obj <close> = assert(kernel.load(PROGS))
+    local prog = kinds.program(obj, "on_packet")
     local info = all("progs")[prog:info().id]
     assert.same(prog:info(), info)
     assert.same({ "on_packet", "xdp", 0, {} }, { info.name, info.type, info.uid, info.map_ids })
@@ -203,12 +204,16 @@ describe("bpf.progs", function()
     assert.equal(info.tag, json:match('"tag":"(%x+)"'))
     assert.same({ field(json, "bytes_xlated"), field(json, "bytes_jited"), field(json, "btf_id") },
       { info.xlated_prog_len, info.jited_prog_len, info.btf_id })
-    assert.same({ map.info(obj.maps.pairs).id }, obj.progs.each_map:info().map_ids)
+  end)
+
+  it("tells the maps of a program", function()
+    local obj <close> = assert(kernel.load(PROGS))
+    assert.same({ map.info(obj.maps.pairs).id }, kinds.program(obj, "each_map"):info().map_ids)
   end)
 
   it("forgets it once its object is closed", function()
-    local obj = assert(bpf.load(PROGS))
-    local id = obj.progs.on_packet:info().id
+    local obj = assert(kernel.load(PROGS))
+    local id = kinds.program(obj, "on_packet"):info().id
     obj:close()
     local there = true
     for _ = 1, 100 do -- the kernel frees programs when it has time
@@ -226,12 +231,12 @@ end)
 describe("bpf.links", function()
   local obj
 
-  before_each(function() obj = assert(bpf.load(PROGS)) end)
+  before_each(function() obj = assert(kernel.load(PROGS)) end)
   after_each(function() obj:close() end)
 
   -- What the kernel knows about the one link of a program.
   local function link_of(name)
-    local id, found = obj.progs[name]:info().id, nil
+    local id, found = kinds.program(obj, name):info().id, nil
     for _, info in pairs(all("links")) do
       if info.prog_id == id then
         assert.is_nil(found, "one link only")
@@ -250,8 +255,8 @@ describe("bpf.links", function()
   local function linked(prog, target, attach_type)
     local dir = helper.tmpdir()
     helper.run("mkfifo " .. dir .. "/in")
-    local pipe = assert(io.popen(("build/support/links %d %s %d <%s/in"):format(obj.progs[prog]:info().id, target,
-      attach_type, dir)))
+    local id = kinds.program(obj, prog):info().id
+    local pipe = assert(io.popen(("build/support/links %d %s %d <%s/in"):format(id, target, attach_type, dir)))
     local input = assert(io.open(dir .. "/in", "w"))
     local answer = pipe:read()
     return answer, function()
@@ -261,20 +266,20 @@ describe("bpf.links", function()
   end
 
   it("finds raw tracepoints", function()
-    assert(obj.progs.on_enter:attach())
+    assert(kinds.program(obj, "on_enter"):attach())
     assert.same({ type = "raw_tracepoint", tp_name = "sys_enter" }, (link_of("on_enter")))
   end)
 
   it("finds tracepoints", function()
     kernel.need("what a perf event's link says", "6.6")
-    assert(obj.progs.on_exec:attach())
+    assert(kinds.program(obj, "on_exec"):attach())
     assert.same({ type = "perf_event", event = "tracepoint", tp_name = "sched_process_exec" }, (link_of("on_exec")))
   end)
 
   it("finds uprobes", function()
     kernel.need("what a perf event's link says", "6.6")
     for prog, event in pairs({ on_getppid = "uprobe", on_return = "uretprobe" }) do
-      local link = assert(obj.progs[prog]:attach())
+      local link = assert(kinds.program(obj, prog):attach())
       local info = link_of(prog)
       assert.matches("/libc[^/]*%.so", info.file_name)
       assert.is_true(info.offset > 0)
@@ -285,8 +290,8 @@ describe("bpf.links", function()
   end)
 
   it("finds iterators", function()
-    assert(obj.progs.each_task:attach())
-    assert(obj.progs.each_map:attach())
+    assert(kinds.program(obj, "each_task"):attach())
+    assert(kinds.program(obj, "each_map"):attach())
     assert.same({ type = "iter", target_name = "task" }, (link_of("each_task")))
     assert.same({ type = "iter", target_name = "bpf_map" }, (link_of("each_map")))
   end)
@@ -300,7 +305,7 @@ describe("bpf.links", function()
       top = helper.tmpdir()
       assert(select(2, helper.run("mount -t cgroup2 none " .. top)))
     end
-    local dir = ("%s/lbpf-%d"):format(top, helper.pid)
+    local dir = ("%s/lbpf-%s"):format(top, helper.tag)
     assert(select(2, helper.run("mkdir " .. dir)))
     local answer, stop = linked("on_egress", dir, 1)
     finally(function()
@@ -327,7 +332,7 @@ describe("bpf.links", function()
   end)
 
   it("finds network namespaces' programs, and interfaces'", function()
-    local ns = "lbpf" .. helper.pid
+    local ns = "lb" .. helper.tag
     assert(select(2, helper.run(("ip netns add %s && ip link add %s type veth peer name p%s"):format(ns, ns, ns))))
     local stops = {}
     finally(function()
@@ -347,7 +352,7 @@ describe("bpf.links", function()
 
     local file <close> = assert(io.open(("/sys/class/net/%s/ifindex"):format(ns)))
     local ifindex = file:read("n")
-    assert(obj.progs.on_packet:attach_xdp(ns))
+    assert(kinds.program(obj, "on_packet"):attach_xdp(ns))
     assert.same({ type = "xdp", ifindex = ifindex }, (link_of("on_packet")))
 
     local major, minor = kernel.version()

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
 #include "cause.h"
 
 #include <errno.h>
@@ -92,7 +93,8 @@ static uint64_t capabilities_of_ours(void)
 	return (uint64_t)data[1].effective << 32 | data[0].effective;
 }
 
-const char *lbpf_refused(lua_State *L, const char *capabilities)
+/* Whether the process has all that the text names. */
+static bool has_capabilities(const char *capabilities)
 {
 	int err = errno; /* which callers have yet to pass on */
 	uint64_t ours = capabilities_of_ours();
@@ -100,10 +102,67 @@ const char *lbpf_refused(lua_State *L, const char *capabilities)
 	errno = err;
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (strstr(capabilities, known[i].name) && !(ours & known[i].any))
-			return lua_pushfstring(L, "refused; perhaps %s is missing", capabilities);
+			return false;
+	return true;
+}
+
+/* Pushes ", though this process has …; perhaps by …". */
+static const char *push_other_causes(lua_State *L, const char *capabilities)
+{
 	luaL_gsub(L, capabilities, " or ", " and ");
 	return lua_pushfstring(L,
-			       "refused, though this process has %s; perhaps by lockdown, a security module or the "
-			       "kernel's configuration",
+			       ", though this process has %s; perhaps by lockdown, a security module or the kernel's "
+			       "configuration",
 			       lua_tostring(L, -1));
+}
+
+const char *lbpf_refused(lua_State *L, const char *capabilities)
+{
+	if (has_capabilities(capabilities))
+		return lua_pushfstring(L, "refused%s", push_other_causes(L, capabilities));
+	return lua_pushfstring(L, "refused; perhaps %s is missing", capabilities);
+}
+
+/* ---- programs ---- */
+
+const char *lbpf_refused_kind(lua_State *L, const char *kind, const char *capabilities)
+{
+	const char *causes = has_capabilities(capabilities)
+		? push_other_causes(L, capabilities)
+		: lua_pushfstring(L, "; perhaps %s is missing, or lockdown or a security module forbids it",
+				  capabilities);
+
+	return lua_pushfstring(L, "the kernel refused this kind of program (%s) before verifying it%s", kind, causes);
+}
+
+/* What the verifier writes whatever it thinks of a program. Of an infinite loop, the states come behind what it says
+ * of it. */
+static bool is_chatter(const char *line)
+{
+	static const char *const begins[] = { "func#", "verification time ", "stack depth ",
+					      "cur state:", "old state:" };
+
+	for (size_t i = 0; i < sizeof(begins) / sizeof(*begins); i++)
+		if (strncmp(line, begins[i], strlen(begins[i])) == 0)
+			return true;
+	return false;
+}
+
+const char *lbpf_verifier_complaint(const char *log, size_t *len)
+{
+	static const char statistics[] = "processed ", none[] = "processed 0 ";
+	const char *found = NULL, *line = log, *end;
+
+	for (; *line && strncmp(line, statistics, sizeof(statistics) - 1) != 0; line = *end ? end + 1 : end) {
+		end = strchrnul(line, '\n');
+		if (end > line && !is_chatter(line)) {
+			found = line;
+			*len = (size_t)(end - line);
+		}
+	}
+	if (!found && *line && strncmp(line, none, sizeof(none) - 1) != 0) {
+		found = line;
+		*len = strcspn(line, "\n");
+	}
+	return found;
 }

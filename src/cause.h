@@ -4,6 +4,7 @@
 #define LBPF_CAUSE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <lua.h>
 
@@ -22,6 +23,13 @@ const char *lbpf_no_pin(const char *path);
 
 /* Pushes what an EPERM may mean, where it takes these capabilities: "CAP_A", "CAP_A, CAP_B or CAP_C". */
 const char *lbpf_refused(lua_State *L, const char *capabilities);
+
+/* Pushes that the kernel takes no programs of a kind, as hardened kernels do, and why that may be. */
+const char *lbpf_refused_kind(lua_State *L, const char *kind, const char *capabilities);
+
+/* The line of the verifier's log that says what is wrong with the program; NULL where the program was refused before
+ * it was verified: then the log is empty, or has statistics of no instruction. */
+const char *lbpf_verifier_complaint(const char *log, size_t *len);
 
 LBPF_HIDDEN_END
 

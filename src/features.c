@@ -206,6 +206,12 @@ struct verdict {
 	const char *cause; /* a literal, if it is known already */
 };
 
+/* Lockdown and missing capabilities say EPERM, a security module may say EACCES. */
+static bool is_refusal(int err)
+{
+	return err == EPERM || err == EACCES;
+}
+
 /* From what libbpf's probes return, and the errno that the kernel left. */
 static struct verdict verdict_of(int result, int err)
 {
@@ -213,8 +219,8 @@ static struct verdict verdict_of(int result, int err)
 		return (struct verdict){ .has = YES };
 	if (result == 0)
 		return (struct verdict){ .has = NO, .err = err ? err : EINVAL };
-	if (result == -EPERM)
-		return (struct verdict){ .has = NO, .err = EPERM };
+	if (is_refusal(-result))
+		return (struct verdict){ .has = NO, .err = -result };
 	return (struct verdict){ .has = UNSURE, .err = -result };
 }
 
@@ -314,7 +320,9 @@ static struct verdict try_helper(lua_State *L, uint32_t id, uint32_t type)
 	};
 	struct verdict no = { .has = NO };
 	struct lbpf_log *log;
+	bool complained;
 	char text[8192];
+	size_t len;
 
 	if (type == BPF_PROG_TYPE_TRACING || type == BPF_PROG_TYPE_EXT || type == BPF_PROG_TYPE_LSM ||
 	    type == BPF_PROG_TYPE_STRUCT_OPS)
@@ -323,12 +331,13 @@ static struct verdict try_helper(lua_State *L, uint32_t id, uint32_t type)
 	log = lbpf_log_begin(L);
 	no.err = load(type, id, text, sizeof(text));
 	lbpf_log_end(log);
+	complained = lbpf_verifier_complaint(text, &len) != NULL;
 	for (size_t i = 0; i < COUNT(refusals) && !no.cause; i++)
 		if (strstr(text, refusals[i][0]))
 			no.cause = refusals[i][1];
-	if (!no.err || (!no.cause && *text))
+	if (!no.err || (!no.cause && complained))
 		return (struct verdict){ .has = YES };
-	if (!no.cause && no.err != EPERM)
+	if (!no.cause && !is_refusal(no.err))
 		no.cause = "this kernel has no programs of this type";
 	return no;
 }
@@ -351,7 +360,7 @@ static const char *push_cause(lua_State *L, const struct verdict *verdict, const
 
 	if (verdict->cause)
 		return verdict->cause;
-	if (verdict->err == EPERM)
+	if (is_refusal(verdict->err))
 		return lbpf_refused(L, origin && origin->needs ? origin->needs : "CAP_BPF");
 	if (verdict->has == UNSURE)
 		return verdict->err == EOPNOTSUPP ? lua_pushfstring(L, "libbpf %s can't tell", libbpf_version_string())
@@ -387,6 +396,13 @@ static const struct origin *map_origin(uint32_t type)
 static const struct origin *prog_origin(uint32_t type)
 {
 	return type < COUNT(prog_origins) ? &prog_origins[type] : NULL;
+}
+
+const char *lbpf_features_needs(uint32_t prog_type)
+{
+	const struct origin *origin = prog_origin(prog_type);
+
+	return origin && origin->needs ? origin->needs : "CAP_BPF";
 }
 
 /* Pushes a table of what there is, and one of why not. For helpers, `of` is the program type. */

@@ -23,6 +23,7 @@
 #include "cause.h"
 #include "class.h"
 #include "err.h"
+#include "features.h"
 #include "legacy.h"
 #include "link.h"
 #include "map.h"
@@ -504,76 +505,79 @@ static int object_open(lua_State *L)
 
 /* ---- loading ---- */
 
-/* Pushes the verifier's log out of libbpf's messages, or nil. */
+/* The program that the kernel refused, copied: a finalizer may close the object while the message is made. */
+struct refused {
+	char name[256]; /* "" if it was no program */
+	char kind[256];
+	uint32_t type;
+	size_t at; /* where libbpf's messages tell of it; logs before are of programs that the verifier took */
+};
+
+/* Finds it by libbpf's message, which begins "prog '<name>': BPF program load failed". */
+static void find_refused(struct refused *refused, const struct lbpf_object *o, const char *text)
+{
+	const char *end = strstr(text, "': BPF program load failed"), *begin = end, *type;
+	struct bpf_program *prog;
+
+	while (begin && begin > text && begin[-1] != '\'')
+		begin--;
+	*refused->name = '\0';
+	refused->at = end ? (size_t)(end - text) : strlen(text);
+	if (!end || (size_t)(end - begin) >= sizeof(refused->name))
+		return;
+	memcpy(refused->name, begin, (size_t)(end - begin));
+	refused->name[end - begin] = '\0';
+	for (prog = bpf_object__next_program(o->obj, NULL); prog; prog = bpf_object__next_program(o->obj, prog))
+		if (strcmp(bpf_program__name(prog), refused->name) == 0)
+			break;
+	refused->type = prog ? bpf_program__type(prog) : BPF_PROG_TYPE_UNSPEC;
+	type = lbpf_program_type_name(refused->type);
+	/* the section has the target, of which it may depend whether the kernel takes the program */
+	snprintf(refused->kind, sizeof(refused->kind), "type %s, section '%s'", type ? type : "unknown",
+		 prog ? bpf_program__section_name(prog) : "");
+}
+
+/* Pushes the verifier's log out of libbpf's messages, or an empty one. */
 static const char *push_verifier_log(lua_State *L, const char *text)
 {
 	static const char begin_mark[] = "-- BEGIN PROG LOAD LOG --\n", end_mark[] = "-- END PROG LOAD LOG --";
-	const char *begin = strstr(text, begin_mark), *end = begin ? strstr(begin, end_mark) : NULL;
+	const char *begin = strstr(text, begin_mark), *end;
 
-	if (!end) {
-		lua_pushnil(L);
-		return NULL;
+	begin = begin ? begin + sizeof(begin_mark) - 1 : "";
+	end = strstr(begin, end_mark);
+	return lua_pushlstring(L, begin, end ? (size_t)(end - begin) : 0);
+}
+
+/* Pushes why a load failed, or returns NULL where errno says it all. */
+static const char *push_load_cause(lua_State *L, const struct refused *refused, int err, const char *text)
+{
+	const char *log = push_verifier_log(L, text + refused->at), *complaint;
+	size_t len;
+
+	complaint = lbpf_verifier_complaint(log, &len);
+	if (complaint) {
+		complaint = lua_pushlstring(L, complaint, len);
+		return lua_pushfstring(L, "prog '%s' refused by the verifier: %s", refused->name, complaint);
 	}
-	begin += sizeof(begin_mark) - 1;
-	return lua_pushlstring(L, begin, (size_t)(end - begin));
-}
-
-/* Of an infinite loop, the verifier's state comes behind what it says of it. */
-static bool is_state(const char *line)
-{
-	return strncmp(line, "cur state:", 10) == 0 || strncmp(line, "old state:", 10) == 0;
-}
-
-/* Pushes the line that says what the verifier didn't like: the last one before its statistics. */
-static void push_telling_line(lua_State *L, const char *text)
-{
-	const char *stats = strstr(text, "\nprocessed "), *end = stats ? stats : text + strlen(text), *line = end;
-
-	do {
-		end = line;
-		while (end > text && end[-1] == '\n')
-			end--;
-		for (line = end; line > text && line[-1] != '\n';)
-			line--;
-	} while (line > text && is_state(line));
-	lua_pushlstring(L, line, (size_t)(end - line));
-}
-
-/* Pushes "prog 'x': …": which program the verifier refused, if it was one. */
-static void push_refused_program(lua_State *L, const char *text)
-{
-	const char *mark = strstr(text, ": BPF program load failed"), *line = mark;
-
-	while (line && line > text && line[-1] != '\n')
-		line--;
-	if (mark)
-		lua_pushlstring(L, line, (size_t)(mark - line));
-	else
-		lua_pushliteral(L, "program");
+	if (*refused->name && (err == EPERM || err == EACCES))
+		return lua_pushfstring(L, "prog '%s': %s", refused->name,
+				       lbpf_refused_kind(L, refused->kind, lbpf_features_needs(refused->type)));
+	if (err == EPERM)
+		return lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
+	/* the first message is the cause, the rest follows from it */
+	return *text ? lua_pushlstring(L, text, strcspn(text, "\n")) : NULL;
 }
 
 /* Pushes nil, message, code and libbpf's lines with the whole verifier log. */
 static int load_fail(lua_State *L, const struct lbpf_object *o, int err, struct lbpf_log *log)
 {
-	const char *text = lbpf_log_text(log), *verifier;
-	const char *cause = NULL;
+	struct refused refused;
+	const char *text;
 
-	luaL_checkstack(L, 16, NULL);
-	lua_pushstring(L, text);
-	text = lua_tostring(L, -1);
-	verifier = push_verifier_log(L, text);
-	if (verifier) {
-		push_refused_program(L, text);
-		push_telling_line(L, verifier);
-		cause = lua_pushfstring(L, "%s refused by the verifier: %s", lua_tostring(L, -2), lua_tostring(L, -1));
-	} else if (err == EPERM) {
-		cause = lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
-	} else if (*text) {
-		const char *end = strchr(text, '\n'); /* the first message is the cause, the rest follows from it */
-
-		cause = lua_pushlstring(L, text, (size_t)(end - text));
-	}
-	lbpf_err_push(L, err, cause, "object '%s': load", o->name);
+	find_refused(&refused, o, lbpf_log_text(log));
+	luaL_checkstack(L, 20, NULL);
+	text = lua_pushstring(L, lbpf_log_text(log));
+	lbpf_err_push(L, err, push_load_cause(L, &refused, err, text), "object '%s': load", o->name);
 	lua_pushstring(L, text);
 	return 4;
 }
@@ -630,7 +634,8 @@ retry.
 @function object:load
 @treturn true
 @treturn nil,string,string,string on failure: message with the verifier's telling line, code, and libbpf's lines with
- the whole verifier log; EPERM, EACCES (refused by the verifier), EINVAL, …
+ the whole verifier log; EACCES (refused by the verifier), EPERM (a capability is missing, or the kernel takes no
+ programs of this kind, which the message then says), EINVAL, …
 @see bpf_object__load */
 static int object_load(lua_State *L)
 {

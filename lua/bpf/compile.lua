@@ -202,17 +202,17 @@ end
 
 -- vmlinux.h -----------------------------------------------------------------------------------------------------------
 
--- Where the kernel's header is kept, by what makes it what it is; nil if the environment doesn't say.
+-- Where the kernel's header is kept, by what makes it what it is; nil if the environment doesn't say. Besides, the
+-- directory of the user's in which that is: if there is none, we don't make it.
 local function cache_directory(hash)
-  local home = os.getenv("XDG_CACHE_HOME") or ""
-  if home:sub(1, 1) ~= "/" then -- the specification wants others ignored
-    home = os.getenv("HOME") or ""
-    if home:sub(1, 1) ~= "/" then
+  local base, folder = os.getenv("XDG_CACHE_HOME") or "", ""
+  if base:sub(1, 1) ~= "/" then -- the specification wants others ignored
+    base, folder = os.getenv("HOME") or "", "/.cache"
+    if base:sub(1, 1) ~= "/" then
       return nil
     end
-    home = home .. "/.cache"
   end
-  return ("%s/lua-bpf/vmlinux-%s-%s-%s"):format(home, hash, core._VERSION, core.libbpf_version)
+  return ("%s%s/lua-bpf/vmlinux-%s-%s-%s"):format(base, folder, hash, core._VERSION, core.libbpf_version), base
 end
 
 -- The directory that has vmlinux.h of the running kernel: the cache, or the temporary one.
@@ -221,7 +221,7 @@ local function vmlinux(temporary)
   if not btf then
     return nil, message, code
   end
-  local cache = cache_directory((btf:hash()))
+  local cache, base = cache_directory((btf:hash()))
   local file = cache and io.open(cache .. "/vmlinux.h")
   if file then
     file:close()
@@ -235,8 +235,9 @@ local function vmlinux(temporary)
   if cache then
     -- Readers see all of it or nothing: it gets its name when it is complete.
     os.execute(([[exec </dev/null >/dev/null 2>&1; umask 077; cache=%s new=%s.$$
-      mkdir -p "$cache" && cp %s "$cache/$new" && mv "$cache/$new" "$cache/vmlinux.h" || rm -f "$cache/$new"]])
-      :format(quote(cache), "vmlinux.h", quote(temporary .. "/vmlinux.h")))
+      [ -d %s ] && mkdir -p "$cache" &&
+      cp %s "$cache/$new" && mv "$cache/$new" "$cache/vmlinux.h" || rm -f "$cache/$new"]])
+      :format(quote(cache), "vmlinux.h", quote(base), quote(temporary .. "/vmlinux.h")))
   end
   return temporary
 end
@@ -283,8 +284,9 @@ end
 
 --- Compiles BPF C by the clang that is installed, with `-g -O2`. Messages name the script and its lines where the C
 -- text stands as it is in a script that called, else lines of the text. Where the source includes "vmlinux.h", that is
--- made of the running kernel's BTF and kept in `$XDG_CACHE_HOME/lua-bpf`, by default `~/.cache/lua-bpf`, or made each
--- time if that can't be written. Files in quotes are also looked for beside the script.
+-- made of the running kernel's BTF and kept in `$XDG_CACHE_HOME/lua-bpf`, by default `~/.cache/lua-bpf`. It is made
+-- each time if that can't be written, or if the directory `$XDG_CACHE_HOME` or `~` doesn't exist. Files in quotes are
+-- also looked for beside the script.
 --
 --     local obj <close> = assert(bpf.load { bytes = assert(bpf.compile(source)) })
 --

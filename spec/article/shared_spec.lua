@@ -4,11 +4,15 @@ local answers = require("spec.support.answers")
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local kinds = require("spec.support.kinds")
 
 local map = bpf.map
 
+local ABSENT = helper.absent()
+
 kernel.root()
 kernel.need("syscall programs", "5.14")
+kinds.need("syscall")
 
 local SHARED = helper.obj("shared")
 
@@ -94,11 +98,12 @@ describe("a map shared with a program:", function()
   it("a program at work in the kernel counts what Lua watches, as long as Lua lets it", function()
     local who <close> = assert(bpf.load(SHARED))
     assert(who.progs.whoami:run())
-    local traced <close> = assert(bpf.load(SHARED, { vars = { target = who.vars.self } }))
+    local traced <close> = assert(bpf.load(SHARED, { vars = { target = who.vars.self },
+      autoload = { on_openat = true } }))
     local slots = traced.maps.slots
     local COUNT, GATE = 0, 1
     local function call()
-      assert.is_nil(io.open("/nonexistent/file"))
+      assert.is_nil(io.open(ABSENT))
     end
 
     assert(traced.progs.on_openat:attach())

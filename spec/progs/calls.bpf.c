@@ -50,7 +50,7 @@ int count_exit(void *ctx)
 	return 0;
 }
 
-SEC("tracepoint/syscalls/sys_enter_openat")
+SEC("?tracepoint/syscalls/sys_enter_openat")
 int count_openat(void *ctx)
 {
 	if (tgid() == target)

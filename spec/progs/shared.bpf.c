@@ -79,7 +79,7 @@ int work(struct __sk_buff *ctx)
 }
 
 /* Every openat of the process under test adds one to slot 0 while slot 1 isn't zero. */
-SEC("tracepoint/syscalls/sys_enter_openat")
+SEC("?tracepoint/syscalls/sys_enter_openat")
 int on_openat(void *ctx)
 {
 	__u32 count = 0, gate = 1;

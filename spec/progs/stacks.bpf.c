@@ -50,7 +50,7 @@ int on_call(void *ctx)
 	return 0;
 }
 
-SEC("tracepoint/syscalls/sys_enter_unlink")
+SEC("?tracepoint/syscalls/sys_enter_unlink")
 int on_unlink(void *ctx)
 {
 	if (!is_target())

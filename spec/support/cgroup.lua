@@ -40,7 +40,7 @@ end
 --- A new cgroup, below another if given. Its field `path` names it, its field `id` is its number.
 function cgroup.new(parent)
   made = made + 1
-  local path = ("%s/lbpf-%d-%d"):format(parent and parent.path or cgroup.root(), helper.pid, made)
+  local path = ("%s/lbpf-%s-%d"):format(parent and parent.path or cgroup.root(), helper.tag, made)
   must("mkdir " .. path)
   return setmetatable({ path = path, id = sys.inode(path) }, Cgroup)
 end

@@ -2,6 +2,7 @@
 -- What the running kernel is, and which tests it excuses. `local kernel = require "spec.support.kernel"`.
 local bpf = require "bpf"
 local helper = require "spec.helper"
+local kinds = require "spec.support.kinds"
 
 local kernel = {}
 
@@ -71,15 +72,14 @@ function kernel.root()
   end
 end
 
---- bpf.load of an object that has programs of type syscall, and others to test. Kernels before 5.14 don't know that
--- type; there these programs are left out.
-function kernel.load(path, options)
+-- Loads an object without the programs that `leaves_out` says yes to.
+local function load_without(path, options, leaves_out)
   local obj, message, code, log = bpf.open(path, options)
   if not obj then
     return nil, message, code, log
   end
   for _, prog in pairs(obj.progs) do
-    if prog:type() == "syscall" and kernel.before("5.14") then
+    if prog:autoload() and leaves_out(prog) then
       prog:autoload(false)
     end
   end
@@ -90,6 +90,21 @@ function kernel.load(path, options)
     return nil, message, code, log
   end
   return obj
+end
+
+local function is_unknown(prog)
+  return prog:type() == "syscall" and kernel.before("5.14")
+end
+
+--- bpf.load of an object that has programs of several kinds: those that this kernel doesn't take are left out. These
+-- are of type syscall before 5.14, and of kinds that it refuses. What is tested with them asks `kernel.need` or
+-- `kinds.need`.
+function kernel.load(path, options)
+  local obj, message, code, log = load_without(path, options, is_unknown)
+  if not obj and kinds.unverified(code, log or "") then
+    return load_without(path, options, function(prog) return is_unknown(prog) or kinds.refused(prog:section()) end)
+  end
+  return obj, message, code, log
 end
 
 local config

@@ -20,7 +20,7 @@ end
 --- A new network namespace with its loopback up. Returns its name.
 function net.space()
   made = made + 1
-  local name = ("lbpf%d-%d"):format(helper.pid, made)
+  local name = ("lbpf%s-%d"):format(helper.tag, made)
   spaces[#spaces + 1] = name
   net.must(("ip netns add %s && ip -n %s link set lo up"):format(name, name))
   return name
@@ -49,6 +49,30 @@ function net.leave()
   if left then
     calls.leave(left)
     left = nil
+  end
+end
+
+-- Whether the namespace that the process is in has IPv6.
+local function has_ipv6()
+  local s = socket.udp6()
+  local ok = s and s:setsockname("::1", 0)
+  if s then
+    s:close()
+  end
+  return ok
+end
+
+--- Skips the test, or all of the describe or file it is called in, where the machine does without IPv6: in the
+-- namespace, or in the one that the process is in.
+function net.need_ipv6(space)
+  local ok
+  if space then
+    ok = net.within(space, has_ipv6)
+  else
+    ok = has_ipv6()
+  end
+  if not ok then
+    helper.skip("needs IPv6")
   end
 end
 
@@ -116,7 +140,7 @@ end
 --- A new cgroup. Returns its path.
 function net.cgroup()
   made = made + 1
-  local path = ("%s/lbpf%d-%d"):format(cgroup2(), helper.pid, made)
+  local path = ("%s/lbpf%s-%d"):format(cgroup2(), helper.tag, made)
   net.must("mkdir " .. path)
   groups[#groups + 1] = { path = path }
   return path
