@@ -33,7 +33,7 @@ local layers = {
   "err arg",
   "syscall newer bpffd latch needs cause",
   "class",
-  "luafiles",
+  "luafiles process",
   "compat",
   "lbpf",
 }

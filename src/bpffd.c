@@ -7,18 +7,24 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Whether /proc calls what is behind fd by one of the names. */
-static bool is_called(int fd, const char *name, const char *other)
+/* What /proc calls what is behind fd; empty if it doesn't tell. Returns whether the descriptor may be open. */
+static bool get_name(int fd, char *name, size_t size)
 {
-	char path[64], target[64];
+	char path[64];
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		return errno == ENOENT;
-	target[n] = '\0';
-	return strstr(target, name) || strstr(target, other);
+	n = readlink(path, name, size - 1);
+	name[n < 0 ? 0 : n] = '\0';
+	return n >= 0 || errno == ENOENT;
+}
+
+/* Whether /proc calls what is behind fd by one of the names. */
+static bool is_called(int fd, const char *name, const char *other)
+{
+	char target[64];
+
+	return get_name(fd, target, sizeof(target)) && (!*target || strstr(target, name) || strstr(target, other));
 }
 
 bool lbpf_fd_is_map(int fd)
@@ -29,6 +35,14 @@ bool lbpf_fd_is_map(int fd)
 bool lbpf_fd_is_prog(int fd)
 {
 	return is_called(fd, "bpf-prog", "bpf_prog");
+}
+
+bool lbpf_fd_is_attachment(int fd)
+{
+	char target[64];
+
+	get_name(fd, target, sizeof(target));
+	return strstr(target, "bpf-link") || strstr(target, "bpf_link") || strstr(target, "[perf_event]");
 }
 
 /* The kernel has both names, by how the link was opened. */

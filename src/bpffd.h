@@ -14,6 +14,9 @@ bool lbpf_fd_is_map(int fd);
 bool lbpf_fd_is_prog(int fd);
 bool lbpf_fd_is_link(int fd);
 
+/* Whether it is a link's or a perf event's; without /proc, no. */
+bool lbpf_fd_is_attachment(int fd);
+
 LBPF_HIDDEN_END
 
 #endif

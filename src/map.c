@@ -95,6 +95,7 @@ static const struct {
 	{ NULL, LBPF_STORAGE, EBADF, "the key is no open file descriptor of the right kind" },
 	{ "update", LBPF_HANDLES, EBADF, "the value is no open file descriptor of the right kind" },
 	{ "view", LBPF_VIEW, EEXIST, "something else is at its address here, perhaps another handle's view" },
+	{ "view", LBPF_VIEW, EFAULT, "a fork doesn't pass an arena on; bpf.map.view maps it in this process" },
 	{ "view", LBPF_VIEW, EINVAL, "perhaps it is mapped already, by another handle or process, at another address" },
 	{ "update", LBPF_HANDLES, ENODEV, "there is no such interface or CPU" },
 	{ "update", LBPF_HANDLES, EOVERFLOW, "the queue is too long" },
@@ -306,6 +307,7 @@ void lbpf_map_loaded(struct lbpf_map *map)
 	map->flags = bpf_map__map_flags(map->of);
 	map->extra = bpf_map__map_extra(map->of);
 	map->fd = lbpf_map_created_fd(map->of);
+	lbpf_mapmem_loaded(map);
 }
 
 /* libbpf has mapped what it takes the variables' size for, and unmaps what it takes it for then. */

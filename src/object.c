@@ -54,9 +54,9 @@ static void object_each(lua_State *L, int idx, int list, void (*fn)(void *self, 
 	lua_settop(L, top);
 }
 
-static void orphan_map(void *self, bool *seen)
+static void orphan_map(void *self, bool *stuck)
 {
-	(void)seen;
+	*stuck |= !lbpf_mapmem_leave(self);
 	lbpf_map_orphan(self);
 }
 
@@ -99,19 +99,19 @@ static void object_release(lua_State *L, int idx, void *self)
 	struct lbpf_object *o = self;
 	struct bpf_object *obj = o->obj;
 	struct lbpf_log *log;
-	bool searched = false;
+	bool searched = false, stuck = false;
 
 	o->obj = NULL;
 	if (!obj)
 		return;
 	idx = lua_absindex(L, idx);
-	lbpf_link_close_all(L, idx);
-	object_each(L, idx, OBJECT_MAP_LIST, orphan_map, NULL);
+	lbpf_link_close_all(L, idx, o->head.asked);
+	object_each(L, idx, OBJECT_MAP_LIST, orphan_map, &stuck);
 	object_each(L, idx, OBJECT_PROG_LIST, orphan_program, &searched);
 	if (o->vars)
 		lbpf_vars_orphan(o->vars);
 	orphan_btf(L, idx);
-	if (o->borrowed)
+	if (o->borrowed || stuck)
 		return;
 	log = lbpf_log_begin(L);
 	if (searched && !o->loaded)
@@ -742,7 +742,7 @@ static int object_attach(lua_State *L)
 static int object_detach(lua_State *L)
 {
 	object_check(L);
-	lbpf_link_close_all(L, 1);
+	lbpf_link_close_all(L, 1, true);
 	lua_pushboolean(L, 1);
 	return 1;
 }

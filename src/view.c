@@ -111,7 +111,11 @@ static int view_newindex(lua_State *L)
 
 static int view_len(lua_State *L)
 {
-	lua_pushinteger(L, (lua_Integer)((struct view *)lbpf_class_check(L, 1, &view_class))->count);
+	const struct view *v = lbpf_class_check(L, 1, &view_class);
+
+	if (v->map->mem.base)
+		view_address(L, v, 0);
+	lua_pushinteger(L, (lua_Integer)v->count);
 	return 1;
 }
 
@@ -157,6 +161,7 @@ static int map_view(lua_State *L)
 	if (type->owned)
 		luaL_error(L, "view: %s has members that belong to the kernel", type->node[0].ctype);
 	map->mem.refused = false; /* what was in the way may have gone */
+	lbpf_mapmem_forget(map);
 	if (!lbpf_mapmem_map(map))
 		return lbpf_map_fail(L, map, map->mem.err, "view");
 	room = offset > (lua_Integer)map->mem.size ? -1 : ((lua_Integer)map->mem.size - offset) / type->size;
