@@ -3,9 +3,12 @@
 #include "bpffd.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <bpf/bpf.h>
 
 /* What /proc calls what is behind fd; empty if it doesn't tell. Returns whether the descriptor may be open. */
 static bool get_name(int fd, char *name, size_t size)
@@ -49,4 +52,32 @@ bool lbpf_fd_is_attachment(int fd)
 bool lbpf_fd_is_link(int fd)
 {
 	return is_called(fd, "bpf-link", "bpf_link");
+}
+
+/* What the kernel's information about maps, programs and links begins with. Each kind counts types and ids by itself.
+ */
+struct identity {
+	uint32_t type, id;
+};
+
+static bool is_same(int fd, int other)
+{
+	struct identity one = { 0 }, two = { 0 };
+	uint32_t len = sizeof(one), len2 = sizeof(two);
+
+	if (lbpf_fd_is_map(fd) != lbpf_fd_is_map(other) || lbpf_fd_is_prog(fd) != lbpf_fd_is_prog(other))
+		return false;
+	return bpf_obj_get_info_by_fd(fd, &one, &len) == 0 && bpf_obj_get_info_by_fd(other, &two, &len2) == 0 &&
+		memcmp(&one, &two, sizeof(one)) == 0;
+}
+
+int lbpf_fd_unpin(int fd, const char *path)
+{
+	int pinned = bpf_obj_get(path), err;
+
+	if (pinned < 0)
+		return errno;
+	err = is_same(fd, pinned) ? 0 : EINVAL;
+	close(pinned);
+	return !err && unlink(path) ? errno : err;
 }

@@ -284,22 +284,6 @@ static int link_pin(lua_State *L)
 	return 1;
 }
 
-/* Whether path is a pin of the link with this descriptor. Returns an errno. */
-static int is_pin_of(int fd, const char *path)
-{
-	struct bpf_link_info ours = { 0 }, pinned = { 0 };
-	uint32_t len = sizeof(ours), len2 = sizeof(pinned);
-	int other = bpf_obj_get(path), err = 0;
-
-	if (other < 0)
-		return errno;
-	if (!lbpf_fd_is_link(other) || bpf_obj_get_info_by_fd(fd, &ours, &len) ||
-	    bpf_obj_get_info_by_fd(other, &pinned, &len2) || ours.id != pinned.id)
-		err = EINVAL;
-	close(other);
-	return err;
-}
-
 /*** Removes a pin of the link.
 @function link:unpin
 @tparam string path of a pin of this link
@@ -314,9 +298,7 @@ static int link_unpin(lua_State *L)
 
 	if (n)
 		return n;
-	err = is_pin_of(fd, path);
-	if (!err && unlink(path))
-		err = errno;
+	err = lbpf_fd_unpin(fd, path);
 	if (err)
 		return link_fail(L, handle, err, err == EINVAL ? "this is no pin of the link" : NULL,
 				 lua_pushfstring(L, "unpin '%s'", path));

@@ -32,7 +32,7 @@ struct slots {
 
 struct cpubuf {
 	struct lbpf_source source;
-	void *control; /* the page of positions, and the data behind it */
+	void *control;	  /* the page of positions, and the data behind it */
 	uint32_t process; /* that has it mapped: a child may have something else there */
 	struct slots slots;
 	bool last; /* of those of its map: closes the file */

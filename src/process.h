@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Which process this is, when a fork may have made two of one.
  *
- * What an object undoes by itself belongs to the process that made the object, and some of the kernel's mappings are not
- * passed on to a child. So objects remember the number of their process, and compare it where that matters. */
+ * What an object undoes by itself belongs to the process that made the object, and some of the kernel's mappings are
+ * not passed on to a child. So objects remember the number of their process, and compare it where that matters. */
 #ifndef LBPF_PROCESS_H
 #define LBPF_PROCESS_H
 
