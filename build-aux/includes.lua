@@ -31,7 +31,7 @@ local layers = {
   "type.h mapkinds.h",
   "conv mapmem.h",
   "err arg",
-  "syscall newer bpffd latch needs cause",
+  "syscall newer bpffd latch needs cause declared",
   "class",
   "luafiles process",
   "compat",

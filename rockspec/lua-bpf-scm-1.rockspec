@@ -47,6 +47,7 @@ build = {
         "src/core.c",
         "src/ctagged.c",
         "src/ctypes.c",
+        "src/declared.c",
         "src/decode.c",
         "src/descriptor.c",
         "src/elf.c",

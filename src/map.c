@@ -16,6 +16,7 @@
 
 #include "arg.h"
 #include "btf.h"
+#include "declared.h"
 #include "err.h"
 
 static void map_init(void *self)
@@ -271,6 +272,7 @@ struct lbpf_map *lbpf_map_push_owned(lua_State *L)
 
 struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, struct btf *btf)
 {
+	struct lbpf_declared ids = lbpf_declared_types(of, btf);
 	struct lbpf_map *map;
 
 	owner = lua_absindex(L, owner);
@@ -284,7 +286,7 @@ struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map 
 	map->value_size = bpf_map__value_size(of);
 	lbpf_map_set_name(map, bpf_map__name(of));
 	lbpf_map_set_kind(L, map, lbpf_mapkind_of(map->type));
-	lbpf_map_set_types(L, map, btf, bpf_map__btf_key_type_id(of), bpf_map__btf_value_type_id(of));
+	lbpf_map_set_types(L, map, btf, ids.key, ids.value);
 	lbpf_map_loaded(map);
 	return map;
 }
