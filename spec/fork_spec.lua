@@ -3,7 +3,6 @@
 -- a child is an error there. Each test is a script in a process of its own.
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
-local bpf = require("bpf")
 
 kernel.root()
 
@@ -136,7 +135,8 @@ local ATTACHED <const> = {
     end
   ]] },
   -- libbpf could free all of its links only by deleting what the kernel needs to tell them apart.
-  { "marks of a program", calls = {}, leaks = true, config = { "CONFIG_UPROBE_EVENTS" }, need = { "cookies", "5.15" }, [[
+  { "marks of a program", calls = {}, leaks = true, config = { "CONFIG_UPROBE_EVENTS" },
+    need = { "cookies", "5.15" }, [[
     obj = assert(bpf.open "build/progs/attach_usdt.bpf.o")
     for name, prog in pairs(obj.progs) do prog:autoload(name == "on_step") end
     assert(obj:load())
@@ -157,7 +157,8 @@ local ATTACHED <const> = {
       return file:read("a"):find(%q, 1, true) ~= nil
     end
   ]]):format("lbpff" .. helper.pid .. ("\0"):rep(11 - #tostring(helper.pid)), "lbpff" .. helper.pid) },
-  { "a perf buffer in a map that keeps its events", calls = { "link:close()" }, need = { "BPF_F_PRESERVE_ELEMS", "5.10" }, [[
+  { "a perf buffer in a map that keeps its events", calls = { "link:close()" },
+    need = { "BPF_F_PRESERVE_ELEMS", "5.10" }, [[
     local notes <close> = assert(map.create { type = "perf_event_array", name = "notes", flags = "preserve_elems",
       max_entries = bpf.features.cpus() })
     obj = assert(bpf.load("build/progs/perfs.bpf.o", { maps = { notes = notes } }))
@@ -351,7 +352,8 @@ describe("memory that a child doesn't get", function()
         return pid == 0
       end
       local in_child
-      local forks = assert(bpf.perfbuf(obj.maps.notes, nil, function() in_child = in_child or fork() end, { pages = 1 }))
+      local forks = assert(bpf.perfbuf(obj.maps.notes, nil, function() in_child = in_child or fork() end,
+        { pages = 1 }))
       send(3)
       local ok, n = pcall(forks.consume, forks)
       if in_child then os.exit(not ok and n:find "belongs to another process" and true, true) end
@@ -455,7 +457,7 @@ describe("memory that a child shares with its parent:", function()
   it("arrays and variables", function()
     kernel.need("memory of arrays", "5.5")
     assert.equal("0 8 9", run([[
-      local m = assert(map.create { type = "array", key = "__u32", value = "__u64", max_entries = 8, flags = "mmapable" })
+      local m = assert(map.create { type = "array", value = "__u64", max_entries = 8, flags = "mmapable" })
       local view = map.view(m, "__u64")
       obj = assert(bpf.load "build/progs/forked.bpf.o")
       view[1] = 7

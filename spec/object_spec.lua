@@ -510,8 +510,9 @@ describe("pinning an object", function()
   -- filter, of whose type and id there is a map in the first; nil where the numbers are too far apart.
   local function twins()
     for _ = 1, 20 do -- others may take the number
-      local obj, other, id, other_id = assert(bpf.load(CALLS)), nil, nil, nil
-      id = map.info(obj.maps.hits).id
+      local obj = assert(bpf.load(CALLS))
+      local other, other_id
+      local id = map.info(obj.maps.hits).id
       repeat
         if other then
           other:close()

@@ -362,7 +362,8 @@ local KNOWN = {
 local function new_server(metrics, socket, listener, options)
   local server = {
     metrics = metrics, metrics_path = options.path or "/metrics", timeout = options.timeout or 30, listener = listener,
-    path = options.socket, process = process(), connections = {}, count = 0, readers = {}, now = socket.gettime, select = socket.select,
+    path = options.socket, process = process(), connections = {}, count = 0, readers = {}, now = socket.gettime,
+    select = socket.select,
   }
   return setmetatable(server, Server)
 end

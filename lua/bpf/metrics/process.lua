@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
---- Which process this is: what is removed when a scope ends, only the process that made it removes, and none forked from
--- that.
+--- Which process this is. What is removed at a scope's end is removed by the process that made it, not by its children.
 -- @module bpf.metrics.process
 
 -- Returns the process's id; nil without /proc.
