@@ -169,7 +169,8 @@ static int link_need_descriptor(lua_State *L, const struct lbpf_link *handle, co
 }
 
 /*** Closes the link: the program is detached, unless the link is pinned or somebody else has it open too. Doing so
-twice is fine.
+twice is fine. Collection and the end of a scope detach only what this process attached, not what the process attached
+that forked it; an explicit close detaches that, too.
 @function link:close
 @treturn true
 @see bpf_link__destroy */

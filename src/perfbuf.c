@@ -358,7 +358,8 @@ static const struct lbpf_reader_kind perf_kind = {
 `bpf_perf_event_output` with `BPF_F_CURRENT_CPU`. Each CPU has memory of its own; records of one CPU come in their
 order, those of several in none. A map has one reader: the next one takes the slots over. CPUs that come online later
 aren't read. The kernel fills a record up to 4 bytes short of a multiple of 8, with whatever: give the type, or the
-size, to be rid of that. In a flexible array it looks like elements.
+size, to be rid of that. In a flexible array it looks like elements. The kernel passes that memory on to no forked
+child: everything but close raises there, and a child makes a reader of its own.
 @function bpf.perfbuf
 @tparam bpf.map map of type perf_event_array
 @tparam ?string|integer|bpf.type type of the records: a name in the object's BTF or the kernel's, C text, or a size in

@@ -131,7 +131,8 @@ static int view_tostring(lua_State *L)
 /*** Views an arena, or an array created with the flag "mmapable", as a sequence of values: `v[i]` reads, `v[i] = x`
 writes, without a system call, and programs see it at once. Indices are those of C, from 0; `#v` is how many fit.
 Touching a page of an arena that no program has allocated allocates it, or raises if the arena has the flag
-"segv_on_fault".
+"segv_on_fault". The kernel passes an arena's memory on to no forked child: using the view there raises, until map.view
+maps the arena in the child.
 @function bpf.map.view
 @tparam bpf.map m
 @tparam string|integer|bpf.type type of an element: a name in the object's BTF or the kernel's, C text, or bytes
