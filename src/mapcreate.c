@@ -12,6 +12,7 @@
 
 #include "arg.h"
 #include "btf.h"
+#include "class.h"
 #include "err.h"
 #include "map.h"
 
@@ -242,7 +243,7 @@ static int create_inner(lua_State *L, struct create *c)
 	if (lua_istable(L, -1)) {
 		lua_pushcfunction(L, map_create);
 		lua_insert(L, -2);
-		lua_call(L, 1, 3);
+		lbpf_call(L, 1, 3);
 		if (lua_isnil(L, -3))
 			return 3;
 		lua_pop(L, 2);

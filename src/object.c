@@ -151,6 +151,7 @@ static int contents_unknown(lua_State *L)
 {
 	const char *what = lua_tostring(L, lua_upvalueindex(1));
 
+	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_settop(L, 2);
 	push_names(L);
 	return luaL_error(L, "the object has no %s '%s' (%ss: %s)", what, luaL_tolstring(L, 2, NULL), what,
@@ -170,13 +171,15 @@ static int contents_tostring(lua_State *L)
 static void push_contents(lua_State *L, const char *what)
 {
 	lua_newtable(L);
-	lua_createtable(L, 0, 2);
+	lua_createtable(L, 0, 3);
 	lua_pushstring(L, what);
 	lua_pushcclosure(L, contents_unknown, 1);
 	lua_setfield(L, -2, "__index");
 	lua_pushstring(L, what);
 	lua_pushcclosure(L, contents_tostring, 1);
 	lua_setfield(L, -2, "__tostring");
+	lua_pushboolean(L, 0);
+	lua_setfield(L, -2, "__metatable"); /* scripts can't get at these functions */
 	lua_setmetatable(L, -2);
 }
 
@@ -426,27 +429,36 @@ static void option_autoload(lua_State *L, struct lbpf_program *p, int idx)
 	bpf_program__set_autoload(p->prog, lua_toboolean(L, idx));
 }
 
+/* Applies the settings in the table at 1 to the contents at 2, which are those of user value 3. */
+static int configure(lua_State *L)
+{
+	int slot = (int)lua_tointeger(L, 3);
+
+	for (lua_pushnil(L); lua_next(L, 1); lua_settop(L, 4)) {
+		lua_pushvalue(L, 4);
+		if (slot == OBJECT_VARS) {
+			lua_pushvalue(L, 5);
+			lua_settable(L, 2);
+			continue;
+		}
+		lua_gettable(L, 2); /* raises for a name that isn't there */
+		if (slot == OBJECT_MAPS)
+			option_map(L, lua_touserdata(L, -1), 5);
+		else
+			option_autoload(L, lua_touserdata(L, -1), 5);
+	}
+	return 0;
+}
+
 /* Applies fields `option` of the table at 2 to the contents in user value `slot` of the object at idx. */
 static void open_configure(lua_State *L, int idx, const char *option, int slot)
 {
-	if (!lua_istable(L, 2) || lua_getfield(L, 2, option) == LUA_TNIL) {
-		lua_settop(L, idx);
-		return;
-	}
-	luaL_argexpected(L, lua_istable(L, -1), 2, "table of options by name");
-	lua_getiuservalue(L, idx, slot);
-	for (lua_pushnil(L); lua_next(L, idx + 1); lua_settop(L, idx + 3)) {
-		lua_pushvalue(L, -2);
-		if (slot == OBJECT_VARS) {
-			lua_pushvalue(L, -2);
-			lua_settable(L, idx + 2);
-			continue;
-		}
-		lua_gettable(L, idx + 2); /* raises for a name that isn't there */
-		if (slot == OBJECT_MAPS)
-			option_map(L, lua_touserdata(L, -1), idx + 4);
-		else
-			option_autoload(L, lua_touserdata(L, -1), idx + 4);
+	lua_pushcfunction(L, configure);
+	if (lua_istable(L, 2) && lua_getfield(L, 2, option) != LUA_TNIL) {
+		luaL_argexpected(L, lua_istable(L, -1), 2, "table of options by name");
+		lua_getiuservalue(L, idx, slot);
+		lua_pushinteger(L, slot);
+		lbpf_call(L, 3, 0);
 	}
 	lua_settop(L, idx);
 }
