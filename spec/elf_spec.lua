@@ -143,7 +143,7 @@ describe("an object's file", function()
           for _, name in ipairs { "bad", "good" } do lfs.link(name, "new") os.rename("new", "swapped.bpf.o") end
         end' &
       LUA_CPATH="$LUA_CPATH" timeout %d %s -e 'local bpf, opened, failed = require("bpf"), 0, 0
-        while opened < 300 or failed < 300 do
+        while opened < 1500 or failed < 1500 do
           local obj, message = bpf.open("swapped.bpf.o")
           if obj then
             assert(obj.maps.elements and obj:name() == "swapped")

@@ -2,7 +2,6 @@
 /* Creating maps without any object: options, BTF for the types, and what a refusal means. */
 #include "mapcreate.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -44,7 +43,7 @@ static int map_create(lua_State *L);
 
 static bool name_is_valid(const char *name)
 {
-	while (isalnum((unsigned char)*name) || *name == '_' || *name == '.')
+	while (lbpf_is_word(*name) || *name == '.')
 		name++;
 	return *name == '\0';
 }
