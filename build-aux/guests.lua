@@ -10,6 +10,7 @@ local types = "types come from C text, files and this machine's kernel; what ker
 local server = "sockets and text in Lua over maps, whose own specs run on every kernel"
 local example = "it shows what other specs test on every kernel; the oldest and the newest show that it runs"
 local tree = "it is about the tree, its documents and its build"
+local files = "files are read and refused before the kernel sees anything of them"
 local loops = "loops of other libraries over a descriptor, which reader_spec polls on every kernel"
 local clang = "clang does the work, and clang knows no kernel; vmlinux.h is made of types"
 
@@ -26,6 +27,8 @@ return {
   ["spec/codec_spec.lua"] = { on = NONE, why = types },
   ["spec/command_spec.lua"] = { on = NONE, why = text },
   ["spec/compile_spec.lua"] = { on = NONE, why = clang },
+  ["spec/damaged_spec.lua"] = { on = NONE, why = files },
+  ["spec/elf_spec.lua"] = { on = NONE, why = files },
   ["spec/embed_spec.lua"] = { on = NONE, why = "hosts in C over the same library, which they open as Lua does" },
   ["spec/eventloop_spec.lua"] = { on = NONE, why = loops },
   ["spec/examples_net_spec.lua"] = { on = ENDS, why = example, seconds = 60 },
@@ -37,9 +40,11 @@ return {
   ["spec/inspect_spec.lua"] = { on = NONE, why = text },
   ["spec/install_spec.lua"] = { on = NONE, why = tree },
   ["spec/libbpf_spec.lua"] = { on = NONE, why = tree },
+  ["spec/locale_spec.lua"] = { on = NONE, why = text },
   ["spec/lock_spec.lua"] = { seconds = 25 },
   ["spec/metrics_http_spec.lua"] = { on = NONE, why = server },
   ["spec/metrics_spec.lua"] = { on = NONE, why = server },
+  ["spec/misuse_spec.lua"] = { on = NONE, why = "arguments are checked before the kernel is asked for anything" },
   ["spec/perfbuf_spec.lua"] = { seconds = 20 },
   ["spec/prometheus_spec.lua"] = { on = NONE, why = server },
   ["spec/reader_spec.lua"] = { seconds = 25 },

@@ -45,8 +45,9 @@ function examples.well(name, arguments)
 end
 
 --- Runs one and, once it has printed something, a shell command beside it; then ends it as Ctrl-C does. Returns what it
--- printed, and what the command did, in which $out is the file of what is printed. One that prints nothing, or that Ctrl-C doesn't end, is killed after a while.
--- (What sh starts in the background ignores SIGINT, and newer versions of timeout leave it so.)
+-- printed, and what the command did, in which $out is the file of what is printed. One that prints nothing, or that
+-- Ctrl-C doesn't end, is killed after a while. (What sh starts in the background ignores SIGINT, and newer versions of
+-- timeout leave it so.)
 function examples.beside(name, arguments, beside, wrap)
   local output, ok = helper.run(([[
     out=$(mktemp)
