@@ -129,8 +129,8 @@ local function produced()
 end
 
 local function holdings()
-  local obj <close> = assert(bpf.load "build/progs/system.bpf.o")
-  assert(obj.progs.on_enter:attach())
+  local obj <close> = assert(bpf.load "build/progs/calls.bpf.o")
+  assert(obj.progs.count_enter:attach())
   for _, what in ipairs { "maps", "progs", "links" } do
     local n = 0
     for info in assert(bpf[what]()) do
@@ -139,7 +139,7 @@ local function holdings()
     assert(n > 0)
   end
   assert(select(3, bpf.link_info(0xffffffff)) == "ENOENT")
-  assert(bpf.prog_info(obj.progs.each_map:info().id).map_ids[1])
+  assert(bpf.prog_info(obj.progs.count_enter:info().id).map_ids[1])
 end
 
 local function features()
@@ -149,8 +149,8 @@ local function features()
 end
 
 local function attached()
-  local obj <close> = assert(bpf.load("build/progs/execsnoop.bpf.o", { vars = { target_uid = 0xffffffff } }))
-  local link = assert(obj.progs.on_exec:attach())
+  local obj <close> = assert(bpf.load("build/progs/calls.bpf.o", { vars = { target = 0x7fffffff } }))
+  local link = assert(obj.progs.count_enter:attach())
   assert(tostring(link) and link:close())
   assert(obj:attach())
 end
