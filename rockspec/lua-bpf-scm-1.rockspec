@@ -76,6 +76,7 @@ build = {
         "src/percpu.c",
         "src/perfbuf.c",
         "src/perfevent.c",
+        "src/pins.c",
         "src/prefix.c",
         "src/process.c",
         "src/progopen.c",

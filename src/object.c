@@ -12,14 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "arg.h"
 #include "attach.h"
-#include "bpffd.h"
 #include "btfopen.h"
 #include "cause.h"
 #include "class.h"
@@ -29,6 +27,7 @@
 #include "link.h"
 #include "map.h"
 #include "memory.h"
+#include "pins.h"
 #include "program.h"
 
 /* User values. The scripts' tables of maps and programs are theirs to spoil; the lists are ours. */
@@ -615,7 +614,7 @@ static int object_loaded(lua_State *L, int idx, struct lbpf_object *o)
 static int object_do_load(lua_State *L, int idx, struct lbpf_object *o)
 {
 	struct lbpf_log *log = lbpf_log_begin(L);
-	int err = o->borrowed && is_loaded(o->obj) ? 0 : bpf_object__load(o->obj); /* its host may have done it */
+	int err = o->borrowed && is_loaded(o->obj) ? 0 : lbpf_pins_load(o->obj); /* its host may have done it */
 
 	lbpf_log_end(log);
 	if (err) {
@@ -760,62 +759,11 @@ static int object_detach(lua_State *L)
 
 /* ---- pins ---- */
 
-static int pin_one(int fd, const char *path)
-{
-	return bpf_obj_pin(fd, path) ? errno : 0;
-}
-
-/* The pins of an object, in the folder `dir`. */
-struct pins {
-	int (*act)(int fd, const char *path);
-	const char *dir;
-	size_t most, done; /* how many to do, and how many are done */
-	char path[PATH_MAX];
-};
-
-/* The kernel has no dots in the names of pins. Returns an errno. */
-static int pin_named(struct pins *pins, int fd, const char *name)
-{
-	int n = snprintf(pins->path, sizeof(pins->path), "%s/%s", pins->dir, name), err;
-
-	if (fd < 0 || pins->done == pins->most)
-		return 0;
-	if (n >= (int)sizeof(pins->path))
-		return ENAMETOOLONG;
-	for (char *c = pins->path + strlen(pins->dir); (c = strchr(c, '.'));)
-		*c = '_';
-	err = pins->act(fd, pins->path);
-	pins->done += !err;
-	return err;
-}
-
-/* Leaves in pins->path where it failed. Returns an errno. */
-static int each_pin(const struct lbpf_object *o, struct pins *pins)
-{
-	struct bpf_program *prog = NULL;
-	struct bpf_map *map = NULL;
-	int err = 0;
-
-	while (!err && (map = bpf_object__next_map(o->obj, map)))
-		err = pin_named(pins, lbpf_map_created_fd(map), bpf_map__name(map));
-	while (!err && (prog = bpf_object__next_program(o->obj, prog)))
-		err = pin_named(pins, bpf_program__fd(prog), bpf_program__name(prog));
-	return err;
-}
-
-/* Removes the pins that were made. */
-static void pins_undo(const struct lbpf_object *o, const struct pins *made)
-{
-	struct pins undo = { .act = lbpf_fd_unpin, .dir = made->dir, .most = made->done };
-
-	each_pin(o, &undo);
-}
-
-static struct lbpf_object *pins_check(lua_State *L, struct pins *pins)
+static struct lbpf_object *pins_check(lua_State *L)
 {
 	struct lbpf_object *o = object_check(L);
 
-	pins->dir = luaL_checkstring(L, 2);
+	luaL_checkstring(L, 2);
 	if (!o->loaded)
 		luaL_error(L, "object '%s' is not loaded; call obj:load() first", o->name);
 	return o;
@@ -830,19 +778,12 @@ be, none is.
 @see bpf_object__pin */
 static int object_pin(lua_State *L)
 {
-	struct pins pins = { .act = pin_one, .most = SIZE_MAX };
-	struct lbpf_object *o = pins_check(L, &pins);
-	bool made = mkdir(pins.dir, 0700) == 0;
-	int err = !made && errno != EEXIST ? errno : each_pin(o, &pins);
+	struct lbpf_object *o = pins_check(L);
+	struct lbpf_pins_failure failure;
+	int err = lbpf_pins_make(o->obj, lua_tostring(L, 2), &failure);
 
-	if (err) {
-		const char *at = *pins.path ? pins.path : pins.dir, *cause = lbpf_pin_cause(at, err);
-
-		pins_undo(o, &pins);
-		if (made)
-			rmdir(pins.dir);
-		return lbpf_err_push(L, err, cause, "object '%s': pin '%s'", o->name, at);
-	}
+	if (err)
+		return lbpf_err_push(L, err, failure.cause, "object '%s': pin '%s'", o->name, failure.path);
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -855,12 +796,12 @@ static int object_pin(lua_State *L)
 @see bpf_object__unpin */
 static int object_unpin(lua_State *L)
 {
-	struct pins pins = { .act = lbpf_fd_unpin, .most = SIZE_MAX };
-	struct lbpf_object *o = pins_check(L, &pins);
-	int err = each_pin(o, &pins);
+	struct lbpf_object *o = pins_check(L);
+	struct lbpf_pins_failure failure;
+	int err = lbpf_pins_remove(o->obj, lua_tostring(L, 2), &failure);
 
 	if (err)
-		return lbpf_err_push(L, err, NULL, "object '%s': unpin '%s'", o->name, pins.path);
+		return lbpf_err_push(L, err, NULL, "object '%s': unpin '%s'", o->name, failure.path);
 	lua_pushboolean(L, 1);
 	return 1;
 }

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* The pins of an object, each under its map's or program's name in one folder. */
+#ifndef LBPF_PINS_H
+#define LBPF_PINS_H
+
+#include <limits.h>
+
+#include <bpf/libbpf.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+struct lbpf_pins_failure {
+	char path[PATH_MAX];
+	const char *cause; /* in words, or NULL: what the errno means */
+};
+
+/* Pins all maps and programs of a loaded object, and makes the folder if need be. Returns 0, or an errno and all is as
+ * it was. */
+int lbpf_pins_make(const struct bpf_object *obj, const char *dir, struct lbpf_pins_failure *failure);
+
+/* Removes them again, up to the first that isn't there. Returns an errno. */
+int lbpf_pins_remove(const struct bpf_object *obj, const char *dir, struct lbpf_pins_failure *failure);
+
+/* bpf_object__load: its result. Removes the folder that libbpf made for maps that are pinned by name, when it fails. */
+int lbpf_pins_load(struct bpf_object *obj);
+
+LBPF_HIDDEN_END
+
+#endif
