@@ -50,7 +50,9 @@ describe("a locale", function()
     local t = { [0.5] = 1.5, [1.0] = 1e-9, [2.25] = 123456789.125, [3] = 2^60, [1e300] = 1/3 }
     metrics:gauge { name = "x", map = t, labels = { "number" } }
     metrics:counter { name = "y", map = { a = 1000 }, labels = { "letter" }, scale = 1e-9 }
-    metrics:histogram { name = "z", map = { a = { 1, 2, 3 } }, labels = { "letter" }, bounds = { 0.5, 1.5 }, scale = 0.1 }
+    metrics:histogram {
+      name = "z", map = { a = { 1, 2, 3 } }, labels = { "letter" }, bounds = { 0.5, 1.5 }, scale = 0.1,
+    }
     for _, format in ipairs { "openmetrics", "prometheus" } do
       print((metrics:text(format):gsub("\ndemo_exporter_scrape_duration_seconds [^\n]*", "")))
     end]])
@@ -71,7 +73,8 @@ describe("a locale", function()
   same("numbers with units, tables and histograms", [[
     local hist = bpf.hist
     print(hist.number(1234), hist.number(0.5), hist.bytes(1536), hist.time(1500), hist.time(2.5), hist.number(1/0))
-    print(hist.table({ { 1.5, "\u{e9}\u{80}\x85" }, { 2.25, "b" } }, { { name = "a" }, { name = "b" } }, { width = 60 }))
+    local columns = { { name = "a" }, { name = "b" } }
+    print(hist.table({ { 1.5, "\u{e9}\u{80}\x85" }, { 2.25, "b" } }, columns, { width = 60 }))
     print(hist.log2({ 1, 2, 3 }, { width = 60, utf8 = false }))
     print(hist.linear({ 1, 2.5, 3 }, { width = 60, step = 0.5, utf8 = true }))
     print(hist.line("\u{e9}\u{80}", 10, true))]])

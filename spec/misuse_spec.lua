@@ -113,3 +113,147 @@ describe("the place of an error", function()
     assert(not ok and message == object)
   end)
 end)
+
+describe("a NUL byte, which would end a string in C,", function()
+  local map, btf = bpf.map, bpf.btf
+  local COUNTERS <const> = helper.obj("counters")
+
+  local function hash(options)
+    options = options or {}
+    return map.create { type = options.type or "hash", key = options.key or "u32", value = options.value or "u32",
+      max_entries = 1, name = options.name, flags = options.flags }
+  end
+
+  local function loaded(fn)
+    return function()
+      local obj <close> = assert(bpf.load(COUNTERS))
+      return fn(obj.progs.count, obj)
+    end
+  end
+
+  local function opened(options)
+    return function()
+      local _ <close> = assert(bpf.open(COUNTERS, options))
+    end
+  end
+
+  -- What is called, and what the error has to name.
+  local ARGUMENT <const>, C_TEXT <const> = "bad argument #%d to '%S+' %(the string has a NUL byte in it%)", "line 1"
+  local refused = {
+    ["bpf.open"] = { function() bpf.open(COUNTERS .. "\0x") end, ARGUMENT },
+    ["bpf.load"] = { function() bpf.load(COUNTERS .. "\0x") end, ARGUMENT },
+    ["bpf.open, name"] = { opened { name = "a\0b" }, "bpf.open: option 'name' has a NUL byte in it" },
+    ["bpf.open, pin_root"] = { opened { pin_root = "/sys/fs/bpf\0b" }, "option 'pin_root' has a NUL" },
+    ["bpf.open, kconfig"] = { opened { kconfig = "CONFIG_X=y\0" }, "option 'kconfig' has a NUL" },
+    ["bpf.open, btf"] = { opened { btf = "/sys/kernel/btf/vmlinux\0" }, "option 'btf' has a NUL" },
+    ["bpf.open, an option's name"] = { opened { ["name\0x"] = "a" }, "unknown option 'name\\0x'" },
+    ["bpf.open, a map's name"] = { opened { maps = { ["events\0"] = 1 } }, "no map 'events\\0'" },
+    ["bpf.open, a variable's name"] = { opened { vars = { ["seen\0"] = 1 } }, "no variable 'seen\\0'" },
+    ["object:pin"] = { loaded(function(_, obj) obj:pin("/sys/fs/bpf/x\0y") end), ARGUMENT },
+    ["object:unpin"] = { loaded(function(_, obj) obj:unpin("/sys/fs/bpf/x\0y") end), ARGUMENT },
+    ["a field of an object"] = { loaded(function(_, obj) return obj["maps\0"] end), "has no 'maps\\0'" },
+    ["map.create, type"] = { function() hash { type = "hash\0" } end, "option 'type' has a NUL" },
+    ["map.create, name"] = { function() hash { name = "a\0b" } end, "option 'name' has a NUL" },
+    ["map.create, flags"] = { function() hash { flags = "no_prealloc\0" } end, "name of a flag has a NUL" },
+    ["map.create, one of the flags"] = { function() hash { flags = { "no_prealloc\0" } } end, "flag has a NUL" },
+    ["map.create, key"] = { function() hash { key = "u32\0x" } end, C_TEXT },
+    ["map.create, value"] = { function() hash { value = "struct { int a; }\0x" } end, C_TEXT },
+    ["map.open"] = { function() map.open("/sys/fs/bpf/x\0") end, ARGUMENT },
+    ["map.pin"] = { function() map.pin(assert(hash()), "/sys/fs/bpf/x\0") end, ARGUMENT },
+    ["map.unpin"] = { function() map.unpin(assert(hash()), "/sys/fs/bpf/x\0") end, ARGUMENT },
+    ["map.update, flags"] = { function() map.update(assert(hash()), 1, 1, "exist\0") end, "name of a flag has a NUL" },
+    ["map.typed"] = { function() map.typed(assert(hash()), "u32\0", "u32") end, C_TEXT },
+    ["a type in the kernel's BTF"] = { function() map.typed(assert(hash()), nil, "struct list_head\0x") end, C_TEXT },
+    ["bpf.ringbuf, type"] = { function()
+      bpf.ringbuf(assert(map.create { type = "ringbuf", max_entries = 4096 }), "u32\0", print)
+    end, C_TEXT },
+    ["prog.open"] = { function() bpf.prog.open("/sys/fs/bpf/x\0") end, ARGUMENT },
+    ["link.open"] = { function() bpf.link.open("/sys/fs/bpf/x\0") end, ARGUMENT },
+    ["prog:pin"] = { loaded(function(prog) prog:pin("/sys/fs/bpf/x\0") end), ARGUMENT },
+    ["prog:unpin"] = { loaded(function(prog) prog:unpin("/sys/fs/bpf/x\0") end), ARGUMENT },
+    ["prog:type"] = { function()
+      local obj <close> = assert(bpf.open(COUNTERS))
+      obj.progs.count:type("xdp\0")
+    end, ARGUMENT },
+    ["prog:expected_attach_type"] = { function()
+      local obj <close> = assert(bpf.open(COUNTERS))
+      obj.progs.count:expected_attach_type("xdp\0")
+    end, ARGUMENT },
+    ["prog:attach_target"] = { function()
+      local obj <close> = assert(bpf.open(COUNTERS))
+      obj.progs.count:attach_target("f\0")
+    end, ARGUMENT },
+    ["prog:attach_kprobe"] = { loaded(function(prog) prog:attach_kprobe("vfs_read\0") end), ARGUMENT },
+    ["prog:attach_kprobe_multi"] = { loaded(function(prog) prog:attach_kprobe_multi("vfs_*\0") end), ARGUMENT },
+    ["prog:attach_kprobe_multi, a list"] = { loaded(function(prog) prog:attach_kprobe_multi({ "vfs_read\0" }) end),
+      "element 1 has a NUL byte in it" },
+    ["prog:attach_ksyscall"] = { loaded(function(prog) prog:attach_ksyscall("read\0") end), ARGUMENT },
+    ["prog:attach_uprobe"] = { loaded(function(prog) prog:attach_uprobe("/bin/sh\0", "main") end), ARGUMENT },
+    ["prog:attach_uprobe, function"] = { loaded(function(prog) prog:attach_uprobe("/bin/sh", "main\0") end), ARGUMENT },
+    ["prog:attach_usdt, provider"] = { loaded(function(prog) prog:attach_usdt("/bin/sh", "p\0", "n") end), ARGUMENT },
+    ["prog:attach_usdt, name"] = { loaded(function(prog) prog:attach_usdt("/bin/sh", "p", "n\0") end), ARGUMENT },
+    ["prog:attach_tracepoint"] = { loaded(function(prog) prog:attach_tracepoint("sched", "x\0") end), ARGUMENT },
+    ["attach_tracepoint, category"] = { loaded(function(prog) prog:attach_tracepoint("sched\0", "x") end), ARGUMENT },
+    ["prog:attach_raw_tracepoint"] = { loaded(function(prog) prog:attach_raw_tracepoint("sys_enter\0") end), ARGUMENT },
+    ["prog:attach_xdp"] = { loaded(function(prog) prog:attach_xdp("lo\0") end), ARGUMENT },
+    ["prog:attach_xdp, mode"] = { loaded(function(prog) prog:attach_xdp("lo", { mode = "skb\0" }) end),
+      "option 'mode' has a NUL" },
+    ["prog:attach_tc, attach_point"] = { loaded(function(prog)
+      prog:attach_tc("lo", { attach_point = "ingress\0" })
+    end), "option 'attach_point' has a NUL" },
+    ["prog:attach_cgroup"] = { loaded(function(prog) prog:attach_cgroup("/sys/fs/cgroup\0") end), "path has a NUL" },
+    ["prog:attach_freplace"] = { loaded(function(prog) prog:attach_freplace(prog, "f\0") end), ARGUMENT },
+    ["prog:attach_perf_event, config"] = { loaded(function(prog)
+      prog:attach_perf_event { type = "software", config = "cpu_clock\0" }
+    end), "option 'config' has a NUL" },
+    ["link:pin"] = { loaded(function(prog) assert(prog:attach()):pin("/sys/fs/bpf/x\0") end), ARGUMENT },
+    ["link:unpin"] = { loaded(function(prog) assert(prog:attach()):unpin("/sys/fs/bpf/x\0") end), ARGUMENT },
+    ["features.map_type"] = { function() bpf.features.map_type("hash\0") end, ARGUMENT },
+    ["features.helper"] = { function() bpf.features.helper("xdp", "map_lookup_elem\0") end, ARGUMENT },
+    ["features.helper, program"] = { function() bpf.features.helper("xdp\0", "map_lookup_elem") end, ARGUMENT },
+    ["btf.file"] = { function() btf.file("/sys/kernel/btf/vmlinux\0") end, ARGUMENT },
+    ["btf.module"] = { function() btf.module("ext4\0") end, ARGUMENT },
+    ["btf.parse"] = { function() btf.parse("struct x { int a; };\0") end, C_TEXT },
+    ["btf.type"] = { function() btf.type("u32\0") end, C_TEXT },
+    ["btf:type"] = { function() btf.parse("struct x { int a; };"):type("struct x\0") end, C_TEXT },
+    ["btf:find, kind"] = { function() btf.parse("struct x { int a; };"):find("x", "struct\0") end, ARGUMENT },
+    ["btf:types, kind"] = { function() btf.parse("struct x { int a; };"):types("struct\0") end, ARGUMENT },
+    ["btf:print"] = { function() btf.parse("struct x { int a; };"):print("struct x\0") end, "no type 'struct x\\0'" },
+    ["btf:dump"] = { function() btf.parse("struct x { int a; };"):dump("/tmp/x\0") end, ARGUMENT },
+    ["an enumerator"] = { function() btf.type("enum e { A }"):encode("A\0") end, "no enumerator 'A\\0'" },
+    ["a member"] = { function() btf.type("struct { int a; }"):encode { ["a\0"] = 1 } end, "no member 'a\\0'" },
+    ["bpf.compile, an option"] = { function() bpf.compile("", { name = "a\0" }) end, "holds a NUL" },
+    ["metrics:write_file"] = { function() bpf.metrics.new():write_file("x\0y") end, ARGUMENT },
+    ["metrics:serve, socket"] = { function() bpf.metrics.new():serve { socket = "x\0y" } end,
+      "option 'socket' has a NUL" },
+  }
+
+  if not kernel.libbpf_before("1.3") then
+    refused["prog:attach_netfilter, pf"] = { loaded(function(prog) prog:attach_netfilter { pf = "ipv4\0" } end),
+      "option 'pf' has a NUL" }
+  end
+  refused["a devmap's interface"] = { function()
+    map.create { type = "devmap", max_entries = 1 }[0] = "lo\0"
+  end, "interface's name has a NUL" }
+
+  local names = {}
+  for name in pairs(refused) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    it("is refused by " .. name, function()
+      kernel.root()
+      local ok, message = pcall(refused[name][1])
+      assert(not ok, "no error")
+      assert(message:find(refused[name][2], 1, not refused[name][2]:find("#%d", 1, true)), message)
+    end)
+  end
+
+  it("may be in what is bytes", function()
+    kernel.root()
+    assert.equal("a\0b", btf.type("unsigned char[3]"):decode(btf.type("unsigned char[3]"):encode("a\0b")))
+    local obj <close> = assert(bpf.open({ bytes = assert(io.open(COUNTERS, "rb")):read("a") }))
+    assert.not_nil(obj.progs.count)
+  end)
+end)

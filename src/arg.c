@@ -20,6 +20,41 @@ lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max
 	return n;
 }
 
+bool lbpf_arg_is_text(lua_State *L, int idx)
+{
+	size_t len;
+	const char *text = lua_tolstring(L, idx, &len);
+
+	return text && strlen(text) == len;
+}
+
+const char *lbpf_arg_show(lua_State *L, int idx)
+{
+	size_t len;
+	const char *text = luaL_tolstring(L, idx, &len);
+	luaL_Buffer b;
+
+	if (strlen(text) == len)
+		return text;
+	luaL_buffinit(L, &b);
+	for (size_t i = 0; i < len; i++)
+		if (text[i])
+			luaL_addchar(&b, text[i]);
+		else
+			luaL_addstring(&b, "\\0");
+	luaL_pushresult(&b);
+	lua_remove(L, -2);
+	return lua_tostring(L, -1);
+}
+
+const char *lbpf_arg_string(lua_State *L, int idx)
+{
+	const char *text = luaL_checkstring(L, idx);
+
+	luaL_argcheck(L, lbpf_arg_is_text(L, idx), idx, "the string has a NUL byte in it");
+	return text;
+}
+
 int64_t lbpf_name_value(const struct lbpf_name *names, const char *name)
 {
 	for (; names->name; names++)
@@ -49,6 +84,8 @@ static uint64_t arg_flag(lua_State *L, int idx, const struct lbpf_name *names)
 
 	if (lua_type(L, idx) != LUA_TSTRING)
 		luaL_error(L, "flags must be a name or a sequence of names, got %s", luaL_typename(L, idx));
+	if (!lbpf_arg_is_text(L, idx))
+		luaL_error(L, "the name of a flag has a NUL byte in it");
 	flag = lbpf_name_value(names, lua_tostring(L, idx));
 	if (flag < 0)
 		lbpf_name_unknown(L, names, "flag", lua_tostring(L, idx));
@@ -57,7 +94,7 @@ static uint64_t arg_flag(lua_State *L, int idx, const struct lbpf_name *names)
 
 static bool is_one_of(lua_State *L, int idx, const char *const *names)
 {
-	if (lua_type(L, idx) != LUA_TSTRING)
+	if (lua_type(L, idx) != LUA_TSTRING || !lbpf_arg_is_text(L, idx))
 		return false;
 	for (; names && *names; names++)
 		if (strcmp(lua_tostring(L, idx), *names) == 0)
@@ -69,7 +106,7 @@ _Noreturn static void field_unknown(lua_State *L, int idx, const char *const *al
 {
 	luaL_Buffer b;
 
-	luaL_tolstring(L, idx, NULL);
+	lbpf_arg_show(L, idx);
 	luaL_buffinit(L, &b);
 	for (; also && *also; also++) {
 		luaL_addstring(&b, *also);
@@ -140,7 +177,13 @@ static void option_store(lua_State *L, const struct lbpf_option *opt, void *out,
 	case LBPF_OPT_STRING:
 		if (lua_type(L, -1) != LUA_TSTRING)
 			option_bad(L, what, opt->name, "a string");
+		if (!lbpf_arg_is_text(L, -1))
+			luaL_error(L, "%s: option '%s' has a NUL byte in it", what, opt->name);
 		*(const char **)(void *)field = lua_tostring(L, -1);
+		break;
+	case LBPF_OPT_BYTES:
+		if (lua_type(L, -1) != LUA_TSTRING)
+			option_bad(L, what, opt->name, "a string");
 		break;
 	case LBPF_OPT_OTHER:
 		break;
@@ -151,7 +194,7 @@ _Noreturn static void option_unknown(lua_State *L, const struct lbpf_option *opt
 {
 	luaL_Buffer b;
 
-	luaL_tolstring(L, -2, NULL);
+	lbpf_arg_show(L, -2);
 	luaL_buffinit(L, &b);
 	for (const struct lbpf_option *opt = options; opt->name; opt++) {
 		if (opt != options)
@@ -189,7 +232,8 @@ void lbpf_arg_options(lua_State *L, int idx, const struct lbpf_option *options, 
 	luaL_checkstack(L, 8, NULL);
 	idx = lua_absindex(L, idx);
 	for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
-		const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+		const char *name =
+			lua_type(L, -2) == LUA_TSTRING && lbpf_arg_is_text(L, -2) ? lua_tostring(L, -2) : NULL;
 		const struct lbpf_option *opt = options;
 
 		while (opt->name && !(name && strcmp(opt->name, name) == 0))

@@ -16,6 +16,16 @@ LBPF_HIDDEN_BEGIN
 /* The integer at idx, which must lie in [min, max]; else raises naming the argument. */
 lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max);
 
+/* The string at idx as C reads it; raises naming the argument for anything else, and for one with a NUL, which C would
+ * take for its end. */
+const char *lbpf_arg_string(lua_State *L, int idx);
+
+/* Whether the string at idx has no NUL. */
+bool lbpf_arg_is_text(lua_State *L, int idx);
+
+/* Pushes the value at idx as text for a message, as luaL_tolstring does, with "\0" for NULs. */
+const char *lbpf_arg_show(lua_State *L, int idx);
+
 /* Whether a character can be in an identifier of C. isalnum would go by the locale. */
 static inline bool lbpf_is_word(char c)
 {
@@ -46,7 +56,8 @@ struct lbpf_option {
 		LBPF_OPT_S32,	 /* int32_t */
 		LBPF_OPT_U64,	 /* uint64_t */
 		LBPF_OPT_BOOL,	 /* bool */
-		LBPF_OPT_STRING, /* const char *, valid while the table holds it */
+		LBPF_OPT_STRING, /* const char *, valid while the table holds it; refused with a NUL in it */
+		LBPF_OPT_BYTES,	 /* a string of any bytes, read by the caller */
 		LBPF_OPT_OTHER,	 /* read by the caller */
 	} kind;
 	size_t offset; /* of the field in the caller's struct */

@@ -38,7 +38,7 @@ int lbpf_attach_read_nothing(lua_State *L, struct lbpf_target *to)
 
 int lbpf_attach_read_name(lua_State *L, struct lbpf_target *to)
 {
-	to->name = luaL_checkstring(L, 2);
+	to->name = lbpf_arg_string(L, 2);
 	return 0;
 }
 
@@ -62,6 +62,8 @@ struct lbpf_list lbpf_attach_names(lua_State *L, int idx)
 		if (lua_rawgeti(L, idx, (lua_Integer)i + 1) != LUA_TSTRING)
 			luaL_error(L, "a list of names expected, element %I is a %s", (LUAI_UACINT)i + 1,
 				   luaL_typename(L, -1));
+		if (!lbpf_arg_is_text(L, -1))
+			luaL_error(L, "a list of names expected, element %I has a NUL byte in it", (LUAI_UACINT)i + 1);
 		list.names[i] = lua_tostring(L, -1);
 		lua_pop(L, 1);
 	}

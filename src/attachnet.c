@@ -29,7 +29,7 @@ static int read_interface(lua_State *L, struct lbpf_target *to)
 		to->ifindex = (int)lbpf_arg_int(L, 2, 1, INT32_MAX);
 		return 0;
 	}
-	to->name = luaL_checkstring(L, 2);
+	to->name = lbpf_arg_string(L, 2);
 	to->ifindex = (int)if_nametoindex(to->name);
 	if (to->ifindex)
 		return 0;
@@ -252,6 +252,8 @@ static uint32_t read_named(lua_State *L, const char *name, const struct lbpf_nam
 	if (lua_getfield(L, 2, name) == LUA_TSTRING) {
 		const char *text = lua_tostring(L, -1);
 
+		if (!lbpf_arg_is_text(L, -1))
+			luaL_error(L, "option '%s' has a NUL byte in it", name);
 		if (lbpf_name_value(names, text) < 0)
 			lbpf_name_unknown(L, names, name, text);
 		value = (uint32_t)lbpf_name_value(names, text);

@@ -53,7 +53,7 @@ static int read_symbols(lua_State *L, struct lbpf_target *to, int idx, int optio
 		else
 			to->addrs = lbpf_attach_numbers(L, idx);
 	} else {
-		to->name = luaL_checkstring(L, idx);
+		to->name = lbpf_arg_string(L, idx);
 	}
 	if (lua_istable(L, options) && lua_getfield(L, options, "cookies") != LUA_TNIL) {
 		to->cookies = lbpf_attach_numbers(L, lua_gettop(L));
@@ -110,11 +110,11 @@ static const struct lbpf_option uprobe_options[] = {
 /* A path or the name of a library or program, and a function's name or an offset in the file. */
 static int read_uprobe(lua_State *L, struct lbpf_target *to)
 {
-	to->path = luaL_checkstring(L, 2);
+	to->path = lbpf_arg_string(L, 2);
 	if (lua_type(L, 3) == LUA_TNUMBER)
 		to->offset = (uint64_t)lbpf_arg_int(L, 3, 0, INT64_MAX);
 	else
-		to->func_name = luaL_checkstring(L, 3);
+		to->func_name = lbpf_arg_string(L, 3);
 	return 0;
 }
 
@@ -133,7 +133,7 @@ static const struct lbpf_option uprobe_multi_options[] = {
 
 static int read_uprobe_multi(lua_State *L, struct lbpf_target *to)
 {
-	to->path = luaL_checkstring(L, 2);
+	to->path = lbpf_arg_string(L, 2);
 	return read_symbols(L, to, 3, 4);
 }
 
@@ -160,9 +160,9 @@ static const struct lbpf_option usdt_options[] = {
 
 static int read_usdt(lua_State *L, struct lbpf_target *to)
 {
-	to->path = luaL_checkstring(L, 2);
-	to->provider = luaL_checkstring(L, 3);
-	to->name = luaL_checkstring(L, 4);
+	to->path = lbpf_arg_string(L, 2);
+	to->provider = lbpf_arg_string(L, 3);
+	to->name = lbpf_arg_string(L, 4);
 	return 0;
 }
 
@@ -182,8 +182,8 @@ static const struct lbpf_option tracepoint_options[] = {
 
 static int read_tracepoint(lua_State *L, struct lbpf_target *to)
 {
-	to->category = luaL_checkstring(L, 2);
-	to->name = luaL_checkstring(L, 3);
+	to->category = lbpf_arg_string(L, 2);
+	to->name = lbpf_arg_string(L, 3);
 	return 0;
 }
 
@@ -235,7 +235,7 @@ static int attach_lsm(struct lbpf_link *link, const struct bpf_program *prog, co
 static int read_freplace(lua_State *L, struct lbpf_target *to)
 {
 	to->fd = lbpf_program_descriptor(lbpf_program_check_loaded(L, 2));
-	to->func_name = luaL_checkstring(L, 3);
+	to->func_name = lbpf_arg_string(L, 3);
 	return 0;
 }
 

@@ -484,7 +484,7 @@ int lbpf_btf_add(lua_State *L, struct btf *btf, int idx)
 	size_t len;
 	const char *text = lua_tolstring(L, idx, &len);
 
-	if (lbpf_btf_is_name(text)) {
+	if (lbpf_arg_is_text(L, idx) && lbpf_btf_is_name(text)) {
 		uint32_t id = lbpf_btf_find_name(btf, text);
 
 		return (int)id;

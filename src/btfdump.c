@@ -422,7 +422,8 @@ bpf.compile gives.
 int lbpf_btf_dump(lua_State *L)
 {
 	lbpf_btf_check(L);
-	luaL_optstring(L, 2, NULL);
+	if (!lua_isnoneornil(L, 2))
+		lbpf_arg_string(L, 2);
 	lua_settop(L, 2);
 	return lbpf_btf_undisturbed(L, dump);
 }

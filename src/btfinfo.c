@@ -44,7 +44,7 @@ static const char *kind_name(const struct btf_type *t)
 static uint32_t check_kind(lua_State *L, int idx)
 {
 	struct lbpf_name names[sizeof(kinds) / sizeof(*kinds)];
-	const char *name = luaL_optstring(L, idx, NULL);
+	const char *name = lua_isnoneornil(L, idx) ? NULL : lbpf_arg_string(L, idx);
 	uint32_t n = 0;
 
 	if (!name)
@@ -143,7 +143,7 @@ uint32_t lbpf_btf_need(lua_State *L, const struct lbpf_btf *handle)
 	int64_t id = lbpf_btf_which(L, handle, 0);
 
 	if (id < 0)
-		luaL_error(L, "there is no type '%s' in the BTF of %s", luaL_tolstring(L, 2, NULL), handle->name);
+		luaL_error(L, "there is no type '%s' in the BTF of %s", lbpf_arg_show(L, 2), handle->name);
 	return (uint32_t)id;
 }
 

@@ -77,7 +77,7 @@ static int btf_kernel(lua_State *L)
 @since kernel 5.11 */
 static int btf_module(lua_State *L)
 {
-	const char *name = luaL_checkstring(L, 1);
+	const char *name = lbpf_arg_string(L, 1);
 	struct lbpf_btf *handle;
 	struct lbpf_log *log;
 	struct btf *kernel;
@@ -274,7 +274,7 @@ static struct btf *push_base(lua_State *L, int options)
 @see btf__parse_split */
 static int btf_file(lua_State *L)
 {
-	const char *path = luaL_checkstring(L, 1), *cause, *slash = strrchr(path, '/');
+	const char *path = lbpf_arg_string(L, 1), *cause, *slash = strrchr(path, '/');
 	struct lbpf_btf *handle;
 	struct btf *base;
 	int err;
@@ -326,7 +326,8 @@ static int compile(lua_State *L)
 	int64_t id = lbpf_btf_which(L, handle, 0);
 	size_t len;
 
-	if (id < 0 && lua_type(L, 2) == LUA_TSTRING && !lbpf_btf_is_name(lua_tostring(L, 2))) {
+	if (id < 0 && lua_type(L, 2) == LUA_TSTRING &&
+	    !(lbpf_arg_is_text(L, 2) && lbpf_btf_is_name(lua_tostring(L, 2)))) {
 		/* libbpf 1.1 mistakes the names of BTF that is split twice */
 		if (btf__base_btf(handle->btf))
 			luaL_error(L, "'%s' is no type of %s, whose BTF has a base and takes no C text",

@@ -63,19 +63,17 @@ int *lbpf_descriptor_push(lua_State *L)
 int lbpf_descriptor_path(lua_State *L, int idx, int flags, int *fd)
 {
 	const char *path;
-	size_t len;
 	int err, *own;
 
 	if (lua_type(L, idx) != LUA_TSTRING) {
 		*fd = lbpf_descriptor_arg(L, idx);
 		return 0;
 	}
+	if (!lbpf_arg_is_text(L, idx))
+		luaL_error(L, "the path has a NUL byte in it");
 	own = lbpf_descriptor_push(L);
-	path = lua_tolstring(L, idx, &len);
-	if (strlen(path) == len)
-		*own = open(path, flags | O_CLOEXEC);
-	else
-		errno = ENOENT;
+	path = lua_tostring(L, idx);
+	*own = open(path, flags | O_CLOEXEC);
 	*fd = *own;
 	if (*fd >= 0)
 		return 0;

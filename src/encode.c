@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "arg.h"
 #include "bits.h"
 #include "codec.h"
 
@@ -155,14 +156,16 @@ static lua_Integer enumerator_value(const struct encoder *e, const struct frame 
 {
 	lua_State *L = e->L;
 	lua_Integer value;
+	int enums;
 
-	luaL_checkstack(L, 4, NULL);
+	luaL_checkstack(L, 6, NULL);
 	idx = lua_absindex(L, idx);
 	lbpf_type_push_names(L, e->type);
 	lua_rawgeti(L, -1, n->enums);
+	enums = lua_gettop(L);
 	lua_pushvalue(L, idx);
 	if (lua_rawget(L, -2) == LUA_TNIL)
-		fail_enumerator(e, f, n, lua_tostring(L, idx), lua_gettop(L) - 1);
+		fail_enumerator(e, f, n, lbpf_arg_show(L, idx), enums);
 	value = lua_tointeger(L, -1);
 	lua_pop(L, 3);
 	return value;
@@ -370,7 +373,7 @@ static void encode_struct(const struct encoder *e, const struct frame *up, const
 			m = find_member(e->type, n, name, len);
 		}
 		if (lbpf_unlikely(!m))
-			fail_member(e, up, n, luaL_tolstring(L, -2, NULL));
+			fail_member(e, up, n, lbpf_arg_show(L, -2));
 		encode_node(e, &f, m, -1, p + m->offset);
 		overlaps += m->overlaps;
 	}

@@ -190,7 +190,7 @@ _Noreturn static void name_unknown(lua_State *L, const struct sort *sort, const 
 
 static uint32_t arg_name(lua_State *L, int idx, const struct sort *sort)
 {
-	const char *name = luaL_checkstring(L, idx);
+	const char *name = lbpf_arg_string(L, idx);
 
 	for (uint32_t i = 1; sort->name(i); i++)
 		if (strcmp(sort->name(i), name) == 0)

@@ -268,7 +268,7 @@ static int link_update(lua_State *L)
 static int link_pin(lua_State *L)
 {
 	struct lbpf_link *handle = lbpf_link_check(L, 1);
-	const char *path = luaL_checkstring(L, 2);
+	const char *path = lbpf_arg_string(L, 2);
 	int n, fd = link_need_descriptor(L, handle, "pin", &n);
 
 	if (n)
@@ -294,7 +294,7 @@ static int link_pin(lua_State *L)
 static int link_unpin(lua_State *L)
 {
 	struct lbpf_link *handle = lbpf_link_check(L, 1);
-	const char *path = luaL_checkstring(L, 2);
+	const char *path = lbpf_arg_string(L, 2);
 	int n, err, fd = link_need_descriptor(L, handle, "unpin", &n);
 
 	if (n)
@@ -378,7 +378,7 @@ static int link_opened(lua_State *L, struct lbpf_link *handle, int err, const ch
 @see bpf_link__open */
 static int link_open(lua_State *L)
 {
-	const char *path = luaL_checkstring(L, 1);
+	const char *path = lbpf_arg_string(L, 1);
 	struct lbpf_link *handle = lbpf_link_push(L, 0, "open", "");
 	int err;
 

@@ -90,7 +90,7 @@ Linux 5.19: no CAP_BPF while kernel.unprivileged_bpf_disabled is set), EINVAL (t
 @see bpf_obj_get_opts */
 static int map_open(lua_State *L)
 {
-	const char *path = luaL_checkstring(L, 1);
+	const char *path = lbpf_arg_string(L, 1);
 	LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = (uint32_t)lbpf_arg_flags(L, 2, open_flags, NULL));
 	struct lbpf_map *map = lbpf_map_push_owned(L);
 	int err;
@@ -204,7 +204,7 @@ static int map_typed(lua_State *L)
 static int map_pin(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "pin");
-	const char *path = luaL_checkstring(L, 2);
+	const char *path = lbpf_arg_string(L, 2);
 	int err;
 
 	if (bpf_obj_pin(map->fd, path)) {
@@ -226,7 +226,7 @@ static int map_pin(lua_State *L)
 static int map_unpin(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "unpin");
-	const char *path = luaL_checkstring(L, 2);
+	const char *path = lbpf_arg_string(L, 2);
 	int err = lbpf_fd_unpin(map->fd, path);
 
 	if (err)

@@ -16,6 +16,7 @@
 #include <bpf/btf.h>
 #include <linux/bpf.h>
 
+#include "arg.h"
 #include "btf.h"
 #include "codec.h"
 #include "declared.h"
@@ -213,7 +214,7 @@ __attribute__((noinline)) _Noreturn static void vars_unknown(lua_State *L, const
 {
 	luaL_Buffer b;
 
-	luaL_tolstring(L, idx, NULL);
+	lbpf_arg_show(L, idx);
 	luaL_buffinit(L, &b);
 	for (uint32_t i = 0; i < vars->variables && i < 20; i++) {
 		luaL_addstring(&b, i ? ", " : "");

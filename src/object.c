@@ -155,7 +155,7 @@ static int contents_unknown(lua_State *L)
 	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_settop(L, 2);
 	push_names(L);
-	return luaL_error(L, "the object has no %s '%s' (%ss: %s)", what, luaL_tolstring(L, 2, NULL), what,
+	return luaL_error(L, "the object has no %s '%s' (%ss: %s)", what, lbpf_arg_show(L, 2), what,
 			  lua_tostring(L, 3));
 }
 
@@ -289,7 +289,7 @@ static void open_read(lua_State *L, struct open *open, const char *what)
 		luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 1, "path or { bytes = string } expected");
 		open->bytes = lua_tolstring(L, -1, &open->len); /* stays on the stack */
 	} else {
-		open->path = luaL_checkstring(L, 1);
+		open->path = lbpf_arg_string(L, 1);
 		lua_pushnil(L);
 	}
 	lbpf_arg_own(L, 2);
@@ -763,7 +763,7 @@ static struct lbpf_object *pins_check(lua_State *L)
 {
 	struct lbpf_object *o = object_check(L);
 
-	luaL_checkstring(L, 2);
+	lbpf_arg_string(L, 2);
 	if (!o->loaded)
 		luaL_error(L, "object '%s' is not loaded; call obj:load() first", o->name);
 	return o;
@@ -867,14 +867,14 @@ static int object_index(lua_State *L)
 	lua_pushvalue(L, 2);
 	if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
 		return 1;
-	name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+	name = lua_type(L, 2) == LUA_TSTRING && lbpf_arg_is_text(L, 2) ? lua_tostring(L, 2) : "";
 	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
 		if (strcmp(name, fields[i].name) == 0) {
 			lua_getiuservalue(L, 1, fields[i].slot);
 			return 1;
 		}
 	return luaL_error(L, "object '%s' has no '%s' (it has maps, progs, vars and methods)", o->name,
-			  luaL_tolstring(L, 2, NULL));
+			  lbpf_arg_show(L, 2));
 }
 
 static int object_tostring(lua_State *L)

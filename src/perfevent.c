@@ -86,6 +86,8 @@ static uint64_t number_or_name(lua_State *L, int idx, const char *name, const st
 	} else {
 		const char *text = luaL_checkstring(L, lua_gettop(L));
 
+		if (!lbpf_arg_is_text(L, -1))
+			luaL_error(L, "event: option '%s' has a NUL byte in it", name);
 		if (!names || lbpf_name_value(names, text) < 0)
 			lbpf_name_unknown(L, names ? names : types, name, text);
 		value = (uint64_t)lbpf_name_value(names, text);

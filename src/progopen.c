@@ -65,7 +65,7 @@ static struct lbpf_program *push_opened(lua_State *L)
 @see bpf_obj_get */
 static int prog_open(lua_State *L)
 {
-	const char *path = luaL_checkstring(L, 1);
+	const char *path = lbpf_arg_string(L, 1);
 	struct lbpf_program *p = push_opened(L);
 	int err;
 
@@ -100,7 +100,7 @@ static int prog_by_id(lua_State *L)
 static int program_pin(lua_State *L)
 {
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
-	const char *path = luaL_checkstring(L, 2);
+	const char *path = lbpf_arg_string(L, 2);
 
 	if (bpf_obj_pin(lbpf_program_descriptor(p), path)) {
 		int err = errno;
@@ -120,7 +120,7 @@ static int program_pin(lua_State *L)
 static int program_unpin(lua_State *L)
 {
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
-	const char *path = luaL_checkstring(L, 2);
+	const char *path = lbpf_arg_string(L, 2);
 	int err = lbpf_fd_unpin(lbpf_program_descriptor(p), path);
 
 	if (err)

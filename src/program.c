@@ -208,7 +208,7 @@ static int program_log_level(lua_State *L)
 /* The number of a name by the library's list of names, which raises for an unknown one. */
 static uint32_t number_of_name(lua_State *L, int idx, const char *(*name_of)(uint32_t), const char *what)
 {
-	const char *name = luaL_checkstring(L, idx), *known;
+	const char *name = lbpf_arg_string(L, idx), *known;
 
 	for (uint32_t i = 0; i < 128; i++) {
 		known = name_of(i);
@@ -290,7 +290,7 @@ for, where its section doesn't.
 static int program_attach_target(lua_State *L)
 {
 	struct lbpf_program *p = lbpf_program_check(L, 1), *target;
-	const char *func = luaL_checkstring(L, 2);
+	const char *func = lbpf_arg_string(L, 2);
 	struct lbpf_log *log;
 	int fd = 0, err;
 

@@ -22,12 +22,11 @@
 #define GROWTH 65536 /* bytes that a program may add to a packet */
 
 struct run {
-	const char *data; /* its length is read by the caller */
 	uint32_t repeat_, flags, cpu, batch_size;
 };
 
 static const struct lbpf_option run_options[] = {
-	{ "data", LBPF_OPT_STRING, offsetof(struct run, data) },
+	{ "data", LBPF_OPT_BYTES, 0 },
 	{ "ctx", LBPF_OPT_OTHER, 0 },
 	{ "ctx_type", LBPF_OPT_OTHER, 0 },
 	{ "repeat_", LBPF_OPT_U32, offsetof(struct run, repeat_) },

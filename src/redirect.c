@@ -52,10 +52,11 @@ static int number_arg(lua_State *L, int idx, const char *field, bool named, uint
 	int is_int;
 
 	if (named && lua_type(L, idx) == LUA_TSTRING) {
-		size_t len;
-		const char *name = lua_tolstring(L, idx, &len);
+		const char *name = lua_tostring(L, idx);
 
-		*number = strlen(name) == len ? if_nametoindex(name) : 0;
+		if (!lbpf_arg_is_text(L, idx))
+			luaL_error(L, "value: the interface's name has a NUL byte in it");
+		*number = if_nametoindex(name);
 		if (*number)
 			return 0;
 		lua_pushfstring(L, "no such network interface '%s'", name);

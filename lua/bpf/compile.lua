@@ -3,6 +3,7 @@
 -- @module bpf
 
 local core = require("bpf.core")
+local number_text = require("bpf.base.number").text
 
 local M = {}
 
@@ -47,7 +48,7 @@ local function definitions(value, level)
     elseif as == true then
       list[#list + 1] = "-D" .. check_word("a name in defines", name, level + 1)
     elseif as ~= false then
-      as = math.type(as) and tostring(as) or as
+      as = math.type(as) and number_text(as) or as
       list[#list + 1] = ("-D%s=%s"):format(check_word("a name in defines", name, level + 1),
         check_word("defines." .. name, as, level + 1))
     end

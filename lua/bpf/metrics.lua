@@ -226,7 +226,7 @@ end
 -- @treturn nil,string,string on failure: ENOENT, EACCES, ENOSPC, …
 function Metrics:write_file(path)
   argument.check_self("write_file", self, class)
-  argument.check(1, "write_file", path, "string")
+  argument.check_path(1, "write_file", path)
   local temporary = ("%s.%016x"):format(path, math.random(0))
   local file, message, number = io.open(temporary, "wb")
   if not file then

@@ -12,6 +12,14 @@ function argument.check(position, fname, value, expected, level)
   end
 end
 
+-- Raises unless the argument is a path that C takes as a whole.
+function argument.check_path(position, fname, path, level)
+  argument.check(position, fname, path, "string", (level or 2) + 1)
+  if path:find("\0", 1, true) then
+    error(("bad argument #%d to '%s' (the string has a NUL byte in it)"):format(position, fname), (level or 2) + 1)
+  end
+end
+
 -- Raises unless a method was called on an object whose metatable is `class`.
 function argument.check_self(fname, self, class, level)
   if type(self) ~= "table" or getmetatable(self) ~= class then

@@ -385,6 +385,11 @@ end
 -- What metrics:serve is.
 return function(metrics, options)
   check.check("metrics:serve", options, KNOWN, 2)
+  for _, name in ipairs { "address", "path", "socket" } do
+    if options[name] and options[name]:find("\0", 1, true) then
+      error(("metrics:serve: option '%s' has a NUL byte in it"):format(name), 2)
+    end
+  end
   local found, socket = pcall(require, "socket")
   if not found then
     return nil, "metrics:serve: LuaSocket is missing; Debian and Ubuntu have it as lua-socket (ENOENT)", "ENOENT"
