@@ -1,0 +1,57 @@
+-- SPDX-License-Identifier: MIT
+-- Finalizers in the middle of an operation. `local during = require "spec.support.reentry.during"`; needs nothing but Lua.
+--
+-- The collector runs a whole cycle at each allocation, and at each cycle one finalizer, which makes garbage for the next.
+-- So every place where an operation allocates, in C or in Lua, is one where the finalizer runs.
+
+local function collect_always()
+  if _VERSION == "Lua 5.4" then
+    collectgarbage("incremental", 1, 1000, 40)
+  else
+    collectgarbage("incremental")
+    collectgarbage("param", "pause", 0)
+    collectgarbage("param", "stepmul", 100000)
+    collectgarbage("param", "stepsize", 100)
+  end
+end
+
+local function collect_normally()
+  if _VERSION == "Lua 5.4" then
+    collectgarbage("incremental", 200, 100, 13)
+  else
+    collectgarbage("param", "pause", 200)
+    collectgarbage("param", "stepmul", 200)
+    collectgarbage("param", "stepsize", 10000)
+  end
+  collectgarbage("restart")
+end
+
+--- Calls `operation`; its finalizer number `at` calls `intrude`. Errors of both are caught. Returns how many finalizers
+-- ran before the operation ended, and what pcall returned of the operation.
+return function(at, operation, intrude)
+  local ran, armed = 0, true
+  local meta = {}
+  local function arm()
+    setmetatable({}, meta)
+  end
+  function meta.__gc()
+    if armed then
+      ran = ran + 1
+      if ran == at then
+        pcall(intrude)
+      end
+      arm()
+    end
+  end
+  collectgarbage()
+  collectgarbage()
+  collectgarbage("stop")
+  collect_always()
+  arm()
+  collectgarbage("restart")
+  local ok, result = pcall(operation)
+  collectgarbage("stop")
+  armed = false
+  collect_normally()
+  return ran, ok, result
+end
