@@ -75,7 +75,7 @@ unexport LUA_INIT $(foreach v,5_4 5_5,LUA_INIT_$(v) LUA_PATH_$(v) LUA_CPATH_$(v)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite built lint asan tsan valgrind oom vmtest sidtest fuzz bench examples doc html recordings format install uninstall dist rock clean deps help root
+.PHONY: all demo test check suite built lint asan tsan valgrind oom reentry vmtest sidtest fuzz bench examples doc html recordings format install uninstall dist rock clean deps help root
 
 ##@ Building
 all: $(MODULE) $(LIBRARY) ## Build the module and the static library (the default)
@@ -229,6 +229,18 @@ oom: ## Fail each memory allocation of Lua's in turn, under AddressSanitizer
 
 build/asan/host: spec/support/host.c
 	$(call run,CC )$(CC) $(C_FLAGS) -o $@ $< $(shell $(PKG_CONFIG) --libs $(LUA_PC))
+
+# Each operation within each allocation of each other one, and random ones, for which SEEDS="7" repeats one run.
+SEEDS ?= 1 2 3 4 5 6 7 8
+
+reentry: ## Run operations in finalizers within every allocation of others, under AddressSanitizer
+	$(call need,$(ASAN_PKGS))
+	@build-aux/apicheck $(LUA)
+	@$(MAKE) --no-print-directory root $(PROGS) build/support/splitbtf build/support/probed
+	@$(MAKE) --no-print-directory $(asan_build) all
+	@set -e; export LUA_CPATH='$(CURDIR)/build/asan/?.so;;'; run() { build-aux/sandbox unshare --net $(ASAN_LUA) "$$@"; }; \
+		run spec/support/reentry/systematic.lua; \
+		for seed in $(SEEDS); do run spec/support/reentry/random.lua $$seed; done
 
 tsan: ## Run eight Lua states in as many threads, under ThreadSanitizer
 	$(call need,$(TEST_PKGS))

@@ -190,6 +190,8 @@ int lbpf_vars_loaded(struct lbpf_vars *vars)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
 	vars->loaded = true;
+	if (vars->orphaned) /* collected before the object, which a finalizer loads */
+		return 0;
 	for (uint32_t i = 0; i < vars->sections; i++) {
 		struct section *s = &vars->section[i];
 

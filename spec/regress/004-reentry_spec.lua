@@ -164,7 +164,28 @@ describe("memory that a finalizer takes away", function()
       local vars, value = obj.vars, { text = "after" }
       local ran, ok, message = during(1, function() vars.settings = value end, function() assert(obj:load()) end)
       print(ran > 0, ok, message:match("is (constant)"))
-    ]]):format(helper.obj("constants")))
+    ]]):format(helper.obj("reentry")))
+  end)
+
+  it("isn't mapped for variables that were collected before their object", function()
+    prints("true\ttrue", ([[
+      local n, loaded = 0, 0
+      for at = 1, 40 do
+        do
+          local obj, kept
+          local _, _, opened = during(at, function() return bpf.open(%q) end, function()
+            -- older than some of the object's handles: finalized after those, before the object
+            kept = setmetatable({}, { __gc = function()
+              local load = obj.load
+              n, loaded = n + 1, loaded + (load(obj) and 1 or 0)
+            end })
+          end)
+          obj = kept and opened
+        end
+        collectgarbage()
+      end
+      print(n > 10, loaded == n)
+    ]]):format(helper.obj("reentry")))
   end)
 
   it("isn't read from once the map is closed", function()

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Finalizers in the middle of an operation. `local during = require "spec.support.reentry.during"`; needs nothing but Lua.
+-- Finalizers in the middle of an operation. `local during = require "spec.support.reentry.during"`, of Lua alone.
 --
--- The collector runs a whole cycle at each allocation, and at each cycle one finalizer, which makes garbage for the next.
--- So every place where an operation allocates, in C or in Lua, is one where the finalizer runs.
+-- The collector runs a whole cycle at each allocation, and in each cycle one finalizer, which makes garbage for the
+-- next. So every place where an operation allocates, in C or in Lua, is one where the finalizer runs.
 
 local function collect_always()
   if _VERSION == "Lua 5.4" then
@@ -26,8 +26,8 @@ local function collect_normally()
   collectgarbage("restart")
 end
 
---- Calls `operation`; its finalizer number `at` calls `intrude`. Errors of both are caught. Returns how many finalizers
--- ran before the operation ended, and what pcall returned of the operation.
+--- Calls `operation`; its finalizer number `at` calls `intrude`, or those of whose number the function `at` says so.
+-- Errors of both are caught. Returns how many finalizers ran before the operation ended, and what pcall returned of it.
 return function(at, operation, intrude)
   local ran, armed = 0, true
   local meta = {}
@@ -37,7 +37,7 @@ return function(at, operation, intrude)
   function meta.__gc()
     if armed then
       ran = ran + 1
-      if ran == at then
+      if ran == at or type(at) == "function" and at(ran) then
         pcall(intrude)
       end
       arm()
