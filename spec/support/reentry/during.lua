@@ -4,26 +4,18 @@
 -- The collector runs a whole cycle at each allocation, and in each cycle one finalizer, which makes garbage for the
 -- next. So every place where an operation allocates, in C or in Lua, is one where the finalizer runs.
 
+-- Sets how long the collector rests between cycles and how much it does in a step; returns what sets it back.
 local function collect_always()
+  collectgarbage("incremental")
   if _VERSION == "Lua 5.4" then
     collectgarbage("incremental", 1, 1000, 40)
-  else
-    collectgarbage("incremental")
-    collectgarbage("param", "pause", 0)
-    collectgarbage("param", "stepmul", 100000)
-    collectgarbage("param", "stepsize", 100)
+    return function() collectgarbage("incremental", 200, 100, 13) end
   end
-end
-
-local function collect_normally()
-  if _VERSION == "Lua 5.4" then
-    collectgarbage("incremental", 200, 100, 13)
-  else
-    collectgarbage("param", "pause", 200)
-    collectgarbage("param", "stepmul", 200)
-    collectgarbage("param", "stepsize", 10000)
+  local pause, stepmul = collectgarbage("param", "pause", 0), collectgarbage("param", "stepmul", 0)
+  return function()
+    collectgarbage("param", "pause", pause)
+    collectgarbage("param", "stepmul", stepmul)
   end
-  collectgarbage("restart")
 end
 
 --- Calls `operation`; its finalizer number `at` calls `intrude`, or those of whose number the function `at` says so.
@@ -46,12 +38,13 @@ return function(at, operation, intrude)
   collectgarbage()
   collectgarbage()
   collectgarbage("stop")
-  collect_always()
+  local collect_normally <const> = collect_always()
   arm()
   collectgarbage("restart")
   local ok, result = pcall(operation)
   collectgarbage("stop")
   armed = false
   collect_normally()
+  collectgarbage("restart")
   return ran, ok, result
 end

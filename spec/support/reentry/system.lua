@@ -12,6 +12,7 @@ return {
       local h = { map = assert(map.create { type = "array", max_entries = 1, value = "u32" }) }
       h.id = map.info(h.map).id
       h.step = assert(bpf.maps())
+      h.stats = assert(bpf.enable_stats())
       return h
     end,
     operations = {
