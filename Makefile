@@ -239,7 +239,7 @@ reentry: ## Run operations in finalizers within every allocation of others, unde
 	@$(MAKE) --no-print-directory root $(PROGS) build/support/splitbtf build/support/probed
 	@$(MAKE) --no-print-directory $(asan_build) all
 	@set -e; export LUA_CPATH='$(CURDIR)/build/asan/?.so;;'; run() { build-aux/sandbox unshare --net $(ASAN_LUA) "$$@"; }; \
-		run spec/support/reentry/systematic.lua; \
+		run spec/support/reentry/systematic.lua || { cat build/reentry-at; exit 1; }; \
 		for seed in $(SEEDS); do run spec/support/reentry/random.lua $$seed; done
 
 tsan: ## Run eight Lua states in as many threads, under ThreadSanitizer

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Usage: systematic.lua [fixture [operation]]
 -- Runs each operation of a fixture within each allocation of each other one, on handles of their own each time. What
--- goes wrong crashes, under the sanitizer and the Lua of `make reentry`. The last line that was printed says where.
+-- goes wrong crashes, under the sanitizer and the Lua of `make reentry`; build/reentry-at tells where that was.
 local during = require "spec.support.reentry.during"
 local common = require "spec.support.reentry.common"
 local coverage = require "spec.support.reentry.coverage"
@@ -19,6 +19,14 @@ local function sorted(t)
 end
 
 local trials, intrusions = 0, 0
+
+local at_file <const> = assert(io.open("build/reentry-at", "w"))
+at_file:setvbuf("no")
+
+local function note(...)
+  at_file:seek("set")
+  at_file:write(("%s: %s within allocation %d of %s"):format(...), (" "):rep(60), "\n")
+end
 
 -- One operation within allocation `at` of another; then everything is used once more. Returns how many allocations
 -- there were.
@@ -57,7 +65,7 @@ local function try_all(fixture)
       for _, intruder in ipairs(intruders) do
         local at = 1
         repeat
-          io.stderr:write(("%s: %s within allocation %d of %s\27[K\r"):format(fixture.name, intruder, at, name))
+          note(fixture.name, intruder, at, name)
           local allocations = trial(fixture, fixture.operations[name], at, fixture.operations[intruder])
           at = after(at)
         until at > allocations
@@ -67,11 +75,11 @@ local function try_all(fixture)
 end
 
 io.stdout:setvbuf("line")
+
 for _, fixture in ipairs(fixtures) do
   if not only_fixture or only_fixture == fixture.name then
     local begin, before = os.clock(), trials
     try_all(fixture)
-    io.stderr:write("\27[K")
     print(("ok %-32s %5d trials %5.1f s"):format(fixture.name, trials - before, os.clock() - begin))
   end
 end
