@@ -31,6 +31,7 @@ TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua
 HTML_PKGS     := cmark-gfm perl
 RECORD_PKGS   := $(DEMO_PKGS) termtosvg
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
+ASAN_PKGS     := $(TEST_PKGS) dpkg-dev
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
 FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
 SID_PKGS      := mmdebstrap
@@ -78,7 +79,7 @@ unexport LUA_INIT $(foreach v,5_4 5_5,LUA_INIT_$(v) LUA_PATH_$(v) LUA_CPATH_$(v)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite built lint asan tsan valgrind oom vmtest sidtest fuzz bench examples doc html recordings format install uninstall dist rock clean deps help root
+.PHONY: all demo test check suite built lint asan tsan valgrind oom reentry vmtest sidtest fuzz bench examples doc html recordings format install uninstall dist rock clean deps help root
 
 ##@ Building
 all: $(MODULE) $(LIBRARY) ## Build the module and the static library (the default)
@@ -201,31 +202,49 @@ built: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 # The installation is the release's business; the other suites need not repeat it.
 NOT_BUILD = $(filter-out spec/build_spec.lua spec/install_spec.lua,$(SPECS))
 
-# Lua itself is not instrumented, so the loader puts ASan in front of it: unlike LD_PRELOAD, children don't inherit that.
-# It keeps its name, by which scripts may start it again.
+# A Lua that checks how it is used, for the interpreter, what it starts and programs in C. It is not instrumented, so the
+# loader puts ASan in front of it: unlike LD_PRELOAD, children don't inherit that. It keeps its name, by which scripts
+# may start it again.
+APICHECK    := $(CURDIR)/build/lua-apicheck
 SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all
 ASAN_LUA     = $(shell ldd $$(command -v $(LUA)) | awk '$$1 ~ "/ld" { print $$1 }') \
-	--preload $(shell gcc -print-file-name=libasan.so) --argv0 $(LUA) $(shell command -v $(LUA))
+	--preload $(shell gcc -print-file-name=libasan.so) --argv0 $(LUA) $(APICHECK)/$(LUA)
 # Lua unloads the module before leaks are reported; nodelete keeps the names of its functions.
 # Thread-local storage made by dlopen confuses the leak check where it happens to lie 16 bytes into a page.
 asan_build   = VARIANT=asan CC=gcc CFLAGS='-g -O1 -fno-omit-frame-pointer -ftls-model=initial-exec $(SANITIZE)' HARDEN= \
 	LDFLAGS='$(SANITIZE) -Wl,-z,nodelete'
-asan oom: export ASAN_OPTIONS := detect_leaks=1:detect_stack_use_after_return=1
-asan oom: export LSAN_OPTIONS := suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0
+asan oom reentry: export PATH := $(APICHECK):$(PATH)
+asan oom reentry: export PKG_CONFIG_PATH := $(APICHECK):$(PKG_CONFIG_PATH)
+asan oom reentry: export ASAN_OPTIONS := detect_leaks=1:detect_stack_use_after_return=1
+asan oom reentry: export LSAN_OPTIONS := suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0
 
-asan: ## Run the tests with the module built for AddressSanitizer, UBSan and leak detection
-	$(call need,$(TEST_PKGS))
+asan: ## Run the tests under AddressSanitizer, UBSan and leak detection, by a Lua that checks how C uses it
+	$(call need,$(ASAN_PKGS))
+	@build-aux/apicheck $(LUA)
 	@$(MAKE) --no-print-directory root
 	@$(MAKE) --no-print-directory $(asan_build) SPEC='$(NOT_BUILD)' RUN_LUA='$(ASAN_LUA)' suite
 
 oom: ## Fail each memory allocation of Lua's in turn, under AddressSanitizer
-	$(call need,$(TEST_PKGS))
+	$(call need,$(ASAN_PKGS))
+	@build-aux/apicheck $(LUA)
 	$(build) root $(PROGS)
 	$(build) $(asan_build) all build/asan/host
 	@LUA_CPATH='$(CURDIR)/build/asan/?.so;;' build-aux/sandbox $(PROVE) -e build/asan/host spec/support/oom.lua
 
 build/asan/host: spec/support/host.c
 	$(call run,CC )$(CC) $(C_FLAGS) -o $@ $< $(shell $(PKG_CONFIG) --libs $(LUA_PC))
+
+# Each operation within each allocation of each other one, and random ones, for which SEEDS="7" repeats one run.
+SEEDS ?= 1 2 3 4 5 6 7 8
+
+reentry: ## Run operations in finalizers within every allocation of others, under AddressSanitizer
+	$(call need,$(ASAN_PKGS))
+	@build-aux/apicheck $(LUA)
+	@$(MAKE) --no-print-directory root $(PROGS) build/support/splitbtf build/support/probed
+	@$(MAKE) --no-print-directory $(asan_build) all
+	@set -e; export LUA_CPATH='$(CURDIR)/build/asan/?.so;;'; run() { build-aux/sandbox unshare --net $(ASAN_LUA) "$$@"; }; \
+		run spec/support/reentry/systematic.lua || { cat build/reentry-at; exit 1; }; \
+		for seed in $(SEEDS); do run spec/support/reentry/random.lua $$seed; done
 
 tsan: ## Run eight Lua states in as many threads, under ThreadSanitizer
 	$(call need,$(TEST_PKGS))

@@ -764,6 +764,72 @@ describe("damaged BTF", function()
   end)
 end)
 
+describe("C text that uses the types of BTF", function()
+  -- Where a struct of this BTF lies behind a char, and how long that is in all.
+  local PLACES = {
+    ["struct plain"] = { 4, 12 },
+    ["struct plain[2]"] = { 4, 20 },
+    ["struct shifted"] = { 1, 9 }, -- packed, which only its members' places show
+    ["struct shifted[2]"] = { 1, 17 },
+    ["struct brief"] = { 1, 6 }, -- packed, which only its size shows
+    ["struct bits"] = { 4, 8 }, -- a bit-field may start anywhere
+    ["struct deep"] = { 8, 48 },
+    ["union either"] = { 8, 24 },
+  }
+
+  it("has them where the compiler has", function()
+    local btf <close> = parse [[
+      struct plain { char c; int n; };
+      struct shifted { char c; int n; char d[3]; } __attribute__((packed));
+      struct brief { char c; int n; } __attribute__((packed));
+      struct bits { unsigned int a : 3, b : 7, c : 11; };
+      struct deep { char c; struct plain p[2]; struct brief s; void *q; };
+      union either { char c[3]; struct { char d; long e; }; };]]
+    for what, place in pairs(PLACES) do
+      local type, dimension = what:match "^([^%[]+)(.*)$"
+      local t = btf:type(("struct { char x; %s y%s; }"):format(type, dimension))
+      assert.same(place, { t:members()[2].offset, t:size() }, what)
+    end
+  end)
+end)
+
+describe("a type that is nested as deeply as goes", function()
+  -- An int in so many arrays or structs.
+  local function arrays(n)
+    local text = { "typedef int t0;" }
+    for i = 1, n do
+      text[#text + 1] = ("typedef t%d t%d[1];"):format(i - 1, i)
+    end
+    return table.concat(text)
+  end
+
+  local function structs(n)
+    local text = { "typedef int t0;" }
+    for i = 1, n do
+      text[#text + 1] = ("typedef struct { t%d a; } t%d;"):format(i - 1, i)
+    end
+    return table.concat(text)
+  end
+
+  it("has values, and is refused with one more", function()
+    for _, nested in ipairs { arrays, structs } do
+      local type = bpf.btf.type(nested(64))
+      local value = type:decode "\7\0\0\0"
+      assert.equal("\7\0\0\0", type:encode(value))
+      for _ = 1, 64 do
+        value = value.a or value[1]
+      end
+      assert.equal(7, value)
+      helper.raises(function() bpf.btf.type(nested(65)) end, "types are nested too deeply")
+    end
+  end)
+
+  it("is named up to a depth, through pointers as well", function()
+    assert.equal("int" .. (" *"):rep(63), bpf.btf.type("int " .. ("*"):rep(63) .. "x"):name())
+    assert.equal(("int%s[2]"):format((" *"):rep(60)), bpf.btf.type("int " .. ("*"):rep(60) .. "x[2]"):name())
+  end)
+end)
+
 describe("a handle", function()
   it("may be closed by a finalizer in the middle of any use", function()
     local output, ok = helper.lua([[

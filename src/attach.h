@@ -28,6 +28,8 @@ struct lbpf_list {
 struct lbpf_target {
 	const char *category, *name, *path, *provider, *func_name, *mode;
 	struct lbpf_list syms, addrs, cookies;
+	const struct lbpf_map *map;	   /* these two are on the stack; whether they are still open is */
+	const struct lbpf_program *target; /* looked at when nothing is allocated any more */
 	int ifindex, fd, fd2;
 	int32_t pid, cpu;
 	uint64_t offset, ref_ctr_offset;

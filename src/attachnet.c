@@ -325,7 +325,7 @@ static int read_sockmap(lua_State *L, struct lbpf_target *to)
 
 	luaL_argcheck(L, map->type == BPF_MAP_TYPE_SOCKMAP || map->type == BPF_MAP_TYPE_SOCKHASH, 2,
 		      "a sockmap or sockhash expected");
-	to->fd = map->fd;
+	to->map = map;
 	return 0;
 }
 
@@ -339,10 +339,10 @@ static int attach_sockmap(struct lbpf_link *link, const struct bpf_program *prog
 {
 	int err;
 
-	if (lbpf_newer_sockmap && lbpf_attach_done(link, lbpf_newer_sockmap(prog, to->fd)) == 0)
+	if (lbpf_newer_sockmap && lbpf_attach_done(link, lbpf_newer_sockmap(prog, to->map->fd)) == 0)
 		return 0;
 	link->at.point = (int)bpf_program__expected_attach_type(prog);
-	link->at.target = fcntl(to->fd, F_DUPFD_CLOEXEC, 0);
+	link->at.target = fcntl(to->map->fd, F_DUPFD_CLOEXEC, 0);
 	link->at.prog = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 0);
 	if (link->at.target < 0 || link->at.prog < 0)
 		return errno;

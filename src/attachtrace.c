@@ -234,14 +234,16 @@ static int attach_lsm(struct lbpf_link *link, const struct bpf_program *prog, co
 /* A loaded program and the name of the function of it to replace. */
 static int read_freplace(lua_State *L, struct lbpf_target *to)
 {
-	to->fd = lbpf_program_descriptor(lbpf_program_check_loaded(L, 2));
 	to->func_name = lbpf_arg_string(L, 3);
+	to->target = lbpf_program_check_loaded(L, 2);
 	return 0;
 }
 
 static int attach_freplace(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
 {
-	return lbpf_attach_done(link, bpf_program__attach_freplace(prog, to->fd, to->func_name));
+	int fd = lbpf_program_descriptor(to->target);
+
+	return fd < 0 ? EBADF : lbpf_attach_done(link, bpf_program__attach_freplace(prog, fd, to->func_name));
 }
 
 /* ---- perf events ---- */
@@ -313,9 +315,7 @@ static int read_iter(lua_State *L, struct lbpf_target *to)
 	if (!lua_istable(L, 2))
 		return 0;
 	if (lua_getfield(L, 2, "map") != LUA_TNIL) {
-		uint32_t fd = (uint32_t)lbpf_map_check(L, lua_gettop(L), 0, "iterator")->fd;
-
-		memcpy(info, &fd, sizeof(fd));
+		to->map = lbpf_map_check(L, lua_gettop(L), 0, "iterator");
 		to->iter = (void *)info;
 	}
 	if (lua_getfield(L, 2, "cgroup") != LUA_TNIL) {
@@ -346,7 +346,10 @@ static int attach_iter(struct lbpf_link *link, const struct bpf_program *prog, c
 {
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = to->iter,
 		    .link_info_len = to->iter ? sizeof(union bpf_iter_link_info) : 0);
+	uint32_t fd = to->map ? (uint32_t)to->map->fd : 0;
 
+	if (to->map) /* the first member of what says which */
+		memcpy(to->iter, &fd, sizeof(fd));
 	return lbpf_attach_done(link, bpf_program__attach_iter(prog, &opts));
 }
 

@@ -139,6 +139,7 @@ static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err, c
 {
 	int n;
 
+	luaL_checkstack(L, 12, NULL);
 	lbpf_map_fail_because(L, b->map, err, cause ? cause : lbpf_map_no_lock(b->map, err, b->flags), b->operation);
 	lua_pushinteger(L, b->done);
 	n = lua_gettop(L);

@@ -6,6 +6,7 @@
 #include "btf.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <bpf/libbpf.h>
@@ -34,13 +35,37 @@ struct lbpf_btf *lbpf_btf_new_empty(lua_State *L, struct btf *base)
 	return handle;
 }
 
+static void shared_drop(struct lbpf_btf_shared *shared)
+{
+	if (!shared || --shared->uses)
+		return;
+	btf__free(shared->btf);
+	free(shared);
+}
+
+int lbpf_btf_use_base(struct lbpf_btf *handle, struct lbpf_btf *base)
+{
+	if (!base->shared) {
+		base->shared = malloc(sizeof(*base->shared));
+		if (!base->shared)
+			return ENOMEM;
+		*base->shared = (struct lbpf_btf_shared){ base->btf, 1 };
+	}
+	base->shared->uses++;
+	handle->base = base->shared;
+	return 0;
+}
+
 void lbpf_btf_drop(struct lbpf_btf *handle)
 {
-	struct btf *btf = handle->btf;
+	struct lbpf_btf was = *handle;
 
 	handle->btf = NULL;
-	if (!handle->borrowed)
-		btf__free(btf);
+	handle->shared = handle->base = NULL;
+	if (!was.borrowed && !was.shared)
+		btf__free(was.btf);
+	shared_drop(was.shared);
+	shared_drop(was.base);
 }
 
 /* ---- compiling ---- */
@@ -420,6 +445,11 @@ struct btf *lbpf_btf_push_kernel(lua_State *L)
 	}
 	lua_pop(L, 1);
 	handle = lbpf_btf_new(L);
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KERNEL_KEY) == LUA_TUSERDATA) { /* by a finalizer */
+		lua_remove(L, -2);
+		return ((struct lbpf_btf *)lua_touserdata(L, -1))->btf;
+	}
+	lua_pop(L, 1);
 	log = lbpf_log_begin(L);
 	handle->btf = btf__load_vmlinux_btf();
 	err = errno;

@@ -14,11 +14,20 @@
 
 LBPF_HIDDEN_BEGIN
 
+/* BTF that several handles use: its own, and those whose BTF has it as a base. Finalizers run in the order in which
+ * handles were made, not in that in which they need each other, so the last of them frees it. */
+struct lbpf_btf_shared {
+	struct btf *btf;
+	size_t uses;
+};
+
 struct lbpf_btf {
 	struct lbpf_head head;
-	struct btf *btf; /* NULL once closed */
-	bool borrowed;	 /* of what the user value keeps alive; else owned */
-	char name[64];	 /* of what it describes, for messages; "" for handles that scripts never see */
+	struct btf *btf;		/* NULL once closed */
+	bool borrowed;			/* of what the user value keeps alive; else owned */
+	struct lbpf_btf_shared *shared; /* the owned one, once another handle uses it */
+	struct lbpf_btf_shared *base;	/* what the BTF refers to, if that is another handle's */
+	char name[64];			/* of what it describes, for messages; "" for handles that scripts never see */
 };
 
 extern const struct lbpf_class lbpf_btf_class; /* its methods are in btfopen.c */
@@ -45,8 +54,11 @@ lua_Integer lbpf_btf_enumerator(const struct btf_type *t, uint16_t i, uint32_t *
 /* Whether values of an enum are signed. */
 bool lbpf_btf_enum_is_signed(const struct btf_type *t);
 
-/* Frees the BTF at once, if it is the handle's own, and with it its descriptor; types that were compiled from it don't
- * need it. */
+/* Makes an open handle that owns its BTF a user of another such handle's, to be its base. Returns 0 or ENOMEM. */
+int lbpf_btf_use_base(struct lbpf_btf *handle, struct lbpf_btf *base);
+
+/* Frees the BTF at once, if it is the handle's own and no other handle's base, and with it its descriptor; types that
+ * were compiled from it don't need it. */
 void lbpf_btf_drop(struct lbpf_btf *handle);
 
 /* Pushes the type of a BTF id. Raises when it has no size or the BTF is malformed. */

@@ -216,25 +216,8 @@ static int parse_file(lua_State *L, const char *path, struct btf *base, struct l
 	return err;
 }
 
-/* Makes the handle at idx a borrower, and pushes what owns its BTF: a handle that scripts don't see, so that they may
- * close theirs. */
-static void push_owner(lua_State *L, int idx)
-{
-	struct lbpf_btf *handle = lua_touserdata(L, idx), *owner;
-
-	if (handle->borrowed) {
-		lua_getiuservalue(L, idx, 1);
-		return;
-	}
-	owner = lbpf_btf_new(L);
-	lua_pushvalue(L, -1);
-	lua_setiuservalue(L, idx, 1);
-	owner->btf = handle->btf;
-	handle->borrowed = true;
-}
-
-/* Pushes what keeps the BTF of option `base` alive, or nil, and returns that BTF. */
-static struct btf *push_base(lua_State *L, int options)
+/* Pushes the handle of option `base`, or nil, and returns it. */
+static struct lbpf_btf *push_base(lua_State *L, int options)
 {
 	static const struct lbpf_option rows[] = {
 		{ "base", LBPF_OPT_OTHER, 0 },
@@ -252,13 +235,27 @@ static struct btf *push_base(lua_State *L, int options)
 		luaL_error(L, "btf.file: option 'base' must be a bpf.btf, got %s", luaL_typename(L, -1));
 		return NULL;
 	}
-	push_owner(L, lua_gettop(L));
-	if (!lbpf_class_test(L, -1, &lbpf_btf_class))
-		luaL_error(L, "btf.file: option 'base': the BTF of %s goes with its object", base->name);
-	if (!base->btf) /* now, for pushing may have run a finalizer */
+	return base;
+}
+
+/* Makes the handle at the top, with that of its base below it, keep the base's BTF, and returns that. */
+static struct btf *use_base(lua_State *L, struct lbpf_btf *handle, struct lbpf_btf *base)
+{
+	if (!base->btf)
 		luaL_error(L, "btf.file: option 'base': BTF of %s is closed", base->name);
 	if (btf__base_btf(base->btf))
 		luaL_error(L, "btf.file: option 'base': the BTF of %s has a base itself", base->name);
+	if (!base->borrowed) {
+		int err = lbpf_btf_use_base(handle, base);
+
+		if (err)
+			lbpf_err_raise(L, err, NULL, "btf.file");
+		return base->btf;
+	}
+	lua_getiuservalue(L, -2, 1);
+	if (!lbpf_class_test(L, -1, &lbpf_btf_class)) /* else the kernel's, which stays */
+		luaL_error(L, "btf.file: option 'base': the BTF of %s goes with its object", base->name);
+	lua_setiuservalue(L, -2, 1);
 	return base->btf;
 }
 
@@ -275,17 +272,14 @@ static struct btf *push_base(lua_State *L, int options)
 static int btf_file(lua_State *L)
 {
 	const char *path = lbpf_arg_string(L, 1), *cause, *slash = strrchr(path, '/');
-	struct lbpf_btf *handle;
-	struct btf *base;
+	struct lbpf_btf *handle, *base;
 	int err;
 
 	lua_settop(L, 2);
 	base = push_base(L, 2);
 	handle = lbpf_btf_new(L);
-	lua_pushvalue(L, -2);
-	lua_setiuservalue(L, -2, 1);
 	set_name(handle, slash && slash[1] ? slash + 1 : path);
-	err = parse_file(L, path, base, handle, &cause);
+	err = parse_file(L, path, base ? use_base(L, handle, base) : NULL, handle, &cause);
 	return err ? lbpf_err_push(L, err, cause, "BTF of '%s'", path) : 1;
 }
 

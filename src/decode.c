@@ -187,14 +187,16 @@ static void decode_node(const struct decoder *d, const struct lbpf_node *n, cons
 	}
 }
 
-/* Makes a decoder. A table's members need the names pushed; each table that is being filled takes two slots of the
- * stack, itself and a key. */
-static struct decoder decoder_begin(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len, bool names)
+#define RESERVE 4 /* slots: the names, the value being made, and two to find a table that is to be filled again */
+
+/* Makes a decoder that leaves so many results, and reserves the stack for all that it pushes. A table's members need
+ * the names pushed; each table that is being filled takes two slots, itself and a key. */
+static struct decoder decoder_begin(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len, bool names,
+				    uint32_t results)
 {
 	struct decoder d = { .L = L, .type = type, .end = (const uint8_t *)buf + len, .copies = 1 };
 
-	if (type->depth > 4)
-		luaL_checkstack(L, 2 * (int)type->depth + 6, NULL);
+	luaL_checkstack(L, (int)(results + 2 * type->depth) + RESERVE, "too many members");
 	if (names) {
 		lbpf_type_push_names(L, type);
 		d.names = lua_gettop(L);
@@ -212,14 +214,14 @@ static void decode_root(const struct decoder *d, const void *buf)
 
 void lbpf_decode_any(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
 {
-	struct decoder d = decoder_begin(L, type, buf, len, type->depth > 0);
+	struct decoder d = decoder_begin(L, type, buf, len, type->depth > 0, 1);
 
 	decode_root(&d, buf);
 }
 
 void lbpf_decode_sum(lua_State *L, const struct lbpf_type *type, const void *buf, size_t stride, int copies)
 {
-	struct decoder d = decoder_begin(L, type, buf, type->size, type->depth > 0);
+	struct decoder d = decoder_begin(L, type, buf, type->size, type->depth > 0, 1);
 
 	d.stride = stride;
 	d.copies = copies;
@@ -235,9 +237,7 @@ int lbpf_decode_unpack(lua_State *L, const struct lbpf_type *type, const void *b
 		lbpf_decode(L, type, buf, len);
 		return 1;
 	}
-	if (n->count > LUA_MINSTACK / 2)
-		luaL_checkstack(L, (int)n->count + LUA_MINSTACK, "too many members to unpack");
-	d = decoder_begin(L, type, buf, len, type->depth > 1);
+	d = decoder_begin(L, type, buf, len, type->depth > 1, n->count);
 	for (uint32_t i = 0; i < n->count; i++, m = type->node + m->next)
 		decode_node(&d, m, (const uint8_t *)buf + m->offset, d.names + (int)i + 1);
 	if (d.names)
@@ -252,7 +252,7 @@ void lbpf_decode_into(lua_State *L, const struct lbpf_type *type, const void *bu
 	idx = lua_absindex(L, idx);
 	if (type->node[0].kind < LBPF_ARRAY)
 		luaL_error(L, "option 'into' is for structs and arrays, not for %s", type->node[0].ctype);
-	d = decoder_begin(L, type, buf, len, true);
+	d = decoder_begin(L, type, buf, len, true, 1);
 	d.reuse = true;
 	lua_pushvalue(L, idx);
 	fill_table(&d, type->node, buf, d.names + 1);

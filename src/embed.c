@@ -167,6 +167,11 @@ static void push_keeper(lua_State *L)
 	lbpf_class_new(L, &keeper_class, sizeof(struct lbpf_head), 1);
 	lua_newtable(L);
 	lua_setiuservalue(L, -2, LBPF_OWNER_LINKS);
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KEEPER_KEY) == LUA_TUSERDATA) { /* by a finalizer */
+		lua_remove(L, -2);
+		return;
+	}
+	lua_pop(L, 1);
 	lua_pushvalue(L, -1);
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &KEEPER_KEY);
 }

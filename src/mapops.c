@@ -468,9 +468,11 @@ __attribute__((noinline)) static bool newindex_memory(lua_State *L, struct lbpf_
 	lbpf_map_encode_value(L, map, 3, value);
 	if (lbpf_unlikely(!has_slot(map, &slot)))
 		no_such_slot(L, map, "update");
-	memory = slot_memory(map, &slot);
-	if (lbpf_unlikely(!memory))
+	memory = slot_memory(map, &slot); /* a finalizer may have closed or frozen the map */
+	if (lbpf_unlikely(map->fd < 0))
 		lbpf_map_unusable(L, map);
+	if (lbpf_unlikely(!memory || !map->mem.writable))
+		return false;
 	lbpf_copy_value(memory, value, map->value_size);
 	return true;
 }

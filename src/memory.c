@@ -192,6 +192,8 @@ int lbpf_vars_loaded(struct lbpf_vars *vars)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
 	vars->loaded = true;
+	if (vars->orphaned) /* collected before the object, which a finalizer loads */
+		return 0;
 	for (uint32_t i = 0; i < vars->sections; i++) {
 		struct section *s = &vars->section[i];
 
@@ -319,7 +321,14 @@ static void write_section(lua_State *L, const struct lbpf_vars *vars, const stru
 		lbpf_err_raise(L, errno, NULL, "variable '%s'", v->name);
 }
 
-/* By way of scratch, so that a value that doesn't fit changes nothing. */
+static inline void check_variable(lua_State *L, const struct lbpf_vars *vars, const struct variable *v)
+{
+	if (lbpf_unlikely(vars->loaded && v->section->constant))
+		luaL_error(L, "variable '%s' is constant: it can be set only before the object is loaded", v->name);
+}
+
+/* By way of scratch, so that a value that doesn't fit changes nothing. Encoding may run a finalizer that loads the
+ * object. */
 __attribute__((noinline)) static void write_slowly(lua_State *L, const struct lbpf_vars *vars, const struct variable *v)
 {
 	LBPF_SCRATCH(L, value, v->type->size);
@@ -329,6 +338,7 @@ __attribute__((noinline)) static void write_slowly(lua_State *L, const struct lb
 			   v->name);
 	lbpf_encode(L, v->type, 3, value, v->name);
 	vars_recheck(L, vars);
+	check_variable(L, vars, v);
 	if (!vars->loaded)
 		memcpy(image_of(L, v, true), value, v->type->size);
 	else if (v->section->mem)
@@ -356,8 +366,7 @@ static int vars_newindex(lua_State *L)
 	struct variable *v = vars_find(L, vars, 2);
 	uint8_t *p = v->section->mem;
 
-	if (lbpf_unlikely(vars->loaded && v->section->constant))
-		luaL_error(L, "variable '%s' is constant: it can be set only before the object is loaded", v->name);
+	check_variable(L, vars, v);
 	if (lbpf_likely(p && lbpf_type_is_integer(v->type)))
 		lbpf_encode(L, v->type, 3, p + v->offset, v->name);
 	else

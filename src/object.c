@@ -761,9 +761,10 @@ static int object_detach(lua_State *L)
 
 static struct lbpf_object *pins_check(lua_State *L)
 {
-	struct lbpf_object *o = object_check(L);
+	struct lbpf_object *o;
 
-	lbpf_arg_string(L, 2);
+	lbpf_arg_string(L, 2); /* makes a string of a number, which may run a finalizer */
+	o = object_check(L);
 	if (!o->loaded)
 		luaL_error(L, "object '%s' is not loaded; call obj:load() first", o->name);
 	return o;
@@ -806,6 +807,15 @@ static int object_unpin(lua_State *L)
 	return 1;
 }
 
+/* Pushes the handle that scripts have of the BTF of the object at 1, unless it is closed. */
+static bool push_btf(lua_State *L)
+{
+	if (lua_getiuservalue(L, 1, OBJECT_BTF) == LUA_TUSERDATA && ((struct lbpf_btf *)lua_touserdata(L, -1))->btf)
+		return true;
+	lua_pop(L, 1);
+	return false;
+}
+
 /*** The object's BTF: its types, functions and variables.
 @function object:btf
 @treturn bpf.btf a handle, which closes with the object
@@ -818,13 +828,16 @@ static int object_btf(lua_State *L)
 	lua_settop(L, 1);
 	if (!bpf_object__btf(o->obj))
 		return lbpf_err_push(L, ENODATA, "it has none; clang needs -g", "object '%s': BTF", o->name);
-	if (lua_getiuservalue(L, 1, OBJECT_BTF) == LUA_TUSERDATA && ((struct lbpf_btf *)lua_touserdata(L, 2))->btf)
+	if (push_btf(L))
 		return 1;
 	handle = lbpf_btf_push_borrowed(L, NULL, 1, o->name);
-	object_check(L); /* a finalizer may have closed it */
+	object_check(L); /* a finalizer may have closed it, or got the handle itself */
+	if (push_btf(L))
+		return 1;
 	handle->btf = bpf_object__btf(o->obj);
+	lua_pushvalue(L, 2);
 	lua_setiuservalue(L, 1, OBJECT_BTF);
-	lua_getiuservalue(L, 1, OBJECT_BTF);
+	lua_settop(L, 2);
 	return 1;
 }
 

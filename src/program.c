@@ -289,8 +289,8 @@ for, where its section doesn't.
 @see bpf_program__set_attach_target */
 static int program_attach_target(lua_State *L)
 {
+	const char *func = lbpf_arg_string(L, 2); /* makes a string of a number, which may run a finalizer */
 	struct lbpf_program *p = lbpf_program_check(L, 1), *target;
-	const char *func = lbpf_arg_string(L, 2);
 	struct lbpf_log *log;
 	int fd = 0, err;
 

@@ -65,26 +65,52 @@ static struct lbpf_stream *stream_step(lua_State *L)
 	return s;
 }
 
-/* Makes room for another chunk behind what is unread. */
+static const char *unread(const struct lbpf_stream *s)
+{
+	return s->buf ? s->buf + s->at : "";
+}
+
+/* Takes so many of the unread bytes. They stay where they are until something has been allocated. */
+static const char *stream_take(struct lbpf_stream *s, size_t size)
+{
+	const char *bytes = unread(s);
+
+	s->at += size;
+	s->looked = 0;
+	return bytes;
+}
+
+/* Whether a buffer of so many bytes has room for a chunk behind what is unread. */
+static bool has_room(const struct lbpf_stream *s, size_t room)
+{
+	return room >= s->len - s->at + CHUNK / 2;
+}
+
+/* Makes room for another chunk behind what is unread. Allocating may run a finalizer that reads on: what is unread is
+ * looked at afterwards. */
 static void stream_reserve(lua_State *L, int idx, struct lbpf_stream *s)
 {
-	size_t unread = s->len - s->at, room = s->room ? s->room : CHUNK;
-	char *more;
+	while (!has_room(s, s->room)) {
+		size_t room = s->room ? s->room : CHUNK;
+		char *more;
 
-	if (s->buf && s->room - unread >= CHUNK / 2) {
-		memmove(s->buf, s->buf + s->at, unread);
-	} else {
-		while (room - unread < CHUNK / 2)
+		while (!has_room(s, room))
 			room *= 2;
 		more = lua_newuserdatauv(L, room, 0);
-		if (s->buf)
-			memcpy(more, s->buf + s->at, unread);
-		lua_setiuservalue(L, idx, STREAM_BUFFER);
-		s->buf = more;
-		s->room = room;
+		if (has_room(s, room)) {
+			memcpy(more, unread(s), s->len - s->at);
+			lua_pushvalue(L, -1);
+			lua_setiuservalue(L, idx, STREAM_BUFFER);
+			s->len -= s->at;
+			s->at = 0;
+			s->buf = more;
+			s->room = room;
+		}
+		lua_pop(L, 1);
 	}
+	memmove(s->buf, s->buf + s->at, s->len - s->at);
+	s->len -= s->at;
 	s->at = 0;
-	s->len = unread;
 }
 
 /* Whether there may be something to read: not when the time ran out, nor after a signal. */
@@ -119,37 +145,36 @@ static bool stream_fill(lua_State *L, int idx, struct lbpf_stream *s)
 	}
 }
 
+static void push_unread(lua_State *L, struct lbpf_stream *s)
+{
+	size_t size = s->len - s->at;
+
+	lua_pushlstring(L, stream_take(s, size), size);
+}
+
 void lbpf_stream_push_line(lua_State *L, int idx, struct lbpf_stream *s)
 {
-	size_t looked = 0;
+	do {
+		const char *start = unread(s), *end = memchr(start + s->looked, '\n', s->len - s->at - s->looked);
 
-	for (;;) {
-		char *start = s->buf ? s->buf + s->at : NULL;
-		char *end = start ? memchr(start + looked, '\n', s->len - s->at - looked) : NULL;
-
-		if (end) {
+		if (end) { /* taken first: pushing it may run a finalizer that reads on */
+			stream_take(s, (size_t)(end - start) + 1);
 			lua_pushlstring(L, start, (size_t)(end - start));
-			s->at += (size_t)(end - start) + 1;
 			return;
 		}
-		looked = s->len - s->at;
-		if (stream_fill(L, idx, s))
-			continue;
-		if (s->len > s->at)
-			lua_pushlstring(L, s->buf + s->at, s->len - s->at);
-		else
-			lua_pushnil(L);
-		s->at = s->len;
-		return;
-	}
+		s->looked = s->len - s->at;
+	} while (stream_fill(L, idx, s));
+	if (s->len > s->at)
+		push_unread(L, s);
+	else
+		lua_pushnil(L);
 }
 
 void lbpf_stream_push_rest(lua_State *L, int idx, struct lbpf_stream *s)
 {
 	while (stream_fill(L, idx, s))
 		;
-	lua_pushlstring(L, s->buf + s->at, s->len - s->at);
-	s->at = s->len;
+	push_unread(L, s);
 }
 
 int lbpf_stream_next_line(lua_State *L)
@@ -163,6 +188,7 @@ int lbpf_stream_next_record(lua_State *L)
 	struct lbpf_stream *s = stream_step(L);
 	size_t size = s->type->size;
 
+	LBPF_SCRATCH(L, record, size); /* decoding allocates as well, so it reads a copy */
 	while (s->len - s->at < size) {
 		if (stream_fill(L, 1, s))
 			continue;
@@ -172,9 +198,7 @@ int lbpf_stream_next_record(lua_State *L)
 		lua_pushnil(L);
 		return 1;
 	}
-	LBPF_SCRATCH(L, record, size); /* making tables may run a finalizer that reads on */
-	memcpy(record, s->buf + s->at, size);
-	s->at += size;
+	memcpy(record, stream_take(s, size), size);
 	lbpf_decode(L, s->type, record, size);
 	return 1;
 }

@@ -20,6 +20,7 @@ struct lbpf_stream {
 	const struct lbpf_type *type; /* of records, kept by a user value */
 	char *buf;		      /* kept by a user value */
 	size_t room, at, len;	      /* the unread part is from at to len */
+	size_t looked;		      /* so many unread bytes have no newline */
 };
 
 /* Pushes a closed stream; store the descriptor in it. */

@@ -87,6 +87,7 @@ local function btf()
   assert(parsed:dump():find "typedef struct p p_t" and #parsed:bytes() > 0 and #parsed:hash() == 16)
   local file <close> = assert(bpf.btf.file "build/progs/events.bpf.o")
   assert(file:find("send", "func").params[1].name == "req" and tostring(file))
+  bpf.btf.file("build/progs/events.bpf.o", { base = file }) -- whatever it takes it for
   local obj <close> = assert(bpf.open "build/progs/events.bpf.o")
   assert(obj:btf():find "struct event")
   assert(select(3, bpf.btf.file "/proc/self/absent") == "ENOENT" and select(3, bpf.btf.module "none") == "ENOENT")

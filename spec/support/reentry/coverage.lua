@@ -1,0 +1,89 @@
+-- SPDX-License-Identifier: MIT
+-- Which public functions the fixtures call. Those that none does need a reason.
+local bpf = require "bpf"
+
+-- Function, or what its name begins with → why it is left out.
+local reasons = {
+  ["bpf.hist."] = "Lua alone, without handles",
+  ["bpf.symbols."] = "Lua alone, of files below /proc",
+  ["bpf.metrics."] = "Lua alone; the fixture has the walk of a scrape",
+  ["metrics:"] = "Lua alone; the fixture has the walk of a scrape",
+  ["bpf.inspect"] = "Lua alone, and prints",
+  ["bpf.compile"] = "runs clang, and ends in bpf.open",
+  ["bpf.features.map_types"] = "tries all that map_type tries",
+  ["bpf.features.prog_types"] = "tries all that prog_type tries",
+  ["bpf.features.helpers"] = "tries all that helper tries",
+}
+
+local coverage = {}
+
+-- The methods of a class: where its __index is a function, they are that one's upvalue.
+local function methods(meta)
+  local index = meta.__index
+  if type(index) == "function" then
+    index = select(2, debug.getupvalue(index, 1))
+  end
+  return type(index) == "table" and index or {}
+end
+
+-- Every public function → its name.
+local function public()
+  local names = {}
+  local function walk(prefix, t)
+    for name, value in pairs(t) do
+      if type(value) == "table" then
+        walk(prefix .. name .. ".", value)
+      elseif type(value) == "function" then
+        names[value] = prefix .. name
+      end
+    end
+  end
+  for part in ("compile hist inspect json metrics symbols"):gmatch("%a+") do
+    assert(bpf[part]) -- loads it
+  end
+  walk("bpf.", bpf)
+  for _, meta in pairs(debug.getregistry()) do
+    local class = type(meta) == "table" and rawget(meta, "__name")
+    if type(class) == "string" and class:find("^bpf%.") and meta.__tostring then
+      for name, value in pairs(methods(meta)) do
+        names[value] = class:gsub("^bpf%.", "") .. ":" .. name
+      end
+    end
+  end
+  return names
+end
+
+local function is_excused(name)
+  for prefix in pairs(reasons) do
+    if name:sub(1, #prefix) == prefix then
+      return true
+    end
+  end
+  return false
+end
+
+--- Calls every operation of the fixtures once. Returns the sorted names of public functions that were not called.
+function coverage.missing(fixtures)
+  local names = public()
+  for _, fixture in ipairs(fixtures) do
+    for _, operation in pairs(fixture.operations) do
+      local handles = fixture.setup()
+      debug.sethook(function()
+        local called = debug.getinfo(2, "f").func
+        names[called] = nil
+      end, "c")
+      pcall(operation, handles)
+      debug.sethook()
+    end
+  end
+  local missing = {}
+  for _, name in pairs(names) do
+    if not is_excused(name) then
+      missing[#missing + 1] = name
+    end
+  end
+  table.sort(missing)
+  return missing
+end
+
+return coverage

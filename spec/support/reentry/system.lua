@@ -1,0 +1,51 @@
+-- SPDX-License-Identifier: MIT
+-- What the kernel holds and can do, and what is built on maps in Lua.
+local bpf = require "bpf"
+local common = require "spec.support.reentry.common"
+
+local map = bpf.map
+
+return {
+  {
+    name = "what the kernel holds",
+    setup = function()
+      local h = { map = assert(map.create { type = "array", max_entries = 1, value = "u32" }) }
+      h.id = map.info(h.map).id
+      h.step = assert(bpf.maps())
+      h.stats = assert(bpf.enable_stats())
+      return h
+    end,
+    operations = {
+      maps = function(h) h.step = bpf.maps() end,
+      step = function(h) return h.step() end,
+      progs = function() return (bpf.progs())() end,
+      links = function() return (bpf.links())() end,
+      map_info = function(h) return bpf.map_info(h.id) end,
+      prog_info = function(h) return bpf.prog_info(h.id) end,
+      link_info = function(h) return bpf.link_info(h.id) end,
+      statistics = function(h) h.stats = bpf.enable_stats() end,
+      close_statistics = function(h) return h.stats:close() end,
+      printk = function() return bpf.printk(0) end,
+      feature = function() return bpf.features.map_type "hash", bpf.features.prog_type "xdp" end,
+      helper = function() return bpf.features.helper("xdp", "redirect"), bpf.features.cpus(), bpf.features.kernel() end,
+      names = function() return bpf.interface_name(1), bpf.cgroup_path(1) end,
+      close = function(h) return map.close(h.map) end,
+    },
+  },
+  {
+    name = "metrics",
+    setup = function()
+      local h = { map = assert(map.create { type = "percpu_hash", max_entries = 4, key = "u32", value = "u64" }) }
+      h.map[1], h.map[2] = 1, 2
+      h.metrics = bpf.metrics.new()
+      h.metrics:counter { name = "things", help = "Things.", map = h.map, labels = { "thing" } }
+      return h
+    end,
+    operations = {
+      text = function(h) return h.metrics:text() end,
+      json = function(h) return bpf.json(h.map[1]) end,
+      close = function(h) return map.close(h.map) end,
+      finalize = function(h) common.finalize(h.map) end,
+    },
+  },
+}
