@@ -240,8 +240,8 @@ SEEDS ?= 1 2 3 4 5 6 7 8
 reentry: ## Run operations in finalizers within every allocation of others, under AddressSanitizer
 	$(call need,$(ASAN_PKGS))
 	@build-aux/apicheck $(LUA)
-	@$(MAKE) --no-print-directory root $(PROGS) build/support/splitbtf build/support/probed
-	@$(MAKE) --no-print-directory $(asan_build) all
+	$(build) root $(PROGS) build/support/splitbtf build/support/probed
+	$(build) $(asan_build) all
 	@set -e; export LUA_CPATH='$(CURDIR)/build/asan/?.so;;'; run() { build-aux/sandbox unshare --net $(ASAN_LUA) "$$@"; }; \
 		run spec/support/reentry/systematic.lua || { cat build/reentry-at; exit 1; }; \
 		for seed in $(SEEDS); do run spec/support/reentry/random.lua $$seed; done
@@ -376,7 +376,7 @@ clean: ## Remove everything that was built
 	rm -rf build $(wildcard examples/*/*.o)
 
 deps: ## Install the Debian packages that all of these need
-	$(call need,$(sort $(TEST_PKGS) $(LINT_PKGS) $(FUZZ_PKGS) $(VM_PKGS) $(SID_PKGS)))
+	$(call need,$(sort $(TEST_PKGS) $(ASAN_PKGS) $(LINT_PKGS) $(FUZZ_PKGS) $(VM_PKGS) $(SID_PKGS)))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z]+:.*## / { printf "  %-11s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
