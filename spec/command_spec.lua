@@ -264,11 +264,11 @@ addr  port  pad               packets  state  mac    name  delta
   end)
 
   -- A process of its own changes the map once the command has looked at it. Returns what the command prints.
-  local function beside(code, command)
+  local function beside(code, watching)
     return helper.run(([[
       out=$(mktemp); { until [ -s $out ]; do sleep 0.02; done; %s -e %s; } & %s >$out; status=$?
       wait; cat $out; rm $out; exit $status]]):format(helper.LUA, helper.quote(
-      ('local bpf = require "bpf" local m = assert(bpf.map.by_id(%d)) '):format(id_of.hits) .. code), command))
+      ('local bpf = require "bpf" local m = assert(bpf.map.by_id(%d)) '):format(id_of.hits) .. code), watching))
   end
 
   local function watch(options)

@@ -55,7 +55,8 @@ static int ends_within(pid_t pid, int seconds)
 	return n != 0;
 }
 
-/* wait(pid, seconds) → exit status, 128 + n when signal n ended it, 124 when it and its group were killed for taking longer */
+/* wait(pid, seconds) → exit status, 128 + n when signal n ended it, 124 when it and its group were killed for taking
+ * longer */
 static int child_wait(lua_State *L)
 {
 	pid_t pid = (pid_t)luaL_checkinteger(L, 1);
