@@ -34,8 +34,9 @@ static int class_leave(lua_State *L)
 
 int lbpf_class_close(lua_State *L, const struct lbpf_class *cls)
 {
-	void *self = lbpf_class_check(L, 1, cls);
+	struct lbpf_head *self = lbpf_class_check(L, 1, cls);
 
+	self->asked = true;
 	if (cls->release)
 		cls->release(L, 1, self);
 	lua_pushboolean(L, 1);
@@ -98,6 +99,7 @@ void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, in
 	self = lua_newuserdatauv(L, size, nuv);
 	memset(self, 0, size);
 	self->cls = cls;
+	self->process = lbpf_process_number();
 	if (cls->init)
 		cls->init(self);
 	lua_rawgetp(L, LUA_REGISTRYINDEX, cls);

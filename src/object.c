@@ -19,6 +19,7 @@
 
 #include "arg.h"
 #include "attach.h"
+#include "bpffd.h"
 #include "btfopen.h"
 #include "cause.h"
 #include "class.h"
@@ -54,9 +55,9 @@ static void object_each(lua_State *L, int idx, int list, void (*fn)(void *self, 
 	lua_settop(L, top);
 }
 
-static void orphan_map(void *self, bool *seen)
+static void orphan_map(void *self, bool *stuck)
 {
-	(void)seen;
+	*stuck |= !lbpf_mapmem_leave(self);
 	lbpf_map_orphan(self);
 }
 
@@ -99,19 +100,19 @@ static void object_release(lua_State *L, int idx, void *self)
 	struct lbpf_object *o = self;
 	struct bpf_object *obj = o->obj;
 	struct lbpf_log *log;
-	bool searched = false;
+	bool searched = false, stuck = false;
 
 	o->obj = NULL;
 	if (!obj)
 		return;
 	idx = lua_absindex(L, idx);
-	lbpf_link_close_all(L, idx);
-	object_each(L, idx, OBJECT_MAP_LIST, orphan_map, NULL);
+	lbpf_link_close_all(L, idx, o->head.asked);
+	object_each(L, idx, OBJECT_MAP_LIST, orphan_map, &stuck);
 	object_each(L, idx, OBJECT_PROG_LIST, orphan_program, &searched);
 	if (o->vars)
 		lbpf_vars_orphan(o->vars);
 	orphan_btf(L, idx);
-	if (o->borrowed)
+	if (o->borrowed || stuck)
 		return;
 	log = lbpf_log_begin(L);
 	if (searched && !o->loaded)
@@ -742,45 +743,16 @@ static int object_attach(lua_State *L)
 static int object_detach(lua_State *L)
 {
 	object_check(L);
-	lbpf_link_close_all(L, 1);
+	lbpf_link_close_all(L, 1, true);
 	lua_pushboolean(L, 1);
 	return 1;
 }
 
 /* ---- pins ---- */
 
-/* What the kernel's information about maps and about programs begins with. */
-struct identity {
-	uint32_t type, id;
-};
-
-/* Whether path is a pin of what the descriptor is of. Returns an errno. */
-static int is_pin_of(int fd, const char *path)
-{
-	struct identity ours = { 0 }, pinned = { 0 };
-	uint32_t len = sizeof(ours), len2 = sizeof(pinned);
-	int other = bpf_obj_get(path), err = 0;
-
-	if (other < 0)
-		return errno;
-	if (bpf_obj_get_info_by_fd(fd, &ours, &len) || bpf_obj_get_info_by_fd(other, &pinned, &len2))
-		err = errno;
-	else if (memcmp(&ours, &pinned, sizeof(ours)) != 0)
-		err = EINVAL;
-	close(other);
-	return err;
-}
-
 static int pin_one(int fd, const char *path)
 {
 	return bpf_obj_pin(fd, path) ? errno : 0;
-}
-
-static int unpin_one(int fd, const char *path)
-{
-	int err = is_pin_of(fd, path);
-
-	return !err && unlink(path) ? errno : err;
 }
 
 /* The pins of an object, in the folder `dir`. */
@@ -821,6 +793,14 @@ static int each_pin(const struct lbpf_object *o, struct pins *pins)
 	return err;
 }
 
+/* Removes the pins that were made. */
+static void pins_undo(const struct lbpf_object *o, const struct pins *made)
+{
+	struct pins undo = { .act = lbpf_fd_unpin, .dir = made->dir, .most = made->done };
+
+	each_pin(o, &undo);
+}
+
 static struct lbpf_object *pins_check(lua_State *L, struct pins *pins)
 {
 	struct lbpf_object *o = object_check(L);
@@ -840,15 +820,18 @@ be, none is.
 @see bpf_object__pin */
 static int object_pin(lua_State *L)
 {
-	struct pins pins = { .act = pin_one, .most = SIZE_MAX }, undo = { .act = unpin_one };
+	struct pins pins = { .act = pin_one, .most = SIZE_MAX };
 	struct lbpf_object *o = pins_check(L, &pins);
-	int err = mkdir(pins.dir, 0700) && errno != EEXIST ? errno : each_pin(o, &pins);
+	bool made = mkdir(pins.dir, 0700) == 0;
+	int err = !made && errno != EEXIST ? errno : each_pin(o, &pins);
 
 	if (err) {
-		undo.dir = pins.dir;
-		undo.most = pins.done;
-		each_pin(o, &undo);
-		return lbpf_err_push(L, err, NULL, "object '%s': pin '%s'", o->name, *pins.path ? pins.path : pins.dir);
+		const char *at = *pins.path ? pins.path : pins.dir, *cause = lbpf_pin_cause(at, err);
+
+		pins_undo(o, &pins);
+		if (made)
+			rmdir(pins.dir);
+		return lbpf_err_push(L, err, cause, "object '%s': pin '%s'", o->name, at);
 	}
 	lua_pushboolean(L, 1);
 	return 1;
@@ -862,7 +845,7 @@ static int object_pin(lua_State *L)
 @see bpf_object__unpin */
 static int object_unpin(lua_State *L)
 {
-	struct pins pins = { .act = unpin_one, .most = SIZE_MAX };
+	struct pins pins = { .act = lbpf_fd_unpin, .most = SIZE_MAX };
 	struct lbpf_object *o = pins_check(L, &pins);
 	int err = each_pin(o, &pins);
 

@@ -6,6 +6,7 @@
 local core = require("bpf.core")
 local check = require("bpf.metrics.options").check
 local families = require("bpf.metrics.family")
+local process = require("bpf.metrics.process")
 local text = require("bpf.metrics.text")
 
 local metrics = { decode = require("bpf.metrics.decode") }
@@ -212,11 +213,14 @@ function Metrics:write_file(path)
   if not file then
     return io_failure(message, number)
   end
+  local maker = process()
   local _ <close> = setmetatable({}, { __close = function() -- whatever happens
     if io.type(file) == "file" then
       file:close()
     end
-    os.remove(temporary)
+    if process() == maker then
+      os.remove(temporary)
+    end
   end })
   local series
   series, message, number = self:write(function(chunk) return file:write(chunk) end, "prometheus")

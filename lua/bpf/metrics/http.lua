@@ -3,6 +3,7 @@
 -- waits for all of them, for new ones and for readers of ring buffers.
 
 local check = require("bpf.metrics.options")
+local process = require("bpf.metrics.process")
 
 local CLIENTS <const> = 64      -- at a time; others wait to be accepted
 local REQUEST <const> = 8192    -- bytes, at most
@@ -264,7 +265,7 @@ function Server:__close()
     self:drop(connection)
   end
   self.listener:close()
-  if self.path then
+  if self.path and process() == self.process then
     os.remove(self.path)
   end
 end
@@ -361,7 +362,8 @@ local KNOWN = {
 local function new_server(metrics, socket, listener, options)
   local server = {
     metrics = metrics, metrics_path = options.path or "/metrics", timeout = options.timeout or 30, listener = listener,
-    path = options.socket, connections = {}, count = 0, readers = {}, now = socket.gettime, select = socket.select,
+    path = options.socket, process = process(), connections = {}, count = 0, readers = {}, now = socket.gettime,
+    select = socket.select,
   }
   return setmetatable(server, Server)
 end
