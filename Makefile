@@ -27,7 +27,7 @@ MANDIR     ?= $(PREFIX)/share/man
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
 EXAMPLE_PKGS  := $(DEMO_PKGS) bpftool iproute2 lua-socket lighttpd lighttpd-modules-lua curl systemtap-sdt-dev
-TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus cmark-gfm rlwrap
+TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus cmark-gfm rlwrap locales
 HTML_PKGS     := cmark-gfm perl
 RECORD_PKGS   := $(DEMO_PKGS) termtosvg
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
@@ -321,10 +321,11 @@ PC_VALUES = $(foreach name,PREFIX LUA_PC VERSION,-e 's|@$(name)@|$($(name))|') \
 	$(foreach name,LIBDIR INCDIR LUA_CDIR LUA_LDIR,-e 's|@$(name)@|$($(name):$(PREFIX)/%=$${prefix}/%)|')
 
 install: all ## Install under PREFIX, below DESTDIR if given
-	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)' \
-		'$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1'
+	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf/base' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' \
+		'$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1'
 	install -m 755 $(MODULE) '$(DESTDIR)$(LUA_CDIR)/bpf/core.so'
 	install -m 644 lua/bpf/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf'
+	install -m 644 lua/bpf/base/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf/base'
 	install -m 644 lua/bpf/metrics/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf/metrics'
 	install -m 644 src/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
 	install -m 644 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/liblbpf.a'
@@ -338,7 +339,8 @@ uninstall: ## Remove what install put there
 	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(LUA_MODULES)) \
 		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(LIBDIR)/liblbpf.a' '$(DESTDIR)$(PC_DIR)/lua-bpf.pc' \
 		'$(DESTDIR)$(BINDIR)/lua-bpf' '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1'
-	-rmdir '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
+	-rmdir '$(DESTDIR)$(LUA_LDIR)/bpf/base' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' \
+		'$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
 
 dist: ## Make a tarball of the committed tree
 	@mkdir -p build

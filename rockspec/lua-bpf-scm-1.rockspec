@@ -98,6 +98,8 @@ build = {
       libdirs = { "$(LIBBPF_LIBDIR)" },
     },
     bpf = "lua/bpf/init.lua",
+    ["bpf.base.argument"] = "lua/bpf/base/argument.lua",
+    ["bpf.base.number"] = "lua/bpf/base/number.lua",
     ["bpf.compile"] = "lua/bpf/compile.lua",
     ["bpf.hist"] = "lua/bpf/hist.lua",
     ["bpf.inspect"] = "lua/bpf/inspect.lua",

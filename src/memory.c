@@ -382,7 +382,7 @@ static int vars_next(lua_State *L)
 	return 2;
 }
 
-static int vars_pairs(lua_State *L)
+static int begin_pairs(lua_State *L)
 {
 	vars_check(L);
 	lua_settop(L, 1);
@@ -390,6 +390,11 @@ static int vars_pairs(lua_State *L)
 	lua_insert(L, 1);
 	lua_pushnil(L);
 	return 3;
+}
+
+static int vars_pairs(lua_State *L)
+{
+	return lbpf_relay(L, begin_pairs);
 }
 
 static int vars_tostring(lua_State *L)

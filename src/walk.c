@@ -396,13 +396,18 @@ static void walk_release(lua_State *L, int idx, void *self)
 	walk_put_back(self, &lost);
 }
 
-static int map_pairs(lua_State *L)
+static int begin_pairs(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_WALK, "keys to walk");
 
 	lua_pushcfunction(L, walk_next);
 	walk_push(L, 1, map);
 	return 2;
+}
+
+static int map_pairs(lua_State *L)
+{
+	return lbpf_relay(L, begin_pairs);
 }
 
 /*** Walks the keys of a map, as pairs walks keys and values: `for k in map.keys(m) do`.

@@ -319,7 +319,7 @@ function M.compile(source, options)
     return nil, "bpf.compile: there is no place for temporary files (EACCES)", "EACCES"
   end
   local ok, message = write_file(dir .. "/source.c",
-    ('#line %d "%s"\n'):format(line or 1, name:gsub('[\\"]', "\\%0"):gsub("%c", "?")), source, "\n")
+    ('#line %d "%s"\n'):format(line or 1, name:gsub('[\\"]', "\\%0"):gsub("[\0-\31\127]", "?")), source, "\n")
   if not ok then
     return nil, ("bpf.compile: %s (EIO)"):format(message), "EIO"
   end

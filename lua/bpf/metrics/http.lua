@@ -20,7 +20,12 @@ local GONE = {} -- is raised where a client is
 
 -- Requests ------------------------------------------------------------------------------------------------------------
 
-local TOKEN <const> = "[%w!#$%%&'*+.^_`|~-]+"
+local TOKEN <const> = "[A-Za-z0-9!#$%%&'*+.^_`|~-]+"
+
+-- In every locale what the locale "C" makes of it.
+local function lower(s)
+  return (s:gsub("[A-Z]", function(c) return string.char(c:byte() + 32) end))
+end
 
 -- The fields of a request by their names in lower case, or nil where one isn't as it should be.
 local function parse_fields(lines)
@@ -30,7 +35,7 @@ local function parse_fields(lines)
     if not name or value:find("[%z\r]") then
       return nil
     end
-    name = name:lower()
+    name = lower(name)
     if name == "host" and fields.host then
       return nil
     end
@@ -60,7 +65,7 @@ end
 -- How much a client wants each of the formats, of 0 to 1, and which version of OpenMetrics.
 local function preferences(accept)
   local open, plain, version = 0, 0, nil
-  for range in accept:lower():gmatch("[^,]+") do
+  for range in lower(accept):gmatch("[^,]+") do
     local kind = range:match("^%s*([^;%s]*)")
     local q = tonumber(range:match(";%s*q%s*=%s*([%d.]+)") or 1) or 0
     local asked = range:match(';%s*version%s*=%s*"?([%w.]+)')
@@ -118,9 +123,18 @@ local function send(client, text)
   end
 end
 
+local DAYS <const> = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
+local MONTHS <const> = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
+
+-- The time as HTTP has it: in English, whatever the locale.
+local function date()
+  local now = os.date("!*t")
+  return ("%s, %02d %s %d %02d:%02d:%02d GMT"):format(DAYS[now.wday], now.day, MONTHS[now.month], now.year, now.hour,
+    now.min, now.sec)
+end
+
 local function head(status, fields)
-  local lines = { ("HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close"):format(status, STATUS[status],
-    os.date("!%a, %d %b %Y %H:%M:%S GMT")) }
+  local lines = { ("HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close"):format(status, STATUS[status], date()) }
   table.move(fields, 1, #fields, 2, lines)
   return table.concat(lines, "\r\n") .. "\r\n\r\n"
 end
