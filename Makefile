@@ -11,6 +11,7 @@ OBJCOPY    ?= objcopy
 CFLAGS     ?= -O2 -g
 HARDEN     ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 VARIANT    ?= release
+JOBS       ?= $(shell nproc)
 
 # Where to install.
 PREFIX     ?= /usr/local
@@ -26,7 +27,7 @@ MANDIR     ?= $(PREFIX)/share/man
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
 EXAMPLE_PKGS  := $(DEMO_PKGS) bpftool iproute2 lua-socket lighttpd lighttpd-modules-lua curl systemtap-sdt-dev
-TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus cmark-gfm rlwrap
+TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus cmark-gfm rlwrap locales
 HTML_PKGS     := cmark-gfm perl
 RECORD_PKGS   := $(DEMO_PKGS) termtosvg
 LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
@@ -35,6 +36,9 @@ FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
 SID_PKGS      := mmdebstrap
 VM_PKGS       := $(TEST_PKGS) qemu-system-x86 busybox-static cpio kmod xz-utils
 need = @build-aux/deps $(1)
+
+# Builds use all cores; what runs tests is started without make's own jobs, of which programs below it would hear.
+build = @$(MAKE) --no-print-directory -j$(JOBS)
 
 # V=1 shows the commands.
 run = $(if $(V),,@echo '  $(1)  $@'; )
@@ -155,19 +159,19 @@ EXAMPLE ?= syscount
 demo: ## Show an example at work: EXAMPLE=syscount, with ARGS="..."; installs what is missing; as root
 	$(call need,$(if $(filter syscount,$(EXAMPLE)),$(DEMO_PKGS),$(EXAMPLE_PKGS)))
 	@[ -f examples/$(EXAMPLE)/main.lua ] || { echo "There is no such example: $(EXAMPLE)" >&2; exit 1; }
-	@$(MAKE) --no-print-directory root all $(filter examples/$(EXAMPLE)/%,$(EXAMPLES))
+	$(build) root all $(filter examples/$(EXAMPLE)/%,$(EXAMPLES))
 	@build-aux/sandbox $(LUA) examples/$(EXAMPLE)/main.lua $(ARGS)
 
 examples: ## Run every example, as root
 	$(call need,$(EXAMPLE_PKGS))
-	@$(MAKE) --no-print-directory root all $(EXAMPLES)
+	$(build) root all $(EXAMPLES)
 	@status=0; for main in examples/*/main.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main || status=1; done; \
 		echo "== examples/embed/main.c"; \
 		build-aux/sandbox timeout --preserve-status 2 $(BUILD)/policyd examples/embed/policy.lua || status=1; exit $$status
 
 bench: ## Measure each workload beside the same loop in C, as root
 	$(call need,$(DEMO_PKGS))
-	@$(MAKE) --no-print-directory root all $(BENCH)
+	$(build) root all $(BENCH)
 	@set -e; for main in bench/*.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main; done
 
 ##@ Testing
@@ -187,15 +191,15 @@ check: ## Run the tests that need no root; the others are skipped
 # Every spec file in a process of its own; TAP is in front of its command; LBPF_GC=stress, generational or incremental sets the collector's mode.
 suite: export LBPF_LUA := $(RUN_LUA)
 suite: export LBPF_LUA_PC := $(LUA_PC)
-suite: built
+suite:
+	$(build) built
 	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(TAP)$(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
 
 built: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
+	@:
 
 # The installation is the release's business; the other suites need not repeat it.
 NOT_BUILD = $(filter-out spec/build_spec.lua spec/install_spec.lua,$(SPECS))
-# Guests are slow: what has nothing to do with the kernel is left out there, too.
-GUESTS    = $(filter-out spec/examples_options_spec.lua,$(NOT_BUILD))
 
 # Lua itself is not instrumented, so the loader puts ASan in front of it: unlike LD_PRELOAD, children don't inherit that.
 # It keeps its name, by which scripts may start it again.
@@ -216,8 +220,8 @@ asan: ## Run the tests with the module built for AddressSanitizer, UBSan and lea
 
 oom: ## Fail each memory allocation of Lua's in turn, under AddressSanitizer
 	$(call need,$(TEST_PKGS))
-	@$(MAKE) --no-print-directory root $(PROGS)
-	@$(MAKE) --no-print-directory $(asan_build) all build/asan/host
+	$(build) root $(PROGS)
+	$(build) $(asan_build) all build/asan/host
 	@LUA_CPATH='$(CURDIR)/build/asan/?.so;;' build-aux/sandbox $(PROVE) -e build/asan/host spec/support/oom.lua
 
 build/asan/host: spec/support/host.c
@@ -226,7 +230,7 @@ build/asan/host: spec/support/host.c
 tsan: ## Run eight Lua states in as many threads, under ThreadSanitizer
 	$(call need,$(TEST_PKGS))
 	@$(MAKE) --no-print-directory root
-	@$(MAKE) --no-print-directory VARIANT=tsan CC=gcc CFLAGS='-g -O1 -fsanitize=thread' HARDEN= \
+	$(build) VARIANT=tsan CC=gcc CFLAGS='-g -O1 -fsanitize=thread' HARDEN= \
 		LDFLAGS='-fsanitize=thread' build/tsan/hosts/threads $(addprefix build/progs/,events.bpf.o refused.bpf.o)
 	build-aux/sandbox setarch -R build/tsan/hosts/threads 10
 
@@ -241,8 +245,8 @@ KERNEL ?= 5.10 6.1 6.12 sid
 
 vmtest: ## Run the tests on Debian's kernels in qemu: KERNEL="5.10 6.1 6.12 sid", or one of them
 	$(call need,$(VM_PKGS))
-	@$(MAKE) --no-print-directory root built
-	@build-aux/vmtest --kernels '$(KERNEL)' $(GUESTS)
+	$(build) root built
+	@build-aux/vmtest --kernels '$(KERNEL)' $(SPECS)
 
 # In a root of its own, so the packages are those to install there. The table of vmtest gets a column for each Lua.
 sidtest: ## Run the tests with the libraries of Debian sid, on this kernel: Lua 5.4 and 5.5, newest libbpf and clang
@@ -256,7 +260,7 @@ FUZZERS      := $(patsubst fuzz/%_fuzz.c,%,$(wildcard fuzz/*_fuzz.c))
 
 fuzz: ## Feed damaged objects to what reads them, FUZZ_SECONDS=60 each
 	$(call need,$(FUZZ_PKGS))
-	@$(MAKE) --no-print-directory $(addprefix build/fuzz/,$(addsuffix _fuzz,$(FUZZERS)))
+	$(build) $(addprefix build/fuzz/,$(addsuffix _fuzz,$(FUZZERS)))
 	@set -e; for name in $(FUZZERS); do mkdir -p build/fuzz/$$name; \
 		build/fuzz/$${name}_fuzz -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
 			-artifact_prefix=build/fuzz/$$name- build/fuzz/$$name fuzz/corpus/$$name; done
@@ -278,11 +282,11 @@ reference := $(LUA) build-aux/reference.lua src/*.c $(LUA_MODULES)
 
 lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, formatting, include graph, reference, version
 	$(call need,$(LINT_PKGS))
-	@$(MAKE) --no-print-directory VARIANT=lint-gcc CC=gcc WERROR=1 all
-	@$(MAKE) --no-print-directory VARIANT=lint-clang CC=clang WERROR=1 all
-	@$(MAKE) --no-print-directory VARIANT=lint-analyzer CC=gcc WERROR=1 CFLAGS='-O1 -fanalyzer' all
+	$(build) VARIANT=lint-gcc CC=gcc WERROR=1 all
+	$(build) VARIANT=lint-clang CC=clang WERROR=1 all
+	$(build) VARIANT=lint-analyzer CC=gcc WERROR=1 CFLAGS='-O1 -fanalyzer' all
 	gcc -iquote src $(C_FLAGS) -Werror -fsyntax-only $(wildcard spec/support/*.c spec/support/lua/*.c spec/hosts/*.c)
-	clang-tidy --quiet --warnings-as-errors='*' src/*.c -- -std=gnu11 $(LUA_CFLAGS) $(BPF_CFLAGS)
+	printf '%s\n' src/*.c | xargs -P$(JOBS) -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- -std=gnu11 $(LUA_CFLAGS) $(BPF_CFLAGS)
 	luacheck --quiet --no-color $(LUA_FILES)
 	clang-format --dry-run -Werror $(C_FILES)
 	$(LUA) build-aux/includes.lua src/*.[ch]
@@ -317,10 +321,11 @@ PC_VALUES = $(foreach name,PREFIX LUA_PC VERSION,-e 's|@$(name)@|$($(name))|') \
 	$(foreach name,LIBDIR INCDIR LUA_CDIR LUA_LDIR,-e 's|@$(name)@|$($(name):$(PREFIX)/%=$${prefix}/%)|')
 
 install: all ## Install under PREFIX, below DESTDIR if given
-	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)' \
-		'$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1'
+	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf/base' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' \
+		'$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1'
 	install -m 755 $(MODULE) '$(DESTDIR)$(LUA_CDIR)/bpf/core.so'
 	install -m 644 lua/bpf/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf'
+	install -m 644 lua/bpf/base/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf/base'
 	install -m 644 lua/bpf/metrics/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf/metrics'
 	install -m 644 src/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
 	install -m 644 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/liblbpf.a'
@@ -334,7 +339,8 @@ uninstall: ## Remove what install put there
 	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(LUA_MODULES)) \
 		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(LIBDIR)/liblbpf.a' '$(DESTDIR)$(PC_DIR)/lua-bpf.pc' \
 		'$(DESTDIR)$(BINDIR)/lua-bpf' '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1'
-	-rmdir '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
+	-rmdir '$(DESTDIR)$(LUA_LDIR)/bpf/base' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' \
+		'$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
 
 dist: ## Make a tarball of the committed tree
 	@mkdir -p build
@@ -350,8 +356,8 @@ rock: dist ## Make a source rock of the committed tree
 clean: ## Remove everything that was built
 	rm -rf build $(wildcard examples/*/*.o)
 
-deps: ## Install the Debian packages that demo, test and lint need
-	$(call need,$(sort $(TEST_PKGS) $(LINT_PKGS)))
+deps: ## Install the Debian packages that all of these need
+	$(call need,$(sort $(TEST_PKGS) $(LINT_PKGS) $(FUZZ_PKGS) $(VM_PKGS) $(SID_PKGS)))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z]+:.*## / { printf "  %-11s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -31,9 +31,9 @@ local layers = {
   "type.h mapkinds.h",
   "conv mapmem.h",
   "err arg",
-  "syscall newer bpffd latch needs cause",
+  "syscall newer bpffd latch needs cause declared",
   "class",
-  "luafiles",
+  "luafiles process",
   "compat",
   "lbpf",
 }

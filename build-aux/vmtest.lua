@@ -1,13 +1,19 @@
 -- SPDX-License-Identifier: MIT
--- Reads what guests of build-aux/vmtest tell; the format is described in build-aux/vmtest.init.
---   vmtest.lua follow FOLDER    from a guest's second serial line makes a TAP file for each spec, and says how it goes
---   vmtest.lua table KERNEL...  the results of kernels, from build/vmtest/KERNEL, as a table; fails if anything failed,
---                               or was skipped on every kernel of the matrix and on this machine's own
+-- What build-aux/vmtest does with specs and results.
+--   vmtest.lua plan QUEUE "KERNEL ..." SPEC...   makes each kernel's queue, by the table in build-aux/guests.lua
+--   vmtest.lua follow FOLDER QUEUE WORK CONSOLE  gives a guest work by its second serial line, makes a TAP file of each
+--                                                spec's results, and says how it goes; its other side is guest.lua
+--   vmtest.lua table KERNEL...                   the results of kernels, from build/vmtest/KERNEL, as a table; fails if
+--                                                anything failed, or was skipped on every kernel and this machine's own
+-- A queue is a folder with a file for each spec, which holds its path: "0060-spec-attach_net_spec.lua" takes a minute.
+local lfs = require "lfs"
+
 local TOP = "build/vmtest/"
 local MATRIX = { "5.10", "6.1", "6.12", "sid" }
 -- What other targets left of this machine's own kernel, `make test`, and `make sidtest` with the newest libraries; and
 -- what needs both those and another kernel.
 local EXTRA = { "host", "sid-libs", "sid-lua55", "6.12-libs" }
+local LIBS = { kernel = "6.12", spec = "spec/attach_net_spec.lua", root = "build/sid/lua-5.4/build" }
 
 -- The file of a spec's results. Those with other libraries, "libs:<spec>", have a folder of their own.
 local tap_path
@@ -114,42 +120,147 @@ local function report(kernel, spec, lines, seconds)
   end
 end
 
-local function follow(dir)
-  local kernel = dir:match("[^/-]+$")
-  local spec, lines, done, killed
-  for line in io.lines() do
-    local name = line:match("^== begin (.+)")
-    local ended, status, seconds = line:match("^== end (%S+) (%d+) (%S+)")
-    if name then
-      spec, lines = name, {}
-    elseif ended and ended == spec then
-      lines[#lines + 1] = "# exit status " .. status
-      lines[#lines + 1] = "# seconds " .. seconds
-      local file <close> = assert(io.open(tap_path(dir, spec), "w"))
-      file:write(table.concat(lines, "\n"), "\n")
-      if spec == "command" then
-        print(("%-5s exit status %s, %s s"):format(kernel, status, seconds))
-      else
-        report(kernel, spec, lines, tonumber(seconds))
-      end
-      spec = nil
-    elseif line == "== done" then
-      done = true
-    elseif line:find("^== killed") then
-      killed = line:match("^== (.*)")
-    elseif spec == "command" then
-      print(kernel .. " " .. line)
-    elseif spec and line ~= "" then
-      lines[#lines + 1] = line
+-- Takes the first entry of a queue, which others take from as well. Returns its name and what it holds.
+local function take(queue)
+  local names = {}
+  for name in lfs.dir(queue) do
+    names[#names + 1] = name:find("^%d") and name or nil
+  end
+  table.sort(names, function(a, b) return a > b end)
+  for _, name in ipairs(names) do
+    local mine = ("%s/taken-%s"):format(queue, name)
+    if os.rename(queue .. "/" .. name, mine) then
+      return name, read(mine)[1] or "command"
     end
   end
-  if not done then
-    print(("%-5s the guest %s%s"):format(kernel, killed and "was " .. killed or "died", spec and ", in " .. spec or ""))
-    tail(spec and lines or {}, BRIEF)
-    print("    the last lines of its console:")
-    tail(read(dir .. "/console.log") or {}, 40)
-    os.exit(1)
+end
+
+local function write(path, text, mode)
+  local file <close> = assert(io.open(path, mode or "w"))
+  file:write(text)
+end
+
+-- A guest: where its results and its work are, what it runs and how often that was tried.
+local Guest = {}
+Guest.__index = Guest
+
+function Guest:answer()
+  if not self.again then
+    self.entry, self.spec = take(self.queue)
   end
+  self.work:write(self.spec or "", "\n")
+end
+
+-- The spec has ended, or the guest has while it ran. What fails is tried once more; the first try's results stay.
+function Guest:ended(status, seconds)
+  local lines, path = self.lines, tap_path(self.dir, self.spec)
+  lines[#lines + 1] = "# exit status " .. status
+  lines[#lines + 1] = "# seconds " .. seconds
+  self.lines = nil
+  local failed = parse(lines).failed[1] ~= nil
+  local first = path:gsub("%.tap$", ".first")
+  local tried = read(first) ~= nil
+  self.again = failed and not tried
+  write(self.again and first or path, table.concat(lines, "\n") .. "\n")
+  report(self.kernel, self.spec, lines, tonumber(seconds))
+  if self.again then
+    print(("%-5s %s once more"):format(self.kernel, self.spec))
+  elseif tried and not failed then
+    write(self.dir .. "/unstable", self.spec .. "\n", "a")
+  end
+end
+
+-- The guest has ended without being told to: what it ran is for the next one.
+function Guest:died()
+  print(("%-5s the guest %s%s"):format(self.kernel, self.killed and "was " .. self.killed or "died",
+    self.lines and ", in " .. self.spec or ""))
+  print("    the last lines of its console:")
+  tail(read(self.console) or {}, 40)
+  if self.lines then
+    self:ended(255, 0)
+  end
+  if self.again then
+    os.rename(("%s/taken-%s"):format(self.queue, self.entry), self.queue .. "/" .. self.entry)
+  elseif not self.spec then -- it never asked for anything
+    for name in lfs.dir(self.queue) do
+      os.remove(self.queue .. "/" .. name)
+    end
+  end
+  os.exit(1)
+end
+
+local function follow(dir, queue, work, console)
+  local guest = setmetatable({ dir = dir, queue = queue, console = console, kernel = dir:match("[^/-]+$"),
+    work = assert(io.open(work, "w")) }, Guest)
+  guest.work:setvbuf("line")
+  for line in io.lines() do
+    local name, status, seconds = line:match("^== end (%S+) (%d+) (%S+)")
+    if line == "== ready" then
+      guest:answer()
+    elseif line:find("^== begin ") then
+      guest.lines = {}
+    elseif name == "command" then
+      print(("%-5s exit status %s, %s s"):format(guest.kernel, status, seconds))
+      guest.lines = nil
+    elseif name then
+      guest:ended(status, seconds)
+    elseif line == "== done" then
+      return
+    elseif line:find("^== killed") then
+      guest.killed = line:match("^== (.*)")
+    elseif guest.spec == "command" then
+      print(guest.kernel .. " " .. line)
+    elseif guest.lines and line ~= "" then
+      guest.lines[#guest.lines + 1] = line
+    end
+  end
+  guest:died()
+end
+
+-- The plan -----------------------------------------------------------------------------------------------------------
+
+local function contains(list, item)
+  for _, one in ipairs(list) do
+    if one == item then
+      return true
+    end
+  end
+  return false
+end
+
+-- The rows of specs, each of which has to be there.
+local function checked_rows()
+  local table_of_specs = dofile "build-aux/guests.lua"
+  for spec, row in pairs(table_of_specs) do
+    assert(lfs.attributes(spec), "build-aux/guests.lua: there is no " .. spec)
+    assert(not row.on == not row.why, "build-aux/guests.lua: on and why go together: " .. spec)
+  end
+  return table_of_specs
+end
+
+-- One spec that was asked for by name runs wherever that was asked for.
+local function plan(queue, kernels, specs)
+  local table_of_specs = #specs > 1 and checked_rows() or {}
+  for kernel in kernels:gmatch("%S+") do
+    local dir, list = TOP .. kernel, {}
+    assert(os.execute(("rm -rf %s %s-libs && mkdir -p %s %s/%s"):format(dir, dir, dir, queue, kernel)))
+    local function add(spec, seconds)
+      write(("%s/%s/%04d-%s"):format(queue, kernel, seconds, spec:gsub("[/:]", "-")), spec .. "\n")
+    end
+    for _, spec in ipairs(specs) do
+      local row = table_of_specs[spec] or {}
+      if not row.on or contains(row.on, kernel) then
+        list[#list + 1] = spec
+        add(spec, row.seconds or 5)
+      end
+    end
+    write(dir .. "/specs", table.concat(list, "\n") .. "\n")
+    if kernel == LIBS.kernel and #specs > 1 and lfs.attributes(LIBS.root) then
+      assert(os.execute(("mkdir -p %s-libs"):format(dir)))
+      add("libs:" .. LIBS.spec, table_of_specs[LIBS.spec].seconds)
+    end
+  end
+  write(TOP .. "specs", table.concat(specs, "\n") .. "\n")
 end
 
 -- The table ---------------------------------------------------------------------------------------------------------
@@ -203,28 +314,19 @@ local function cause(reason)
   return (reason:gsub(", this is %S+$", "")), reason:match("^%S+:%d+") or reason
 end
 
--- The specs that were asked for, in order.
-local function asked(kernels)
-  local specs, known = {}, {}
-  for _, kernel in ipairs(kernels) do
-    for _, spec in ipairs(assert(read(TOP .. kernel .. "/specs"), "no results of kernel " .. kernel)) do
-      if not known[spec] then
-        known[spec] = true
-        specs[#specs + 1] = spec
-      end
-    end
-  end
-  return specs
-end
-
--- Results of a folder by spec.
-local function gather(name, specs)
-  local results = {}
+-- The results in a folder, as a column: its name, the results, seconds and whether it was asked for of each spec, and
+-- whether it is no kernel of the matrix.
+local function gather(name, specs, extra)
+  local column = { name = name, results = {}, seconds = {}, asked = {}, extra = extra }
   for _, spec in ipairs(specs) do
     local lines = read(tap_path(TOP .. name, spec))
-    results[spec] = lines and parse(lines)
+    column.results[spec] = lines and parse(lines)
+    column.seconds[spec] = lines and tonumber(lines[#lines]:match("^# seconds (%S+)"))
   end
-  return results
+  for _, spec in ipairs(not extra and read(TOP .. name .. "/specs") or {}) do
+    column.asked[spec] = true
+  end
+  return column
 end
 
 -- Prints passed, failed and skipped by spec and column.
@@ -238,7 +340,7 @@ local function show_results(columns, specs)
     local row = { (spec:gsub("^spec/", ""):gsub("_spec%.lua$", "")) }
     for i, column in ipairs(columns) do
       local result = column.results[spec]
-      row[i + 1] = not result and column.extra and "–" or cell(result)
+      row[i + 1] = (result or column.asked[spec]) and cell(result) or "–"
     end
     rows[#rows + 1] = row
   end
@@ -297,7 +399,7 @@ local function show_failures_of(columns, specs)
   for _, column in ipairs(columns) do
     for _, spec in ipairs(specs) do
       local result = column.results[spec]
-      local failed = result and result.failed or not result and not column.extra and { "never ran" } or {}
+      local failed = result and result.failed or column.asked[spec] and { "never ran" } or {}
       for _, name in ipairs(failed) do
         failures[#failures + 1] = { column.name, spec, name }
       end
@@ -321,19 +423,48 @@ local function whole(kernels)
   return true
 end
 
+local SLOWEST = 10
+
+-- Prints which specs took longest on each kernel, and which passed at the second try only.
+local function show_times(columns)
+  print(("\nThe %d slowest, in seconds, and all"):format(SLOWEST))
+  for _, column in ipairs(columns) do
+    local specs, sum = sorted(column.seconds), 0
+    table.sort(specs, function(a, b) return column.seconds[a] > column.seconds[b] end)
+    for i, spec in ipairs(specs) do
+      sum = sum + column.seconds[spec]
+      specs[i] = ("%s %.0f"):format(spec:gsub("^spec/", ""):gsub("_spec%.lua$", ""), column.seconds[spec])
+    end
+    if specs[1] then
+      print(("%-5s %s; all %.0f"):format(column.name, table.concat(specs, ", ", 1, math.min(SLOWEST, #specs)), sum))
+    end
+  end
+end
+
+local function show_unstable(columns)
+  local unstable = {}
+  for _, column in ipairs(columns) do
+    for _, spec in ipairs(read(TOP .. column.name .. "/unstable") or {}) do
+      unstable[#unstable + 1] = { column.name, spec }
+    end
+  end
+  print(("\nUnstable, passed at the second try only: %s"):format(unstable[1] and "" or "none"))
+  print_table(unstable)
+end
+
 local function judge(kernels)
-  local specs, columns = asked(kernels), {}
+  local specs, columns = assert(read(TOP .. "specs"), "no results"), {}
   for _, kernel in ipairs(kernels) do
-    columns[#columns + 1] = { name = kernel, results = gather(kernel, specs) }
+    columns[#columns + 1] = gather(kernel, specs)
   end
   for _, name in ipairs(whole(kernels) and EXTRA or {}) do
-    local results = gather(name, specs)
-    if next(results) then
-      columns[#columns + 1] = { name = name, results = results, extra = true }
-    end
+    local column = gather(name, specs, true)
+    columns[#columns + 1] = next(column.results) and column or nil
   end
   show_results(columns, specs)
   local never = show_skips(columns)
+  show_times(columns)
+  show_unstable(columns)
   local failed = show_failures_of(columns, specs)
   if whole(kernels) and never[1] then
     failed = true
@@ -342,8 +473,11 @@ local function judge(kernels)
   os.exit(not failed)
 end
 
-if arg[1] == "follow" then
-  follow(assert(arg[2], "which folder?"))
+local what = table.remove(arg, 1)
+if what == "plan" then
+  plan(arg[1], arg[2], { table.unpack(arg, 3) })
+elseif what == "follow" then
+  follow(table.unpack(arg, 1, 4))
 else
-  judge({ table.unpack(arg, 2) })
+  judge(arg)
 end

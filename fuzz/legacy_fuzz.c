@@ -50,7 +50,7 @@ static void check(const struct lbpf_legacy *made)
 	struct lbpf_elf elf;
 
 	must(lbpf_elf_open(&elf, -1, made->bytes, made->size) == 0);
-	for (size_t i = 1; i < elf.head.e_shnum; i++) {
+	for (size_t i = 1; i < elf.count; i++) {
 		const char *name = lbpf_elf_name(&elf, i);
 
 		if (strcmp(name, ".maps") == 0)

@@ -28,7 +28,7 @@ local function open(kind)
   if not s then
     return nil, message
   end
-  s:settimeout(5)
+  s:settimeout(5 * helper.slow)
   return setmetatable({}, {
     __index = function(_, name)
       return function(_, ...) return s[name](s, ...) end
@@ -223,7 +223,7 @@ describe("attach_cgroup to Unix sockets:", function()
     local server = assert(unix.stream())
     assert(server:bind(path))
     assert(server:listen())
-    server:settimeout(5)
+    server:settimeout(5 * helper.slow)
     local s = assert(unix.stream())
     local got = "refused"
     if s:connect(path) then
@@ -242,7 +242,7 @@ describe("attach_cgroup to Unix sockets:", function()
     local one, other = assert(unix.dgram()), assert(unix.dgram())
     assert(one:bind(dir .. "/one"))
     assert(other:bind(dir .. "/other"))
-    other:settimeout(5)
+    other:settimeout(5 * helper.slow)
     local got = "refused"
     if one:sendto("x", dir .. "/other") then
       got = other:receivefrom()

@@ -35,15 +35,27 @@ local function cable()
   net.enter(here)
 end
 
-before_each(cable)
+-- The network stays for the next test, since making it takes seconds in an emulated machine; tests of what changes
+-- interfaces call this at their end.
+local function renew()
+  net.remove()
+  here = nil
+end
+
+before_each(function()
+  if not here then
+    cable()
+  end
+end)
 
 after_each(function()
   if obj then
     obj:close()
     obj = nil
   end
-  net.remove()
 end)
+
+teardown(renew)
 
 -- Sends so many packets to this end of the cable. Returns how many arrive.
 local function receive(n)
@@ -71,6 +83,8 @@ local function shown(name)
 end
 
 describe("attach_xdp", function()
+  after_each(renew)
+
   setup(function() kernel.need("links of xdp programs", "5.9") end)
 
   it("lets the program decide over the interface's packets until the link is closed", function()
@@ -164,6 +178,8 @@ describe("attach_xdp", function()
 end)
 
 describe("attach_tc", function()
+  after_each(renew)
+
   local function filters(point)
     return net.must("tc filter show dev near " .. point)
   end
@@ -292,6 +308,8 @@ describe("attach_tcx", function()
 end)
 
 describe("attach_netkit", function()
+  after_each(renew)
+
   it("attaches to a netkit interface", function()
     kernel.need("netkit", "6.7")
     kernel.libbpf("attach_netkit", "1.3")
@@ -330,13 +348,13 @@ describe("attach_netns", function()
     kernel.need("sk_lookup", "5.9")
     local progs = load("look_up")
     local server = assert(socket.bind("10.20.0.1", 0))
-    server:settimeout(5)
+    server:settimeout(5 * helper.slow)
     finally(function() server:close() end)
     bpf.map.update(obj.maps.listener, 0, server)
     local function connect()
       return net.within(there, function()
         local s = assert(socket.tcp4())
-        s:settimeout(5)
+        s:settimeout(5 * helper.slow)
         local ok, message = s:connect("10.20.0.1", PORT)
         s:close()
         return ok, message
@@ -450,7 +468,7 @@ describe("attach_cgroup", function()
     local mine = net.in_cgroup(path, function()
       local s = assert(socket.udp4())
       assert(s:setsockname("127.0.0.1", PORT + 2))
-      s:settimeout(5)
+      s:settimeout(5 * helper.slow)
       return s
     end)
     finally(function()
@@ -623,7 +641,7 @@ describe("attach_reuseport", function()
       group[i] = s
       assert(s:setoption("reuseport", true))
       assert(s:setsockname("127.0.0.1", PORT))
-      s:settimeout(5)
+      s:settimeout(5 * helper.slow)
       groups.maps.group[i] = s
     end
     local link = assert(groups.progs.by_digit:attach_reuseport(group[1]))

@@ -539,7 +539,7 @@ bpf.btf: splitted (4 types)
 splitted ptr func_proto splitted_use
 void splitted_use(struct splitted *it);
 true	true
-false	'struct splitted[2]' is no type of splitted, whose BTF has a base and takes no C text
+false	stdin:18: 'struct splitted[2]' is no type of splitted, whose BTF has a base and takes no C text
 24	7
 false	BTF of splitted is closed
 ]], output)

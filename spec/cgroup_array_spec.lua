@@ -57,6 +57,19 @@ describe("a cgroup_array", function()
     os.rename(ABSENT, ABSENT)
   end
 
+  it("takes several paths in one batch", function()
+    local theirs = cgroup.new()
+    assert.equal(2, map.update_batch(groups, { [0] = theirs.path, [1] = ours.path }))
+    local function in_theirs()
+      theirs:run("true")
+    end
+    assert.is_true((during(in_ours, 1)) > 0)
+    assert.equal(0, (during(in_ours, 0)))
+    assert.is_true((during(in_theirs, 0)) > 0)
+    assert.equal(0, (during(in_theirs, 1)))
+    theirs:remove()
+  end)
+
   it("has slots, all empty at first", function()
     assert.equal("cgroup_array", map.type(groups))
     assert.equal(2, #groups)

@@ -18,7 +18,7 @@ local SEND = [[
   local socket = require("socket")
   local from, to = assert(socket.udp()), assert(socket.udp())
   assert(to:setsockname("127.0.0.1", 0))
-  to:settimeout(5)
+  to:settimeout(5 * helper.slow)
   local _, port = to:getsockname()
   for _ = 1, %d do
     assert(from:sendto("x", "127.0.0.1", port))

@@ -263,19 +263,21 @@ addr  port  pad               packets  state  mac    name  delta
     fails(1, "^lua%-bpf: there is no map 'no_such_map'\n$", "dump no_such_map")
   end)
 
-  -- A shell command that changes the map some looks later, from a process of its own.
-  local function beside(code)
-    return ("(sleep %g; %s -e %s) & "):format(2.5 * helper.slow, helper.LUA, helper.quote(
-      ('local bpf = require "bpf" local m = assert(bpf.map.by_id(%d)) '):format(id_of.hits) .. code))
+  -- A process of its own changes the map once the command has looked at it. Returns what the command prints.
+  local function beside(code, command)
+    return helper.run(([[
+      out=$(mktemp); { until [ -s $out ]; do sleep 0.02; done; %s -e %s; } & %s >$out; status=$?
+      wait; cat $out; rm $out; exit $status]]):format(helper.LUA, helper.quote(
+      ('local bpf = require "bpf" local m = assert(bpf.map.by_id(%d)) '):format(id_of.hits) .. code), command))
   end
 
   local function watch(options)
-    return ("%s watch %s/hits --interval %d %s"):format(COMMAND, dir, 2 * helper.slow, options)
+    return ("%s watch %s/hits --interval %d %s"):format(COMMAND, dir, helper.slow, options)
   end
 
   it("watches what comes, goes and changes, and how fast", function()
     hits.gone = 1
-    local output, ok = helper.run(beside 'm.web = 1000004 m.new = 1 m.gone = nil' .. watch "--count 3" .. "\nwait")
+    local output, ok = beside('m.web = 1000004 m.new = 1 m.gone = nil', watch "--count 3")
     assert(ok, output)
     local first = output:match("^(.-\n)\nbpf.map: hits ")
     assert.matches('\n  web +%d+\n', first)
@@ -290,8 +292,8 @@ addr  port  pad               packets  state  mac    name  delta
   it("colours changes on a terminal and draws over what it drew, unless NO_COLOR is set", function()
     local function on_terminal(variables)
       hits.web = 4
-      local output, ok = helper.run(beside "m.web = 5" .. variables .. " TERM=xterm script -qec " .. helper.quote(
-        "stty cols 90 rows 20; " .. watch "--count 3") .. " /dev/null\nwait")
+      local output, ok = beside("m.web = 5", variables .. " TERM=xterm script -qec " .. helper.quote(
+        "stty cols 90 rows 20; " .. watch "--count 3") .. " /dev/null")
       assert(ok, output)
       return output
     end
@@ -305,22 +307,24 @@ addr  port  pad               packets  state  mac    name  delta
   end)
 
   it("shows what changed first where not all fits, and how much is left out", function()
-    local output, ok = helper.run(beside "m.web = 77" .. watch "--count 3 --limit 1" .. "\nwait")
+    local output, ok = beside("m.web = 77", watch "--count 3 --limit 1")
     assert(ok, output)
     assert.matches('\n~ +web [^\n]*\n… and 1 more\n', output)
   end)
 
   it("ends on Ctrl-C without a word", function()
-    local output, _, code = helper.interrupt(2, watch "")
+    local looked = helper.tmpdir() .. "/looked"
+    local output, _, code = helper.interrupt(watch "")
     assert.equal(0, code, output)
     assert.falsy(output:find("interrupted", 1, true))
     -- The signal may also be sent to it alone, as service managers do.
-    output, _, code = helper.run(("env --default-signal=INT %s >/dev/null & sleep %d; kill -INT $!; wait $!"):format(
-      watch "--count 1000", helper.slow))
+    output, _, code = helper.run(([[
+      env --default-signal=INT %s >%s & until [ -s %s ]; do sleep 0.02; done; kill -INT $!; wait $!]]):format(
+      watch "--count 1000", looked, looked))
     assert.equal(0, code, output)
     local script = helper.tmpdir() .. "/loop.lua"
-    helper.run("echo 'while true do end' > " .. script)
-    output, _, code = helper.interrupt(1, COMMAND .. " run " .. script)
+    helper.run(("echo 'io.open(%q, \"w\"):close() while true do end' > %s"):format(looked .. "-script", script))
+    output, _, code = helper.interrupt(COMMAND .. " run " .. script, "[ -e " .. looked .. "-script ]")
     assert.equal(130, code, output)
     assert.equal("", output)
   end)

@@ -306,8 +306,9 @@ describe("temporary files", function()
   it("are gone after Ctrl-C, which raises", function()
     local dir = helper.tmpdir()
     assert(select(2, helper.run("mkfifo " .. dir .. "/waits.h")))
-    local output = helper.interrupt(3, ("TMPDIR=%s %s -e %s"):format(temporary, helper.LUA, helper.quote(
-      ([[require("bpf").compile('#include "waits.h"', { include = %q })]]):format(dir))))
+    local output = helper.interrupt(("TMPDIR=%s %s -e %s"):format(temporary, helper.LUA, helper.quote(
+      ([[require("bpf").compile('#include "waits.h"', { include = %q })]]):format(dir))),
+      ("exec 3>%s/waits.h"):format(dir)) -- waits until clang reads it
     assert(output:find("interrupted!", 1, true), output)
     assert.equal(0, entries(temporary))
   end)

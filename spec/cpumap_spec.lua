@@ -74,7 +74,7 @@ local function is_lost()
   send()
   receiver:settimeout(0.1)
   assert.is_nil(receiver:receive())
-  receiver:settimeout(5)
+  receiver:settimeout(5 * helper.slow)
 end
 
 -- An object whose program hands packets on through the map of this name, and counts who takes them.

@@ -76,7 +76,7 @@ local function arrives(host)
   local other = receivers[5 - host]
   other:settimeout(0)
   assert.is_nil(other:receive())
-  other:settimeout(5)
+  other:settimeout(5 * helper.slow)
   assert.is_string(got, "nothing arrived")
   return got, text
 end
@@ -93,7 +93,7 @@ local function is_lost()
   for i = 2, 3 do
     receivers[i]:settimeout(0.1)
     assert.is_nil(receivers[i]:receive())
-    receivers[i]:settimeout(5)
+    receivers[i]:settimeout(5 * helper.slow)
   end
 end
 

@@ -111,7 +111,7 @@ describe("syscount", function()
 
   it("ends on Ctrl-C with its result", function()
     need_root()
-    local output, _, code = helper.interrupt(3, examples.command("syscount", 60))
+    local output, _, code = helper.interrupt(examples.command("syscount", 60))
     assert.equal(0, code, output)
     assert(output:find " system calls of %d+ process%a* in %d%d?%.%d s\n", output)
     assert.falsy(output:find("interrupted", 1, true))

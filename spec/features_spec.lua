@@ -111,6 +111,17 @@ describe("with root's capabilities, features", function()
     assert(compared.map >= 25 and compared.prog >= 25)
   end)
 
+  it("say since when there are types that this kernel hasn't, and whether it is older", function()
+    for _, types in ipairs({ features.map_types, features.prog_types }) do
+      for name, message in pairs(select(2, types())) do
+        local cause, since = message:match("has none; (.-) came with ([%d.]+) %(EINVAL%)$")
+        if since then
+          assert.equal(kernel.before(since) and "they" or "perhaps it was built without, for they", cause, name)
+        end
+      end
+    end
+  end)
+
   it("try map types that this libbpf may have no name for", function()
     kernel.need("arenas", "6.9")
     assert.is_true(features.map_type("arena"))

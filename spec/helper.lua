@@ -84,11 +84,16 @@ function helper.run(command)
   return output, ok == true, how == "signal" and 128 + code or code
 end
 
---- Runs a shell command that gets SIGINT after some seconds, once and as from Ctrl-C: with all that it started. Returns
--- what `run` does. (timeout(1) signals twice, and with a SIGCONT behind it, on which the leak check can wait for ever.)
-function helper.interrupt(seconds, command)
-  return helper.run(("setsid env --default-signal=INT %s & sleep %d; kill -INT -$!; wait $!"):format(command,
-    seconds * helper.slow))
+--- Runs a shell command, and sends SIGINT to it and all it started, once, as Ctrl-C does: as soon as `ready` succeeds,
+-- a shell command that finds in $out the file of what was printed; without one, as soon as anything was. Returns what
+-- `run` does. (timeout(1) signals twice, and with a SIGCONT behind it, on which the leak check can wait for ever.)
+function helper.interrupt(command, ready)
+  return helper.run(([[
+    out=$(mktemp)
+    setsid env --default-signal=INT %s >$out 2>&1 & pid=$!
+    until %s; do kill -0 $pid || break; sleep 0.02; done 2>/dev/null
+    kill -INT -$pid; wait $pid; status=$?
+    cat $out; rm $out; exit $status]]):format(command, ready or "[ -s $out ]"))
 end
 
 --- Runs Lua code in an interpreter of its own, with the module under test. Returns what `run` does.

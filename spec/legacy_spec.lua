@@ -387,6 +387,14 @@ describe("a malformed old definition", function()
     refused(file, "section 'maps': a map has no name")
   end)
 
+  it("is refused when a map of today's is no more in its section", function()
+    local file = elf.read(MIXED)
+    local size = file.sections[".maps"].size
+    local reason = ".BTF: .maps has a variable that the object doesn't"
+    refused(elf.read(MIXED):put(file:symbol("today_too") + 8, string.pack("<I8", size)), reason) -- just behind
+    refused(elf.read(MIXED):put(file:symbol("today_too") + 8, string.pack("<I8", size + 8)), reason)
+  end)
+
   it("is refused without symbols", function()
     local file = plain()
     file:put(file.sections[".symtab"].at + 4, string.pack("<I4", 1))

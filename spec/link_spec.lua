@@ -450,6 +450,13 @@ describe("a pinned link", function()
     assert.is_true(link:unpin(dir .. "/link"))
   end)
 
+  it("takes no map but of struct_ops in its program's place", function()
+    local obj <close> = counting()
+    local link <close> = assert(obj.progs.count_enter:attach())
+    helper.raises(function() link:update(obj.maps.hits) end, "map 'hits': maps of type hash have no link ")
+    assert.equal(obj.progs.count_enter:info().id, link:info().prog_id)
+  end)
+
   it("is no other's to unpin", function()
     local obj <close> = counting()
     local link <close> = assert(obj.progs.count_enter:attach())

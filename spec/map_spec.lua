@@ -1588,13 +1588,15 @@ describe("the lifetime of a handle:", function()
 end)
 
 describe("speed:", function()
+  local TIMES <const> = 100000 // helper.slow
+
   -- Runs it with the collector stopped; returns by how much memory grew, in bytes.
   local function grown(fn)
     fn(10)
     collectgarbage()
     collectgarbage("stop")
     local before = collectgarbage("count")
-    fn(100000)
+    fn(TIMES)
     local after = collectgarbage("count")
     collectgarbage("restart")
     return math.floor((after - before) * 1024)
@@ -1616,7 +1618,7 @@ describe("speed:", function()
           m[1] = i
         end
       end))
-      assert.equal(100000, m[1])
+      assert.equal(TIMES, m[1])
       assert.equal(0, grown(function(n)
         for _ = 1, n do
           kept = m[99]

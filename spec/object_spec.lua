@@ -1,6 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- Compiled BPF objects: opening, configuring, loading, attaching and closing them, and what they hold.
 local bpf = require("bpf")
+local lfs = require("lfs")
+
+local attach = require("spec.support.attach")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local kinds = require("spec.support.kinds")
@@ -480,10 +483,75 @@ describe("pinning an object", function()
     assert.matches("^object 'calls': pin '.*/whoami': ", message)
     assert.same({ "whoami" }, names(dir))
     assert(obj.progs.whoami:unpin(dir .. "/whoami"))
-    local _
-    ok, _, code = obj:pin(helper.tmpdir()) -- no bpffs
+    ok, message, code = obj:pin(helper.tmpdir()) -- no bpffs
     assert.is_nil(ok)
     assert.equal("EPERM", code)
+    assert.matches("^object 'calls': pin '.*': the directory is on no bpffs ", message)
+  end)
+
+  it("leaves no directory behind where it can't pin, but one that was there", function()
+    local dir = helper.bpffs()
+    local obj <close> = assert(bpf.load(CALLS))
+    local long = dir .. "/new"
+    for _, case in ipairs({
+      { helper.tmpdir() .. "/new", "EPERM" },
+      { helper.tmpdir() .. "/new/", "EPERM" },
+      { long .. ("/"):rep(4090 - #long), "ENAMETOOLONG" }, -- with the names
+      { dir .. "/none/new", "ENOENT" },
+    }) do
+      local ok, _, code = obj:pin(case[1])
+      assert.same({ n = 2, nil, case[2] }, { n = 2, ok, code })
+      assert.is_nil(lfs.attributes((case[1]:gsub("/+$", ""))), case[1])
+    end
+    local there = helper.tmpdir()
+    assert.is_nil((obj:pin(there)))
+    assert.same({}, names(there))
+    assert.equal("directory", lfs.attributes(there, "mode"))
+  end)
+
+  -- The kernel numbers maps, programs and their types each for themselves. Returns an object and one that has a socket
+  -- filter, of whose type and id there is a map in the first; nil where the numbers are too far apart.
+  local function twins()
+    for _ = 1, 20 do -- others may take the number
+      local obj = assert(bpf.load(CALLS))
+      local other, other_id
+      local id = map.info(obj.maps.hits).id
+      repeat
+        if other then
+          other:close()
+        end
+        other = assert(attach.load("forked", { "by_socket" }))
+        other_id = other.progs.by_socket:info().id
+      until other_id >= id or other_id < id - 20000
+      if other_id == id then
+        return obj, other
+      end
+      obj:close()
+      other:close()
+      if other_id < id then
+        return nil
+      end
+      repeat
+        local m <close> = assert(map.create({ type = "hash", key = 4, value = 4, max_entries = 1 }))
+      until map.info(m).id >= other_id
+    end
+    return nil
+  end
+
+  it("unpins nothing of another kind that has the same type number and the same id", function()
+    local first, second = twins()
+    if not first then
+      helper.skip("the ids of maps and programs are too far apart by now")
+    end
+    local obj <close> = first
+    local other <close> = second
+    local dir = helper.bpffs()
+    assert(other.progs.by_socket:pin(dir .. "/hits"))
+    local ok, message, code = obj:unpin(dir)
+    assert.same({ n = 2, nil, "EINVAL" }, { n = 2, ok, code })
+    assert.matches("unpin '.*/hits'", message)
+    assert.same({ "hits" }, names(dir))
+    assert(other.progs.by_socket:unpin(dir .. "/hits"))
   end)
 
   it("keeps what is pinned when it is closed", function()

@@ -56,7 +56,7 @@ local function packets(n, prog)
     local s = keep(assert(socket.udp4()))
     assert(s:setoption("reuseport", true))
     assert(s:setsockname("127.0.0.1", PORT))
-    s:settimeout(5)
+    s:settimeout(5 * helper.slow)
     group[i] = s
   end
   if prog then
@@ -73,7 +73,7 @@ local function servers(n, prog)
     assert(s:setoption("reuseport", true))
     assert(s:bind("127.0.0.1", PORT))
     assert(s:listen(8))
-    s:settimeout(5)
+    s:settimeout(5 * helper.slow)
     group[i] = s
   end
   if prog then
@@ -99,7 +99,7 @@ local function is_lost(group, n)
   for i = 0, #group do
     group[i]:settimeout(i == 0 and 0.1 or 0)
     assert.is_nil((group[i]:receive()))
-    group[i]:settimeout(5)
+    group[i]:settimeout(5 * helper.slow)
   end
 end
 
@@ -136,7 +136,7 @@ describe("reuseport_sockarray:", function()
     end
     obj.vars.chosen = 3
     local client = keep(assert(socket.tcp4()))
-    client:settimeout(5)
+    client:settimeout(5 * helper.slow)
     assert.is_nil((client:connect("127.0.0.1", PORT)))
   end)
 
@@ -298,7 +298,7 @@ describe("a reuseport_sockarray with values of 4 bytes", function()
     helper.raises(function() return narrow[2] end, "8 bytes")
     narrow[2] = nil
     client = keep(assert(socket.tcp4()))
-    client:settimeout(5)
+    client:settimeout(5 * helper.slow)
     assert.is_nil((client:connect("127.0.0.1", PORT)))
   end)
 end)

@@ -50,12 +50,12 @@ local function connect(algorithm)
   if algorithm then
     assert(sys.set_congestion(near:getfd(), algorithm))
   end
-  near:settimeout(5)
-  server:settimeout(5)
+  near:settimeout(5 * helper.slow)
+  server:settimeout(5 * helper.slow)
   assert(near:connect("127.0.0.1", port))
   local far = assert(server:accept())
   server:close()
-  far:settimeout(5)
+  far:settimeout(5 * helper.slow)
   return near, far
 end
 

@@ -80,7 +80,7 @@ local function reaches(s)
   assert.equal(text, frame:sub(-#text))
   receiver:settimeout(0)
   assert.is_nil((receiver:receive()))
-  receiver:settimeout(5)
+  receiver:settimeout(5 * helper.slow)
 end
 
 describe("xskmap:", function()

@@ -3,6 +3,7 @@
 #ifndef LBPF_ARG_H
 #define LBPF_ARG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,12 @@ LBPF_HIDDEN_BEGIN
 
 /* The integer at idx, which must lie in [min, max]; else raises naming the argument. */
 lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max);
+
+/* Whether a character can be in an identifier of C. isalnum would go by the locale. */
+static inline bool lbpf_is_word(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+}
 
 /* A name and its number. Tables of them end with a NULL name. */
 struct lbpf_name {

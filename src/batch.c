@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 
 #include "arg.h"
+#include "class.h"
 #include "err.h"
 #include "map.h"
 #include "mapops.h"
@@ -237,7 +238,7 @@ static void bulk_open_source(lua_State *L, struct bulk *b)
 	if (luaL_getmetafield(L, b->source, "__pairs") == LUA_TNIL)
 		return;
 	lua_pushvalue(L, b->source);
-	lua_call(L, 1, 4);
+	lbpf_call(L, 1, 4);
 	for (int i = 3; i >= 0; i--)
 		lua_replace(L, b->source + i);
 }

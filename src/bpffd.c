@@ -3,22 +3,31 @@
 #include "bpffd.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Whether /proc calls what is behind fd by one of the names. */
-static bool is_called(int fd, const char *name, const char *other)
+#include <bpf/bpf.h>
+
+/* What /proc calls what is behind fd; empty if it doesn't tell. Returns whether the descriptor may be open. */
+static bool get_name(int fd, char *name, size_t size)
 {
-	char path[64], target[64];
+	char path[64];
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		return errno == ENOENT;
-	target[n] = '\0';
-	return strstr(target, name) || strstr(target, other);
+	n = readlink(path, name, size - 1);
+	name[n < 0 ? 0 : n] = '\0';
+	return n >= 0 || errno == ENOENT;
+}
+
+/* Whether /proc calls what is behind fd by one of the names. */
+static bool is_called(int fd, const char *name, const char *other)
+{
+	char target[64];
+
+	return get_name(fd, target, sizeof(target)) && (!*target || strstr(target, name) || strstr(target, other));
 }
 
 bool lbpf_fd_is_map(int fd)
@@ -31,8 +40,44 @@ bool lbpf_fd_is_prog(int fd)
 	return is_called(fd, "bpf-prog", "bpf_prog");
 }
 
+bool lbpf_fd_is_attachment(int fd)
+{
+	char target[64];
+
+	get_name(fd, target, sizeof(target));
+	return strstr(target, "bpf-link") || strstr(target, "bpf_link") || strstr(target, "[perf_event]");
+}
+
 /* The kernel has both names, by how the link was opened. */
 bool lbpf_fd_is_link(int fd)
 {
 	return is_called(fd, "bpf-link", "bpf_link");
+}
+
+/* What the kernel's information about maps, programs and links begins with. Each kind counts types and ids by itself.
+ */
+struct identity {
+	uint32_t type, id;
+};
+
+static bool is_same(int fd, int other)
+{
+	struct identity one = { 0 }, two = { 0 };
+	uint32_t len = sizeof(one), len2 = sizeof(two);
+
+	if (lbpf_fd_is_map(fd) != lbpf_fd_is_map(other) || lbpf_fd_is_prog(fd) != lbpf_fd_is_prog(other))
+		return false;
+	return bpf_obj_get_info_by_fd(fd, &one, &len) == 0 && bpf_obj_get_info_by_fd(other, &two, &len2) == 0 &&
+		memcmp(&one, &two, sizeof(one)) == 0;
+}
+
+int lbpf_fd_unpin(int fd, const char *path)
+{
+	int pinned = bpf_obj_get(path), err;
+
+	if (pinned < 0)
+		return errno;
+	err = is_same(fd, pinned) ? 0 : EINVAL;
+	close(pinned);
+	return !err && unlink(path) ? errno : err;
 }

@@ -14,6 +14,12 @@ bool lbpf_fd_is_map(int fd);
 bool lbpf_fd_is_prog(int fd);
 bool lbpf_fd_is_link(int fd);
 
+/* Removes a pin of what the descriptor is of, and of nothing else. Returns an errno; EINVAL: it is no such pin. */
+int lbpf_fd_unpin(int fd, const char *path);
+
+/* Whether it is a link's or a perf event's; without /proc, no. */
+bool lbpf_fd_is_attachment(int fd);
+
 LBPF_HIDDEN_END
 
 #endif

@@ -5,12 +5,12 @@
  * relies on them. */
 #include "btf.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
 #include <bpf/libbpf.h>
 
+#include "arg.h"
 #include "cdecl.h"
 #include "err.h"
 
@@ -447,9 +447,9 @@ static const struct {
 
 static bool is_identifier(const char *s)
 {
-	if (!isalpha((unsigned char)*s) && *s != '_')
+	if (!lbpf_is_word(*s) || (*s >= '0' && *s <= '9'))
 		return false;
-	while (isalnum((unsigned char)*s) || *s == '_')
+	while (lbpf_is_word(*s))
 		s++;
 	return *s == '\0';
 }

@@ -131,11 +131,11 @@ static int read_section(struct lbpf_elf *elf, struct bytes *to)
 {
 	int err = lbpf_elf_open_any(elf, elf->fd, NULL, elf->size);
 
-	if (err == ENOEXEC) {
+	if (err == ENOEXEC || err == ELIBBAD) {
 		to->cause = "neither BTF nor an ELF file of this machine's byte order, or damaged";
 		return LIBBPF_ERRNO__FORMAT;
 	}
-	for (size_t i = 1; i < elf->head.e_shnum && !err; i++) {
+	for (size_t i = 1; i < elf->count && !err; i++) {
 		const Elf64_Shdr *s = &elf->sections[i];
 
 		if (strcmp(lbpf_elf_name(elf, i), ".BTF") == 0 && lbpf_elf_inside(elf, s))

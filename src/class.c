@@ -34,8 +34,9 @@ static int class_leave(lua_State *L)
 
 int lbpf_class_close(lua_State *L, const struct lbpf_class *cls)
 {
-	void *self = lbpf_class_check(L, 1, cls);
+	struct lbpf_head *self = lbpf_class_check(L, 1, cls);
 
+	self->asked = true;
 	if (cls->release)
 		cls->release(L, 1, self);
 	lua_pushboolean(L, 1);
@@ -98,6 +99,7 @@ void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, in
 	self = lua_newuserdatauv(L, size, nuv);
 	memset(self, 0, size);
 	self->cls = cls;
+	self->process = lbpf_process_number();
 	if (cls->init)
 		cls->init(self);
 	lua_rawgetp(L, LUA_REGISTRYINDEX, cls);
@@ -105,12 +107,69 @@ void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, in
 	return self;
 }
 
+void lbpf_where(lua_State *L)
+{
+	lua_Debug ar;
+	int level = 1;
+
+	while (lua_getstack(L, level, &ar) && lua_getinfo(L, "S", &ar) && *ar.what == 'C')
+		level++;
+	luaL_where(L, level);
+}
+
+/* The message handler of a call from C to C: luaL_error in the function that was called finds no line in its caller,
+ * so the message gets that of the Lua function which called us. What Lua code raised, further up, has its own. */
+static int add_place(lua_State *L)
+{
+	lua_Debug raiser, caller;
+	const char *where;
+
+	if (lua_type(L, 1) != LUA_TSTRING || !lua_getstack(L, 1, &raiser) || !lua_getstack(L, 2, &caller))
+		return 1;
+	lua_getinfo(L, "S", &raiser);
+	lua_getinfo(L, "S", &caller);
+	if (*raiser.what != 'C' || *caller.what != 'C')
+		return 1;
+	lbpf_where(L);
+	where = lua_tostring(L, -1);
+	lua_pushvalue(L, 1);
+	if (strncmp(lua_tostring(L, 1), where, strlen(where)) != 0) /* else an inner call has added it */
+		lua_concat(L, 2);
+	return 1;
+}
+
+static int call_placed(lua_State *L, int nargs, int nresults)
+{
+	int handler = lua_gettop(L) - nargs, status;
+
+	luaL_checkstack(L, 1, NULL);
+	lua_pushcfunction(L, add_place);
+	lua_insert(L, handler);
+	status = lua_pcall(L, nargs, nresults, handler);
+	lua_remove(L, handler);
+	return status;
+}
+
+void lbpf_call(lua_State *L, int nargs, int nresults)
+{
+	if (call_placed(L, nargs, nresults) != LUA_OK)
+		lua_error(L);
+}
+
+int lbpf_relay(lua_State *L, lua_CFunction fn)
+{
+	lua_pushcfunction(L, fn);
+	lua_insert(L, 1);
+	lbpf_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+	return lua_gettop(L);
+}
+
 void lbpf_call_undisturbed(lua_State *L, int nargs, int nresults)
 {
 	int running = lua_gc(L, LUA_GCISRUNNING), status;
 
 	lua_gc(L, LUA_GCSTOP);
-	status = lua_pcall(L, nargs, nresults, 0);
+	status = call_placed(L, nargs, nresults);
 	if (running)
 		lua_gc(L, LUA_GCRESTART);
 	if (status != LUA_OK)

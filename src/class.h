@@ -5,11 +5,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <lauxlib.h>
 #include <lua.h>
 
 #include "compat.h"
+#include "process.h"
 
 LBPF_HIDDEN_BEGIN
 
@@ -20,7 +22,8 @@ struct lbpf_class {
 	/* Puts a fresh, zeroed object into its closed state; NULL when zero is that state. Can't fail. */
 	void (*init)(void *self);
 	/* Frees what the object holds and leaves it closed. Called by close, __close and __gc, any number of
-	 * times, with the object at stack index idx. Never raises. NULL when there is nothing to free. */
+	 * times, with the object at stack index idx. Never raises. NULL when there is nothing to free. What it undoes
+	 * outside of this process, it undoes only if lbpf_class_undoes. */
 	void (*release)(lua_State *L, int idx, void *self);
 	bool lasting; /* a scope's end doesn't close it: others use it, and only collection releases it */
 };
@@ -29,7 +32,22 @@ struct lbpf_class {
  * a collected object loses it, so memory that Lua hands out again is never mistaken for a handle. */
 struct lbpf_head {
 	const struct lbpf_class *cls;
+	uint32_t process; /* the number of the one that made it */
+	bool asked;	  /* to close, by the script or the host */
 };
+
+/* Whether this process made the object, and did not inherit it by a fork. */
+static inline bool lbpf_class_is_here(const struct lbpf_head *head)
+{
+	return head->process == lbpf_process_number();
+}
+
+/* Whether a release takes back what the object did to the kernel, beyond closing this process's descriptors. Collection
+ * and the end of a scope do so only in the process that did it: a child's end must not detach what its parent uses. */
+static inline bool lbpf_class_undoes(const struct lbpf_head *head)
+{
+	return head->asked || lbpf_class_is_here(head);
+}
 
 /* Makes the class's metatable; once per state, from the concept's opener. Its __index function, if any, gets the
  * methods table as its first upvalue. Pushes nothing. */
@@ -50,7 +68,18 @@ int lbpf_class_close(lua_State *L, const struct lbpf_class *cls);
 /* Raises "bad argument #idx (bpf.map expected, got …)". */
 _Noreturn void lbpf_class_mismatch(lua_State *L, int idx, const struct lbpf_class *cls);
 
-/* lua_call, with no finalizer run in between: for work on memory that some finalizer's close would free. */
+/* Pushes the place of the nearest Lua function that is being called, as luaL_where does, or "". */
+void lbpf_where(lua_State *L);
+
+/* lua_call for C functions of ours: their errors name the line of the script that called us, which luaL_error in them
+ * can't see. */
+void lbpf_call(lua_State *L, int nargs, int nresults);
+
+/* Calls fn with our arguments and returns what it returns: for metamethods that Lua's own functions call, as pairs
+ * does, so that errors don't lack a place. */
+int lbpf_relay(lua_State *L, lua_CFunction fn);
+
+/* lbpf_call, with no finalizer run in between: for work on memory that some finalizer's close would free. */
 void lbpf_call_undisturbed(lua_State *L, int nargs, int nresults);
 
 /* The object at idx if it is of this class, else NULL. */

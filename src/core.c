@@ -23,6 +23,7 @@
 #include "names.h"
 #include "object.h"
 #include "perfbuf.h"
+#include "process.h"
 #include "progopen.h"
 #include "program.h"
 #include "progrun.h"
@@ -36,12 +37,12 @@
 
 /* In this order: handles are collected in reverse, and later parts add to earlier ones. */
 static void (*const openers[])(lua_State *L) = {
-	lbpf_err_open,	      lbpf_type_open,	 lbpf_btf_open,		 lbpf_map_open,	    lbpf_mapcreate_open,
-	lbpf_descriptor_open, lbpf_mapopen_open, lbpf_mapops_open,	 lbpf_walk_open,    lbpf_batch_open,
-	lbpf_view_open,	      lbpf_memory_open,	 lbpf_link_open,	 lbpf_program_open, lbpf_progopen_open,
-	lbpf_progrun_open,    lbpf_attach_open,	 lbpf_stream_open,	 lbpf_iter_open,    lbpf_object_open,
-	lbpf_ringbuf_open,    lbpf_perfbuf_open, lbpf_user_ringbuf_open, lbpf_system_open,  lbpf_features_open,
-	lbpf_names_open,
+	lbpf_process_open,   lbpf_err_open,	   lbpf_type_open,    lbpf_btf_open,	      lbpf_map_open,
+	lbpf_mapcreate_open, lbpf_descriptor_open, lbpf_mapopen_open, lbpf_mapops_open,	      lbpf_walk_open,
+	lbpf_batch_open,     lbpf_view_open,	   lbpf_memory_open,  lbpf_link_open,	      lbpf_program_open,
+	lbpf_progopen_open,  lbpf_progrun_open,	   lbpf_attach_open,  lbpf_stream_open,	      lbpf_iter_open,
+	lbpf_object_open,    lbpf_ringbuf_open,	   lbpf_perfbuf_open, lbpf_user_ringbuf_open, lbpf_system_open,
+	lbpf_features_open,  lbpf_names_open,
 };
 
 int luaopen_bpf_core(lua_State *L)

@@ -84,6 +84,16 @@ int lbpf_descriptor_path(lua_State *L, int idx, int flags, int *fd)
 	return err;
 }
 
+/* Returns what the getfd method of the argument says, or nothing. */
+static int call_getfd(lua_State *L)
+{
+	if (lua_getfield(L, 1, "getfd") == LUA_TNIL)
+		return 0;
+	lua_insert(L, 1);
+	lua_call(L, 1, 1);
+	return 1;
+}
+
 /* What the object at idx says of itself; -1 when it can't be asked. Runs its getfd method. */
 static lua_Number descriptor_of_object(lua_State *L, int idx)
 {
@@ -94,9 +104,10 @@ static lua_Number descriptor_of_object(lua_State *L, int idx)
 	if (file)
 		return file->closef ? fileno(file->f) : -1;
 	luaL_checkstack(L, 4, NULL);
-	if (!lbpf_class_test(L, idx, &lbpf_map_class) && lua_getfield(L, idx, "getfd") != LUA_TNIL) {
+	if (!lbpf_class_test(L, idx, &lbpf_map_class)) {
+		lua_pushcfunction(L, call_getfd);
 		lua_pushvalue(L, idx);
-		lua_call(L, 1, 1);
+		lbpf_call(L, 1, 1);
 		fd = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
 	}
 	lua_settop(L, top);

@@ -65,35 +65,46 @@ static bool is_elf64(const Elf64_Ehdr *head, int order)
 		head->e_ident[EI_DATA] == order;
 }
 
-static bool head_ok(const Elf64_Ehdr *head)
-{
-	return is_elf64(head, OUR_ORDER) && head->e_shentsize == sizeof(Elf64_Shdr) && head->e_shstrndx < head->e_shnum;
-}
-
 bool lbpf_elf_swapped(const struct lbpf_elf *elf)
 {
-	return is_elf64(&elf->head, OTHER_ORDER) && __builtin_bswap16(elf->head.e_machine) == EM_BPF;
+	return is_elf64(&elf->head, OTHER_ORDER) &&
+		(elf->head.e_machine == EM_NONE || __builtin_bswap16(elf->head.e_machine) == EM_BPF);
 }
 
-int lbpf_elf_open_any(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size)
+/* Sets how many sections there are and which one has their names. ELF's extended numbering has numbers that are too
+ * large for the header in section 0; libelf reads them there whether they are too large or not. */
+static int read_numbers(struct lbpf_elf *elf)
+{
+	const Elf64_Ehdr *head = &elf->head;
+	Elf64_Shdr zero = { 0 };
+	bool extended = head->e_shnum == 0 || head->e_shstrndx == SHN_XINDEX;
+	int err = extended ? lbpf_elf_read(elf, &zero, head->e_shoff, sizeof(zero)) : 0;
+
+	if (err)
+		return err;
+	elf->count = head->e_shnum ? head->e_shnum : zero.sh_size;
+	elf->names_at = head->e_shstrndx == SHN_XINDEX ? zero.sh_link : head->e_shstrndx;
+	if (head->e_shoff == 0 || head->e_shentsize != sizeof(Elf64_Shdr) || elf->names_at >= elf->count ||
+	    elf->count > elf->size / sizeof(Elf64_Shdr))
+		return ENOEXEC;
+	return 0;
+}
+
+/* Reads what the header promises. */
+static int read_table(struct lbpf_elf *elf)
 {
 	const Elf64_Shdr *names;
-	int err;
+	int err = read_numbers(elf);
 
-	*elf = (struct lbpf_elf){ .fd = fd, .bytes = bytes, .size = size };
-	err = lbpf_elf_read(elf, &elf->head, 0, sizeof(elf->head));
 	if (err)
 		return err;
-	if (!head_ok(&elf->head) ||
-	    !range_inside(elf->head.e_shoff, (uint64_t)elf->head.e_shnum * sizeof(Elf64_Shdr), size))
-		return ENOEXEC;
-	elf->sections = calloc((size_t)elf->head.e_shnum + LBPF_ELF_SPARE, sizeof(Elf64_Shdr));
+	elf->sections = calloc(elf->count + LBPF_ELF_SPARE, sizeof(Elf64_Shdr));
 	if (!elf->sections)
 		return ENOMEM;
-	err = lbpf_elf_read(elf, elf->sections, elf->head.e_shoff, elf->head.e_shnum * sizeof(Elf64_Shdr));
+	err = lbpf_elf_read(elf, elf->sections, elf->head.e_shoff, elf->count * sizeof(Elf64_Shdr));
 	if (err)
 		return err;
-	names = &elf->sections[elf->head.e_shstrndx];
+	names = &elf->sections[elf->names_at];
 	if (!lbpf_elf_inside(elf, names))
 		return ENOEXEC;
 	elf->names = malloc(names->sh_size + 1);
@@ -102,18 +113,35 @@ int lbpf_elf_open_any(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t 
 	elf->names[names->sh_size] = '\0';
 	elf->names_size = names->sh_size;
 	err = lbpf_elf_read(elf, elf->names, names->sh_offset, names->sh_size);
-	for (size_t i = 0; i < elf->head.e_shnum && !err; i++)
+	for (size_t i = 0; i < elf->count && !err; i++)
 		if (elf->sections[i].sh_name >= names->sh_size)
 			err = ENOEXEC;
 	return err;
 }
 
+static int elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size, bool bpf)
+{
+	int err;
+
+	*elf = (struct lbpf_elf){ .fd = fd, .bytes = bytes, .size = size };
+	err = lbpf_elf_read(elf, &elf->head, 0, sizeof(elf->head));
+	if (err)
+		return err;
+	if (!is_elf64(&elf->head, OUR_ORDER) ||
+	    (bpf && elf->head.e_machine != EM_BPF && elf->head.e_machine != EM_NONE)) /* libbpf takes both */
+		return ENOEXEC;
+	err = read_table(elf);
+	return err == ENOEXEC ? ELIBBAD : err;
+}
+
+int lbpf_elf_open_any(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size)
+{
+	return elf_open(elf, fd, bytes, size, false);
+}
+
 int lbpf_elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size)
 {
-	int err = lbpf_elf_open_any(elf, fd, bytes, size);
-
-	/* what libbpf takes for an object */
-	return !err && elf->head.e_machine != EM_BPF && elf->head.e_machine != EM_NONE ? ENOEXEC : err;
+	return elf_open(elf, fd, bytes, size, true);
 }
 
 void lbpf_elf_close(struct lbpf_elf *elf)

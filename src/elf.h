@@ -18,15 +18,17 @@ struct lbpf_elf {
 	const void *bytes;
 	uint64_t size;
 	Elf64_Ehdr head;
-	Elf64_Shdr *sections; /* a copy of the table, head.e_shnum entries, with room for LBPF_ELF_SPARE more */
+	size_t count;	      /* of sections: not e_shnum, which is 0 where section 0 has the number */
+	size_t names_at;      /* the section of their names, likewise */
+	Elf64_Shdr *sections; /* a copy of the table, with room for LBPF_ELF_SPARE more */
 	char *names;	      /* a copy of the sections' names, ended by a zero byte of ours */
 	uint64_t names_size;  /* without that byte */
 };
 
 enum { LBPF_ELF_SPARE = 4 };
 
-/* Reads the table. Returns 0 or an errno; ENOEXEC if this is no ELF file with BPF code for this machine, or one whose
- * table is damaged. Either way lbpf_elf_close frees what was allocated. */
+/* Reads the table. Returns 0 or an errno: ENOEXEC if this is no ELF file with BPF code for this machine, which libbpf
+ * refuses by its header alone; ELIBBAD if the table is damaged. Either way lbpf_elf_close frees what was allocated. */
 int lbpf_elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size);
 
 /* The same for a file of any machine with this one's byte order and 64 bits. */

@@ -152,7 +152,7 @@ static const char KEEPER_KEY;
 static void keeper_release(lua_State *L, int idx, void *self)
 {
 	(void)self;
-	lbpf_link_close_all(L, lua_absindex(L, idx));
+	lbpf_link_close_all(L, lua_absindex(L, idx), false);
 }
 
 static const struct lbpf_class keeper_class = { .name = "bpf.host", .release = keeper_release };
@@ -314,10 +314,11 @@ int lbpf_close(lua_State *L, int idx)
 	};
 
 	for (const struct lbpf_class *const *cls = classes; *cls; cls++) {
-		void *self = lbpf_class_test(L, idx, *cls);
+		struct lbpf_head *self = lbpf_class_test(L, idx, *cls);
 
 		if (!self)
 			continue;
+		self->asked = true;
 		(*cls)->release(L, idx, self);
 		return 0;
 	}

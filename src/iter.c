@@ -101,13 +101,32 @@ static int open_trace_pipe(void)
 	return fd;
 }
 
+/* The number of a decimal fraction, which strtod would read by the locale's decimal point. One division, so that the
+ * result is rounded once, as strtod's is. */
+static double read_seconds(const char *s)
+{
+	uint64_t n = 0, scale = 1;
+	bool fraction = false;
+
+	for (; *s == ' '; s++)
+		;
+	for (; (*s >= '0' && *s <= '9') || (*s == '.' && !fraction); s++) {
+		if (*s == '.') {
+			fraction = true;
+			continue;
+		}
+		n = n * 10 + (uint64_t)(*s - '0');
+		scale *= fraction ? 10 : 1;
+	}
+	return (double)n / (double)scale;
+}
+
 /* Pushes what bpf_printk was given and what the kernel put before it:
  * "<task>-<pid> [<cpu>] <flags> <seconds>: bpf_trace_printk: <text>". Returns false for any other line. */
 static bool push_printk(lua_State *L, const char *line)
 {
 	static const char mark[] = "bpf_trace_printk: ";
 	const char *text = strstr(line, mark), *cpu = strchr(line, '['), *dash = cpu, *end;
-	double seconds;
 
 	if (!text || !cpu || cpu > text)
 		return false;
@@ -127,8 +146,7 @@ static bool push_printk(lua_State *L, const char *line)
 		end--;
 	while (end > cpu && end[-1] != ' ')
 		end--;
-	seconds = strtod(end, NULL);
-	lua_pushnumber(L, seconds);
+	lua_pushnumber(L, read_seconds(end));
 	lua_setfield(L, -2, "time");
 	return true;
 }

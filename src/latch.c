@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "process.h"
+
 /* Has the kernel write to the eventfd, once, when the descriptor is readable. Returns 0 or an errno. */
 static int watch(const struct lbpf_latch *latch, int fd)
 {
@@ -29,7 +31,7 @@ static int watch(const struct lbpf_latch *latch, int fd)
 
 int lbpf_latch_watch(struct lbpf_latch *latch, uint32_t count, int (*fd_of)(const void *of, uint32_t i), const void *of)
 {
-	struct lbpf_latch new = { .fd = latch->fd };
+	struct lbpf_latch new = { .fd = latch->fd, .process = lbpf_process_number() };
 	int err = 0;
 
 	if (new.fd < 0)
@@ -78,7 +80,7 @@ bool lbpf_latch_reset(const struct lbpf_latch *latch)
 
 void lbpf_latch_close(struct lbpf_latch *latch)
 {
-	if (latch->aio)
+	if (latch->aio && latch->process == lbpf_process_number())
 		syscall(SYS_io_destroy, latch->aio);
 	latch->aio = 0;
 	if (latch->fd >= 0)

@@ -15,6 +15,7 @@ LBPF_HIDDEN_BEGIN
 struct lbpf_latch {
 	int fd; /* -1: closed */
 	unsigned long aio;
+	uint32_t process; /* that has the asynchronous polls; a child's may be others, of the same number */
 };
 
 /* Watches the descriptors that fd_of gives for 0 to count - 1, instead of those before. Returns 0, or an errno and all

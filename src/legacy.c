@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* libbpf reads the object itself if there is nothing to change. A file is read as a whole only if there is. */
+/* A file is read once, as a whole, and libbpf gets what was read: by the time that it would read the file itself, that
+ * may be another. */
 #include "legacy.h"
 
 #include <errno.h>
@@ -17,9 +18,11 @@
 #include "legacydef.h"
 #include "legacywrite.h"
 
+#define FILE_MAX (1 << 30) /* bytes of a file; the largest objects have some millions */
+
 static bool has_legacy(const struct lbpf_elf *elf)
 {
-	for (size_t i = 1; i < elf->head.e_shnum; i++)
+	for (size_t i = 1; i < elf->count; i++)
 		if (lbpf_old_section(elf, i))
 			return true;
 	return false;
@@ -40,7 +43,7 @@ static int check_btf(const struct lbpf_elf *elf, struct lbpf_legacy *result)
 {
 	const char *cause = NULL;
 
-	for (size_t i = 1; i < elf->head.e_shnum && !cause; i++) {
+	for (size_t i = 1; i < elf->count && !cause; i++) {
 		const Elf64_Shdr *s = &elf->sections[i];
 		void *bytes;
 
@@ -63,10 +66,18 @@ static int check_btf(const struct lbpf_elf *elf, struct lbpf_legacy *result)
  * the other byte order, and variables would be in that order. */
 static int not_ours(const struct lbpf_elf *elf, struct lbpf_legacy *result)
 {
-	if (!lbpf_elf_swapped(elf))
+	if (!lbpf_elf_swapped(elf)) {
+		result->foreign = true;
 		return 0;
+	}
 	snprintf(result->cause, sizeof(result->cause), "endianness: it is compiled for the other byte order");
 	return LIBBPF_ERRNO__ENDIAN;
+}
+
+static int fail_format(struct lbpf_legacy *result, const char *cause)
+{
+	snprintf(result->cause, sizeof(result->cause), "%s", cause);
+	return LIBBPF_ERRNO__FORMAT;
 }
 
 int lbpf_legacy_bytes(const void *bytes, size_t size, struct lbpf_legacy *result)
@@ -75,6 +86,8 @@ int lbpf_legacy_bytes(const void *bytes, size_t size, struct lbpf_legacy *result
 	int err;
 
 	*result = (struct lbpf_legacy){ .bytes = NULL };
+	if (!size)
+		return fail_format(result, "it is empty");
 	err = lbpf_elf_open(&elf, -1, bytes, size);
 	if (!err)
 		err = check_btf(&elf, result);
@@ -82,43 +95,81 @@ int lbpf_legacy_bytes(const void *bytes, size_t size, struct lbpf_legacy *result
 		err = rewrite(&elf, result);
 	if (err == ENOEXEC)
 		err = not_ours(&elf, result);
+	else if (err == ELIBBAD) /* libbpf may see sections where we see none */
+		err = fail_format(result, "its section table is damaged");
 	lbpf_elf_close(&elf);
 	return err;
 }
 
-/* Reads a file that has such maps as a whole. */
-static int legacy_read(const struct lbpf_elf *elf, struct lbpf_legacy *result)
-{
-	void *bytes = malloc(elf->size);
-	int err = bytes ? lbpf_elf_read(elf, bytes, 0, elf->size) : ENOMEM;
+/* ---- files ---- */
 
-	if (!err)
-		err = lbpf_legacy_bytes(bytes, elf->size, result);
-	free(bytes);
-	return err;
+/* A file's contents, of malloc. */
+struct contents {
+	char *bytes;
+	size_t size, room;
+};
+
+/* Reads until the end, wherever that has got to: files in /proc don't tell their size. Returns 0 or an errno. */
+static int read_all(int fd, struct contents *c)
+{
+	for (;;) {
+		ssize_t n;
+
+		if (c->size == c->room) {
+			size_t room = c->room * 2;
+			char *more = room > FILE_MAX ? NULL : realloc(c->bytes, room);
+
+			if (!more)
+				return room > FILE_MAX ? EFBIG : ENOMEM;
+			c->bytes = more;
+			c->room = room;
+		}
+		n = read(fd, c->bytes + c->size, c->room - c->size);
+		if (n == 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return errno;
+		c->size += n > 0 ? (size_t)n : 0;
+	}
+}
+
+static int read_file(int fd, struct contents *c, struct lbpf_legacy *result)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return errno;
+	if (S_ISDIR(st.st_mode))
+		return EISDIR;
+	if (!S_ISREG(st.st_mode)) {
+		snprintf(result->cause, sizeof(result->cause), "this is no regular file");
+		return EINVAL;
+	}
+	if (st.st_size >= FILE_MAX)
+		return EFBIG;
+	c->room = st.st_size > 4095 ? (size_t)st.st_size + 1 : 4096; /* a byte more, so that the end shows at once */
+	c->bytes = malloc(c->room);
+	return c->bytes ? read_all(fd, c) : ENOMEM;
 }
 
 int lbpf_legacy_file(const char *path, struct lbpf_legacy *result)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
-	struct lbpf_elf elf;
-	struct stat st;
+	/* of what waits, such as a pipe, the opening must not */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err;
+	struct contents c = { .bytes = NULL };
 
 	*result = (struct lbpf_legacy){ .bytes = NULL };
 	if (fd < 0)
 		return errno;
-	if (fstat(fd, &st)) {
-		err = errno;
-	} else {
-		err = lbpf_elf_open(&elf, fd, NULL, (uint64_t)st.st_size);
-		if (!err && has_legacy(&elf))
-			err = legacy_read(&elf, result);
-		else if (!err)
-			err = check_btf(&elf, result);
-		if (err == ENOEXEC)
-			err = not_ours(&elf, result);
-		lbpf_elf_close(&elf);
-	}
+	err = read_file(fd, &c, result);
 	close(fd);
+	if (!err)
+		err = lbpf_legacy_bytes(c.bytes, c.size, result);
+	if (!err && !result->bytes) {
+		result->bytes = c.bytes;
+		result->size = c.size;
+		return 0;
+	}
+	free(c.bytes);
 	return err;
 }

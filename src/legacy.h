@@ -4,6 +4,7 @@
 #ifndef LBPF_LEGACY_H
 #define LBPF_LEGACY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "compat.h"
@@ -11,12 +12,14 @@
 LBPF_HIDDEN_BEGIN
 
 struct lbpf_legacy {
-	void *bytes; /* the new object, of malloc; NULL: there are no such maps, or it failed */
+	void *bytes; /* the object to open, of malloc; NULL: that which was given, or it failed */
 	size_t size;
+	bool foreign;	 /* no BPF code: libbpf refuses it by its header, and says what it is */
 	char cause[192]; /* of a failure, in words; "" leaves it to the code */
 };
 
-/* Both return 0, or an errno or libbpf error. What they can't read as an ELF file is left for libbpf to judge. */
+/* Both return 0, or an errno or libbpf error. What isn't an ELF file with BPF code for this
+ * machine is `foreign`. */
 int lbpf_legacy_file(const char *path, struct lbpf_legacy *result);
 int lbpf_legacy_bytes(const void *bytes, size_t size, struct lbpf_legacy *result);
 

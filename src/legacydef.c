@@ -83,13 +83,13 @@ static bool find_symbols(struct lbpf_olds *l)
 	const Elf64_Shdr *strings;
 	size_t i = 1;
 
-	while (i < l->elf->head.e_shnum && l->elf->sections[i].sh_type != SHT_SYMTAB)
+	while (i < l->elf->count && l->elf->sections[i].sh_type != SHT_SYMTAB)
 		i++;
-	if (i == l->elf->head.e_shnum)
+	if (i == l->elf->count)
 		return lbpf_old_fail(l, "the object has no symbols, which would name its maps");
 	l->symbols = l->elf->sections[i];
 	if (!lbpf_elf_inside(l->elf, &l->symbols) || l->symbols.sh_entsize != sizeof(Elf64_Sym) ||
-	    l->symbols.sh_link >= l->elf->head.e_shnum)
+	    l->symbols.sh_link >= l->elf->count)
 		return lbpf_old_fail(l, "the symbol table is damaged");
 	strings = &l->elf->sections[l->symbols.sh_link];
 	if (!lbpf_elf_inside(l->elf, strings))
@@ -105,13 +105,13 @@ static bool is_map(const struct lbpf_olds *l, const Elf64_Sym *sym)
 {
 	unsigned char type = ELF64_ST_TYPE(sym->st_info);
 
-	return sym->st_shndx && sym->st_shndx < l->elf->head.e_shnum && type != STT_SECTION && type != STT_FILE &&
-		lbpf_old_section(l->elf, sym->st_shndx);
+	return sym->st_shndx && sym->st_shndx < SHN_LORESERVE && sym->st_shndx < l->elf->count && type != STT_SECTION &&
+		type != STT_FILE && lbpf_old_section(l->elf, sym->st_shndx);
 }
 
 static bool count_maps(struct lbpf_olds *l)
 {
-	l->counts = lbpf_old_take(l, l->elf->head.e_shnum, sizeof(*l->counts));
+	l->counts = lbpf_old_take(l, l->elf->count, sizeof(*l->counts));
 	if (!l->counts)
 		return false;
 	for (uint64_t i = 0; i < l->n_symbols; i++) {
@@ -123,7 +123,7 @@ static bool count_maps(struct lbpf_olds *l)
 			return lbpf_old_fail(l, "more than %d legacy maps", MAPS_MAX);
 		l->counts[sym.st_shndx]++;
 	}
-	for (size_t i = 1; i < l->elf->head.e_shnum; i++) {
+	for (size_t i = 1; i < l->elf->count; i++) {
 		const Elf64_Shdr *s = &l->elf->sections[i];
 
 		if (!lbpf_old_section(l->elf, i))
@@ -209,7 +209,7 @@ static bool read_btf(struct lbpf_olds *l, bool *iproute)
 	static const char name[] = "\0bpf_elf_map";
 
 	*iproute = false;
-	for (size_t i = 1; i < l->elf->head.e_shnum; i++)
+	for (size_t i = 1; i < l->elf->count; i++)
 		if (strcmp(lbpf_elf_name(l->elf, i), ".BTF") == 0) {
 			if (l->btf || l->elf->sections[i].sh_type != SHT_PROGBITS ||
 			    !lbpf_elf_inside(l->elf, &l->elf->sections[i]) || !l->elf->sections[i].sh_size)

@@ -47,7 +47,7 @@ static bool find_target(struct writer *w, uint32_t *taken)
 
 	*taken = 0;
 	w->target = w->from->olds[0].section;
-	for (size_t i = 1; i < w->elf->head.e_shnum; i++)
+	for (size_t i = 1; i < w->elf->count; i++)
 		if (strcmp(lbpf_elf_name(w->elf, i), ".maps") == 0) {
 			s = &w->elf->sections[i];
 			if (*taken || !lbpf_elf_inside(w->elf, s) || !s->sh_size || s->sh_size > INT32_MAX)
@@ -142,8 +142,8 @@ static bool redirect(struct writer *w, const Elf64_Shdr *code, uint64_t at)
 	if (ELF64_R_SYM(rel.r_info) >= w->from->n_symbols)
 		return true; /* libbpf will say so */
 	sym = lbpf_old_symbol(w->from, ELF64_R_SYM(rel.r_info));
-	if (ELF64_ST_TYPE(sym.st_info) != STT_SECTION || sym.st_shndx >= w->elf->head.e_shnum ||
-	    !lbpf_old_section(w->elf, sym.st_shndx))
+	if (ELF64_ST_TYPE(sym.st_info) != STT_SECTION || sym.st_shndx >= SHN_LORESERVE ||
+	    sym.st_shndx >= w->elf->count || !lbpf_old_section(w->elf, sym.st_shndx))
 		return true;
 	if (code->sh_size < sizeof(insn) || rel.r_offset > code->sh_size - sizeof(insn) ||
 	    lbpf_elf_read(w->elf, insn, code->sh_offset + rel.r_offset, sizeof(insn)) ||
@@ -170,10 +170,10 @@ static bool redirect_all(struct writer *w)
 {
 	uint64_t room = w->elf->size; /* sections don't overlap: this bounds the time a hostile table takes */
 
-	for (size_t i = 1; i < w->elf->head.e_shnum; i++) {
+	for (size_t i = 1; i < w->elf->count; i++) {
 		const Elf64_Shdr *s = &w->elf->sections[i], *code;
 
-		if (s->sh_type != SHT_REL || s->sh_info >= w->elf->head.e_shnum)
+		if (s->sh_type != SHT_REL || s->sh_info >= w->elf->count)
 			continue;
 		code = &w->elf->sections[s->sh_info];
 		if (!(code->sh_flags & SHF_EXECINSTR))
@@ -200,7 +200,7 @@ static void rename_section(struct writer *w, size_t i, uint32_t name)
 
 static bool write_names(struct writer *w)
 {
-	Elf64_Shdr *s = &w->elf->sections[w->elf->head.e_shstrndx];
+	Elf64_Shdr *s = &w->elf->sections[w->elf->names_at];
 	uint64_t n = w->elf->names_size + 1 + sizeof(new_names);
 	char *names;
 
@@ -219,7 +219,7 @@ static bool write_names(struct writer *w)
 /* Adds a section to the table. There is room: see LBPF_ELF_SPARE. */
 static Elf64_Shdr *add_section(struct writer *w, uint32_t name, uint32_t type)
 {
-	size_t i = w->elf->head.e_shnum++;
+	size_t i = w->elf->count++;
 
 	w->elf->sections[i] = (Elf64_Shdr){ .sh_type = type };
 	rename_section(w, i, name);
@@ -244,7 +244,7 @@ static bool write_btf(struct writer *w, const struct lbpf_legacybtf *b)
 {
 	if (w->from->btf)
 		return write_contents(w, &w->elf->sections[w->from->btf], b->made, b->made_size);
-	for (size_t i = 1; i < w->elf->head.e_shnum; i++)
+	for (size_t i = 1; i < w->elf->count; i++)
 		if (strcmp(lbpf_elf_name(w->elf, i), ".BTF.ext") == 0)
 			rename_section(w, i, NAME_OLD);
 	return write_contents(w, add_section(w, NAME_BTF, SHT_PROGBITS), b->made, b->made_size);
@@ -292,20 +292,25 @@ static bool write_all(struct writer *w, const struct lbpf_legacybtf *b)
 	w->size = w->capacity = w->elf->size;
 	while (w->elf->sections[symbols].sh_type != SHT_SYMTAB)
 		symbols++;
-	if (w->elf->head.e_shnum >= SHN_LORESERVE - LBPF_ELF_SPARE)
+	if (w->elf->count >= SHN_LORESERVE - LBPF_ELF_SPARE)
 		return lbpf_old_fail(w->from, "too many sections");
 	if (!redirect_all(w))
 		return false;
 	for (size_t i = 0; i < w->from->n; i++)
 		move_symbol(w, i);
-	for (size_t i = 1; i < w->elf->head.e_shnum; i++)
+	for (size_t i = 1; i < w->elf->count; i++)
 		if (i != w->target && w->from->counts[i])
 			rename_section(w, i, NAME_OLD);
 	if (!write_maps(w, b) || !write_btf(w, b) || !write_slots(w, symbols) || !write_names(w))
 		return false;
-	w->elf->head.e_shoff = append(w, w->elf->sections, w->elf->head.e_shnum * sizeof(Elf64_Shdr));
+	w->elf->sections[0].sh_size = w->elf->sections[0].sh_link = 0; /* the header has the numbers */
+	w->elf->head.e_shoff = append(w, w->elf->sections, w->elf->count * sizeof(Elf64_Shdr));
+	if (!w->elf->head.e_shoff)
+		return false;
+	w->elf->head.e_shnum = (uint16_t)w->elf->count;
+	w->elf->head.e_shstrndx = (uint16_t)w->elf->names_at;
 	memcpy(w->out, &w->elf->head, sizeof(w->elf->head));
-	return w->elf->head.e_shoff != 0;
+	return true;
 }
 
 bool lbpf_legacywrite(struct lbpf_olds *l, void **bytes, size_t *size)

@@ -53,6 +53,28 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+/* Frees the link of a process that this one was forked from, and leaves it attached. libbpf would close a descriptor of
+ * this process's, which is fine, but also switch the perf event off, which is the other's as well, and unregister a
+ * struct_ops map. Of a perf event that has a link, only libbpf knows the descriptor: it stays open. */
+static void forsake(struct bpf_link *link)
+{
+	int fd = bpf_link__fd(link);
+
+	if (fd > 0 && lbpf_fd_is_attachment(fd)) /* of USDT it is a 0 without meaning */
+		close(fd);
+	bpf_link__disconnect(link);
+	bpf_link__destroy(link);
+}
+
+/* Takes off what is attached. */
+static void detach(struct lbpf_link *handle)
+{
+	if (handle->undo)
+		handle->undo(handle);
+	if (!handle->borrowed)
+		bpf_link__destroy(handle->link);
+}
+
 static void link_release(lua_State *L, int idx, void *self)
 {
 	struct lbpf_link *handle = self, was = *handle;
@@ -63,10 +85,10 @@ static void link_release(lua_State *L, int idx, void *self)
 	handle->undo = NULL;
 	if (lbpf_link_is_open(&was)) {
 		log = lbpf_log_begin(L);
-		if (was.undo)
-			was.undo(&was);
-		if (!was.borrowed)
-			bpf_link__destroy(was.link);
+		if (lbpf_class_undoes(&was.head))
+			detach(&was);
+		else if (was.link && !was.borrowed)
+			forsake(was.link);
 		lbpf_log_end(log);
 		lbpf_link_drop(L, idx);
 	}
@@ -101,13 +123,17 @@ void lbpf_link_close(lua_State *L, int idx)
 	link_release(L, idx, lua_touserdata(L, idx));
 }
 
-void lbpf_link_close_all(lua_State *L, int owner)
+void lbpf_link_close_all(lua_State *L, int owner, bool asked)
 {
 	int top = lua_gettop(L);
 
 	if (lua_getiuservalue(L, owner, LBPF_OWNER_LINKS) == LUA_TTABLE)
-		for (lua_pushnil(L); lua_next(L, top + 1); lua_pop(L, 1)) /* closing clears the field it stands at */
-			link_release(L, -2, lua_touserdata(L, -2));
+		for (lua_pushnil(L); lua_next(L, top + 1); lua_pop(L, 1)) { /* closing clears the field it stands at */
+			struct lbpf_link *handle = lua_touserdata(L, -2);
+
+			handle->head.asked = asked;
+			link_release(L, -2, handle);
+		}
 	lua_settop(L, top);
 }
 
@@ -143,7 +169,8 @@ static int link_need_descriptor(lua_State *L, const struct lbpf_link *handle, co
 }
 
 /*** Closes the link: the program is detached, unless the link is pinned or somebody else has it open too. Doing so
-twice is fine.
+twice is fine. Collection and the end of a scope detach only what this process attached, not what the process attached
+that forked it; an explicit close detaches that, too.
 @function link:close
 @treturn true
 @see bpf_link__destroy */
@@ -258,22 +285,6 @@ static int link_pin(lua_State *L)
 	return 1;
 }
 
-/* Whether path is a pin of the link with this descriptor. Returns an errno. */
-static int is_pin_of(int fd, const char *path)
-{
-	struct bpf_link_info ours = { 0 }, pinned = { 0 };
-	uint32_t len = sizeof(ours), len2 = sizeof(pinned);
-	int other = bpf_obj_get(path), err = 0;
-
-	if (other < 0)
-		return errno;
-	if (!lbpf_fd_is_link(other) || bpf_obj_get_info_by_fd(fd, &ours, &len) ||
-	    bpf_obj_get_info_by_fd(other, &pinned, &len2) || ours.id != pinned.id)
-		err = EINVAL;
-	close(other);
-	return err;
-}
-
 /*** Removes a pin of the link.
 @function link:unpin
 @tparam string path of a pin of this link
@@ -288,9 +299,7 @@ static int link_unpin(lua_State *L)
 
 	if (n)
 		return n;
-	err = is_pin_of(fd, path);
-	if (!err && unlink(path))
-		err = errno;
+	err = lbpf_fd_unpin(fd, path);
 	if (err)
 		return link_fail(L, handle, err, err == EINVAL ? "this is no pin of the link" : NULL,
 				 lua_pushfstring(L, "unpin '%s'", path));

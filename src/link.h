@@ -55,8 +55,8 @@ void lbpf_link_drop(lua_State *L, int idx);
 /* Closes the link at idx. Never raises. */
 void lbpf_link_close(lua_State *L, int idx);
 
-/* Closes all links of the owner at stack index `owner`. Never raises. */
-void lbpf_link_close_all(lua_State *L, int owner);
+/* Closes all links of the owner at stack index `owner`; asked to, or by itself. Never raises. */
+void lbpf_link_close_all(lua_State *L, int owner, bool asked);
 
 /* Adds the table `link` to the module table at the top. */
 void lbpf_link_open(lua_State *L);

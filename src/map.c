@@ -16,6 +16,7 @@
 
 #include "arg.h"
 #include "btf.h"
+#include "declared.h"
 #include "err.h"
 
 static void map_init(void *self)
@@ -95,6 +96,7 @@ static const struct {
 	{ NULL, LBPF_STORAGE, EBADF, "the key is no open file descriptor of the right kind" },
 	{ "update", LBPF_HANDLES, EBADF, "the value is no open file descriptor of the right kind" },
 	{ "view", LBPF_VIEW, EEXIST, "something else is at its address here, perhaps another handle's view" },
+	{ "view", LBPF_VIEW, EFAULT, "a fork doesn't pass an arena on; bpf.map.view maps it in this process" },
 	{ "view", LBPF_VIEW, EINVAL, "perhaps it is mapped already, by another handle or process, at another address" },
 	{ "update", LBPF_HANDLES, ENODEV, "there is no such interface or CPU" },
 	{ "update", LBPF_HANDLES, EOVERFLOW, "the queue is too long" },
@@ -270,6 +272,7 @@ struct lbpf_map *lbpf_map_push_owned(lua_State *L)
 
 struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, struct btf *btf)
 {
+	struct lbpf_declared ids = lbpf_declared_types(of, btf);
 	struct lbpf_map *map;
 
 	owner = lua_absindex(L, owner);
@@ -283,7 +286,7 @@ struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map 
 	map->value_size = bpf_map__value_size(of);
 	lbpf_map_set_name(map, bpf_map__name(of));
 	lbpf_map_set_kind(L, map, lbpf_mapkind_of(map->type));
-	lbpf_map_set_types(L, map, btf, bpf_map__btf_key_type_id(of), bpf_map__btf_value_type_id(of));
+	lbpf_map_set_types(L, map, btf, ids.key, ids.value);
 	lbpf_map_loaded(map);
 	return map;
 }
@@ -306,6 +309,7 @@ void lbpf_map_loaded(struct lbpf_map *map)
 	map->flags = bpf_map__map_flags(map->of);
 	map->extra = bpf_map__map_extra(map->of);
 	map->fd = lbpf_map_created_fd(map->of);
+	lbpf_mapmem_loaded(map);
 }
 
 /* libbpf has mapped what it takes the variables' size for, and unmaps what it takes it for then. */

@@ -2,7 +2,6 @@
 /* Creating maps without any object: options, BTF for the types, and what a refusal means. */
 #include "mapcreate.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 
 #include "arg.h"
 #include "btf.h"
+#include "class.h"
 #include "err.h"
 #include "map.h"
 
@@ -43,7 +43,7 @@ static int map_create(lua_State *L);
 
 static bool name_is_valid(const char *name)
 {
-	while (isalnum((unsigned char)*name) || *name == '_' || *name == '.')
+	while (lbpf_is_word(*name) || *name == '.')
 		name++;
 	return *name == '\0';
 }
@@ -242,7 +242,7 @@ static int create_inner(lua_State *L, struct create *c)
 	if (lua_istable(L, -1)) {
 		lua_pushcfunction(L, map_create);
 		lua_insert(L, -2);
-		lua_call(L, 1, 3);
+		lbpf_call(L, 1, 3);
 		if (lua_isnil(L, -3))
 			return 3;
 		lua_pop(L, 2);

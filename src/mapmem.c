@@ -20,12 +20,23 @@ static size_t memory_size(const struct lbpf_map *map)
 	return (map->max_entries * (((size_t)map->value_size + 7) / 8 * 8) + page - 1) / page * page;
 }
 
+static bool is_arena(const struct lbpf_map *map)
+{
+	return lbpf_map_has_memory(map) && map->kind->can & LBPF_VALUELESS;
+}
+
+/* Whether the memory was mapped by a process that this one was forked from, and not passed on. */
+static inline bool is_elsewhere(const struct lbpf_mapmem *mem)
+{
+	return mem->process && mem->process != lbpf_process_number();
+}
+
 /* Libbpf from 1.4 on maps an object's arena itself, at the address where programs expect it. */
 static uint8_t *mapped_by_libbpf(const struct lbpf_map *map)
 {
 	size_t size;
 
-	if (!map->of || !(map->kind->can & LBPF_VALUELESS))
+	if (!map->of || !is_arena(map) || is_elsewhere(&map->mem))
 		return NULL;
 	return (uint8_t *)(uintptr_t)bpf_map__initial_value(map->of, &size);
 }
@@ -40,12 +51,23 @@ static void *map_as(const struct lbpf_map *map, size_t size, int prot)
 	return base == MAP_FAILED ? NULL : base;
 }
 
+/* Kernels differ in whether a child gets an arena, so none does. */
+static void keep_here(struct lbpf_mapmem *mem)
+{
+	madvise(mem->base, mem->size, MADV_DONTFORK);
+	mem->process = lbpf_process_number();
+}
+
 bool lbpf_mapmem_map(struct lbpf_map *map)
 {
 	struct lbpf_mapmem *mem = &map->mem;
 
-	if (mem->base)
+	if (lbpf_likely(mem->base && !mem->process))
 		return true;
+	if (mem->base) {
+		mem->err = is_elsewhere(mem) ? EFAULT : 0;
+		return !mem->err;
+	}
 	if (!lbpf_map_has_memory(map) || mem->refused || map->fd < 0)
 		return false;
 	mem->size = memory_size(map);
@@ -58,8 +80,10 @@ bool lbpf_mapmem_map(struct lbpf_map *map)
 		mem->writable = false;
 		mem->base = map_as(map, mem->size, PROT_READ);
 	}
-	if (mem->base && map->kind->can & LBPF_VALUELESS)
+	if (mem->base && is_arena(map)) {
 		map->extra = (uintptr_t)mem->base; /* an arena stays where it was first mapped */
+		keep_here(mem);
+	}
 	mem->err = mem->base ? 0 : errno;
 	mem->refused = !mem->base;
 	return mem->base;
@@ -69,7 +93,42 @@ void lbpf_mapmem_unmap(struct lbpf_map *map)
 {
 	struct lbpf_mapmem *mem = &map->mem;
 
-	if (mem->base && !mem->borrowed)
+	if (mem->base && !mem->borrowed && !is_elsewhere(mem))
 		munmap(mem->base, mem->size);
 	mem->base = NULL;
+}
+
+void lbpf_mapmem_forget(struct lbpf_map *map)
+{
+	if (is_elsewhere(&map->mem))
+		map->mem.base = NULL;
+}
+
+void lbpf_mapmem_loaded(struct lbpf_map *map)
+{
+	struct lbpf_mapmem libbpfs = { .base = mapped_by_libbpf(map), .size = memory_size(map) };
+
+	if (!libbpfs.base)
+		return;
+	keep_here(&libbpfs);
+	map->mem.process = libbpfs.process;
+	map->extra = (uintptr_t)libbpfs.base;
+}
+
+/* libbpf unmaps an arena where its process had it. In a child there may be something else by now, or nothing: then
+ * there is something to unmap. */
+bool lbpf_mapmem_leave(const struct lbpf_map *map)
+{
+	size_t size = memory_size(map), n;
+	void *at, *held;
+
+	if (!map->of || !is_arena(map) || !is_elsewhere(&map->mem))
+		return true;
+	at = (void *)(uintptr_t)bpf_map__initial_value(map->of, &n);
+	if (!at)
+		return true;
+	held = mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	if (held != at && held != MAP_FAILED)
+		munmap(held, size);
+	return held == at;
 }

@@ -22,10 +22,22 @@ struct lbpf_mapmem {
 	bool refused;  /* the kernel doesn't: values with a lock, or an older kernel */
 	bool writable; /* else it was frozen, or the handle may only read */
 	bool borrowed; /* libbpf's mapping */
+	/* Of an arena, the number of the process that mapped it, for the kernel passes it on to no child; else 0. */
+	uint32_t process;
 };
 
-/* Whether the map's memory is at hand, mapped now or before. */
+/* Whether the map's memory is at hand, mapped now or before. It isn't in a child of the process that mapped an arena:
+ * EFAULT. */
 bool lbpf_mapmem_map(struct lbpf_map *map);
+
+/* Forgets a mapping that this process did not inherit, so that the next need maps it here. */
+void lbpf_mapmem_forget(struct lbpf_map *map);
+
+/* Once the map's object is loaded. */
+void lbpf_mapmem_loaded(struct lbpf_map *map);
+
+/* Before libbpf frees the map's object. Returns false if it mustn't: it would unmap what isn't its own. */
+bool lbpf_mapmem_leave(const struct lbpf_map *map);
 
 /* Copies a value into shared memory. What has the size of a word is stored at once: programs never see half of it. */
 static inline void lbpf_copy_value(void *memory, const void *value, size_t size)

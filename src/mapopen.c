@@ -216,22 +216,6 @@ static int map_pin(lua_State *L)
 	return 1;
 }
 
-/* Whether path is a pin of this very map: nothing else may be removed. */
-static int is_pin_of(const struct lbpf_map *map, const char *path)
-{
-	struct bpf_map_info ours = { 0 }, pinned = { 0 };
-	uint32_t len = sizeof(ours);
-	int fd = bpf_obj_get(path), err = 0;
-
-	if (fd < 0)
-		return errno;
-	if (!lbpf_fd_is_map(fd) || bpf_obj_get_info_by_fd(map->fd, &ours, &len) ||
-	    bpf_obj_get_info_by_fd(fd, &pinned, &len) || ours.id != pinned.id)
-		err = EINVAL;
-	close(fd);
-	return err;
-}
-
 /*** Removes a pin of the map. The map itself lives as long as anything else refers to it.
 @function bpf.map.unpin
 @tparam bpf.map m
@@ -243,10 +227,8 @@ static int map_unpin(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "unpin");
 	const char *path = luaL_checkstring(L, 2);
-	int err = is_pin_of(map, path);
+	int err = lbpf_fd_unpin(map->fd, path);
 
-	if (!err && unlink(path))
-		err = errno;
 	if (err)
 		return lbpf_err_push(L, err, err == EINVAL ? "this is no pin of the map" : NULL, "map '%s': unpin '%s'",
 				     lbpf_map_label(map), path);

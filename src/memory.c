@@ -18,6 +18,7 @@
 
 #include "btf.h"
 #include "codec.h"
+#include "declared.h"
 #include "err.h"
 
 struct section {
@@ -76,7 +77,7 @@ void lbpf_vars_orphan(struct lbpf_vars *vars)
 
 static const struct btf_type *section_type(const struct btf *btf, const struct bpf_map *map)
 {
-	uint32_t id = bpf_map__is_internal(map) ? bpf_map__btf_value_type_id(map) : 0;
+	uint32_t id = bpf_map__is_internal(map) ? lbpf_declared_types(map, btf).value : 0;
 	const struct btf_type *t = id && btf ? btf__type_by_id(btf, id) : NULL;
 
 	return t && btf_is_datasec(t) ? t : NULL;
@@ -381,7 +382,7 @@ static int vars_next(lua_State *L)
 	return 2;
 }
 
-static int vars_pairs(lua_State *L)
+static int begin_pairs(lua_State *L)
 {
 	vars_check(L);
 	lua_settop(L, 1);
@@ -389,6 +390,11 @@ static int vars_pairs(lua_State *L)
 	lua_insert(L, 1);
 	lua_pushnil(L);
 	return 3;
+}
+
+static int vars_pairs(lua_State *L)
+{
+	return lbpf_relay(L, begin_pairs);
 }
 
 static int vars_tostring(lua_State *L)

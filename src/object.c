@@ -19,6 +19,7 @@
 
 #include "arg.h"
 #include "attach.h"
+#include "bpffd.h"
 #include "btfopen.h"
 #include "cause.h"
 #include "class.h"
@@ -55,9 +56,9 @@ static void object_each(lua_State *L, int idx, int list, void (*fn)(void *self, 
 	lua_settop(L, top);
 }
 
-static void orphan_map(void *self, bool *seen)
+static void orphan_map(void *self, bool *stuck)
 {
-	(void)seen;
+	*stuck |= !lbpf_mapmem_leave(self);
 	lbpf_map_orphan(self);
 }
 
@@ -100,19 +101,19 @@ static void object_release(lua_State *L, int idx, void *self)
 	struct lbpf_object *o = self;
 	struct bpf_object *obj = o->obj;
 	struct lbpf_log *log;
-	bool searched = false;
+	bool searched = false, stuck = false;
 
 	o->obj = NULL;
 	if (!obj)
 		return;
 	idx = lua_absindex(L, idx);
-	lbpf_link_close_all(L, idx);
-	object_each(L, idx, OBJECT_MAP_LIST, orphan_map, NULL);
+	lbpf_link_close_all(L, idx, o->head.asked);
+	object_each(L, idx, OBJECT_MAP_LIST, orphan_map, &stuck);
 	object_each(L, idx, OBJECT_PROG_LIST, orphan_program, &searched);
 	if (o->vars)
 		lbpf_vars_orphan(o->vars);
 	orphan_btf(L, idx);
-	if (o->borrowed)
+	if (o->borrowed || stuck)
 		return;
 	log = lbpf_log_begin(L);
 	if (searched && !o->loaded)
@@ -152,6 +153,7 @@ static int contents_unknown(lua_State *L)
 {
 	const char *what = lua_tostring(L, lua_upvalueindex(1));
 
+	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_settop(L, 2);
 	push_names(L);
 	return luaL_error(L, "the object has no %s '%s' (%ss: %s)", what, luaL_tolstring(L, 2, NULL), what,
@@ -171,13 +173,15 @@ static int contents_tostring(lua_State *L)
 static void push_contents(lua_State *L, const char *what)
 {
 	lua_newtable(L);
-	lua_createtable(L, 0, 2);
+	lua_createtable(L, 0, 3);
 	lua_pushstring(L, what);
 	lua_pushcclosure(L, contents_unknown, 1);
 	lua_setfield(L, -2, "__index");
 	lua_pushstring(L, what);
 	lua_pushcclosure(L, contents_tostring, 1);
 	lua_setfield(L, -2, "__tostring");
+	lua_pushboolean(L, 0);
+	lua_setfield(L, -2, "__metatable"); /* scripts can't get at these functions */
 	lua_setmetatable(L, -2);
 }
 
@@ -300,20 +304,6 @@ static int open_fail(lua_State *L, const struct open *open, int err, const char 
 	return lbpf_err_push(L, err, cause, "open '%s'", open->path ? open->path : open->name);
 }
 
-/* libbpf would keep a directory open, and wait for ever at a pipe. Returns how many values of failure were pushed. */
-static int open_check_file(lua_State *L, const struct open *open)
-{
-	struct stat st;
-
-	if (!open->path)
-		return 0;
-	if (stat(open->path, &st))
-		return open_fail(L, open, errno, NULL);
-	if (S_ISDIR(st.st_mode))
-		return open_fail(L, open, EISDIR, NULL);
-	return S_ISREG(st.st_mode) ? 0 : open_fail(L, open, EINVAL, "this is no regular file");
-}
-
 /* The name that libbpf gives to the object of a file: the file's, up to the first dot. */
 static const char *open_name(const struct open *open, char *name, size_t size)
 {
@@ -327,39 +317,49 @@ static const char *open_name(const struct open *open, char *name, size_t size)
 	return name;
 }
 
-/* Whether libbpf's answer is no object. 1.1 takes the size of an extern variable for an error if it doesn't fit an int,
- * and what is no errno then looks like an address, in the last 2 GiB, where user space has none. */
+/* Whether libbpf's answer, which isn't NULL, is no object. 1.1 takes the size of an extern variable for an error if it
+ * doesn't fit an int, and what is no errno then looks like an address, in the last 2 GiB, where user space has none. */
 static bool is_no_object(const struct bpf_object *obj)
 {
-	return !obj || (sizeof(intptr_t) == 8 && (intptr_t)obj < 0 && (intptr_t)obj >= INT32_MIN);
+	return sizeof(intptr_t) == 8 && (intptr_t)obj < 0 && (intptr_t)obj >= INT32_MIN;
 }
 
-/* Opens with libbpf what may have been rewritten for it. Returns an errno. */
+/* Has libbpf open what was looked through. Returns an errno. */
+static int open_libbpf(const struct open *open, const struct lbpf_legacy *legacy, struct lbpf_object *o)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .pin_root_path = open->pin_root, .kconfig = open->kconfig,
+		    .btf_custom_path = open->btf);
+	char name[sizeof(o->name)];
+	struct bpf_object *obj;
+
+	opts.object_name = open_name(open, name, sizeof(name));
+	if (legacy->foreign && open->path)
+		opts.object_name = open->path; /* for its messages, which name the object */
+	obj = legacy->bytes ? bpf_object__open_mem(legacy->bytes, legacy->size, &opts)
+			    : bpf_object__open_mem(open->bytes, open->len, &opts);
+	if (!obj)
+		return errno;
+	if (is_no_object(obj))
+		return LIBBPF_ERRNO__FORMAT;
+	if (legacy->foreign) { /* it wasn't looked through */
+		bpf_object__close(obj);
+		return LIBBPF_ERRNO__FORMAT;
+	}
+	o->obj = obj;
+	return 0;
+}
+
+/* Opens what is given, by way of bytes that may have been rewritten. Returns an errno. */
 static int open_call(lua_State *L, const struct open *open, struct lbpf_object *o, struct lbpf_legacy *legacy,
 		     struct lbpf_log **log)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = open->name, .pin_root_path = open->pin_root,
-		    .kconfig = open->kconfig, .btf_custom_path = open->btf);
-	char name[sizeof(o->name)];
 	int err;
 
 	*log = lbpf_log_begin(L);
 	/* nothing of Lua's runs until legacy->bytes are freed */
 	err = open->path ? lbpf_legacy_file(open->path, legacy) : lbpf_legacy_bytes(open->bytes, open->len, legacy);
-	if (!err) {
-		if (legacy->bytes) {
-			opts.object_name = open_name(open, name, sizeof(name));
-			o->obj = bpf_object__open_mem(legacy->bytes, legacy->size, &opts);
-		} else if (open->path) {
-			o->obj = bpf_object__open_file(open->path, &opts);
-		} else {
-			o->obj = bpf_object__open_mem(open->bytes, open->len, &opts);
-		}
-		if (is_no_object(o->obj)) {
-			err = o->obj ? LIBBPF_ERRNO__FORMAT : errno;
-			o->obj = NULL;
-		}
-	}
+	if (!err)
+		err = open_libbpf(open, legacy, o);
 	free(legacy->bytes);
 	legacy->bytes = NULL;
 	lbpf_log_end(*log);
@@ -427,27 +427,36 @@ static void option_autoload(lua_State *L, struct lbpf_program *p, int idx)
 	bpf_program__set_autoload(p->prog, lua_toboolean(L, idx));
 }
 
+/* Applies the settings in the table at 1 to the contents at 2, which are those of user value 3. */
+static int configure(lua_State *L)
+{
+	int slot = (int)lua_tointeger(L, 3);
+
+	for (lua_pushnil(L); lua_next(L, 1); lua_settop(L, 4)) {
+		lua_pushvalue(L, 4);
+		if (slot == OBJECT_VARS) {
+			lua_pushvalue(L, 5);
+			lua_settable(L, 2);
+			continue;
+		}
+		lua_gettable(L, 2); /* raises for a name that isn't there */
+		if (slot == OBJECT_MAPS)
+			option_map(L, lua_touserdata(L, -1), 5);
+		else
+			option_autoload(L, lua_touserdata(L, -1), 5);
+	}
+	return 0;
+}
+
 /* Applies fields `option` of the table at 2 to the contents in user value `slot` of the object at idx. */
 static void open_configure(lua_State *L, int idx, const char *option, int slot)
 {
-	if (!lua_istable(L, 2) || lua_getfield(L, 2, option) == LUA_TNIL) {
-		lua_settop(L, idx);
-		return;
-	}
-	luaL_argexpected(L, lua_istable(L, -1), 2, "table of options by name");
-	lua_getiuservalue(L, idx, slot);
-	for (lua_pushnil(L); lua_next(L, idx + 1); lua_settop(L, idx + 3)) {
-		lua_pushvalue(L, -2);
-		if (slot == OBJECT_VARS) {
-			lua_pushvalue(L, -2);
-			lua_settable(L, idx + 2);
-			continue;
-		}
-		lua_gettable(L, idx + 2); /* raises for a name that isn't there */
-		if (slot == OBJECT_MAPS)
-			option_map(L, lua_touserdata(L, -1), idx + 4);
-		else
-			option_autoload(L, lua_touserdata(L, -1), idx + 4);
+	lua_pushcfunction(L, configure);
+	if (lua_istable(L, 2) && lua_getfield(L, 2, option) != LUA_TNIL) {
+		luaL_argexpected(L, lua_istable(L, -1), 2, "table of options by name");
+		lua_getiuservalue(L, idx, slot);
+		lua_pushinteger(L, slot);
+		lbpf_call(L, 3, 0);
 	}
 	lua_settop(L, idx);
 }
@@ -462,9 +471,6 @@ static int object_push_opened(lua_State *L, const char *what)
 	int err, idx;
 
 	open_read(L, &open, what);
-	err = open_check_file(L, &open);
-	if (err)
-		return err;
 	o = object_new(L);
 	idx = lua_gettop(L);
 	err = open_call(L, &open, o, &legacy, &log);
@@ -747,45 +753,16 @@ static int object_attach(lua_State *L)
 static int object_detach(lua_State *L)
 {
 	object_check(L);
-	lbpf_link_close_all(L, 1);
+	lbpf_link_close_all(L, 1, true);
 	lua_pushboolean(L, 1);
 	return 1;
 }
 
 /* ---- pins ---- */
 
-/* What the kernel's information about maps and about programs begins with. */
-struct identity {
-	uint32_t type, id;
-};
-
-/* Whether path is a pin of what the descriptor is of. Returns an errno. */
-static int is_pin_of(int fd, const char *path)
-{
-	struct identity ours = { 0 }, pinned = { 0 };
-	uint32_t len = sizeof(ours), len2 = sizeof(pinned);
-	int other = bpf_obj_get(path), err = 0;
-
-	if (other < 0)
-		return errno;
-	if (bpf_obj_get_info_by_fd(fd, &ours, &len) || bpf_obj_get_info_by_fd(other, &pinned, &len2))
-		err = errno;
-	else if (memcmp(&ours, &pinned, sizeof(ours)) != 0)
-		err = EINVAL;
-	close(other);
-	return err;
-}
-
 static int pin_one(int fd, const char *path)
 {
 	return bpf_obj_pin(fd, path) ? errno : 0;
-}
-
-static int unpin_one(int fd, const char *path)
-{
-	int err = is_pin_of(fd, path);
-
-	return !err && unlink(path) ? errno : err;
 }
 
 /* The pins of an object, in the folder `dir`. */
@@ -826,6 +803,14 @@ static int each_pin(const struct lbpf_object *o, struct pins *pins)
 	return err;
 }
 
+/* Removes the pins that were made. */
+static void pins_undo(const struct lbpf_object *o, const struct pins *made)
+{
+	struct pins undo = { .act = lbpf_fd_unpin, .dir = made->dir, .most = made->done };
+
+	each_pin(o, &undo);
+}
+
 static struct lbpf_object *pins_check(lua_State *L, struct pins *pins)
 {
 	struct lbpf_object *o = object_check(L);
@@ -845,15 +830,18 @@ be, none is.
 @see bpf_object__pin */
 static int object_pin(lua_State *L)
 {
-	struct pins pins = { .act = pin_one, .most = SIZE_MAX }, undo = { .act = unpin_one };
+	struct pins pins = { .act = pin_one, .most = SIZE_MAX };
 	struct lbpf_object *o = pins_check(L, &pins);
-	int err = mkdir(pins.dir, 0700) && errno != EEXIST ? errno : each_pin(o, &pins);
+	bool made = mkdir(pins.dir, 0700) == 0;
+	int err = !made && errno != EEXIST ? errno : each_pin(o, &pins);
 
 	if (err) {
-		undo.dir = pins.dir;
-		undo.most = pins.done;
-		each_pin(o, &undo);
-		return lbpf_err_push(L, err, NULL, "object '%s': pin '%s'", o->name, *pins.path ? pins.path : pins.dir);
+		const char *at = *pins.path ? pins.path : pins.dir, *cause = lbpf_pin_cause(at, err);
+
+		pins_undo(o, &pins);
+		if (made)
+			rmdir(pins.dir);
+		return lbpf_err_push(L, err, cause, "object '%s': pin '%s'", o->name, at);
 	}
 	lua_pushboolean(L, 1);
 	return 1;
@@ -867,7 +855,7 @@ static int object_pin(lua_State *L)
 @see bpf_object__unpin */
 static int object_unpin(lua_State *L)
 {
-	struct pins pins = { .act = unpin_one, .most = SIZE_MAX };
+	struct pins pins = { .act = lbpf_fd_unpin, .most = SIZE_MAX };
 	struct lbpf_object *o = pins_check(L, &pins);
 	int err = each_pin(o, &pins);
 

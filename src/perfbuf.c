@@ -32,19 +32,20 @@ struct slots {
 
 struct cpubuf {
 	struct lbpf_source source;
-	void *control; /* the page of positions, and the data behind it */
+	void *control;	  /* the page of positions, and the data behind it */
+	uint32_t process; /* that has it mapped: a child may have something else there */
 	struct slots slots;
 	bool last; /* of those of its map: closes the file */
 };
 
-static void cpubuf_release(struct lbpf_source *source)
+static void cpubuf_release(struct lbpf_source *source, bool undo)
 {
 	struct cpubuf *buf = (struct cpubuf *)source;
 	uint32_t slot = (uint32_t)source->cpu;
 
-	if (buf->slots.shared)
+	if (buf->slots.shared && undo)
 		bpf_map_delete_elem(buf->slots.fd, &slot);
-	if (buf->control)
+	if (buf->control && buf->process == lbpf_process_number())
 		munmap(buf->control, (size_t)sysconf(_SC_PAGESIZE) + source->size);
 	if (source->fd >= 0)
 		close(source->fd);
@@ -217,6 +218,7 @@ static int cpubuf_open(struct lbpf_reader *r, const struct cpubuf *model, uint32
 	control = mmap(NULL, page + buf->source.size, PROT_READ | PROT_WRITE, MAP_SHARED, buf->source.fd, 0);
 	if (control != MAP_FAILED) {
 		buf->control = control;
+		buf->process = lbpf_process_number();
 		buf->source.data = (uint8_t *)control + page;
 		buf->source.head = position(&control->data_head);
 		buf->source.tail = position(&control->data_tail);
@@ -226,13 +228,13 @@ static int cpubuf_open(struct lbpf_reader *r, const struct cpubuf *model, uint32
 			err = lbpf_reader_add(r);
 			if (!err)
 				return 0;
-			cpubuf_release(&buf->source);
+			cpubuf_release(&buf->source, true);
 			return err;
 		}
 	}
 	err = errno;
 	buf->slots.shared = false; /* the slot isn't ours */
-	cpubuf_release(&buf->source);
+	cpubuf_release(&buf->source, true);
 	return err;
 }
 
@@ -260,7 +262,7 @@ static int cpubufs_open(struct lbpf_reader *r, const struct cpubuf *model, const
 		return 0;
 	}
 	while (r->count > before)
-		cpubuf_release(lbpf_reader_source(r, --r->count));
+		cpubuf_release(lbpf_reader_source(r, --r->count), true);
 	close(model->slots.fd);
 	return err;
 }
@@ -344,6 +346,7 @@ static const struct lbpf_reader_kind perf_kind = {
 	.cls = &reader_class,
 	.name = "perfbuf",
 	.what = "perf buffer",
+	.unshared = true,
 	.source_size = sizeof(struct cpubuf),
 	.once = true,
 	.take = cpubuf_take,
@@ -355,7 +358,8 @@ static const struct lbpf_reader_kind perf_kind = {
 `bpf_perf_event_output` with `BPF_F_CURRENT_CPU`. Each CPU has memory of its own; records of one CPU come in their
 order, those of several in none. A map has one reader: the next one takes the slots over. CPUs that come online later
 aren't read. The kernel fills a record up to 4 bytes short of a multiple of 8, with whatever: give the type, or the
-size, to be rid of that. In a flexible array it looks like elements.
+size, to be rid of that. In a flexible array it looks like elements. The kernel passes that memory on to no forked
+child: everything but close raises there, and a child makes a reader of its own.
 @function bpf.perfbuf
 @tparam bpf.map map of type perf_event_array
 @tparam ?string|integer|bpf.type type of the records: a name in the object's BTF or the kernel's, C text, or a size in

@@ -111,25 +111,6 @@ static int program_pin(lua_State *L)
 	return 1;
 }
 
-/* Whether path is a pin of this very program. Returns an errno. */
-static int is_pin_of(const struct lbpf_program *p, const char *path)
-{
-	struct lbpf_program_info ours, pinned;
-	int fd = bpf_obj_get(path), err;
-
-	if (fd < 0)
-		return errno;
-	err = lbpf_fd_is_prog(fd) ? 0 : EINVAL;
-	if (!err)
-		err = lbpf_program_fetch_info(lbpf_program_descriptor(p), &ours);
-	if (!err)
-		err = lbpf_program_fetch_info(fd, &pinned);
-	close(fd);
-	if (!err && ours.kernel.id != pinned.kernel.id)
-		err = EINVAL;
-	return err;
-}
-
 /*** Removes a pin of the program.
 @function prog:unpin
 @tparam string path of a pin of this program
@@ -140,10 +121,8 @@ static int program_unpin(lua_State *L)
 {
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
 	const char *path = luaL_checkstring(L, 2);
-	int err = is_pin_of(p, path);
+	int err = lbpf_fd_unpin(lbpf_program_descriptor(p), path);
 
-	if (!err && unlink(path))
-		err = errno;
 	if (err)
 		return lbpf_err_push(L, err, err == EINVAL ? "this is no pin of the program" : NULL,
 				     "program '%s': unpin '%s'", p->name, path);

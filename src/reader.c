@@ -48,21 +48,29 @@ void lbpf_reader_release(lua_State *L, int idx, void *self)
 		close(epoll);
 	lbpf_latch_close(&r->latch);
 	for (uint32_t i = 0; i < count; i++)
-		r->kind->release(lbpf_reader_source(r, i));
+		r->kind->release(lbpf_reader_source(r, i), lbpf_class_undoes(&r->head));
+}
+
+/* Raises in a child that has the reader without the memory to read. Scripts fork in handlers as well. */
+static inline void reader_check_here(lua_State *L, const struct lbpf_reader *r)
+{
+	if (lbpf_unlikely(r->kind->unshared && !lbpf_class_is_here(&r->head)))
+		luaL_error(L, "this %s reader belongs to another process: a fork doesn't pass its memory on",
+			   r->kind->what);
 }
 
 void lbpf_reader_recheck(lua_State *L, const struct lbpf_reader *r)
 {
 	if (lbpf_unlikely(r->epoll < 0))
 		luaL_error(L, "%s reader is closed", r->kind->what);
+	reader_check_here(L, r);
 }
 
 struct lbpf_reader *lbpf_reader_check(lua_State *L, const struct lbpf_reader_kind *kind)
 {
 	struct lbpf_reader *r = lbpf_class_check(L, 1, kind->cls);
 
-	if (lbpf_unlikely(r->epoll < 0))
-		luaL_error(L, "%s reader is closed", kind->what);
+	lbpf_reader_recheck(L, r);
 	return r;
 }
 
@@ -237,6 +245,7 @@ static inline bool take_record(lua_State *L, struct lbpf_reader *r, uint32_t i, 
 		s->pos = rec->at;
 		room = rec->len;
 		buf = lua_newuserdatauv(L, room, 0);
+		reader_check_here(L, r);
 		if (r->epoll < 0)
 			return false;
 	}
@@ -278,6 +287,7 @@ static void report_lost(lua_State *L, struct lbpf_reader *r, uint32_t i, const s
 	lua_pushinteger(L, cpu);
 	lua_pushinteger(L, (lua_Integer)rec->lost);
 	lua_call(L, 2, 0);
+	reader_check_here(L, r);
 }
 
 /* Hands the records that are there now to the handler, up to max of them. Whatever the handler does to the reader,
@@ -303,6 +313,7 @@ static lua_Integer source_consume(lua_State *L, struct lbpf_reader *r, uint32_t 
 			n++;
 		}
 		lua_settop(L, handler);
+		reader_check_here(L, r);
 		if (lbpf_unlikely(r->epoll < 0))
 			break;
 		source_store_if_due(lbpf_reader_source(r, i));

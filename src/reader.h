@@ -52,11 +52,13 @@ struct lbpf_reader_kind {
 	const char *name;   /* of the function that makes one */
 	const char *what;   /* what errors call the reader, and what it reads */
 	size_t source_size; /* of the kind's struct */
+	bool unshared;	    /* a forked child doesn't get a source's memory */
 	bool once;	    /* a source's descriptor tells only once, whoever asks, that it is readable */
 	/* Takes the next record out of a source, up to position end; false when there is none. Its memory stays as it
 	 * is until the position is stored. */
 	bool (*take)(struct lbpf_source *source, unsigned long end, struct lbpf_record *rec);
-	void (*release)(struct lbpf_source *source); /* frees what the source holds */
+	/* Frees what the source holds; `undo`: and takes it off the map. */
+	void (*release)(struct lbpf_source *source, bool undo);
 	/* Adds the map at `first`, with the arguments behind it, to the reader at idx. Returns 0, or how many results
 	 * of a failure it pushed. */
 	int (*add)(lua_State *L, int idx, struct lbpf_reader *r, int first);

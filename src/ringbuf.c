@@ -21,11 +21,12 @@ struct ring {
 	void *producer; /* the page that the kernel writes, and the data behind it, twice in a row */
 };
 
-static void ring_release(struct lbpf_source *source)
+static void ring_release(struct lbpf_source *source, bool undo)
 {
 	struct ring *ring = (struct ring *)source;
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
+	(void)undo;
 	if (ring->consumer)
 		munmap(ring->consumer, page);
 	if (ring->producer)
@@ -85,7 +86,7 @@ static int ring_map(struct lbpf_reader *r, const struct lbpf_map *map, const str
 		err = lbpf_reader_add(r);
 	}
 	if (err)
-		ring_release(s);
+		ring_release(s, true);
 	return err;
 }
 

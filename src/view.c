@@ -111,7 +111,11 @@ static int view_newindex(lua_State *L)
 
 static int view_len(lua_State *L)
 {
-	lua_pushinteger(L, (lua_Integer)((struct view *)lbpf_class_check(L, 1, &view_class))->count);
+	const struct view *v = lbpf_class_check(L, 1, &view_class);
+
+	if (v->map->mem.base)
+		view_address(L, v, 0);
+	lua_pushinteger(L, (lua_Integer)v->count);
 	return 1;
 }
 
@@ -127,7 +131,8 @@ static int view_tostring(lua_State *L)
 /*** Views an arena, or an array created with the flag "mmapable", as a sequence of values: `v[i]` reads, `v[i] = x`
 writes, without a system call, and programs see it at once. Indices are those of C, from 0; `#v` is how many fit.
 Touching a page of an arena that no program has allocated allocates it, or raises if the arena has the flag
-"segv_on_fault".
+"segv_on_fault". The kernel passes an arena's memory on to no forked child: using the view there raises, until map.view
+maps the arena in the child.
 @function bpf.map.view
 @tparam bpf.map m
 @tparam string|integer|bpf.type type of an element: a name in the object's BTF or the kernel's, C text, or bytes
@@ -157,6 +162,7 @@ static int map_view(lua_State *L)
 	if (type->owned)
 		luaL_error(L, "view: %s has members that belong to the kernel", type->node[0].ctype);
 	map->mem.refused = false; /* what was in the way may have gone */
+	lbpf_mapmem_forget(map);
 	if (!lbpf_mapmem_map(map))
 		return lbpf_map_fail(L, map, map->mem.err, "view");
 	room = offset > (lua_Integer)map->mem.size ? -1 : ((lua_Integer)map->mem.size - offset) / type->size;

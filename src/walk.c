@@ -299,6 +299,17 @@ static bool walk_push_entry(lua_State *L, struct walk *w, int64_t i)
 	return false;
 }
 
+/* In a child, what had been taken out by the time of the fork is its parent's to hand out and to put back. */
+static void walk_inherit(struct walk *w)
+{
+	if (!w->taking || lbpf_class_is_here(&w->head))
+		return;
+	w->head.process = lbpf_process_number();
+	w->held = false;
+	if (!w->stepping)
+		w->at = w->count;
+}
+
 /* Pushes the next key, and value unless only keys are wanted; returns how many, 0 at the end. */
 static int walk_push_next(lua_State *L, int idx, struct walk *w)
 {
@@ -310,6 +321,7 @@ static int walk_push_next(lua_State *L, int idx, struct walk *w)
 	if (lbpf_unlikely(w->busy))
 		luaL_error(L, "this walk is being stepped already, or has failed");
 	w->busy = true;
+	walk_inherit(w);
 	while ((i = walk_advance(L, idx, w)) >= 0 && lbpf_unlikely(!walk_push_entry(L, w, i)))
 		lua_settop(L, top);
 	w->busy = false;
@@ -335,10 +347,13 @@ static int walk_next(lua_State *L)
  * how many entries are lost. */
 static int walk_put_back(struct walk *w, lua_Integer *lost)
 {
-	uint32_t i = w->stepping ? 0 : w->at - w->held, end = w->stepping ? w->held : w->count;
 	const struct lbpf_map *map = w->map;
+	uint32_t i, end;
 	int err = 0;
 
+	walk_inherit(w);
+	i = w->stepping ? 0 : w->at - w->held;
+	end = w->stepping ? w->held : w->count;
 	*lost = 0;
 	for (; w->taking && i < end; i++) {
 		const uint8_t *value = w->values + (size_t)i * lbpf_map_bytes(map);
@@ -381,13 +396,18 @@ static void walk_release(lua_State *L, int idx, void *self)
 	walk_put_back(self, &lost);
 }
 
-static int map_pairs(lua_State *L)
+static int begin_pairs(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_WALK, "keys to walk");
 
 	lua_pushcfunction(L, walk_next);
 	walk_push(L, 1, map);
 	return 2;
+}
+
+static int map_pairs(lua_State *L)
+{
+	return lbpf_relay(L, begin_pairs);
 }
 
 /*** Walks the keys of a map, as pairs walks keys and values: `for k in map.keys(m) do`.

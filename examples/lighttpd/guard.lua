@@ -5,7 +5,8 @@ local bpf = require "bpf"
 local map = bpf.map
 local request = lighty.r -- luacheck: globals lighty
 
-local LIMIT <const>, SECONDS <const>, BAN <const> = 20, 10, 3 -- requests in so many seconds; how long
+local LIMIT <const>, SECONDS <const> = 20, 10 -- requests in so many seconds
+local BAN <const> = tonumber(os.getenv "GUARD_BAN") -- how long who sends more is kept out, in seconds
 
 -- The maps, opened once: lighttpd keeps what is loaded. The kernel tells their types to privileged users alone, so
 -- they are named.

@@ -10,10 +10,11 @@ local options = common.options([[
 Usage: main.lua [options]
 Shows lighttpd with a script that bans clients in the kernel. Needs root, lighttpd with mod_magnet, and curl.
 
-  --seconds N   how long to wait for a ban's end, at most (15)
+  --ban N       how many seconds a ban lasts (3)
+  --seconds N   how long all of it may take (15)
   --user NAME   who the server runs as (www-data)
   --help        show this text
-]], { seconds = 15, user = "www-data" })
+]], { ban = 3, seconds = 15, user = "www-data" })
 
 local HERE = arg[0]:gsub("[^/]*$", "")
 local SERVER <const> = "http://198.18.1.2:8080/"
@@ -44,8 +45,8 @@ local function environment(dir)
   local function absolute(path)
     return (path:gsub("[^;]+", function(p) return p:sub(1, 1) == "/" and p or common.cwd() .. "/" .. p end))
   end
-  return ("GUARD_MAPS=%s/maps LUA_PATH=%s LUA_CPATH=%s"):format(dir, common.quote(absolute(package.path)),
-    common.quote(absolute(package.cpath)))
+  return ("GUARD_MAPS=%s/maps GUARD_BAN=%d LUA_PATH=%s LUA_CPATH=%s"):format(dir, options.ban,
+    common.quote(absolute(package.path)), common.quote(absolute(package.cpath)))
 end
 
 local function start(dir, net, cgroup)
@@ -80,6 +81,10 @@ end
 
 local began = common.now()
 
+local function late()
+  return common.now() - began > options.seconds
+end
+
 local function tell(client, what)
   print(("%6.1f s  %-12s %s"):format(common.now() - began, client, what))
 end
@@ -94,9 +99,16 @@ local function ask_until(dir, client, wanted, what)
       tell(client, answer or what)
       return
     end
-  until common.now() - began > options.seconds
+  until late()
   error(("%s: %s after %d requests; lighttpd: %s"):format(client, wanted and "no answer" or "still served", asked,
     errors(dir)), 0)
+end
+
+-- Asks for more than the script allows, until there is a ban.
+local function ask_too_often(client, deny)
+  repeat
+    os.execute(("curl -s --fail-early --max-time 1 --interface %s '%s[1-40]' >/dev/null"):format(client, SERVER))
+  until bpf.map.next_key(deny) or late()
 end
 
 local function show(deny)
@@ -124,13 +136,14 @@ common.main(function()
 
   ask_until(dir, GOOD, true)
   ask_until(dir, BAD, true)
+  ask_too_often(BAD, obj.maps.deny)
   ask_until(dir, BAD, false, "no answer: the kernel drops what it sends")
   show(obj.maps.deny)
   ask_until(dir, GOOD, true)
   repeat -- the script lifts bans when anybody asks
     common.sleep(0.5)
     ask(dir, GOOD)
-  until not bpf.map.next_key(obj.maps.deny) or common.now() - began > options.seconds
+  until not bpf.map.next_key(obj.maps.deny) or late()
   ask_until(dir, BAD, true)
   return server
 end)

@@ -182,11 +182,12 @@ local function write_file(path, ...)
   return file:flush()
 end
 
--- A directory of its own that is removed when it is closed.
+-- A directory of its own that is removed when it is closed, by the process that made it: not by one forked from that.
 local Directory = {}
 Directory.__close = function(dir)
   if dir.path then
-    os.execute("exec </dev/null >/dev/null 2>&1; rm -rf -- " .. quote(dir.path))
+    os.execute(('exec </dev/null >/dev/null 2>&1; [ "$PPID" = %s ] && rm -rf -- %s'):format(quote(dir.process),
+      quote(dir.path)))
   end
 end
 
@@ -194,8 +195,10 @@ end
 local function look(dir)
   local answer = output([[command -v clang || echo
     uname -m || echo
+    echo "$PPID"
     mktemp -d "${TMPDIR:-/tmp}/lua-bpf.XXXXXXXXXX" || echo]])
-  local clang, machine, path = answer:match("^([^\n]*)\n([^\n]*)\n([^\n]*)\n$")
+  local clang, machine, process, path = answer:match("^([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n$")
+  dir.process = process
   dir.path = path ~= "" and path or nil
   return clang ~= "" and clang or nil, machine, dir.path
 end
@@ -318,7 +321,7 @@ function M.compile(source, options)
     return nil, "bpf.compile: there is no place for temporary files (EACCES)", "EACCES"
   end
   local ok, message = write_file(dir .. "/source.c",
-    ('#line %d "%s"\n'):format(line or 1, name:gsub('[\\"]', "\\%0"):gsub("%c", "?")), source, "\n")
+    ('#line %d "%s"\n'):format(line or 1, name:gsub('[\\"]', "\\%0"):gsub("[\0-\31\127]", "?")), source, "\n")
   if not ok then
     return nil, ("bpf.compile: %s (EIO)"):format(message), "EIO"
   end

@@ -2,6 +2,10 @@
 --- Text for a terminal: histograms, tables, numbers with units. Pure functions that return strings.
 -- @module bpf.hist
 
+local core = require("bpf.core")
+local argument = require("bpf.base.argument")
+local number = require("bpf.base.number")
+
 local hist = {}
 
 -- Arguments -----------------------------------------------------------------------------------------------------------
@@ -29,9 +33,7 @@ local function check_options(fname, position, options, known)
 end
 
 local function check_number(fname, n)
-  if type(n) ~= "number" then
-    error(("bad argument #1 to '%s' (number expected, got %s)"):format(fname, type(n)), 3)
-  end
+  argument.check(1, fname, n, "number", 3)
 end
 
 -- The terminal --------------------------------------------------------------------------------------------------------
@@ -120,7 +122,7 @@ end
 -- Three digits: 9.99, 99.9, 999.
 local function digits(n)
   local magnitude = math.abs(n)
-  return (magnitude < 9.995 and "%.2f" or magnitude < 99.95 and "%.1f" or "%.0f"):format(n)
+  return number.format(magnitude < 9.995 and "%.2f" or magnitude < 99.95 and "%.1f" or "%.0f", n)
 end
 
 -- Divides by `step` until the number is short, and tells how often. Rounds as `digits` will, so that it never yields
@@ -160,7 +162,7 @@ local BYTES = { " B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB" }
 -- @treturn string
 function hist.number(n)
   check_number("number", n)
-  return printable(n) and scaled(n, 1000, SI) or tostring(n)
+  return printable(n) and scaled(n, 1000, SI) or number.text(n)
 end
 
 --- A number of bytes in three or four digits and a binary unit: "512 B", "4 KiB", "1.50 MiB".
@@ -168,7 +170,7 @@ end
 -- @treturn string
 function hist.bytes(n)
   check_number("bytes", n)
-  return printable(n) and scaled(n, 1024, BYTES, true) or tostring(n) .. " B"
+  return printable(n) and scaled(n, 1024, BYTES, true) or number.text(n) .. " B"
 end
 
 --- A time in three digits and a unit: "850 ns", "1 us", "4.50 ms", "12.3 s"; from 100 s on "2m 05s", "3h 07m".
@@ -177,7 +179,7 @@ end
 function hist.time(ns)
   check_number("time", ns)
   if not printable(ns) then
-    return tostring(ns) .. " ns"
+    return number.text(ns) .. " ns"
   elseif math.abs(ns + 0.0) < 99.95e9 then
     return scaled(ns, 1000, TIMES, true)
   end
@@ -196,7 +198,7 @@ local function clean(text)
     text = text:sub(1, bad - 1) .. "?" .. text:sub(bad + 1)
     _, bad = utf8.len(text, bad)
   end
-  return (text:gsub("\xc2[\x80-\x9f]", "?"):gsub("%c", "?"))
+  return (text:gsub("\xc2[\x80-\x9f]", "?"):gsub("[\0-\31\127]", "?"))
 end
 
 local function cut(text, width, ellipsis)
@@ -213,6 +215,8 @@ end
 -- @tparam ?boolean unicode whether to cut with "…"; by default the locale says
 -- @treturn string not padded
 function hist.line(text, width, unicode)
+  argument.check(1, "line", text, "string")
+  argument.check(2, "line", math.tointeger(width) or width, "integer")
   if unicode == nil then
     unicode = hist.utf8()
   end
@@ -228,11 +232,15 @@ end
 
 local GAP = 2 -- columns between columns
 
+local function cell_text(value)
+  return type(value) == "number" and number.text(value) or tostring(value)
+end
+
 -- The text of all cells by column, the heading first; and whether a column is to be flushed right.
 local function cells_of(rows, columns)
   local cells, right = {}, {}
   for c, column in ipairs(columns) do
-    local field, format = column.field or c, column.format or tostring
+    local field, format = column.field or c, column.format or cell_text
     local list, numbers = { clean(column.name or "") }, #rows > 0
     for r, row in ipairs(rows) do
       local value = row[field]
@@ -271,10 +279,11 @@ end
 local COLUMN = { name = "string", field = true, align = "string", format = "function" }
 
 local function check_columns(columns)
-  if type(columns) ~= "table" then
-    error("bad argument #2 to 'table' (table expected, got " .. type(columns) .. ")", 3)
-  end
+  argument.check(2, "table", columns, "table", 3)
   for c, column in ipairs(columns) do
+    if type(column) ~= "table" then
+      error(("table: column %d must be a table, got %s"):format(c, type(column)), 3)
+    end
     for name, value in pairs(column) do
       local expected = COLUMN[name]
       if not expected then
@@ -308,9 +317,7 @@ end
 -- - utf8: whether to cut with "…" or "~", by default the locale says
 -- @treturn string lines, without a newline at the end
 function hist.table(rows, columns, options)
-  if type(rows) ~= "table" then
-    error("bad argument #1 to 'table' (table expected, got " .. type(rows) .. ")", 2)
-  end
+  argument.check(1, "table", rows, "table")
   check_columns(columns)
   options = check_options("table", 3, options, { width = "number", utf8 = "boolean" })
   local unicode = options.utf8
@@ -350,6 +357,9 @@ local EIGHTHS = { "▏", "▎", "▍", "▌", "▋", "▊", "▉" }
 -- @tparam ?boolean unicode whether to use eighths of a block, or "#"; by default the locale says
 -- @treturn string not padded
 function hist.bar(value, max, width, unicode)
+  argument.check(1, "bar", value, "number")
+  argument.check(2, "bar", max, "number")
+  argument.check(3, "bar", width, "number")
   if unicode == nil then
     unicode = hist.utf8()
   end
@@ -403,9 +413,6 @@ end
 
 -- Draws buckets, whose edges the function `edge` gives by the bucket's number, counted from 0.
 local function draw(fname, counts, options, most, edge)
-  if type(counts) ~= "table" and type(counts) ~= "userdata" then
-    error("bad argument #1 to '" .. fname .. "' (table or map expected, got " .. type(counts) .. ")", 3)
-  end
   local unit, width, unicode = options.unit and clean(options.unit), options.width or hist.width(), options.utf8
   if unicode == nil then
     unicode = hist.utf8()
@@ -417,24 +424,30 @@ local function draw(fname, counts, options, most, edge)
     lines[#lines + 1] = "(no values)"
     return table.concat(lines, "\n")
   end
-  local from, to, number = {}, {}, {}
-  local from_width, to_width, number_width, max = 0, 0, 0, 0
+  local from, to, count = {}, {}, {}
+  local from_width, to_width, count_width, max = 0, 0, 0, 0
   for i = low, high do
     from[i] = with_unit(edge(i), unit)
     to[i] = with_unit(edge(i + 1), unit)
-    number[i] = hist.number(buckets[i] or 0)
+    count[i] = hist.number(buckets[i] or 0)
     from_width = math.max(from_width, utf8.len(from[i]))
     to_width = math.max(to_width, utf8.len(to[i]))
-    number_width = math.max(number_width, #number[i])
+    count_width = math.max(count_width, #count[i])
     max = math.max(max, buckets[i] or 0)
   end
   local dash, bar_edge = unicode and "–" or "-", unicode and "│" or "|"
-  local bar_width = math.max(width - from_width - to_width - number_width - 9, 1)
+  local bar_width = math.max(width - from_width - to_width - count_width - 9, 1)
   for i = low, high do
     lines[#lines + 1] = ("  %s %s %s  %s %s%s"):format(pad(from[i], from_width, true), dash, pad(to[i], to_width, true),
-      pad(number[i], number_width, true), bar_edge, hist.bar(buckets[i] or 0, max, bar_width, unicode))
+      pad(count[i], count_width, true), bar_edge, hist.bar(buckets[i] or 0, max, bar_width, unicode))
   end
   return table.concat(lines, "\n")
+end
+
+local function check_counts(fname, counts)
+  if type(counts) ~= "table" and not core.map.type(counts) then
+    error(("bad argument #1 to '%s' (table or map expected, got %s)"):format(fname, type(counts)), 3)
+  end
 end
 
 local HISTOGRAM <const> = { unit = "string", title = "string", width = "number", first = "number", utf8 = "boolean" }
@@ -454,9 +467,11 @@ local HISTOGRAM <const> = { unit = "string", title = "string", width = "number",
 -- - utf8: whether to draw with eighths of a block or "#", by default the locale says
 -- @treturn string lines, without a newline at the end; "(no values)" when there are none
 function hist.log2(counts, options)
-  return draw("log2", counts, check_options("log2", 2, options, HISTOGRAM), 64, function(i)
+  check_counts("log2", counts)
+  local text = draw("log2", counts, check_options("log2", 2, options, HISTOGRAM), 64, function(i)
     return i == 0 and 0 or 2.0 ^ i
   end)
+  return text -- see hist.linear
 end
 
 --- A histogram whose buckets are equally wide: bucket i holds what lies in [from + i * step, from + (i + 1) * step).
@@ -469,6 +484,7 @@ end
 -- - from: where the first one begins, by default 0
 -- @treturn string lines, without a newline at the end; "(no values)" when there are none
 function hist.linear(counts, options)
+  check_counts("linear", counts)
   local known = { step = "number", from = "number" }
   for name, kind in pairs(HISTOGRAM) do
     known[name] = kind
@@ -478,9 +494,10 @@ function hist.linear(counts, options)
   if step <= 0 then
     error("linear: option 'step' must be greater than 0", 2)
   end
-  return draw("linear", counts, options, 4096, function(i)
+  local text = draw("linear", counts, options, 4096, function(i)
     return from + i * step
   end)
+  return text -- no tail call, which would take the place of this function where errors look for its caller
 end
 
 return hist

@@ -13,6 +13,7 @@ local modules = {
 }
 
 return setmetatable(core, {
+  __metatable = false,
   __index = function(bpf, name)
     local module = modules[name]
     if not module then

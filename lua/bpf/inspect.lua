@@ -6,6 +6,9 @@ local bpf = require("bpf")
 local hist = require("bpf.hist")
 local map = bpf.map
 
+local argument = require("bpf.base.argument")
+local number = require("bpf.base.number")
+
 local M = {}
 
 local SORTED = 1000 -- maps with more entries are shown as the walk goes
@@ -34,7 +37,7 @@ local function quoted(s)
   if not utf8.len(s) then
     return hex(s)
   end
-  return '"' .. s:gsub('[%c"\\\127]', function(c)
+  return '"' .. s:gsub('[\0-\31"\\\127]', function(c)
     return c == "\n" and "\\n" or c:find('["\\]') and "\\" .. c or ("\\%03d"):format(c:byte())
   end) .. '"'
 end
@@ -87,7 +90,7 @@ local function sequence(value, element, depth)
 end
 
 local function named(name, text)
-  return ("%s = %s"):format(type(name) == "string" and name:find("^[%a_][%w_]*$") and name
+  return ("%s = %s"):format(type(name) == "string" and name:find("^[A-Za-z_][A-Za-z0-9_]*$") and name
     or "[" .. cell(name) .. "]", text)
 end
 
@@ -125,6 +128,8 @@ function cell(value, layout, depth)
   elseif math.type(value) == "integer" then
     return layout and layout.enumerators and layout.enumerators[value]
       or kind == "unsigned" and value < 0 and unsigned64(value) or tostring(value)
+  elseif type(value) == "number" then
+    return number.text(value)
   end
   return tostring(value)
 end
@@ -385,7 +390,8 @@ local function view_text(view, options)
   local ok, count = pcall(function() return #view end)
   local rows = {}
   for i = 0, ok and math.min(count, options.limit) - 1 or -1 do
-    rows[#rows + 1] = { i, column_cell(view[i]) }
+    local read, value = pcall(function() return view[i] end)
+    rows[#rows + 1] = read and { i, column_cell(value) } or nil -- its map is closed
   end
   local more = ok and count > #rows and ("… and %s more"):format(thousands(count - #rows))
   return lines(tostring(view), #rows > 0 and hist.table(rows, { { name = "index" }, { name = "value" } },
@@ -435,9 +441,8 @@ local OPTIONS = { limit = "number", width = "number", utf8 = "boolean", text = "
 local function check(options)
   if options == nil then
     return {}
-  elseif type(options) ~= "table" then
-    error(("bad argument #2 to 'inspect' (table expected, got %s)"):format(type(options)), 3)
   end
+  argument.check(2, "inspect", options, "table", 3)
   for name, value in pairs(options) do
     if not OPTIONS[name] then
       error(("inspect: there is no option '%s' (options: layout, limit, text, utf8, width)"):format(tostring(name)), 3)

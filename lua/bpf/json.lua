@@ -2,12 +2,15 @@
 --- Values as JSON. A module that is a function: `bpf.json(value)`.
 -- @module bpf
 
+local argument = require("bpf.base.argument")
+local format = require("bpf.base.number").format
+
 local M = {}
 
 local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
 
 local function text(s)
-  return '"' .. s:gsub('[%c"\\\127]', function(c)
+  return '"' .. s:gsub('[\0-\31"\\\127]', function(c)
     return ESCAPES[c] or ("\\u%04x"):format(c:byte())
   end) .. '"'
 end
@@ -23,7 +26,7 @@ local function number(n)
     return ("%d"):format(n)
   end
   local finite = n == n and n ~= math.huge and n ~= -math.huge
-  return finite and ("%.17g"):format(n) or "null"
+  return finite and format("%.17g", n) or "null"
 end
 
 local encode
@@ -58,7 +61,7 @@ end
 local function object(value, depth)
   local names, of = {}, {}
   for k, v in pairs(value) do
-    local name = tostring(k)
+    local name = math.type(k) == "float" and number(k) or tostring(k)
     if of[name] == nil then
       names[#names + 1] = name
     end
@@ -112,8 +115,8 @@ end
 --  of 64 bits are not negative
 -- @treturn string
 function M.json(value, layout)
-  if layout ~= nil and type(layout) ~= "table" then
-    error(("bad argument #2 to 'json' (table expected, got %s)"):format(type(layout)), 2)
+  if layout ~= nil then
+    argument.check(2, "json", layout, "table")
   end
   return encode(value, layout, 0)
 end

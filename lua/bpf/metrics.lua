@@ -4,8 +4,10 @@
 -- @module bpf.metrics
 
 local core = require("bpf.core")
+local argument = require("bpf.base.argument")
 local check = require("bpf.metrics.options").check
 local families = require("bpf.metrics.family")
+local process = require("bpf.metrics.process")
 local text = require("bpf.metrics.text")
 
 local metrics = { decode = require("bpf.metrics.decode") }
@@ -55,7 +57,9 @@ local function scrape(self, family, out)
   family.errors = family.errors + 1
   tally.series = tally.each and tally.series or 0
   if self.on_error then
-    self.on_error(family.name, message)
+    -- the map's error, without the line of ours that walked it
+    self.on_error(family.name, type(message) == "string"
+      and message:gsub("^[^:\n]-bpf/metrics/%l+%.lua:%d+: ", "") or message)
   end
   return tally
 end
@@ -80,6 +84,7 @@ local Metrics = {}
 local class = { __name = "bpf.metrics", __index = Metrics }
 
 function class:__tostring()
+  argument.check_self("tostring", self, class)
   return ("bpf.metrics: %d metrics"):format(#self.families)
 end
 
@@ -122,6 +127,7 @@ end
 -- - max_series: how many series at most, by default as `bpf.metrics.new` says
 -- @treturn bpf.metrics
 function Metrics:counter(options)
+  argument.check_self("counter", self, class)
   add(self, families.number("counter", options, self, 2), 2)
   return self
 end
@@ -130,6 +136,7 @@ end
 -- @tparam table options those of `metrics:counter`
 -- @treturn bpf.metrics
 function Metrics:gauge(options)
+  argument.check_self("gauge", self, class)
   add(self, families.number("gauge", options, self, 2), 2)
   return self
 end
@@ -153,8 +160,15 @@ end
 -- - last: the last slot with a bound of its own; those above go into the bucket "+Inf". By default the last but one
 -- @treturn bpf.metrics
 function Metrics:histogram(options)
+  argument.check_self("histogram", self, class)
   add(self, families.histogram(options, self, 2), 2)
   return self
+end
+
+local function check_format(method, format)
+  if format ~= nil and format ~= "openmetrics" and format ~= "prometheus" then
+    error(("metrics:%s: format '%s' is unknown (one of: openmetrics, prometheus)"):format(method, tostring(format)), 3)
+  end
 end
 
 --- Writes all metrics, reading the maps as it goes. A metric whose map fails ends there; that is counted in
@@ -168,9 +182,11 @@ end
 -- @treturn integer how many series were written
 -- @treturn nil,string,string what the sink returned when it ended it
 function Metrics:write(sink, format)
-  if format ~= nil and format ~= "openmetrics" and format ~= "prometheus" then
-    error(("metrics:write: format '%s' is unknown (one of: openmetrics, prometheus)"):format(tostring(format)), 2)
+  argument.check_self("write", self, class)
+  if type(sink) ~= "function" and not (getmetatable(sink) or {}).__call then
+    error(("bad argument #1 to 'write' (function expected, got %s)"):format(type(sink)), 2)
   end
+  check_format("write", format)
   local out = text.writer(sink)
   out.openmetrics = format ~= "prometheus"
   local ok, result = pcall(write_all, self, out)
@@ -186,6 +202,8 @@ end
 -- @tparam ?string format as for `metrics:write`
 -- @treturn string
 function Metrics:text(format)
+  argument.check_self("text", self, class)
+  check_format("text", format)
   local chunks = {}
   self:write(function(chunk) chunks[#chunks + 1] = chunk end, format)
   return table.concat(chunks)
@@ -207,16 +225,21 @@ end
 -- @treturn integer how many series were written
 -- @treturn nil,string,string on failure: ENOENT, EACCES, ENOSPC, …
 function Metrics:write_file(path)
+  argument.check_self("write_file", self, class)
+  argument.check(1, "write_file", path, "string")
   local temporary = ("%s.%016x"):format(path, math.random(0))
   local file, message, number = io.open(temporary, "wb")
   if not file then
     return io_failure(message, number)
   end
+  local maker = process()
   local _ <close> = setmetatable({}, { __close = function() -- whatever happens
     if io.type(file) == "file" then
       file:close()
     end
-    os.remove(temporary)
+    if process() == maker then
+      os.remove(temporary)
+    end
   end })
   local series
   series, message, number = self:write(function(chunk) return file:write(chunk) end, "prometheus")
@@ -253,6 +276,7 @@ end
 -- @treturn true when it was ended
 -- @treturn nil,string,string on failure: EADDRINUSE, EACCES, …
 function Metrics:serve(options)
+  argument.check_self("serve", self, class)
   return require("bpf.metrics.http")(self, options or {})
 end
 
@@ -284,6 +308,13 @@ end
 -- @treturn table
 -- @treturn nil,string,string on failure
 function metrics.enum(type, btf, prefix)
+  argument.check(1, "enum", type, "string")
+  if btf ~= nil and not tostring(btf):find("^bpf%.btf: ") then
+    error(("bad argument #2 to 'enum' (bpf.btf expected, got %s)"):format(tostring(btf)), 2)
+  end
+  if prefix ~= nil then
+    argument.check(3, "enum", prefix, "string")
+  end
   local kernel <close>, message, code = (btf and function() end or core.btf.kernel)()
   if not btf and not kernel then
     return nil, message, code

@@ -3,6 +3,8 @@
 -- `/proc/kallsyms`, `/proc/<pid>/maps` and the symbol tables of ELF files; nothing is read before it is asked for.
 -- @module bpf.symbols
 
+local argument = require("bpf.base.argument")
+
 local symbols = {}
 
 -- Tables of symbols: addresses in ascending order, and beside each a name, a size (false: up to the next) and a module
@@ -74,6 +76,8 @@ Kernel.__index = Kernel
 
 -- The function's name, nil when the address is in none; bytes from its start; the module, nil for the kernel itself.
 function Kernel:find(address)
+  argument.check_self("find", self, Kernel)
+  argument.check(1, "find", address, "integer")
   local i = self.symbols:entry(address)
   if not i then
     return nil
@@ -82,6 +86,7 @@ function Kernel:find(address)
 end
 
 function Kernel:__tostring()
+  argument.check_self("tostring", self, Kernel)
   return ("bpf.symbols: kernel, %d symbols"):format(#self.symbols.from)
 end
 
@@ -202,6 +207,8 @@ end
 -- The function's name, nil when it has none; bytes from its start or, where it has no name, from that of the file; path
 -- of the file, nil when the address is in none.
 function Process:find(address)
+  argument.check_self("find", self, Process)
+  argument.check(1, "find", address, "integer")
   local map
   for _, candidate in ipairs(self.maps) do
     if not math.ult(address, candidate.from) and math.ult(address, candidate.to) then
@@ -240,6 +247,7 @@ function Process:find(address)
 end
 
 function Process:__tostring()
+  argument.check_self("tostring", self, Process)
   return ("bpf.symbols: process %d"):format(self.pid)
 end
 
@@ -249,9 +257,7 @@ end
 -- start (without a name, from that of the file), and the file's path, nil when the address is in none
 -- @treturn nil,string,string on failure: ENOENT (no such process), EACCES
 function symbols.process(pid)
-  if math.type(pid) ~= "integer" then
-    error("bad argument #1 to 'process' (integer expected, got " .. type(pid) .. ")", 2)
-  end
+  argument.check(1, "process", pid, "integer")
   local path = ("/proc/%d/maps"):format(pid)
   local file <close>, message = io.open(path)
   local text
@@ -278,11 +284,21 @@ end
 
 -- Text ----------------------------------------------------------------------------------------------------------------
 
+local function check_symbols(fname, from)
+  local class = getmetatable(from)
+  if class ~= Kernel and class ~= Process then
+    error(("bad argument #1 to '%s' (what bpf.symbols.kernel or process gives expected, got %s)"):format(fname,
+      type(from)), 3)
+  end
+end
+
 --- An address in words: "vfs_read+0x1c", "malloc+0x20 (libc.so.6)", "0x1234 (prog)", "0xffffffff81000000".
 -- @tparam table from what `kernel` or `process` gave
 -- @tparam integer address
 -- @treturn string
 function symbols.text(from, address)
+  check_symbols("text", from)
+  argument.check(2, "text", address, "integer")
   local name, offset, module = from:find(address)
   local where = module and " (" .. (module:match("[^/]*$")) .. ")" or ""
   if name then
@@ -297,6 +313,8 @@ end
 -- @tparam ?boolean folded true for one line of bare names with ";" between them
 -- @treturn string
 function symbols.stack(from, addresses, folded)
+  check_symbols("stack", from)
+  argument.check(2, "stack", addresses, "table")
   local lines = {}
   for i, address in ipairs(addresses) do
     if folded then

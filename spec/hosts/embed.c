@@ -317,6 +317,39 @@ static void object_not_loaded(void)
 	bpf_object__close(obj);
 }
 
+/* Uses other maps in place of its own, whose types have ids in another BTF: the object's declarations count. */
+static void object_reusing(void)
+{
+	struct bpf_object *obj = bpf_object__open_file("build/progs/calls.bpf.o", NULL);
+	struct bpf_map *hits = bpf_object__find_map_by_name(obj, "hits");
+	struct bpf_map *bss = bpf_object__find_map_by_name(obj, "calls.bss");
+	lua_State *L = new_open();
+
+	CHECK(hits && bss);
+	lua_pushinteger(L, bpf_map__value_size(bss));
+	run(L,
+	    "hits = assert(bpf.map.create { type = 'hash', name = 'hits', max_entries = 64,\n"
+	    "  key = 'struct k { short a, b; }', value = 'struct v { char a[8]; }' })\n"
+	    "bss = assert(bpf.map.create { type = 'array', name = 'calls.bss', max_entries = 1, key = '__u32',\n"
+	    "  value = ('struct w { char a[%d]; }'):format(...), flags = 'mmapable' })");
+	lua_getglobal(L, "hits");
+	CHECK(bpf_map__reuse_fd(hits, lbpf_map_fd(lbpf_test_map(L, -1))) == 0);
+	lua_getglobal(L, "bss");
+	CHECK(bpf_map__reuse_fd(bss, lbpf_map_fd(lbpf_test_map(L, -1))) == 0);
+	for (int loaded = 0; loaded < 2; loaded++) {
+		CHECK(!loaded || bpf_object__load(obj) == 0);
+		CHECK(lbpf_push_object(L, obj, LBPF_BORROW) == 0);
+		run(L,
+		    "local o = ...; local key, value = bpf.map.types(o.maps.hits)\n"
+		    "assert(tostring(key):find '__u32' and tostring(value):find '__u64')\n"
+		    "local loaded = not tostring(o.vars):find 'not loaded'\n"
+		    "assert(not loaded or o.vars.self == 0 and o.vars.after == 0)\n"
+		    "o.maps.hits[7] = 1 << 40; assert(o.maps.hits[7] == 1 << 40)");
+	}
+	lua_close(L);
+	bpf_object__close(obj);
+}
+
 static void object_owned(void)
 {
 	struct bpf_object *obj = new_object(true);
@@ -772,6 +805,7 @@ static const struct {
 	{ "map_of_libbpf", map_of_libbpf },
 	{ "object_loaded", object_loaded },
 	{ "object_not_loaded", object_not_loaded },
+	{ "object_reusing", object_reusing },
 	{ "object_owned", object_owned },
 	{ "programs", programs },
 	{ "links", links },

@@ -21,9 +21,8 @@ end
 function net.space()
   made = made + 1
   local name = ("lbpf%s-%d"):format(helper.tag, made)
-  net.must("ip netns add " .. name)
   spaces[#spaces + 1] = name
-  net.must(("ip -n %s link set lo up"):format(name))
+  net.must(("ip netns add %s && ip -n %s link set lo up"):format(name, name))
   return name
 end
 
@@ -84,13 +83,11 @@ function net.cable(one, other)
   local function mac(side)
     return side.mac and "address " .. side.mac or ""
   end
-  net.must(text:format(one.name, one.space, mac(one), other.name, other.space, mac(other)))
-  for _, side in ipairs({ one, other }) do
-    if side.address then
-      net.must(("ip -n %s addr add %s dev %s"):format(side.space, side.address, side.name))
-    end
-    net.must(("ip -n %s link set dev %s up"):format(side.space, side.name))
+  local function up(side) -- one command, as each takes long in an emulated machine
+    local address = side.address and ("addr add %s dev %s\n"):format(side.address, side.name) or ""
+    return (" && echo '%slink set dev %s up' | ip -n %s -batch -"):format(address, side.name, side.space)
   end
+  net.must(text:format(one.name, one.space, mac(one), other.name, other.space, mac(other)) .. up(one) .. up(other))
 end
 
 --- Tells the namespace which hardware has the address, so that nobody is asked.
@@ -107,7 +104,7 @@ function net.udp(space, seconds, address, port)
     if address then
       assert(s:setsockname(address, port))
     end
-    s:settimeout(seconds)
+    s:settimeout(seconds * helper.slow)
     return s
   end)
 end
@@ -122,7 +119,7 @@ function net.connection()
   server:close()
   for _, s in ipairs({ client, accepted }) do
     s:setoption("tcp-nodelay", true)
-    s:settimeout(5)
+    s:settimeout(5 * helper.slow)
   end
   return client, accepted
 end
@@ -171,9 +168,9 @@ end
 --- Removes every namespace, with its interfaces, and every cgroup.
 function net.remove()
   net.leave()
-  for i = #spaces, 1, -1 do
-    helper.run("ip netns del " .. spaces[i])
-    spaces[i] = nil
+  if spaces[1] then
+    helper.run(("for space in %s; do ip netns del $space; done"):format(table.concat(spaces, " ")))
+    spaces = {}
   end
   for i = #groups, 1, -1 do
     helper.run((groups[i].mounted and "umount " or "rmdir ") .. groups[i].path)

@@ -269,7 +269,7 @@ local function full_name(fname, kind, prefix, options, level)
   if unit and name:sub(-#unit - 1) ~= "_" .. unit then
     name = name .. "_" .. unit
   end
-  if not name:find("^[%a_:][%w_:]*$") then
+  if not name:find("^[A-Za-z_:][A-Za-z0-9_:]*$") then
     error(("%s: '%s' can't be a metric's name"):format(fname, name), level + 1)
   end
   return name

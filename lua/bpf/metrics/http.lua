@@ -3,6 +3,7 @@
 -- waits for all of them, for new ones and for readers of ring buffers.
 
 local check = require("bpf.metrics.options")
+local process = require("bpf.metrics.process")
 
 local CLIENTS <const> = 64      -- at a time; others wait to be accepted
 local REQUEST <const> = 8192    -- bytes, at most
@@ -19,7 +20,12 @@ local GONE = {} -- is raised where a client is
 
 -- Requests ------------------------------------------------------------------------------------------------------------
 
-local TOKEN <const> = "[%w!#$%%&'*+.^_`|~-]+"
+local TOKEN <const> = "[A-Za-z0-9!#$%%&'*+.^_`|~-]+"
+
+-- In every locale what the locale "C" makes of it.
+local function lower(s)
+  return (s:gsub("[A-Z]", function(c) return string.char(c:byte() + 32) end))
+end
 
 -- The fields of a request by their names in lower case, or nil where one isn't as it should be.
 local function parse_fields(lines)
@@ -29,7 +35,7 @@ local function parse_fields(lines)
     if not name or value:find("[%z\r]") then
       return nil
     end
-    name = name:lower()
+    name = lower(name)
     if name == "host" and fields.host then
       return nil
     end
@@ -59,7 +65,7 @@ end
 -- How much a client wants each of the formats, of 0 to 1, and which version of OpenMetrics.
 local function preferences(accept)
   local open, plain, version = 0, 0, nil
-  for range in accept:lower():gmatch("[^,]+") do
+  for range in lower(accept):gmatch("[^,]+") do
     local kind = range:match("^%s*([^;%s]*)")
     local q = tonumber(range:match(";%s*q%s*=%s*([%d.]+)") or 1) or 0
     local asked = range:match(';%s*version%s*=%s*"?([%w.]+)')
@@ -117,9 +123,18 @@ local function send(client, text)
   end
 end
 
+local DAYS <const> = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
+local MONTHS <const> = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
+
+-- The time as HTTP has it: in English, whatever the locale.
+local function date()
+  local now = os.date("!*t")
+  return ("%s, %02d %s %d %02d:%02d:%02d GMT"):format(DAYS[now.wday], now.day, MONTHS[now.month], now.year, now.hour,
+    now.min, now.sec)
+end
+
 local function head(status, fields)
-  local lines = { ("HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close"):format(status, STATUS[status],
-    os.date("!%a, %d %b %Y %H:%M:%S GMT")) }
+  local lines = { ("HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close"):format(status, STATUS[status], date()) }
   table.move(fields, 1, #fields, 2, lines)
   return table.concat(lines, "\r\n") .. "\r\n\r\n"
 end
@@ -264,7 +279,7 @@ function Server:__close()
     self:drop(connection)
   end
   self.listener:close()
-  if self.path then
+  if self.path and process() == self.process then
     os.remove(self.path)
   end
 end
@@ -361,7 +376,8 @@ local KNOWN = {
 local function new_server(metrics, socket, listener, options)
   local server = {
     metrics = metrics, metrics_path = options.path or "/metrics", timeout = options.timeout or 30, listener = listener,
-    path = options.socket, connections = {}, count = 0, readers = {}, now = socket.gettime, select = socket.select,
+    path = options.socket, process = process(), connections = {}, count = 0, readers = {}, now = socket.gettime,
+    select = socket.select,
   }
   return setmetatable(server, Server)
 end

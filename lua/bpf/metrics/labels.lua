@@ -109,7 +109,7 @@ local function read_label(fname, label, level)
   label = type(label) == "string" and { label } or label
   options.check(fname, label, LABEL, level + 1)
   local name = label[1]
-  if not name or not name:find("^[%a_][%w_]*$") or name:find("^__") then
+  if not name or not name:find("^[A-Za-z_][A-Za-z0-9_]*$") or name:find("^__") then
     error(("%s: '%s' can't be a label's name"):format(fname, tostring(name)), level + 1)
   elseif label.key ~= nil and label.value ~= nil then
     error(("%s: label '%s' is of the key or of the value, not of both"):format(fname, name), level + 1)

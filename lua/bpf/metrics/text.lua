@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- What metrics are written in: numbers and label values of Prometheus' two text formats, and text in chunks.
 
+local point = require("bpf.base.number").point
+
 local text = {}
 
 -- Numbers -------------------------------------------------------------------------------------------------------------
@@ -20,7 +22,7 @@ local function float(x)
   end
   local digits
   for precision = 14, 16 do
-    digits = ("%." .. precision .. "e"):format(x)
+    digits = point(("%." .. precision .. "e"):format(x))
     if tonumber(digits) == x then
       break
     end
@@ -31,6 +33,7 @@ local function float(x)
     return mantissa .. "e" .. exponent
   end
   local plain = ("%%.%df"):format(math.max(#mantissa:gsub("[-.]", "") - 1 - e, 0)):format(x)
+  plain = point(plain)
   return plain:find(".", 1, true) and plain or plain .. ".0"
 end
 

@@ -7,11 +7,14 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/bpf.h>
@@ -134,6 +137,45 @@ static const luaL_Reg thread_methods[] = {
 	{ NULL, NULL },
 };
 
+/* ---- processes ---- */
+
+/* fork() → the child's id, and 0 in the child */
+static int sys_fork(lua_State *L)
+{
+	pid_t pid;
+
+	fflush(NULL); /* what is in buffers would be written twice */
+	pid = fork();
+	if (pid < 0)
+		return failure(L, "fork");
+	lua_pushinteger(L, pid);
+	return 1;
+}
+
+/* clone() → the same by the system call itself, of which the C library knows nothing */
+static int sys_clone(lua_State *L)
+{
+	long pid;
+
+	fflush(NULL);
+	pid = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	if (pid < 0)
+		return failure(L, "clone");
+	lua_pushinteger(L, pid);
+	return 1;
+}
+
+/* wait(child's id) → its exit status, or minus the signal that ended it */
+static int sys_wait(lua_State *L)
+{
+	int status;
+
+	if (waitpid((pid_t)luaL_checkinteger(L, 1), &status, 0) < 0)
+		return failure(L, "waitpid");
+	lua_pushinteger(L, WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+	return 1;
+}
+
 /* ---- programs, sockets, memory ---- */
 
 /* The two that change what is attached, without libbpf, which these modules aren't linked to. */
@@ -254,6 +296,9 @@ static const luaL_Reg functions[] = {
 	{ "gettid", sys_gettid },
 	{ "pidfd", sys_pidfd },
 	{ "thread", sys_thread },
+	{ "fork", sys_fork },
+	{ "clone", sys_clone },
+	{ "wait", sys_wait },
 	{ "prog_attach", sys_prog_attach },
 	{ "prog_detach", sys_prog_detach },
 	{ "iterate", sys_iterate },

@@ -1,0 +1,48 @@
+-- SPDX-License-Identifier: MIT
+-- Which spec files guests of build-aux/vmtest run. A spec that isn't here runs on every kernel. A row says:
+--   on       the kernels that run it; none: only this machine does, `make test` and `make sidtest`
+--   why      why the other kernels needn't
+--   seconds  about how long it takes in an emulated guest, where that is more than ten: the longest begin first
+local NONE, ENDS = {}, { "5.10", "sid" }
+
+local text = "it makes text of Lua values; what the kernel tells is asked for by the specs of maps and programs"
+local types = "types come from C text, files and this machine's kernel; what kernels add to BTF is in files as well"
+local server = "sockets and text in Lua over maps, whose own specs run on every kernel"
+local example = "it shows what other specs test on every kernel; the oldest and the newest show that it runs"
+local tree = "it is about the tree, its documents and its build"
+local loops = "loops of other libraries over a descriptor, which reader_spec polls on every kernel"
+local clang = "clang does the work, and clang knows no kernel; vmlinux.h is made of types"
+
+return {
+  ["spec/api_spec.lua"] = { on = NONE, why = tree },
+  ["spec/attach_cgroup_spec.lua"] = { seconds = 22 },
+  ["spec/attach_net_spec.lua"] = { seconds = 60 },
+  ["spec/attach_probe_spec.lua"] = { seconds = 12 },
+  ["spec/attach_route_spec.lua"] = { seconds = 23 },
+  ["spec/batch_spec.lua"] = { seconds = 13 },
+  ["spec/btf_spec.lua"] = { on = NONE, why = types },
+  ["spec/build_spec.lua"] = { on = NONE, why = tree },
+  ["spec/cdecl_spec.lua"] = { on = NONE, why = types },
+  ["spec/codec_spec.lua"] = { on = NONE, why = types },
+  ["spec/command_spec.lua"] = { on = NONE, why = text },
+  ["spec/compile_spec.lua"] = { on = NONE, why = clang },
+  ["spec/embed_spec.lua"] = { on = NONE, why = "hosts in C over the same library, which they open as Lua does" },
+  ["spec/eventloop_spec.lua"] = { on = NONE, why = loops },
+  ["spec/examples_net_spec.lua"] = { on = ENDS, why = example, seconds = 60 },
+  ["spec/examples_options_spec.lua"] = { on = NONE, why = tree },
+  ["spec/examples_spec.lua"] = { on = ENDS, why = example, seconds = 120 },
+  ["spec/examples_trace_spec.lua"] = { on = ENDS, why = example, seconds = 60 },
+  ["spec/hist_spec.lua"] = { on = NONE, why = text },
+  ["spec/html_spec.lua"] = { on = NONE, why = tree },
+  ["spec/inspect_spec.lua"] = { on = NONE, why = text },
+  ["spec/install_spec.lua"] = { on = NONE, why = tree },
+  ["spec/libbpf_spec.lua"] = { on = NONE, why = tree },
+  ["spec/lock_spec.lua"] = { seconds = 25 },
+  ["spec/metrics_http_spec.lua"] = { on = NONE, why = server },
+  ["spec/metrics_spec.lua"] = { on = NONE, why = server },
+  ["spec/perfbuf_spec.lua"] = { seconds = 20 },
+  ["spec/prometheus_spec.lua"] = { on = NONE, why = server },
+  ["spec/reader_spec.lua"] = { seconds = 25 },
+  ["spec/readme_spec.lua"] = { on = NONE, why = tree },
+  ["spec/walk_spec.lua"] = { seconds = 90 },
+}

@@ -1,0 +1,22 @@
+-- SPDX-License-Identifier: MIT
+-- Checks of arguments. Their errors name the line of the script: that of the caller of the function that checks, or of
+-- one further up, by `level`, which is 2 for the caller, as with `error`.
+
+local argument = {}
+
+-- Raises unless `type` or `math.type` gives what is expected for the argument.
+function argument.check(position, fname, value, expected, level)
+  if type(value) ~= expected and math.type(value) ~= expected then
+    error(("bad argument #%d to '%s' (%s expected, got %s)"):format(position, fname, expected, type(value)),
+      (level or 2) + 1)
+  end
+end
+
+-- Raises unless a method was called on an object whose metatable is `class`.
+function argument.check_self(fname, self, class, level)
+  if type(self) ~= "table" or getmetatable(self) ~= class then
+    error(("calling '%s' on bad self (%s expected, got %s)"):format(fname, class.__name, type(self)), (level or 2) + 1)
+  end
+end
+
+return argument

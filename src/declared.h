@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* What an object's BTF says of its maps. */
+#ifndef LBPF_DECLARED_H
+#define LBPF_DECLARED_H
+
+#include <stdint.h>
+
+#include <bpf/libbpf.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Ids in the object's BTF; 0: there is no such type. */
+struct lbpf_declared {
+	uint32_t key, value; /* the value of a map that holds variables is their section */
+};
+
+/* The types of one of the object's maps, whether or not it is loaded. */
+struct lbpf_declared lbpf_declared_types(const struct bpf_map *map, const struct btf *btf);
+
+LBPF_HIDDEN_END
+
+#endif
