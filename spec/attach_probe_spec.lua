@@ -173,7 +173,7 @@ describe("attach_uprobe", function()
   it("fails for files and functions that aren't there, and places outside", function()
     local obj <close> = load("on_function")
     local prog = obj.progs.on_function
-    fails("ENOENT", "attach_uprobe: .*/absent'", prog:attach_uprobe(ABSENT, "main"))
+    fails("ENOENT", "attach_uprobe: .*/absent", prog:attach_uprobe(ABSENT, "main"))
     fails("ENOENT", "attach_uprobe: .*'lbpf_no_program'", prog:attach_uprobe("lbpf_no_program", "main"))
     fails("ENOENT", "attach_uprobe: ", prog:attach_uprobe(PROBED, "no_function"))
     fails("EINVAL", "attach_uprobe: ", prog:attach_uprobe(PROBED, 1 << 40))

@@ -2,6 +2,7 @@
 -- Processes that fork: a child's end takes nothing off that its parent attached, and what the kernel doesn't pass on to
 -- a child is an error there. Each test is a script in a process of its own.
 local helper = require("spec.helper")
+local congestion = require("spec.support.congestion")
 local kernel = require("spec.support.kernel")
 
 kernel.root()
@@ -156,7 +157,7 @@ local ATTACHED <const> = {
       local file <close> = assert(io.open "/proc/sys/net/ipv4/tcp_available_congestion_control")
       return file:read("a"):find(%q, 1, true) ~= nil
     end
-  ]]):format("lbpff" .. helper.pid .. ("\0"):rep(11 - #tostring(helper.pid)), "lbpff" .. helper.pid) },
+  ]]):format(congestion.name .. ("\0"):rep(16 - #congestion.name), congestion.name) },
   { "a perf buffer in a map that keeps its events", calls = { "link:close()" },
     need = { "BPF_F_PRESERVE_ELEMS", "5.10" }, [[
     local notes <close> = assert(map.create { type = "perf_event_array", name = "notes", flags = "preserve_elems",

@@ -207,7 +207,7 @@ describe("an xdp link", function()
   end)
 
   it("takes the interface's index", function()
-    local index = math.tointeger(tonumber(must("cat /sys/class/net/" .. near .. "/ifindex")))
+    local index = math.tointeger(must("ip -o link show dev " .. near):match("^%d+"))
     local obj <close> = assert(kernel.load(PACKETS))
     local link <close> = assert(obj.progs.on_packet:attach_xdp(index))
     assert.equal(5, counted(obj, 5))

@@ -350,8 +350,7 @@ describe("bpf.links", function()
       netns_ino = math.tointeger(helper.run("stat -L -c %i " .. path)) }, info)
     assert.equal(info.netns_ino, field(json, "netns_ino"))
 
-    local file <close> = assert(io.open(("/sys/class/net/%s/ifindex"):format(ns)))
-    local ifindex = file:read("n")
+    local ifindex = math.tointeger(helper.run("ip -o link show dev " .. ns):match("^%d+"))
     assert(kinds.program(obj, "on_packet"):attach_xdp(ns))
     assert.same({ type = "xdp", ifindex = ifindex }, (link_of("on_packet")))
 
