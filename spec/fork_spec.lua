@@ -157,6 +157,15 @@ local ATTACHED <const> = {
       return file:read("a"):find(%q, 1, true) ~= nil
     end
   ]]):format("lbpff" .. helper.pid .. ("\0"):rep(11 - #tostring(helper.pid)), "lbpff" .. helper.pid) },
+  { "a perf buffer", calls = { "link:close()" }, need = { "running raw tracepoint programs", "5.10" }, [[
+    obj = assert(bpf.load "build/progs/perfs.bpf.o")
+    link = assert(bpf.perfbuf(obj.maps.notes, nil, function() end))
+    function works()
+      local before = obj.vars.sent
+      assert(obj.progs.send_notes:run { ctx = string.pack("=I8I8", 1, 1) })
+      return obj.vars.sent > before
+    end
+  ]] },
   { "a perf buffer in a map that keeps its events", calls = { "link:close()" },
     need = { "BPF_F_PRESERVE_ELEMS", "5.10" }, [[
     local notes <close> = assert(map.create { type = "perf_event_array", name = "notes", flags = "preserve_elems",
