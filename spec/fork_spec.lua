@@ -253,6 +253,31 @@ describe("after a fork", function()
     ]]))
   end)
 
+  it("has its descriptors closed in the child, all the same", function()
+    kernel.need("running raw tracepoint programs", "5.10")
+    assert.equal("0 true", run([[
+      local lfs = require "lfs"
+      local function descriptors()
+        local n = 0
+        collect()
+        for _ in lfs.dir "/proc/self/fd" do n = n + 1 end
+        return n
+      end
+      local s = receiver()
+      local before = descriptors()
+      local perfs = assert(bpf.load "build/progs/perfs.bpf.o")
+      local reader = assert(bpf.perfbuf(perfs.maps.notes, nil, print))
+      reader:fd()
+      assert(load("by_socket"):attach_socket(s))
+      local filter = obj
+      assert(load("by_xdp"):attach_xdp("lo", { netlink = true, mode = "skb" }))
+      io.write(child(function()
+        perfs, reader, filter, obj = nil
+        assert(descriptors() == before)
+      end), " ", tostring(packets(receiver())()))
+    ]]))
+  end)
+
   it("stays attached when a child of a process that is about to exec another program does so", function()
     assert.equal("true", run(ATTACHED[1][2], [[
       assert(os.execute "true")
