@@ -158,6 +158,15 @@ local ATTACHED <const> = {
       return file:read("a"):find(%q, 1, true) ~= nil
     end
   ]]):format(congestion.name .. ("\0"):rep(16 - #congestion.name), congestion.name) },
+  { "a perf buffer", calls = { "link:close()" }, need = { "running raw tracepoint programs", "5.10" }, [[
+    obj = assert(bpf.load "build/progs/perfs.bpf.o")
+    link = assert(bpf.perfbuf(obj.maps.notes, nil, function() end))
+    function works()
+      local before = obj.vars.sent
+      assert(obj.progs.send_notes:run { ctx = string.pack("=I8I8", 1, 1) })
+      return obj.vars.sent > before
+    end
+  ]] },
   { "a perf buffer in a map that keeps its events", calls = { "link:close()" },
     need = { "BPF_F_PRESERVE_ELEMS", "5.10" }, [[
     local notes <close> = assert(map.create { type = "perf_event_array", name = "notes", flags = "preserve_elems",
@@ -242,6 +251,31 @@ describe("after a fork", function()
         assert(works())
         assert(child(function() end) == 0 and works())
       end), " ", tostring(works()))
+    ]]))
+  end)
+
+  it("has its descriptors closed in the child, all the same", function()
+    kernel.need("running raw tracepoint programs", "5.10")
+    assert.equal("0 true", run([[
+      local lfs = require "lfs"
+      local function descriptors()
+        local n = 0
+        collect()
+        for _ in lfs.dir "/proc/self/fd" do n = n + 1 end
+        return n
+      end
+      local s = receiver()
+      local before = descriptors()
+      local perfs = assert(bpf.load "build/progs/perfs.bpf.o")
+      local reader = assert(bpf.perfbuf(perfs.maps.notes, nil, print))
+      reader:fd()
+      assert(load("by_socket"):attach_socket(s))
+      local filter = obj
+      assert(load("by_xdp"):attach_xdp("lo", { netlink = true, mode = "skb" }))
+      io.write(child(function()
+        perfs, reader, filter, obj = nil
+        assert(descriptors() == before)
+      end), " ", tostring(packets(receiver())()))
     ]]))
   end)
 

@@ -309,7 +309,6 @@ void lbpf_map_loaded(struct lbpf_map *map)
 	map->flags = bpf_map__map_flags(map->of);
 	map->extra = bpf_map__map_extra(map->of);
 	map->fd = lbpf_map_created_fd(map->of);
-	lbpf_mapmem_loaded(map);
 }
 
 /* libbpf has mapped what it takes the variables' size for, and unmaps what it takes it for then. */

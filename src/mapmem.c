@@ -51,10 +51,11 @@ static void *map_as(const struct lbpf_map *map, size_t size, int prot)
 	return base == MAP_FAILED ? NULL : base;
 }
 
-/* Kernels differ in whether a child gets an arena, so none does. */
-static void keep_here(struct lbpf_mapmem *mem)
+/* Kernels differ in whether a child gets an arena; so none gets it, unless that is a host's business. */
+static void keep_here(struct lbpf_mapmem *mem, bool owned)
 {
-	madvise(mem->base, mem->size, MADV_DONTFORK);
+	if (owned)
+		madvise(mem->base, mem->size, MADV_DONTFORK);
 	mem->process = lbpf_process_number();
 }
 
@@ -82,7 +83,7 @@ bool lbpf_mapmem_map(struct lbpf_map *map)
 	}
 	if (mem->base && is_arena(map)) {
 		map->extra = (uintptr_t)mem->base; /* an arena stays where it was first mapped */
-		keep_here(mem);
+		keep_here(mem, !mem->borrowed);
 	}
 	mem->err = mem->base ? 0 : errno;
 	mem->refused = !mem->base;
@@ -104,13 +105,13 @@ void lbpf_mapmem_forget(struct lbpf_map *map)
 		map->mem.base = NULL;
 }
 
-void lbpf_mapmem_loaded(struct lbpf_map *map)
+void lbpf_mapmem_loaded(struct lbpf_map *map, bool owned)
 {
 	struct lbpf_mapmem libbpfs = { .base = mapped_by_libbpf(map), .size = memory_size(map) };
 
 	if (!libbpfs.base)
 		return;
-	keep_here(&libbpfs);
+	keep_here(&libbpfs, owned);
 	map->mem.process = libbpfs.process;
 	map->extra = (uintptr_t)libbpfs.base;
 }

@@ -33,8 +33,8 @@ bool lbpf_mapmem_map(struct lbpf_map *map);
 /* Forgets a mapping that this process did not inherit, so that the next need maps it here. */
 void lbpf_mapmem_forget(struct lbpf_map *map);
 
-/* Once the map's object is loaded. */
-void lbpf_mapmem_loaded(struct lbpf_map *map);
+/* Once the map's object is loaded; whether that is a host's or owned. */
+void lbpf_mapmem_loaded(struct lbpf_map *map, bool owned);
 
 /* Before libbpf frees the map's object. Returns false if it mustn't: it would unmap what isn't its own. */
 bool lbpf_mapmem_leave(const struct lbpf_map *map);

@@ -587,13 +587,14 @@ static int load_fail(lua_State *L, const struct lbpf_object *o, int err, struct 
 	return 4;
 }
 
-static void map_loaded(void *self, bool *seen)
+static void map_loaded(void *self, bool *owned)
 {
 	struct lbpf_map *map = self;
 
-	(void)seen;
-	if (map->of)
-		lbpf_map_loaded(map);
+	if (!map->of)
+		return;
+	lbpf_map_loaded(map);
+	lbpf_mapmem_loaded(map, *owned);
 }
 
 /* libbpf answers no such question, but refuses this setting once it has loaded the object. */
@@ -605,8 +606,10 @@ static bool is_loaded(struct bpf_object *obj)
 /* Puts the handles of the object at idx in the state of one that is loaded. Returns an errno. */
 static int object_loaded(lua_State *L, int idx, struct lbpf_object *o)
 {
+	bool owned = !o->borrowed;
+
 	o->loaded = true;
-	object_each(L, idx, OBJECT_MAP_LIST, map_loaded, NULL);
+	object_each(L, idx, OBJECT_MAP_LIST, map_loaded, &owned);
 	return lbpf_vars_loaded(o->vars);
 }
 

@@ -42,10 +42,11 @@ static void cpubuf_release(struct lbpf_source *source, bool undo)
 {
 	struct cpubuf *buf = (struct cpubuf *)source;
 	uint32_t slot = (uint32_t)source->cpu;
+	bool here = buf->process == lbpf_process_number();
 
-	if (buf->slots.shared && undo)
+	if (undo && (buf->slots.shared || (buf->control && !here))) /* a fork shares the file, too */
 		bpf_map_delete_elem(buf->slots.fd, &slot);
-	if (buf->control && buf->process == lbpf_process_number())
+	if (buf->control && here)
 		munmap(buf->control, (size_t)sysconf(_SC_PAGESIZE) + source->size);
 	if (source->fd >= 0)
 		close(source->fd);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -363,6 +365,48 @@ static void object_owned(void)
 	run(L, "p = nil; collectgarbage(); collectgarbage()");
 	CHECK(!is_open(fd));
 	lua_close(L);
+}
+
+/* Whether a message gets through from one socket to the other. */
+static bool passes(const int sockets[2])
+{
+	char c = 0;
+
+	CHECK(send(sockets[0], "x", 1, 0) == 1);
+	return recv(sockets[1], &c, 1, MSG_DONTWAIT) == 1;
+}
+
+/* A child's end detaches nothing; closing an object's handle there does. */
+static void forking(void)
+{
+	int sockets[2], status;
+	lua_State *L = new_open();
+	struct bpf_object *obj;
+
+	CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets) == 0);
+	obj = bpf_object__open_file("build/progs/forked.bpf.o", NULL);
+	CHECK(obj && lbpf_push_object(L, obj, LBPF_OWN) == 0);
+	lua_pushvalue(L, 1);
+	run(L, "obj = ...; for n, p in pairs(obj.progs) do p:autoload(n == 'by_socket') end; assert(obj:load())");
+	lua_pushinteger(L, sockets[1]);
+	run(L, "assert(obj.progs.by_socket:attach_socket((...)))");
+	CHECK(!passes(sockets));
+	for (int asked = 0; asked < 2; asked++) {
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			if (asked)
+				CHECK(lbpf_close(L, 1) == 0);
+			lua_close(L);
+			exit(0);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+		CHECK(passes(sockets) == asked);
+	}
+	lua_close(L);
+	close(sockets[0]);
+	close(sockets[1]);
 }
 
 /* ---- programs and links ---- */
@@ -807,6 +851,7 @@ static const struct {
 	{ "object_not_loaded", object_not_loaded },
 	{ "object_reusing", object_reusing },
 	{ "object_owned", object_owned },
+	{ "forking", forking },
 	{ "programs", programs },
 	{ "links", links },
 	{ "type_errors", type_errors },
