@@ -143,7 +143,7 @@ describe("an object's file", function()
           for _, name in ipairs { "bad", "good" } do lfs.link(name, "new") os.rename("new", "swapped.bpf.o") end
         end' &
       LUA_CPATH="$LUA_CPATH" timeout %d %s -e 'local bpf, opened, failed = require("bpf"), 0, 0
-        while opened < 1500 or failed < 1500 do
+        while opened < %d or failed < %d do
           local obj, message = bpf.open("swapped.bpf.o")
           if obj then
             assert(obj.maps.elements and obj:name() == "swapped")
@@ -154,7 +154,8 @@ describe("an object's file", function()
             failed = failed + 1
           end
         end'
-      status=$?; touch done; wait; exit $status]]):format(dir, helper.LUA, 60 * helper.slow, helper.LUA))
+      status=$?; touch done; wait; exit $status]]):format(dir, helper.LUA, 60 * helper.slow, helper.LUA,
+      1500 // helper.slow, 1500 // helper.slow))
     assert(ok, ("status %s: %s"):format(status, output))
   end)
 

@@ -364,6 +364,18 @@ static int open_call(lua_State *L, const struct open *open, struct lbpf_object *
 	return err;
 }
 
+/* The number at idx, of entries. */
+static uint32_t map_entries(lua_State *L, const struct lbpf_map *map, int idx)
+{
+	int is_int;
+	lua_Integer n = lua_tointegerx(L, idx, &is_int);
+
+	if (!is_int || n < 1 || n > UINT32_MAX)
+		luaL_error(L, "option 'maps': '%s' must have from 1 to 4294967295 entries, not %s", map->name,
+			   luaL_tolstring(L, idx, NULL));
+	return (uint32_t)n;
+}
+
 /* Sets what option `maps` says of the map at the top: entries, a table of settings, a map to use instead, or whether it
  * is created. */
 static void option_map(lua_State *L, struct lbpf_map *map, int idx)
@@ -402,7 +414,7 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 		err = bpf_map__set_autocreate(map->of, lua_toboolean(L, idx));
 	} else {
 		if (lua_type(L, idx) == LUA_TNUMBER)
-			settings.max_entries = (uint32_t)lbpf_arg_int(L, idx, 1, UINT32_MAX);
+			settings.max_entries = map_entries(L, map, idx);
 		else if (lua_istable(L, idx))
 			lbpf_arg_options(L, idx, rows, &settings, "option 'maps'");
 		else
@@ -499,8 +511,8 @@ of numbers in section "maps".
 - kconfig: text of additional kernel configuration for extern variables
 - btf: path of a kernel BTF for CO-RE, in place of the running kernel's
 @treturn bpf.object the object, with its maps, programs and variables
-@treturn nil,string,string on failure: ENOENT, LIBBPF_ERRNO__FORMAT (no BPF object, or a
- malformed old map), LIBBPF_ERRNO__ENDIAN, …
+@treturn nil,string,string on failure: ENOENT, EISDIR, EINVAL (no regular file), EFBIG (1 GiB or more),
+ LIBBPF_ERRNO__FORMAT (no BPF object, a damaged one, or a malformed old map), LIBBPF_ERRNO__ENDIAN, …
 @see bpf_object__open_file, bpf_object__open_mem */
 static int object_open(lua_State *L)
 {
