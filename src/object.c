@@ -37,8 +37,9 @@ enum {
 	OBJECT_VARS,
 	OBJECT_MAP_LIST,
 	OBJECT_PROG_LIST,
-	OBJECT_BTF, /* the handle that scripts got last */
-	OBJECT_SLOTS = OBJECT_BTF
+	OBJECT_BTF,	 /* the handle that scripts got last */
+	OBJECT_CORE_BTF, /* the path of option `btf` */
+	OBJECT_SLOTS = OBJECT_CORE_BTF
 };
 
 /* Calls fn for every userdata of a list that the object at idx keeps. */
@@ -483,6 +484,8 @@ static int object_push_opened(lua_State *L, const char *what)
 	open_read(L, &open, what);
 	o = object_new(L);
 	idx = lua_gettop(L);
+	lua_pushstring(L, open.btf);
+	lua_setiuservalue(L, idx, OBJECT_CORE_BTF);
 	err = open_call(L, &open, o, &legacy, &log);
 	if (err) {
 		err = open_fail(L, &open, err, *legacy.cause ? legacy.cause : lbpf_log_push_last(L, log));
@@ -618,12 +621,38 @@ static int object_loaded(lua_State *L, int idx, struct lbpf_object *o)
 	return lbpf_vars_loaded(o->vars);
 }
 
+/* Looks through the BTF of option `btf`, which libbpf reads when it loads: before 1.3 it follows types that contain
+ * themselves without end. What can't be read may not be needed. Returns 0, or how many values of failure were pushed.
+ */
+static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
+{
+	const char *path, *cause;
+	int err;
+
+	lua_getiuservalue(L, idx, OBJECT_CORE_BTF);
+	path = lua_tostring(L, -1);
+	err = path ? lbpf_btfopen_check(path, &cause) : 0;
+	if (err != LIBBPF_ERRNO__FORMAT) {
+		lua_pop(L, 1);
+		return 0;
+	}
+	lbpf_err_push(L, err, cause, "object '%s': load: option 'btf': '%s'", o->name, path);
+	lua_pushliteral(L, "");
+	return 4;
+}
+
 /* Loads the object at idx. Returns 0, or how many values were pushed: nil, message, code, log. */
 static int object_do_load(lua_State *L, int idx, struct lbpf_object *o)
 {
-	struct lbpf_log *log = lbpf_log_begin(L);
-	int err = o->borrowed && is_loaded(o->obj) ? 0 : bpf_object__load(o->obj); /* its host may have done it */
+	int err = check_core_btf(L, idx, o);
+	struct lbpf_log *log;
 
+	if (err) {
+		object_release(L, idx, o);
+		return err;
+	}
+	log = lbpf_log_begin(L);
+	err = o->borrowed && is_loaded(o->obj) ? 0 : bpf_object__load(o->obj); /* its host may have done it */
 	lbpf_log_end(log);
 	if (err) {
 		/* libbpf can't load it again, and its maps are gone */
