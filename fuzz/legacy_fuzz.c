@@ -71,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int err = lbpf_legacy_bytes(data, size, &made);
 
 	must(!err || !made.bytes);
+	must(!made.foreign || (!err && !made.bytes));
 	must(strlen(made.cause) < sizeof(made.cause));
 	if (made.bytes)
 		check(&made);

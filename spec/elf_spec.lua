@@ -43,7 +43,7 @@ local function extended(s)
   return put(s, section(s, 0, SH_INFO), "=I4", 0)
 end
 
--- Has a typedef of itself as the type of a map's variable. libbpf before 1.3 follows it for ever.
+-- Makes a typedef one of itself, and the type of a map's variable. libbpf before 1.3 follows it for ever.
 local function endless(s)
   local names = get(s, section(s, get(s, E_SHSTRNDX, "=I2"), SH_OFFSET), "=I8")
   local at, start
@@ -69,14 +69,15 @@ local function endless(s)
     end
     at = at + 12 + (after[kind] or 0) + (each[kind] or 0) * (info & 0xffff)
   end
-  return put(put(s, place[typedef] + 8, "=I4", typedef), place[var] + 8, "=I4", typedef)
+  s = put(s, place[typedef] + 8, "=I4", typedef)
+  return var and put(s, place[var] + 8, "=I4", typedef) or s
 end
 
--- What bpf.open makes of bytes, or of a path, in a process that may not end by itself: the message, or "opened".
-local function open(source)
+-- What a function makes of a path, in a process that may not end by itself: the message, or "opened".
+local function open(source, fname, options)
   local output, ok, status = helper.run(("timeout %d %s -e %s"):format(20 * helper.slow, helper.LUA, helper.quote(([[
-    local obj, message, code = require("bpf").open(%q)
-    print(obj and "opened" or message, code)]]):format(source))))
+    local obj, message, code = require("bpf").%s(%q, %s)
+    print(obj and "opened" or message, code)]]):format(fname or "open", source, options or "nil"))))
   assert(ok, ("status %s: %s"):format(status, output))
   return output
 end
@@ -129,6 +130,23 @@ describe("an object's section table", function()
   end)
 end)
 
+describe("the BTF of option btf", function()
+  it("is looked through before libbpf reads it", function()
+    local kernel = require("spec.support.kernel")
+    kernel.root()
+    local dir = helper.tmpdir()
+    write(dir .. "/own.c", [[
+      typedef unsigned long long wanted_t;
+      struct lbpf_made_up { long a, b, c; wanted_t wanted; } it;]])
+    assert(select(2, helper.run(("cd %s && clang -target bpf -g -O2 -c own.c -o own.o"):format(dir))))
+    write(dir .. "/endless.o", endless(read(dir .. "/own.o")))
+    local externs = helper.obj("externs")
+    assert.matches("^opened", open(externs, "load", ("{ btf = %q }"):format(dir .. "/own.o")))
+    assert.matches("^object 'externs': load: option 'btf': '.*/endless.o': %.BTF is damaged: a type contains itself",
+      open(externs, "load", ("{ btf = %q }"):format(dir .. "/endless.o")))
+  end)
+end)
+
 describe("an object's file", function()
   local dir = helper.tmpdir()
 
@@ -143,7 +161,7 @@ describe("an object's file", function()
           for _, name in ipairs { "bad", "good" } do lfs.link(name, "new") os.rename("new", "swapped.bpf.o") end
         end' &
       LUA_CPATH="$LUA_CPATH" timeout %d %s -e 'local bpf, opened, failed = require("bpf"), 0, 0
-        while opened < 1500 or failed < 1500 do
+        while opened < %d or failed < %d do
           local obj, message = bpf.open("swapped.bpf.o")
           if obj then
             assert(obj.maps.elements and obj:name() == "swapped")
@@ -154,7 +172,8 @@ describe("an object's file", function()
             failed = failed + 1
           end
         end'
-      status=$?; touch done; wait; exit $status]]):format(dir, helper.LUA, 60 * helper.slow, helper.LUA))
+      status=$?; touch done; wait; exit $status]]):format(dir, helper.LUA, 60 * helper.slow, helper.LUA,
+      1500 // helper.slow, 1500 // helper.slow))
     assert(ok, ("status %s: %s"):format(status, output))
   end)
 

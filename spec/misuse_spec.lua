@@ -32,6 +32,7 @@ describe("misuse", function()
       assert.equal(false, getmetatable(value), what)
       if type(value) == "table" then
         helper.raises(function() setmetatable(value, nil) end, "protected metatable")
+        assert.equal(tostring(value), bpf.inspect(value, { text = true }))
       end
     end
   end)
@@ -85,6 +86,7 @@ describe("the place of an error", function()
   misuses("bpf.open, a variable", function() open { vars = { nosuch = 1 } } end)
   misuses("bpf.open, a map", function() open { maps = { nosuch = 1 } } end)
   misuses("bpf.open, a map's setting", function() open { maps = { [".bss"] = {}, nosuch = { max_entries = "x" } } } end)
+  misuses("bpf.open, a map's entries", function() open { maps = { ["vars.bss"] = 0 } } end)
   misuses("bpf.open, a program", function() open { autoload = { nosuch = true } } end)
   misuses("a getfd that raises", function()
     local obj <close> = assert(bpf.load(helper.obj("counters")))

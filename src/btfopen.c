@@ -190,21 +190,39 @@ static struct btf *new_split(const struct bytes *read, struct btf *base)
 	return btf;
 }
 
+/* Reads a file and checks that it is BTF, on top of base or NULL. Returns 0 or an errno. */
+static int read_checked(const char *path, const struct btf *base, struct bytes *read)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err;
+
+	err = fd < 0 ? errno : read_file(fd, read);
+	if (fd >= 0)
+		close(fd);
+	if (err)
+		return err;
+	read->cause = lbpf_btfcheck(read->bytes, read->size, base);
+	if (!read->cause)
+		return 0;
+	return *read->cause ? LIBBPF_ERRNO__FORMAT : ENOMEM;
+}
+
+int lbpf_btfopen_check(const char *path, const char **cause)
+{
+	struct bytes read = { .bytes = NULL };
+	int err = read_checked(path, NULL, &read);
+
+	free(read.bytes);
+	*cause = err == ENOMEM ? NULL : read.cause;
+	return err;
+}
+
 /* Reads a file, checks it, and makes BTF of it, on top of base or NULL. Returns 0 or an errno. */
 static int parse_file(lua_State *L, const char *path, struct btf *base, struct lbpf_btf *handle, const char **cause)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err;
 	struct bytes read = { .bytes = NULL };
 	struct lbpf_log *log = lbpf_log_begin(L);
+	int err = read_checked(path, base, &read);
 
-	err = fd < 0 ? errno : read_file(fd, &read);
-	if (fd >= 0)
-		close(fd);
-	if (!err) {
-		read.cause = lbpf_btfcheck(read.bytes, read.size, base);
-		if (read.cause)
-			err = *read.cause ? LIBBPF_ERRNO__FORMAT : ENOMEM;
-	}
 	if (!err) {
 		handle->btf = base ? new_split(&read, base) : btf__new(read.bytes, (uint32_t)read.size);
 		if (!handle->btf)

@@ -17,6 +17,9 @@ struct lbpf_btf *lbpf_btf_push_borrowed(lua_State *L, struct btf *btf, int owner
 /* Opener: adds the table `btf` to the module table at the top. */
 void lbpf_btf_open(lua_State *L);
 
+/* Whether a file is BTF, or has some, that libbpf can be given. Returns 0 or an errno, and why, or NULL. */
+int lbpf_btfopen_check(const char *path, const char **cause);
+
 LBPF_HIDDEN_END
 
 #endif

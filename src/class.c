@@ -168,6 +168,7 @@ void lbpf_call_undisturbed(lua_State *L, int nargs, int nresults)
 {
 	int running = lua_gc(L, LUA_GCISRUNNING), status;
 
+	luaL_checkstack(L, 2, NULL); /* now, for it may raise */
 	lua_gc(L, LUA_GCSTOP);
 	status = call_placed(L, nargs, nresults);
 	if (running)

@@ -38,8 +38,9 @@ enum {
 	OBJECT_VARS,
 	OBJECT_MAP_LIST,
 	OBJECT_PROG_LIST,
-	OBJECT_BTF, /* the handle that scripts got last */
-	OBJECT_SLOTS = OBJECT_BTF
+	OBJECT_BTF,	 /* the handle that scripts got last */
+	OBJECT_CORE_BTF, /* the path of option `btf` */
+	OBJECT_SLOTS = OBJECT_CORE_BTF
 };
 
 /* Calls fn for every userdata of a list that the object at idx keeps. */
@@ -365,6 +366,18 @@ static int open_call(lua_State *L, const struct open *open, struct lbpf_object *
 	return err;
 }
 
+/* The number at idx, of entries. */
+static uint32_t map_entries(lua_State *L, const struct lbpf_map *map, int idx)
+{
+	int is_int;
+	lua_Integer n = lua_tointegerx(L, idx, &is_int);
+
+	if (!is_int || n < 1 || n > UINT32_MAX)
+		luaL_error(L, "option 'maps': '%s' must have from 1 to 4294967295 entries, not %s", map->name,
+			   luaL_tolstring(L, idx, NULL));
+	return (uint32_t)n;
+}
+
 /* Sets what option `maps` says of the map at the top: entries, a table of settings, a map to use instead, or whether it
  * is created. */
 static void option_map(lua_State *L, struct lbpf_map *map, int idx)
@@ -403,7 +416,7 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 		err = bpf_map__set_autocreate(map->of, lua_toboolean(L, idx));
 	} else {
 		if (lua_type(L, idx) == LUA_TNUMBER)
-			settings.max_entries = (uint32_t)lbpf_arg_int(L, idx, 1, UINT32_MAX);
+			settings.max_entries = map_entries(L, map, idx);
 		else if (lua_istable(L, idx))
 			lbpf_arg_options(L, idx, rows, &settings, "option 'maps'");
 		else
@@ -472,6 +485,8 @@ static int object_push_opened(lua_State *L, const char *what)
 	open_read(L, &open, what);
 	o = object_new(L);
 	idx = lua_gettop(L);
+	lua_pushstring(L, open.btf);
+	lua_setiuservalue(L, idx, OBJECT_CORE_BTF);
 	err = open_call(L, &open, o, &legacy, &log);
 	if (err) {
 		err = open_fail(L, &open, err, *legacy.cause ? legacy.cause : lbpf_log_push_last(L, log));
@@ -500,8 +515,8 @@ of numbers in section "maps".
 - kconfig: text of additional kernel configuration for extern variables
 - btf: path of a kernel BTF for CO-RE, in place of the running kernel's
 @treturn bpf.object the object, with its maps, programs and variables
-@treturn nil,string,string on failure: ENOENT, LIBBPF_ERRNO__FORMAT (no BPF object, or a
- malformed old map), LIBBPF_ERRNO__ENDIAN, …
+@treturn nil,string,string on failure: ENOENT, EISDIR, EINVAL (no regular file), EFBIG (1 GiB or more),
+ LIBBPF_ERRNO__FORMAT (no BPF object, a damaged one, or a malformed old map), LIBBPF_ERRNO__ENDIAN, …
 @see bpf_object__open_file, bpf_object__open_mem */
 static int object_open(lua_State *L)
 {
@@ -613,12 +628,38 @@ static int object_loaded(lua_State *L, int idx, struct lbpf_object *o)
 	return lbpf_vars_loaded(o->vars);
 }
 
+/* Looks through the BTF of option `btf`, which libbpf reads when it loads: before 1.3 it follows types that contain
+ * themselves without end. What can't be read may not be needed. Returns 0, or how many values of failure were pushed.
+ */
+static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
+{
+	const char *path, *cause;
+	int err;
+
+	lua_getiuservalue(L, idx, OBJECT_CORE_BTF);
+	path = lua_tostring(L, -1);
+	err = path ? lbpf_btfopen_check(path, &cause) : 0;
+	if (err != LIBBPF_ERRNO__FORMAT) {
+		lua_pop(L, 1);
+		return 0;
+	}
+	lbpf_err_push(L, err, cause, "object '%s': load: option 'btf': '%s'", o->name, path);
+	lua_pushliteral(L, "");
+	return 4;
+}
+
 /* Loads the object at idx. Returns 0, or how many values were pushed: nil, message, code, log. */
 static int object_do_load(lua_State *L, int idx, struct lbpf_object *o)
 {
-	struct lbpf_log *log = lbpf_log_begin(L);
-	int err = o->borrowed && is_loaded(o->obj) ? 0 : lbpf_pins_load(o->obj); /* its host may have done it */
+	int err = check_core_btf(L, idx, o);
+	struct lbpf_log *log;
 
+	if (err) {
+		object_release(L, idx, o);
+		return err;
+	}
+	log = lbpf_log_begin(L);
+	err = o->borrowed && is_loaded(o->obj) ? 0 : lbpf_pins_load(o->obj); /* its host may have done it */
 	lbpf_log_end(log);
 	if (err) {
 		/* libbpf can't load it again, and its maps are gone */

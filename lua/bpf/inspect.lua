@@ -78,6 +78,11 @@ end
 
 local cell
 
+-- Whether a table says itself what its text is. Its metatable may be protected, as those of bpf and obj.maps are.
+local function has_text(value)
+  return not tostring(value):find("^table: ")
+end
+
 local function sequence(value, element, depth)
   local list = {}
   for i = 1, math.min(#value, LONG) do
@@ -121,7 +126,7 @@ end
 function cell(value, layout, depth)
   depth = (depth or 0) + 1
   local kind = layout and layout.kind
-  if type(value) == "table" and not (getmetatable(value) or {}).__tostring then
+  if type(value) == "table" and not has_text(value) then
     return table_cell(value, layout, depth)
   elseif type(value) == "string" then
     return kind == "bytes" and hex(value) or quoted(value)
@@ -423,7 +428,7 @@ local OF_CLASS = {
 local function table_text(value, width, indent, depth)
   local line = cell(value)
   if type(value) ~= "table" or depth > 8 or utf8.len(line) and utf8.len(line) + #indent <= width
-    or (getmetatable(value) or {}).__tostring then
+    or has_text(value) then
     return line
   end
   local list, inner = {}, indent .. "  "

@@ -59,6 +59,26 @@ local makers = {
   ring = function()
     return { ring = ring() }
   end,
+  walk = function()
+    local m = assert(map.create { type = "hash", key = "u32", value = "u64", max_entries = 4 })
+    map.update(m, 1, 1)
+    local _, walk = pairs(m)
+    local _, keys = map.keys(m)
+    local _, drain = map.drain(m)
+    return { walk = walk, ["walk of keys"] = keys, ["drain"] = drain }
+  end,
+  stream = function()
+    local obj = assert(bpf.open(PROGS .. "/iters.bpf.o"))
+    for name, prog in pairs(obj.progs) do
+      prog:autoload(name == "many_lines")
+    end
+    if not obj:load() then -- hardened kernels may refuse iterators
+      return {}
+    end
+    local link = assert(obj.progs.many_lines:attach())
+    local step, _, _, stream = link:lines()
+    return { stream = stream, ["iterator's link"] = link, ["step of lines"] = step }
+  end,
   ringbuf = function()
     return { ringbuf = assert(bpf.ringbuf(ring(), "u32", print)) }
   end,
