@@ -432,24 +432,34 @@ struct lbpf_type *lbpf_btf_compile(lua_State *L, const struct btf *btf, uint32_t
 
 /* ---- specs ---- */
 
+/* Pushes the handle of the kernel's BTF and returns that, if it has been read. */
+static struct btf *push_known(lua_State *L)
+{
+	struct lbpf_btf *handle;
+
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &KERNEL_KEY);
+	handle = lbpf_class_test(L, -1, &lbpf_btf_class);
+	if (handle && handle->btf)
+		return handle->btf;
+	lua_pop(L, 1);
+	return NULL;
+}
+
 struct btf *lbpf_btf_push_kernel(lua_State *L)
 {
+	struct btf *known = push_known(L);
 	struct lbpf_btf *handle;
 	struct lbpf_log *log;
 	int err;
 
-	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KERNEL_KEY) == LUA_TUSERDATA) {
-		handle = lbpf_class_test(L, -1, &lbpf_btf_class);
-		if (handle && handle->btf)
-			return handle->btf;
-	}
-	lua_pop(L, 1);
+	if (known)
+		return known;
 	handle = lbpf_btf_new(L);
-	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KERNEL_KEY) == LUA_TUSERDATA) { /* by a finalizer */
+	known = push_known(L); /* a finalizer may have read it */
+	if (known) {
 		lua_remove(L, -2);
-		return ((struct lbpf_btf *)lua_touserdata(L, -1))->btf;
+		return known;
 	}
-	lua_pop(L, 1);
 	log = lbpf_log_begin(L);
 	handle->btf = btf__load_vmlinux_btf();
 	err = errno;

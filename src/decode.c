@@ -196,7 +196,8 @@ static struct decoder decoder_begin(lua_State *L, const struct lbpf_type *type, 
 {
 	struct decoder d = { .L = L, .type = type, .end = (const uint8_t *)buf + len, .copies = 1 };
 
-	luaL_checkstack(L, (int)(results + 2 * type->depth) + RESERVE, "too many members");
+	if (type->depth)
+		luaL_checkstack(L, (int)(results + 2 * type->depth) + RESERVE, "too many members");
 	if (names) {
 		lbpf_type_push_names(L, type);
 		d.names = lua_gettop(L);

@@ -436,9 +436,10 @@ bool lbpf_accepts(lua_State *L, const struct lbpf_type *type, int idx)
 	bool ok;
 
 	/* an array of arrays of … : as many first elements deep */
+	luaL_checkstack(L, 4, NULL);
 	lua_pushvalue(L, idx);
 	while (n->kind == LBPF_ARRAY && lua_istable(L, -1) && lua_rawlen(L, -1) > 0) {
-		luaL_checkstack(L, 2, NULL);
+		luaL_checkstack(L, 4, NULL);
 		lua_rawgeti(L, -1, 1);
 		n++;
 	}

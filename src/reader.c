@@ -244,6 +244,8 @@ static inline bool take_record(lua_State *L, struct lbpf_reader *r, uint32_t i, 
 		}
 		s->pos = rec->at;
 		room = rec->len;
+		if (buf != small)
+			lua_pop(L, 1);
 		buf = lua_newuserdatauv(L, room, 0);
 		reader_check_here(L, r);
 		if (r->epoll < 0)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Usage: random.lua seed [steps]
--- Random operations on random handles, in finalizers and handlers as well: what systematic.lua doesn't combine. With
--- the same seed it does the same again.
+-- Random operations on random handles, in finalizers and handlers as well: what systematic.lua doesn't combine. The
+-- same seed does much the same again; what the kernel answers decides as well.
 local during = require "spec.support.reentry.during"
 local common = require "spec.support.reentry.common"
 local fixtures = require "spec.support.reentry.fixtures"
