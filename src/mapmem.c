@@ -20,14 +20,16 @@ static size_t memory_size(const struct lbpf_map *map)
 	return (map->max_entries * (((size_t)map->value_size + 7) / 8 * 8) + page - 1) / page * page;
 }
 
-/* Libbpf from 1.4 on maps an object's arena itself, at the address where programs expect it. */
+/* Libbpf from 1.4 on maps an object's arena itself, at the address where programs expect it. An arena that was there
+ * before the object it leaves alone, and gives the start-up values of its variables, from malloc, instead. */
 static uint8_t *mapped_by_libbpf(const struct lbpf_map *map)
 {
+	uintptr_t base = 0;
 	size_t size;
 
-	if (!map->of || !(map->kind->can & LBPF_VALUELESS))
-		return NULL;
-	return (uint8_t *)(uintptr_t)bpf_map__initial_value(map->of, &size);
+	if (map->of && map->kind->can & LBPF_VALUELESS)
+		base = (uintptr_t)bpf_map__initial_value(map->of, &size);
+	return base % (size_t)sysconf(_SC_PAGESIZE) ? NULL : (uint8_t *)base;
 }
 
 /* An arena has its address from the one who made it, or else from the first who maps it. */
