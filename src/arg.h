@@ -15,6 +15,9 @@ LBPF_HIDDEN_BEGIN
 /* The integer at idx, which must lie in [min, max]; else raises naming the argument. */
 lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max);
 
+/* The same, of units that messages name, in the plural. */
+lua_Integer lbpf_arg_units(lua_State *L, int idx, lua_Integer min, lua_Integer max, const char *units);
+
 /* A name and its number. Tables of them end with a NULL name. */
 struct lbpf_name {
 	const char *name;
