@@ -21,6 +21,7 @@ describe("a host", function()
     map_of_libbpf = "lends a map of libbpf's",
     object_loaded = "lends an object that is loaded",
     object_not_loaded = "lends an object that scripts load, or it does itself meanwhile",
+    object_resized = "lends an object and changes the size of its sections before the load",
     object_owned = "gives an object away",
     programs = "lends programs, and gives away descriptors of programs",
     links = "lends and gives away links",
