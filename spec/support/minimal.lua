@@ -3,6 +3,7 @@
 -- "spec.support.minimal"`: minimal[name](fixtures) gives them as a sequence, the object of a method first.
 local bpf = require "bpf"
 local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
 local sys = require "support.sys"
 
 local minimal = {}
@@ -333,6 +334,19 @@ minimal.calls = {
   ["bpf.hist.time"] = with(1),
   ["bpf.hist.utf8"] = with(),
   ["bpf.hist.width"] = with(),
+}
+
+-- Skips where there is no such thing.
+local function user_ringbufs() kernel.need("user ring buffers", "6.1") end
+
+--- What some need, as functions that skip the test.
+minimal.needs = {
+  ["bpf.map.contains"] = function() kernel.need("bloom filters", "5.16") end,
+  ["bpf.user_ringbuf"] = user_ringbufs,
+  ["metrics:serve"] = function() helper.require "socket" end,
+  ["user_ringbuf:close"] = user_ringbufs,
+  ["user_ringbuf:fd"] = user_ringbufs,
+  ["user_ringbuf:submit"] = user_ringbufs,
 }
 
 --- Those that raise, once their arguments have been read: what they need takes more than a call.
