@@ -8,7 +8,7 @@ local layers = {
   "object",
   "legacy ringbuf perfbuf user_ringbuf batch memory view attach iter system features names",
   "attachtrace attachnet",
-  "attach.h perfevent walk reader",
+  "attach.h perfevent walk reader perfrecord",
   "innermap redirect percpu prefix stacktrace link",
   "progopen progrun",
   "program mapkinds mapcreate mapopen mapops mapmem descriptor",

@@ -75,6 +75,7 @@ build = {
         "src/percpu.c",
         "src/perfbuf.c",
         "src/perfevent.c",
+        "src/perfrecord.c",
         "src/prefix.c",
         "src/progopen.c",
         "src/program.c",

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 
 #include "err.h"
 #include "map.h"
+#include "perfrecord.h"
 #include "reader.h"
 
 #define PAGES 64	    /* of each CPU, where the script doesn't say */
@@ -50,78 +50,6 @@ static void cpubuf_release(struct lbpf_source *source)
 		close(source->fd);
 	if (buf->last)
 		close(buf->slots.fd);
-}
-
-/* ---- records ---- */
-
-/* The word at a position, which all that the kernel writes is aligned to twice. Read once, for it may change. */
-static uint32_t word(const struct lbpf_source *s, unsigned long pos)
-{
-	const void *at = s->data + (pos & (s->size - 1));
-
-	return atomic_load_explicit((const _Atomic uint32_t *)at, memory_order_relaxed);
-}
-
-/* The 64-bit number there. */
-static uint64_t number(const struct lbpf_source *s, unsigned long pos)
-{
-	uint64_t n;
-
-	memcpy(&n, s->data + (pos & (s->size - 1)), sizeof(n));
-	return n;
-}
-
-static void take_sample(const struct lbpf_source *s, uint32_t room, struct lbpf_record *rec)
-{
-	size_t offset = (rec->at + sizeof(struct perf_event_header) + sizeof(uint32_t)) & (s->size - 1);
-
-	rec->len = word(s, rec->at + sizeof(struct perf_event_header));
-	if (rec->len > room - sizeof(uint32_t))
-		rec->len = room - (uint32_t)sizeof(uint32_t);
-	rec->data = s->data + offset;
-	rec->first = rec->len <= s->size - offset ? rec->len : (uint32_t)(s->size - offset);
-	rec->lost = 0;
-}
-
-/* The header at a position. */
-static struct perf_event_header header_at(const struct lbpf_source *s, unsigned long pos)
-{
-	uint32_t words[2] = { word(s, pos), word(s, pos + sizeof(uint32_t)) };
-	struct perf_event_header header;
-
-	_Static_assert(sizeof(header) == sizeof(words), "a header is two words");
-	memcpy(&header, words, sizeof(header));
-	return header;
-}
-
-/* Takes the next record, or the news of lost ones, out of a CPU's buffer. The kernel writes at least a header and a
- * word of each; of losses a header, an id and the number. */
-static bool cpubuf_take(struct lbpf_source *s, unsigned long end, struct lbpf_record *rec)
-{
-	while ((long)(end - s->pos) > 0) {
-		struct perf_event_header header = header_at(s, s->pos);
-
-		if (lbpf_unlikely(header.size < sizeof(header) + sizeof(uint32_t) || header.size % 8 ||
-				  header.size > end - s->pos))
-			return lbpf_source_garbled(s, end, rec);
-		rec->at = s->pos;
-		s->pos += header.size;
-		if (lbpf_likely(header.type == PERF_RECORD_SAMPLE)) {
-			take_sample(s, header.size - (uint32_t)sizeof(header), rec);
-			return true;
-		}
-		if (header.type != PERF_RECORD_LOST)
-			continue;
-		if (header.size < sizeof(header) + 2 * sizeof(uint64_t))
-			return lbpf_source_garbled(s, end, rec);
-		rec->data = s->data;
-		rec->len = rec->first = 0;
-		rec->lost = number(s, rec->at + sizeof(header) + sizeof(uint64_t));
-		rec->why = NULL;
-		if (rec->lost)
-			return true;
-	}
-	return false;
 }
 
 static const struct lbpf_class reader_class;
@@ -369,7 +297,7 @@ static const struct lbpf_reader_kind perf_kind = {
 	.what = "perf buffer",
 	.source_size = sizeof(struct cpubuf),
 	.once = true,
-	.take = cpubuf_take,
+	.take = lbpf_perfrecord_take,
 	.release = cpubuf_release,
 	.add = reader_add_map,
 };
