@@ -5,6 +5,7 @@ local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local lfs = require("lfs")
+local minimal = require("spec.support.minimal")
 
 local function read(path)
   local file <close> = assert(io.open(path))
@@ -218,6 +219,77 @@ describe("the API", function()
       same_names("fields of " .. class .. " in types/bpf.lua", accepted, declared)
     end
   end)
+end)
+
+describe("every function's optional arguments", function()
+  -- The function by its name in the reference, and the object of a method.
+  local function find(name, arguments)
+    local method = name:match(":(.*)")
+    if method then
+      return arguments[1][method]
+    end
+    local found = bpf
+    for part in name:gmatch("%.([%w_]+)") do
+      found = found[part]
+    end
+    return found
+  end
+
+  -- Closes what can be closed.
+  local function close(result)
+    pcall(function()
+      local _ <close> = result
+    end)
+  end
+
+  -- Calls with the arguments that are needed, and `more` nils.
+  local function call(name, needed, more)
+    local fixtures = minimal.fixtures()
+    local ok, message = pcall(function()
+      local arguments = minimal.calls[name](fixtures)
+      local count = needed + (name:find(":") and 1 or 0)
+      for i = count + 1, #arguments do
+        assert(arguments[i] == nil, name .. " is called with more than it needs")
+      end
+      local results = table.pack(find(name, arguments)(table.unpack(arguments, 1, count + more)))
+      for i = 1, results.n do
+        close(results[i])
+      end
+    end)
+    fixtures:close()
+    assert(ok or minimal.raises[name] and message:find(minimal.raises[name]), name .. ": " .. tostring(message))
+  end
+
+  it("have a call without them in spec/support/minimal.lua", function()
+    same_names("functions in docs/reference.md, and in spec/support/minimal.lua", reference, minimal.calls)
+  end)
+
+  local names = {}
+  for name in pairs(reference) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    it("can be left out, or nil: " .. name, function()
+      local needed, optional = 0, 0
+      kernel.root()
+      if minimal.needs[name] then
+        minimal.needs[name]()
+      end
+      for param in reference[name]:gmatch("[^, ]+") do
+        if param:find("?", 1, true) then
+          optional = optional + 1
+        else
+          needed = needed + 1
+        end
+      end
+      local before = helper.descriptors()
+      for more = 0, minimal.none[name] and 0 or optional do
+        call(name, needed, more)
+      end
+      assert(helper.descriptors() <= before, name .. " leaves a descriptor")
+    end)
+  end
 end)
 
 describe("require \"bpf\"", function()

@@ -24,6 +24,7 @@ describe("a host", function()
     object_not_loaded = "lends an object that scripts load, or it does itself meanwhile",
     object_reusing = "lends an object that uses other maps than its own",
     forking = "forks, and its child's end detaches nothing that it doesn't close",
+    object_resized = "lends an object and changes the size of its sections before the load",
     object_owned = "gives an object away",
     programs = "lends programs, and gives away descriptors of programs",
     links = "lends and gives away links",

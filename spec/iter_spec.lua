@@ -4,6 +4,7 @@ local bpf = require "bpf"
 local helper = require "spec.helper"
 local attach = require "spec.support.attach"
 local kernel = require "spec.support.kernel"
+local readers = require "spec.support.reader"
 
 kernel.root()
 kernel.need("iterators", "5.9")
@@ -168,6 +169,62 @@ describe("bpf.printk", function()
     for _ in printk(10) do
       assert.is_true(os.time() - start < 20)
     end
+  end)
+
+  -- A process of its own with a loop over what comes, once the pipe is free.
+  local PRINTK <const> = [[
+    local step, why, errno, stream
+    repeat
+      step, why, errno, stream = bpf.printk()
+    until errno ~= "EBUSY"
+    local closed <close> = setmetatable({}, { __close = function() print("closed") end })
+    local stream <close> = assert(step, why) and stream
+    ready()
+  ]]
+
+  it("goes on after a stop, and ends on Ctrl-C", function()
+    local output, ok = readers.signalled(PRINTK .. [[
+      for _ in step do end
+      print("after the loop")
+    ]], "STOP STOP INT")
+    assert.is_false(ok)
+    assert.matches("interrupted!", output)
+    assert.matches("closed\n", output)
+    assert.is_nil(output:find("after the loop"))
+  end)
+
+  it("goes on after a signal that the process handles, whose hook runs", function()
+    assert.equal("closed\n", (readers.signalled(PRINTK .. [[
+      sys.handle(10)
+      debug.sethook(function()
+        if sys.handled() == 2 then
+          debug.sethook()
+          error({}, 0)
+        end
+      end, "c")
+      pcall(function()
+        for _ in step do end
+        print("after the loop")
+      end)
+    ]], "USR1 USR1")))
+  end)
+
+  it("ends in a coroutine, where Ctrl-C's hook can't run", function()
+    local output, ok = readers.signalled(PRINTK .. [[
+      coroutine.wrap(function()
+        for _ in step do end
+        print("ended")
+      end)()
+      print("after the coroutine")
+    ]], "STOP INT")
+    assert.is_false(ok)
+    assert.matches("^ended\n.*interrupted!", output)
+    assert.is_nil(output:find("after the coroutine"))
+  end)
+
+  it("takes milliseconds that are integers", function()
+    helper.raises(function() bpf.printk(0.5) end,
+      "#1 to 'printk' %(an integer number of milliseconds expected, got 0%.5%)")
   end)
 
   it("says that somebody reads them already, where the kernel gives them to one reader", function()

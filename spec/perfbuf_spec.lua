@@ -4,7 +4,9 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local lfs = require("lfs")
 local readers = require("spec.support.reader")
+local sys = require("support.sys")
 
 kernel.root()
 kernel.need("running raw tracepoint programs", "5.10")
@@ -514,5 +516,86 @@ describe("perf buffer interop:", function()
     send(obj, 66, 1)
     again:poll(0)
     assert.same({ 66 }, got)
+  end)
+end)
+
+describe("a perf buffer's memory that something else has written", function()
+  local PAGE <const> = tonumber((helper.run("getconf PAGESIZE")))
+  local HEAD <const>, TAIL <const> = 1024, 1032 -- in the first page
+  local obj, reader, event, reports, got
+
+  before_each(function()
+    reports, got = {}, {}
+    obj, reader = open("notes", "struct note", function(e) got[#got + 1] = e.seq end, {
+      pages = 1, cpus = { FIRST }, lost = function(...) reports[#reports + 1] = table.pack(...) end,
+    })
+    for fd in lfs.dir("/proc/self/fd") do
+      if (lfs.symlinkattributes("/proc/self/fd/" .. fd, "target") or ""):find("perf_event", 1, true) then
+        event = math.tointeger(fd)
+      end
+    end
+    for i = 1, 3 do -- around the ring
+      send(obj, i, 60, FIRST)
+      reader:consume()
+    end
+    reports, got = {}, {}
+  end)
+
+  local function shared(at, value) return sys.shared(event, 0, 2 * PAGE, at, value) end
+
+  -- Sends a record; returns what checks that this is lost, and the next one not.
+  local function lost_once(pattern, seq)
+    send(obj, seq or 1, 1, FIRST)
+    return function()
+      assert.equal(0, reader:consume())
+      assert.same({ 1, 3, FIRST, 1 }, { #reports, reports[1].n, reports[1][1], reports[1][2] })
+      assert.matches(pattern, reports[1][3])
+      assert.equal(1, reader:lost())
+      send(obj, 50, 1, FIRST)
+      assert.equal(1, reader:poll(0))
+      assert.same({ 50 }, got)
+      assert.same({ 1, 1 }, { #reports, reader:lost() })
+    end
+  end
+
+  for _, case in ipairs({
+    { "no multiple of 8", function(at) return at + 4 end },
+    { "beyond the kernel's", function(_, kernels) return kernels + 8 end },
+    { "more than the buffer behind", function(_, kernels) return kernels - PAGE - 8 end },
+    { "nothing that the kernel counts to", function() return math.mininteger end },
+  }) do
+    it("isn't believed: a position that is " .. case[1], function()
+      local check = lost_once("^no record begins at the position")
+      shared(TAIL, case[2](shared(TAIL), shared(HEAD)))
+      check()
+    end)
+  end
+
+  -- The kernel lets nobody write the records. But a position can lie within one, on bytes that a program has put there.
+  for _, case in ipairs({
+    { "longer than what is there", 4000 },
+    { "shorter than its header", 4 },
+    { "no multiple of 8", 43 },
+    { "empty", 0 },
+  }) do
+    it("isn't believed: a record that is " .. case[1], function()
+      local check = lost_once("^a record had a length that it cannot have", case[2] << 16)
+      shared(TAIL, shared(TAIL) + 8)
+      check()
+    end)
+  end
+
+  it("isn't believed: the kernel's position", function()
+    send(obj, 1, 1, FIRST)
+    for _, wrong in ipairs({ 4, 8 * PAGE, -8, math.mininteger }) do
+      shared(HEAD, shared(HEAD) + wrong)
+      reader:consume()
+    end
+    send(obj, 1, 3, FIRST) -- with which the kernel writes its position
+    reader:consume()
+    got = {}
+    send(obj, 50, 2, FIRST)
+    assert.equal(2, reader:consume())
+    assert.same({ 50, 51 }, got)
   end)
 end)

@@ -76,8 +76,12 @@ local function describe_arguments(kind)
     helper.raises(function() reader:poll(-2) end, "%-2 is not between %-1 and")
     helper.raises(function() reader:poll(1 << 31) end, "not between")
     helper.raises(function() reader:poll("soon") end, "number expected")
-    helper.raises(function() reader:poll(0.5) end, "integer")
+    helper.raises(function() reader:poll(0.5) end,
+      "#1 to 'poll' %(an integer number of milliseconds expected, got 0%.5%)")
+    helper.raises(function() reader:events(0.5) end, "#1 to 'events' %(an integer number of milliseconds expected")
+    helper.raises(function() reader:poll(0, 1.5) end, "#2 to 'poll' %(an integer expected, got 1%.5%)")
     helper.raises(function() reader:events(-2) end, "not between")
+    assert.equal(0, reader:poll(0.0))
   end)
 
   it("a bound is one or more", function()
@@ -250,23 +254,102 @@ local function describe_waiting(kind)
     assert.equal("process", e.text)
   end)
 
-  it("gives nil, message and EINTR when a signal interrupts it", function()
-    local output = kind.signalled([[
-      local reader = assert(new(obj.maps.notes, nil, print))
+  it("goes on after a stop, and ends on Ctrl-C: poll", function()
+    local output, ok = kind.signalled([[
+      local polls = 0
+      local count <close> = setmetatable({}, { __close = function() print("polls", polls) end })
+      local reader <close> = assert(new(obj.maps.notes, nil, print))
       ready()
-      print(reader:poll(20000))
-    ]], "kill -STOP $pid; sleep 0.1; kill -CONT $pid")
-    assert.equal(("nil\t%s: poll: interrupted by a signal (EINTR)\tEINTR\n"):format(kind.text), output)
+      while reader:poll(60000) do polls = polls + 1 end
+      print("after the loop")
+    ]], "STOP STOP INT")
+    assert.is_false(ok)
+    assert.matches("interrupted!", output)
+    assert.matches("polls\t0\n", output)
+    assert.is_nil(output:find("after the loop"))
   end)
 
-  it("ends a loop over events when a signal interrupts it", function()
-    local output = kind.signalled([[
-      local reader = assert(new(obj.maps.notes, nil))
+  it("goes on after a stop, and ends on Ctrl-C: events", function()
+    local output, ok = kind.signalled([[
+      local closed <close> = setmetatable({}, { __close = function() print("closed") end })
+      local reader <close> = assert(new(obj.maps.notes))
       ready()
-      for _ in reader:events(20000) do print("a record") end
-      print("ended")
-    ]], "kill -STOP $pid; sleep 0.1; kill -CONT $pid")
-    assert.equal("ended\n", output)
+      for _ in reader:events() do print("a record") end
+      print("after the loop")
+    ]], "STOP STOP INT")
+    assert.is_false(ok)
+    assert.matches("interrupted!", output)
+    assert.matches("closed\n", output)
+    assert.is_nil(output:find("after the loop"))
+  end)
+
+  it("ends with 0 when a signal comes that the process handles", function()
+    assert.equal("0\n0\t1\n", (kind.signalled([[
+      local reader <close> = assert(new(obj.maps.notes, nil, print))
+      sys.handle(10)
+      ready()
+      print(coroutine.wrap(function() return reader:poll(60000) end)())
+      print(reader:poll(0), sys.handled())
+    ]], "USR1")))
+  end)
+
+  it("lets a signal's hook run in a loop over events, and goes on", function()
+    local output = kind.signalled(([[
+      local reader <close> = assert(new(obj.maps.notes, "struct note"))
+      sys.handle(10)
+      local sent
+      debug.sethook(function()
+        if sys.handled() == 2 and not sent then
+          sent = true
+          assert(obj.progs.send_notes:run(%s))
+        end
+      end, "c")
+      ready()
+      for e in reader:events(60000) do
+        print("record", e.seq)
+        break
+      end
+    ]]):format(kind.code(7, 1)), "USR1 USR1")
+    assert.equal("record\t7\n", output)
+  end)
+
+  it("gives nil, message and EINTR in a coroutine, where Ctrl-C's hook can't run: poll", function()
+    local output, ok = kind.signalled([[
+      local reader <close> = assert(new(obj.maps.notes, nil, print))
+      ready()
+      coroutine.wrap(function() print(reader:poll(60000)) end)()
+      print("after the coroutine")
+    ]], "STOP INT")
+    assert.is_false(ok)
+    assert.equal(("nil\t%s: poll: interrupted by a signal (EINTR)\tEINTR\n"):format(kind.text),
+      output:match("^.-\n"))
+    assert.matches("interrupted!", output)
+    assert.is_nil(output:find("after the coroutine"))
+  end)
+
+  it("ends a loop over events in a coroutine, where Ctrl-C's hook can't run", function()
+    local output, ok = kind.signalled([[
+      local reader <close> = assert(new(obj.maps.notes))
+      ready()
+      coroutine.wrap(function()
+        for _ in reader:events() do print("a record") end
+        print("ended")
+      end)()
+      print("after the coroutine")
+    ]], "STOP INT")
+    assert.is_false(ok)
+    assert.matches("^ended\n.*interrupted!", output)
+    assert.is_nil(output:find("after the coroutine"))
+  end)
+
+  it("lets a hook that the coroutine has as well run in it", function()
+    assert.equal("0\n", (kind.signalled([[
+      local reader <close> = assert(new(obj.maps.notes, nil, print))
+      sys.handle(10)
+      debug.sethook(function() end, "", 1000000)
+      ready()
+      print(coroutine.wrap(function() return reader:poll(60000) end)())
+    ]], "USR1")))
   end)
 
   it("ends on Ctrl-C, and nothing stays attached", function()
@@ -276,7 +359,7 @@ local function describe_waiting(kind)
       print(obj.progs.on_process:info().id)
       ready()
       while reader:poll(100) do end
-    ]], "kill -INT $pid")
+    ]], "INT")
     assert.is_false(ok)
     assert.matches("interrupted!", output)
     local id = output:match("^(%d+)\n")

@@ -5,6 +5,7 @@ local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local readers = require("spec.support.reader")
+local sys = require("support.sys")
 
 kernel.root()
 kernel.need("ring buffers", "5.8")
@@ -420,5 +421,183 @@ describe("a ring", function()
       assert.equal(250, run(obj, "send_small", 0, 250))
       assert.equal(500, reader:poll(0))
     end
+  end)
+end)
+
+describe("two readers of a ring", function()
+  -- Runs code in a process of its own, which a reader that believes everything would crash. It has `obj` and `send`.
+  local function alone(code)
+    local output, ok = helper.lua(([[
+      local bpf = require("bpf")
+      local obj <close> = assert(bpf.load(%q))
+      local function send(prog, ...)
+        return assert(obj.progs[prog]:run({ ctx = string.pack("=I4I4I4I4", ...) })).retval
+      end
+      %s]]):format(rings.path, code))
+    assert(ok, output)
+    return output
+  end
+
+  it("go on from the position that they find: in one process", function()
+    local output = alone([[
+      local first <close> = assert(bpf.ringbuf(obj.maps.blobs, nil, function(bytes) assert(#bytes == 40) end))
+      local second <close> = assert(bpf.ringbuf(obj.maps.blobs, nil, function() end))
+      local n = 0
+      for i = 1, 200 do
+        assert(send("send_blob", 255, 1, 48, 0) == 0)
+        assert(send("send_blob", 255, 1, 40, 0) == 0)
+        if i % 10 == 0 then
+          n = n + second:consume()
+        end
+      end
+      print(n, first:consume(), first:lost(), second:lost())
+      send("send_blob", 255, 1, 40, 0)
+      print(first:consume(), second:consume())
+    ]])
+    assert.equal("400\t0\t0\t0\n1\t0\n", output)
+  end)
+
+  it("go on from the position that they find: in two processes", function()
+    local output = alone(([[
+      local function successor()
+        local pipe = io.popen((%q):format(bpf.map.info(obj.maps.blobs).id))
+        local n = pipe:read("n")
+        pipe:close()
+        return n
+      end
+      local agent <close> = assert(bpf.ringbuf(obj.maps.blobs, nil, function(bytes) assert(#bytes == 40) end))
+      send("send_blob", 255, 1, 40, 0)
+      print(agent:consume())
+      local n = 0
+      for i = 1, 3 do
+        for _ = 1, 20 do
+          assert(send("send_blob", 255, 1, 104 - i * 8, 0) == 0)
+          assert(send("send_blob", 255, 1, 48, 0) == 0)
+        end
+        n = n + successor()
+      end
+      send("send_blob", 255, 1, 40, 0)
+      print(n, agent:consume(), agent:lost())
+    ]]):format(([[%s -e 'local bpf = require("bpf")
+      print(assert(bpf.ringbuf(bpf.map.by_id(%%d), nil, function() end)):consume())']]):format(helper.LUA)))
+    assert.equal("1\n120\t1\t0\n", output)
+  end)
+
+  it("may read in each other's handlers, and in loops over events", function()
+    local output = alone([[
+      local second
+      local got = {}
+      local first <close> = assert(bpf.ringbuf(obj.maps.small, "struct note", function(e)
+        got[#got + 1] = e.seq
+        for i = 1, 5 do
+          second:consume()
+          send("send_small", 1000, 100, 0, 0)
+        end
+      end))
+      second = assert(bpf.ringbuf(obj.maps.small, "struct note", function(e) assert(e.square == e.seq * e.seq) end))
+      send("send_small", 1, 3, 0, 0)
+      first:consume(3)
+      print(got[1], #got)
+      for e in first:events(0) do
+        assert(e.square == e.seq * e.seq)
+        second:consume()
+        send("send_small", 1000, 100, 0, 0)
+        if #got > 20 then break end
+        got[#got + 1] = e.seq
+      end
+      print(first:lost(), second:lost())
+    ]])
+    assert.equal("1\t1\n0\t0\n", output)
+  end)
+end)
+
+describe("a ring's position that something else has written", function()
+  local PAGE <const> = tonumber((helper.run("getconf PAGESIZE")))
+  local SIZE <const> = 4096 -- of `small`
+
+  local function consumer(obj, value) return sys.shared(bpf.map.fd(obj.maps.small), 0, PAGE, 0, value) end
+  local function producer(obj) return sys.shared(bpf.map.fd(obj.maps.small), PAGE, PAGE, 0) end
+
+  for _, case in ipairs({
+    { "is no multiple of 8", function(at) return at + 4 end },
+    { "is odd", function(at) return at - 1 end },
+    { "is the kernel's and one", function(_, kernels) return kernels + 1 end },
+    { "is beyond the kernel's", function(_, kernels) return kernels + 8 end },
+    { "is far beyond the kernel's", function(_, kernels) return kernels + (1 << 40) end },
+    { "is more than a ring behind", function(_, kernels) return kernels - SIZE - 8 end },
+    { "is nothing that the kernel counts to", function() return math.mininteger end },
+  }) do
+    for _, way in ipairs({
+      { "poll", function(reader) return reader:poll(0) end },
+      { "consume", function(reader) return reader:consume() end },
+      { "events", function(reader) return next_event(reader, 0) and 1 or 0 end },
+    }) do
+      it(("isn't believed when it %s: %s"):format(case[1], way[1]), function()
+        local reports, got = {}, {}
+        local obj, reader = open("small", "struct note", function(e) got[#got + 1] = e.seq end, {
+          lost = function(...) reports[#reports + 1] = table.pack(...) end,
+        })
+        for i = 1, 3 do -- so that the kernel's position is more than a ring away from the beginning
+          assert.equal(100, run(obj, "send_small", 1, 100))
+          reader:consume()
+          got[i] = nil
+        end
+        assert.equal(3, run(obj, "send_small", 1, 3))
+        local kernels = producer(obj)
+        local wrong = case[2](consumer(obj), kernels)
+        consumer(obj, wrong)
+        got = {}
+        assert.equal(0, way[2](reader))
+        assert.equal(1, reader:lost())
+        assert.same({ { n = 2, 1,
+          "no record begins at the position in the shared page; perhaps another reader wrote it" } }, reports)
+        assert.equal(kernels, consumer(obj))
+        assert.equal(1, run(obj, "send_small", 77, 1))
+        if way[1] == "events" then
+          got[1] = next_event(reader, 5000).seq
+        else
+          assert.equal(1, reader:poll(5000))
+        end
+        assert.same({ 77 }, got)
+        assert.equal(1, reader:lost())
+      end)
+    end
+  end
+
+  it("is found by a new reader", function()
+    local obj = rings.load()
+    assert.equal(3, run(obj, "send_small", 1, 3))
+    consumer(obj, 12)
+    local n = 0
+    local reader <close> = assert(bpf.ringbuf(obj.maps.small, "struct note", function() n = n + 1 end))
+    assert.same({ 0, 1, 0 }, { reader:poll(0), reader:lost(), n })
+    assert.equal(1, run(obj, "send_small", 1, 1))
+    assert.same({ 1, 1, 1 }, { reader:poll(5000), reader:lost(), n })
+  end)
+
+  it("may lie within a record, whose bytes are no lengths", function()
+    local reports = 0
+    local obj, reader = open("blobs", nil, nothing, { lost = function(n, why)
+      reports = reports + n
+      assert.matches("^a record had a length that it cannot have", why)
+    end })
+    run(obj, "send_blob", 0x3f, 1, 64) -- 0x3f3f3f3f bytes
+    assert.equal(1, reader:consume())
+    run(obj, "send_blob", 0x3f, 1, 64)
+    local fd = bpf.map.fd(obj.maps.blobs)
+    sys.shared(fd, 0, PAGE, 0, sys.shared(fd, 0, PAGE, 0) + 16)
+    assert.equal(0, reader:consume())
+    assert.same({ 1, 1 }, { reports, reader:lost() })
+    run(obj, "send_blob", 1, 1, 8)
+    assert.equal(1, reader:poll(5000))
+  end)
+
+  it("may be followed by an error of the function that hears of it", function()
+    local obj, reader = open("small", "struct note", nothing, { lost = function() error("heard") end })
+    consumer(obj, 4)
+    helper.raises(function() reader:poll(0) end, "heard")
+    helper.raises(function() consumer(obj, 4) next_event(reader, 0) end, "heard")
+    assert.equal(1, run(obj, "send_small", 1, 1))
+    assert.same({ 1, 2 }, { reader:poll(0), reader:lost() })
   end)
 end)

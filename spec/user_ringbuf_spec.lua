@@ -3,7 +3,9 @@
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local readers = require("spec.support.reader")
 local socket = require("socket")
+local sys = require("support.sys")
 
 kernel.root()
 kernel.need("user ring buffers", "6.1")
@@ -108,6 +110,8 @@ describe("user ring buffer arguments:", function()
     helper.raises(function() producer:submit({}, -2) end, "%-2 is not between %-1 and")
     helper.raises(function() producer:submit({}, 1 << 31) end, "not between")
     helper.raises(function() producer:submit({}, "soon") end, "number expected")
+    helper.raises(function() producer:submit({}, 0.5) end,
+      "#2 to 'submit' %(an integer number of milliseconds expected, got 0%.5%)")
     assert.equal(0, drain(obj))
   end)
 end)
@@ -317,34 +321,66 @@ describe("a full user ring buffer", function()
     end
   end)
 
-  it("gives nil, message and EINTR when a signal comes first", function()
-    local output = helper.run(("%s -e %s & pid=$!; sleep 0.4; kill -STOP $pid; sleep 0.1; kill -CONT $pid; wait $pid")
-      :format(helper.LUA, helper.quote([[
-      local bpf = require("bpf")
-      local ring <close> = assert(bpf.map.create({ type = "user_ringbuf", name = "full", max_entries = 4096 }))
-      local producer <close> = assert(bpf.user_ringbuf(ring))
-      assert(producer:submit(("x"):rep(4088)))
-      print(producer:submit("more", 20000))
-    ]])))
-    assert.equal("nil\tuser ring buffer 'full': submit: interrupted by a signal (EINTR)\tEINTR\n", output)
+  local FULL <const> = [[
+    local ring <close> = assert(bpf.map.create({ type = "user_ringbuf", name = "full", max_entries = 4096 }))
+    local producer <close> = assert(bpf.user_ringbuf(ring))
+    assert(producer:submit(("x"):rep(4088)))
+  ]]
+
+  it("gives nil, message and EINTR when a signal comes first that the process handles", function()
+    assert.equal("nil\tuser ring buffer 'full': submit: interrupted by a signal (EINTR)\tEINTR\t1\n",
+      (readers.signalled(FULL .. [[
+        sys.handle(10)
+        ready()
+        local ok, message, code = producer:submit("more", 60000)
+        print(ok, message, code, sys.handled())
+      ]], "STOP USR1")))
   end)
 
-  it("ends on Ctrl-C", function()
-    local output, ok = helper.lua([[
-      local bpf = require("bpf")
-      local ring <close> = assert(bpf.map.create({ type = "user_ringbuf", max_entries = 4096 }))
-      local producer <close> = assert(bpf.user_ringbuf(ring))
-      assert(producer:submit(("x"):rep(4088)))
-      local self = io.open("/proc/self/stat"):read("n")
-      os.execute("(sleep 0.3; kill -INT " .. self .. ") &")
-      print(pcall(function()
-        local _, _, code = producer:submit("more", 5000)
-        io.write(tostring(code), " ")
-      end))
-    ]])
-    assert(ok, output)
-    assert.matches("interrupted!", output)
+  it("goes on after a stop, and ends on Ctrl-C", function()
+    for _, timeout in ipairs({ 60000, -1 }) do
+      local output, ok = readers.signalled(FULL .. ([[
+        ready()
+        local _, _, code = producer:submit("more", %d)
+        print("after", code)
+      ]]):format(timeout), "STOP STOP INT")
+      assert.is_false(ok)
+      assert.matches("interrupted!", output)
+      assert.is_nil(output:find("after"))
+    end
   end)
+end)
+
+describe("a user ring buffer's position that something else has written", function()
+  local PAGE <const> = tonumber((helper.run("getconf PAGESIZE")))
+
+  for _, case in ipairs({
+    { "is no multiple of 8", function(at) return at + 4 end },
+    { "lies behind the kernel's", function(_, kernels) return kernels - 8 end },
+    { "is more than a ring beyond the kernel's", function(_, kernels) return kernels + 4096 + 8 end },
+    { "is nothing that anybody counts to", function() return math.mininteger end },
+  }) do
+    it(("isn't believed when it %s, and submit tells"):format(case[1]), function()
+      local obj, producer = open("samples", "struct sample")
+      local fd = bpf.map.fd(obj.maps.samples)
+      for seq = 1, 200 do -- around the ring
+        assert(producer:submit({ seq = seq, value = 1 }))
+        assert.equal(1, drain(obj))
+      end
+      assert(producer:submit({ seq = 201 }))
+      local kernels = sys.shared(fd, 0, PAGE, 0)
+      local function position(value) return sys.shared(fd, PAGE, 3 * PAGE, 0, value) end
+      position(case[2](position(), kernels))
+      local ok, message, code = producer:submit({ seq = 202 }, 100)
+      assert.same({ nil, "EIO" }, { ok, code })
+      assert.equal("user ring buffer 'samples': submit: another process wrote the position in the shared page; " ..
+        "samples that were in the ring are lost (EIO)", message)
+      assert.equal(kernels, position())
+      assert.is_true(producer:submit({ seq = 203 }))
+      assert.equal(1, drain(obj))
+      assert.equal(203, obj.vars.last)
+    end)
+  end
 end)
 
 describe("the life of a user ring buffer producer", function()

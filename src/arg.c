@@ -11,8 +11,22 @@
 
 lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max)
 {
-	lua_Integer n = luaL_checkinteger(L, idx);
+	return lbpf_arg_units(L, idx, min, max, NULL);
+}
 
+lua_Integer lbpf_arg_units(lua_State *L, int idx, lua_Integer min, lua_Integer max, const char *units)
+{
+	int is_int;
+	lua_Integer n = lua_tointegerx(L, idx, &is_int);
+
+	if (!is_int && lua_type(L, idx) == LUA_TNUMBER)
+		luaL_argerror(L, idx,
+			      lua_pushfstring(L, "%s expected, got %s",
+					      units ? lua_pushfstring(L, "an integer number of %s", units)
+						    : "an integer",
+					      luaL_tolstring(L, idx, NULL)));
+	if (!is_int)
+		luaL_checkinteger(L, idx); /* raises */
 	if (n < min || n > max)
 		luaL_argerror(L, idx,
 			      lua_pushfstring(L, "%I is not between %I and %I", (LUAI_UACINT)n, (LUAI_UACINT)min,

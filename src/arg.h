@@ -16,6 +16,9 @@ LBPF_HIDDEN_BEGIN
 /* The integer at idx, which must lie in [min, max]; else raises naming the argument. */
 lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max);
 
+/* The same, of units that messages name, in the plural. */
+lua_Integer lbpf_arg_units(lua_State *L, int idx, lua_Integer min, lua_Integer max, const char *units);
+
 /* The string at idx as C reads it; raises naming the argument for anything else, and for one with a NUL, which C would
  * take for its end. */
 const char *lbpf_arg_string(lua_State *L, int idx);

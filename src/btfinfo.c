@@ -102,7 +102,7 @@ int lbpf_btf_undisturbed(lua_State *L, lua_CFunction fn)
 void lbpf_btf_check_which(lua_State *L)
 {
 	if (lua_type(L, 2) == LUA_TNUMBER)
-		luaL_checkinteger(L, 2);
+		lbpf_arg_int(L, 2, INT64_MIN, INT64_MAX);
 	else
 		luaL_argexpected(L, lua_type(L, 2) == LUA_TSTRING, 2, "name or id of a type");
 }

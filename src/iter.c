@@ -17,6 +17,7 @@
 #include "err.h"
 #include "link.h"
 #include "stream.h"
+#include "wait.h"
 
 /* Pushes a stream of what the iterator at index 1 prints, from the beginning; or nil, message and code. Returns how
  * many. */
@@ -166,7 +167,7 @@ static int printk_next(lua_State *L)
 whole system: what one reader takes, others don't see.
 @function bpf.printk
 @tparam ?integer timeout in milliseconds to wait for the next line before the loop ends; -1 or nil for ever. A signal
-ends the loop as well
+doesn't end the loop: Ctrl-C raises an error out of it. In a coroutine, where that error can't be raised, the loop ends
 @treturn function iterator over texts, each with a table of the task's name and pid, the cpu and the time in seconds
 since boot; with what the loop closes
 @treturn nil,string,string on failure: ENOENT (no tracefs is mounted), EBUSY (somebody reads them already; newer kernels
@@ -174,7 +175,7 @@ give them to one reader at a time), EPERM, …
 @see bpf_trace_printk */
 static int bpf_printk_open(lua_State *L)
 {
-	int timeout = lua_isnoneornil(L, 1) ? -1 : (int)lbpf_arg_int(L, 1, -1, INT32_MAX), err;
+	int timeout = lbpf_wait_arg(L, 1, -1), err;
 	struct lbpf_stream *s = lbpf_stream_push(L);
 
 	s->timeout = timeout;

@@ -31,14 +31,17 @@ static inline bool is_elsewhere(const struct lbpf_mapmem *mem)
 	return mem->process && mem->process != lbpf_process_number();
 }
 
-/* Libbpf from 1.4 on maps an object's arena itself, at the address where programs expect it. */
+/* Libbpf from 1.4 on maps an object's arena itself, at the address where programs expect it. An arena that was there
+ * before the object it leaves alone, and gives the start-up values of its variables, from malloc, instead. */
 static uint8_t *mapped_by_libbpf(const struct lbpf_map *map)
 {
+	uintptr_t base;
 	size_t size;
 
 	if (!map->of || !is_arena(map) || is_elsewhere(&map->mem))
 		return NULL;
-	return (uint8_t *)(uintptr_t)bpf_map__initial_value(map->of, &size);
+	base = (uintptr_t)bpf_map__initial_value(map->of, &size);
+	return base % (size_t)sysconf(_SC_PAGESIZE) ? NULL : (uint8_t *)base;
 }
 
 /* An arena has its address from the one who made it, or else from the first who maps it. */

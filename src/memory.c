@@ -196,7 +196,11 @@ int lbpf_vars_loaded(struct lbpf_vars *vars)
 		return 0;
 	for (uint32_t i = 0; i < vars->sections; i++) {
 		struct section *s = &vars->section[i];
+		uint32_t size = bpf_map__value_size(s->map);
 
+		if (size < s->size) /* a host has made it smaller than its variables */
+			return EMSGSIZE;
+		s->size = size;
 		if (!(bpf_map__map_flags(s->map) & BPF_F_MMAPABLE))
 			continue;
 		s->bytes = (((size_t)s->size + 7) / 8 * 8 + page - 1) / page * page;

@@ -77,7 +77,7 @@ The path of a cgroup of version 2, by the id that programs get from `bpf_get_cur
 */
 static int l_cgroup_path(lua_State *L)
 {
-	uint64_t id = (uint64_t)luaL_checkinteger(L, 1);
+	uint64_t id = (uint64_t)lbpf_arg_int(L, 1, INT64_MIN, INT64_MAX);
 	char root[PATH_MAX], path[PATH_MAX];
 	int err = find_cgroup2(root, sizeof(root)), fd;
 	size_t prefix;

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 
 #include "err.h"
 #include "map.h"
+#include "perfrecord.h"
 #include "reader.h"
 
 #define PAGES 64	    /* of each CPU, where the script doesn't say */
@@ -54,54 +54,6 @@ static void cpubuf_release(struct lbpf_source *source, bool undo)
 		close(buf->slots.fd);
 }
 
-/* ---- records ---- */
-
-/* The bytes at a position that are no longer than 8, which all that the kernel writes is aligned to. */
-static void peek(const struct lbpf_source *s, unsigned long pos, void *to, size_t len)
-{
-	memcpy(to, s->data + (pos & (s->size - 1)), len);
-}
-
-static void take_sample(const struct lbpf_source *s, uint32_t room, struct lbpf_record *rec)
-{
-	size_t offset = (rec->at + sizeof(struct perf_event_header) + sizeof(uint32_t)) & (s->size - 1);
-
-	peek(s, rec->at + sizeof(struct perf_event_header), &rec->len, sizeof(rec->len));
-	if (rec->len > room - sizeof(uint32_t))
-		rec->len = room - (uint32_t)sizeof(uint32_t);
-	rec->data = s->data + offset;
-	rec->first = rec->len <= s->size - offset ? rec->len : (uint32_t)(s->size - offset);
-	rec->lost = 0;
-}
-
-/* Takes the next record, or the news of lost ones, out of a CPU's buffer. */
-static bool cpubuf_take(struct lbpf_source *s, unsigned long end, struct lbpf_record *rec)
-{
-	while ((long)(end - s->pos) > 0) {
-		struct perf_event_header header;
-
-		rec->at = s->pos;
-		peek(s, rec->at, &header, sizeof(header));
-		if (header.size < sizeof(header) + sizeof(uint32_t) || header.size > end - s->pos) {
-			s->pos = end; /* never seen: there is no telling what follows */
-			return false;
-		}
-		s->pos += header.size;
-		if (header.type == PERF_RECORD_SAMPLE) {
-			take_sample(s, header.size - (uint32_t)sizeof(header), rec);
-			return true;
-		}
-		if (header.type == PERF_RECORD_LOST) {
-			rec->data = s->data;
-			rec->len = rec->first = 0;
-			peek(s, rec->at + sizeof(header) + sizeof(uint64_t), &rec->lost, sizeof(rec->lost));
-			if (rec->lost)
-				return true;
-		}
-	}
-	return false;
-}
-
 static const struct lbpf_class reader_class;
 
 /* ---- adding maps ---- */
@@ -113,7 +65,6 @@ struct options {
 
 static const struct lbpf_option perf_options[] = {
 	LBPF_READER_OPTIONS,
-	{ "lost", LBPF_OPT_OTHER, 0 },
 	{ "cpus", LBPF_OPT_OTHER, 0 },
 	{ "pages", LBPF_OPT_U32, offsetof(struct options, pages) },
 	{ "sample_period", LBPF_OPT_U32, offsetof(struct options, sample_period) },
@@ -350,7 +301,7 @@ static const struct lbpf_reader_kind perf_kind = {
 	.unshared = true,
 	.source_size = sizeof(struct cpubuf),
 	.once = true,
-	.take = cpubuf_take,
+	.take = lbpf_perfrecord_take,
 	.release = cpubuf_release,
 	.add = reader_add_map,
 };
@@ -370,7 +321,8 @@ child: everything but close raises there, and a child makes a reader of its own.
 @tparam ?table options
 - unpack: true passes the members of a struct as values instead of a table: `function(pid, comm, cpu)`
 - into: a table to fill with every record instead of making new ones
-- lost: `function(cpu, n)`, called in its place among the records where n records found no room
+- lost: `function(cpu, n, why)`, called in its place among the records where n records found no room; `why` is nil then.
+ It is a text where something else than this reader and the kernel wrote the buffer's memory, which counts as one record
 - pages: of each CPU's memory, a power of two; 64 by default
 - cpus: a sequence of the CPUs to read, all that are online by default
 - sample_period: a waiting reader is woken when this many records have come to one CPU's memory; 1 by default. When its
@@ -406,8 +358,9 @@ without handler: read that by events.
 @function perfbuf:poll
 @tparam ?integer timeout in milliseconds; 0 doesn't wait, -1 or nil waits for ever
 @tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
-@treturn integer how many records were handled, 0 when the time ran out
-@treturn nil,string,string on failure: EINTR on a signal
+@treturn integer how many records were handled; 0 when the time ran out, or a signal came that the process handles
+@treturn nil,string,string on failure: EINTR on a signal, in a coroutine, when the signal's handler has set a hook in
+ the main thread, as that of `lua` for Ctrl-C does
 @see perf_buffer__poll */
 static int perfbuf_poll(lua_State *L)
 {
@@ -427,21 +380,20 @@ static int perfbuf_consume(lua_State *L)
 /*** Iterates over records as they come: `for e, cpu in reader:events(1000) do`. Handlers are not called, `lost` is.
 @function perfbuf:events
 @tparam ?integer timeout in milliseconds to wait for the next record before the loop ends; -1 or nil for ever. A signal
- ends the loop as well
+ doesn't end the loop: Ctrl-C raises an error out of it. In a coroutine, where that error can't be raised, the loop ends
 @treturn function iterator over records, or with `unpack` over their members, and the number of the CPU after each */
 static int perfbuf_events(lua_State *L)
 {
 	return lbpf_reader_events(L, &perf_kind);
 }
 
-/*** How many records found no room since the reader was opened, as far as was read: the kernel tells with the next
-record that finds some.
+/*** How many records were lost since the reader was opened, as far as was read: the kernel tells of records that found
+no room with the next one that finds some.
 @function perfbuf:lost
 @treturn integer the number */
 static int perfbuf_lost(lua_State *L)
 {
-	lua_pushinteger(L, (lua_Integer)lbpf_reader_check(L, &perf_kind)->lost);
-	return 1;
+	return lbpf_reader_lost(L, &perf_kind);
 }
 
 /*** A descriptor for event loops: readable when a record is there. Then call consume.

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <lauxlib.h>
@@ -18,6 +17,7 @@
 #include "codec.h"
 #include "err.h"
 #include "map.h"
+#include "wait.h"
 
 #define STORE_EVERY (64u << 10) /* bytes after which the kernel is told where we are */
 
@@ -195,23 +195,10 @@ int lbpf_reader_add(struct lbpf_reader *r)
 
 /* ---- records ---- */
 
-static inline unsigned long source_end(const struct lbpf_source *s)
-{
-	return atomic_load_explicit(s->head, memory_order_acquire);
-}
-
-static void source_store(struct lbpf_source *s)
-{
-	if (s->stored == s->pos)
-		return;
-	s->stored = s->pos;
-	atomic_store_explicit(s->tail, s->pos, memory_order_release);
-}
-
 static inline void source_store_if_due(struct lbpf_source *s)
 {
 	if (s->pos - s->stored >= (s->size / 8 < STORE_EVERY ? s->size / 8 : STORE_EVERY))
-		source_store(s);
+		lbpf_source_store(s);
 }
 
 /* Copies a record, which may go on at the start of the data, and makes it the copy. */
@@ -234,6 +221,8 @@ static inline bool take_record(lua_State *L, struct lbpf_reader *r, uint32_t i, 
 	for (;;) {
 		struct lbpf_source *s = lbpf_reader_source(r, i);
 
+		if (lbpf_unlikely(!lbpf_source_holds(s, end)) && !lbpf_source_meet(s, rec))
+			return true;
 		if (!r->kind->take(s, end, rec))
 			return false;
 		if (s->feed.type->depth == 0 && rec->first == rec->len)
@@ -286,9 +275,12 @@ static void report_lost(lua_State *L, struct lbpf_reader *r, uint32_t i, const s
 		lua_pop(L, 1);
 		return;
 	}
-	lua_pushinteger(L, cpu);
+	if (cpu >= 0)
+		lua_pushinteger(L, cpu);
 	lua_pushinteger(L, (lua_Integer)rec->lost);
-	lua_call(L, 2, 0);
+	if (rec->why)
+		lua_pushstring(L, rec->why);
+	lua_call(L, 1 + (cpu >= 0) + (rec->why != NULL), 0);
 	reader_check_here(L, r);
 }
 
@@ -297,7 +289,7 @@ static void report_lost(lua_State *L, struct lbpf_reader *r, uint32_t i, const s
 static lua_Integer source_consume(lua_State *L, struct lbpf_reader *r, uint32_t i, int refs, lua_Integer max)
 {
 	struct lbpf_source *s = lbpf_reader_source(r, i);
-	unsigned long end = source_end(s);
+	unsigned long end = lbpf_source_end(s);
 	_Alignas(8) char small[LBPF_SMALL];
 	struct lbpf_record rec;
 	lua_Integer n = 0;
@@ -321,7 +313,7 @@ static lua_Integer source_consume(lua_State *L, struct lbpf_reader *r, uint32_t 
 		source_store_if_due(lbpf_reader_source(r, i));
 	}
 	if (r->epoll >= 0)
-		source_store(lbpf_reader_source(r, i));
+		lbpf_source_store(lbpf_reader_source(r, i));
 	lua_settop(L, handler - 1);
 	return n;
 }
@@ -333,9 +325,11 @@ static bool reader_missed(const struct lbpf_reader *r)
 	atomic_thread_fence(memory_order_seq_cst);
 	for (uint32_t i = 0; i < r->count; i++) {
 		struct lbpf_source look = *(struct lbpf_source *)lbpf_reader_source(r, i);
-		unsigned long end = source_end(&look), pos = look.pos;
+		unsigned long end = lbpf_source_end(&look), pos = look.pos;
 		struct lbpf_record rec;
 
+		if (!lbpf_source_holds(&look, end))
+			return true;
 		if (end != pos && (r->kind->take(&look, end, &rec) || look.pos != pos))
 			return true;
 	}
@@ -413,46 +407,10 @@ static lua_Integer reader_consume(lua_State *L, struct lbpf_reader *r, lua_Integ
 
 /* ---- waiting ---- */
 
-/* Waits with a deadline, because what wakes us may be no record. */
-struct wait {
-	int timeout; /* ms; -1: for ever */
-	struct timespec start;
-};
-
-static struct wait wait_begin(int timeout_ms)
-{
-	struct wait wait = { .timeout = timeout_ms };
-
-	clock_gettime(CLOCK_MONOTONIC, &wait.start);
-	return wait;
-}
-
-/* The milliseconds that are left, rounded up. */
-static int wait_left(const struct wait *wait)
-{
-	struct timespec now;
-	int64_t gone;
-
-	if (wait->timeout < 0)
-		return -1;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	gone = (int64_t)(now.tv_sec - wait->start.tv_sec) * 1000 + (now.tv_nsec - wait->start.tv_nsec) / 1000000;
-	return gone >= wait->timeout ? 0 : wait->timeout - (int)gone;
-}
-
 /* Sleeps until a record may be there or the time is over. Returns 0 or an errno. */
 static int reader_wait(const struct lbpf_reader *r, int timeout_ms)
 {
-	struct epoll_event events[8];
-
-	if (reader_missed(r))
-		return 0;
-	return epoll_wait(r->epoll, events, sizeof(events) / sizeof(*events), timeout_ms) < 0 ? errno : 0;
-}
-
-static int timeout_arg(lua_State *L)
-{
-	return lua_isnoneornil(L, 2) ? -1 : (int)lbpf_arg_int(L, 2, -1, INT32_MAX);
+	return reader_missed(r) ? 0 : lbpf_wait_readable(r->epoll, timeout_ms);
 }
 
 static lua_Integer max_arg(lua_State *L, int idx)
@@ -470,18 +428,20 @@ static int reader_fail(lua_State *L, const struct lbpf_reader_kind *kind, int er
 int lbpf_reader_poll(lua_State *L, const struct lbpf_reader_kind *kind)
 {
 	struct lbpf_reader *r = lbpf_reader_check(L, kind);
-	int left = timeout_arg(L), err;
+	int left = lbpf_wait_arg(L, 2, -1), err;
 	lua_Integer max = max_arg(L, 3), n = reader_consume(L, r, max);
-	struct wait wait;
+	struct lbpf_wait wait;
 
 	if (!n && left)
-		wait = wait_begin(left);
+		wait = lbpf_wait_begin(left);
 	while (!n && left && r->epoll >= 0) {
 		err = reader_wait(r, left);
+		if (err == EINTR && lbpf_wait_hook_is_here(L))
+			break;
 		if (err)
 			return reader_fail(L, kind, err);
 		n = reader_consume(L, r, max);
-		left = wait_left(&wait);
+		left = lbpf_wait_left(&wait);
 	}
 	lua_pushinteger(L, n);
 	return 1;
@@ -507,7 +467,7 @@ static int next_record(lua_State *L, struct lbpf_reader *r)
 		uint32_t i = (r->turn + n) % r->count;
 
 		source_store_if_due(lbpf_reader_source(r, i));
-		while (take_record(L, r, i, source_end(lbpf_reader_source(r, i)), &rec, small)) {
+		while (take_record(L, r, i, lbpf_source_end(lbpf_reader_source(r, i)), &rec, small)) {
 			if (!rec.lost) {
 				r->turn = i + 1; /* the others come first then */
 				return push_record(L, lbpf_reader_source(r, i), &rec, 2);
@@ -518,10 +478,18 @@ static int next_record(lua_State *L, struct lbpf_reader *r)
 		}
 		if (r->epoll < 0)
 			return 0;
-		source_store(lbpf_reader_source(r, i));
+		lbpf_source_store(lbpf_reader_source(r, i));
 	}
 	reader_settle(r);
 	return 0;
+}
+
+/* Waits for the next record. After a signal it goes on, for what a loop would look at after it isn't known here. */
+static bool events_wait(lua_State *L, const struct lbpf_reader *r, int left)
+{
+	int err = reader_wait(r, left);
+
+	return err == 0 || (err == EINTR && lbpf_wait_run_hook(L));
 }
 
 /* The generic for calls this with the reader; the kind and the time-out are in the upvalues. */
@@ -529,13 +497,13 @@ static int events_next(lua_State *L)
 {
 	struct lbpf_reader *r = lbpf_reader_check(L, lua_touserdata(L, lua_upvalueindex(1)));
 	int left = (int)lua_tointeger(L, lua_upvalueindex(2)), n = next_record(L, r);
-	struct wait wait;
+	struct lbpf_wait wait;
 
 	if (!n && left)
-		wait = wait_begin(left);
-	while (!n && left && r->epoll >= 0 && reader_wait(r, left) == 0) {
+		wait = lbpf_wait_begin(left);
+	while (!n && left && r->epoll >= 0 && events_wait(L, r, left)) {
 		n = next_record(L, r);
-		left = wait_left(&wait);
+		left = lbpf_wait_left(&wait);
 	}
 	if (!n)
 		lua_pushnil(L);
@@ -544,12 +512,21 @@ static int events_next(lua_State *L)
 
 int lbpf_reader_events(lua_State *L, const struct lbpf_reader_kind *kind)
 {
+	int timeout;
+
 	lbpf_reader_check(L, kind);
+	timeout = lbpf_wait_arg(L, 2, -1); /* before something else is there */
 	lua_pushlightuserdata(L, (void *)(uintptr_t)kind);
-	lua_pushinteger(L, timeout_arg(L));
+	lua_pushinteger(L, timeout);
 	lua_pushcclosure(L, events_next, 2);
 	lua_pushvalue(L, 1);
 	return 2;
+}
+
+int lbpf_reader_lost(lua_State *L, const struct lbpf_reader_kind *kind)
+{
+	lua_pushinteger(L, (lua_Integer)lbpf_reader_check(L, kind)->lost);
+	return 1;
 }
 
 int lbpf_reader_fd(lua_State *L, const struct lbpf_reader_kind *kind)

@@ -4,7 +4,6 @@
 #ifndef LBPF_READER_H
 #define LBPF_READER_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,34 +14,9 @@
 #include "class.h"
 #include "compat.h"
 #include "latch.h"
-#include "type.h"
+#include "source.h"
 
 LBPF_HIDDEN_BEGIN
-
-/* What becomes of a map's records. */
-struct lbpf_feed {
-	const struct lbpf_type *type;
-	lua_Integer refs; /* where in the table of references its own are */
-	bool unpack, into;
-};
-
-/* Memory that the kernel fills, first member of a kind's own struct. */
-struct lbpf_source {
-	_Atomic unsigned long *head, *tail; /* how far the kernel has written, and how far it may write again */
-	const uint8_t *data;
-	size_t size; /* of the data: a power of two */
-	unsigned long pos, stored;
-	struct lbpf_feed feed;
-	int cpu; /* handed over with each record; -1: the source isn't one CPU's */
-	int fd;	 /* tells when there is something to read */
-};
-
-struct lbpf_record {
-	const uint8_t *data;
-	uint32_t len, first; /* bytes, and how many of them lie before the end of the data: the rest is at its start */
-	unsigned long at;    /* position of its header */
-	uint64_t lost;	     /* not 0: no record, but the news that so many were lost */
-};
 
 struct lbpf_reader;
 
@@ -54,8 +28,8 @@ struct lbpf_reader_kind {
 	size_t source_size; /* of the kind's struct */
 	bool unshared;	    /* a forked child doesn't get a source's memory */
 	bool once;	    /* a source's descriptor tells only once, whoever asks, that it is readable */
-	/* Takes the next record out of a source, up to position end; false when there is none. Its memory stays as it
-	 * is until the position is stored. */
+	/* Takes the next record out of a source, up to position end, which is at most its size ahead; false when there
+	 * is none. Its memory stays as it is until the position is stored. */
 	bool (*take)(struct lbpf_source *source, unsigned long end, struct lbpf_record *rec);
 	/* Frees what the source holds; `undo`: and takes it off the map. */
 	void (*release)(struct lbpf_source *source, bool undo);
@@ -91,10 +65,10 @@ struct lbpf_reader_options {
 	bool unpack;
 };
 
-#define LBPF_READER_OPTIONS                                                        \
-	{ "unpack", LBPF_OPT_BOOL, offsetof(struct lbpf_reader_options, unpack) }, \
-	{                                                                          \
-		"into", LBPF_OPT_OTHER, 0                                          \
+#define LBPF_READER_OPTIONS                                                                                       \
+	{ "unpack", LBPF_OPT_BOOL, offsetof(struct lbpf_reader_options, unpack) }, { "into", LBPF_OPT_OTHER, 0 }, \
+	{                                                                                                         \
+		"lost", LBPF_OPT_OTHER, 0                                                                         \
 	}
 
 /* Reads the arguments from `first` on (map, type, handler, table of options) into a new feed of the reader at idx. */
@@ -126,6 +100,7 @@ int lbpf_reader_add_map(lua_State *L, const struct lbpf_reader_kind *kind);
 int lbpf_reader_poll(lua_State *L, const struct lbpf_reader_kind *kind);
 int lbpf_reader_consume(lua_State *L, const struct lbpf_reader_kind *kind);
 int lbpf_reader_events(lua_State *L, const struct lbpf_reader_kind *kind);
+int lbpf_reader_lost(lua_State *L, const struct lbpf_reader_kind *kind);
 int lbpf_reader_fd(lua_State *L, const struct lbpf_reader_kind *kind);
 
 LBPF_HIDDEN_END

@@ -2,7 +2,10 @@
 /* Readers of ring buffers.
  *
  * A ring's data is mapped twice in a row, so no record has an end elsewhere. The kernel wakes us only for a record that
- * finds our position stored. The mappings keep the rings alive, whatever becomes of map and object. */
+ * finds our position stored. The mappings keep the rings alive, whatever becomes of map and object.
+ *
+ * Everybody who has the map can write our position, and so have the kernel overwrite records that we are reading. So
+ * the length of a record is held against the kernel's position, which nobody else can write. */
 #include "ringbuf.h"
 
 #include <errno.h>
@@ -40,14 +43,18 @@ static bool ring_take(struct lbpf_source *s, unsigned long end, struct lbpf_reco
 		const uint8_t *header = s->data + (s->pos & (s->size - 1));
 		uint32_t len =
 			atomic_load_explicit((const _Atomic uint32_t *)(const void *)header, memory_order_acquire);
+		unsigned long room;
 
 		if (len & BPF_RINGBUF_BUSY_BIT)
 			return false;
 		rec->len = rec->first = len & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+		room = (rec->len + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
+		if (lbpf_unlikely(room > end - s->pos))
+			return lbpf_source_garbled(s, end, rec);
 		rec->data = header + BPF_RINGBUF_HDR_SZ;
 		rec->at = s->pos;
 		rec->lost = 0;
-		s->pos += (rec->len + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
+		s->pos += room;
 		if (!(len & BPF_RINGBUF_DISCARD_BIT))
 			return true;
 	}
@@ -82,7 +89,8 @@ static int ring_map(struct lbpf_reader *r, const struct lbpf_map *map, const str
 		ring->producer = mem;
 		s->head = mem;
 		s->data = (uint8_t *)mem + page;
-		s->pos = s->stored = atomic_load_explicit(s->tail, memory_order_acquire);
+		/* not what is there: the first look meets that, as it would what another reader has written */
+		s->pos = s->stored = ~atomic_load_explicit(s->tail, memory_order_acquire);
 		err = lbpf_reader_add(r);
 	}
 	if (err)
@@ -130,6 +138,11 @@ static const struct lbpf_reader_kind ring_kind = {
 };
 
 /*** Opens a reader of a ring buffer map.
+A ring takes one reader at a time, in all processes: every reader keeps its position in memory that belongs to the ring.
+A second reader, in this process or another, breaks nothing but takes records away from the first, and both may get a
+record, or parts of a newer one. A reader that finds the position moved goes on from there. A position where no record
+can begin, because something else wrote it, is not believed: the reader goes on with the next record that comes, and
+calls `lost`.
 @function bpf.ringbuf
 @tparam bpf.map map of type ringbuf
 @tparam ?string|integer|bpf.type type of the records: a name in the object's BTF or the kernel's, C text, or a size in
@@ -138,6 +151,9 @@ static const struct lbpf_reader_kind ring_kind = {
 @tparam ?table options
 - unpack: true passes the members of a struct as values instead of a table: `function(pid, comm)`
 - into: a table to fill with every record instead of making new ones
+- lost: `function(n, why)`, called in its place among the records where records were lost because something else than
+ this reader and the kernel wrote the ring's memory; n is 1, and `why` a text. The kernel doesn't tell of records that
+ found no room: the program knows of them, `bpf_ringbuf_reserve` gave it NULL
 @treturn bpf.ringbuf the reader
 @treturn nil,string,string on failure: EPERM, EMFILE, …
 @since kernel 5.8 */
@@ -167,8 +183,9 @@ without handler: read that by events.
 @function ringbuf:poll
 @tparam ?integer timeout in milliseconds; 0 doesn't wait, -1 or nil waits for ever
 @tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
-@treturn integer how many records were handled, 0 when the time ran out
-@treturn nil,string,string on failure: EINTR on a signal */
+@treturn integer how many records were handled; 0 when the time ran out, or a signal came that the process handles
+@treturn nil,string,string on failure: EINTR on a signal, in a coroutine, when the signal's handler has set a hook in
+ the main thread, as that of `lua` for Ctrl-C does */
 static int ringbuf_poll(lua_State *L)
 {
 	return lbpf_reader_poll(L, &ring_kind);
@@ -187,11 +204,20 @@ static int ringbuf_consume(lua_State *L)
 /*** Iterates over records as they come: `for e in reader:events(1000) do`. Handlers are not called.
 @function ringbuf:events
 @tparam ?integer timeout in milliseconds to wait for the next record before the loop ends; -1 or nil for ever. A signal
- ends the loop as well
+ doesn't end the loop: Ctrl-C raises an error out of it. In a coroutine, where that error can't be raised, the loop ends
 @treturn function iterator over records, or with `unpack` over their members */
 static int ringbuf_events(lua_State *L)
 {
 	return lbpf_reader_events(L, &ring_kind);
+}
+
+/*** How many times records were lost because the ring's memory was written by something else than this reader and the
+kernel: see `lost` of bpf.ringbuf.
+@function ringbuf:lost
+@treturn integer the number */
+static int ringbuf_lost(lua_State *L)
+{
+	return lbpf_reader_lost(L, &ring_kind);
 }
 
 /*** A descriptor for event loops: readable when a record is there. Then call consume.
@@ -222,13 +248,9 @@ static int ringbuf_tostring(lua_State *L)
 }
 
 static const luaL_Reg ringbuf_methods[] = {
-	{ "add", ringbuf_add },
-	{ "poll", ringbuf_poll },
-	{ "consume", ringbuf_consume },
-	{ "events", ringbuf_events },
-	{ "fd", ringbuf_fd },
-	{ "close", ringbuf_close },
-	{ NULL, NULL },
+	{ "add", ringbuf_add },	      { "poll", ringbuf_poll }, { "consume", ringbuf_consume },
+	{ "events", ringbuf_events }, { "lost", ringbuf_lost }, { "fd", ringbuf_fd },
+	{ "close", ringbuf_close },   { NULL, NULL },
 };
 
 static const luaL_Reg ringbuf_meta[] = {

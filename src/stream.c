@@ -3,7 +3,6 @@
 #include "stream.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 
 #include "codec.h"
 #include "err.h"
+#include "wait.h"
 
 #define CHUNK 4096
 
@@ -113,36 +113,35 @@ static void stream_reserve(lua_State *L, int idx, struct lbpf_stream *s)
 	s->at = 0;
 }
 
-/* Whether there may be something to read: not when the time ran out, nor after a signal. */
-static bool stream_wait(const struct lbpf_stream *s)
-{
-	struct pollfd event = { .fd = s->fd, .events = POLLIN };
-
-	return poll(&event, 1, s->timeout) > 0;
-}
-
-/* Reads another chunk; false at the end. */
+/* Reads another chunk; false at the end, and when none came in time. */
 static bool stream_fill(lua_State *L, int idx, struct lbpf_stream *s)
 {
+	struct lbpf_wait wait = lbpf_wait_begin(s->timeout);
+	int left = s->timeout, err;
 	ssize_t n;
 
 	stream_reserve(L, idx, s);
-	if (s->fd < 0) /* a finalizer closed it */
-		return false;
-	for (;;) {
+	while (s->fd >= 0) { /* a finalizer or a hook may close it */
 		n = read(s->fd, s->buf + s->len, s->room - s->len);
-		if (n > 0) {
+		if (n > 0)
 			s->len += (size_t)n;
-			return true;
-		}
-		if (n == 0)
+		if (n >= 0)
+			return n > 0;
+		err = errno;
+		if (err == EAGAIN && left == 0)
 			return false;
-		if (errno == EAGAIN && stream_wait(s))
-			continue;
-		if (errno != EAGAIN && errno != EINTR)
-			lbpf_err_raise(L, errno, NULL, "reading what the program printed");
-		return false;
+		if (err == EAGAIN) {
+			err = lbpf_wait_readable(s->fd, left);
+			left = lbpf_wait_left(&wait);
+		}
+		if (err == EINTR && !lbpf_wait_run_hook(L))
+			return false;
+		if (err == EINTR)
+			stream_reserve(L, idx, s); /* the hook may have read on */
+		else if (err)
+			lbpf_err_raise(L, err, NULL, "reading what the program printed");
 	}
+	return false;
 }
 
 static void push_unread(lua_State *L, struct lbpf_stream *s)

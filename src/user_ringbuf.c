@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/bpf.h>
@@ -23,10 +22,13 @@
 #include "codec.h"
 #include "err.h"
 #include "map.h"
+#include "wait.h"
 
 /* The kernel hands samples to programs as dynptrs, which hold no more. It would refuse a longer one, and all that
  * follow it, for good. */
 #define SAMPLE_MAX ((1u << 24) - 1)
+
+#define TRIES 16 /* of reading two positions that are moving */
 
 struct producer {
 	struct lbpf_head head;
@@ -142,48 +144,75 @@ static size_t sample_room(size_t len)
 	return (len + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
 }
 
-/* Puts a sample into the ring, if there is room. */
-static bool producer_put(struct producer *p, const void *sample, uint32_t len)
+/* Takes a look at both positions: ours, which others can write, and the kernel's. Returns whether a sample can begin at
+ * ours, and less than a ring is between them. Where ours was the same before and after the kernel's was read, no other
+ * producer is at work, and what doesn't fit is nonsense. */
+static bool producer_look(const struct producer *p, unsigned long *end, unsigned long *used)
 {
-	unsigned long end = atomic_load_explicit(p->producer, memory_order_relaxed);
-	unsigned long used = end - atomic_load_explicit(p->consumer, memory_order_acquire);
-	uint32_t header[BPF_RINGBUF_HDR_SZ / sizeof(uint32_t)] = { len };
-	uint8_t *data = (uint8_t *)(uintptr_t)p->producer + page_size() + (end & (p->size - 1));
+	unsigned long drained;
+	int tries = TRIES;
 
-	if (used > p->size || p->size - used < sample_room(len))
-		return false;
+	do {
+		*end = atomic_load_explicit(p->producer, memory_order_relaxed);
+		drained = atomic_load_explicit(p->consumer, memory_order_acquire);
+	} while (atomic_load_explicit(p->producer, memory_order_acquire) != *end && --tries);
+	*used = *end - drained;
+	if (*end % 8 == 0 && *used <= p->size)
+		return true;
+	*end = drained;
+	return false;
+}
+
+/* Puts a sample into the ring. Returns 0, ENOSPC when there is no room, or EIO when our position was nonsense, which
+ * the kernel takes no samples from: it is now the kernel's, and the ring empty. */
+static int producer_put(struct producer *p, const void *sample, uint32_t len)
+{
+	uint32_t header[BPF_RINGBUF_HDR_SZ / sizeof(uint32_t)] = { len };
+	unsigned long end, used;
+	uint8_t *data;
+
+	if (!producer_look(p, &end, &used)) {
+		atomic_store_explicit(p->producer, end, memory_order_release);
+		return EIO;
+	}
+	if (p->size - used < sample_room(len))
+		return ENOSPC;
+	data = (uint8_t *)(uintptr_t)p->producer + page_size() + (end & (p->size - 1));
 	memcpy(data, header, sizeof(header));
 	memcpy(data + sizeof(header), sample, len);
 	atomic_store_explicit(p->producer, end + sample_room(len), memory_order_release);
-	return true;
+	return 0;
 }
 
-static int64_t now_ms(void)
+/* Waits for the next drain, and forgets the drains so far, so that the descriptor becomes readable with the one after.
+ * Returns 0, ENOSPC when there was none in time, or another errno. */
+static int producer_wait(const struct producer *p, int timeout)
 {
-	struct timespec now;
+	struct epoll_event event;
+	int err = timeout ? lbpf_wait_readable(p->epoll, timeout) : 0, n;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	if (err)
+		return err;
+	n = epoll_wait(p->epoll, &event, 1, 0);
+	return n > 0 ? 0 : n == 0 ? ENOSPC : errno;
 }
 
 /* Puts a sample into the ring, waiting for room if need be. Returns 0 or an errno. The last look comes after the drains
- * so far have been forgotten, so that the descriptor becomes readable with the next one. */
-static int producer_submit(struct producer *p, const void *sample, uint32_t len, int timeout_ms)
+ * so far have been forgotten. */
+static int producer_submit(struct producer *p, const void *sample, uint32_t len, int timeout)
 {
-	int64_t end = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
-	struct epoll_event event;
-	int n = 1;
+	int err = producer_put(p, sample, len), woken = 0;
+	struct lbpf_wait wait;
 
-	while (!producer_put(p, sample, len)) {
-		int64_t left = timeout_ms > 0 ? end - now_ms() : timeout_ms;
-
-		if (n == 0)
-			return ENOSPC;
-		n = epoll_wait(p->epoll, &event, 1, timeout_ms > 0 && left < 0 ? 0 : (int)left);
-		if (n < 0)
-			return errno;
+	if (err == ENOSPC)
+		wait = lbpf_wait_begin(timeout);
+	while (err == ENOSPC && woken == 0) {
+		woken = producer_wait(p, lbpf_wait_left(&wait));
+		if (woken && woken != ENOSPC)
+			return woken;
+		err = producer_put(p, sample, len);
 	}
-	return 0;
+	return err;
 }
 
 /* The sample at stack index 2 as bytes: a string's own, or encoded into scratch, which is type->size long. */
@@ -206,6 +235,8 @@ static int submit_fail(lua_State *L, const struct producer *p, int err, size_t l
 		cause = "full, until a program drains it";
 	else if (err == EINTR)
 		cause = "interrupted by a signal";
+	else if (err == EIO)
+		cause = "another process wrote the position in the shared page; samples that were in the ring are lost";
 	else if (err == E2BIG)
 		cause = lua_pushfstring(L, "a sample of %I bytes never fits into a ring of %I", (LUAI_UACINT)len,
 					(LUAI_UACINT)p->size);
@@ -219,12 +250,13 @@ static int submit_fail(lua_State *L, const struct producer *p, int err, size_t l
  ever
 @treturn true
 @treturn nil,string,string on failure: ENOSPC (full, until a program drains it), E2BIG (longer than the ring, or 16 MiB
- and more), EINTR on a signal
+ and more), EINTR on a signal that the process handles, EIO (another process wrote a position where no sample can begin;
+ the ring is empty now, so submit the sample again)
 @see user_ring_buffer__reserve_blocking, user_ring_buffer__submit */
 static int user_ringbuf_submit(lua_State *L)
 {
 	struct producer *p = producer_check(L);
-	int timeout = lua_isnoneornil(L, 3) ? 0 : (int)lbpf_arg_int(L, 3, -1, INT32_MAX), err;
+	int timeout = lbpf_wait_arg(L, 3, 0), err;
 	const void *sample;
 	size_t len;
 

@@ -109,8 +109,9 @@ function bpf.log(fn) end
 ---@class bpf.ringbuf.options
 ---@field unpack? boolean pass the members of a struct as values
 ---@field into? table fill this table with every record
+---@field lost? fun(n: integer, why: string) called where something else than the kernel and this reader wrote the memory
 
----Opens a reader of a ring buffer map.
+---Opens a reader of a ring buffer map. A ring takes one reader at a time, in all processes.
 ---@param map bpf.map of type ringbuf
 ---@param type? bpf.spec of the records; nil gives the bytes
 ---@param handler? fun(...: any) called with each record by poll and consume
@@ -120,8 +121,10 @@ function bpf.log(fn) end
 ---@return string? code
 function bpf.ringbuf(map, type, handler, options) end
 
----@class bpf.perfbuf.options: bpf.ringbuf.options
----@field lost? fun(cpu: integer, n: integer) called where n records found no room
+---@class bpf.perfbuf.options
+---@field unpack? boolean pass the members of a struct as values
+---@field into? table fill this table with every record
+---@field lost? fun(cpu: integer, n: integer, why?: string) called where n records were lost; nil: they found no room
 ---@field pages? integer of each CPU's memory, a power of two; 64 by default
 ---@field cpus? integer[] the CPUs to read; all that are online by default
 ---@field sample_period? integer wake a waiting reader when this many records have come
@@ -1004,9 +1007,9 @@ function ringbuf:add(map, type, handler, options) end
 ---Hands the records that are there to their handlers; when there are none, waits for the first.
 ---@param timeout? integer in milliseconds; -1 or nil waits for ever
 ---@param max? integer how many records to handle at most
----@return integer? count 0 when the time ran out
+---@return integer? count 0 when the time ran out, or on a signal that the process handles
 ---@return string? message
----@return string? code "EINTR" on a signal
+---@return string? code "EINTR" in a coroutine, when a signal's hook is in the main thread
 function ringbuf:poll(timeout, max) end
 
 ---Hands the records that are there to their handlers, without waiting.
@@ -1018,6 +1021,10 @@ function ringbuf:consume(max) end
 ---@param timeout? integer in milliseconds to wait for the next record; -1 or nil for ever
 ---@return fun(): any, ... iterator
 function ringbuf:events(timeout) end
+
+---How many times records were lost because something else than the kernel and this reader wrote the ring's memory.
+---@return integer
+function ringbuf:lost() end
 
 ---A descriptor for event loops: readable when a record is there.
 ---@return integer
@@ -1043,9 +1050,9 @@ function perfbuf:add(map, type, handler, options) end
 ---Hands the records that are there to their handlers; when there are none, waits for the first.
 ---@param timeout? integer in milliseconds; -1 or nil waits for ever
 ---@param max? integer how many records to handle at most
----@return integer? count 0 when the time ran out
+---@return integer? count 0 when the time ran out, or on a signal that the process handles
 ---@return string? message
----@return string? code "EINTR" on a signal
+---@return string? code "EINTR" in a coroutine, when a signal's hook is in the main thread
 function perfbuf:poll(timeout, max) end
 
 ---Hands the records that are there to their handlers, without waiting.
@@ -1080,7 +1087,7 @@ local user_ringbuf = {}
 ---@param timeout? integer in milliseconds to wait for room; 0 or nil doesn't wait, -1 waits for ever
 ---@return true?
 ---@return string? message
----@return string? code "ENOSPC" while the ring is full, "E2BIG", "EINTR" on a signal
+---@return string? code "ENOSPC" while the ring is full, "E2BIG", "EINTR" on a signal that the process handles, "EIO"
 function user_ringbuf:submit(value, timeout) end
 
 ---A descriptor for event loops: readable when a program has drained samples since submit last found the ring full.

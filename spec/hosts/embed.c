@@ -352,6 +352,23 @@ static void object_reusing(void)
 	bpf_object__close(obj);
 }
 
+/* Variables of a section that no process can map are read with the rest of it. */
+static void object_resized(void)
+{
+	struct bpf_object *obj = bpf_object__open_file("build/progs/vars.bpf.o", NULL);
+	lua_State *L = new_open();
+
+	CHECK(obj);
+	CHECK(lbpf_push_object(L, obj, LBPF_BORROW) == 0);
+	CHECK(bpf_map__set_value_size(bpf_object__find_map_by_name(obj, ".data.lonely"), 4096) == 0);
+	run(L,
+	    "local o = ...; assert(o:load()); assert(o.vars.lonely == 17 and o.vars.company == 19)\n"
+	    "local t = {}; for i = 1, 1000 do o.vars.lonely = i; t[i] = { o.vars.lonely } end\n"
+	    "for i = 1, 1000 do assert(t[i][1] == i) end; assert(o.vars.company == 19)");
+	lua_close(L);
+	bpf_object__close(obj);
+}
+
 static void object_owned(void)
 {
 	struct bpf_object *obj = new_object(true);
@@ -850,6 +867,7 @@ static const struct {
 	{ "object_loaded", object_loaded },
 	{ "object_not_loaded", object_not_loaded },
 	{ "object_reusing", object_reusing },
+	{ "object_resized", object_resized },
 	{ "object_owned", object_owned },
 	{ "forking", forking },
 	{ "programs", programs },

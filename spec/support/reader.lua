@@ -64,8 +64,32 @@ function reader.held()
   return count
 end
 
+--- Runs code in a process of its own, with `bpf`, `sys` and `ready`. Once it has called `ready` and sleeps, it gets
+-- signals, by name; STOP is followed by CONT. Each comes when the process sleeps again. Returns what `helper.run` does.
+function reader.signalled(code, signals)
+  local flag = helper.tmpdir() .. "/ready"
+  local script = ([[
+    package.cpath = package.cpath .. ";build/?.so"
+    local bpf, sys = require("bpf"), require("support.sys")
+    local function ready() assert(io.open(%q, "w")):close() end
+    %s]]):format(flag, code)
+  local steps = {}
+  for signal in signals:gmatch("%S+") do
+    steps[#steps + 1] = "state S; kill -" .. signal .. " $pid"
+    if signal == "STOP" then
+      steps[#steps + 1] = "state T; kill -CONT $pid"
+    end
+  end
+  return helper.run(([[env --default-signal=INT %s -e %s & pid=$!
+    there() { kill -0 $pid 2>/dev/null; }
+    state() { while there && ! grep -q "^State:.$1" /proc/$pid/status; do sleep 0.02; done; }
+    while there && [ ! -e %s ]; do sleep 0.02; done
+    %s
+    wait $pid]]):format(helper.LUA, helper.quote(script), flag, table.concat(steps, "\n")))
+end
+
 -- Adds to a kind's table what its row makes of it: name, path of the object, and `request`, which makes the options of
--- prog:run from what a program is asked to send.
+-- prog:run from what a program is asked to send; `code` makes them as Lua code.
 local function kind(k)
   --- An object, closed after the test.
   function k.load(options)
@@ -103,18 +127,9 @@ local function kind(k)
     return new, path, obj
   end
 
-  --- Runs code in a process of its own, with `bpf`, `obj` and `new`, which makes readers; once it calls `ready`, the
-  -- shell runs a command that sends signals to $pid.
+  --- Runs code in a process of its own, as reader.signalled does, with `obj` and `new`, which makes readers.
   function k.signalled(code, signals)
-    local ready = helper.tmpdir() .. "/ready"
-    local script = ([[
-      local bpf = require("bpf")
-      local new, obj = bpf.%s, assert(bpf.load(%q))
-      local function ready() assert(io.open(%q, "w")):close() end
-      %s]]):format(k.name, k.path, ready, code)
-    return helper.run(([[%s -e %s & pid=$!
-      for i in $(seq 200); do [ -e %s ] && break; sleep 0.05; done; sleep 0.3; %s; wait $pid]]):format(helper.LUA,
-      helper.quote(script), ready, signals))
+    return reader.signalled(("local new, obj = bpf.%s, assert(bpf.load(%q))\n%s"):format(k.name, k.path, code), signals)
   end
 
   return k
@@ -127,6 +142,7 @@ reader.ringbuf = kind({
   request = function(from, count, size, skip)
     return { ctx = string.pack("=I4I4I4I4", from, count, size or 0, skip or 0) }
   end,
+  code = function(from, count) return ('{ ctx = string.pack("=I4I4I4I4", %d, %d, 0, 0) }'):format(from, count) end,
   blob = function(byte, size) return byte, 1, size end, -- what send_blob is asked for
   place = function() end, -- what send is asked for to send from elsewhere each turn
 })
@@ -138,6 +154,7 @@ reader.perfbuf = kind({
   request = function(from, count, cpu)
     return { ctx = string.pack("=I8I8", from, count), flags = ON_CPU, cpu = cpu or FIRST }
   end,
+  code = function(from, count) return ('{ ctx = string.pack("=I8I8", %d, %d) }'):format(from, count) end,
   blob = function(byte, size) return byte, size end,
   place = function(turn) return reader.CPUS[turn % #reader.CPUS + 1] end,
 })

@@ -254,6 +254,56 @@ static int sys_congestion(lua_State *L)
 	return 1;
 }
 
+/* shared(descriptor, offset, length, at [, value]) → the 64-bit number there before. Maps a part of what others have
+ * mapped as well, and writes the value at that byte of it. */
+static int sys_shared(lua_State *L)
+{
+	size_t length = (size_t)luaL_checkinteger(L, 3), at = (size_t)luaL_checkinteger(L, 4);
+	int write = !lua_isnoneornil(L, 5);
+	lua_Integer value = write ? luaL_checkinteger(L, 5) : 0, before;
+	char *memory = mmap(NULL, length, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
+			    (int)luaL_checkinteger(L, 1), (off_t)luaL_checkinteger(L, 2));
+
+	if (memory == MAP_FAILED)
+		return failure(L, "mmap");
+	memcpy(&before, memory + at, sizeof(before));
+	if (write)
+		memcpy(memory + at, &value, sizeof(value));
+	munmap(memory, length);
+	lua_pushinteger(L, before);
+	return 1;
+}
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t handled;
+
+static void count_signal(int signal)
+{
+	(void)signal;
+	handled++;
+}
+
+/* handle(signal): has it counted, by a handler with SA_RESTART */
+static int sys_handle(lua_State *L)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = count_signal;
+	action.sa_flags = SA_RESTART;
+	if (sigaction((int)luaL_checkinteger(L, 1), &action, NULL))
+		return failure(L, "sigaction");
+	return 0;
+}
+
+/* handled() → how many signals were counted */
+static int sys_handled(lua_State *L)
+{
+	lua_pushinteger(L, handled);
+	return 1;
+}
+
 /* getpid, as functions of memory that no file is behind */
 #if defined(__x86_64__)
 static const unsigned char getpid_code[] = { 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3 };
@@ -304,6 +354,9 @@ static const luaL_Reg functions[] = {
 	{ "iterate", sys_iterate },
 	{ "set_congestion", sys_set_congestion },
 	{ "congestion", sys_congestion },
+	{ "shared", sys_shared },
+	{ "handle", sys_handle },
+	{ "handled", sys_handled },
 	{ "call_from_nowhere", sys_call_from_nowhere },
 	{ NULL, NULL },
 };

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting for descriptors: time-outs, deadlines, and what a signal means meanwhile.
+ *
+ * We wait by poll(2), also for an epoll descriptor: the kernel continues a poll(2) after a stop (Ctrl-Z, SIGSTOP,
+ * an attached debugger), and ends it only for a signal that has a handler. An epoll_wait(2) ends for both alike. */
+#include "wait.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdint.h>
+
+#include <lauxlib.h>
+
+#include "arg.h"
+
+int lbpf_wait_arg(lua_State *L, int idx, int absent)
+{
+	return lua_isnoneornil(L, idx) ? absent : (int)lbpf_arg_units(L, idx, -1, INT32_MAX, "milliseconds");
+}
+
+struct lbpf_wait lbpf_wait_begin(int timeout)
+{
+	struct lbpf_wait wait = { .timeout = timeout };
+
+	clock_gettime(CLOCK_MONOTONIC, &wait.start);
+	return wait;
+}
+
+int lbpf_wait_left(const struct lbpf_wait *wait)
+{
+	struct timespec now;
+	int64_t gone;
+
+	if (wait->timeout < 0)
+		return -1;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	gone = (int64_t)(now.tv_sec - wait->start.tv_sec) * 1000 + (now.tv_nsec - wait->start.tv_nsec) / 1000000;
+	return gone >= wait->timeout ? 0 : wait->timeout - (int)gone;
+}
+
+int lbpf_wait_readable(int fd, int timeout)
+{
+	struct pollfd event = { .fd = fd, .events = POLLIN };
+
+	return poll(&event, 1, timeout) < 0 ? errno : 0;
+}
+
+bool lbpf_wait_hook_is_here(lua_State *L)
+{
+	lua_State *main;
+	lua_Hook hook;
+
+	luaL_checkstack(L, 1, NULL);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+	main = lua_tothread(L, -1);
+	lua_pop(L, 1);
+	hook = lua_gethook(main);
+	return main == L || !hook || hook == lua_gethook(L);
+}
+
+static int nothing(lua_State *L)
+{
+	(void)L;
+	return 0;
+}
+
+bool lbpf_wait_run_hook(lua_State *L)
+{
+	if (!lbpf_wait_hook_is_here(L))
+		return false;
+	luaL_checkstack(L, 1, NULL);
+	lua_pushcfunction(L, nothing); /* hooks run at calls */
+	lua_call(L, 0, 0);
+	return true;
+}

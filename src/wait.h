@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting for descriptors: time-outs, deadlines, and what a signal means meanwhile. */
+#ifndef LBPF_WAIT_H
+#define LBPF_WAIT_H
+
+#include <stdbool.h>
+#include <time.h>
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* The optional argument at idx as a time-out in milliseconds: `absent` for nil and none, -1 to wait for ever. Raises
+ * for anything else than an integer from -1 on. */
+int lbpf_wait_arg(lua_State *L, int idx, int absent);
+
+/* A deadline: what wakes us may be nothing that we wait for. */
+struct lbpf_wait {
+	int timeout; /* ms; -1: for ever */
+	struct timespec start;
+};
+
+struct lbpf_wait lbpf_wait_begin(int timeout);
+
+/* The milliseconds that are left, rounded up; -1: for ever. */
+int lbpf_wait_left(const struct lbpf_wait *wait);
+
+/* Sleeps until the descriptor is readable or the time is over. Returns 0, EINTR after a signal that the process
+ * handles, or another errno. */
+int lbpf_wait_readable(int fd, int timeout);
+
+/* Whether what a signal's handler left to Lua can happen in this coroutine. Handlers leave it as a hook; lua.c's for
+ * Ctrl-C sets that in the main thread alone, where it runs once this coroutine has yielded or ended. */
+bool lbpf_wait_hook_is_here(lua_State *L);
+
+/* Lets a hook that a signal's handler has set run, which may raise. For loops within C: when they return to Lua, hooks
+ * run anyway. False: the loop has to end, for the hook is not in this coroutine. */
+bool lbpf_wait_run_hook(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif
