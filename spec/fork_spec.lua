@@ -271,9 +271,11 @@ describe("after a fork", function()
       reader:fd()
       assert(load("by_socket"):attach_socket(s))
       local filter = obj
+      local counter = assert(bpf.load "build/progs/attach_perf_event.bpf.o")
+      assert(counter.progs.on_event:attach_perf_event { config = "page_faults", sample_period = 1, pid = 0 })
       assert(load("by_xdp"):attach_xdp("lo", { netlink = true, mode = "skb" }))
       io.write(child(function()
-        perfs, reader, filter, obj = nil
+        perfs, reader, counter, filter, obj = nil
         assert(descriptors() == before)
       end), " ", tostring(packets(receiver())()))
     ]]))

@@ -270,6 +270,7 @@ static int attach_perf_event(struct lbpf_link *link, const struct bpf_program *p
 
 	if (fd < 0)
 		return errno;
+	link->at.event = fd;
 	err = lbpf_attach_done(link, bpf_program__attach_perf_event_opts(prog, fd, &opts));
 	if (err)
 		close(fd);

@@ -29,7 +29,7 @@ static void link_init(void *self)
 {
 	struct lbpf_link *handle = self;
 
-	handle->fd = handle->at.target = handle->at.prog = -1;
+	handle->fd = handle->at.target = handle->at.prog = handle->at.event = -1;
 }
 
 void lbpf_link_drop(lua_State *L, int idx)
@@ -55,15 +55,17 @@ static void close_fd(int *fd)
 
 /* Frees the link of a process that this one was forked from, and leaves it attached. libbpf would close a descriptor of
  * this process's, which is fine, but also switch the perf event off, which is the other's as well, and unregister a
- * struct_ops map. Of a perf event that has a link, only libbpf knows the descriptor: it stays open. */
-static void forsake(struct bpf_link *link)
+ * struct_ops map. Of a probe's perf event only libbpf knows the descriptor: that one stays open. */
+static void forsake(const struct lbpf_link *handle)
 {
-	int fd = bpf_link__fd(link);
+	int fd = bpf_link__fd(handle->link), event = handle->at.event;
 
 	if (fd > 0 && lbpf_fd_is_attachment(fd)) /* of USDT it is a 0 without meaning */
 		close(fd);
-	bpf_link__disconnect(link);
-	bpf_link__destroy(link);
+	if (event >= 0 && event != fd)
+		close(event);
+	bpf_link__disconnect(handle->link);
+	bpf_link__destroy(handle->link);
 }
 
 /* Takes off what is attached. */
@@ -88,7 +90,7 @@ static void link_release(lua_State *L, int idx, void *self)
 		if (lbpf_class_undoes(&was.head))
 			detach(&was);
 		else if (was.link && !was.borrowed)
-			forsake(was.link);
+			forsake(&was);
 		lbpf_log_end(log);
 		lbpf_link_drop(L, idx);
 	}

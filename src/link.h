@@ -22,6 +22,7 @@ struct lbpf_link {
 	int (*undo)(struct lbpf_link *self);
 	struct {
 		int ifindex, target, prog; /* descriptors are owned, -1 without */
+		int event;		   /* a perf event's descriptor that libbpf's link owns; -1: unknown */
 		uint32_t flags, handle, priority;
 		int point;
 	} at;		  /* what undo needs to know */
