@@ -234,7 +234,8 @@ static int attach_lsm(struct lbpf_link *link, const struct bpf_program *prog, co
 /* A loaded program and the name of the function of it to replace. */
 static int read_freplace(lua_State *L, struct lbpf_target *to)
 {
-	to->func_name = lbpf_arg_string(L, 3);
+	lbpf_program_check_loaded(L, 2);
+	to->func_name = lbpf_arg_string(L, 3); /* makes a string of a number, which may run a finalizer */
 	to->target = lbpf_program_check_loaded(L, 2);
 	return 0;
 }

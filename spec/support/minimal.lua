@@ -178,7 +178,7 @@ minimal.calls = {
   ["prog:attach_kprobe_multi"] = attach("do_nothing_at_all"),
   ["prog:attach_ksyscall"] = attach("nothing_at_all"),
   ["prog:attach_lsm"] = attach(),
-  ["prog:attach_netfilter"] = attach({ pf = "ipv4", hook = "local_in", priority = 1 }),
+  ["prog:attach_netfilter"] = attach({ pf = "ipv4", hooknum = "local_in", priority = 1 }),
   ["prog:attach_netkit"] = attach("lo"),
   ["prog:attach_netns"] = attach("/proc/self/ns/net"),
   ["prog:attach_perf_event"] = attach({ config = "cpu_clock", sample_freq = 1, cpu = 0 }),
