@@ -106,7 +106,7 @@ $(BUILD)/%.o: src/%.c
 
 build/support/%: spec/support/%.c
 	@mkdir -p $(@D)
-	$(call run,CC )$(CC) -MMD -MP -MF $@.d $(C_FLAGS) -o $@ $< -Wl,--as-needed $(shell $(PKG_CONFIG) --libs $(LUA_PC)) $(BPF_LIBS) -lpthread
+	$(call run,CC )$(CC) -MMD -MP -MF $@.d $(filter-out $(SANITIZE),$(C_FLAGS)) -o $@ $< -Wl,--as-needed $(shell $(PKG_CONFIG) --libs $(LUA_PC)) $(BPF_LIBS) -lpthread
 
 # C hosts that specs run, with the library of the same variant.
 $(BUILD)/hosts/%: spec/hosts/%.c $(LIBRARY)
@@ -179,6 +179,7 @@ bench: ## Measure each workload beside the same loop in C, as root
 SPECS   := $(or $(SPEC),$(wildcard spec/*_spec.lua spec/article/*_spec.lua spec/regress/*_spec.lua))
 $(foreach spec,$(SPEC),$(if $(wildcard $(spec)),,$(error There is no such spec: $(spec))))
 RUN_LUA ?= $(LUA)
+SPEC_SECONDS ?= 900
 PROVE   := prove --timer --failures --comments --directives
 
 test: ## Run all the tests, as root; installs what is missing; SPEC=spec/map_spec.lua runs one
@@ -189,12 +190,13 @@ check: ## Run the tests that need no root; the others are skipped
 	$(call need,$(TEST_PKGS))
 	@LBPF_UNPRIVILEGED=1 $(MAKE) --no-print-directory suite
 
-# Every spec file in a process of its own; TAP is in front of its command; LBPF_GC=stress, generational or incremental sets the collector's mode.
+# Every spec file in a process of its own, which fails after SPEC_SECONDS; TAP is in front of its command;
+# LBPF_GC=stress, generational or incremental sets the collector's mode.
 suite: export LBPF_LUA := $(RUN_LUA)
 suite: export LBPF_LUA_PC := $(LUA_PC)
 suite:
 	$(build) built
-	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(TAP)$(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
+	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(TAP)timeout --foreground -s KILL $(SPEC_SECONDS) $(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
 
 built: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 	@:
@@ -242,7 +244,7 @@ reentry: ## Run operations in finalizers within every allocation of others, unde
 	@build-aux/apicheck $(LUA)
 	$(build) root $(PROGS) build/support/splitbtf build/support/probed
 	$(build) $(asan_build) all
-	@set -e; export LUA_CPATH='$(CURDIR)/build/asan/?.so;;'; run() { build-aux/sandbox unshare --net $(ASAN_LUA) "$$@"; }; \
+	@set -e; export LUA_CPATH='$(CURDIR)/build/asan/?.so;;'; run() { timeout --foreground -s KILL $(SPEC_SECONDS) build-aux/sandbox unshare --net $(ASAN_LUA) "$$@"; }; \
 		run spec/support/reentry/systematic.lua || { cat build/reentry-at; exit 1; }; \
 		for seed in $(SEEDS); do run spec/support/reentry/random.lua $$seed; done
 
