@@ -252,7 +252,11 @@ end)
 
 describe("profile", function()
   -- A program of known functions, compiled such that its stacks can be followed.
+  local path
   local function busy()
+    if path then
+      return path
+    end
     local dir = helper.tmpdir()
     local file = assert(io.open(dir .. "/busy.c", "w"))
     file:write [[
@@ -270,7 +274,8 @@ describe("profile", function()
     local output, ok = helper.run(("cc -O1 -fno-omit-frame-pointer -fno-optimize-sibling-calls -o %s/busy %s/busy.c")
       :format(dir, dir))
     assert(ok, output)
-    return dir .. "/busy"
+    path = dir .. "/busy"
+    return path
   end
 
   it("shows the functions and stacks of a process", function()
