@@ -23,6 +23,7 @@ describe("a host", function()
     object_loaded = "lends an object that is loaded",
     object_not_loaded = "lends an object that scripts load, or it does itself meanwhile",
     object_reusing = "lends an object that uses other maps than its own",
+    object_kinds = "lends an object with maps of kinds that have no BTF",
     forking = "forks, and its child's end detaches nothing that it doesn't close",
     object_resized = "lends an object and changes the size of its sections before the load",
     object_owned = "gives an object away",

@@ -4,6 +4,7 @@
 local helper = require("spec.helper")
 local congestion = require("spec.support.congestion")
 local kernel = require("spec.support.kernel")
+local perfbuf = require("spec.support.reader").perfbuf
 
 kernel.root()
 
@@ -404,6 +405,27 @@ describe("memory that a child doesn't get", function()
     ]]))
   end)
 
+  it("is a perf buffer's: a loop in which a signal's hook forks raises as well", function()
+    kernel.need("running raw tracepoint programs", "5.10")
+    assert.equal("0\n", (perfbuf.signalled([[
+      local reader <close> = assert(new(obj.maps.notes))
+      sys.handle(10)
+      local pid
+      debug.sethook(function()
+        if sys.handled() == 1 and not pid then
+          pid = sys.fork()
+          if pid ~= 0 then error { status = sys.wait(pid) } end
+        end
+      end, "c")
+      ready()
+      local ok, failure = pcall(function()
+        for _ in reader:events(60000) do end
+      end)
+      if pid == 0 then os.exit(not ok and failure:find "belongs to another process" and true, true) end
+      print(failure.status)
+    ]], "USR1")))
+  end)
+
   it("is a perf buffer's: what the child has at that address stays", function()
     kernel.need("running raw tracepoint programs", "5.10")
     assert.equal("0 1", run(READER, [[
@@ -473,18 +495,53 @@ describe("memory that a child doesn't get", function()
     ]]))
   end)
 
-  it("is no arena's of an object, which the child may close", function()
+  -- The child has another arena where its parent's libbpf has the object's. In the end `last` looks at it: after the
+  -- object, and before that arena, whose handle is the oldest.
+  local OBJECT <const> = [[
+    local in_child
+    local mine = assert(map.create { type = "arena", max_entries = 16, map_extra = 0x20000000 })
+    local last <const> = setmetatable({}, { __gc = function()
+      if in_child then io.write(map.view(mine, "__u64")[1], " ") end
+    end })
+    obj = assert(bpf.load "build/progs/arena.bpf.o")
+    local view = assert(map.view(obj.maps.memory, "__u64"))
+    view[1] = 5
+  ]]
+
+  for _, way in ipairs {
+    { "close", "obj:close()" },
+    { "collect", "obj, view = nil collect()" },
+    { "leave to the end" },
+    { "close after its map", "map.close(obj.maps.memory) obj:close()" },
+    { "close after a view of its own",
+      before = [[assert(map.view(obj.maps.memory, "__u64")[1] == 5) map.close(obj.maps.memory)]], "obj:close()" },
+    { "collect after a view of its own",
+      before = [[assert(map.view(obj.maps.memory, "__u64")[1] == 5) map.close(obj.maps.memory)]],
+      "obj, view = nil collect()" },
+  } do
+    it("is no arena's of an object, which the child may " .. way[1], function()
+      kernel.need("arenas", "6.9")
+      assert.equal("7 0 5", run(OBJECT, (([[
+        io.write(child(function()
+          in_child = true
+          BEFORE
+          local words = assert(map.view(mine, "__u64"))
+          words[1] = 7
+          AFTER
+          assert(words[1] == 7)
+        end), " ", view[1])
+      ]]):gsub("%u%u+", { BEFORE = way.before or "", AFTER = way[2] or "" }))))
+    end)
+  end
+
+  it("is an arena's of an object, which the child views anew and can't freeze", function()
     kernel.need("arenas", "6.9")
-    assert.equal("0 5", run([[
-      obj = assert(bpf.load "build/progs/arena.bpf.o")
-      local view = assert(map.view(obj.maps.memory, "__u64"))
-      view[1] = 5
+    assert.equal("0 5", run(OBJECT, [[
       io.write(child(function()
-        local mine = assert(map.create { type = "arena", max_entries = 16, map_extra = 0x20000000 })
-        local words = assert(map.view(mine, "__u64"))
-        words[1] = 7
+        local words = assert(map.view(obj.maps.memory, "__u64"))
+        assert(not map.freeze(obj.maps.memory))
+        assert(words[1] == 5)
         obj:close()
-        assert(words[1] == 7)
       end), " ", view[1])
     ]]))
   end)
@@ -515,6 +572,22 @@ describe("memory that a child shares with its parent:", function()
         assert(reader:consume() == 0)
         assert(producer:submit "a sample")
       end), " ", tostring(producer:submit "another"))
+    ]]))
+  end)
+
+  it("a reader of ring buffers, to which only its own process adds another", function()
+    kernel.need("ring buffers", "5.8")
+    assert.equal("0 true", run([[
+      local function ring() return assert(map.create { type = "ringbuf", max_entries = 4096 }) end
+      local second = ring()
+      local reader = assert(bpf.ringbuf(ring(), nil, print))
+      io.write(child(function()
+        local ok, message = pcall(reader.add, reader, second, nil, print)
+        assert(not ok and message:find("add: this ring buffer reader belongs to another process: open a reader of its "
+          .. "own in the child", 1, true), message)
+        assert(reader:consume() == 0)
+        assert(bpf.ringbuf(second, nil, print):consume() == 0)
+      end), " ", tostring(reader:add(second, nil, print) == reader))
     ]]))
   end)
 end)

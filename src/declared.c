@@ -21,16 +21,18 @@ static uint32_t kernel_id(const struct btf *btf)
 	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
 }
 
-/* Whether the map was created with another BTF than the object's. A struct_ops map's is the kernel's. */
+/* Whether the map was created with another BTF than the object's, or with none, as libbpf creates its own maps of some
+ * kinds. A struct_ops map's is the kernel's. */
 static bool is_foreign(const struct bpf_map *map, const struct btf *btf)
 {
 	struct bpf_map_info info = { 0 };
-	uint32_t len = sizeof(info);
+	uint32_t len = sizeof(info), own;
 	int fd = bpf_map__autocreate(map) ? bpf_map__fd(map) : -1;
 
 	if (fd < 0 || bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS || bpf_obj_get_info_by_fd(fd, &info, &len))
 		return false;
-	return info.btf_id && info.btf_id != kernel_id(btf);
+	own = kernel_id(btf);
+	return !own || info.btf_id != own;
 }
 
 /* The section of variables that the map holds. libbpf puts the object's name in front of the usual sections' names. */

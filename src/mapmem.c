@@ -20,9 +20,9 @@ static size_t memory_size(const struct lbpf_map *map)
 	return (map->max_entries * (((size_t)map->value_size + 7) / 8 * 8) + page - 1) / page * page;
 }
 
-static bool is_arena(const struct lbpf_map *map)
+static bool is_arena(const struct lbpf_mapkind *kind)
 {
-	return lbpf_map_has_memory(map) && map->kind->can & LBPF_VALUELESS;
+	return kind->can & LBPF_VIEW && kind->can & LBPF_VALUELESS;
 }
 
 /* Whether the memory was mapped by a process that this one was forked from, and not passed on. */
@@ -33,14 +33,11 @@ static inline bool is_elsewhere(const struct lbpf_mapmem *mem)
 
 /* Libbpf from 1.4 on maps an object's arena itself, at the address where programs expect it. An arena that was there
  * before the object it leaves alone, and gives the start-up values of its variables, from malloc, instead. */
-static uint8_t *mapped_by_libbpf(const struct lbpf_map *map)
+static uint8_t *mapped_by_libbpf(const struct bpf_map *of)
 {
-	uintptr_t base;
 	size_t size;
+	uintptr_t base = (uintptr_t)bpf_map__initial_value(of, &size);
 
-	if (!map->of || !is_arena(map) || is_elsewhere(&map->mem))
-		return NULL;
-	base = (uintptr_t)bpf_map__initial_value(map->of, &size);
 	return base % (size_t)sysconf(_SC_PAGESIZE) ? NULL : (uint8_t *)base;
 }
 
@@ -55,11 +52,9 @@ static void *map_as(const struct lbpf_map *map, size_t size, int prot)
 }
 
 /* Kernels differ in whether a child gets an arena; so none gets it, unless that is a host's business. */
-static void keep_here(struct lbpf_mapmem *mem, bool owned)
+static void keep_here(void *base, size_t size)
 {
-	if (owned)
-		madvise(mem->base, mem->size, MADV_DONTFORK);
-	mem->process = lbpf_process_number();
+	madvise(base, size, MADV_DONTFORK);
 }
 
 bool lbpf_mapmem_map(struct lbpf_map *map)
@@ -76,7 +71,7 @@ bool lbpf_mapmem_map(struct lbpf_map *map)
 		return false;
 	mem->size = memory_size(map);
 	mem->writable = true;
-	mem->base = mapped_by_libbpf(map);
+	mem->base = mem->libbpfs == lbpf_process_number() ? mapped_by_libbpf(map->of) : NULL;
 	mem->borrowed = mem->base != NULL;
 	if (!mem->base)
 		mem->base = map_as(map, mem->size, PROT_READ | PROT_WRITE);
@@ -84,9 +79,11 @@ bool lbpf_mapmem_map(struct lbpf_map *map)
 		mem->writable = false;
 		mem->base = map_as(map, mem->size, PROT_READ);
 	}
-	if (mem->base && is_arena(map)) {
+	if (mem->base && is_arena(map->kind)) {
 		map->extra = (uintptr_t)mem->base; /* an arena stays where it was first mapped */
-		keep_here(mem, !mem->borrowed);
+		mem->process = lbpf_process_number();
+		if (!mem->borrowed)
+			keep_here(mem->base, mem->size);
 	}
 	mem->err = mem->base ? 0 : errno;
 	mem->refused = !mem->base;
@@ -110,29 +107,42 @@ void lbpf_mapmem_forget(struct lbpf_map *map)
 
 void lbpf_mapmem_loaded(struct lbpf_map *map, bool owned)
 {
-	struct lbpf_mapmem libbpfs = { .base = mapped_by_libbpf(map), .size = memory_size(map) };
+	uint8_t *base = is_arena(map->kind) ? mapped_by_libbpf(map->of) : NULL;
 
-	if (!libbpfs.base)
+	if (!base)
 		return;
-	keep_here(&libbpfs, owned);
-	map->mem.process = libbpfs.process;
-	map->extra = (uintptr_t)libbpfs.base;
+	if (owned)
+		keep_here(base, memory_size(map));
+	map->mem.libbpfs = lbpf_process_number();
+	map->extra = (uintptr_t)base;
 }
 
-/* libbpf unmaps an arena where its process had it. In a child there may be something else by now, or nothing: then
- * there is something to unmap. */
-bool lbpf_mapmem_leave(const struct lbpf_map *map)
+/* Has something to unmap where libbpf mapped the arena. Returns false if there is something else. */
+static bool hold(const struct bpf_map *arena)
 {
-	size_t size = memory_size(map), n;
-	void *at, *held;
+	size_t size = bpf_map__max_entries(arena) * (size_t)sysconf(_SC_PAGESIZE);
+	void *at = mapped_by_libbpf(arena), *held;
 
-	if (!map->of || !is_arena(map) || !is_elsewhere(&map->mem))
-		return true;
-	at = (void *)(uintptr_t)bpf_map__initial_value(map->of, &n);
 	if (!at)
 		return true;
 	held = mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (held != at && held != MAP_FAILED)
 		munmap(held, size);
 	return held == at;
+}
+
+/* libbpf unmaps an arena where its process had it. In a child there may be something else by now, or nothing. The maps'
+ * handles may be gone already. */
+bool lbpf_mapmem_leave(const struct bpf_object *obj, uint32_t process)
+{
+	struct bpf_map *map;
+
+	if (!process || process == lbpf_process_number())
+		return true;
+	bpf_object__for_each_map(map, obj)
+	{
+		if (is_arena(lbpf_mapkind_of(bpf_map__type(map))) && !hold(map))
+			return false;
+	}
+	return true;
 }

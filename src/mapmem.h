@@ -12,6 +12,7 @@
 
 LBPF_HIDDEN_BEGIN
 
+struct bpf_object;
 struct lbpf_map;
 
 /* A handle maps it when it is first needed. */
@@ -22,8 +23,9 @@ struct lbpf_mapmem {
 	bool refused;  /* the kernel doesn't: values with a lock, or an older kernel */
 	bool writable; /* else it was frozen, or the handle may only read */
 	bool borrowed; /* libbpf's mapping */
-	/* Of an arena, the number of the process that mapped it, for the kernel passes it on to no child; else 0. */
-	uint32_t process;
+	/* Numbers of processes, for the kernel passes an arena on to no child: the one that has it at base, and the one
+	 * in which libbpf mapped it when it loaded the object. 0: none, or no arena. */
+	uint32_t process, libbpfs;
 };
 
 /* Whether the map's memory is at hand, mapped now or before. It isn't in a child of the process that mapped an arena:
@@ -36,8 +38,9 @@ void lbpf_mapmem_forget(struct lbpf_map *map);
 /* Once the map's object is loaded; whether that is a host's or owned. */
 void lbpf_mapmem_loaded(struct lbpf_map *map, bool owned);
 
-/* Before libbpf frees the map's object. Returns false if it mustn't: it would unmap what isn't its own. */
-bool lbpf_mapmem_leave(const struct lbpf_map *map);
+/* Before libbpf frees an object that was loaded in the process of this number (0: in none), once its maps' handles have
+ * let go. Returns false if it mustn't: it would unmap what isn't its own. */
+bool lbpf_mapmem_leave(const struct bpf_object *obj, uint32_t process);
 
 /* Copies a value into shared memory. What has the size of a word is stored at once: programs never see half of it. */
 static inline void lbpf_copy_value(void *memory, const void *value, size_t size)

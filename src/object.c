@@ -56,9 +56,9 @@ static void object_each(lua_State *L, int idx, int list, void (*fn)(void *self, 
 	lua_settop(L, top);
 }
 
-static void orphan_map(void *self, bool *stuck)
+static void orphan_map(void *self, bool *unused)
 {
-	*stuck |= !lbpf_mapmem_leave(self);
+	(void)unused;
 	lbpf_map_orphan(self);
 }
 
@@ -101,19 +101,19 @@ static void object_release(lua_State *L, int idx, void *self)
 	struct lbpf_object *o = self;
 	struct bpf_object *obj = o->obj;
 	struct lbpf_log *log;
-	bool searched = false, stuck = false;
+	bool searched = false;
 
 	o->obj = NULL;
 	if (!obj)
 		return;
 	idx = lua_absindex(L, idx);
 	lbpf_link_close_all(L, idx, o->head.asked);
-	object_each(L, idx, OBJECT_MAP_LIST, orphan_map, &stuck);
+	object_each(L, idx, OBJECT_MAP_LIST, orphan_map, NULL);
 	object_each(L, idx, OBJECT_PROG_LIST, orphan_program, &searched);
 	if (o->vars)
 		lbpf_vars_orphan(o->vars);
 	orphan_btf(L, idx);
-	if (o->borrowed || stuck)
+	if (o->borrowed || !lbpf_mapmem_leave(obj, o->process))
 		return;
 	log = lbpf_log_begin(L);
 	if (searched && !o->loaded)
@@ -624,6 +624,7 @@ static int object_loaded(lua_State *L, int idx, struct lbpf_object *o)
 	bool owned = !o->borrowed;
 
 	o->loaded = true;
+	o->process = lbpf_process_number();
 	object_each(L, idx, OBJECT_MAP_LIST, map_loaded, &owned);
 	return lbpf_vars_loaded(o->vars);
 }

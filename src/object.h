@@ -4,6 +4,7 @@
 #define LBPF_OBJECT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <bpf/libbpf.h>
 
@@ -19,6 +20,7 @@ struct lbpf_object {
 	struct bpf_object *obj; /* NULL: closed */
 	bool borrowed;		/* it is a host's, and not closed */
 	bool loaded;
+	uint32_t process;	/* the number of the one in which it was loaded; 0: in none */
 	struct lbpf_vars *vars; /* kept by a user value */
 	char name[64];
 };

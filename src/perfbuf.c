@@ -406,7 +406,8 @@ static int perfbuf_fd(lua_State *L)
 	return lbpf_reader_fd(L, &perf_kind);
 }
 
-/*** Closes the reader and empties the map's slots; closing twice is fine, and so is closing in a handler.
+/*** Closes the reader and empties the map's slots; closing twice is fine, and so is closing in a handler. A forked
+child has the reader's file as well: the slots are emptied once the child, too, has closed the reader or ended.
 @function perfbuf:close
 @treturn true
 @see perf_buffer__free */

@@ -98,6 +98,9 @@ int lbpf_reader_add_map(lua_State *L, const struct lbpf_reader_kind *kind)
 	struct lbpf_reader *r = lbpf_reader_check(L, kind);
 	int n;
 
+	if (!lbpf_class_is_here(&r->head)) /* the epoll file is the parent's as well */
+		luaL_error(L, "add: this %s reader belongs to another process: open a reader of its own in the child",
+			   kind->what);
 	lua_settop(L, 5);
 	n = kind->add(L, 1, r, 2);
 	if (n)
@@ -502,6 +505,7 @@ static int events_next(lua_State *L)
 	if (!n && left)
 		wait = lbpf_wait_begin(left);
 	while (!n && left && r->epoll >= 0 && events_wait(L, r, left)) {
+		reader_check_here(L, r); /* a hook may have forked */
 		n = next_record(L, r);
 		left = lbpf_wait_left(&wait);
 	}

@@ -162,7 +162,8 @@ static int ringbuf_new(lua_State *L)
 	return lbpf_reader_new(L, &ring_kind);
 }
 
-/*** Adds another ring buffer to the reader; the arguments are those of bpf.ringbuf.
+/*** Adds another ring buffer to the reader; the arguments are those of bpf.ringbuf. Raises in a
+forked child, which would add it to its parent's reader as well: open a reader of its own there.
 @function ringbuf:add
 @tparam bpf.map map
 @tparam ?string|integer|bpf.type type

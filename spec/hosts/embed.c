@@ -325,9 +325,13 @@ static void object_reusing(void)
 	struct bpf_object *obj = bpf_object__open_file("build/progs/calls.bpf.o", NULL);
 	struct bpf_map *hits = bpf_object__find_map_by_name(obj, "hits");
 	struct bpf_map *bss = bpf_object__find_map_by_name(obj, "calls.bss");
+	struct bpf_map *slots = bpf_object__find_map_by_name(obj, "slots");
+	int without_btf = bpf_map_create(BPF_MAP_TYPE_ARRAY, "slots", 4, 8, 4, NULL);
 	lua_State *L = new_open();
 
-	CHECK(hits && bss);
+	CHECK(hits && bss && without_btf >= 0);
+	CHECK(bpf_map__reuse_fd(slots, without_btf) == 0);
+	close(without_btf);
 	lua_pushinteger(L, bpf_map__value_size(bss));
 	run(L,
 	    "hits = assert(bpf.map.create { type = 'hash', name = 'hits', max_entries = 64,\n"
@@ -344,12 +348,49 @@ static void object_reusing(void)
 		run(L,
 		    "local o = ...; local key, value = bpf.map.types(o.maps.hits)\n"
 		    "assert(tostring(key):find '__u32' and tostring(value):find '__u64')\n"
+		    "assert(tostring(select(2, bpf.map.types(o.maps.slots))):find '__u64')\n"
 		    "local loaded = not tostring(o.vars):find 'not loaded'\n"
 		    "assert(not loaded or o.vars.self == 0 and o.vars.after == 0)\n"
-		    "o.maps.hits[7] = 1 << 40; assert(o.maps.hits[7] == 1 << 40)");
+		    "o.maps.hits[7] = 1 << 40; assert(o.maps.hits[7] == 1 << 40)\n"
+		    "o.maps.slots[3] = 1 << 40; assert(o.maps.slots[3] == 1 << 40)");
 	}
 	lua_close(L);
 	bpf_object__close(obj);
+}
+
+/* libbpf creates some kinds of maps without BTF; their types are the declared ones all the same. */
+static void object_kinds(void)
+{
+	static const char *const files[] = { "stacks", "perfs", "nested", "devmap", "cpumap" };
+	lua_State *L = new_open();
+	char path[64];
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		struct bpf_object *obj;
+		struct bpf_program *prog;
+
+		snprintf(path, sizeof(path), "build/progs/%s.bpf.o", files[i]);
+		CHECK(obj = bpf_object__open_file(path, NULL));
+		bpf_object__for_each_program(prog, obj)
+		{
+			bpf_program__set_autoload(prog, false);
+		}
+		lua_newtable(L);
+		lua_setglobal(L, "declared");
+		for (int loaded = 0; loaded < 2; loaded++) {
+			CHECK(!loaded || bpf_object__load(obj) == 0);
+			CHECK(lbpf_push_object(L, obj, LBPF_BORROW) == 0);
+			run(L,
+			    "for name, m in pairs((...).maps) do\n"
+			    "  local key, value = bpf.map.types(m)\n"
+			    "  local types = tostring(key) .. ', ' .. tostring(value)\n"
+			    "  declared[name] = declared[name] or types\n"
+			    "  assert(types == declared[name], name .. ': ' .. types)\n"
+			    "end");
+		}
+		bpf_object__close(obj);
+	}
+	lua_close(L);
 }
 
 /* Variables of a section that no process can map are read with the rest of it. */
@@ -867,6 +908,7 @@ static const struct {
 	{ "object_loaded", object_loaded },
 	{ "object_not_loaded", object_not_loaded },
 	{ "object_reusing", object_reusing },
+	{ "object_kinds", object_kinds },
 	{ "object_resized", object_resized },
 	{ "object_owned", object_owned },
 	{ "forking", forking },
