@@ -221,8 +221,12 @@ static inline bool take_record(lua_State *L, struct lbpf_reader *r, uint32_t i, 
 	for (;;) {
 		struct lbpf_source *s = lbpf_reader_source(r, i);
 
-		if (lbpf_unlikely(!lbpf_source_holds(s, end)) && !lbpf_source_meet(s, rec))
-			return true;
+		if (lbpf_unlikely(!lbpf_source_holds(s, end))) {
+			if (!lbpf_source_meet(s, rec))
+				return true;
+			if (end - s->pos > s->size)
+				return false; /* `end` is older than what was met */
+		}
 		if (!r->kind->take(s, end, rec))
 			return false;
 		if (s->feed.type->depth == 0 && rec->first == rec->len)
@@ -285,21 +289,23 @@ static void report_lost(lua_State *L, struct lbpf_reader *r, uint32_t i, const s
 }
 
 /* Hands the records that are there now to the handler, up to max of them. Whatever the handler does to the reader,
- * sources are found anew after each call. */
+ * sources are found anew after each call. The news that somebody writes nonsense ends it, or they could keep us here. */
 static lua_Integer source_consume(lua_State *L, struct lbpf_reader *r, uint32_t i, int refs, lua_Integer max)
 {
 	struct lbpf_source *s = lbpf_reader_source(r, i);
 	unsigned long end = lbpf_source_end(s);
 	_Alignas(8) char small[LBPF_SMALL];
 	struct lbpf_record rec;
+	bool nonsense = false;
 	lua_Integer n = 0;
 	int handler;
 
 	if (lua_rawgeti(L, refs, s->feed.refs + REF_HANDLER) != LUA_TFUNCTION)
 		luaL_error(L, "this %s has no handler: read it by events()", r->kind->what);
 	handler = lua_gettop(L);
-	while (n < max && take_record(L, r, i, end, &rec, small)) {
+	while (n < max && !nonsense && take_record(L, r, i, end, &rec, small)) {
 		if (lbpf_unlikely(rec.lost)) {
+			nonsense = rec.why != NULL;
 			report_lost(L, r, i, &rec, refs);
 		} else {
 			lua_pushvalue(L, handler);
@@ -473,11 +479,13 @@ static int next_record(lua_State *L, struct lbpf_reader *r)
 				return push_record(L, lbpf_reader_source(r, i), &rec, 2);
 			}
 			report_lost(L, r, i, &rec, 2);
-			if (r->epoll < 0)
-				return 0;
+			lua_settop(L, 2);
+			if (r->epoll < 0 || rec.why)
+				break;
 		}
 		if (r->epoll < 0)
 			return 0;
+		lua_settop(L, 2);
 		lbpf_source_store(lbpf_reader_source(r, i));
 	}
 	reader_settle(r);

@@ -28,14 +28,15 @@ struct lbpf_wait lbpf_wait_begin(int timeout)
 
 int lbpf_wait_left(const struct lbpf_wait *wait)
 {
+	const int64_t ms = 1000000;
 	struct timespec now;
-	int64_t gone;
+	int64_t left; /* ns */
 
 	if (wait->timeout < 0)
 		return -1;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	gone = (int64_t)(now.tv_sec - wait->start.tv_sec) * 1000 + (now.tv_nsec - wait->start.tv_nsec) / 1000000;
-	return gone >= wait->timeout ? 0 : wait->timeout - (int)gone;
+	left = wait->timeout * ms - (now.tv_sec - wait->start.tv_sec) * 1000 * ms - (now.tv_nsec - wait->start.tv_nsec);
+	return left <= 0 ? 0 : (int)((left + ms - 1) / ms);
 }
 
 int lbpf_wait_readable(int fd, int timeout)
