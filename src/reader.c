@@ -17,7 +17,6 @@
 #include "codec.h"
 #include "err.h"
 #include "map.h"
-#include "wait.h"
 
 #define STORE_EVERY (64u << 10) /* bytes after which the kernel is told where we are */
 
@@ -82,6 +81,7 @@ int lbpf_reader_new(lua_State *L, const struct lbpf_reader_kind *kind)
 	lua_settop(L, 4);
 	r = lbpf_class_new(L, kind->cls, sizeof(*r), 2);
 	r->kind = kind;
+	lbpf_wait_watch_hook(L, &r->hook);
 	lua_newtable(L);
 	lua_setiuservalue(L, 5, READER_REFS);
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -435,13 +435,16 @@ int lbpf_reader_poll(lua_State *L, const struct lbpf_reader_kind *kind)
 {
 	struct lbpf_reader *r = lbpf_reader_check(L, kind);
 	int left = lbpf_wait_arg(L, 2, -1), err;
-	lua_Integer max = max_arg(L, 3), n = reader_consume(L, r, max);
+	lua_Integer max = max_arg(L, 3), n;
 	struct lbpf_wait wait;
 
+	if (lbpf_wait_hook_is_new(&r->hook) && !lbpf_wait_hook_is_here(L))
+		return reader_fail(L, kind, EINTR);
+	n = reader_consume(L, r, max);
 	if (!n && left)
 		wait = lbpf_wait_begin(left);
 	while (!n && left && r->epoll >= 0) {
-		err = reader_wait(r, left);
+		err = lbpf_wait_hook_is_new(&r->hook) ? EINTR : reader_wait(r, left);
 		if (err == EINTR && lbpf_wait_hook_is_here(L))
 			break;
 		if (err)
@@ -500,16 +503,26 @@ static bool events_wait(lua_State *L, const struct lbpf_reader *r, int left)
 	return err == 0 || (err == EINTR && lbpf_wait_run_hook(L));
 }
 
+/* Lets the hook run that a signal has left since the last look. False: it can't run here, and the loop has to end. */
+static inline bool events_hook(lua_State *L, struct lbpf_reader *r)
+{
+	return !lbpf_wait_hook_is_new(&r->hook) || lbpf_wait_run_hook(L);
+}
+
 /* The generic for calls this with the reader; the kind and the time-out are in the upvalues. */
 static int events_next(lua_State *L)
 {
 	struct lbpf_reader *r = lbpf_reader_check(L, lua_touserdata(L, lua_upvalueindex(1)));
-	int left = (int)lua_tointeger(L, lua_upvalueindex(2)), n = next_record(L, r);
+	int left = (int)lua_tointeger(L, lua_upvalueindex(2)), n = 0;
 	struct lbpf_wait wait;
 
+	if (events_hook(L, r))
+		n = next_record(L, r);
+	else
+		left = 0;
 	if (!n && left)
 		wait = lbpf_wait_begin(left);
-	while (!n && left && r->epoll >= 0 && events_wait(L, r, left)) {
+	while (!n && left && r->epoll >= 0 && events_hook(L, r) && events_wait(L, r, left)) {
 		n = next_record(L, r);
 		left = lbpf_wait_left(&wait);
 	}
