@@ -159,8 +159,9 @@ local function describe_reading(kind)
     local sum = 0
     local type = "struct { __u32 seq; __u32 pid; __u64 square; }"
     local obj, reader = open("notes", type, function(_, _, square) sum = sum + square end, { unpack = true })
+    local turns <const> = 16 // helper.slow
     local function work()
-      for _ = 1, 16 do
+      for _ = 1, turns do
         send(obj, 1, 256)
       end
     end
@@ -173,7 +174,7 @@ local function describe_reading(kind)
     local n = reader:poll(0)
     local after = collectgarbage("count")
     collectgarbage("restart")
-    assert.equal(4096, n)
+    assert.equal(turns * 256, n)
     assert.equal(before, after)
   end)
 
@@ -600,7 +601,7 @@ local function describe_lifetime(kind)
   it("may end by a finalizer in the middle of a record", function()
     local output, ok = helper.lua(([[
       local bpf = require("bpf")
-      for round = 1, 20 do
+      for round = 1, %d do
         local obj <close> = assert(bpf.load(%q))
         local reader = assert(bpf.%s(obj.maps.notes, "struct note", function() end))
         for _ = 1, 8 do
@@ -613,7 +614,7 @@ local function describe_lifetime(kind)
         end)
       end
       print("survived")
-    ]]):format(kind.path, kind.name, kind.request(1, 256).ctx))
+    ]]):format(20 // helper.slow, kind.path, kind.name, kind.request(1, 256).ctx))
     assert.equal("survived\n", output)
     assert.is_true(ok)
   end)
@@ -630,7 +631,7 @@ local function describe_lifetime(kind)
 
   it("may end by collection, attached programs or not", function()
     local before = held()
-    for _ = 1, 10 do
+    for _ = 1, math.max(2, 10 // helper.slow) do
       (function()
         local obj = assert(bpf.load(kind.path))
         local reader = assert(kind.new(obj.maps.notes, "struct note", nothing))
