@@ -289,7 +289,7 @@ static void report_lost(lua_State *L, struct lbpf_reader *r, uint32_t i, const s
 }
 
 /* Hands the records that are there now to the handler, up to max of them. Whatever the handler does to the reader,
- * sources are found anew after each call. The news that somebody writes nonsense ends it, or they could keep us here. */
+ * sources are found anew after each call. News of nonsense end it: who writes that for ever mustn't keep us here. */
 static lua_Integer source_consume(lua_State *L, struct lbpf_reader *r, uint32_t i, int refs, lua_Integer max)
 {
 	struct lbpf_source *s = lbpf_reader_source(r, i);

@@ -256,8 +256,8 @@ static int submit_fail(lua_State *L, const struct producer *p, int err, size_t l
  ever
 @treturn true
 @treturn nil,string,string on failure: ENOSPC (full, until a program drains it), E2BIG (longer than the ring, or 16 MiB
- and more), EINTR on a signal that the process handles, or in a coroutine and on Ctrl-C since the last wait, EIO (another
- process wrote a position where no sample can begin; the ring is empty now, so submit the sample again)
+ and more), EINTR on a signal that the process handles, in a coroutine also when Ctrl-C came since the last wait, EIO
+ (another process wrote a position where no sample can begin; the ring is empty now, so submit the sample again)
 @see user_ring_buffer__reserve_blocking, user_ring_buffer__submit */
 static int user_ringbuf_submit(lua_State *L)
 {

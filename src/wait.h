@@ -31,8 +31,8 @@ int lbpf_wait_left(const struct lbpf_wait *wait);
  * handles, or another errno. */
 int lbpf_wait_readable(int fd, int timeout);
 
-/* The main thread's hook at our last look. A signal that comes while none of our functions waits, in a handler of records
- * say, ends no poll(2). What it leaves is another hook than there was. */
+/* The main thread's hook at our last look. A signal that comes while none of our functions waits ends no poll(2), but
+ * it leaves another hook than there was. */
 struct lbpf_wait_hook {
 	lua_State *main;
 	lua_Hook seen;
