@@ -182,6 +182,22 @@ describe("bpf.printk", function()
     ready()
   ]]
 
+  it("ends in a coroutine when Ctrl-C came before it waits", function()
+    local output, ok = readers.signalled(PRINTK:gsub("printk%(%)", "printk(60000)") .. [[
+      coroutine.wrap(function()
+        io.popen("kill -INT $PPID"):close()
+        local began = os.time()
+        for _ in step do end
+        print("ended", os.time() - began < 30)
+      end)()
+      print("after the coroutine")
+    ]], "")
+    assert.is_false(ok)
+    assert.matches("^ended\ttrue\n", output)
+    assert.matches("interrupted!", output)
+    assert.is_nil(output:find("after the coroutine"))
+  end)
+
   it("goes on after a stop, and ends on Ctrl-C", function()
     local output, ok = readers.signalled(PRINTK .. [[
       for _ in step do end

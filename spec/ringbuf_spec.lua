@@ -371,8 +371,8 @@ end)
 
 describe("waiting for a ring buffer", function()
   for _, case in ipairs({
-    { "poll", function(reader) return reader:poll(20000) end },
-    { "events", function(reader) return next_event(reader, 20000) and 1 end },
+    { "poll", function(reader) return reader:poll(20000 * helper.slow) end },
+    { "events", function(reader) return next_event(reader, 20000 * helper.slow) and 1 end },
   }) do
     it("isn't ended by a discarded record: " .. case[1], function()
       local reader, command, obj = rings.watch(nothing, nil, { discards = 1 })
@@ -386,6 +386,14 @@ describe("waiting for a ring buffer", function()
 end)
 
 describe("a ring", function()
+  it("that overwrites what nobody has read has no reader", function()
+    kernel.need("ring buffers with the flag rb_overwrite", "6.19")
+    local ring <close> = assert(bpf.map.create({ type = "ringbuf", max_entries = 4096, flags = "rb_overwrite" }))
+    local reader, message, code = bpf.ringbuf(ring, nil, nothing)
+    assert.same({ nil, "EOPNOTSUPP" }, { reader, code })
+    assert.matches("ringbuf: a ring with the flag rb_overwrite", message)
+  end)
+
   it("can't be added twice", function()
     local obj, reader = open("notes", "struct note", nothing)
     local before = readers.held()
@@ -590,6 +598,26 @@ describe("a ring's position that something else has written", function()
     assert.same({ 1, 1 }, { reports, reader:lost() })
     run(obj, "send_blob", 1, 1, 8)
     assert.equal(1, reader:poll(5000))
+  end)
+
+  it("is told of once a call, however often it is written", function()
+    local reports, again = 0, true
+    local obj, reader
+    obj, reader = open("small", "struct note", nothing, { lost = function()
+      reports = reports + 1
+      assert(reports < 100)
+      if again then
+        consumer(obj, 4)
+      end
+    end })
+    consumer(obj, 4)
+    assert.same({ 0, 1 }, { reader:consume(), reports })
+    assert.same({ 0, 2 }, { reader:poll(0), reports })
+    assert.same({ nil, 3 }, { next_event(reader, 0), reports })
+    again = false
+    assert.same({ 0, 4 }, { reader:poll(0), reports })
+    assert.equal(2, run(obj, "send_small", 1, 2))
+    assert.same({ 2, 4 }, { reader:poll(5000), reports })
   end)
 
   it("may be followed by an error of the function that hears of it", function()

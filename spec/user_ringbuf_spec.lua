@@ -337,6 +337,20 @@ describe("a full user ring buffer", function()
       ]], "STOP USR1")))
   end)
 
+  it("sees in a coroutine that Ctrl-C came before it waits", function()
+    local output, ok = readers.signalled(FULL .. [[
+      ready()
+      coroutine.wrap(function()
+        io.popen("kill -INT $PPID"):close()
+        print(select(3, producer:submit("more", 1000)))
+      end)()
+      print("after the coroutine")
+    ]], "")
+    assert.is_false(ok)
+    assert.matches("^EINTR\n.*interrupted!", output)
+    assert.is_nil(output:find("after the coroutine"))
+  end)
+
   it("goes on after a stop, and ends on Ctrl-C", function()
     for _, timeout in ipairs({ 60000, -1 }) do
       local output, ok = readers.signalled(FULL .. ([[

@@ -125,7 +125,7 @@ const struct lbpf_name lbpf_map_flags[] = {
 	{ "token_fd", 1 << 16 },
 	{ "segv_on_fault", 1 << 17 },
 	{ "no_user_conv", 1 << 18 },
-	{ "rb_overwrite", 1 << 19 },
+	{ "rb_overwrite", LBPF_RB_OVERWRITE },
 	{ NULL, 0 },
 };
 

@@ -58,6 +58,9 @@ extern const struct lbpf_mapkind lbpf_mapkind_opaque;
 /* The row of a name; raises for an unknown one, naming all. */
 const struct lbpf_mapkind *lbpf_mapkind_named(lua_State *L, const char *name);
 
+/* A creation flag of ring buffers, since 6.19: new records overwrite old ones that nobody has read. */
+#define LBPF_RB_OVERWRITE (1u << 19)
+
 /* Creation flags by name: the kernel's in lower case without BPF_F_. */
 extern const struct lbpf_name lbpf_map_flags[];
 

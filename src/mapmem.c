@@ -33,7 +33,7 @@ static inline bool is_elsewhere(const struct lbpf_mapmem *mem)
 
 /* Libbpf from 1.4 on maps an object's arena itself, at the address where programs expect it. An arena that was there
  * before the object it leaves alone, and gives the start-up values of its variables, from malloc, instead. */
-static uint8_t *mapped_by_libbpf(const struct bpf_map *of)
+static uint8_t *mapped_by_libbpf(struct bpf_map *of)
 {
 	size_t size;
 	uintptr_t base = (uintptr_t)bpf_map__initial_value(of, &size);
@@ -118,7 +118,7 @@ void lbpf_mapmem_loaded(struct lbpf_map *map, bool owned)
 }
 
 /* Has something to unmap where libbpf mapped the arena. Returns false if there is something else. */
-static bool hold(const struct bpf_map *arena)
+static bool hold(struct bpf_map *arena)
 {
 	size_t size = bpf_map__max_entries(arena) * (size_t)sysconf(_SC_PAGESIZE);
 	void *at = mapped_by_libbpf(arena), *held;

@@ -359,8 +359,8 @@ without handler: read that by events.
 @tparam ?integer timeout in milliseconds; 0 doesn't wait, -1 or nil waits for ever
 @tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
 @treturn integer how many records were handled; 0 when the time ran out, or a signal came that the process handles
-@treturn nil,string,string on failure: EINTR on a signal, in a coroutine, when the signal's handler has set a hook in
- the main thread, as that of `lua` for Ctrl-C does
+@treturn nil,string,string on failure: EINTR in a coroutine, when a signal's handler has set a hook in the main thread,
+ as that of `lua` for Ctrl-C does, in this call or since the reader's last one
 @see perf_buffer__poll */
 static int perfbuf_poll(lua_State *L)
 {

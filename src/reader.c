@@ -17,7 +17,6 @@
 #include "codec.h"
 #include "err.h"
 #include "map.h"
-#include "wait.h"
 
 #define STORE_EVERY (64u << 10) /* bytes after which the kernel is told where we are */
 
@@ -82,6 +81,7 @@ int lbpf_reader_new(lua_State *L, const struct lbpf_reader_kind *kind)
 	lua_settop(L, 4);
 	r = lbpf_class_new(L, kind->cls, sizeof(*r), 2);
 	r->kind = kind;
+	lbpf_wait_watch_hook(L, &r->hook);
 	lua_newtable(L);
 	lua_setiuservalue(L, 5, READER_REFS);
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -224,8 +224,12 @@ static inline bool take_record(lua_State *L, struct lbpf_reader *r, uint32_t i, 
 	for (;;) {
 		struct lbpf_source *s = lbpf_reader_source(r, i);
 
-		if (lbpf_unlikely(!lbpf_source_holds(s, end)) && !lbpf_source_meet(s, rec))
-			return true;
+		if (lbpf_unlikely(!lbpf_source_holds(s, end))) {
+			if (!lbpf_source_meet(s, rec))
+				return true;
+			if (end - s->pos > s->size)
+				return false; /* `end` is older than what was met */
+		}
 		if (!r->kind->take(s, end, rec))
 			return false;
 		if (s->feed.type->depth == 0 && rec->first == rec->len)
@@ -288,21 +292,23 @@ static void report_lost(lua_State *L, struct lbpf_reader *r, uint32_t i, const s
 }
 
 /* Hands the records that are there now to the handler, up to max of them. Whatever the handler does to the reader,
- * sources are found anew after each call. */
+ * sources are found anew after each call. News of nonsense end it: who writes that for ever mustn't keep us here. */
 static lua_Integer source_consume(lua_State *L, struct lbpf_reader *r, uint32_t i, int refs, lua_Integer max)
 {
 	struct lbpf_source *s = lbpf_reader_source(r, i);
 	unsigned long end = lbpf_source_end(s);
 	_Alignas(8) char small[LBPF_SMALL];
 	struct lbpf_record rec;
+	bool nonsense = false;
 	lua_Integer n = 0;
 	int handler;
 
 	if (lua_rawgeti(L, refs, s->feed.refs + REF_HANDLER) != LUA_TFUNCTION)
 		luaL_error(L, "this %s has no handler: read it by events()", r->kind->what);
 	handler = lua_gettop(L);
-	while (n < max && take_record(L, r, i, end, &rec, small)) {
+	while (n < max && !nonsense && take_record(L, r, i, end, &rec, small)) {
 		if (lbpf_unlikely(rec.lost)) {
+			nonsense = rec.why != NULL;
 			report_lost(L, r, i, &rec, refs);
 		} else {
 			lua_pushvalue(L, handler);
@@ -432,13 +438,16 @@ int lbpf_reader_poll(lua_State *L, const struct lbpf_reader_kind *kind)
 {
 	struct lbpf_reader *r = lbpf_reader_check(L, kind);
 	int left = lbpf_wait_arg(L, 2, -1), err;
-	lua_Integer max = max_arg(L, 3), n = reader_consume(L, r, max);
+	lua_Integer max = max_arg(L, 3), n;
 	struct lbpf_wait wait;
 
+	if (lbpf_wait_hook_is_new(&r->hook) && !lbpf_wait_hook_is_here(L))
+		return reader_fail(L, kind, EINTR);
+	n = reader_consume(L, r, max);
 	if (!n && left)
 		wait = lbpf_wait_begin(left);
 	while (!n && left && r->epoll >= 0) {
-		err = reader_wait(r, left);
+		err = lbpf_wait_hook_is_new(&r->hook) ? EINTR : reader_wait(r, left);
 		if (err == EINTR && lbpf_wait_hook_is_here(L))
 			break;
 		if (err)
@@ -476,11 +485,13 @@ static int next_record(lua_State *L, struct lbpf_reader *r)
 				return push_record(L, lbpf_reader_source(r, i), &rec, 2);
 			}
 			report_lost(L, r, i, &rec, 2);
-			if (r->epoll < 0)
-				return 0;
+			lua_settop(L, 2);
+			if (r->epoll < 0 || rec.why)
+				break;
 		}
 		if (r->epoll < 0)
 			return 0;
+		lua_settop(L, 2);
 		lbpf_source_store(lbpf_reader_source(r, i));
 	}
 	reader_settle(r);
@@ -495,17 +506,29 @@ static bool events_wait(lua_State *L, const struct lbpf_reader *r, int left)
 	return err == 0 || (err == EINTR && lbpf_wait_run_hook(L));
 }
 
+/* Lets the hook run that a signal has left since the last look. False: it can't run here, and the loop has to end. */
+static inline bool events_hook(lua_State *L, struct lbpf_reader *r)
+{
+	return !lbpf_wait_hook_is_new(&r->hook) || lbpf_wait_run_hook(L);
+}
+
 /* The generic for calls this with the reader; the kind and the time-out are in the upvalues. */
 static int events_next(lua_State *L)
 {
 	struct lbpf_reader *r = lbpf_reader_check(L, lua_touserdata(L, lua_upvalueindex(1)));
-	int left = (int)lua_tointeger(L, lua_upvalueindex(2)), n = next_record(L, r);
+	int left = (int)lua_tointeger(L, lua_upvalueindex(2)), n = 0;
 	struct lbpf_wait wait;
 
+	if (events_hook(L, r)) {
+		reader_check_here(L, r); /* a hook may have forked */
+		n = next_record(L, r);
+	} else {
+		left = 0;
+	}
 	if (!n && left)
 		wait = lbpf_wait_begin(left);
-	while (!n && left && r->epoll >= 0 && events_wait(L, r, left)) {
-		reader_check_here(L, r); /* a hook may have forked */
+	while (!n && left && r->epoll >= 0 && events_hook(L, r) && events_wait(L, r, left)) {
+		reader_check_here(L, r);
 		n = next_record(L, r);
 		left = lbpf_wait_left(&wait);
 	}

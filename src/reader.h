@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "latch.h"
 #include "source.h"
+#include "wait.h"
 
 LBPF_HIDDEN_BEGIN
 
@@ -47,6 +48,7 @@ struct lbpf_reader {
 	void *source;	      /* kept by a user value */
 	lua_Integer feeds;
 	uint64_t lost;
+	struct lbpf_wait_hook hook;
 	struct lbpf_latch latch; /* for event loops; open once a script has asked for it */
 };
 

@@ -115,6 +115,9 @@ static int reader_add_ring(lua_State *L, int idx, struct lbpf_reader *r, int fir
 	luaL_argcheck(L, map->type == BPF_MAP_TYPE_RINGBUF, first, "a map of type ringbuf expected");
 	luaL_argexpected(L, lua_isnoneornil(L, first + 2) || lua_isfunction(L, first + 2), first + 2, "function");
 	lbpf_arg_options(L, first + 3, ring_options, &options, "ringbuf");
+	if (map->flags & LBPF_RB_OVERWRITE) /* the kernel may be more than a ring ahead, and write what is being read */
+		return lbpf_err_push(L, EOPNOTSUPP, "a ring with the flag rb_overwrite can't be read in order",
+				     "map '%s': ringbuf", lbpf_map_label(map));
 	feed = lbpf_reader_feed(L, idx, first, &options);
 	lbpf_reader_reserve(L, idx, r, 1);
 	lbpf_reader_recheck(L, r);
@@ -142,7 +145,8 @@ A ring takes one reader at a time, in all processes: every reader keeps its posi
 A second reader, in this process or another, breaks nothing but takes records away from the first, and both may get a
 record, or parts of a newer one. A reader that finds the position moved goes on from there. A position where no record
 can begin, because something else wrote it, is not believed: the reader goes on with the next record that comes, and
-calls `lost`.
+calls `lost`. A ring created with the flag `rb_overwrite` has no reader here: its records may be overwritten while they
+are read.
 @function bpf.ringbuf
 @tparam bpf.map map of type ringbuf
 @tparam ?string|integer|bpf.type type of the records: a name in the object's BTF or the kernel's, C text, or a size in
@@ -155,7 +159,7 @@ calls `lost`.
  this reader and the kernel wrote the ring's memory; n is 1, and `why` a text. The kernel doesn't tell of records that
  found no room: the program knows of them, `bpf_ringbuf_reserve` gave it NULL
 @treturn bpf.ringbuf the reader
-@treturn nil,string,string on failure: EPERM, EMFILE, …
+@treturn nil,string,string on failure: EPERM, EMFILE, EOPNOTSUPP (the ring has the flag `rb_overwrite`), …
 @since kernel 5.8 */
 static int ringbuf_new(lua_State *L)
 {
@@ -185,8 +189,8 @@ without handler: read that by events.
 @tparam ?integer timeout in milliseconds; 0 doesn't wait, -1 or nil waits for ever
 @tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
 @treturn integer how many records were handled; 0 when the time ran out, or a signal came that the process handles
-@treturn nil,string,string on failure: EINTR on a signal, in a coroutine, when the signal's handler has set a hook in
- the main thread, as that of `lua` for Ctrl-C does */
+@treturn nil,string,string on failure: EINTR in a coroutine, when a signal's handler has set a hook in the main thread,
+ as that of `lua` for Ctrl-C does, in this call or since the reader's last one */
 static int ringbuf_poll(lua_State *L)
 {
 	return lbpf_reader_poll(L, &ring_kind);

@@ -10,7 +10,6 @@
 
 #include "codec.h"
 #include "err.h"
-#include "wait.h"
 
 #define CHUNK 4096
 
@@ -44,6 +43,7 @@ struct lbpf_stream *lbpf_stream_push(lua_State *L)
 	struct lbpf_stream *s = lbpf_class_new(L, &stream_class, sizeof(*s), 2);
 
 	s->timeout = -1;
+	lbpf_wait_watch_hook(L, &s->hook);
 	return s;
 }
 
@@ -131,7 +131,7 @@ static bool stream_fill(lua_State *L, int idx, struct lbpf_stream *s)
 		if (err == EAGAIN && left == 0)
 			return false;
 		if (err == EAGAIN) {
-			err = lbpf_wait_readable(s->fd, left);
+			err = lbpf_wait_hook_is_new(&s->hook) ? EINTR : lbpf_wait_readable(s->fd, left);
 			left = lbpf_wait_left(&wait);
 		}
 		if (err == EINTR && !lbpf_wait_run_hook(L))

@@ -10,11 +10,13 @@
 #include "class.h"
 #include "compat.h"
 #include "type.h"
+#include "wait.h"
 
 LBPF_HIDDEN_BEGIN
 
 struct lbpf_stream {
 	struct lbpf_head head;
+	struct lbpf_wait_hook hook;
 	int fd;			      /* owned; -1: closed */
 	int timeout;		      /* ms to wait for more; -1: for ever */
 	const struct lbpf_type *type; /* of records, kept by a user value */

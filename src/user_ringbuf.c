@@ -37,6 +37,7 @@ struct producer {
 	_Atomic unsigned long *producer; /* the page that we write, and the data behind it, twice in a row */
 	size_t size;			 /* of the data: a power of two */
 	const struct lbpf_type *type;	 /* of the samples */
+	struct lbpf_wait_hook hook;
 	char name[LBPF_MAP_NAME];
 };
 
@@ -124,6 +125,7 @@ static int user_ringbuf_new(lua_State *L)
 	luaL_argcheck(L, map->type == BPF_MAP_TYPE_USER_RINGBUF, 1, "a map of type user_ringbuf expected");
 	lua_settop(L, 2);
 	p = lbpf_class_new(L, &producer_class, sizeof(*p), 1);
+	lbpf_wait_watch_hook(L, &p->hook);
 	strncpy(p->name, lbpf_map_label(map), sizeof(p->name) - 1);
 	p->type = lbpf_map_push_spec(L, 1, 2, "sample");
 	lua_setiuservalue(L, 3, PRODUCER_TYPE);
@@ -186,11 +188,15 @@ static int producer_put(struct producer *p, const void *sample, uint32_t len)
 
 /* Waits for the next drain, and forgets the drains so far, so that the descriptor becomes readable with the one after.
  * Returns 0, ENOSPC when there was none in time, or another errno. */
-static int producer_wait(const struct producer *p, int timeout)
+static int producer_wait(lua_State *L, struct producer *p, int timeout)
 {
 	struct epoll_event event;
-	int err = timeout ? lbpf_wait_readable(p->epoll, timeout) : 0, n;
+	int err = 0, n;
 
+	if (lbpf_wait_hook_is_new(&p->hook) && !lbpf_wait_hook_is_here(L))
+		return EINTR;
+	if (timeout)
+		err = lbpf_wait_readable(p->epoll, timeout);
 	if (err)
 		return err;
 	n = epoll_wait(p->epoll, &event, 1, 0);
@@ -199,7 +205,7 @@ static int producer_wait(const struct producer *p, int timeout)
 
 /* Puts a sample into the ring, waiting for room if need be. Returns 0 or an errno. The last look comes after the drains
  * so far have been forgotten. */
-static int producer_submit(struct producer *p, const void *sample, uint32_t len, int timeout)
+static int producer_submit(lua_State *L, struct producer *p, const void *sample, uint32_t len, int timeout)
 {
 	int err = producer_put(p, sample, len), woken = 0;
 	struct lbpf_wait wait;
@@ -207,7 +213,7 @@ static int producer_submit(struct producer *p, const void *sample, uint32_t len,
 	if (err == ENOSPC)
 		wait = lbpf_wait_begin(timeout);
 	while (err == ENOSPC && woken == 0) {
-		woken = producer_wait(p, lbpf_wait_left(&wait));
+		woken = producer_wait(L, p, lbpf_wait_left(&wait));
 		if (woken && woken != ENOSPC)
 			return woken;
 		err = producer_put(p, sample, len);
@@ -250,8 +256,8 @@ static int submit_fail(lua_State *L, const struct producer *p, int err, size_t l
  ever
 @treturn true
 @treturn nil,string,string on failure: ENOSPC (full, until a program drains it), E2BIG (longer than the ring, or 16 MiB
- and more), EINTR on a signal that the process handles, EIO (another process wrote a position where no sample can begin;
- the ring is empty now, so submit the sample again)
+ and more), EINTR on a signal that the process handles, in a coroutine also when Ctrl-C came since the last wait, EIO
+ (another process wrote a position where no sample can begin; the ring is empty now, so submit the sample again)
 @see user_ring_buffer__reserve_blocking, user_ring_buffer__submit */
 static int user_ringbuf_submit(lua_State *L)
 {
@@ -265,7 +271,7 @@ static int user_ringbuf_submit(lua_State *L)
 	sample = sample_bytes(L, p->type, scratch, &len);
 	p = producer_check(L);
 	err = len > SAMPLE_MAX || sample_room(len) > p->size ? E2BIG
-							     : producer_submit(p, sample, (uint32_t)len, timeout);
+							     : producer_submit(L, p, sample, (uint32_t)len, timeout);
 	if (err)
 		return submit_fail(L, p, err, len);
 	lua_pushboolean(L, 1);

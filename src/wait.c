@@ -28,14 +28,15 @@ struct lbpf_wait lbpf_wait_begin(int timeout)
 
 int lbpf_wait_left(const struct lbpf_wait *wait)
 {
+	const int64_t ms = 1000000;
 	struct timespec now;
-	int64_t gone;
+	int64_t left; /* ns */
 
 	if (wait->timeout < 0)
 		return -1;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	gone = (int64_t)(now.tv_sec - wait->start.tv_sec) * 1000 + (now.tv_nsec - wait->start.tv_nsec) / 1000000;
-	return gone >= wait->timeout ? 0 : wait->timeout - (int)gone;
+	left = wait->timeout * ms - (now.tv_sec - wait->start.tv_sec) * 1000 * ms - (now.tv_nsec - wait->start.tv_nsec);
+	return left <= 0 ? 0 : (int)((left + ms - 1) / ms);
 }
 
 int lbpf_wait_readable(int fd, int timeout)
@@ -45,16 +46,28 @@ int lbpf_wait_readable(int fd, int timeout)
 	return poll(&event, 1, timeout) < 0 ? errno : 0;
 }
 
-bool lbpf_wait_hook_is_here(lua_State *L)
+static lua_State *main_thread(lua_State *L)
 {
 	lua_State *main;
-	lua_Hook hook;
 
 	luaL_checkstack(L, 1, NULL);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
 	main = lua_tothread(L, -1);
 	lua_pop(L, 1);
-	hook = lua_gethook(main);
+	return main;
+}
+
+void lbpf_wait_watch_hook(lua_State *L, struct lbpf_wait_hook *hook)
+{
+	hook->main = main_thread(L);
+	hook->seen = lua_gethook(hook->main);
+}
+
+bool lbpf_wait_hook_is_here(lua_State *L)
+{
+	lua_State *main = main_thread(L);
+	lua_Hook hook = lua_gethook(main);
+
 	return main == L || !hook || hook == lua_gethook(L);
 }
 

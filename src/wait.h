@@ -31,6 +31,27 @@ int lbpf_wait_left(const struct lbpf_wait *wait);
  * handles, or another errno. */
 int lbpf_wait_readable(int fd, int timeout);
 
+/* The main thread's hook at our last look. A signal that comes while none of our functions waits ends no poll(2), but
+ * it leaves another hook than there was. */
+struct lbpf_wait_hook {
+	lua_State *main;
+	lua_Hook seen;
+};
+
+/* The first look. */
+void lbpf_wait_watch_hook(lua_State *L, struct lbpf_wait_hook *hook);
+
+/* Looks. Returns whether there is another hook than at the look before, perhaps a signal's. */
+static inline bool lbpf_wait_hook_is_new(struct lbpf_wait_hook *hook)
+{
+	lua_Hook now = lua_gethook(hook->main);
+
+	if (lbpf_likely(now == hook->seen))
+		return false;
+	hook->seen = now;
+	return now != NULL;
+}
+
 /* Whether what a signal's handler left to Lua can happen in this coroutine. Handlers leave it as a hook; lua.c's for
  * Ctrl-C sets that in the main thread alone, where it runs once this coroutine has yielded or ended. */
 bool lbpf_wait_hook_is_here(lua_State *L);

@@ -5,11 +5,12 @@ local bpf = require("bpf")
 local kernel = require("spec.support.kernel")
 local map = bpf.map
 
--- A struct of so many integers, and at its end structs within each other.
+-- A struct of so many integers, and at its end structs within each other. Before Linux 5.12 or so, a key has at most 512
+-- bytes.
 local function wide_and_deep(width, depth)
   local members = {}
   for i = 1, width do
-    members[i] = ("int m%d;"):format(i)
+    members[i] = ("__u8 m%d;"):format(i)
   end
   local inner = "int z;"
   for _ = 1, depth do
