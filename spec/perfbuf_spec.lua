@@ -499,9 +499,10 @@ describe("perf buffer interop:", function()
     assert.matches("perf_event_array", (helper.run("bpftool map show id " .. id)))
     reader:close()
     local out = helper.tmpdir() .. "/out"
-    local pipe = assert(io.popen(("timeout -s INT 3 bpftool -j map event_pipe id %d >%s 2>&1"):format(id, out)))
+    local pipe = assert(io.popen(("timeout -s INT %d bpftool -j map event_pipe id %d >%s 2>&1"):format(
+      3 * helper.slow, id, out)))
     local sent
-    for _ = 1, 100 do
+    for _ = 1, 100 * helper.slow do
       helper.run("sleep 0.05")
       sent = run(obj, "send_notes", 65, 1)
       if sent == 1 then
