@@ -629,8 +629,7 @@ static int object_loaded(lua_State *L, int idx, struct lbpf_object *o)
 }
 
 /* Looks through the BTF of option `btf`, which libbpf reads when it loads: before 1.3 it follows types that contain
- * themselves without end. What can't be read may not be needed. Returns 0, or how many values of failure were pushed.
- */
+ * themselves without end. Returns 0, or how many values of failure were pushed. */
 static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 {
 	const char *path, *cause;
@@ -639,7 +638,7 @@ static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 	lua_getiuservalue(L, idx, OBJECT_CORE_BTF);
 	path = lua_tostring(L, -1);
 	err = path ? lbpf_btfopen_check(path, &cause) : 0;
-	if (err != LIBBPF_ERRNO__FORMAT) {
+	if (!err) {
 		lua_pop(L, 1);
 		return 0;
 	}
