@@ -513,7 +513,7 @@ of numbers in section "maps".
 - autoload: `{ program = false }`, which programs not to load
 - pin_root: directory on a bpffs for maps that are pinned by name
 - kconfig: text of additional kernel configuration for extern variables
-- btf: path of a kernel BTF for CO-RE, in place of the running kernel's
+- btf: path of a kernel BTF for CO-RE, in place of the running kernel's; a regular file
 @treturn bpf.object the object, with its maps, programs and variables
 @treturn nil,string,string on failure: ENOENT, EISDIR, EINVAL (no regular file), EFBIG (1 GiB or more),
  LIBBPF_ERRNO__FORMAT (no BPF object, a damaged one, or a malformed old map), LIBBPF_ERRNO__ENDIAN, …
