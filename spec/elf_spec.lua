@@ -27,12 +27,61 @@ local function get(s, at, format)
   return (string.unpack(format, s, at + 1))
 end
 
--- Places in the header and in a section's entry.
+-- Places in the header and in a section's entry, and what may be there.
 local E_SHOFF <const>, E_PHNUM <const>, E_SHENTSIZE <const>, E_SHNUM <const>, E_SHSTRNDX <const> = 40, 56, 58, 60, 62
-local SH_OFFSET <const>, SH_SIZE <const>, SH_LINK <const>, SH_INFO <const> = 24, 32, 40, 44
+local SH_TYPE <const>, SH_FLAGS <const>, SH_OFFSET <const>, SH_SIZE <const>, SH_LINK <const>, SH_INFO <const> =
+  4, 8, 24, 32, 40, 44
+local SHT_PROGBITS <const>, SHT_NOBITS <const>, SHF_COMPRESSED <const> = 1, 8, 0x800
 
 local function section(s, i, field)
   return get(s, E_SHOFF, "=I8") + i * 64 + field
+end
+
+-- What a section holds.
+local function contents(s, i)
+  local at = get(s, section(s, i, SH_OFFSET), "=I8")
+  return s:sub(at + 1, at + get(s, section(s, i, SH_SIZE), "=I8"))
+end
+
+-- The number of the section with a name.
+local function find(s, name)
+  local names = contents(s, get(s, E_SHSTRNDX, "=I2"))
+  for i = 1, get(s, E_SHNUM, "=I2") - 1 do
+    if get(names, get(s, section(s, i, 0), "=I4"), "z") == name then
+      return i
+    end
+  end
+end
+
+-- Gives a section other contents, behind all the others.
+local function replace(s, i, bytes)
+  s = s .. ("\0"):rep(-#s % 8)
+  return put(s, section(s, i, SH_OFFSET), "=I8I8", #s, #bytes) .. bytes
+end
+
+-- Marks a section as compressed.
+local function flagged(s, i)
+  return put(s, section(s, i, SH_FLAGS), "=I8", get(s, section(s, i, SH_FLAGS), "=I8") | SHF_COMPRESSED)
+end
+
+-- Compresses a section: a header of ELF's, and a stream of zlib's with one block that is stored as it is.
+local function compressed(s, i)
+  local plain, a, b = contents(s, i), 1, 0
+  for _, byte in ipairs { plain:byte(1, -1) } do
+    a = (a + byte) % 65521
+    b = (b + a) % 65521
+  end
+  return flagged(replace(s, i, string.pack("=I4I4I8I8", 1, 0, #plain, 1) ..
+    string.pack("<BBBI2I2", 0x78, 1, 1, #plain, ~#plain & 0xffff) .. plain .. string.pack(">I2I2", b, a)), i)
+end
+
+-- Adds a section that is called as another one, with contents of its own, behind all the others.
+local function doubled(s, i, bytes)
+  local n = get(s, E_SHNUM, "=I2")
+  local entries = s:sub(section(s, 0, 0) + 1, section(s, n, 0)) .. s:sub(section(s, i, 0) + 1, section(s, i + 1, 0))
+  s = s .. ("\0"):rep(-#s % 8)
+  s = put(put(s, E_SHOFF, "=I8", #s), E_SHNUM, "=I2", n + 1) .. entries
+  return replace(s, n, bytes)
 end
 
 -- Has the number of sections, and that of their names, in section 0.
@@ -45,19 +94,13 @@ end
 
 -- Makes a typedef one of itself, and the type of a map's variable. libbpf before 1.3 follows it for ever.
 local function endless(s)
-  local names = get(s, section(s, get(s, E_SHSTRNDX, "=I2"), SH_OFFSET), "=I8")
-  local at, start
-  for i = 1, get(s, E_SHNUM, "=I2") - 1 do
-    if get(s, names + get(s, section(s, i, 0), "=I4"), "z") == ".BTF" then
-      start = get(s, section(s, i, SH_OFFSET), "=I8")
-    end
-  end
+  local start = get(s, section(s, find(s, ".BTF"), SH_OFFSET), "=I8")
   local header, types, size, strings = get(s, start + 4, "=I4"), get(s, start + 8, "=I4"), get(s, start + 12, "=I4"),
     get(s, start + 16, "=I4")
   local after = { [1] = 4, [3] = 12, [14] = 4, [17] = 4 } -- bytes after a type of this kind, and for each of its parts
   local each = { [4] = 12, [5] = 12, [6] = 8, [13] = 8, [15] = 12, [19] = 12 }
   local place, typedef, var = {}, nil, nil
-  at = start + header + types
+  local at = start + header + types
   while at < start + header + types + size do
     local info = get(s, at + 4, "=I4")
     local kind = info >> 24 & 31
@@ -113,7 +156,7 @@ describe("an object's section table", function()
   end)
 
   it("is refused where it is damaged, before libbpf sees what we don't", function()
-    local bad = endless(good)
+    local bad, old = endless(good), read(helper.obj("legacy_plain"))
     for what, bytes in pairs {
       ["a size of entries"] = put(bad, E_SHENTSIZE, "=I2", 63),
       ["no size of entries"] = put(bad, E_SHENTSIZE, "=I2", 0),
@@ -124,26 +167,117 @@ describe("an object's section table", function()
       ["a name outside"] = put(bad, section(bad, 2, 0), "=I4", 1 << 31),
       ["a table outside"] = put(bad, E_SHOFF, "=i8", -64),
       ["half a table"] = bad:sub(1, section(bad, 3, 0)),
+      ["names that libelf inflates"] = compressed(bad, get(bad, E_SHSTRNDX, "=I2")),
+      ["names of old maps that libelf inflates"] = compressed(old, get(old, E_SHSTRNDX, "=I2")),
+      ["names that aren't strings"] = put(bad, section(bad, get(bad, E_SHSTRNDX, "=I2"), SH_TYPE), "=I4", SHT_PROGBITS),
     } do
       assert.matches("its section table is damaged %(LIBBPF_ERRNO__FORMAT%)\tLIBBPF_ERRNO__FORMAT", opens(bytes), what)
     end
   end)
 end)
 
+describe("an object's section .BTF", function()
+  local dir = helper.tmpdir()
+  local good = read(ITERS)
+
+  it("is the only one, for libbpf takes the last", function()
+    local i = find(good, ".BTF")
+    for what, row in pairs {
+      ["the same twice"] = { doubled(good, i, contents(good, i)), "it has more than one section %.BTF" },
+      ["the good one first"] = { doubled(good, i, contents(endless(good), i)), "it has more than one section %.BTF" },
+      ["the good one last"] = { doubled(endless(good), i, contents(good, i)), "it has more than one section %.BTF" },
+      ["no contents"] = { put(good, section(good, i, SH_TYPE), "=I4", SHT_NOBITS), "section %.BTF is damaged" },
+      ["contents outside"] = { put(good, section(good, i, SH_SIZE), "=i8", -1), "section %.BTF is damaged" },
+    } do
+      local path = write(dir .. "/x.bpf.o", row[1])
+      for _, fname in ipairs { "open", "btf.file" } do
+        assert.matches(row[2] .. " %(LIBBPF_ERRNO__FORMAT%)", open(path, fname), what)
+      end
+    end
+  end)
+
+  it("is the file's own bytes, compressed or not", function()
+    local i = find(good, ".BTF")
+    local bad = flagged(endless(good), i)
+    assert.matches("a type contains itself %(LIBBPF_ERRNO__FORMAT%)", open(write(dir .. "/x.bpf.o", bad)))
+    for _, fname in ipairs { "open", "btf.file" } do
+      assert.matches("LIBBPF_ERRNO__FORMAT", open(write(dir .. "/x.bpf.o", compressed(good, i)), fname))
+    end
+  end)
+
+  it("has no maps named by strings that libelf inflates", function()
+    local old = read(helper.obj("legacy_plain"))
+    local i, n = find(old, ".strtab"), get(old, E_SHNUM, "=I2")
+    local own = doubled(old, i, contents(old, i)) -- no other section is named by these
+    own = put(own, section(own, find(own, ".symtab"), SH_LINK), "=I4", n)
+    assert.matches("^opened", open(write(dir .. "/x.bpf.o", own)))
+    assert.matches("symbols' names are not in the file, or compressed %(LIBBPF_ERRNO__FORMAT%)",
+      open(write(dir .. "/x.bpf.o", compressed(own, n))))
+  end)
+end)
+
 describe("the BTF of option btf", function()
+  local dir = helper.tmpdir()
+  local externs = helper.obj("externs")
+
+  local function loads(path)
+    return open(externs, "load", ("{ btf = %q }"):format(path))
+  end
+
   it("is looked through before libbpf reads it", function()
-    local kernel = require("spec.support.kernel")
-    kernel.root()
-    local dir = helper.tmpdir()
+    require("spec.support.kernel").root()
     write(dir .. "/own.c", [[
       typedef unsigned long long wanted_t;
       struct lbpf_made_up { long a, b, c; wanted_t wanted; } it;]])
     assert(select(2, helper.run(("cd %s && clang -target bpf -g -O2 -c own.c -o own.o"):format(dir))))
-    write(dir .. "/endless.o", endless(read(dir .. "/own.o")))
-    local externs = helper.obj("externs")
-    assert.matches("^opened", open(externs, "load", ("{ btf = %q }"):format(dir .. "/own.o")))
-    assert.matches("^object 'externs': load: option 'btf': '.*/endless.o': %.BTF is damaged: a type contains itself",
-      open(externs, "load", ("{ btf = %q }"):format(dir .. "/endless.o")))
+    local own = read(dir .. "/own.o")
+    local i, bad = find(own, ".BTF"), endless(own)
+    assert.matches("^opened", loads(dir .. "/own.o"))
+    for _, row in ipairs {
+      { bad, "%.BTF is damaged: a type contains itself" },
+      { compressed(bad, get(bad, E_SHSTRNDX, "=I2")), "neither BTF nor an ELF file .* byte order, or damaged" },
+      { doubled(own, i, contents(bad, i)), "it has more than one section %.BTF" },
+      { put(own, section(own, i, SH_TYPE), "=I4", SHT_NOBITS), "section %.BTF is damaged" },
+    } do
+      assert.matches("^object 'externs': load: option 'btf': '.*/bad.o': " .. row[2] .. " %(LIBBPF_ERRNO__FORMAT%)",
+        loads(write(dir .. "/bad.o", row[1])))
+    end
+  end)
+
+  it("may be any file, and what can't be looked through isn't given to libbpf", function()
+    require("spec.support.kernel").root()
+    assert(select(2, helper.run(("mkfifo %s/pipe"):format(dir))))
+    assert.matches("^object 'externs': load: option 'btf': '.*/pipe': this is no regular file %(EINVAL%)",
+      loads(dir .. "/pipe"))
+    assert.matches("^object 'externs': load: .*ENOENT", loads(dir .. "/absent"))
+  end)
+end)
+
+describe("a file of which much is promised", function()
+  local dir = helper.tmpdir()
+  local good = read(ITERS)
+  local names = section(good, get(good, E_SHSTRNDX, "=I2"), SH_SIZE)
+  local entries = good:sub(section(good, 0, 0) + 1, section(good, get(good, E_SHNUM, "=I2"), 0))
+  local many = put(put(good, E_SHNUM, "=I2", 0), E_SHOFF, "=I8", #good) .. entries
+  many = put(many, section(many, 0, SH_SIZE), "=I8", 1 << 27)
+
+  it("is refused before memory is taken for it", function()
+    local sections = "it has more sections, or longer names of them, than any compiler makes %(EFBIG%)"
+    local large = "no BTF has more than 256 MiB %(EFBIG%)"
+    for _, row in ipairs {
+      { many, sections },
+      { put(good, names, "=I8", 1 << 32), sections },
+      { put(good, section(good, find(good, ".BTF"), SH_SIZE), "=I8", 1 << 29), large },
+      { contents(good, find(good, ".BTF")), large },
+      { "", "damaged %(LIBBPF_ERRNO__FORMAT%)" }, -- zeros without end
+    } do
+      local path = write(dir .. "/huge.o", row[1])
+      assert(select(2, helper.run("truncate -s 16G " .. path)))
+      assert.matches("File too large %(EFBIG%)", open(path))
+      assert.matches("^BTF of '.*/huge.o': .*" .. row[2], open(path, "btf.file"))
+      assert.matches("^object 'externs': load: option 'btf': '.*/huge.o': .*" .. row[2],
+        open(helper.obj("externs"), "load", ("{ btf = %q }"):format(path)))
+    end
   end)
 end)
 

@@ -100,6 +100,8 @@ static int btf_module(lua_State *L)
 	return err ? lbpf_err_push(L, err, NULL, "BTF of module '%s'", name) : 1;
 }
 
+enum { BTF_MAX = 256 << 20 }; /* bytes; that of the kernel has some millions */
+
 /* BTF that was read from a file. */
 struct bytes {
 	void *bytes; /* malloc'ed */
@@ -112,8 +114,10 @@ static int read_part(const struct lbpf_elf *file, uint64_t offset, uint64_t size
 {
 	int err;
 
-	if (size > INT32_MAX)
+	if (size > BTF_MAX) {
+		to->cause = "no BTF has more than 256 MiB";
 		return EFBIG;
+	}
 	to->bytes = malloc(size ? size : 1);
 	to->size = size;
 	if (!to->bytes)
@@ -130,20 +134,23 @@ static int read_part(const struct lbpf_elf *file, uint64_t offset, uint64_t size
 static int read_section(struct lbpf_elf *elf, struct bytes *to)
 {
 	int err = lbpf_elf_open_any(elf, elf->fd, NULL, elf->size);
+	size_t section;
 
 	if (err == ENOEXEC || err == ELIBBAD) {
 		to->cause = "neither BTF nor an ELF file of this machine's byte order, or damaged";
 		return LIBBPF_ERRNO__FORMAT;
 	}
-	for (size_t i = 1; i < elf->count && !err; i++) {
-		const Elf64_Shdr *s = &elf->sections[i];
-
-		if (strcmp(lbpf_elf_name(elf, i), ".BTF") == 0 && lbpf_elf_inside(elf, s))
-			return read_part(elf, s->sh_offset, s->sh_size, to);
-	}
-	if (!err)
-		to->cause = "it has no section .BTF; clang needs -g";
-	return err ? err : ENODATA;
+	if (err == EFBIG)
+		to->cause = "it has more sections, or longer names of them, than any compiler makes";
+	if (err)
+		return err;
+	to->cause = lbpf_elf_btf(elf, &section);
+	if (to->cause)
+		return LIBBPF_ERRNO__FORMAT;
+	if (section)
+		return read_part(elf, elf->sections[section].sh_offset, elf->sections[section].sh_size, to);
+	to->cause = "it has no section .BTF; clang needs -g";
+	return ENODATA;
 }
 
 static int read_file(int fd, struct bytes *to)
@@ -213,7 +220,7 @@ int lbpf_btfopen_check(const char *path, const char **cause)
 
 	free(read.bytes);
 	*cause = err == ENOMEM ? NULL : read.cause;
-	return err;
+	return err == ENODATA || (err != ENOMEM && !read.cause) ? 0 : err;
 }
 
 /* Reads a file, checks it, and makes BTF of it, on top of base or NULL. Returns 0 or an errno. */
@@ -284,8 +291,8 @@ static struct btf *use_base(lua_State *L, struct lbpf_btf *handle, struct lbpf_b
 @tparam ?table options
 - base: the BTF that the file's types refer to, and which can be found in it as well: `bpf.btf.kernel()` for a module's
 @treturn bpf.btf a handle
-@treturn nil,string,string on failure: ENOENT, ENODATA (an ELF file without BTF), LIBBPF_ERRNO__FORMAT (damaged, of
- another byte order, or of another base), …
+@treturn nil,string,string on failure: ENOENT, ENODATA (an ELF file without BTF), EFBIG (more than 256 MiB of BTF),
+ LIBBPF_ERRNO__FORMAT (damaged, of another byte order, or of another base), …
 @see btf__parse_split */
 static int btf_file(lua_State *L)
 {

@@ -17,7 +17,8 @@ struct lbpf_btf *lbpf_btf_push_borrowed(lua_State *L, struct btf *btf, int owner
 /* Opener: adds the table `btf` to the module table at the top. */
 void lbpf_btf_open(lua_State *L);
 
-/* Whether a file is BTF, or has some, that libbpf can be given. Returns 0 or an errno, and why, or NULL. */
+/* Whether libbpf can be given a file to look for BTF in. That it isn't there, or has none, libbpf finds out where it
+ * matters. Returns 0 or an errno, and why, or NULL. */
 int lbpf_btfopen_check(const char *path, const char **cause);
 
 LBPF_HIDDEN_END

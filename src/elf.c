@@ -14,6 +14,9 @@
 #define EM_BPF 247
 #endif
 
+/* What is allocated for a table is not the file's size, which may be sparse; compilers come nowhere near. */
+enum { SECTIONS_MAX = 1 << 20, NAMES_MAX = 64 << 20 };
+
 static bool range_inside(uint64_t offset, uint64_t n, uint64_t size)
 {
 	return offset <= size && n <= size - offset;
@@ -45,11 +48,31 @@ bool lbpf_elf_inside(const struct lbpf_elf *elf, const Elf64_Shdr *section)
 	return section->sh_type != SHT_NOBITS && range_inside(section->sh_offset, section->sh_size, elf->size);
 }
 
+bool lbpf_elf_strings(const struct lbpf_elf *elf, const Elf64_Shdr *section)
+{
+	return section->sh_type == SHT_STRTAB && !(section->sh_flags & SHF_COMPRESSED) && lbpf_elf_inside(elf, section);
+}
+
 const char *lbpf_elf_name(const struct lbpf_elf *elf, size_t section)
 {
 	uint64_t at = elf->sections[section].sh_name;
 
 	return at < elf->names_size ? elf->names + at : "";
+}
+
+const char *lbpf_elf_btf(const struct lbpf_elf *elf, size_t *section)
+{
+	*section = 0;
+	for (size_t i = 1; i < elf->count; i++) {
+		if (strcmp(lbpf_elf_name(elf, i), ".BTF") != 0)
+			continue;
+		if (*section)
+			return "it has more than one section .BTF";
+		if (!lbpf_elf_inside(elf, &elf->sections[i]))
+			return "section .BTF is damaged";
+		*section = i;
+	}
+	return NULL;
 }
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -87,7 +110,7 @@ static int read_numbers(struct lbpf_elf *elf)
 	if (head->e_shoff == 0 || head->e_shentsize != sizeof(Elf64_Shdr) || elf->names_at >= elf->count ||
 	    elf->count > elf->size / sizeof(Elf64_Shdr))
 		return ENOEXEC;
-	return 0;
+	return elf->count > SECTIONS_MAX ? EFBIG : 0;
 }
 
 /* Reads what the header promises. */
@@ -105,8 +128,10 @@ static int read_table(struct lbpf_elf *elf)
 	if (err)
 		return err;
 	names = &elf->sections[elf->names_at];
-	if (!lbpf_elf_inside(elf, names))
+	if (!lbpf_elf_strings(elf, names))
 		return ENOEXEC;
+	if (names->sh_size > NAMES_MAX)
+		return EFBIG;
 	elf->names = malloc(names->sh_size + 1);
 	if (!elf->names)
 		return ENOMEM;

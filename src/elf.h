@@ -28,7 +28,8 @@ struct lbpf_elf {
 enum { LBPF_ELF_SPARE = 4 };
 
 /* Reads the table. Returns 0 or an errno: ENOEXEC if this is no ELF file with BPF code for this machine, which libbpf
- * refuses by its header alone; ELIBBAD if the table is damaged. Either way lbpf_elf_close frees what was allocated. */
+ * refuses by its header alone; ELIBBAD if the table is damaged; EFBIG if no compiler makes one so large. Always
+ * lbpf_elf_close frees what was allocated. */
 int lbpf_elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t size);
 
 /* The same for a file of any machine with this one's byte order and 64 bits. */
@@ -46,6 +47,14 @@ const char *lbpf_elf_name(const struct lbpf_elf *elf, size_t section);
 
 /* Whether a section's contents lie inside the file. One without contents (SHT_NOBITS) has none that do. */
 bool lbpf_elf_inside(const struct lbpf_elf *elf, const Elf64_Shdr *section);
+
+/* Whether a section is strings as they are. libelf inflates those that are compressed: they would say something else
+ * to libbpf. */
+bool lbpf_elf_strings(const struct lbpf_elf *elf, const Elf64_Shdr *section);
+
+/* Finds section .BTF, and sets its number; 0: there is none. Returns NULL, or what is wrong: compilers make one, and of
+ * several libbpf takes the last. */
+const char *lbpf_elf_btf(const struct lbpf_elf *elf, size_t *section);
 
 LBPF_HIDDEN_END
 

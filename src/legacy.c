@@ -38,28 +38,34 @@ static int rewrite(struct lbpf_elf *elf, struct lbpf_legacy *result)
 	return ok ? 0 : l.err;
 }
 
+static int fail_format(struct lbpf_legacy *result, const char *cause)
+{
+	snprintf(result->cause, sizeof(result->cause), "%s", cause);
+	return LIBBPF_ERRNO__FORMAT;
+}
+
 /* Looks at the BTF of an object. Returns 0, or an error after setting the cause. */
 static int check_btf(const struct lbpf_elf *elf, struct lbpf_legacy *result)
 {
-	const char *cause = NULL;
+	size_t section;
+	const char *cause = lbpf_elf_btf(elf, &section);
+	const Elf64_Shdr *s;
+	void *bytes;
 
-	for (size_t i = 1; i < elf->count && !cause; i++) {
-		const Elf64_Shdr *s = &elf->sections[i];
-		void *bytes;
-
-		if (strcmp(lbpf_elf_name(elf, i), ".BTF") != 0 || !lbpf_elf_inside(elf, s) || !s->sh_size)
-			continue;
-		bytes = malloc(s->sh_size);
-		if (!bytes)
-			return ENOMEM;
-		cause = lbpf_elf_read(elf, bytes, s->sh_offset, s->sh_size) ? NULL
-									    : lbpf_btfcheck(bytes, s->sh_size, NULL);
-		free(bytes);
-	}
+	if (cause)
+		return fail_format(result, cause);
+	s = &elf->sections[section];
+	if (!section || !s->sh_size)
+		return 0;
+	bytes = malloc(s->sh_size);
+	if (!bytes)
+		return ENOMEM;
+	if (!lbpf_elf_read(elf, bytes, s->sh_offset, s->sh_size))
+		cause = lbpf_btfcheck(bytes, s->sh_size, NULL);
+	free(bytes);
 	if (!cause)
 		return 0;
-	snprintf(result->cause, sizeof(result->cause), "%s", cause);
-	return *cause ? LIBBPF_ERRNO__FORMAT : ENOMEM;
+	return *cause ? fail_format(result, cause) : ENOMEM;
 }
 
 /* What becomes of a file that isn't of this machine's kind: libbpf tells what it is. But since 1.6 it opens those of
@@ -72,12 +78,6 @@ static int not_ours(const struct lbpf_elf *elf, struct lbpf_legacy *result)
 	}
 	snprintf(result->cause, sizeof(result->cause), "endianness: it is compiled for the other byte order");
 	return LIBBPF_ERRNO__ENDIAN;
-}
-
-static int fail_format(struct lbpf_legacy *result, const char *cause)
-{
-	snprintf(result->cause, sizeof(result->cause), "%s", cause);
-	return LIBBPF_ERRNO__FORMAT;
 }
 
 int lbpf_legacy_bytes(const void *bytes, size_t size, struct lbpf_legacy *result)

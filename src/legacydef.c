@@ -92,8 +92,8 @@ static bool find_symbols(struct lbpf_olds *l)
 	    l->symbols.sh_link >= l->elf->count)
 		return lbpf_old_fail(l, "the symbol table is damaged");
 	strings = &l->elf->sections[l->symbols.sh_link];
-	if (!lbpf_elf_inside(l->elf, strings))
-		return lbpf_old_fail(l, "the symbols' names are not in the file");
+	if (!lbpf_elf_strings(l->elf, strings))
+		return lbpf_old_fail(l, "the symbols' names are not in the file, or compressed");
 	l->n_symbols = l->symbols.sh_size / sizeof(Elf64_Sym);
 	l->strings_size = strings->sh_size;
 	l->strings = lbpf_old_take(l, l->strings_size + 1, 1);
@@ -207,17 +207,15 @@ static bool list_maps(struct lbpf_olds *l)
 static bool read_btf(struct lbpf_olds *l, bool *iproute)
 {
 	static const char name[] = "\0bpf_elf_map";
+	const char *cause = lbpf_elf_btf(l->elf, &l->btf);
 
 	*iproute = false;
-	for (size_t i = 1; i < l->elf->count; i++)
-		if (strcmp(lbpf_elf_name(l->elf, i), ".BTF") == 0) {
-			if (l->btf || l->elf->sections[i].sh_type != SHT_PROGBITS ||
-			    !lbpf_elf_inside(l->elf, &l->elf->sections[i]) || !l->elf->sections[i].sh_size)
-				return lbpf_old_fail(l, "section .BTF is damaged");
-			l->btf = i;
-		}
+	if (cause)
+		return lbpf_old_fail(l, "%s", cause);
 	if (!l->btf)
 		return true;
+	if (l->elf->sections[l->btf].sh_type != SHT_PROGBITS || !l->elf->sections[l->btf].sh_size)
+		return lbpf_old_fail(l, "section .BTF is damaged");
 	l->btf_bytes = lbpf_old_take(l, l->elf->sections[l->btf].sh_size, 1);
 	if (!l->btf_bytes)
 		return false;

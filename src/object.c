@@ -513,7 +513,7 @@ of numbers in section "maps".
 - autoload: `{ program = false }`, which programs not to load
 - pin_root: directory on a bpffs for maps that are pinned by name
 - kconfig: text of additional kernel configuration for extern variables
-- btf: path of a kernel BTF for CO-RE, in place of the running kernel's
+- btf: path of a kernel BTF for CO-RE, in place of the running kernel's; a regular file
 @treturn bpf.object the object, with its maps, programs and variables
 @treturn nil,string,string on failure: ENOENT, EISDIR, EINVAL (no regular file), EFBIG (1 GiB or more),
  LIBBPF_ERRNO__FORMAT (no BPF object, a damaged one, or a malformed old map), LIBBPF_ERRNO__ENDIAN, …
@@ -630,8 +630,7 @@ static int object_loaded(lua_State *L, int idx, struct lbpf_object *o)
 }
 
 /* Looks through the BTF of option `btf`, which libbpf reads when it loads: before 1.3 it follows types that contain
- * themselves without end. What can't be read may not be needed. Returns 0, or how many values of failure were pushed.
- */
+ * themselves without end. Returns 0, or how many values of failure were pushed. */
 static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 {
 	const char *path, *cause;
@@ -640,7 +639,7 @@ static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 	lua_getiuservalue(L, idx, OBJECT_CORE_BTF);
 	path = lua_tostring(L, -1);
 	err = path ? lbpf_btfopen_check(path, &cause) : 0;
-	if (err != LIBBPF_ERRNO__FORMAT) {
+	if (!err) {
 		lua_pop(L, 1);
 		return 0;
 	}

@@ -156,18 +156,33 @@ local function attached()
   assert(obj:attach())
 end
 
-return {
+local PROGS <const> = "build/progs/%s.bpf.o"
+
+-- With the object of spec/progs that a case loads.
+local cases = {
   { "a map that is closed", create_and_use },
   { "a map that is collected", create_and_drop },
   { "the other kinds of maps", other_kinds },
   { "handles of one map", handles },
-  { "failures", failures },
+  { "failures", failures, "refused" },
   { "an object that is opened", opened },
-  { "an object that is loaded, and its ring buffers", loaded },
-  { "an object that is attached", attached },
-  { "a perf buffer", sampled },
+  { "an object that is loaded, and its ring buffers", loaded, "events" },
+  { "an object that is attached", attached, "calls" },
+  { "a perf buffer", sampled, "perfs" },
   { "BTF", btf },
   { "a user ring buffer", produced },
-  { "what the kernel holds", holdings },
+  { "what the kernel holds", holdings, "calls" },
   { "features", features },
 }
+
+-- A hardened kernel refuses kinds of programs.
+for _, case in ipairs(cases) do
+  if case[3] then
+    local obj <close>, message = bpf.load(PROGS:format(case[3]))
+    if not obj and message:find("the kernel refused this kind of program", 1, true) then
+      case[1], case[2] = case[1] .. " # SKIP " .. message, function() end
+    end
+  end
+end
+
+return cases

@@ -61,6 +61,17 @@ function common.lasting(make)
   end
 end
 
+--- Whether the kernel takes the programs that a fixture's setup loads. A hardened kernel refuses kinds of programs,
+-- which is a skip; another error of the setup is raised.
+function common.is_taken(fixture)
+  local ok, message = pcall(fixture.setup)
+  if not ok and tostring(message):find("the kernel refused this kind of program", 1, true) then
+    print(("skip %s: %s"):format(fixture.name, message))
+    return false
+  end
+  return ok or error(message, 0)
+end
+
 --- What functions do that the library calls: handlers of records, and of libbpf's messages.
 function common.interrupt() end
 

@@ -16,13 +16,15 @@ local STRANGERS <const> = 0.1 -- of operations get another fixture's handles
 math.randomseed(seed)
 print(("seed %d, %d steps"):format(seed, steps))
 
--- Those that are all quick; the names of their operations are sorted, for the seed alone to decide.
+-- Those that are all quick, and whose programs this kernel takes; the names of their operations are sorted, for the
+-- seed alone to decide.
 local names, handles = {}, {}
 for i = #fixtures, 1, -1 do
-  if fixtures[i].intruders then
+  if fixtures[i].intruders or not common.is_taken(fixtures[i]) then
     table.remove(fixtures, i)
   end
 end
+assert(#fixtures > 0, "this kernel refuses the programs of every fixture")
 for i, fixture in ipairs(fixtures) do
   names[i] = {}
   for name in pairs(fixture.operations) do
