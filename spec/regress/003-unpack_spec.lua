@@ -5,8 +5,8 @@ local bpf = require("bpf")
 local kernel = require("spec.support.kernel")
 local map = bpf.map
 
--- A struct of so many integers, and at its end structs within each other. Before Linux 5.12 or so, a key has at most 512
--- bytes.
+-- A struct of so many integers, and at its end structs within each other: at most 512 bytes, as older kernels have no
+-- longer keys.
 local function wide_and_deep(width, depth)
   local members = {}
   for i = 1, width do
