@@ -13,6 +13,7 @@ local operations <const> = {
   events = function(h) return h.step(h.state) end,
   events_again = function(h) h.step, h.state = h.reader:events(0) end,
   fd = function(h) return h.reader:fd() end,
+  lost = function(h) return h.reader:lost() end,
   text = function(h) return tostring(h.reader) end,
   send = function(h) return h.prog:run() end,
   close = function(h) return h.reader:close() end,
@@ -41,7 +42,7 @@ end
 return {
   {
     name = "ring buffers",
-    setup = reading(function(h) return assert(bpf.ringbuf(h.ring, "struct event", handle)) end),
+    setup = reading(function(h) return assert(bpf.ringbuf(h.ring, "struct event", handle, { lost = handle })) end),
     operations = common.with(operations, {
       new = function(h) h.reader = bpf.ringbuf(h.ring, "struct event", handle, { unpack = true }) end,
       add = function(h) return h.reader:add(h.obj.maps.others, nil, handle) end,
@@ -56,7 +57,6 @@ return {
       return assert(bpf.perfbuf(h.notes, "struct event", handle, { pages = 1, lost = handle }))
     end),
     operations = common.with(operations, {
-      lost = function(h) return h.reader:lost() end,
       new = function(h) h.reader = bpf.perfbuf(h.notes, "struct { u32 a[100]; }", handle, { pages = 1 }) end,
       add = function(h) return h.reader:add(h.obj.maps.other_notes, nil, handle, { pages = 1, cpus = { 0 } }) end,
       close_map = function(h) return map.close(h.notes) end,
