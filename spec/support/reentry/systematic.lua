@@ -88,13 +88,14 @@ for _, fixture in ipairs(fixtures) do
     end
   end
 end
-common.clean_up()
+local missing = {}
 if skipped > 0 then
   print(("skip the coverage, because this kernel refuses programs of %d fixtures"):format(skipped))
 elseif not only_fixture then
-  local missing = coverage.missing(fixtures)
-  assert(#missing == 0, "no fixture calls, and spec/support/reentry/coverage.lua does not excuse: " ..
-    table.concat(missing, ", "))
+  missing = coverage.missing(fixtures)
 end
+common.clean_up()
+assert(#missing == 0, "no fixture calls, and spec/support/reentry/coverage.lua does not excuse: " ..
+  table.concat(missing, ", "))
 assert(intrusions > 0, "no finalizer ran within an operation")
 print(("%d trials, in %d of them a finalizer ran within the operation"):format(trials, intrusions))
