@@ -496,8 +496,8 @@ describe("memory that a child doesn't get", function()
   end)
 
   -- The child has another arena where its parent's libbpf has the object's. In the end `last` looks at it: after the
-  -- object, and before that arena, whose handle is the oldest. (A type, as C text is, would be a handle of its own, which
-  -- a state that ends doesn't finalize any more.)
+  -- object, and before that arena, whose handle is the oldest. (A type, as C text is, would be a handle of its own,
+  -- which a state that ends doesn't finalize any more.)
   local OBJECT <const> = [[
     local in_child
     local mine = assert(map.create { type = "arena", max_entries = 16, map_extra = 0x20000000 })
