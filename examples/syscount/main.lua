@@ -132,7 +132,7 @@ local function watch(obj, options, names)
     local n, message, code = events:poll(math.max(math.ceil(left * 1000), 0))
     try(n or code == "EINTR", message) -- a signal: at Ctrl-C Lua raises an error, other signals don't matter
     if uptime() >= began + seconds + 1 then
-      seconds = math.floor(uptime() - began)
+      seconds = math.max(seconds + 1, math.floor(uptime() - began)) -- the difference may be 1.99…
       show()
     end
   end
