@@ -117,7 +117,7 @@ local ATTACHED <const> = {
     end
   ]] },
   { "a perf event", need = { "programs of perf events", "4.9" }, [[
-    obj = assert(bpf.load "build/progs/attach_perf_event.bpf.o")
+    obj = assert(bpf.load("build/progs/attach_perf_event.bpf.o", { autoload = { with_cookie = false } }))
     link = assert(obj.progs.on_event:attach_perf_event { config = "page_faults", sample_period = 1, pid = 0 })
     function works()
       local before = obj.vars.hits
@@ -272,7 +272,7 @@ describe("after a fork", function()
       reader:fd()
       assert(load("by_socket"):attach_socket(s))
       local filter = obj
-      local counter = assert(bpf.load "build/progs/attach_perf_event.bpf.o")
+      local counter = assert(bpf.load("build/progs/attach_perf_event.bpf.o", { autoload = { with_cookie = false } }))
       assert(counter.progs.on_event:attach_perf_event { config = "page_faults", sample_period = 1, pid = 0 })
       assert(load("by_xdp"):attach_xdp("lo", { netlink = true, mode = "skb" }))
       io.write(child(function()
