@@ -11,6 +11,7 @@ local server = "sockets and text in Lua over maps, whose own specs run on every 
 local example = "it shows what other specs test on every kernel; the oldest and the newest show that it runs"
 local tree = "it is about the tree, its documents and its build"
 local files = "files are read and refused before the kernel sees anything of them"
+local forks = "what a child undoes is decided here; kernels pass the same on to it"
 local loops = "loops of other libraries over a descriptor, which reader_spec polls on every kernel"
 local clang = "clang does the work, and clang knows no kernel; vmlinux.h is made of types"
 
@@ -35,12 +36,12 @@ return {
   ["spec/examples_options_spec.lua"] = { on = NONE, why = tree },
   ["spec/examples_spec.lua"] = { on = ENDS, why = example, seconds = 180 },
   ["spec/examples_trace_spec.lua"] = { on = ENDS, why = example, seconds = 60 },
-  ["spec/fork_spec.lua"] = { seconds = 80 },
+  ["spec/fork_spec.lua"] = { on = ENDS, why = forks, seconds = 80 },
   ["spec/hist_spec.lua"] = { on = NONE, why = text },
   ["spec/html_spec.lua"] = { on = NONE, why = tree },
   ["spec/inspect_spec.lua"] = { on = NONE, why = text },
   ["spec/install_spec.lua"] = { on = NONE, why = tree },
-  ["spec/legacy_spec.lua"] = { seconds = 30 },
+  ["spec/legacy_spec.lua"] = { on = ENDS, why = "objects are rewritten before a kernel sees them", seconds = 30 },
   ["spec/libbpf_spec.lua"] = { on = NONE, why = tree },
   ["spec/locale_spec.lua"] = { on = NONE, why = text },
   ["spec/lock_spec.lua"] = { seconds = 40 },
