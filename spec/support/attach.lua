@@ -56,6 +56,21 @@ function attach.held(link)
   assert.equal(kernel.before("5.15") and "nil" or "integer", math.type(link:fd()) or "nil")
 end
 
+--- Whether the program with an id has no links any more. Other processes that list links hold each for a moment.
+function attach.detached(id)
+  for _ = 1, 100 do
+    local found = false
+    for info in assert(bpf.links()) do
+      found = found or info.prog_id == id
+    end
+    if not found then
+      return true
+    end
+    helper.run("sleep 0.05")
+  end
+  return false
+end
+
 --- The id and the kind of the links of the program.
 function attach.links(prog)
   local id, found = prog:info().id, {}
