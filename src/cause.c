@@ -139,7 +139,7 @@ const char *lbpf_refused_kind(lua_State *L, const char *kind, const char *capabi
  * of it. */
 static bool is_chatter(const char *line)
 {
-	static const char *const begins[] = { "func#", "verification time ", "stack depth ",
+	static const char *const begins[] = { "func#",	    "verification time ", "stack depth ", "insns processed ",
 					      "cur state:", "old state:" };
 
 	for (size_t i = 0; i < sizeof(begins) / sizeof(*begins); i++)

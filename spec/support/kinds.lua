@@ -19,7 +19,7 @@ function kinds.unverified(code, messages)
     return false
   end
   local log = messages:match("failed.-%-%- BEGIN PROG LOAD LOG %-%-\n(.-)%-%- END PROG LOAD LOG") or ""
-  return log:gsub("processed 0 insns[^\n]*\n", "") == ""
+  return log:gsub("insns processed 0[^\n]*\n", ""):gsub("processed 0 insns[^\n]*\n", "") == ""
 end
 
 --- bpf.load of an object that has a program that does nothing, in a section. Sections are named in the symbols' strings
