@@ -144,7 +144,7 @@ describe("profile", function()
     need_root()
     local output = examples.beside("profile", "--folded --freq 199 --seconds 600", ([[
       %s & busy=$!; dd if=/dev/zero of=/dev/null bs=1M status=none & dd=$!
-      trap 'kill $busy $dd' EXIT; sleep %d]]):format(examples.busy(), 2 * helper.slow)) -- names are read while they live
+      trap 'kill $busy $dd' EXIT; sleep %d]]):format(examples.busy(), 2 * helper.slow)) -- names of what lives
     assert(output:find "\n?busy;[^\n]*main;outer;inner [1-9]%d*\n", output)
     assert(output:find "\n?dd;[^\n]*vfs_read_%[k%];[^\n]*_%[k%] [1-9]%d*\n", output)
     for line in output:match "^Sampling for 600 s; Ctrl%-C ends it\n(.*)":gmatch "[^\n]+" do
