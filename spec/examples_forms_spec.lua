@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What examples do alike on every kernel: options that choose what is shown, other forms of it, and how they end.
+-- What examples do alike on every kernel: options that choose what is shown, other forms of it, how they end.
 -- examples_spec.lua runs each as its reader would.
 local examples = require "spec.support.examples"
 local helper = require "spec.helper"
@@ -7,20 +7,6 @@ local helper = require "spec.helper"
 local need_root = examples.need_root
 
 describe("syscount", function()
-  it("explains itself without root", function()
-    local output, ok = examples.run("syscount", "--help")
-    assert(ok, output)
-    assert(output:find "^Usage: main.lua", output)
-  end)
-
-  it("refuses arguments that it doesn't understand", function()
-    for _, arguments in ipairs { "--foo", "-n", "-n x", "-n 2.5", "-p -1", "0", "-d -p 1" } do
-      local output, _, code = examples.run("syscount", arguments)
-      assert.equal(2, code)
-      assert(output:find "^syscount: not understood: %S+\nUsage:", output)
-    end
-  end)
-
   it("watches one process only when asked to", function()
     need_root()
     local output, ok = helper.run(([[
@@ -59,17 +45,6 @@ describe("syscount", function()
 end)
 
 describe("opens", function()
-  it("explains itself without root, and refuses what it doesn't understand", function()
-    local output, ok = examples.run("opens", "--help")
-    assert(ok, output)
-    assert(output:find "^Usage: main.lua", output)
-    for _, arguments in ipairs { "--foo", "-p", "-p x", "-p 2.5", "0" } do
-      local text, _, code = examples.run("opens", arguments)
-      assert.equal(2, code)
-      assert(text:find "^opens: not understood: %S+\nUsage:", text)
-    end
-  end)
-
   it("shows one process, and failures only, when asked to", function()
     need_root()
     local fifo = helper.tmpdir() .. "/fifo"

@@ -96,6 +96,17 @@ function helper.interrupt(command, ready)
     cat $out; rm $out; exit $status]]):format(command, ready or "[ -s $out ]"))
 end
 
+--- Whether a condition comes true, as of what the kernel or another process does a little later.
+function helper.eventually(condition)
+  for _ = 1, 100 do
+    if condition() then
+      return true
+    end
+    helper.run("sleep 0.05")
+  end
+  return false
+end
+
 --- Runs Lua code in an interpreter of its own, with the module under test. Returns what `run` does.
 function helper.lua(code)
   return helper.run(helper.LUA .. " -e " .. helper.quote(code))

@@ -37,13 +37,8 @@ local function collect()
   collectgarbage()
 end
 
--- Not asked of bpftool: its list ends at a link that some other process destroys meanwhile.
 local function links_of(id)
-  local count = 0
-  for info in assert(bpf.links()) do
-    count = count + (info.prog_id == id and 1 or 0)
-  end
-  return count
+  return #attach.links_of(id)
 end
 
 -- How many BPF descriptors this process has. What earlier tests left to the collector may still go: never "equal".

@@ -47,19 +47,14 @@ end
 
 -- Whether the kernel still holds a program; what is freed goes after a grace period.
 local function gone(id)
-  for _ = 1, 100 do
+  return helper.eventually(function()
     local _, there = helper.run("bpftool prog show id " .. id)
-    if not there then
-      return true
-    end
-    helper.run("sleep 0.05")
-  end
-  return false
+    return not there
+  end)
 end
 
 local function links_of(id)
-  local _, n = helper.run("bpftool -j link show"):gsub(('"prog_id":%d[,}]'):format(id), "")
-  return n
+  return #attach.links_of(id)
 end
 
 -- Compiles BPF C with the flags given to an object file; the name is the file's.

@@ -65,44 +65,35 @@ function attach.held(link)
   assert.equal(kernel.before("5.15") and "nil" or "integer", math.type(link:fd()) or "nil")
 end
 
---- Whether the program with an id has no links any more. Other processes that list links hold each for a moment.
-function attach.detached(id)
-  for _ = 1, 100 do
-    local found = false
-    for info in assert(bpf.links()) do
-      found = found or info.prog_id == id
-    end
-    if not found then
-      return true
-    end
-    helper.run("sleep 0.05")
-  end
-  return false
-end
-
---- Closes a link that is the only one to its attachment. Other processes that list links hold each for a moment, and
--- until they let it go, the program stays attached.
-function attach.close(link)
-  local info = link:info()
-  assert(link:close())
-  for _ = 1, 100 do
-    if not info or not info.id or not bpf.link_info(info.id) then
-      return
-    end
-    helper.run("sleep 0.05")
-  end
-  error("somebody holds the link")
-end
-
---- The id and the kind of the links of the program.
-function attach.links(prog)
-  local id, found = prog:info().id, {}
+--- The links of the program with an id. Not asked of bpftool: its list ends at a link that some other process destroys
+-- meanwhile.
+function attach.links_of(id)
+  local found = {}
   for info in assert(bpf.links()) do
     if info.prog_id == id then
       found[#found + 1] = info
     end
   end
   return found
+end
+
+--- The links of the program.
+function attach.links(prog)
+  return attach.links_of(prog:info().id)
+end
+
+--- Whether the program with an id has no links any more. Other processes that list links hold each for a moment.
+function attach.detached(id)
+  return helper.eventually(function() return #attach.links_of(id) == 0 end)
+end
+
+--- Closes a link that is the only one to its attachment, and waits until others that list links don't hold it either:
+-- until then the program stays attached.
+function attach.close(link)
+  local info = link:info()
+  assert(link:close())
+  local id = info and info.id
+  assert(not id or helper.eventually(function() return not bpf.link_info(id) end), "somebody holds the link")
 end
 
 --- Skips unless the kernel is configured to let programs attach to its functions, which takes BTF and trampolines.
