@@ -39,7 +39,7 @@ local function pinned(name)
   return path
 end
 
--- A datagram "x" to 10.41.0.1, an address of the other end, and a "y" behind it once `between`, if given, has been called.
+-- A datagram "x" to 10.41.0.1, an address of the other end, and a "y" behind it once `between` was called, if given.
 -- Returns what arrives there first, or why "x" wasn't sent.
 local function send(between)
   net.must(("ip -n %s addr replace 10.41.0.1/32 dev lo"):format(there))
