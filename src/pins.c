@@ -12,9 +12,12 @@
 
 #include <bpf/bpf.h>
 
+#include "arg.h"
 #include "bpffd.h"
 #include "cause.h"
+#include "err.h"
 #include "map.h"
+#include "object.h"
 
 /* A walk over the pins. */
 struct pins {
@@ -114,4 +117,65 @@ int lbpf_pins_load(struct bpf_object *obj)
 		rmdir(made);
 	errno = saved;
 	return err;
+}
+
+/* ---- as methods ---- */
+
+static struct lbpf_object *pins_check(lua_State *L)
+{
+	struct lbpf_object *o;
+
+	lbpf_arg_string(L, 2); /* makes a string of a number, which may run a finalizer */
+	o = lbpf_object_check(L);
+	if (!o->loaded)
+		luaL_error(L, "object '%s' is not loaded; call obj:load() first", o->name);
+	return o;
+}
+
+/*** Pins all maps and loaded programs of the object in a folder, each under its name, with `_` for dots. If one can't
+be, none is.
+@function object:pin
+@tparam string dir on a bpffs; it is made if it isn't there
+@treturn true
+@treturn nil,string,string on failure: EEXIST, EPERM (no bpffs), ENOENT, …
+@see bpf_object__pin */
+static int object_pin(lua_State *L)
+{
+	struct lbpf_object *o = pins_check(L);
+	struct lbpf_pins_failure failure;
+	int err = lbpf_pins_make(o->obj, lua_tostring(L, 2), &failure);
+
+	if (err)
+		return lbpf_err_push(L, err, failure.cause, "object '%s': pin '%s'", o->name, failure.path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/*** Removes what object:pin pinned.
+@function object:unpin
+@tparam string dir as it was given to object:pin
+@treturn true
+@treturn nil,string,string on failure: ENOENT, EINVAL (the pin of something else), EPERM, …
+@see bpf_object__unpin */
+static int object_unpin(lua_State *L)
+{
+	struct lbpf_object *o = pins_check(L);
+	struct lbpf_pins_failure failure;
+	int err = lbpf_pins_remove(o->obj, lua_tostring(L, 2), &failure);
+
+	if (err)
+		return lbpf_err_push(L, err, NULL, "object '%s': unpin '%s'", o->name, failure.path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static const luaL_Reg object_methods[] = {
+	{ "pin", object_pin },
+	{ "unpin", object_unpin },
+	{ NULL, NULL },
+};
+
+void lbpf_pins_open(lua_State *L)
+{
+	lbpf_class_add_methods(L, &lbpf_object_class, object_methods);
 }

@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include <bpf/libbpf.h>
+#include <lua.h>
 
 #include "compat.h"
 
@@ -25,6 +26,9 @@ int lbpf_pins_remove(const struct bpf_object *obj, const char *dir, struct lbpf_
 
 /* bpf_object__load: its result. Removes the folder that libbpf made for maps that are pinned by name, when it fails. */
 int lbpf_pins_load(struct bpf_object *obj);
+
+/* Opener: adds `pin` and `unpin` to the objects' methods. */
+void lbpf_pins_open(lua_State *L);
 
 LBPF_HIDDEN_END
 
