@@ -56,6 +56,8 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 				   map->name);
 		log = lbpf_log_begin(L);
 		err = bpf_map__reuse_fd(map->of, other->fd);
+		if (!err) /* or libbpf would use what is pinned there */
+			err = bpf_map__set_pin_path(map->of, NULL);
 		lbpf_log_end(log);
 	} else if (lua_isboolean(L, idx)) {
 		if (bpf_map__is_internal(map->of))

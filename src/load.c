@@ -82,7 +82,7 @@ static const char *push_load_cause(lua_State *L, const struct refused *refused, 
 }
 
 /* Pushes nil, message, code and libbpf's lines with the whole verifier log. */
-static int load_fail(lua_State *L, const struct lbpf_object *o, int err, struct lbpf_log *log)
+static int load_fail(lua_State *L, const struct lbpf_object *o, int err, const char *cause, struct lbpf_log *log)
 {
 	struct refused refused;
 	const char *text;
@@ -90,7 +90,9 @@ static int load_fail(lua_State *L, const struct lbpf_object *o, int err, struct 
 	find_refused(&refused, o, lbpf_log_text(log));
 	luaL_checkstack(L, 20, NULL);
 	text = lua_pushstring(L, lbpf_log_text(log));
-	lbpf_err_push(L, err, push_load_cause(L, &refused, err, text), "object '%s': load", o->name);
+	if (!*cause)
+		cause = push_load_cause(L, &refused, err, text);
+	lbpf_err_push(L, err, cause, "object '%s': load", o->name);
 	lua_pushstring(L, text);
 	return 4;
 }
@@ -143,6 +145,7 @@ static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 
 int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 {
+	struct lbpf_pinned pinned = { .any_type = o->pin_any_type };
 	int err = check_core_btf(L, idx, o);
 	struct lbpf_log *log;
 
@@ -151,11 +154,11 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 		return err;
 	}
 	log = lbpf_log_begin(L);
-	err = o->borrowed && is_loaded(o->obj) ? 0 : lbpf_pins_load(o->obj); /* its host may have done it */
+	err = o->borrowed && is_loaded(o->obj) ? 0 : lbpf_pins_load(o->obj, &pinned); /* its host may have done it */
 	lbpf_log_end(log);
 	if (err) {
 		/* libbpf can't load it again, and its maps are gone */
-		err = load_fail(L, o, -err, log);
+		err = load_fail(L, o, -err, pinned.cause, log);
 		lbpf_log_deliver(L, log);
 		lbpf_object_release(L, idx, o);
 		return err;

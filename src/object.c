@@ -14,6 +14,7 @@
 #include "arg.h"
 #include "attach.h"
 #include "btfopen.h"
+#include "declared.h"
 #include "err.h"
 #include "link.h"
 #include "map.h"
@@ -182,8 +183,10 @@ static void object_make_maps(lua_State *L, int idx, struct lbpf_object *o)
 	lua_setiuservalue(L, idx, LBPF_OBJECT_MAP_LIST);
 	bpf_object__for_each_map(map, o->obj)
 	{
-		lbpf_map_push_declared(L, idx, map, bpf_object__btf(o->obj));
-		contents_add(L, bpf_map__name(map), ++i);
+		const char *name = lbpf_declared_name(o->obj, map);
+
+		lbpf_map_push_declared(L, idx, map, name, bpf_object__btf(o->obj));
+		contents_add(L, name, ++i);
 	}
 	lua_pop(L, 1);
 	lua_setiuservalue(L, idx, LBPF_OBJECT_MAPS);

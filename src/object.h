@@ -21,6 +21,7 @@ struct lbpf_object {
 	struct bpf_object *obj; /* NULL: closed */
 	bool borrowed;		/* it is a host's, and not closed */
 	bool loaded;
+	bool pin_any_type;	/* option of bpf.open */
 	uint32_t process;	/* the number of the one in which it was loaded; 0: in none */
 	struct lbpf_vars *vars; /* kept by a user value */
 	char name[64];

@@ -21,6 +21,7 @@ struct open {
 	const void *bytes;
 	size_t len;
 	const char *name, *pin_root, *kconfig, *btf;
+	bool pin_any_type;
 };
 
 #define FIELD(name)                                                 \
@@ -33,6 +34,7 @@ static const struct lbpf_option open_options[] = {
 	FIELD(pin_root),
 	FIELD(kconfig),
 	FIELD(btf),
+	{ "pin_any_type", LBPF_OPT_BOOL, offsetof(struct open, pin_any_type) },
 	{ "vars", LBPF_OPT_OTHER, 0 },
 	{ "maps", LBPF_OPT_OTHER, 0 },
 	{ "autoload", LBPF_OPT_OTHER, 0 },
@@ -142,6 +144,7 @@ static int push_opened(lua_State *L, const char *what)
 	open_read(L, &open, what);
 	o = lbpf_object_new(L);
 	idx = lua_gettop(L);
+	o->pin_any_type = open.pin_any_type;
 	lua_pushstring(L, open.btf);
 	lua_setiuservalue(L, idx, LBPF_OBJECT_CORE_BTF);
 	err = open_call(L, &open, o, &legacy, &log);
@@ -166,7 +169,9 @@ of numbers in section "maps".
 - maps: `{ name = … }`, where … is max_entries, `{ max_entries = }`, an existing map to use instead, or false for none:
   programs that are loaded may not get at that one
 - autoload: `{ program = false }`, which programs not to load
-- pin_root: directory on a bpffs for maps that are pinned by name
+- pin_root: directory on a bpffs for maps that are pinned by name; a map that is pinned there is used if its parameters
+  and its C types are the declared ones
+- pin_any_type: use it also if its keys or values have the right size and another C type
 - kconfig: text of additional kernel configuration for extern variables
 - btf: path of a kernel BTF for CO-RE, in place of the running kernel's; a regular file
 @treturn bpf.object the object, with its maps, programs and variables
