@@ -5,8 +5,12 @@
 -- From top to bottom. Files of one layer don't know each other. A header may have another layer than its C file.
 local layers = {
   "core embed",
+  "open",
+  "configure load",
+  "pins",
+  "pinned",
   "object",
-  "legacy pins ringbuf perfbuf user_ringbuf batch memory view attach iter system features names",
+  "legacy ringbuf perfbuf user_ringbuf batch memory view attach iter system features names",
   "attachtrace attachnet",
   "attach.h perfevent walk reader perfrecord",
   "innermap redirect percpu prefix stacktrace link",
@@ -16,7 +20,7 @@ local layers = {
   "legacydef btfopen",
   "btfdump",
   "btfinfo",
-  "legacybtf elf btf linkinfo",
+  "legacybtf elf btf btfsame linkinfo",
   "btfcheck",
   "cdecl",
   "cexpr cnames ctagged",

@@ -85,10 +85,13 @@ void lbpf_class_extend(lua_State *L, const struct lbpf_class *cls, const luaL_Re
 
 void lbpf_class_add_methods(lua_State *L, const struct lbpf_class *cls, const luaL_Reg *methods)
 {
+	int top = lua_gettop(L);
+
 	lua_rawgetp(L, LUA_REGISTRYINDEX, cls);
-	lua_getfield(L, -1, "__index");
+	if (lua_getfield(L, -1, "__index") == LUA_TFUNCTION) /* the class's own, which has them as its upvalue */
+		lua_getupvalue(L, -1, 1);
 	luaL_setfuncs(L, methods, 0);
-	lua_pop(L, 2);
+	lua_settop(L, top);
 }
 
 void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, int nuv)

@@ -23,6 +23,7 @@
 #include "luafiles.h"
 #include "map.h"
 #include "mapopen.h"
+#include "load.h"
 #include "object.h"
 #include "progopen.h"
 #include "program.h"
@@ -230,7 +231,7 @@ static int do_push_object(lua_State *L)
 	int err;
 
 	need_pointer(L, call->obj, "lbpf_push_object");
-	err = lbpf_object_push_borrowed(L, call->obj);
+	err = lbpf_load_push_borrowed(L, call->obj);
 	o = lua_touserdata(L, -1);
 	if (err)
 		refuse(L, call, err, NULL, lua_pushfstring(L, "lbpf_push_object '%s'", o->name));

@@ -270,9 +270,9 @@ struct lbpf_map *lbpf_map_push_owned(lua_State *L)
 	return map;
 }
 
-struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, struct btf *btf)
+struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, const char *name, struct btf *btf)
 {
-	struct lbpf_declared ids = lbpf_declared_types(of, btf);
+	struct lbpf_declared ids = lbpf_declared_types(of, name, btf);
 	struct lbpf_map *map;
 
 	owner = lua_absindex(L, owner);
@@ -284,7 +284,7 @@ struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map 
 	map->type = (uint32_t)bpf_map__type(of);
 	map->key_size = bpf_map__key_size(of);
 	map->value_size = bpf_map__value_size(of);
-	lbpf_map_set_name(map, bpf_map__name(of));
+	lbpf_map_set_name(map, name);
 	lbpf_map_set_kind(L, map, lbpf_mapkind_of(map->type));
 	lbpf_map_set_types(L, map, btf, ids.key, ids.value);
 	lbpf_map_loaded(map);

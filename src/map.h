@@ -148,9 +148,10 @@ struct lbpf_type *lbpf_map_set_type(lua_State *L, int idx, int slot, uint32_t si
 /* Types the map at the top, whose sizes are known, by BTF ids; raw bytes where there is none. */
 void lbpf_map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *btf, uint32_t key_id, uint32_t value_id);
 
-/* Pushes the handle of a map declared in an object, whose handle is at stack index owner; it borrows everything.
+/* Pushes the handle of a map declared in an object under a name. The object's handle is at stack index owner; the map's
+ * borrows everything.
  * Call lbpf_map_loaded once the map exists in the kernel, and lbpf_map_orphan before the object goes. */
-struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, struct btf *btf);
+struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, const char *name, struct btf *btf);
 void lbpf_map_loaded(struct lbpf_map *map);
 
 /* The descriptor of an object's map, or -1 while it doesn't exist in the kernel. For a map that isn't to be created,

@@ -78,7 +78,7 @@ void lbpf_vars_orphan(struct lbpf_vars *vars)
 
 static const struct btf_type *section_type(const struct btf *btf, const struct bpf_map *map)
 {
-	uint32_t id = bpf_map__is_internal(map) ? lbpf_declared_types(map, btf).value : 0;
+	uint32_t id = bpf_map__is_internal(map) ? lbpf_declared_types(map, bpf_map__name(map), btf).value : 0;
 	const struct btf_type *t = id && btf ? btf__type_by_id(btf, id) : NULL;
 
 	return t && btf_is_datasec(t) ? t : NULL;

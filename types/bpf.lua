@@ -82,6 +82,7 @@ local bpf = {}
 ---@field maps? { [string]: integer|false|bpf.map|{ max_entries: integer } } sizes, existing maps to use instead, or none
 ---@field autoload? { [string]: boolean } false for programs not to load
 ---@field pin_root? string directory on a bpffs for maps that are pinned by name
+---@field pin_any_type? boolean use a pinned map also if its keys or values have the right size and another C type
 ---@field kconfig? string text of additional kernel configuration for extern variables
 ---@field btf? string path of a kernel BTF for CO-RE
 
