@@ -79,6 +79,7 @@ build = {
         "src/perfrecord.c",
         "src/pins.c",
         "src/prefix.c",
+        "src/printed.c",
         "src/process.c",
         "src/progopen.c",
         "src/program.c",
