@@ -71,6 +71,8 @@ static const struct {
 	{ "prog '*': relo #*: failed to patch insn #*: *", OUTCOME },
 	{ "prog '*': failed to auto-attach: *", OUTCOME },
 	{ "map '*': error reusing pinned map", OUTCOME },
+	{ "map '*': failed to auto-pin at *", OUTCOME },
+	{ "map '*': failed to create: *", OUTCOME },
 };
 
 static enum sort sort_of(const char *line, size_t len)
