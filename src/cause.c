@@ -159,6 +159,19 @@ static const char *push_names(lua_State *L, const char *text, uint64_t some, boo
 	return lua_tostring(L, -1);
 }
 
+bool lbpf_has_capabilities(const char *capabilities)
+{
+	bool sure;
+	int err = errno; /* which callers have yet to pass on */
+	uint64_t ours = capabilities_of_ours(&sure);
+
+	errno = err;
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (strstr(capabilities, known[i].name) && !(ours & known[i].any))
+			return false;
+	return true;
+}
+
 struct powers {
 	const char *missing, *there; /* of the capabilities that are asked for; pushed */
 	bool sure, seccomp;
@@ -213,12 +226,10 @@ const char *lbpf_refused_attach(lua_State *L, uint32_t prog_type)
 		{ UINT64_MAX, "CAP_NET_ADMIN" },
 	};
 	size_t i = 0;
-	struct powers p;
 
 	while (!(rows[i].types & BIT(prog_type & 63)))
 		i++;
-	p = push_powers(L, rows[i].capabilities);
-	if (!*p.missing && !p.seccomp)
+	if (lbpf_has_capabilities(rows[i].capabilities) && !has_seccomp())
 		return NULL;
 	return lbpf_refused(L, rows[i].capabilities);
 }
