@@ -142,6 +142,27 @@ describe("a failure of the kernel", function()
     end
   end)
 
+  it("that comes of what isn't mounted says that: in a chroot, /proc and /sys may be missing", function()
+    local code = ([[
+      local bpf = require("bpf")
+      local obj = assert(bpf.open(%q))
+      for name, prog in pairs(obj.progs) do prog:autoload(name == "count_openat") end
+      assert(os.execute("mount -t tmpfs none /sys && mount -t tmpfs none /proc"))
+      print((select(2, bpf.cgroup_path(1))))
+      assert(obj:load())
+      print((select(2, obj.progs.count_openat:attach())))
+    ]]):format(CALLS)
+    local output = helper.run(("unshare -m %s -e %s"):format(helper.LUA, helper.quote(code)))
+    assert.equal("cgroup_path: /proc is not mounted here (ENOENT)\nprogram 'count_openat': attach: /sys is not mounted "
+      .. "here, which tracefs is found below (ENOENT)\n", output)
+    local command = "unshare -m sh -c 'mount -t tmpfs none /proc; exec build/support/nobpf %s -e \"$0\"' %s"
+    code = ("print((select(2, require('bpf').load(%q))))"):format(CALLS)
+    output = helper.run(command:format(helper.LUA, helper.quote(code)))
+    assert.equal("object 'calls': load: refused, though this process has CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, if it "
+      .. "is in no user namespace (/proc is not mounted here); perhaps by lockdown, a security module or the kernel's "
+      .. "configuration (EPERM)\n", output)
+  end)
+
   it("to load quotes the verifier about the program that it refused, whatever it says of others", function()
     for level = 0, 7 do
       local refused <close> = assert(bpf.open(REFUSED))
