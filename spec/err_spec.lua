@@ -396,6 +396,17 @@ describe("a failure of the kernel", function()
     assert.equal("done\n", output)
   end)
 
+  it("to find room for a program's descriptor is not put down to the verifier", function()
+    -- Each in a process of its own: libbpf remembers what it couldn't try.
+    local output = helper.run(("ulimit -n 40; for free in 1 2 3 4; do FREE=$free %s -e %s; done"):format(helper.LUA,
+      helper.quote(([[
+        local bpf, held = require("bpf"), {}
+        for file in function() return (io.open("/dev/null")) end do held[#held + 1] = file end
+        for _ = 1, tonumber(os.getenv("FREE")) do table.remove(held):close() end
+        print((select(2, bpf.load(%q))))]]):format(helper.obj("percpu")))))
+    assert.is_nil(output:find("refused", 1, true), output)
+  end)
+
   it("to find room for a ring buffer's reader is EMFILE", function()
     local output = helper.run(("ulimit -n 20; %s -e %s"):format(helper.LUA, helper.quote(([[
       local bpf = require("bpf")
