@@ -38,7 +38,7 @@ local layers = {
   "err arg",
   "syscall newer bpffd latch needs cause declared",
   "class",
-  "luafiles process",
+  "luafiles process printed",
   "compat",
   "lbpf",
 }

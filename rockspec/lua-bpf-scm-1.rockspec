@@ -84,6 +84,7 @@ build = {
         "src/pinned.c",
         "src/pins.c",
         "src/prefix.c",
+        "src/printed.c",
         "src/process.c",
         "src/progopen.c",
         "src/program.c",

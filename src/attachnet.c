@@ -258,7 +258,7 @@ static uint32_t read_named(lua_State *L, const char *name, const struct lbpf_nam
 			lbpf_name_unknown(L, names, name, text);
 		value = (uint32_t)lbpf_name_value(names, text);
 	} else if (!lua_isnil(L, -1)) {
-		value = (uint32_t)lbpf_arg_int(L, lua_gettop(L), 0, UINT32_MAX);
+		value = (uint32_t)lbpf_arg_field(L, "attach_netfilter", name, 0, UINT32_MAX);
 	}
 	lua_pop(L, 1);
 	return value;

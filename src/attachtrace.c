@@ -336,7 +336,7 @@ static int read_iter(lua_State *L, struct lbpf_target *to)
 	}
 	task.pid = to->pid > 0 ? (uint32_t)to->pid : 0;
 	if (lua_getfield(L, 2, "tid") != LUA_TNIL)
-		task.tid = (uint32_t)lbpf_arg_int(L, lua_gettop(L), 1, INT32_MAX);
+		task.tid = (uint32_t)lbpf_arg_field(L, "attach_iter", "tid", 1, INT32_MAX);
 	if (task.pid || task.tid) {
 		memcpy(info, &task, sizeof(task));
 		to->iter = (void *)info;

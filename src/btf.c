@@ -3,6 +3,7 @@
  *
  * BTF may come from a damaged file, so nothing in it is believed: sizes, offsets and depth are checked before a plan
  * relies on them. */
+#define _GNU_SOURCE
 #include "btf.h"
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "arg.h"
+#include "cause.h"
 #include "cdecl.h"
 #include "err.h"
 
@@ -536,12 +538,14 @@ static struct lbpf_type *kernel_type(lua_State *L, const char *name, const struc
 {
 	int base = lua_gettop(L);
 	struct btf *kernel = lbpf_btf_push_kernel(L);
+	const char *unread = kernel ? NULL : strerrordesc_np(errno), *hidden = kernel ? NULL : lbpf_no_kernel_btf();
 	uint32_t id = lbpf_btf_find_name(kernel, name);
 	struct lbpf_type *type;
 
 	if (!id)
 		luaL_error(L, "%s: '%s' is neither in %sthe kernel's BTF%s, nor is it the text of a C declaration%s",
-			   what, name, own ? "the object's nor in " : "", kernel ? "" : " (which this kernel lacks)",
+			   what, name, own ? "the object's nor in " : "",
+			   kernel ? "" : lua_pushfstring(L, " (%s)", hidden ? hidden : unread),
 			   own ? "; clang leaves out types that no map, global variable or function mentions" : "");
 	type = lbpf_btf_compile(L, kernel, id);
 	lua_replace(L, base + 1);

@@ -141,7 +141,7 @@ static int add_place(lua_State *L)
 	return 1;
 }
 
-static int call_placed(lua_State *L, int nargs, int nresults)
+int lbpf_pcall(lua_State *L, int nargs, int nresults)
 {
 	int handler = lua_gettop(L) - nargs, status;
 
@@ -155,7 +155,7 @@ static int call_placed(lua_State *L, int nargs, int nresults)
 
 void lbpf_call(lua_State *L, int nargs, int nresults)
 {
-	if (call_placed(L, nargs, nresults) != LUA_OK)
+	if (lbpf_pcall(L, nargs, nresults) != LUA_OK)
 		lua_error(L);
 }
 
@@ -173,7 +173,7 @@ void lbpf_call_undisturbed(lua_State *L, int nargs, int nresults)
 
 	luaL_checkstack(L, 2, NULL); /* now, for it may raise */
 	lua_gc(L, LUA_GCSTOP);
-	status = call_placed(L, nargs, nresults);
+	status = lbpf_pcall(L, nargs, nresults);
 	if (running)
 		lua_gc(L, LUA_GCRESTART);
 	if (status != LUA_OK)

@@ -75,6 +75,9 @@ void lbpf_where(lua_State *L);
  * can't see. */
 void lbpf_call(lua_State *L, int nargs, int nresults);
 
+/* lbpf_call that returns lua_pcall's status in place of raising. */
+int lbpf_pcall(lua_State *L, int nargs, int nresults);
+
 /* Calls fn with our arguments and returns what it returns: for metamethods that Lua's own functions call, as pairs
  * does, so that errors don't lack a place. */
 int lbpf_relay(lua_State *L, lua_CFunction fn);

@@ -64,21 +64,14 @@ static const char *push_verifier_log(lua_State *L, const char *text)
 /* Pushes why a load failed, or returns NULL where errno says it all. */
 static const char *push_load_cause(lua_State *L, const struct refused *refused, int err, const char *text)
 {
-	const char *log = push_verifier_log(L, text + refused->at), *complaint;
-	size_t len;
+	const char *said = lbpf_verifier_push(L, push_verifier_log(L, text + refused->at), err);
 
-	complaint = lbpf_verifier_complaint(log, &len);
-	if (complaint) {
-		complaint = lua_pushlstring(L, complaint, len);
-		return lua_pushfstring(L, "prog '%s' refused by the verifier: %s", refused->name, complaint);
-	}
+	if (said)
+		return lua_pushfstring(L, "prog '%s' %s", refused->name, said);
 	if (*refused->name && (err == EPERM || err == EACCES))
 		return lua_pushfstring(L, "prog '%s': %s", refused->name,
 				       lbpf_refused_kind(L, refused->kind, lbpf_features_needs(refused->type)));
-	if (err == EPERM)
-		return lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
-	/* the first message is the cause, the rest follows from it */
-	return *text ? lua_pushlstring(L, text, strcspn(text, "\n")) : NULL;
+	return lbpf_load_cause(L, text, err);
 }
 
 /* Pushes nil, message, code and libbpf's lines with the whole verifier log. */

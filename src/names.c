@@ -16,6 +16,7 @@
 #include <lauxlib.h>
 
 #include "arg.h"
+#include "cause.h"
 #include "err.h"
 
 #define KERNFS_HANDLE 0xfe /* FILEID_KERNFS: the handle is the id and nothing else */
@@ -84,7 +85,11 @@ static int l_cgroup_path(lua_State *L)
 	ssize_t n;
 
 	if (err)
-		return lbpf_err_push(L, err, err == ENOENT ? "no cgroup2 is mounted" : NULL, "cgroup_path");
+		return lbpf_err_push(L, err,
+				     err != ENOENT	      ? NULL
+					     : lbpf_no_proc() ? lbpf_no_proc()
+							      : "no cgroup2 is mounted",
+				     "cgroup_path");
 	fd = open_cgroup(root, id);
 	if (fd < 0 && errno == ESTALE) {
 		lua_pushnil(L);

@@ -82,10 +82,13 @@ static uint64_t number_or_name(lua_State *L, int idx, const char *name, const st
 
 	lua_getfield(L, idx, name);
 	if (lua_type(L, -1) == LUA_TNUMBER) {
-		value = (uint64_t)lbpf_arg_int(L, lua_gettop(L), INT64_MIN, INT64_MAX);
+		value = (uint64_t)lbpf_arg_field(L, "event", name, INT64_MIN, INT64_MAX);
 	} else {
-		const char *text = luaL_checkstring(L, lua_gettop(L));
+		const char *text = lua_tostring(L, -1);
 
+		if (!text)
+			lbpf_arg_error(L, "event: option '%s' must be a name or an integer, got %s", name,
+				       luaL_typename(L, -1));
 		if (!lbpf_arg_is_text(L, -1))
 			luaL_error(L, "event: option '%s' has a NUL byte in it", name);
 		if (!names || lbpf_name_value(names, text) < 0)

@@ -94,6 +94,11 @@ int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const
 	named = last && strncmp(last, "prog '", 6) == 0 ? strstr(last, "': ") : NULL;
 	if (named) /* libbpf names the program as well */
 		last = named + 3;
+	if (log && p->prog && (err == EPERM || err == EACCES)) {
+		const char *refused = lbpf_refused_attach(L, (uint32_t)bpf_program__type(p->prog));
+
+		last = refused ? refused : last;
+	}
 	if (!last && err == EPERM)
 		last = lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
 	return lbpf_err_push(L, err, last, "program '%s': %s", p->name, operation);

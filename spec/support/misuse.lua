@@ -396,6 +396,9 @@ local function try(name, fn, chosen)
     complain("no name", name, text_of(name, chosen) .. ": " .. result)
   end
   local position = tonumber(tostring(result):match("bad argument #(%d+)"))
+  if position and position > #chosen + 2 then -- of those that are left out, the last may be found missing first
+    complain("no argument", name, text_of(name, chosen) .. ": " .. result)
+  end
   if position and position <= #chosen then
     return nil
   end
