@@ -93,8 +93,7 @@ static uint64_t capabilities_of_ours(void)
 	return (uint64_t)data[1].effective << 32 | data[0].effective;
 }
 
-/* Whether the process has all that the text names. */
-static bool has_capabilities(const char *capabilities)
+bool lbpf_has_capabilities(const char *capabilities)
 {
 	int err = errno; /* which callers have yet to pass on */
 	uint64_t ours = capabilities_of_ours();
@@ -118,7 +117,7 @@ static const char *push_other_causes(lua_State *L, const char *capabilities)
 
 const char *lbpf_refused(lua_State *L, const char *capabilities)
 {
-	if (has_capabilities(capabilities))
+	if (lbpf_has_capabilities(capabilities))
 		return lua_pushfstring(L, "refused%s", push_other_causes(L, capabilities));
 	return lua_pushfstring(L, "refused; perhaps %s is missing", capabilities);
 }
@@ -127,7 +126,7 @@ const char *lbpf_refused(lua_State *L, const char *capabilities)
 
 const char *lbpf_refused_kind(lua_State *L, const char *kind, const char *capabilities)
 {
-	const char *causes = has_capabilities(capabilities)
+	const char *causes = lbpf_has_capabilities(capabilities)
 		? push_other_causes(L, capabilities)
 		: lua_pushfstring(L, "; perhaps %s is missing, or lockdown or a security module forbids it",
 				  capabilities);

@@ -21,6 +21,9 @@ const char *lbpf_pin_cause(const char *path, int err);
 /* Says that what is at path can be no pin, or NULL. */
 const char *lbpf_no_pin(const char *path);
 
+/* Whether the process has all the capabilities that the text names. */
+bool lbpf_has_capabilities(const char *capabilities);
+
 /* Pushes what an EPERM may mean, where it takes these capabilities: "CAP_A", "CAP_A, CAP_B or CAP_C". */
 const char *lbpf_refused(lua_State *L, const char *capabilities);
 
