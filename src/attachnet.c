@@ -327,7 +327,9 @@ static int attach_reuseport(struct lbpf_link *link, const struct lbpf_program *p
 /*** Attaches a cgroup program to a cgroup (of version 2).
 @function prog:attach_cgroup
 @tparam string|integer cgroup path or descriptor
-@tparam ?table options flags, relative_fd, relative_id, expected_revision: as of attach_tcx (libbpf 1.6, kernel 6.17)
+@tparam ?table options
+- flags, relative_fd, relative_id, expected_revision: as of attach_tcx (libbpf 1.6, kernel 6.17)
+- attach_type: of a program opened by pin or id that doesn't tell, "cgroup_inet_egress" say
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT, EPERM, …
 @see bpf_program__attach_cgroup, bpf_program__attach_cgroup_opts
@@ -337,6 +339,7 @@ static int attach_reuseport(struct lbpf_link *link, const struct lbpf_program *p
 come into the map from then on.
 @function prog:attach_sockmap
 @tparam bpf.map map of type sockmap or sockhash
+@tparam ?table options attach_type, of an sk_skb program opened by pin or id: "sk_skb_stream_verdict" say
 @treturn bpf.link the link; one to the kernel since kernel 6.10 with libbpf 1.5
 @treturn nil,string,string on failure: EBUSY, EPERM, …
 @see bpf_program__attach_sockmap, bpf_prog_attach */

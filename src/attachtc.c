@@ -36,9 +36,6 @@ static int read_tc(lua_State *L, struct lbpf_target *to)
 
 	if (point < 0)
 		lbpf_name_unknown(L, tc_points, "attach_point", to->mode);
-	if (to->priority > UINT16_MAX)
-		luaL_error(L, "attach_tc: option 'priority' must be an integer from 0 to 65535, got %I",
-			   (LUAI_UACINT)to->priority);
 	to->point = (uint32_t)point;
 	return lbpf_attach_interface(L, to);
 }
@@ -101,8 +98,10 @@ static int attach_tc(struct lbpf_link *link, const struct lbpf_program *p, const
 
 static const char *tc_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
 {
-	(void)L;
 	(void)p;
+	if (err == EINVAL && to->priority > UINT16_MAX)
+		return lua_pushfstring(L, "option 'priority' must be an integer from 0 to 65535, got %I",
+				       (LUAI_UACINT)to->priority);
 	if (err != EEXIST)
 		return NULL;
 	if (to->point == BPF_TC_EGRESS && check_clsact(to->ifindex) == EEXIST)
@@ -174,7 +173,8 @@ stays.
 - handle, priority: of the filter; by default the kernel chooses
 - replace: true puts it in place of the filter with that handle and priority
 @treturn bpf.link the link, which is none to the kernel: it can't be pinned
-@treturn nil,string,string on failure: ENODEV, EEXIST, EPERM, …
+@treturn nil,string,string on failure: ENODEV, EEXIST (the filter's place is taken, or an ingress queueing discipline
+ is there, which egress can't use), EPERM, …
 @see bpf_tc_hook_create, bpf_tc_attach */
 
 /*** Attaches a tc program (SEC("tcx/ingress"), "tcx/egress") to an interface, among others.
@@ -184,6 +184,7 @@ stays.
 - flags: "before", "after", "replace", "id", "link": where in the list, next to relative_fd or relative_id
 - relative_fd, relative_id: a program's, or a link's with the flag "link"
 - expected_revision: of the list
+- attach_type: "tcx_ingress" or "tcx_egress", of a program whose section doesn't say it, or opened by pin or id
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), ENODEV, …
 @see bpf_program__attach_tcx
