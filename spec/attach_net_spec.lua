@@ -241,7 +241,7 @@ describe("attach_tc", function()
     assert.equal("", filters("ingress"))
   end)
 
-  it("refuses egress where an ingress qdisc stands, which would take it for one more filter of what comes in", function()
+  it("refuses egress where an ingress qdisc stands, which would take it for what comes in", function()
     net.must("tc qdisc add dev near ingress")
     local progs = load("shoot")
     fails("EEXIST", "program 'shoot': attach_tc: the interface has an ingress qdisc", progs.shoot:attach_tc("near",

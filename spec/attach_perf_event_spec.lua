@@ -102,7 +102,7 @@ describe("attach_perf_event", function()
     fails("ESRCH", "program 'on_event': attach_perf_event: ", prog:attach_perf_event(event))
   end)
 
-  -- A process with a second thread, that touches 1000 pages as it is told. Returns its number, and a function that tells
+  -- A process with a second thread, that touches 1000 pages as told. Returns its number, and a function that tells
   -- it to and returns how often the program was run.
   local function threads()
     local fifo = helper.tmpdir() .. "/orders"
@@ -253,7 +253,8 @@ describe("attach_perf_event", function()
       { { config = "cpu_clock", pid = "me" }, "option 'pid'" },
       { { config = "cpu_clock", pid = -2 }, "option 'pid' must be an integer from %-1" },
       { { config = "cpu_clock", pid = 0, tid = 0 }, "give pid or tid, not both" },
-      { { config = "cpu_clock", pid = 0, sample_freq = -1 }, "option 'sample_freq' must be an integer from 0 on, got %-1" },
+      { { config = "cpu_clock", pid = 0, sample_freq = -1 },
+        "option 'sample_freq' must be an integer from 0 on, got %-1" },
       { { config = "cpu_clock", pid = 0, sample_period = "x" }, "option 'sample_period' must be an integer from 0 on" },
     }) do
       helper.raises(function() prog:attach_perf_event(case[1]) end, case[2])

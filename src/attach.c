@@ -234,7 +234,10 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 
 	lbpf_program_recheck(L, p);
 	log = lbpf_log_begin(L);
-	err = p->prog && !to->attach_type ? way->attach(link, p, to) : way->opened(link, p, to);
+	if (p->prog && !to->attach_type)
+		err = way->attach(link, p, to);
+	else
+		err = way->opened ? way->opened(link, p, to) : EOPNOTSUPP;
 	lbpf_log_end(log);
 	/* where libbpf has nothing to say, it tried nothing: the section names no place */
 	nowhere = err == EOPNOTSUPP && way == &by_section && !*lbpf_log_text(log);

@@ -239,14 +239,14 @@ int lbpf_perfevent_threads(int32_t pid, int32_t **tids, size_t *count)
 static uint64_t highest_rate(void)
 {
 	FILE *file = fopen("/proc/sys/kernel/perf_event_max_sample_rate", "re");
-	unsigned long long rate = 0;
+	char line[32] = "";
 
 	if (!file)
 		return 0;
-	if (fscanf(file, "%llu", &rate) != 1)
-		rate = 0;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = '\0';
 	fclose(file);
-	return rate;
+	return strtoull(line, NULL, 10);
 }
 
 /* Options that this machine doesn't take. */
