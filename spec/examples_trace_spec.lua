@@ -60,7 +60,7 @@ end)
 
 describe("usdt", function()
 
-  local PROBED <const> = attach.probed() -- passes lbpf:step(number, "seven") for each number that it reads, lbpf:guarded
+  local PROBED <const> = attach.probed() -- passes lbpf:step(number, "seven") for each number it reads, lbpf:guarded
 
   it("shows the marks that its own program passes, with their arguments", function()
     kernel.need(table.unpack(needs.usdt))
