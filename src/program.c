@@ -261,6 +261,12 @@ static const char *attach_type_name(uint32_t type)
 	return libbpf_bpf_attach_type_str((enum bpf_attach_type)type);
 }
 
+uint32_t lbpf_program_attach_type(lua_State *L, const char *name)
+{
+	lua_pushstring(L, name);
+	return number_of_name(L, lua_gettop(L), attach_type_name, "attach type");
+}
+
 /*** What the program is to be attached to, as the kernel calls it; given a name, sets that.
 @function prog:expected_attach_type
 @tparam ?string type such as "cgroup_inet_ingress", "xdp"; only before the object is loaded
@@ -346,7 +352,7 @@ void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from)
 
 	for (int i = 0; i < BPF_TAG_SIZE; i++)
 		snprintf(tag + 2 * i, 3, "%02x", info->tag[i]);
-	lua_createtable(L, 0, 14);
+	lua_createtable(L, 0, 15);
 	lbpf_set_integer(L, "id", info->id);
 	lbpf_set_string(L, "type", type ? type : "other");
 	if (!type)
@@ -359,6 +365,7 @@ void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from)
 	lbpf_set_integer(L, "xlated_prog_len", info->xlated_prog_len);
 	lbpf_set_integer(L, "run_time_ns", (lua_Integer)info->run_time_ns);
 	lbpf_set_integer(L, "run_cnt", (lua_Integer)info->run_cnt);
+	lbpf_set_integer(L, "recursion_misses", (lua_Integer)info->recursion_misses);
 	lbpf_set_integer(L, "verified_insns", info->verified_insns);
 	lbpf_set_integer(L, "btf_id", info->btf_id);
 	push_map_ids(L, from);
@@ -368,8 +375,9 @@ void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from)
 /*** What the kernel knows about the program.
 @function prog:info
 @treturn table the fields of struct bpf_prog_info: id, type, name, tag (hexadecimal), load_time (ns since boot), uid,
- jited_prog_len, xlated_prog_len (bytes), run_time_ns and run_cnt (while statistics are on), verified_insns, btf_id,
- map_ids (a sequence); and type_number for a type without a name, "other"
+ jited_prog_len, xlated_prog_len (bytes), run_time_ns and run_cnt (while statistics are on),
+ recursion_misses (runs that were left out because the program ran on that CPU already; kernel 5.12), verified_insns,
+ btf_id, map_ids (a sequence); and type_number for a type without a name, "other"
 @treturn nil,string,string on failure
 @see bpf_obj_get_info_by_fd */
 static int program_info(lua_State *L)

@@ -59,6 +59,9 @@ struct lbpf_program *lbpf_program_push(lua_State *L, int owner, struct bpf_progr
 /* The kernel's name for a type of program in lower case, or NULL. */
 const char *lbpf_program_type_name(uint32_t type);
 
+/* The number of an attach type by the kernel's name in lower case; raises for an unknown one. */
+uint32_t lbpf_program_attach_type(lua_State *L, const char *name);
+
 #define LBPF_PROGRAM_MAPS 64 /* the kernel's MAX_USED_MAPS */
 
 /* What the kernel knows about a program, with room for what it points to. */

@@ -787,7 +787,7 @@ function prog:attach_netns(netns) end
 
 ---Attaches a cgroup program to a cgroup (of version 2).
 ---@param cgroup string|integer path or descriptor
----@param options? table flags
+---@param options? table flags, attach_type
 ---@return bpf.link? link
 ---@return string? message
 ---@return string? code
@@ -795,10 +795,11 @@ function prog:attach_cgroup(cgroup, options) end
 
 ---Attaches an sk_skb or sk_msg program to a map of sockets, for what its section says.
 ---@param map bpf.map of type sockmap or sockhash
+---@param options? table attach_type
 ---@return bpf.link? link
 ---@return string? message
 ---@return string? code
-function prog:attach_sockmap(map) end
+function prog:attach_sockmap(map, options) end
 
 ---Attaches a socket filter to a socket.
 ---@param socket integer|userdata descriptor
@@ -903,6 +904,7 @@ function prog:unpin(path) end
 ---@field run_time_ns integer while statistics are on
 ---@field run_cnt integer while statistics are on
 ---@field verified_insns integer
+---@field recursion_misses integer
 ---@field btf_id integer
 ---@field map_ids integer[] of the maps it uses
 ---@field type_number? integer of a type without a name, "other"
@@ -911,13 +913,13 @@ function prog:unpin(path) end
 ---@field data? string packet
 ---@field ctx? string|table context, as bytes
 ---@field repeat_? integer how often to run it; 1 by default
----@field flags? integer
+---@field flags? string|string[]|integer "xdp_live_frames", "run_on_cpu", "skb_checksum_complete"
 ---@field cpu? integer
 ---@field ctx_type? bpf.spec the context's C type, where the program's BTF doesn't tell
 ---@field batch_size? integer
 
 ---@class bpf.prog.run_result
----@field retval integer the program's return value
+---@field retval integer the program's return value, signed as in C
 ---@field data? string the packet afterwards
 ---@field ctx? string the context afterwards
 ---@field duration integer nanoseconds for one run
