@@ -6,7 +6,7 @@
 local layers = {
   "core embed",
   "object",
-  "legacy pins ringbuf perfbuf user_ringbuf batch memory view attach iter system features names",
+  "legacy pins structops ringbuf perfbuf user_ringbuf batch memory view attach iter system features names",
   "attachtrace attachnet",
   "attach.h perfevent walk reader perfrecord",
   "innermap redirect percpu prefix stacktrace link",

@@ -29,6 +29,7 @@
 #include "memory.h"
 #include "pins.h"
 #include "program.h"
+#include "structops.h"
 
 /* User values. The scripts' tables of maps and programs are theirs to spoil; the lists are ours. */
 enum {
@@ -240,7 +241,7 @@ static struct lbpf_object *object_new(lua_State *L)
 	return o;
 }
 
-/* Makes the handles of what libbpf's object holds. */
+/* Makes the handles of what libbpf's object holds. Raises where its BTF is damaged. */
 static void object_fill(lua_State *L, int idx, struct lbpf_object *o)
 {
 	strncpy(o->name, bpf_object__name(o->obj), sizeof(o->name) - 1);
@@ -473,6 +474,30 @@ static void open_configure(lua_State *L, int idx, const char *option, int slot)
 	lua_settop(L, idx);
 }
 
+/* With the handle as the argument. */
+static int fill_opened(lua_State *L)
+{
+	object_fill(L, 1, lua_touserdata(L, 1));
+	return 0;
+}
+
+/* Makes the handles of the opened object at idx. What raises is damaged BTF: a file's contents are no misuse. Returns 0,
+ * or how many values were pushed: nil, message and code. */
+static int open_fill(lua_State *L, int idx, const struct open *open)
+{
+	int status;
+
+	lua_pushcfunction(L, fill_opened);
+	lua_pushvalue(L, idx);
+	status = lua_pcall(L, 1, 0, 0);
+	if (status == LUA_OK)
+		return 0;
+	if (status != LUA_ERRRUN || lua_type(L, -1) != LUA_TSTRING)
+		lua_error(L);
+	object_release(L, idx, lua_touserdata(L, idx));
+	return open_fail(L, open, LIBBPF_ERRNO__FORMAT, lua_tostring(L, -1));
+}
+
 /* Pushes the opened object, whose arguments are at 1 and 2; or nil, message and code. Returns how many. */
 static int object_push_opened(lua_State *L, const char *what)
 {
@@ -494,7 +519,9 @@ static int object_push_opened(lua_State *L, const char *what)
 		return err;
 	}
 	lbpf_log_deliver(L, log);
-	object_fill(L, idx, o);
+	err = open_fill(L, idx, &open);
+	if (err)
+		return err;
 	open_configure(L, idx, "maps", OBJECT_MAPS);
 	open_configure(L, idx, "vars", OBJECT_VARS);
 	open_configure(L, idx, "autoload", OBJECT_PROGS);
@@ -648,12 +675,53 @@ static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 	return 4;
 }
 
+/* Refuses what libbpf would look up in the kernel's BTF without having read that. Returns 0, or how many values of
+ * failure were pushed. */
+static int check_kernel_btf(lua_State *L, int idx, struct lbpf_object *o)
+{
+	const struct lbpf_program *p;
+	struct lbpf_log *log;
+	int err = 0, top = lua_gettop(L);
+
+	lua_getiuservalue(L, idx, OBJECT_PROG_LIST);
+	for (lua_Integer i = 1; !err && lua_rawgeti(L, top + 1, i) == LUA_TUSERDATA; i++) {
+		p = lua_touserdata(L, -1);
+		lua_pop(L, 1); /* the list keeps it */
+		/* what a host has set can't be asked for */
+		if (!o->borrowed && lbpf_program_lacks_target(p))
+			err = lbpf_err_push(L, EINVAL, "it has no target; call prog:attach_target(func, target) first",
+					    "object '%s': load: program '%s'", o->name, p->name);
+	}
+	if (!err) {
+		log = lbpf_log_begin(L);
+		err = lbpf_structops_ready(o->obj) ? 0 : 1;
+		lbpf_log_end(log);
+		if (err)
+			err = lbpf_err_push(L, EOPNOTSUPP,
+					    "it has struct_ops maps of which no program is loaded, and libbpf before "
+					    "1.2 can't load it",
+					    "object '%s': load", o->name);
+	}
+	if (!err) {
+		lua_settop(L, top);
+		return 0;
+	}
+	lua_pushliteral(L, "");
+	return 4;
+}
+
 /* Loads the object at idx. Returns 0, or how many values were pushed: nil, message, code, log. */
 static int object_do_load(lua_State *L, int idx, struct lbpf_object *o)
 {
 	int err = check_core_btf(L, idx, o);
 	struct lbpf_log *log;
 
+	if (err) {
+		object_release(L, idx, o);
+		return err;
+	}
+	if (!o->borrowed || !is_loaded(o->obj))
+		err = check_kernel_btf(L, idx, o);
 	if (err) {
 		object_release(L, idx, o);
 		return err;
