@@ -145,6 +145,7 @@ void lbpf_type_extend(struct lbpf_type *type, uint32_t size)
 	n->count = n->kind == LBPF_ARRAY ? (size - at) / each : 0;
 	n->size = (size - at) / each * each;
 	n->flexible = false;
+	n->ctype = "the flexible array"; /* for messages; BTF calls it "int[0]" */
 	more = size > type->size ? size - type->size : 0;
 	type->size += more;
 	for (uint32_t i = 0; i < array; i++) /* all that it is in */
