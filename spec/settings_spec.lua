@@ -105,7 +105,14 @@ describe("random settings", function()
       local n = 0
       for path in ([=[%s]=]):gmatch("%%S+") do
         io.stderr:write(path, "\n") -- the last one is where it crashed
-        local obj <close> = assert(bpf.open(path, { pin_root = %q }))
+        local off = {} -- maps that aren't created
+        do
+          local obj <close> = assert(bpf.open(path))
+          for _, name in sorted(obj.maps) do
+            if not name:find(".", 1, true) and some(0.2) then off[name] = false end
+          end
+        end
+        local obj <close> = assert(bpf.open(path, { pin_root = %q, maps = off }))
         for _, name in sorted(obj.progs) do
           local prog = obj.progs[name]
           if some(0.5) then prog:autoload(some(0.5)) end
