@@ -90,7 +90,8 @@ describe("random settings", function()
     assert.is_true(#paths > 50)
     local output, ok = helper.lua(([[
       local bpf = require("bpf")
-      local types = { "socket_filter", "kprobe", "xdp", "raw_tracepoint", "tracing", "struct_ops", "ext", "lsm", "syscall" }
+      local types = { "socket_filter", "kprobe", "xdp", "raw_tracepoint", "tracing", "struct_ops", "ext",
+        "lsm", "syscall" }
       local attach = { "trace_fentry", "trace_iter", "lsm_mac", "trace_raw_tp", "xdp", "modify_return", "perf_event" }
       local targets = { "vfs_read", "bpf_prog_put", "nothing" }
       local function some(share) return math.random() < share end
@@ -101,7 +102,7 @@ describe("random settings", function()
         table.sort(names)
         return ipairs(names)
       end
-      math.randomseed(20)
+      math.randomseed(7) -- without our checks libbpf 1.1 crashes
       local n = 0
       for path in ([=[%s]=]):gmatch("%%S+") do
         io.stderr:write(path, "\n") -- the last one is where it crashed

@@ -26,8 +26,8 @@ struct layout {
 	uint8_t words, inner_map_idx, numa_node, id, pinning, inner_id, inner_idx;
 };
 
-/* The kernel's samples, and libbpf with four or five words; iproute2's struct bpf_elf_map; aya, as iproute2's older one;
- * gobpf in "maps/<name>". */
+/* The kernel's samples, and libbpf with four or five words; iproute2's struct bpf_elf_map; aya, as iproute2's older
+ * one; gobpf in "maps/<name>". */
 static const struct layout kernel_layout = { .words = 7, .inner_map_idx = 5, .numa_node = 6 };
 static const struct layout aya_layout = { .words = 7, .id = 5, .pinning = 6 };
 static const struct layout iproute_layout = { .words = 9, .id = 5, .pinning = 6, .inner_id = 7, .inner_idx = 8 };

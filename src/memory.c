@@ -202,7 +202,7 @@ struct lbpf_vars *lbpf_vars_push(lua_State *L, int owner, struct bpf_object *obj
 		s->kernels = strcmp(btf__name_by_offset(btf, t->name_off), ".kconfig") == 0;
 		for (uint16_t i = 0; i < btf_vlen(t); i++)
 			vars_add(L, vars, s, btf, btf_var_secinfos(t) + i);
-		if (s->owned) /* the kernel maps no memory with locks in it, and libbpf 1.5 fails if it can't be mapped */
+		if (s->owned) /* the kernel maps no memory with locks in it, over which libbpf 1.5 fails */
 			bpf_map__set_map_flags(map, bpf_map__map_flags(map) & ~(uint32_t)BPF_F_MMAPABLE);
 	}
 	lua_pop(L, 2);

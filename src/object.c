@@ -481,8 +481,8 @@ static int fill_opened(lua_State *L)
 	return 0;
 }
 
-/* Makes the handles of the opened object at idx. What raises is damaged BTF: a file's contents are no misuse. Returns 0,
- * or how many values were pushed: nil, message and code. */
+/* Makes the handles of the opened object at idx. What raises is damaged BTF: a file's contents are no misuse. Returns
+ * 0, or how many values were pushed: nil, message and code. */
 static int open_fill(lua_State *L, int idx, const struct open *open)
 {
 	int status;

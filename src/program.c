@@ -252,7 +252,8 @@ static int set_type(lua_State *L, const struct lbpf_program *p, enum bpf_prog_ty
 	lbpf_log_end(log);
 	if (deadly)
 		return lbpf_err_push(L, EOPNOTSUPP,
-				     "its section names a target in BTF; such a program keeps its type before libbpf 1.2",
+				     "its section names a target in BTF; such a program keeps its type before libbpf "
+				     "1.2",
 				     "program '%s': type", p->name);
 	err = bpf_program__set_type(p->prog, type);
 	return err ? setting_fail(L, p, err, "type") : 0;
@@ -274,8 +275,7 @@ static int program_type(lua_State *L)
 
 	if (!lua_isnone(L, 2)) {
 		p = lbpf_program_check(L, 1);
-		err = set_type(L, p,
-			       (enum bpf_prog_type)number_of_name(L, 2, lbpf_program_type_name, "program type"));
+		err = set_type(L, p, (enum bpf_prog_type)number_of_name(L, 2, lbpf_program_type_name, "program type"));
 		if (err)
 			return err;
 	}

@@ -11,7 +11,8 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Sees to it that this libbpf reads the kernel's BTF if the object's maps need it. False: it wouldn't, and would crash. */
+/* Sees to it that this libbpf reads the kernel's BTF if the object's maps need it. False: it wouldn't, and would crash.
+ */
 bool lbpf_structops_ready(struct bpf_object *obj);
 
 LBPF_HIDDEN_END
