@@ -10,7 +10,7 @@ local layers = {
   "pins",
   "pinned",
   "object",
-  "legacy ringbuf perfbuf user_ringbuf batch memory view attach iter system features names",
+  "legacy structops ringbuf perfbuf user_ringbuf batch memory view attach iter system features names",
   "attachtrace attachuser attachnet attachtc",
   "attachopened",
   "attach.h perfevent walk reader perfrecord",

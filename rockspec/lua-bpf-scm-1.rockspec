@@ -100,6 +100,7 @@ build = {
         "src/source.c",
         "src/stacktrace.c",
         "src/stream.c",
+        "src/structops.c",
         "src/system.c",
         "src/type.c",
         "src/user_ringbuf.c",

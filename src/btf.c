@@ -135,6 +135,8 @@ static bool is_kernel_owned(struct compiler *c, uint32_t id)
 {
 	const struct btf_type *t = resolve(c, id, NULL);
 
+	for (int depth = 0; btf_is_array(t) && depth < BTF_MAX_DEPTH; depth++)
+		t = resolve(c, btf_array(t)->type, NULL);
 	if (btf_is_ptr(t) && t->type) {
 		const struct btf_type *to = type_at(c, t->type);
 		const char *tag = btf_kind(to) == BTF_KIND_TYPE_TAG ? name_at(c->btf, to) : "";
@@ -429,6 +431,7 @@ struct lbpf_type *lbpf_btf_compile(lua_State *L, const struct btf *btf, uint32_t
 
 	lbpf_build_begin(L, &c.b);
 	compile_type(&c, id, 0, 0);
+	c.b.owned |= is_kernel_owned(&c, id);
 	return lbpf_build_end(&c.b);
 }
 

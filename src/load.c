@@ -17,6 +17,7 @@
 #include "object.h"
 #include "pins.h"
 #include "program.h"
+#include "structops.h"
 
 /* The program that the kernel refused, copied: a finalizer may close the object while the message is made. */
 struct refused {
@@ -136,12 +137,53 @@ static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 	return 4;
 }
 
+/* Refuses what libbpf would look up in the kernel's BTF without having read that. Returns 0, or how many values of
+ * failure were pushed. */
+static int check_kernel_btf(lua_State *L, int idx, struct lbpf_object *o)
+{
+	const struct lbpf_program *p;
+	struct lbpf_log *log;
+	int err = 0, top = lua_gettop(L);
+
+	lua_getiuservalue(L, idx, LBPF_OBJECT_PROG_LIST);
+	for (lua_Integer i = 1; !err && lua_rawgeti(L, top + 1, i) == LUA_TUSERDATA; i++) {
+		p = lua_touserdata(L, -1);
+		lua_pop(L, 1); /* the list keeps it */
+		/* what a host has set can't be asked for */
+		if (!o->borrowed && lbpf_program_lacks_target(p))
+			err = lbpf_err_push(L, EINVAL, "it has no target; call prog:attach_target(func, target) first",
+					    "object '%s': load: program '%s'", o->name, p->name);
+	}
+	if (!err) {
+		log = lbpf_log_begin(L);
+		err = lbpf_structops_ready(o->obj) ? 0 : 1;
+		lbpf_log_end(log);
+		if (err)
+			err = lbpf_err_push(L, EOPNOTSUPP,
+					    "it has struct_ops maps of which no program is loaded, and libbpf before "
+					    "1.2 can't load it",
+					    "object '%s': load", o->name);
+	}
+	if (!err) {
+		lua_settop(L, top);
+		return 0;
+	}
+	lua_pushliteral(L, "");
+	return 4;
+}
+
 int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 {
 	struct lbpf_pinned pinned = { .any_type = o->pin_any_type };
 	int err = check_core_btf(L, idx, o);
 	struct lbpf_log *log;
 
+	if (err) {
+		lbpf_object_release(L, idx, o);
+		return err;
+	}
+	if (!o->borrowed || !is_loaded(o->obj))
+		err = check_kernel_btf(L, idx, o);
 	if (err) {
 		lbpf_object_release(L, idx, o);
 		return err;

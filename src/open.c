@@ -132,6 +132,30 @@ static int open_call(lua_State *L, const struct open *open, struct lbpf_object *
 	return err;
 }
 
+/* With the handle as the argument. */
+static int fill_opened(lua_State *L)
+{
+	lbpf_object_fill(L, 1, lua_touserdata(L, 1));
+	return 0;
+}
+
+/* Makes the handles of the opened object at idx. What raises is damaged BTF: a file's contents are no misuse. Returns
+ * 0, or how many values were pushed: nil, message and code. */
+static int open_fill(lua_State *L, int idx, const struct open *open)
+{
+	int status;
+
+	lua_pushcfunction(L, fill_opened);
+	lua_pushvalue(L, idx);
+	status = lua_pcall(L, 1, 0, 0);
+	if (status == LUA_OK)
+		return 0;
+	if (status != LUA_ERRRUN || lua_type(L, -1) != LUA_TSTRING)
+		lua_error(L);
+	lbpf_object_release(L, idx, lua_touserdata(L, idx));
+	return open_fail(L, open, LIBBPF_ERRNO__FORMAT, lua_tostring(L, -1));
+}
+
 /* Pushes the opened object, whose arguments are at 1 and 2; or nil, message and code. Returns how many. */
 static int push_opened(lua_State *L, const char *what)
 {
@@ -154,7 +178,9 @@ static int push_opened(lua_State *L, const char *what)
 		return err;
 	}
 	lbpf_log_deliver(L, log);
-	lbpf_object_fill(L, idx, o);
+	err = open_fill(L, idx, &open);
+	if (err)
+		return err;
 	lbpf_configure(L, idx);
 	return 1;
 }

@@ -223,11 +223,53 @@ static uint32_t number_of_name(lua_State *L, int idx, const char *(*name_of)(uin
 	return (uint32_t)luaL_error(L, "%s '%s' is unknown to libbpf %s", what, name, libbpf_version_string());
 }
 
+bool lbpf_program_lacks_target(const struct lbpf_program *p)
+{
+	return p->prog && bpf_program__autoload(p->prog) && bpf_program__type(p->prog) == BPF_PROG_TYPE_EXT &&
+		!p->targeted;
+}
+
+static bool found_by_btf(enum bpf_prog_type type)
+{
+	return type == BPF_PROG_TYPE_TRACING || type == BPF_PROG_TYPE_LSM || type == BPF_PROG_TYPE_EXT;
+}
+
+/* Before 1.2, libbpf goes on looking for the target that the section names, but whether it has read the kernel's BTF
+ * depends on the type: it dies. */
+static bool type_is_deadly(const struct bpf_program *prog, enum bpf_prog_type type)
+{
+	enum bpf_attach_type attach;
+	enum bpf_prog_type declared;
+
+	if (libbpf_major_version() > 1 || libbpf_minor_version() >= 2 || found_by_btf(type))
+		return false;
+	return libbpf_prog_type_by_name(bpf_program__section_name(prog), &declared, &attach) == 0 &&
+		found_by_btf(declared);
+}
+
+/* Returns 0, or how many values of failure were pushed. */
+static int set_type(lua_State *L, const struct lbpf_program *p, enum bpf_prog_type type)
+{
+	struct lbpf_log *log = lbpf_log_begin(L);
+	bool deadly = type_is_deadly(p->prog, type);
+	int err;
+
+	lbpf_log_end(log);
+	if (deadly)
+		return lbpf_err_push(L, EOPNOTSUPP,
+				     "its section names a target in BTF; such a program keeps its type before libbpf "
+				     "1.2",
+				     "program '%s': type", p->name);
+	err = bpf_program__set_type(p->prog, type);
+	return err ? setting_fail(L, p, err, "type") : 0;
+}
+
 /*** The kernel's name for the type of program; given one, sets that.
 @function prog:type
 @tparam ?string type such as "raw_tracepoint", "xdp"; only before the object is loaded
 @treturn string
-@treturn nil,string,string on failure: EBUSY once the object is loaded
+@treturn nil,string,string on failure: EBUSY once the object is loaded; EOPNOTSUPP (before libbpf 1.2, a program whose
+ section names a target in BTF, such as "fentry/…", "iter/…" or "lsm/…", can't become one of another kind)
 @see bpf_program__set_type */
 static int program_type(lua_State *L)
 {
@@ -238,10 +280,9 @@ static int program_type(lua_State *L)
 
 	if (!lua_isnone(L, 2)) {
 		p = lbpf_program_check(L, 1);
-		err = bpf_program__set_type(
-			p->prog, (enum bpf_prog_type)number_of_name(L, 2, lbpf_program_type_name, "program type"));
+		err = set_type(L, p, (enum bpf_prog_type)number_of_name(L, 2, lbpf_program_type_name, "program type"));
 		if (err)
-			return setting_fail(L, p, err, "type");
+			return err;
 	}
 	lbpf_program_recheck(L, p);
 	if (p->prog) {
@@ -312,6 +353,7 @@ static int program_attach_target(lua_State *L)
 	log = lbpf_log_begin(L);
 	p->searched = true;
 	err = bpf_program__set_attach_target(p->prog, fd, func);
+	p->targeted |= !err && fd;
 	lbpf_log_end(log);
 	if (err)
 		err = lbpf_program_fail(L, p, err, "attach_target", log);

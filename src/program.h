@@ -24,6 +24,7 @@ struct lbpf_program {
 	bool owns_fd;
 	bool alone;    /* no object's handle stands behind it */
 	bool searched; /* for its attach target, before the load */
+	bool targeted; /* that was found */
 	uint32_t type; /* of one that is alone, the kernel's number */
 	char name[64];
 };
@@ -47,6 +48,10 @@ void lbpf_program_recheck(lua_State *L, const struct lbpf_program *p);
 
 /* The program at idx, an object's or not, loaded into the kernel; raises otherwise. */
 struct lbpf_program *lbpf_program_check_loaded(lua_State *L, int idx);
+
+/* Whether it replaces a function of another program, and nobody has said which. libbpf 1.1 then looks into the kernel's
+ * BTF, which it may not have read. */
+bool lbpf_program_lacks_target(const struct lbpf_program *p);
 
 /* Pushes a closed handle without an object. */
 struct lbpf_program *lbpf_program_push_alone(lua_State *L);

@@ -99,6 +99,9 @@ void lbpf_build_ctype(struct lbpf_builder *b, uint32_t i);
 /* Replaces everything from base on by the finished type. */
 struct lbpf_type *lbpf_build_end(struct lbpf_builder *b);
 
+/* Makes the flexible array at the end of a type that nobody uses yet one of as many elements as fit into size bytes. */
+void lbpf_type_extend(struct lbpf_type *type, uint32_t size);
+
 /* Pushes the sequence of the type's names; raises once the type has been collected. */
 void lbpf_type_push_names(lua_State *L, const struct lbpf_type *type);
 

@@ -619,7 +619,8 @@ function object:unpin(dir) end
 ---@return true
 function object:close() end
 
----An object's global variables: reading and writing a field reads and writes the variable.
+---An object's global variables: reading and writing a field reads and writes the variable. A second static variable of the
+---same name is `vars["name#2"]`.
 ---@class bpf.vars: userdata
 ---@field [string] any
 
