@@ -14,9 +14,9 @@ local function make(key)
 end
 
 local function key_of(m)
-  for key in pairs(m) do
-    return key
-  end
+  local step, state, control, closing = pairs(m)
+  local _ <close> = closing
+  return (step(state, control))
 end
 
 -- Type, bytes, and what a walk gives: nil for the bytes themselves.
@@ -65,8 +65,8 @@ describe("a key that a walk gives", function()
   for _, row in ipairs(keys) do
     it("finds and deletes what it came from: " .. row[1], function()
       local m, raw = make(row[2])
-      local keep_m <close> = m
-      local keep_raw <close> = raw
+      local _ <close> = m
+      local _ <close> = raw
       raw[row[3]] = 7
       local key = key_of(m)
       assert.same(row[4] or row[3], key)
@@ -86,11 +86,11 @@ describe("a key that a walk gives", function()
   it("goes from map to map in batches", function()
     for _, row in ipairs(keys) do
       local from, from_raw = make(row[2])
-      local keep_from <close> = from
-      local keep_from_raw <close> = from_raw
+      local _ <close> = from
+      local _ <close> = from_raw
       local to, to_raw = make(row[2])
-      local keep_to <close> = to
-      local keep_to_raw <close> = to_raw
+      local _ <close> = to
+      local _ <close> = to_raw
       from_raw[row[3]] = 7
       assert.equal(1, map.update_batch(to, pairs(from)))
       assert.equal(7, to_raw[row[3]], row[1])
@@ -117,8 +117,8 @@ describe("a key that a walk gives", function()
 
   it("is shown as text by inspect", function()
     local m, raw = make(PADDED)
-    local keep_m <close> = m
-    local keep_raw <close> = raw
+    local _ <close> = m
+    local _ <close> = raw
     m[{ a = 1, b = 2 }], raw["\1\0\0\9\2\0\0\0"] = 5, 6
     local text = bpf.inspect(m, { text = true })
     assert.truthy(text:find("01 00 00 09 02 00 00 00", 1, true), text)
@@ -137,8 +137,8 @@ end)
 describe("metrics of keys", function()
   it("read them by their type", function()
     local m, raw = make("struct k { __u8 cpu; __u32 pid; char comm[8]; }")
-    local keep_m <close> = m
-    local keep_raw <close> = raw
+    local _ <close> = m
+    local _ <close> = raw
     raw["\1\0\0\9\2\0\0\0ab\0zzz\0\0"], raw["\1\0\0\0\3\0\0\0cd\0zzz\0\0"] = 5, 6
     local set = bpf.metrics.new():gauge { name = "of_keys", map = m, labels = { "cpu", "pid", "comm" } }
     local text = set:text()

@@ -12,9 +12,12 @@
 
 LBPF_HIDDEN_BEGIN
 
+struct btf;
+
 struct lbpf_link {
 	struct lbpf_head head;
 	struct bpf_link *link; /* NULL: closed, or attached otherwise */
+	const struct btf *btf; /* of the object that owns the link and closes it first; NULL for others */
 	bool borrowed;	       /* it is a host's, and not destroyed */
 	int fd;		       /* a link of the kernel's that libbpf has no struct for, owned; -1 without */
 	/* What else there is to undo, for attachments that are no links to the kernel. Returns an errno; called once.

@@ -27,6 +27,7 @@ struct lbpf_map {
 	struct lbpf_head head;
 	int fd;		    /* -1: closed, or not created yet */
 	bool owns_fd;	    /* else it is the object's */
+	bool untyped;	    /* it has BTF, which this process may not read */
 	struct bpf_map *of; /* in the object that declares it; NULL for others and once the object is closed */
 	struct btf *btf;    /* of that object, likewise */
 	const struct lbpf_mapkind *kind;

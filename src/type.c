@@ -127,6 +127,11 @@ struct lbpf_type *lbpf_type_push_raw(lua_State *L, uint32_t size)
 	return push_simple(L, LBPF_RAW, size, "raw bytes");
 }
 
+struct lbpf_type *lbpf_type_push_untyped(lua_State *L, uint32_t size)
+{
+	return push_simple(L, LBPF_RAW, size, "raw bytes: types need CAP_SYS_ADMIN; map.typed");
+}
+
 struct lbpf_type *lbpf_type_push_index(lua_State *L)
 {
 	return push_simple(L, LBPF_U32, sizeof(uint32_t), "__u32");

@@ -115,6 +115,9 @@ void lbpf_type_push_names(lua_State *L, const struct lbpf_type *type);
 /* Pushes a type of size bytes about which nothing else is known. */
 struct lbpf_type *lbpf_type_push_raw(lua_State *L, uint32_t size);
 
+/* The same where more is known, but not to this process; messages say so. */
+struct lbpf_type *lbpf_type_push_untyped(lua_State *L, uint32_t size);
+
 /* Pushes the type of an array's index, which needs no BTF to be known. */
 struct lbpf_type *lbpf_type_push_index(lua_State *L);
 
