@@ -29,7 +29,7 @@ local layers = {
   "cbtf clayout",
   "ctypes",
   "clex",
-  "type",
+  "type key",
   "encode decode",
   "codec",
   "bits",

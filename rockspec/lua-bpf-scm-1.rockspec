@@ -62,6 +62,7 @@ build = {
         "src/features.c",
         "src/innermap.c",
         "src/iter.c",
+        "src/key.c",
         "src/latch.c",
         "src/legacy.c",
         "src/legacybtf.c",

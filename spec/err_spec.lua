@@ -357,6 +357,21 @@ describe("a failure of the kernel", function()
     end
   end)
 
+  it("to read a map's types is EMFILE, and no map without them", function()
+    local output = helper.run(("ulimit -n 40; %s -e %s"):format(helper.LUA, helper.quote([[
+      local map = require("bpf").map
+      local m = assert(map.create { type = "hash", max_entries = 8, key = "__u32", value = "struct v { __u32 a, b; }" })
+      local id, held = map.info(m).id, {}
+      repeat
+        local file = io.open("/dev/null")
+        held[#held + 1] = file
+      until not file
+      held[#held]:close()
+      io.write(tostring(select(3, map.by_id(id))))
+    ]])))
+    assert.equal("EMFILE", output)
+  end)
+
   it("to find room for a descriptor is EMFILE, and nothing is left behind", function()
     local output = helper.run(("ulimit -n 16; %s -e %s"):format(helper.LUA, helper.quote(([[
       local bpf = require("bpf")

@@ -233,6 +233,7 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 	int err;
 
 	lbpf_program_recheck(L, p);
+	link->btf = p->alone ? NULL : p->btf;
 	log = lbpf_log_begin(L);
 	if (p->prog && !to->attach_type)
 		err = way->attach(link, p, to);

@@ -75,6 +75,8 @@ void lbpf_btf_drop(struct lbpf_btf *handle)
 struct compiler {
 	struct lbpf_builder b;
 	const struct btf *btf;
+	bool inside;   /* something follows what is compiled, or may */
+	bool in_union; /* at any depth */
 };
 
 /* Structs that the kernel alone reads and writes; copies of them in a value mean nothing. */
@@ -281,8 +283,12 @@ static void compile_array(struct compiler *c, uint32_t id, uint32_t offset, cons
 	} else if (is_byte && !(btf_int_encoding(elem) & BTF_INT_SIGNED)) {
 		i = add_node(c, LBPF_BYTES, id, offset, count);
 	} else {
+		bool inside = c->inside;
+
 		i = add_node(c, LBPF_ARRAY, id, offset, 0);
+		c->inside = true;
 		compile_type(c, btf_array(t)->type, 0, depth + 1);
+		c->inside = inside;
 		size = c->b.node[i + 1].size;
 		if (size && count > UINT32_MAX / size)
 			luaL_error(c->b.L, "malformed BTF: %s is larger than 4 GiB", c->b.node[i].ctype);
@@ -290,7 +296,8 @@ static void compile_array(struct compiler *c, uint32_t id, uint32_t offset, cons
 		c->b.node[i].count = count;
 		lbpf_build_close(&c->b, i);
 	}
-	c->b.node[i].flexible = count == 0;
+	c->b.node[i].flexible = count == 0 && !c->inside;
+	c->b.node[i].beyond = c->in_union;
 }
 
 struct place {
@@ -357,17 +364,23 @@ static void compile_member(struct compiler *c, uint32_t node, const struct btf_m
 static void compile_members(struct compiler *c, uint32_t node, const struct btf_type *t, uint32_t base_bit,
 			    bool overlaps, int depth)
 {
+	bool inside = c->inside, in_union = c->in_union;
+
 	if (depth > BTF_MAX_DEPTH)
 		luaL_error(c->b.L, "malformed BTF: %s is nested too deeply", c->b.node[node].ctype);
 	overlaps = overlaps || btf_is_union(t);
+	c->in_union = in_union || btf_is_union(t);
 	for (uint16_t i = 0; i < btf_vlen(t); i++) {
 		struct place place = member_place(t, i);
 
+		c->inside = inside || (!btf_is_union(t) && i + 1 < btf_vlen(t));
 		if (place.bit > UINT32_MAX - base_bit)
 			luaL_error(c->b.L, "malformed BTF: %s is too large", c->b.node[node].ctype);
 		place.bit += base_bit;
 		compile_member(c, node, btf_members(t) + i, place, overlaps, depth);
 	}
+	c->inside = inside;
+	c->in_union = in_union;
 }
 
 /* A data section reads as a struct of its variables. */
@@ -379,6 +392,7 @@ static void compile_datasec(struct compiler *c, uint32_t node, const struct btf_
 
 		if (var->offset > UINT32_MAX / 8)
 			luaL_error(c->b.L, "malformed BTF: a variable lies outside of its section");
+		c->inside = i + 1 < btf_vlen(t);
 		compile_member(c, node, &m, (struct place){ var->offset * 8, 0 }, false, depth);
 	}
 }

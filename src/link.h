@@ -14,6 +14,8 @@
 
 LBPF_HIDDEN_BEGIN
 
+struct btf;
+
 /* One attachment to the kernel. */
 struct lbpf_part {
 	struct bpf_link *link; /* NULL: closed, or attached otherwise */
@@ -32,7 +34,8 @@ struct lbpf_link {
 	};
 	struct lbpf_part *more; /* further ones, of what takes several, in memory of malloc's */
 	size_t more_count;
-	bool borrowed; /* the first is a host's, and not destroyed */
+	const struct btf *btf; /* of the object that owns the link and closes it first; NULL for others */
+	bool borrowed;	       /* the first is a host's, and not destroyed */
 	/* What else there is to undo, for attachments that are no links to the kernel. Returns an errno; called once.
 	 */
 	int (*undo)(struct lbpf_link *self);

@@ -211,14 +211,17 @@ struct lbpf_type *lbpf_map_set_type(lua_State *L, int idx, int slot, uint32_t si
 }
 
 /* Pushes the type of a BTF id, or that of raw bytes where there is none or it doesn't have the size. */
-static void push_type_of_id(lua_State *L, const struct btf *btf, uint32_t id, uint32_t size)
+static void push_type_of_id(lua_State *L, const struct btf *btf, uint32_t id, uint32_t size, bool untyped)
 {
 	if (btf && id) {
 		if (lbpf_btf_compile(L, btf, id)->size == size)
 			return;
 		lua_pop(L, 1);
 	}
-	lbpf_type_push_raw(L, size);
+	if (untyped && id)
+		lbpf_type_push_untyped(L, size);
+	else
+		lbpf_type_push_raw(L, size);
 }
 
 /* Types the map at the top, whose sizes are known. */
@@ -231,11 +234,11 @@ void lbpf_map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *bt
 		    strcmp(map->kind->key_type, "__u32") == 0)
 			lbpf_type_push_index(L);
 		else
-			push_type_of_id(L, btf, key_id, map->key_size);
+			push_type_of_id(L, btf, key_id, map->key_size, map->untyped);
 		map->key = lbpf_map_set_type(L, idx, LBPF_MAP_KEY, map->key_size, "key");
 	}
 	if (map->value_size) {
-		push_type_of_id(L, btf, value_id, map->value_size);
+		push_type_of_id(L, btf, value_id, map->value_size, map->untyped);
 		map->value = lbpf_map_set_type(L, idx, LBPF_MAP_VALUE, map->value_size, "value");
 	}
 }

@@ -13,6 +13,7 @@
 #include "class.h"
 #include "codec.h"
 #include "compat.h"
+#include "key.h"
 #include "mapkinds.h"
 #include "mapmem.h"
 
@@ -26,6 +27,7 @@ struct lbpf_map {
 	struct lbpf_head head;
 	int fd;		    /* -1: closed, or not created yet */
 	bool owns_fd;	    /* else it is the object's */
+	bool untyped;	    /* it has BTF, which this process may not read */
 	struct bpf_map *of; /* in the object that declares it; NULL for others and once the object is closed */
 	struct btf *btf;    /* of that object, likewise */
 	const struct lbpf_mapkind *kind;
@@ -84,7 +86,7 @@ static inline int lbpf_map_encode_key(lua_State *L, const struct lbpf_map *map, 
 		memset(buf, 0, map->key_size);
 		return lbpf_map_convert(L, map, map->kind->key, idx, buf);
 	}
-	lbpf_encode(L, map->key, idx, buf, "key");
+	lbpf_key_encode(L, map->key, idx, buf);
 	return 0;
 }
 
@@ -93,7 +95,7 @@ static inline void lbpf_map_decode_key(lua_State *L, const struct lbpf_map *map,
 	if (lbpf_unlikely(map->kind->key != NULL))
 		map->kind->key->decode(L, map, buf, 0);
 	else
-		lbpf_decode(L, map->key, buf, map->key_size);
+		lbpf_key_decode(L, map->key, buf);
 }
 
 static inline int lbpf_map_encode_value(lua_State *L, const struct lbpf_map *map, int idx, void *buf)

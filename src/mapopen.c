@@ -25,6 +25,7 @@ int lbpf_map_describe(lua_State *L, struct lbpf_map *map)
 	struct bpf_map_info info = { 0 };
 	uint32_t len = sizeof(info);
 	struct lbpf_btf *handle;
+	int err = 0;
 
 	if (!lbpf_fd_is_map(map->fd))
 		return EINVAL;
@@ -43,7 +44,13 @@ int lbpf_map_describe(lua_State *L, struct lbpf_map *map)
 		struct lbpf_log *log = lbpf_log_begin(L);
 
 		handle->btf = btf__load_from_kernel_by_id(info.btf_id);
+		err = handle->btf ? 0 : errno;
 		lbpf_log_end(log);
+	}
+	map->untyped = err == EPERM;
+	if (err && !map->untyped) {
+		lua_pop(L, 1);
+		return err;
 	}
 	lua_insert(L, -2);
 	lbpf_map_set_types(L, map, handle->btf, info.btf_key_type_id, info.btf_value_type_id);

@@ -97,11 +97,23 @@ static int compile_parameter(lua_State *L)
 	return 1;
 }
 
+/* With the program and the spec as arguments. Types of the object's own go first. */
+static int compile_named(lua_State *L)
+{
+	struct lbpf_program *p = lua_touserdata(L, 1);
+
+	lbpf_btf_spec(L, 2, p->prog ? (struct btf *)(uintptr_t)p->btf : NULL, "ctx_type");
+	return 1;
+}
+
 /* Leaves the type of the context table in RUN_TYPE. */
 static struct lbpf_type *context_type(lua_State *L)
 {
 	if (lua_getfield(L, RUN_OPTIONS, "ctx_type") != LUA_TNIL) {
-		lbpf_btf_spec(L, lua_gettop(L), NULL, "ctx_type");
+		lua_pushcfunction(L, compile_named);
+		lua_pushvalue(L, RUN_PROG);
+		lua_pushvalue(L, -3);
+		lbpf_call_undisturbed(L, 2, 1);
 	} else {
 		lua_pushcfunction(L, compile_parameter);
 		lua_pushvalue(L, RUN_PROG);

@@ -99,6 +99,8 @@ struct lbpf_type *lbpf_build_end(struct lbpf_builder *b)
 	type->size = type->node[0].size;
 	type->owned = b->owned;
 	type->depth = nesting(b);
+	for (uint32_t i = 0; i < b->count; i++)
+		type->floats |= type->node[i].kind == LBPF_F32 || type->node[i].kind == LBPF_F64;
 	lua_pushvalue(b->L, b->base + 1);
 	lua_setiuservalue(b->L, -2, 1); /* labels and C names outlive the finalizer */
 	lua_pushvalue(b->L, b->base + 1);
@@ -156,6 +158,11 @@ void lbpf_type_extend(struct lbpf_type *type, uint32_t size)
 struct lbpf_type *lbpf_type_push_raw(lua_State *L, uint32_t size)
 {
 	return push_simple(L, LBPF_RAW, size, "raw bytes");
+}
+
+struct lbpf_type *lbpf_type_push_untyped(lua_State *L, uint32_t size)
+{
+	return push_simple(L, LBPF_RAW, size, "raw bytes: types need CAP_SYS_ADMIN; map.typed");
 }
 
 struct lbpf_type *lbpf_type_push_index(lua_State *L)

@@ -50,15 +50,20 @@ local function entries(family)
         return true, read()
       end
     end, family.read, nil
-  elseif not family.per_cpu then
+  end
+  local reader = labels.reader(map)
+  if not family.per_cpu and not reader then
     return pairs(map)
   end
-  local step, state, control, closing = pairs(map)
-  return function(s, key)
+  local step, state, last, closing = pairs(map)
+  return function(s)
     local value
-    key, value = step(s, key)
-    return key, value and combine(value)
-  end, state, control, closing
+    last, value = step(s, last)
+    if family.per_cpu and value then
+      value = combine(value)
+    end
+    return reader and reader(last) or last, value
+  end, state, nil, closing
 end
 
 -- Values --------------------------------------------------------------------------------------------------------------

@@ -39,6 +39,35 @@ function labels.examples(m)
   end
 end
 
+local function has_text(layout)
+  if layout.kind == "string" or layout.kind == "array" then
+    return layout.kind == "string" or has_text(layout.element)
+  end
+  for _, member in ipairs(layout) do
+    if has_text(member) then
+      return true
+    end
+  end
+  return false
+end
+
+-- A function that gives a map's key as its type reads it: texts up to their end, and a table for bytes that none stands
+-- for. Nil where keys are so anyway.
+function labels.reader(m)
+  local key = TYPED[map_type(m)] and map.types(m)
+  local layout = key and key:layout()
+  local texts = layout and has_text(layout)
+  if not layout or not texts and #layout == 0 and layout.kind ~= "array" then
+    return nil
+  end
+  return function(k)
+    if type(k) == "string" and #k == key:size() then
+      return key:decode(k)
+    end
+    return texts and k ~= nil and key:decode(key:encode(k)) or k
+  end
+end
+
 -- A function that finds a member: "saddr", "remote.port", "slots.1"; a function stays as it is.
 function labels.member(what, path)
   if type(path) == "function" then
