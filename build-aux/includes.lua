@@ -34,7 +34,7 @@ local layers = {
   "err arg",
   "syscall newer bpffd latch needs cause declared",
   "class",
-  "luafiles process",
+  "luafiles process spare",
   "compat",
   "lbpf",
 }

@@ -88,6 +88,7 @@ build = {
         "src/ringbuf.c",
         "src/seen.c",
         "src/source.c",
+        "src/spare.c",
         "src/stacktrace.c",
         "src/stream.c",
         "src/system.c",

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,16 +24,17 @@
 /* An interface by index or name. */
 static int read_interface(lua_State *L, struct lbpf_target *to)
 {
+	uint32_t number;
+	int err;
+
 	if (lua_type(L, 2) == LUA_TNUMBER) {
 		to->ifindex = (int)lbpf_arg_int(L, 2, 1, INT32_MAX);
 		return 0;
 	}
 	to->name = lbpf_arg_string(L, 2);
-	to->ifindex = (int)if_nametoindex(to->name);
-	if (to->ifindex)
-		return 0;
-	lua_pushfstring(L, "no such network interface '%s'", to->name);
-	return ENODEV;
+	err = lbpf_arg_interface(L, to->name, &number);
+	to->ifindex = (int)number;
+	return err;
 }
 
 /* ---- xdp ---- */

@@ -551,6 +551,7 @@ static const luaL_Reg map_meta[] = {
 
 const struct lbpf_class lbpf_map_class = {
 	.name = "bpf.map",
+	.descriptors = LBPF_MAP_DESCRIPTORS,
 	.meta = map_meta,
 	.init = map_init,
 	.release = map_release,

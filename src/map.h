@@ -15,12 +15,16 @@
 #include "compat.h"
 #include "mapkinds.h"
 #include "mapmem.h"
+#include "spare.h"
 
 struct bpf_map_info;
 
 LBPF_HIDDEN_BEGIN
 
 #define LBPF_MAP_NAME 64
+
+/* That making a handle may have open at a time: the map's, its BTF's and a file's. */
+#define LBPF_MAP_DESCRIPTORS 4
 
 struct lbpf_map {
 	struct lbpf_head head;
@@ -112,6 +116,12 @@ static inline void lbpf_map_decode_value(lua_State *L, const struct lbpf_map *ma
 		map->kind->value->decode(L, map, buf, 0);
 	else
 		lbpf_decode(L, map->value, buf, map->value_size);
+}
+
+/* Whether a value of the map can be decoded: an errno where that opens a descriptor and none is to be had. */
+static inline int lbpf_map_room(lua_State *L, const struct lbpf_map *map)
+{
+	return map->kind->value == &lbpf_conv_inner ? lbpf_spare(L, LBPF_MAP_DESCRIPTORS) : 0;
 }
 
 /* nil, message, code for a failed operation on a map, or the same raised. */

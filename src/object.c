@@ -29,6 +29,7 @@
 #include "memory.h"
 #include "pins.h"
 #include "program.h"
+#include "spare.h"
 
 /* User values. The scripts' tables of maps and programs are theirs to spoil; the lists are ours. */
 enum {
@@ -648,12 +649,35 @@ static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 	return 4;
 }
 
+/* How many descriptors it takes at most, with those by which libbpf learns what the kernel can do. */
+static unsigned int descriptors_of(const struct bpf_object *obj)
+{
+	struct bpf_program *prog;
+	struct bpf_map *map;
+	unsigned int n = 6;
+
+	bpf_object__for_each_program(prog, obj)
+	{
+		n += bpf_program__autoload(prog);
+	}
+	bpf_object__for_each_map(map, obj)
+	{
+		n += bpf_map__inner_map(map) ? 2 : 1; /* the template as well */
+	}
+	return n;
+}
+
 /* Loads the object at idx. Returns 0, or how many values were pushed: nil, message, code, log. */
 static int object_do_load(lua_State *L, int idx, struct lbpf_object *o)
 {
-	int err = check_core_btf(L, idx, o);
+	int err = lbpf_spare(L, descriptors_of(o->obj));
 	struct lbpf_log *log;
 
+	if (err) /* libbpf hasn't been called, so it can be loaded later */
+		return lbpf_err_push(L, err, NULL, "object '%s': load", o->name);
+	if (!o->obj) /* a finalizer has closed it */
+		luaL_error(L, "object '%s' is closed", o->name);
+	err = check_core_btf(L, idx, o);
 	if (err) {
 		object_release(L, idx, o);
 		return err;
@@ -966,6 +990,7 @@ static const luaL_Reg object_meta[] = {
 
 const struct lbpf_class lbpf_object_class = {
 	.name = "bpf.object",
+	.descriptors = 4,
 	.methods = object_methods,
 	.meta = object_meta,
 	.release = object_release,

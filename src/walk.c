@@ -106,6 +106,19 @@ static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map)
 	return w;
 }
 
+/* Lets go of the buffer of a walk that has ended or was closed: its finalizer would keep it for one more collection.
+ * One that is being stepped, by whoever ran a finalizer that closed it, is read from still. */
+static void walk_free(lua_State *L, int idx, struct walk *w)
+{
+	if (w->busy)
+		return;
+	lua_pushnil(L);
+	lua_setiuservalue(L, idx, WALK_BUFFER);
+	w->in = w->out = w->keys = w->values = NULL;
+	w->ended = true;
+	w->count = w->at = 0;
+}
+
 /* ---- batches ---- */
 
 static int batch_call(const struct walk *w, uint32_t *count)
@@ -354,6 +367,7 @@ static int walk_next(lua_State *L)
 
 	if (lbpf_likely(n))
 		return n;
+	walk_free(L, 1, w);
 	if (w->err)
 		lbpf_map_raise(L, w->map, w->err, "walk");
 	lua_pushnil(L);
@@ -397,6 +411,7 @@ static int walk_close(lua_State *L)
 	if (!w->taking)
 		return 0;
 	err = walk_put_back(w, &lost);
+	walk_free(L, 1, w);
 	if (err && !failing)
 		lbpf_err_raise(L, err, NULL, "map '%s': drain: %I entries that had been taken could not be put back",
 			       lbpf_map_label(w->map), (LUAI_UACINT)lost);
@@ -457,7 +472,9 @@ static int drain_queue(lua_State *L)
 /*** Takes entries out of a map while walking it: `for k, v in map.drain(m) do`, or `for v in map.drain(queue) do` until
 the queue or stack is empty. Each entry is looked up and deleted in one step (since kernel 5.14 for single entries, 5.6
 for batches); only what a program adds to a value that it had looked up just before goes nowhere. Leaving the loop early
-puts back the entries of the current batch that it didn't get to, but for keys that were stored anew meanwhile.
+puts back the entries of the current batch that it didn't get to, but for keys that were stored anew meanwhile. A
+process that is killed by SIGKILL puts nothing back: up to a batch, 256 entries, is lost; with `update_batch(to,
+drain(from))` up to two.
 @function bpf.map.drain
 @tparam bpf.map m
 @treturn function iterator, with what the loop closes; raises for kinds whose entries can't be deleted, and in the
@@ -505,6 +522,7 @@ static int map_len(lua_State *L)
 		n += (lua_Integer)w->count - w->at;
 		w->at = w->count;
 	}
+	walk_free(L, 2, w);
 	if (w->err)
 		lbpf_map_raise(L, map, w->err, "walk");
 	lua_pushinteger(L, n);
