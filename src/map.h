@@ -136,7 +136,10 @@ int lbpf_map_fail_because(lua_State *L, const struct lbpf_map *map, int err, con
 _Noreturn void lbpf_map_raise_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause,
 				      const char *operation);
 
-/* Pushes a closed handle that will own its descriptor. */
+/* Pushes a closed handle. */
+struct lbpf_map *lbpf_map_push_new(lua_State *L);
+
+/* Pushes a closed handle that will own its descriptor; collects first where there are none. */
 struct lbpf_map *lbpf_map_push_owned(lua_State *L);
 
 /* Pushes a table of the kernel's fields. */
