@@ -39,7 +39,7 @@ local layers = {
   "err arg",
   "syscall newer bpffd latch needs cause declared qdisc",
   "class",
-  "luafiles process printed",
+  "luafiles process printed spare",
   "compat",
   "lbpf",
 }

@@ -99,6 +99,7 @@ build = {
         "src/ringbuf.c",
         "src/seen.c",
         "src/source.c",
+        "src/spare.c",
         "src/stacktrace.c",
         "src/stream.c",
         "src/structops.c",

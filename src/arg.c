@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Arguments: ranged integers, flags by name, option tables that refuse what they don't know; and fields of results. */
+#define _GNU_SOURCE
 #include "needs.h"
 
 #include "arg.h"
 
+#include <errno.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
@@ -11,6 +14,7 @@
 #include <lauxlib.h>
 
 #include "class.h"
+#include "spare.h"
 
 _Noreturn void lbpf_arg_error(lua_State *L, const char *fmt, ...)
 {
@@ -297,4 +301,20 @@ void lbpf_set_string(lua_State *L, const char *key, const char *value)
 {
 	lua_pushstring(L, value);
 	lua_setfield(L, -2, key);
+}
+
+int lbpf_arg_interface(lua_State *L, const char *name, uint32_t *number)
+{
+	int err = lbpf_spare(L, 1);
+
+	*number = err ? 0 : if_nametoindex(name);
+	if (*number)
+		return 0;
+	err = err ? err : errno;
+	if (!lbpf_spare_is_short(err)) {
+		lua_pushfstring(L, "no such network interface '%s'", name);
+		return ENODEV;
+	}
+	lua_pushfstring(L, "network interface '%s': %s", name, strerrordesc_np(err));
+	return err;
 }

@@ -84,6 +84,9 @@ void lbpf_arg_own(lua_State *L, int idx);
 void lbpf_set_integer(lua_State *L, const char *key, lua_Integer value);
 void lbpf_set_string(lua_State *L, const char *key, const char *value);
 
+/* The number of a network interface. Returns 0, or an errno with the reason in words at the top of the stack. */
+int lbpf_arg_interface(lua_State *L, const char *name, uint32_t *number);
+
 LBPF_HIDDEN_END
 
 #endif

@@ -113,6 +113,7 @@ int lbpf_attach_symbols(lua_State *L, struct lbpf_target *to, int idx, int optio
 
 int lbpf_attach_interface(lua_State *L, struct lbpf_target *to)
 {
+	uint32_t number;
 	int err;
 
 	if (lua_type(L, 2) == LUA_TNUMBER) {
@@ -120,12 +121,8 @@ int lbpf_attach_interface(lua_State *L, struct lbpf_target *to)
 		return 0;
 	}
 	to->name = lbpf_arg_string(L, 2);
-	to->ifindex = (int)if_nametoindex(to->name);
-	if (to->ifindex)
-		return 0;
-	err = errno;
-	lua_pushfstring(L, err == ENODEV ? "no such network interface '%s'" : "looking for network interface '%s': %s",
-			to->name, strerrordesc_np(err));
+	err = lbpf_arg_interface(L, to->name, &number);
+	to->ifindex = (int)number;
 	return err;
 }
 

@@ -16,6 +16,7 @@
 #include "cause.h"
 #include "cdecl.h"
 #include "err.h"
+#include "spare.h"
 
 #define BTF_MAX_DEPTH 64
 #define BTF_MAX_NODES 100000
@@ -473,6 +474,11 @@ struct btf *lbpf_btf_push_kernel(lua_State *L)
 
 	if (known)
 		return known;
+	err = lbpf_spare(L, 2); /* libbpf says that there is none when it can't open it */
+	if (err) {
+		errno = err;
+		return NULL;
+	}
 	handle = lbpf_btf_new(L);
 	known = push_known(L); /* a finalizer may have read it */
 	if (known) {

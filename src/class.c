@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "spare.h"
+
 static int class_gc(lua_State *L)
 {
 	const struct lbpf_class *cls = lua_touserdata(L, lua_upvalueindex(1));
@@ -99,6 +101,8 @@ void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, in
 	struct lbpf_head *self;
 
 	luaL_checkstack(L, 4, NULL);
+	if (cls->descriptors)
+		lbpf_spare(L, cls->descriptors);
 	self = lua_newuserdatauv(L, size, nuv);
 	memset(self, 0, size);
 	self->cls = cls;

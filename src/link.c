@@ -509,6 +509,7 @@ static const luaL_Reg link_meta[] = {
 
 const struct lbpf_class lbpf_link_class = {
 	.name = "bpf.link",
+	.descriptors = 4,
 	.methods = link_methods,
 	.meta = link_meta,
 	.init = link_init,

@@ -17,6 +17,7 @@
 #include "object.h"
 #include "pins.h"
 #include "program.h"
+#include "spare.h"
 #include "structops.h"
 
 /* The program that the kernel refused, copied: a finalizer may close the object while the message is made. */
@@ -172,12 +173,35 @@ static int check_kernel_btf(lua_State *L, int idx, struct lbpf_object *o)
 	return 4;
 }
 
+/* How many descriptors it takes at most, with those by which libbpf learns what the kernel can do. */
+static unsigned int descriptors_of(const struct bpf_object *obj)
+{
+	struct bpf_program *prog;
+	struct bpf_map *map;
+	unsigned int n = 6;
+
+	bpf_object__for_each_program(prog, obj)
+	{
+		n += bpf_program__autoload(prog);
+	}
+	bpf_object__for_each_map(map, obj)
+	{
+		n += bpf_map__inner_map(map) ? 2 : 1; /* the template as well */
+	}
+	return n;
+}
+
 int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 {
 	struct lbpf_pinned pinned = { .any_type = o->pin_any_type };
-	int err = check_core_btf(L, idx, o);
+	int err = lbpf_spare(L, descriptors_of(o->obj));
 	struct lbpf_log *log;
 
+	if (err) /* libbpf hasn't been called, so it can be loaded later */
+		return lbpf_err_push(L, err, NULL, "object '%s': load", o->name);
+	if (!o->obj) /* a finalizer has closed it */
+		luaL_error(L, "object '%s' is closed", o->name);
+	err = check_core_btf(L, idx, o);
 	if (err) {
 		lbpf_object_release(L, idx, o);
 		return err;

@@ -175,7 +175,7 @@ int lbpf_map_convert(lua_State *L, const struct lbpf_map *map, const struct lbpf
 
 /* ---- making handles ---- */
 
-static struct lbpf_map *map_new(lua_State *L)
+struct lbpf_map *lbpf_map_push_new(lua_State *L)
 {
 	return lbpf_class_new(L, &lbpf_map_class, sizeof(struct lbpf_map), 3);
 }
@@ -267,8 +267,10 @@ struct lbpf_type *lbpf_map_push_spec(lua_State *L, int map_idx, int spec_idx, co
 
 struct lbpf_map *lbpf_map_push_owned(lua_State *L)
 {
-	struct lbpf_map *map = map_new(L);
+	struct lbpf_map *map;
 
+	lbpf_spare(L, LBPF_MAP_DESCRIPTORS);
+	map = lbpf_map_push_new(L);
 	map->owns_fd = true;
 	return map;
 }
@@ -279,7 +281,7 @@ struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map 
 	struct lbpf_map *map;
 
 	owner = lua_absindex(L, owner);
-	map = map_new(L);
+	map = lbpf_map_push_new(L);
 	lua_pushvalue(L, owner);
 	lua_setiuservalue(L, -2, LBPF_MAP_OWNER);
 	map->of = of;

@@ -16,12 +16,16 @@
 #include "key.h"
 #include "mapkinds.h"
 #include "mapmem.h"
+#include "spare.h"
 
 struct bpf_map_info;
 
 LBPF_HIDDEN_BEGIN
 
 #define LBPF_MAP_NAME 64
+
+/* That making a handle may have open at a time: the map's, its BTF's and a file's. */
+#define LBPF_MAP_DESCRIPTORS 4
 
 struct lbpf_map {
 	struct lbpf_head head;
@@ -116,6 +120,12 @@ static inline void lbpf_map_decode_value(lua_State *L, const struct lbpf_map *ma
 		lbpf_decode(L, map->value, buf, map->value_size);
 }
 
+/* Whether a value of the map can be decoded: an errno where that opens a descriptor and none is to be had. */
+static inline int lbpf_map_room(lua_State *L, const struct lbpf_map *map)
+{
+	return map->kind->value == &lbpf_conv_inner ? lbpf_spare(L, LBPF_MAP_DESCRIPTORS) : 0;
+}
+
 /* nil, message, code for a failed operation on a map, or the same raised. */
 int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
 _Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
@@ -128,7 +138,10 @@ int lbpf_map_fail_because(lua_State *L, const struct lbpf_map *map, int err, con
 _Noreturn void lbpf_map_raise_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause,
 				      const char *operation);
 
-/* Pushes a closed handle that will own its descriptor. */
+/* Pushes a closed handle. */
+struct lbpf_map *lbpf_map_push_new(lua_State *L);
+
+/* Pushes a closed handle that will own its descriptor; collects first where there are none. */
 struct lbpf_map *lbpf_map_push_owned(lua_State *L);
 
 /* Pushes a table of the kernel's fields. */

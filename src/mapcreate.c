@@ -15,6 +15,7 @@
 #include "class.h"
 #include "err.h"
 #include "map.h"
+#include "spare.h"
 
 struct create {
 	const char *type, *name;
@@ -39,6 +40,9 @@ static const struct lbpf_option create_options[] = {
 	FIELD(U32, numa_node),	     FIELD(U32, ifindex),	   { "inner", LBPF_OPT_OTHER, 0 },
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
+
+/* The map, its BTF, and what libbpf opens to learn what the kernel can do. */
+#define DESCRIPTORS 4
 
 static int map_create(lua_State *L);
 
@@ -322,6 +326,9 @@ static int map_create(lua_State *L)
 	map->kind = c.kind;
 	btf = lbpf_btf_new_empty(L, NULL);
 	create_types(L, &c, map, 3, btf->btf);
+	fd = lbpf_spare(L, DESCRIPTORS);
+	if (fd)
+		return create_fail(L, &c, map, fd);
 	create_give_btf(L, &c, map, btf->btf);
 	map->type = c.kind->type;
 	map->max_entries = c.max_entries;

@@ -395,6 +395,7 @@ static const luaL_Reg object_meta[] = {
 
 const struct lbpf_class lbpf_object_class = {
 	.name = "bpf.object",
+	.descriptors = 4,
 	.methods = object_methods,
 	.meta = object_meta,
 	.release = lbpf_object_release,

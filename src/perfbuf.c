@@ -441,6 +441,7 @@ static const luaL_Reg perfbuf_meta[] = {
 
 static const struct lbpf_class reader_class = {
 	.name = "bpf.perfbuf",
+	.descriptors = 4,
 	.methods = perfbuf_methods,
 	.meta = perfbuf_meta,
 	.init = lbpf_reader_init,

@@ -481,6 +481,7 @@ static const luaL_Reg program_meta[] = {
 
 const struct lbpf_class lbpf_program_class = {
 	.name = "bpf.prog",
+	.descriptors = 4,
 	.methods = program_methods,
 	.meta = program_meta,
 	.init = program_init,

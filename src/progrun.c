@@ -398,6 +398,7 @@ static const luaL_Reg stats_meta[] = {
 
 static const struct lbpf_class stats_class = {
 	.name = "bpf.stats",
+	.descriptors = 4,
 	.methods = stats_methods,
 	.meta = stats_meta,
 	.init = stats_init,
