@@ -23,6 +23,7 @@
 #include "names.h"
 #include "object.h"
 #include "perfbuf.h"
+#include "posix.h"
 #include "process.h"
 #include "progopen.h"
 #include "program.h"
@@ -42,7 +43,7 @@ static void (*const openers[])(lua_State *L) = {
 	lbpf_batch_open,     lbpf_view_open,	   lbpf_memory_open,  lbpf_link_open,	      lbpf_program_open,
 	lbpf_progopen_open,  lbpf_progrun_open,	   lbpf_attach_open,  lbpf_stream_open,	      lbpf_iter_open,
 	lbpf_object_open,    lbpf_ringbuf_open,	   lbpf_perfbuf_open, lbpf_user_ringbuf_open, lbpf_system_open,
-	lbpf_features_open,  lbpf_names_open,
+	lbpf_features_open,  lbpf_names_open,	   lbpf_posix_open,
 };
 
 int luaopen_bpf_core(lua_State *L)

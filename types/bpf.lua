@@ -102,6 +102,10 @@ function bpf.open(source, options) end
 ---@return string? log libbpf's lines with the whole verifier log
 function bpf.load(source, options) end
 
+---Loads at once the modules in Lua that are otherwise loaded when they are first used, and LuaSocket if it is there.
+---@return true
+function bpf.preload() end
+
 ---Sets who hears libbpf's messages; nil for nobody.
 ---@param fn? fun(line: string)
 function bpf.log(fn) end

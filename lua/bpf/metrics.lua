@@ -7,7 +7,8 @@ local core = require("bpf.core")
 local argument = require("bpf.base.argument")
 local check = require("bpf.metrics.options").check
 local families = require("bpf.metrics.family")
-local process = require("bpf.metrics.process")
+local http = require("bpf.metrics.http")
+local posix = require("bpf.base.posix")
 local text = require("bpf.metrics.text")
 
 local metrics = { decode = require("bpf.metrics.decode") }
@@ -38,12 +39,6 @@ local function write_own(self, out, tallies, seconds)
   out:add(("%s %s\n"):format(family.name, text.float(seconds)))
 end
 
--- Wall time where LuaSocket is there to tell it, else that of the CPU.
-local function clock()
-  local socket = package.loaded.socket
-  return socket and socket.gettime() or os.clock()
-end
-
 -- Writes one metric; what fails in it is counted and reported, and the others are written all the same.
 local function scrape(self, family, out)
   local tally = { series = 0, dropped = 0 }
@@ -65,12 +60,12 @@ local function scrape(self, family, out)
 end
 
 local function write_all(self, out)
-  local began, tallies, total = clock(), {}, 0
+  local began, tallies, total = posix.seconds(), {}, 0
   for i, family in ipairs(self.families) do
     tallies[i] = scrape(self, family, out)
     total = total + tallies[i].series
   end
-  write_own(self, out, tallies, clock() - began)
+  write_own(self, out, tallies, posix.seconds() - began)
   if out.openmetrics then
     out:add("# EOF\n")
   end
@@ -209,49 +204,20 @@ function Metrics:text(format)
   return table.concat(chunks)
 end
 
-local CODES = {
-  [1] = "EPERM", [2] = "ENOENT", [13] = "EACCES", [20] = "ENOTDIR", [21] = "EISDIR", [28] = "ENOSPC", [30] = "EROFS",
-}
-
--- The failure of a function of io or os, as the rest of the library returns it.
-local function io_failure(message, number)
-  local code = CODES[number] or "EIO"
-  return nil, ("metrics:write_file: %s (%s)"):format(message, code), code
-end
-
 --- Writes all metrics into a file, in the older text format, for the textfile collector of Prometheus' node_exporter. A
--- file beside it is renamed when it is complete, so readers see the old text or the new one.
+-- file beside it, with ".new" at its name's end, is renamed when it is complete, so readers see the old text or the new
+-- one.
 -- @tparam string path ends in ".prom" for node_exporter
 -- @treturn integer how many series were written
--- @treturn nil,string,string on failure: ENOENT, EACCES, ENOSPC, …
+-- @treturn nil,string,string on failure: ENOENT, EACCES, ENOSPC, EMFILE, …
 function Metrics:write_file(path)
   argument.check_self("write_file", self, class)
   argument.check_path(1, "write_file", path)
-  local temporary = ("%s.%016x"):format(path, math.random(0))
-  local file, message, number = io.open(temporary, "wb")
-  if not file then
-    return io_failure(message, number)
-  end
-  local maker = process()
-  local _ <close> = setmetatable({}, { __close = function() -- whatever happens
-    if io.type(file) == "file" then
-      file:close()
-    end
-    if process() == maker then
-      os.remove(temporary)
-    end
-  end })
-  local series
-  series, message, number = self:write(function(chunk) return file:write(chunk) end, "prometheus")
-  local ok = series
-  if ok then
-    ok, message, number = file:close()
-  end
-  if ok then
-    ok, message, number = os.rename(temporary, path)
-  end
+  local chunks = {}
+  local series = self:write(function(chunk) chunks[#chunks + 1] = chunk end, "prometheus")
+  local ok, message, code = posix.write_file(path, table.concat(chunks))
   if not ok then
-    return io_failure(message, number)
+    return nil, "metrics:write_file: " .. message, code
   end
   return series
 end
@@ -277,7 +243,7 @@ end
 -- @treturn nil,string,string on failure: EADDRINUSE, EACCES, …
 function Metrics:serve(options)
   argument.check_self("serve", self, class)
-  return require("bpf.metrics.http")(self, options or {})
+  return http(self, options or {})
 end
 
 -- The module ----------------------------------------------------------------------------------------------------------
