@@ -114,6 +114,28 @@ static int posix_clock(lua_State *L)
 	return 1;
 }
 
+/* finish(file) → true if all that was written to it has arrived, as far as write(2) and close(2) can tell; or nil,
+ * message, code. It stays open: standard output isn't Lua's to close. */
+static int posix_finish(lua_State *L)
+{
+	const luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+	int err = 0, copy;
+
+	if (!stream->closef)
+		return luaL_argerror(L, 1, "the file is closed");
+	if (fflush(stream->f))
+		err = errno;
+	else if (ferror(stream->f)) /* print has dropped the errno; a further byte fails the same way */
+		err = write(fileno(stream->f), "\n", 1) < 0 ? errno : EIO;
+	copy = err ? -1 : dup(fileno(stream->f));
+	if (copy >= 0 && close(copy)) /* network file systems tell now */
+		err = errno;
+	if (err)
+		return lbpf_err_push(L, err, NULL, "write");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
 /* make_directory(path) → the path of a new one, whose last six letters, "XXXXXX", are replaced; or nil, message, code.
  */
 static int posix_make_directory(lua_State *L)
@@ -251,6 +273,7 @@ void lbpf_posix_open(lua_State *L)
 		{ "clock", posix_clock },
 		{ "code", posix_code },
 		{ "exhausted", posix_exhausted },
+		{ "finish", posix_finish },
 		{ "lock", posix_lock },
 		{ "make_directory", posix_make_directory },
 		{ "pid", posix_pid },

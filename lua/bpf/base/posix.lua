@@ -4,8 +4,8 @@
 local c = require("bpf.core").posix
 
 local posix = {
-  code = c.code, exhausted = c.exhausted, lock = c.lock, make_directory = c.make_directory, pid = c.pid, poll = c.poll,
-  write_file = c.write_file,
+  code = c.code, exhausted = c.exhausted, finish = c.finish, lock = c.lock, make_directory = c.make_directory,
+  pid = c.pid, poll = c.poll, write_file = c.write_file,
 }
 
 -- Seconds since some time in the past. Setting the date changes nothing about it.
