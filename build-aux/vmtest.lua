@@ -26,6 +26,11 @@ function tap_path(dir, spec)
   return ("%s/%s.tap"):format(dir, (spec:gsub("^spec/", ""):gsub("_spec%.lua$", ""):gsub("/", "-")))
 end
 
+-- The file of its first try's results, where there was a second.
+local function first_path(path)
+  return (path:gsub("%.tap$", ".first"))
+end
+
 -- Lines of a file, in a table; nil where there is no such file.
 local function read(path)
   local file <close> = io.open(path)
@@ -159,7 +164,7 @@ function Guest:ended(status, seconds)
   lines[#lines + 1] = "# seconds " .. seconds
   self.lines = nil
   local failed = parse(lines).failed[1] ~= nil
-  local first = path:gsub("%.tap$", ".first")
+  local first = first_path(path)
   local tried = read(first) ~= nil
   self.again = failed and not tried
   write(self.again and first or path, table.concat(lines, "\n") .. "\n")
@@ -433,6 +438,14 @@ local function show_failures_of(columns, specs)
     print("\nFailed")
     print_table(failures)
   end
+  local shown = {}
+  for _, row in ipairs(failures) do
+    local path = tap_path(TOP .. row[1], row[2])
+    if not shown[path] then
+      shown[path] = true
+      show_failures(read(path) or {})
+    end
+  end
   return failures[1] ~= nil
 end
 
@@ -474,6 +487,9 @@ local function show_unstable(columns)
   end
   print(("\nUnstable, passed at the second try only: %s"):format(unstable[1] and "" or "none"))
   print_table(unstable)
+  for _, row in ipairs(unstable) do
+    show_failures(read(first_path(tap_path(TOP .. row[1], row[2]))) or {})
+  end
 end
 
 local function judge(kernels)

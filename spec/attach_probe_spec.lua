@@ -3,6 +3,7 @@
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local attach = require("spec.support.attach")
+local lfs = require("lfs")
 
 local ABSENT = helper.absent()
 
@@ -10,13 +11,22 @@ local fails = attach.fails
 
 kernel.root()
 
-local PROBED = "build/support/probed"
+local PROBED <const>, PROBED_DIR <const> = attach.probed()
 
 -- Runs spec/support/probed.c with the numbers. Returns what it prints.
 local function run(...)
   local output, ok = helper.run(("echo %s 0 | %s"):format(table.concat({ ... }, " "), PROBED))
   assert(ok, output)
   return output
+end
+
+-- Attaches a program to it whose section says build/support/probed, which the kernel looks up from where we are.
+local function attach_by_section(prog)
+  local here = lfs.currentdir()
+  assert(lfs.chdir(PROBED_DIR))
+  local link, message = prog:attach()
+  assert(lfs.chdir(here))
+  return assert(link, message)
 end
 
 -- Starts it. Returns its process id, and a function that gives it numbers and ends it.
@@ -193,7 +203,7 @@ describe("attach_uprobe", function()
 
   it("attaches by section", function()
     local obj <close> = load("by_section", "by_return_section")
-    local one, two = assert(obj.progs.by_section:attach()), assert(obj.progs.by_return_section:attach())
+    local one, two = attach_by_section(obj.progs.by_section), attach_by_section(obj.progs.by_return_section)
     run(1, 2, 3)
     assert.equal(6, obj.vars.hits)
     one:close()
@@ -283,7 +293,7 @@ describe("attach_usdt", function()
 
   it("attaches by section", function()
     local obj <close> = marks("on_guarded")
-    local link <close> = assert(obj.progs.on_guarded:attach())
+    local link <close> = attach_by_section(obj.progs.on_guarded)
     run(1)
     assert.same({ 1, 1001 }, { obj.vars.hits, obj.vars.number })
     assert.matches("bpf.link: attach", tostring(link))
@@ -309,7 +319,7 @@ describe("attach_usdt", function()
     do -- and when both are dropped
       local other = marks("on_step", "on_guarded")
       assert(other.progs.on_step:attach_usdt(PROBED, "lbpf", "step"))
-      assert(other.progs.on_guarded:attach())
+      attach_by_section(other.progs.on_guarded)
     end
     collectgarbage()
     collectgarbage()

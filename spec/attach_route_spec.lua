@@ -39,11 +39,13 @@ local function pinned(name)
   return path
 end
 
--- A datagram to 10.41.0.1, an address of the other end. Returns what arrives there, or why it wasn't sent.
-local function send()
+-- A datagram to 10.41.0.1, an address of the other end. Returns what arrives there within the seconds, or why it wasn't
+-- sent.
+local function send(seconds)
   net.must(("ip -n %s addr replace 10.41.0.1/32 dev lo"):format(there))
-  local to <close> = setmetatable({ net.udp(there, 5, "10.41.0.1", PORT) }, { __close = function(s) s[1]:close() end })
-  local from <close> = setmetatable({ net.udp(here, 5) }, { __close = function(s) s[1]:close() end })
+  local closes = { __close = function(s) s[1]:close() end }
+  local to <close> = setmetatable({ net.udp(there, seconds or 5, "10.41.0.1", PORT) }, closes)
+  local from <close> = setmetatable({ net.udp(here, 5) }, closes)
   local ok, message = from[1]:sendto("x", "10.41.0.1", PORT)
   return ok and to[1]:receive() or message
 end
@@ -150,7 +152,7 @@ describe("a pinned action", function()
     net.must("ip route add 10.41.0.0/24 via 10.40.0.2 dev near")
     net.must("tc qdisc add dev near clsact")
     net.must(("tc filter add dev near egress protocol ip u32 match u32 0 0 action bpf object-pinned %s"):format(path))
-    assert.is_not.equal("x", (send()))
+    assert.is_not.equal("x", (send(0.5)))
     assert.equal(1, obj.vars.seen)
   end)
 end)

@@ -213,7 +213,7 @@ describe("attach_trace", function()
 
   describe("with functions", function()
     local function functions(...)
-      return assert(attach.load("attach_functions", { ... }))
+      return assert(attach.load("attach_functions", { ... }, { target = target }))
     end
 
     setup(function() attach.need_functions("programs of functions") end)

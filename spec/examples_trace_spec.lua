@@ -16,7 +16,7 @@ describe("funccount", function()
     kernel.need("cookies of uprobes", "5.15")
   end)
 
-  local PROBED = "build/support/probed" -- calls probed_add, then probed_first, for each number that it reads
+  local PROBED <const> = attach.probed() -- calls probed_add, then probed_first, for each number that it reads
 
   local function counted(arguments, beside)
     return (examples.beside("funccount", "--seconds 600 " .. arguments, beside))
@@ -24,7 +24,7 @@ describe("funccount", function()
 
   it("counts the calls of the functions that match", function()
     local output = counted(PROBED .. " 'probed_*' main", "echo 1 2 3 0 | " .. PROBED .. " >/dev/null")
-    assert(output:find("^Counting 3 functions of build/support/probed for 600 s; "), output)
+    assert(output:find("^Counting 3 functions of %S+/build/support/probed for 600 s; "), output)
     assert(output:find "\n\nCALLS  FUNCTION\n    3  probed_add\n    3  probed_first\n    1  main\n$", output)
   end)
 
@@ -60,7 +60,7 @@ end)
 
 describe("usdt", function()
 
-  local PROBED = "build/support/probed" -- passes lbpf:step(number, "seven") for each number that it reads, lbpf:guarded
+  local PROBED <const> = attach.probed() -- passes lbpf:step(number, "seven") for each number it reads, lbpf:guarded
 
   it("shows the marks that its own program passes, with their arguments", function()
     kernel.need(table.unpack(needs.usdt))

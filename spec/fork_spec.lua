@@ -2,6 +2,7 @@
 -- Processes that fork: a child's end takes nothing off that its parent attached, and what the kernel doesn't pass on to
 -- a child is an error there. Each test is a script in a process of its own.
 local helper = require("spec.helper")
+local attach = require("spec.support.attach")
 local congestion = require("spec.support.congestion")
 local kernel = require("spec.support.kernel")
 local perfbuf = require("spec.support.reader").perfbuf
@@ -9,7 +10,7 @@ local perfbuf = require("spec.support.reader").perfbuf
 kernel.root()
 
 -- What the scripts share. `sent` says whether a packet gets to the program, and not to the socket.
-local COMMON <const> = [[
+local COMMON <const> = ("PROBED = %q\n"):format((attach.probed())) .. [[
   package.cpath = package.cpath .. ";build/?.so"
   bpf, sys, socket = require "bpf", require "support.sys", require "socket"
   map = bpf.map
@@ -129,10 +130,10 @@ local ATTACHED <const> = {
     obj = assert(bpf.open "build/progs/attach_probe.bpf.o")
     for name, prog in pairs(obj.progs) do prog:autoload(name == "on_function") end
     assert(obj:load())
-    link = assert(obj.progs.on_function:attach_uprobe("build/support/probed", "probed_add"))
+    link = assert(obj.progs.on_function:attach_uprobe(PROBED, "probed_add"))
     function works()
       local before = obj.vars.hits
-      assert(os.execute "echo 7 0 | build/support/probed >/dev/null")
+      assert(os.execute("echo 7 0 | " .. PROBED .. " >/dev/null"))
       return obj.vars.hits > before
     end
   ]] },
@@ -142,10 +143,10 @@ local ATTACHED <const> = {
     obj = assert(bpf.open "build/progs/attach_usdt.bpf.o")
     for name, prog in pairs(obj.progs) do prog:autoload(name == "on_step") end
     assert(obj:load())
-    link = assert(obj.progs.on_step:attach_usdt("build/support/probed", "lbpf", "step"))
+    link = assert(obj.progs.on_step:attach_usdt(PROBED, "lbpf", "step"))
     function works()
       local before = obj.vars.hits
-      assert(os.execute "echo 3 0 | build/support/probed >/dev/null")
+      assert(os.execute("echo 3 0 | " .. PROBED .. " >/dev/null"))
       return obj.vars.hits > before
     end
   ]] },

@@ -51,6 +51,15 @@ function attach.self()
   return obj.vars.self
 end
 
+--- A copy of the program spec/support/probed.c, which no other run attaches to or starts; removed after the spec file.
+-- It is build/support/probed of the folder that comes second, where sections that say so are attached.
+function attach.probed()
+  local dir = helper.tmpdir()
+  local path = dir .. "/build/support/probed"
+  assert(os.execute(("mkdir -p %s/build/support && cp build/support/probed %s"):format(dir, path)))
+  return path, dir
+end
+
 --- Checks that a link of a perf event is one of the kernel's, as from 5.15 on; before, the event holds the program.
 function attach.held(link)
   assert.equal(kernel.before("5.15") and "nil" or "integer", math.type(link:fd()) or "nil")

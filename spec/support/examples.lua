@@ -63,4 +63,32 @@ function examples.beside(name, arguments, beside, wrap)
   return printed, before
 end
 
+local path
+
+--- The path of a program of known functions, compiled such that its stacks can be followed.
+function examples.busy()
+  if path then
+    return path
+  end
+  local dir = helper.tmpdir()
+  local file = assert(io.open(dir .. "/busy.c", "w"))
+  file:write [[
+    unsigned long n;
+    __attribute__((noinline)) void inner(void)
+    {
+      __asm__ volatile("" : : "r"(__builtin_frame_address(0))); /* a leaf has no frame otherwise */
+      for (int i = 0; i < 10000; i++) __asm__ volatile("" : "+r"(n));
+      n++;
+    }
+    __attribute__((noinline)) void outer(void) { for (int i = 0; i < 1000; i++) inner(); n++; }
+    int main(void) { for (;;) outer(); }
+  ]]
+  file:close()
+  local output, ok = helper.run(("cc -O1 -fno-omit-frame-pointer -fno-optimize-sibling-calls -o %s/busy %s/busy.c")
+    :format(dir, dir))
+  assert(ok, output)
+  path = dir .. "/busy"
+  return path
+end
+
 return examples

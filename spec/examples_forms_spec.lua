@@ -1,0 +1,154 @@
+-- SPDX-License-Identifier: MIT
+-- What examples do alike on every kernel: options that choose what is shown, other forms of it, and how they end.
+-- examples_spec.lua runs each as its reader would.
+local examples = require "spec.support.examples"
+local helper = require "spec.helper"
+
+local need_root = examples.need_root
+
+describe("syscount", function()
+  it("explains itself without root", function()
+    local output, ok = examples.run("syscount", "--help")
+    assert(ok, output)
+    assert(output:find "^Usage: main.lua", output)
+  end)
+
+  it("refuses arguments that it doesn't understand", function()
+    for _, arguments in ipairs { "--foo", "-n", "-n x", "-n 2.5", "-p -1", "0", "-d -p 1" } do
+      local output, _, code = examples.run("syscount", arguments)
+      assert.equal(2, code)
+      assert(output:find "^syscount: not understood: %S+\nUsage:", output)
+    end
+  end)
+
+  it("watches one process only when asked to", function()
+    need_root()
+    local output, ok = helper.run(([[
+      dd if=/dev/zero of=/dev/null bs=1 & dd=$!
+      %s examples/syscount/main.lua 1 --pid $dd; status=$?
+      kill $dd; exit $status]]):format(helper.LUA))
+    assert(ok, output)
+    assert(output:find "^Watching process %d+\n", output)
+    assert(output:find(" system calls of 1 process in [%d.]+ s\n"), output)
+  end)
+
+  it("ends on Ctrl-C with its result", function()
+    need_root()
+    local output, _, code = helper.interrupt(examples.command("syscount", 60))
+    assert.equal(0, code, output)
+    assert(output:find " system calls of %d+ process%a* in %d%d?%.%d s\n", output)
+    assert.falsy(output:find("interrupted", 1, true))
+  end)
+
+  it("draws a picture a second on a terminal, and leaves the terminal as it was", function()
+    need_root()
+    local output, ok = helper.run(("TERM=xterm script -qec %s /dev/null"):format(
+      helper.quote("stty cols 90 rows 20; " .. helper.LUA .. " examples/syscount/main.lua 3")))
+    assert(ok, output)
+    assert.equal(1, select(2, output:gsub("\27%[%?25l", "")))
+    assert.equal(1, select(2, output:gsub("\27%[%?25h", "")))
+    assert(output:find "\27%[%?25l.*\r\27%[%d+A\27%[J.*\27%[%?25h", output)
+    local last, pictures = 0, 0
+    for second in output:gmatch "(%d+) of 3 s, %d+ process" do -- a busy machine may leave one out
+      second = tonumber(second)
+      assert(second > last or second == 3, output) -- the last picture may be drawn again
+      last, pictures = second, pictures + 1
+    end
+    assert(pictures >= 2, output)
+  end)
+end)
+
+describe("opens", function()
+  it("explains itself without root, and refuses what it doesn't understand", function()
+    local output, ok = examples.run("opens", "--help")
+    assert(ok, output)
+    assert(output:find "^Usage: main.lua", output)
+    for _, arguments in ipairs { "--foo", "-p", "-p x", "-p 2.5", "0" } do
+      local text, _, code = examples.run("opens", arguments)
+      assert.equal(2, code)
+      assert(text:find "^opens: not understood: %S+\nUsage:", text)
+    end
+  end)
+
+  it("shows one process, and failures only, when asked to", function()
+    need_root()
+    local fifo = helper.tmpdir() .. "/fifo"
+    local output = helper.run(([[
+      mkfifo %s
+      sh -c 'read go <%s; cat </etc/hostname </no/such/file; exec sleep 1' 2>/dev/null & sh=$!
+      %s | { read head; echo >%s; cat; }]]):format(fifo, fifo,
+      examples.command("opens", "--failed -p $sh " .. 2 * helper.slow), fifo))
+    assert(output:find("^ +%d+  sh +E2  /no/such/file\n"), output)
+    assert.falsy(output:find("/etc/hostname", 1, true))
+  end)
+
+  it("says what is missing", function()
+    local output, _, code = examples.run("opens", "1", "PATH=" .. helper.bare_path())
+    assert.equal(1, code)
+    assert(output:find "^opens: bpf.compile: clang is not installed; .* package clang %(ENOENT%)\n$", output)
+  end)
+end)
+
+describe("execsnoop", function()
+  it("filters, and cuts long arguments", function()
+    need_root()
+    local output = examples.beside("execsnoop", "--seconds 600 --comm true", "/bin/true $(seq 1000); /bin/false")
+    assert(output:find "  true +/bin/true 1 2 3 [%d ]+ \u{2026}\n", output)
+    assert.falsy(output:find "/false", output)
+  end)
+
+  it("ends by itself", function()
+    need_root()
+    assert(examples.well("execsnoop", "--seconds 0.5 --parent 1"):find "\n%d+ programs? started\n$")
+  end)
+end)
+
+describe("opensnoop", function()
+  it("leaves itself out", function()
+    need_root()
+    local output = helper.run(("sh -c 'echo $$; exec %s'"):format(examples.command("opensnoop", "--seconds 1")))
+    local pid, shown = output:match "^(%d+)\n(.*)$"
+    assert(shown:find "^ +PID  COMMAND .*\n%d+ opens?\n$", output)
+    assert.falsy(shown:find("\n *" .. pid .. " "), output)
+  end)
+
+  it("shows the files of one process", function()
+    need_root()
+    local output, before = examples.beside("opensnoop", "--seconds 600 --pid $$",
+      [[: </etc/passwd; cat </etc/group >/dev/null; : </etc/group; echo "pid $$"]])
+    local pid = before:match "pid (%d+)\n"
+    assert(output:find("\n +" .. pid .. "  sh +3 +r +/etc/passwd\n"), output)
+    for line in output:gmatch "\n( +%d+ [^\n]*/[^\n]*)" do
+      assert.equal(pid, line:match "%d+")
+    end
+  end)
+
+  it("shows only what failed", function()
+    need_root()
+    local output = examples.beside("opensnoop", "--seconds 600 --failed --comm cat", "cat /etc/hostname /nowhere")
+    assert(output:find "  cat +ENOENT +r +/nowhere\n", output)
+    assert.falsy(output:find("/etc/hostname", 1, true), output)
+    assert(output:find "\n%d+ opens?\n$", output)
+  end)
+end)
+
+describe("runqlat", function()
+  it("ends on Ctrl-C with its result", function()
+    need_root()
+    assert(examples.beside("runqlat", "--seconds 600", "sleep 0.5"):find "\n[%d.]+k? waits, on average ")
+  end)
+end)
+
+describe("profile", function()
+  it("writes what flame graph tools read, until Ctrl-C", function()
+    need_root()
+    local output = examples.beside("profile", "--folded --freq 199 --seconds 600", ([[
+      %s & busy=$!; dd if=/dev/zero of=/dev/null bs=1M status=none & dd=$!
+      trap 'kill $busy $dd' EXIT; sleep %d]]):format(examples.busy(), 2 * helper.slow)) -- names of what lives
+    assert(output:find "\n?busy;[^\n]*main;outer;inner [1-9]%d*\n", output)
+    assert(output:find "\n?dd;[^\n]*vfs_read_%[k%];[^\n]*_%[k%] [1-9]%d*\n", output)
+    for line in output:match "^Sampling for 600 s; Ctrl%-C ends it\n(.*)":gmatch "[^\n]+" do
+      assert(line:find "^[^ ;]+[^\n]* [1-9]%d*$", line)
+    end
+  end)
+end)
