@@ -293,7 +293,7 @@ function symbols.process(pid)
     message = message and path .. ": " .. message
   end
   if not text then
-    return posix.proc_failure(message, number == 3 and 2 or number) -- ESRCH: it is gone
+    return posix.proc_failure(message, number)
   end
   local maps = {}
   for line in text:gmatch("[^\n]+") do

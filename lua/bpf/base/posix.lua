@@ -29,7 +29,9 @@ end
 
 -- nil, message, code of a failure to read something below /proc; where there is no /proc at all, the message says that.
 function posix.proc_failure(message, number)
-  if number == 2 then
+  if number == 3 then -- ESRCH: the process has ended meanwhile
+    return nil, message, "ENOENT"
+  elseif number == 2 then
     local file <close> = io.open("/proc/self/stat")
     message = file and message or "/proc is not mounted here"
   end
