@@ -33,7 +33,7 @@ local layers = {
   "encode decode",
   "codec",
   "bits",
-  "source",
+  "source posix",
   "type.h mapkinds.h",
   "conv mapmem.h wait",
   "err arg",

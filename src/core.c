@@ -26,6 +26,7 @@
 #include "open.h"
 #include "perfbuf.h"
 #include "pins.h"
+#include "posix.h"
 #include "process.h"
 #include "progopen.h"
 #include "program.h"
@@ -46,6 +47,7 @@ static void (*const openers[])(lua_State *L) = {
 	lbpf_progopen_open,  lbpf_progrun_open,	     lbpf_attach_open,	lbpf_stream_open,   lbpf_iter_open,
 	lbpf_object_open,    lbpf_pins_open,	     lbpf_load_open,	lbpf_open_open,	    lbpf_ringbuf_open,
 	lbpf_perfbuf_open,   lbpf_user_ringbuf_open, lbpf_system_open,	lbpf_features_open, lbpf_names_open,
+	lbpf_posix_open,
 };
 
 int luaopen_bpf_core(lua_State *L)

@@ -103,6 +103,10 @@ function bpf.open(source, options) end
 ---@return string? log libbpf's lines with the whole verifier log
 function bpf.load(source, options) end
 
+---Loads at once the modules in Lua that are otherwise loaded when they are first used, and LuaSocket if it is there.
+---@return true
+function bpf.preload() end
+
 ---Sets who hears libbpf's messages; nil for nobody.
 ---@param fn? fun(line: string)
 function bpf.log(fn) end
@@ -1508,6 +1512,7 @@ function bpf.metrics.enum(type, btf, prefix) end
 ---@field [1] string its name
 ---@field key? bpf.metrics.path a member of the key
 ---@field value? bpf.metrics.path a member of the value
+---@field cpu? boolean true: the number of the CPU, of per-CPU maps
 ---@field decode? string|table|fun(value: any): any
 
 ---@class bpf.metrics.metric
@@ -1524,6 +1529,7 @@ function bpf.metrics.enum(type, btf, prefix) end
 ---@field buckets? bpf.metrics.path the value's member that is the array of counts
 ---@field slot? bpf.metrics.path|true the key's member that is the slot's number
 ---@field sum? bpf.metrics.path
+---@field sum_slot? integer the slot that has the sum in place of a count
 ---@field bounds? "log2"|number[]|fun(slot: integer): number
 ---@field first? integer the first slot to show
 ---@field last? integer the last slot with a bound of its own

@@ -290,10 +290,12 @@ end
 
 local WAITS <const> = "waits for a record"
 local skipped = {
+  ["bpf.base.posix.poll"] = { "waits for a descriptor", waits },
   ["bpf.compile"] = { "starts a compiler", function(args) return type(args[1]) == "string" end },
   ["bpf.log"] = { "its function would be called from here on" },
   ["bpf.printk"] = { "its iterator waits for a line" },
   ["getmetatable(metrics).__index.serve"] = { "serves until a signal comes" },
+  ["bpf.metrics.http"] = { "serves until a signal comes" },
   ["bpf.ringbuf.poll"] = { WAITS, waits },
   ["bpf.perfbuf.poll"] = { WAITS, waits },
   ["bpf.ringbuf.events"] = { WAITS, waits },
