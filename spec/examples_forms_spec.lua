@@ -49,8 +49,8 @@ describe("syscount", function()
     assert.equal(1, select(2, output:gsub("\27%[%?25h", "")))
     assert(output:find "\27%[%?25l.*\r\27%[%d+A\27%[J.*\27%[%?25h", output)
     local last, pictures = 0, 0
-    for second in output:gmatch "(%d+) of 3 s, %d+ process" do -- a busy machine may leave one out
-      second = tonumber(second)
+    for text in output:gmatch "(%d+) of 3 s, %d+ process" do -- a busy machine may leave one out
+      local second = tonumber(text)
       assert(second > last or second == 3, output) -- the last picture may be drawn again
       last, pictures = second, pictures + 1
     end

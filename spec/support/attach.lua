@@ -80,6 +80,20 @@ function attach.detached(id)
   return false
 end
 
+--- Closes a link that is the only one to its attachment. Other processes that list links hold each for a moment, and
+-- until they let it go, the program stays attached.
+function attach.close(link)
+  local info = link:info()
+  assert(link:close())
+  for _ = 1, 100 do
+    if not info or not info.id or not bpf.link_info(info.id) then
+      return
+    end
+    helper.run("sleep 0.05")
+  end
+  error("somebody holds the link")
+end
+
 --- The id and the kind of the links of the program.
 function attach.links(prog)
   local id, found = prog:info().id, {}
