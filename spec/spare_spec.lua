@@ -12,6 +12,8 @@ local function limited(descriptors, code)
     local bpf = require "bpf"
     local map, held = bpf.map, {}
     local function hold(left)
+      collectgarbage()
+      collectgarbage()
       repeat
         local f = io.open "/dev/null"
         held[#held + 1] = f
