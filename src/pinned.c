@@ -181,13 +181,15 @@ static int compare(struct lbpf_pinned *p, const struct bpf_object *obj, const st
 /* Has libbpf take the descriptor in place of the pin. Returns 0 or an errno. */
 static int use(struct lbpf_pinned *p, struct bpf_map *map, int fd)
 {
-	struct lbpf_pinned_map *used = &p->maps[p->n];
+	size_t len = strlen(bpf_map__pin_path(map)) + 1;
+	struct lbpf_pinned_map *used = malloc(sizeof(*used) + len);
 
-	used->map = map;
-	used->path = strdup(bpf_map__pin_path(map));
-	if (!used->path)
+	if (!used)
 		return ENOMEM;
-	p->n++;
+	used->map = map;
+	memcpy(used->path, bpf_map__pin_path(map), len);
+	used->next = p->maps;
+	p->maps = used;
 	if (bpf_map__reuse_fd(map, fd) || bpf_map__set_pin_path(map, NULL))
 		return errno;
 	return 0;
@@ -220,18 +222,10 @@ static int begin_map(struct lbpf_pinned *p, const struct bpf_object *obj, struct
 int lbpf_pinned_begin(struct lbpf_pinned *pinned, struct bpf_object *obj)
 {
 	struct bpf_map *map;
-	size_t n = 0;
 	int err = 0;
 
-	pinned->n = 0;
+	pinned->maps = NULL;
 	*pinned->cause = '\0';
-	bpf_object__for_each_map(map, obj)
-	{
-		n++;
-	}
-	pinned->maps = calloc(n + 1, sizeof(*pinned->maps));
-	if (!pinned->maps)
-		return ENOMEM;
 	for (map = bpf_object__next_map(obj, NULL); map && !err; map = bpf_object__next_map(obj, map))
 		err = begin_map(pinned, obj, map);
 	return err;
@@ -239,11 +233,11 @@ int lbpf_pinned_begin(struct lbpf_pinned *pinned, struct bpf_object *obj)
 
 void lbpf_pinned_end(struct lbpf_pinned *pinned)
 {
-	for (size_t i = 0; i < pinned->n; i++) {
-		bpf_map__set_pin_path(pinned->maps[i].map, pinned->maps[i].path);
-		free(pinned->maps[i].path);
+	struct lbpf_pinned_map *used;
+
+	while ((used = pinned->maps)) {
+		pinned->maps = used->next;
+		bpf_map__set_pin_path(used->map, used->path);
+		free(used);
 	}
-	free(pinned->maps);
-	pinned->maps = NULL;
-	pinned->n = 0;
 }

@@ -5,7 +5,6 @@
 
 #include <limits.h>
 #include <stdbool.h>
-#include <stddef.h>
 
 #include <bpf/libbpf.h>
 
@@ -15,10 +14,11 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_pinned {
 	bool any_type; /* take a map whose keys or values have the right size and another type */
-	size_t n;      /* how many maps are used instead */
+	/* for which pinned ones are used, with the paths that they have again in the end */
 	struct lbpf_pinned_map {
+		struct lbpf_pinned_map *next;
 		struct bpf_map *map;
-		char *path;
+		char path[];
 	} * maps;
 	char cause[1024]; /* of a failure, in words; "" leaves it to the errno */
 };
