@@ -360,8 +360,8 @@ uninstall: ## Remove what install put there
 	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(LUA_MODULES)) \
 		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(LIBDIR)/liblbpf.a' '$(DESTDIR)$(PC_DIR)/lua-bpf.pc' \
 		'$(DESTDIR)$(BINDIR)/lua-bpf' '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1'
-	-rmdir '$(DESTDIR)$(LUA_LDIR)/bpf/base' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' \
-		'$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'
+	@for dir in '$(DESTDIR)$(LUA_LDIR)/bpf/base' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(LUA_CDIR)/bpf' \
+		'$(DESTDIR)$(LUA_LDIR)/bpf'; do [ ! -d "$$dir" ] || rmdir --ignore-fail-on-non-empty "$$dir"; done
 
 dist: ## Make a tarball of the committed tree
 	@mkdir -p build

@@ -336,6 +336,31 @@ describe("require \"bpf\"", function()
     assert.equal("_G.package.loaded.bpf\n_G.package.loaded.bpf.core\n", output)
   end)
 
+  it("says what to do when a module can't be loaded later, and preload loads them all", function()
+    local output, ok = helper.lua([[
+      local bpf = require("bpf")
+      local path, cpath = package.path, package.cpath
+      package.path, package.cpath = "/nowhere/?.lua", "/nowhere/?.so"
+      for _, name in ipairs { "compile", "hist", "inspect", "json", "metrics", "symbols" } do
+        print(select(2, pcall(function() return bpf[name] end)))
+      end
+      print(select(2, pcall(bpf.preload)))
+      package.path, package.cpath = path, cpath
+      assert(bpf.preload() == true)
+      package.path, package.cpath = "/nowhere/?.lua", "/nowhere/?.so"
+      print(bpf.metrics.new():text() ~= "", bpf.compile ~= nil, bpf.hist.number(1), bpf.json(1), bpf.inspect ~= nil)
+      print(bpf.metrics.decode.symbol(1) ~= nil, (bpf.metrics.new():serve { port = 0, seconds = 0 }))]])
+    assert(ok, output)
+    local n = 0
+    for line in output:gmatch "[^\n]+" do
+      if line:find "^%(command line%):%d+: bpf%.%l+ can't be loaded: its file .*: call bpf%.preload%(%) before$" then
+        n = n + 1
+      end
+    end
+    assert.equal(6, n, output)
+    assert.matches("\n[^\n]*bpf%.%l+ can't be loaded: [^\n]*\ntrue\ttrue\t1\t1\ttrue\ntrue\ttrue\n$", output)
+  end)
+
   it("opens no file besides its modules", function()
     kernel.root()
     local tracing = "/sys/kernel/tracing"

@@ -152,6 +152,8 @@ describe("an object's arena", function()
     helper.raises(function() counters[0] = 1 end, "value")
     helper.raises(function() counters[0] = { cuont = 1 } end, "no member 'cuont'")
     helper.raises(function() counters[0] = nil end, "value")
+    fails("E2BIG", "^map.create %(arena%): too large: 4294967295 pages ",
+      map.create { type = "arena", max_entries = (1 << 32) - 1, flags = "mmapable" })
     helper.raises(function() map.view(memory, "struct nowhere") end, "struct nowhere")
     helper.raises(function() map.view(memory, "__u64", PAGES * PAGE + 1) end, "don't fit")
     helper.raises(function() map.view(memory, "__u64", -1) end, "bad argument #3")

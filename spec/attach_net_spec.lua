@@ -241,10 +241,32 @@ describe("attach_tc", function()
     assert.equal("", filters("ingress"))
   end)
 
+  it("refuses egress where an ingress qdisc stands, which would take it for what comes in", function()
+    net.must("tc qdisc add dev near ingress")
+    local progs = load("shoot")
+    fails("EEXIST", "program 'shoot': attach_tc: the interface has an ingress qdisc", progs.shoot:attach_tc("near",
+      { attach_point = "egress" }))
+    assert.equal("", filters("ingress"))
+    local link <close> = assert(progs.shoot:attach_tc("near"))
+    assert.equal(0, receive(4))
+    assert.equal(4, obj.vars.dropped)
+    assert.equal("bpf.link: attach_tc (shoot, attached)", tostring(link))
+  end)
+
+  it("takes a program that was opened by its id", function()
+    local progs = load("shoot")
+    local opened <close> = assert(bpf.prog.by_id(progs.shoot:info().id))
+    local link = assert(opened:attach_tc("near"))
+    assert.equal(0, receive(4))
+    link:close()
+    assert.equal(4, receive(4))
+  end)
+
   it("takes the queueing discipline away again where it fails, if it made it", function()
     local progs = load("one")
     local function fail()
-      fails("EINVAL", "attach_tc", progs.one:attach_tc("near", { priority = 0x10000 }))
+      fails("EINVAL", "option 'priority' must be an integer from 0 to 65535, got 65536",
+        progs.one:attach_tc("near", { priority = 0x10000 }))
     end
     fail()
     assert.not_matches("clsact", (net.must("tc qdisc show dev near")))
@@ -439,6 +461,36 @@ describe("attach_cgroup", function()
     local link <close> = assert(progs.no_sockets:attach_cgroup(fd))
     assert.is_false(net.in_cgroup(path, udp))
     assert.is_number(link:fd())
+  end)
+
+  it("takes a program that was opened by its id, whose attach type the kernel knows", function()
+    local progs = load("no_sockets")
+    local opened <close> = assert(bpf.prog.by_id(progs.no_sockets:info().id))
+    local link = assert(opened:attach_cgroup(path))
+    assert.equal("cgroup_inet_sock_create", link:info().attach_type)
+    assert.is_false(net.in_cgroup(path, udp))
+    link:close()
+    assert.is_true(net.in_cgroup(path, udp))
+  end)
+
+  it("wants the attach type of an opened program where the kernel takes several", function()
+    local progs = load("no_packets")
+    local opened <close> = assert(bpf.prog.by_id(progs.no_packets:info().id))
+    fails("EINVAL", "an opened program doesn't tell what it is for: option 'attach_type' must",
+      opened:attach_cgroup(path))
+    local link <close> = assert(opened:attach_cgroup(path, { attach_type = "cgroup_inet_ingress" }))
+    assert.equal("cgroup_inet_ingress", link:info().attach_type)
+    helper.raises(function() opened:attach_cgroup(path, { attach_type = "inbound" }) end,
+      "attach type 'inbound' is unknown")
+  end)
+
+  it("says what is no cgroup, and that another program is there alone", function()
+    local progs = load("no_packets")
+    for _, other in ipairs({ "/dev/shm", "/etc/passwd" }) do
+      fails("EBADF", "this is no cgroup of version 2", progs.no_packets:attach_cgroup(other))
+    end
+    net.must(("bpftool cgroup attach %s egress id %d"):format(path, progs.no_packets:info().id))
+    fails("EPERM", "another program holds this cgroup, or one above it, alone", progs.no_packets:attach_cgroup(path))
   end)
 
   it("takes connections elsewhere", function()

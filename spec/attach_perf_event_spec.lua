@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Attaching to perf events: counters that overflow, of a process and of a CPU, by name and by descriptor.
+local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local kinds = require("spec.support.kinds")
@@ -101,6 +102,72 @@ describe("attach_perf_event", function()
     fails("ESRCH", "program 'on_event': attach_perf_event: ", prog:attach_perf_event(event))
   end)
 
+  -- A process with a second thread, that touches 1000 pages as told. Returns its number, and a function that tells
+  -- it to and returns how often the program was run.
+  local function threads()
+    local fifo = helper.tmpdir() .. "/orders"
+    assert(os.execute("mkfifo " .. fifo))
+    local process = assert(io.popen("build/support/threads <" .. fifo))
+    local orders = assert(io.open(fifo, "w"))
+    finally(function()
+      orders:close()
+      process:close()
+    end)
+    local pid = math.tointeger(process:read("n", "l"))
+    return pid, function(order)
+      obj.vars.hits = 0
+      orders:write(order)
+      orders:flush()
+      assert.equal(order, process:read("l"))
+      return obj.vars.hits
+    end
+  end
+
+  it("watches all threads of a process, and those that it starts", function()
+    local pid, touched = threads()
+    local link = assert(prog:attach_perf_event({ config = "page_faults", sample_period = 1, pid = pid }))
+    for _, order in ipairs({ "m", "s", "n" }) do
+      assert.is_true(touched(order) >= 1000, order)
+    end
+    if not kernel.before("5.13") then
+      assert.is_true(touched("c") < 1000)
+    end
+    fails("EOPNOTSUPP", "several links to the kernel, one for each thread", link:info())
+    assert.is_nil(link:fd())
+    link:close()
+    assert.equal(0, touched("m"))
+    assert.equal(0, touched("s"))
+    assert.equal(0, touched("n"))
+  end)
+
+  it("watches processes that it starts as well where inherit says so", function()
+    local pid, touched = threads()
+    local link <close> = assert(prog:attach_perf_event({ config = "page_faults", sample_period = 1, pid = pid,
+      inherit = true }))
+    assert.is_true(touched("c") >= 1000)
+    assert.matches("attach_perf_event", tostring(link))
+  end)
+
+  it("watches one thread", function()
+    local pid, touched = threads()
+    local link <close> = assert(prog:attach_perf_event({ config = "page_faults", sample_period = 1, tid = pid }))
+    assert.is_true(touched("m") >= 1000)
+    assert.is_true(touched("s") < 1000)
+    assert.is_true(touched("n") < 1000)
+    attach.held(link)
+  end)
+
+  it("takes a program that was opened by its id", function()
+    kernel.need("links of perf events", "5.15")
+    local opened <close> = assert(bpf.prog.by_id(prog:info().id))
+    local pid, touched = threads()
+    local link = assert(opened:attach_perf_event({ config = "page_faults", sample_period = 1, pid = pid }))
+    assert.is_true(touched("m") >= 1000)
+    assert.is_true(touched("s") >= 1000)
+    link:close()
+    assert.equal(0, touched("s"))
+  end)
+
   it("takes a descriptor, which stays open and in use when the link is closed", function()
     local event = perf.open({ type = perf.TYPE_SOFTWARE, config = perf.COUNT_SW_TASK_CLOCK, sample_period = 1000000,
       disabled = 1, pid = 0 })
@@ -165,7 +232,10 @@ describe("attach_perf_event", function()
     local file <close> = assert(io.open("/dev/null"))
     fails(kernel.before("5.15") and "ENOTTY" or "EBADF", "program 'on_event': attach_perf_event: ",
       prog:attach_perf_event(file))
-    fails("EINVAL", "attach_perf_event", prog:attach_perf_event({ config = "cpu_clock", sample_freq = 1, cpu = 4095 }))
+    fails("EINVAL", "option 'cpu' must be from 0 to %d+ here, got 4095",
+      prog:attach_perf_event({ config = "cpu_clock", sample_freq = 1, cpu = 4095 }))
+    fails("EINVAL", "option 'sample_freq' must be at most %d+ here", prog:attach_perf_event({ config = "cpu_clock",
+      sample_freq = 1 << 40, cpu = 0 }))
     fails("EBADF", "attach_perf_event", prog:attach_perf_event(999999))
     assert.same({}, attach.links(prog))
   end)
@@ -181,6 +251,11 @@ describe("attach_perf_event", function()
       { { config = "cpu_clock", pid = 0, period = 1 }, "event: unknown option 'period'" },
       { { type = "raw", config = "name", pid = 0 }, "config 'name' is unknown" },
       { { config = "cpu_clock", pid = "me" }, "option 'pid'" },
+      { { config = "cpu_clock", pid = -2 }, "option 'pid' must be an integer from %-1" },
+      { { config = "cpu_clock", pid = 0, tid = 0 }, "give pid or tid, not both" },
+      { { config = "cpu_clock", pid = 0, sample_freq = -1 },
+        "option 'sample_freq' must be an integer from 0 on, got %-1" },
+      { { config = "cpu_clock", pid = 0, sample_period = "x" }, "option 'sample_period' must be an integer from 0 on" },
     }) do
       helper.raises(function() prog:attach_perf_event(case[1]) end, case[2])
     end

@@ -408,7 +408,8 @@ describe("attach_iter", function()
     local obj <close> = iterator("each_task")
     assert.equal("", iterate(obj.progs.each_task:attach_iter({ pid = 0x3fffff })))
     fails("EINVAL", "attach_iter", obj.progs.each_task:attach_iter({ pid = helper.pid, tid = helper.pid }))
-    helper.raises(function() obj.progs.each_task:attach_iter({ tid = 0 }) end, "0 is not between 1")
+    helper.raises(function() obj.progs.each_task:attach_iter({ tid = 0 }) end,
+      "option 'tid' must be an integer from 1 to 2147483647, got 0")
     helper.raises(function() obj.progs.each_task:attach_iter({ pid = "me" }) end, "option 'pid'")
   end)
 

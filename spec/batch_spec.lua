@@ -250,6 +250,14 @@ for _, row in ipairs(kinds) do
     it("raise for what doesn't fit, and for what is no source", function()
       local m <close> = create(row)
       helper.raises(function() map.update_batch(m, { [key_of(row, 1)] = "x" }) end, "value: .*expected")
+      local message = helper.raises(function()
+        local i = 0
+        map.update_batch(m, function()
+          i = i + 1
+          return key_of(row, i), i < 3 and i or "x"
+        end)
+      end, "^spec/batch_spec.lua:%d+: value: .*expected.* %(at key ")
+      assert.equal(("(at key %s)"):format(key_of(row, 3)), message:match("%(at key .*$"))
       helper.raises(function() map.update_batch(m, { [true] = 1 }) end, "key")
       helper.raises(function() map.delete_batch(m, { true }) end, "key")
       helper.raises(function() map.update_batch(m) end, "table or iterator expected")

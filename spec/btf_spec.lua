@@ -403,6 +403,25 @@ describe("C text", function()
     code = select(3, btf:dump "/dev/full")
     assert.equal("ENOSPC", code)
   end)
+
+  it("leaves a file as it was when not all can be written", function()
+    kernel.root()
+    local dir = helper.tmpdir()
+    local output = helper.run(("unshare -m sh -c %s"):format(helper.quote(([[
+      mount -t tmpfs -o size=16k none %s && cd %s && echo before >old.h && ln -s old.h link.h && : >fill &&
+      { dd if=/dev/zero of=fill bs=4k 2>/dev/null; truncate -s -4k fill
+        cd - >/dev/null; %s -e %s; cd -; ls; cat old.h; }
+      ]]):format(dir, dir, helper.LUA, helper.quote(([[
+        local bpf = require "bpf"
+        local members = {}
+        for i = 1, 3000 do members[i] = ("int member_%%d;"):format(i) end
+        local btf = assert(bpf.btf.parse("struct many { " .. table.concat(members) .. " };"))
+        print(select(3, btf:dump "%s/old.h"), select(3, btf:dump "%s/new.h"))
+        local small = assert(bpf.btf.parse "struct s { int a; };")
+        print(small:dump "%s/link.h")]]):format(dir, dir, dir))))))
+    assert.matches("^ENOSPC\tENOSPC\n", output)
+    assert.matches("\nfill\nlink.h\nold.h\n#ifndef __VMLINUX_H__\n.*struct s {\n.*#endif [^\n]*\n$", output)
+  end)
 end)
 
 describe("the kernel's BTF", function()

@@ -797,6 +797,44 @@ describe("flexible arrays", function()
   end)
 end)
 
+describe("arrays without a length that aren't the end", function()
+  it("are empty, in the middle, in unions and in elements", function()
+    for spec, empty in pairs {
+      ["struct s { __u32 a; __u8 mark[0]; __u32 b; }"] = "mark",
+      ["struct s { struct { int n; char t[0]; } e[2]; }"] = false,
+      ["struct s { union { __u8 one; __u8 many[0]; }; __u32 after; }"] = "many",
+      ["union u { __u64 n; char text[0]; }"] = "text", ["struct s { struct { int n; int v[0]; } in; int b; }"] = false,
+    } do
+      local t = T(spec)
+      local bytes = ("\1"):rep(t:size())
+      local value = t:decode(bytes)
+      assert.is_true(not empty or value[empty] == "", spec)
+      assert.same(value, t:decode(t:encode(value)), spec)
+    end
+  end)
+
+  it("don't keep types of the kernel's from being written back", function()
+    local btf = bpf.btf.kernel()
+    local n = 0
+    for found in btf:types("struct") do
+      if found.id % 5 == 0 and found.size > 0 then
+        local t = btf:type(found.id)
+        local zeros = ("\0"):rep(t:size())
+        assert.equal(zeros, t:encode(t:decode(zeros)), found.name)
+        local value = t:decode(("\1"):rep(t:size()))
+        assert.is_true(pcall(t.encode, t, value), found.name)
+        n = n + 1
+      end
+    end
+    for _, name in ipairs { "sk_buff", "sock", "task_struct", "sockaddr", "net_device" } do
+      local t = btf:type("struct " .. name)
+      local bytes = ("\1"):rep(t:size())
+      assert.same(t:decode(bytes), t:decode(t:encode(t:decode(bytes))), name)
+    end
+    assert.is_true(n > 100, n)
+  end)
+end)
+
 describe("qualifiers and typedefs", function()
   it("are transparent", function()
     both_ways { "typedef const volatile __u16 port_t; struct s { const port_t p; volatile int q; }", { p = 1, q = -1 },

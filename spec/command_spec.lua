@@ -312,6 +312,69 @@ addr  port  pad               packets  state  mac    name  delta
     assert.matches('\n~ +web [^\n]*\n… and 1 more\n', output)
   end)
 
+  it("fails when its output is lost, whatever the command and however long the output is", function()
+    local big <close> = assert(map.create { type = "hash", key = "__u32", value = "__u64", max_entries = 3000 })
+    for i = 1, 3000 do
+      big[i] = i
+    end
+    local id = map.info(big).id
+    local script = helper.tmpdir() .. "/script.lua"
+    helper.run("echo 'for i = 1, 9 do print(i) end' >" .. script)
+    for _, arguments in ipairs { "--help", "--version", "help dump", "maps --help", "maps", "maps --json",
+      "progs " .. id_of.prog, "links " .. link:info().id, "dump " .. id_of.ports, "dump --json " .. id_of.ports,
+      "dump " .. id, "dump --json " .. id, "dump --key 1 " .. id, "watch --count 1 " .. id, "run " .. script,
+      "repl <" .. script } do
+      fails(1, "^lua%-bpf: write: No space left on device", arguments .. " >/dev/full")
+    end
+  end)
+
+  it("shows the ids of maps within maps", function()
+    local inner = { type = "array", max_entries = 1, value = "__u32" }
+    local outer <close> = assert(map.create { type = "array_of_maps", max_entries = 2, inner = inner })
+    local one <close> = assert(map.create(inner))
+    outer[0] = one
+    local id, inside = map.info(outer).id, map.info(one).id
+    assert.matches(("\n *0 +%d\n$"):format(inside), works("dump " .. id))
+    assert.matches(("\n *0 +%d\n$"):format(inside), works("dump --key 0 " .. id))
+    assert.matches(("\n +0 +%d\n$"):format(inside), works("watch --count 1 " .. id))
+    assert.equal(inside, decoded("dump --json " .. id).entries[1].value)
+    assert.equal(inside, decoded("dump --json --key 0 " .. id).entries[1].value)
+  end)
+
+  it("finds maps by names that are longer than the kernel keeps", function()
+    local name = ("lb%s_and_much_more"):format(helper.tag)
+    local long <close> = assert(map.create { type = "array", name = name, value = "__u32", max_entries = 1 })
+    assert.matches("\nkey  value\n  0      0\n$", works("dump " .. name))
+    assert.matches("\nkey  value\n  0      0\n$", works("dump " .. name:sub(1, 15)))
+    assert.matches(("^ *ID [^\n]*\n *%d "):format(map.info(long).id), works("maps " .. name))
+    fails(1, "there is no map", "dump " .. name:sub(1, 14))
+  end)
+
+  it("takes nothing for gone or new that a look at a large map hasn't come to", function()
+    local big <close> = assert(map.create { type = "hash", key = "__u32", value = "__u32", max_entries = 40000 })
+    local entries = {}
+    for i = 1, 20000 do
+      entries[i] = i
+    end
+    assert(map.update_batch(big, entries))
+    local output = helper.run(([[
+      out=$(mktemp); { until [ -s $out ]; do sleep 0.02; done; %s -e %s; } & %s watch --count 3 --interval %d %d >$out
+      wait; grep -c '^+' $out; grep -o '^-.*' $out; rm $out]]):format(helper.LUA, helper.quote(([[
+        local map = require("bpf").map
+        local m, entries = assert(map.by_id(%d)), {}
+        for i = 20001, 25000 do entries[i] = 1 end
+        assert(map.update_batch(m, entries))
+        for i = 1, 20000, 2 do m[i] = nil end]]):format(map.info(big).id)), COMMAND, helper.slow, map.info(big).id))
+    local new, gone = output:match "^(%d+)\n(.*)$"
+    assert.equal("0", new, output)
+    local n = 0
+    for key in gone:gmatch "[^\n]+" do
+      n = n + 1
+      assert.equal(1, tonumber(key:match "%d+") % 2, key)
+    end
+    assert(n > 100, output)
+  end)
+
   it("ends on Ctrl-C without a word", function()
     local looked = helper.tmpdir() .. "/looked"
     local output, _, code = helper.interrupt(watch "")

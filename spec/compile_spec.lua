@@ -59,6 +59,14 @@ local function entries(dir)
   return n
 end
 
+-- A program that is called clang.
+local function clang(script)
+  local dir = helper.tmpdir()
+  write(dir .. "/clang", "#!/bin/sh\n" .. script)
+  assert(select(2, helper.run("chmod +x " .. dir .. "/clang")))
+  return ("PATH=%s:$PATH"):format(dir)
+end
+
 setup(function() temporary = helper.tmpdir() end)
 
 describe("bpf.compile", function()
@@ -311,5 +319,115 @@ describe("temporary files", function()
       ("exec 3>%s/waits.h"):format(dir)) -- waits until clang reads it
     assert(output:find("interrupted!", 1, true), output)
     assert.equal(0, entries(temporary))
+  end)
+end)
+
+describe("what isn't the text's fault", function()
+  -- The code and the message of a compilation in a process of its own.
+  local function fails(variables, source, limits)
+    local output = helper.run(("%s TMPDIR=%s %s %s -e %s"):format(limits or "", temporary, variables, helper.LUA,
+      helper.quote(("local _, message, code = require('bpf').compile(%s) print(code, message)"):format(source))))
+    assert.equal(0, entries(temporary))
+    local code, message = output:match "([^\t\n]*)\t([^\n]*)\n$"
+    return code, message or output
+  end
+
+  it("is a disk or a table of inodes that is full", function()
+    kernel.root()
+    local fine, wrong, long = "'int x;'", "'int x = y;'", "('int x;'):rep(20000)"
+    for _, case in ipairs { { "size=4k", fine }, { "size=8k", fine }, { "size=8k", wrong }, { "size=64k", long },
+      { "nr_inodes=2", fine }, { "nr_inodes=3", fine }, { "nr_inodes=4", fine }, { "nr_inodes=5", fine } } do
+      local mount = ("exec unshare -m sh -c 'mount -t tmpfs -o %s none %s && exec \"$@\"' - env"):format(case[1],
+        temporary)
+      local code, message = fails("", case[2], mount)
+      assert.equal("ENOSPC", code, case[1] .. ": " .. tostring(message))
+    end
+  end)
+
+  it("is a clang that was killed, or had no memory", function()
+    local code, message = fails(clang "kill -9 $$", "'int x;'")
+    assert.equal("EIO", code)
+    assert(message:find("clang was killed by signal 9", 1, true), message)
+    code, message = fails(clang "echo 'clang: error: unable to execute command: Killed' >&2; exit 1", "'int x;'")
+    assert.equal("EIO", code)
+    assert(message:find("Killed", 1, true), message)
+    code, message = fails(clang "echo 'LLVM ERROR: out of memory' >&2; kill -ABRT $$", "'int x;'")
+    assert.equal("ENOMEM", code, message)
+    code = fails(clang "echo 'clang: error while loading libLLVM.so: failed to map segment' >&2; exit 127", "'int x;'")
+    assert.equal("ENOMEM", code)
+    code, message = fails(clang "exit 3", "'int x;'")
+    assert.equal("EIO", code)
+    assert(message:find("exit status 3", 1, true), message)
+  end)
+
+  it("isn't what the text says", function()
+    assert.equal("EINVAL", (fails("", "'#error No space left on device'")))
+    assert.equal("EINVAL", (fails("", "'#error out of memory'")))
+    assert.equal("EINVAL", (fails("", "'int x; // bad_alloc\\nint x = y;'")))
+  end)
+
+  it("is a lack of descriptors, at each number of them, which is returned", function()
+    local output, ok = helper.run("ulimit -n 64; " .. helper.LUA .. " -e " .. helper.quote [[
+      local compile = require("bpf").compile
+      local held, answers = {}, {}
+      repeat
+        local file = io.open "/"
+        held[#held + 1] = file
+      until not file
+      for free = 0, 9 do
+        local bytes, message, code = compile "int x;"
+        answers[#answers + 1] = bytes and "compiled" or code .. (message:find "Too many open files" and "" or message)
+        table.remove(held):close()
+      end
+      for _, file in ipairs(held) do file:close() end
+      print(table.concat(answers, " "))
+      print((compile "int x;") ~= nil)]])
+    assert(ok, output)
+    local answers, again = output:match "([^\n]*)\n(%a+)\n$"
+    assert.equal("true", again, output)
+    assert.matches("^EMFILE ", answers)
+    assert.equal("", (answers:gsub("%f[%a]EMFILE%f[%A]", ""):gsub("%f[%a]compiled%f[%A]", ""):gsub(" ", "")))
+  end)
+end)
+
+describe("what killed runs leave", function()
+  it("is removed by the next one", function()
+    local path = clang "kill -KILL $LUA_PID"
+    helper.run(("sh -c 'LUA_PID=$$ TMPDIR=%s %s exec %s -e \"$1\"' - %s"):format(temporary, path, helper.LUA,
+      helper.quote [[require("bpf").compile("int x;")]]))
+    assert.equal(1, entries(temporary))
+    assert.equal("true\n", lua("", [[print((require("bpf").compile("int x;")) ~= nil)]]))
+    assert.equal(0, entries(temporary))
+  end)
+
+  it("isn't what those who still run have", function()
+    local path = clang(("PATH=${PATH#*:}; TMPDIR=%s %s -e 'require(\"bpf\").compile(\"int y;\")'; exec clang \"$@\"")
+      :format(temporary, helper.LUA))
+    assert.equal("true\n", lua(path, [[print((require("bpf").compile("int x;")) ~= nil)]]))
+    assert.equal(0, entries(temporary))
+  end)
+
+  it("is a header that was cut, or emptied, which is made again", function()
+    if kernel.config "CONFIG_DEBUG_INFO_BTF" == "n" then
+      helper.skip "the kernel lacks CONFIG_DEBUG_INFO_BTF"
+    end
+    local home = helper.tmpdir()
+    local function compile()
+      return (lua("XDG_CACHE_HOME=" .. home, [[
+        print((require("bpf").compile '#include "vmlinux.h"\nstruct list_head x;') ~= nil)]]))
+    end
+    assert.equal("true\n", compile())
+    local path = helper.run(("find %s -type f"):format(home)):gsub("\n", "")
+    local file <close> = assert(io.open(path))
+    local whole = file:read "a"
+    for _, damaged in ipairs { "", whole:sub(1, 10), whole:sub(1, 100), whole:sub(1, #whole // 2), whole:sub(1, -2),
+      whole:sub(1, 200) .. ("\0"):rep(#whole - 200) } do
+      write(path, damaged)
+      write(path .. ".new", "of one that was killed")
+      assert.equal("true\n", compile())
+      local again <close> = assert(io.open(path))
+      assert.is_true(again:read "a" == whole)
+      assert.equal(path .. "\n", (helper.run(("find %s -type f"):format(home))))
+    end
   end)
 end)

@@ -67,7 +67,7 @@ describe("a damaged object", function()
         print("survived", opened, failed, raised)
       ]]):format(object, tonumber(offset, 16), tonumber(offset, 16) + tonumber(size, 16) - 4, 4 * helper.slow))
       assert.is_true(ok, output)
-      local opened, failed = output:match("^survived\t(%d+)\t(%d+)\t%d+\n$")
+      local opened, failed = output:match("^survived\t(%d+)\t(%d+)\t0\n$") -- a file's contents are no misuse
       assert.is_true(math.tointeger(opened) > 100)
       assert.is_true(math.tointeger(failed) > 100)
     end)

@@ -4,6 +4,7 @@ local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local kinds = require("spec.support.kinds")
+local net = require("spec.support.net")
 
 local map = bpf.map
 
@@ -107,6 +108,66 @@ describe("a failure of the kernel", function()
     fails("EACCES", "object 'refused': load", "^prog 'out_of_bounds' refused by the verifier: ", bpf.load(REFUSED))
   end)
 
+  it("to load quotes the line of source that the verifier was at", function()
+    local _, message = bpf.load(REFUSED)
+    local place = kernel.before("6.9") and "" or " @ refused.bpf.c:%d+"
+    assert.matches("; source: return value %? %(int%)value%[5%] : 0;" .. place .. " %(EACCES%)$", message)
+  end)
+
+  it("to load is what ended it, not what libbpf goes on without", function()
+    local none, message, code, log = bpf.load(CALLS, { maps = { hits = 0xffffffff } })
+    assert.is_nil(none)
+    assert.matches("Retrying without BTF", log)
+    assert.is_nil(message:find("Retrying", 1, true))
+    assert.matches("'hits'.* %(" .. code .. "%)$", message)
+  end)
+
+  it("to load for want of the kernel's BTF says where that would be", function()
+    local function said(hide)
+      local code = ([[print((select(2, require("bpf").load(%q)))) print((select(2, require("bpf").btf.kernel())))
+        print((select(2, pcall(require("bpf").btf.type, "struct task_struct"))))]]):format(helper.obj("storages"))
+      return helper.run(("unshare -m sh -c %s"):format(helper.quote(hide .. " && " .. helper.LUA .. " -e "
+        .. helper.quote(code))))
+    end
+    for hide, cause in pairs {
+      ["mount -t tmpfs none /sys"] =
+        "/sys is not mounted here, so the kernel's BTF, /sys/kernel/btf/vmlinux, can't be read",
+      ["[ ! -d /sys/kernel/btf ] || mount -t tmpfs none /sys/kernel/btf"] =
+        "there is no /sys/kernel/btf/vmlinux; perhaps this kernel was built without CONFIG_DEBUG_INFO_BTF",
+    } do
+      local output = said(hide)
+      assert.matches("object 'storages': load: " .. cause .. " (ESRCH)\nBTF of the kernel: " .. cause .. " (ESRCH)\n",
+        output, 1, true)
+      assert.matches("neither in the kernel's BTF (" .. cause .. "), nor", output, 1, true)
+    end
+  end)
+
+  it("that comes of what isn't mounted says that: in a chroot, /proc and /sys may be missing", function()
+    local code = ([[
+      local bpf = require("bpf")
+      local obj = assert(bpf.open(%q))
+      for name, prog in pairs(obj.progs) do prog:autoload(name == "count_openat") end
+      assert(os.execute("mount -t tmpfs none /sys && mount -t tmpfs none /proc"))
+      print((select(2, bpf.cgroup_path(1))))
+      assert(obj:load())
+      print((select(2, obj.progs.count_openat:attach())))
+      assert(os.execute("umount /proc")) -- LeakSanitizer needs it
+    ]]):format(CALLS)
+    local output = helper.run(("unshare -m %s -e %s"):format(helper.LUA, helper.quote(code)))
+    assert.equal("cgroup_path: /proc is not mounted here (ENOENT)\nprogram 'count_openat': attach: /sys is not mounted "
+      .. "here, which tracefs is found below (ENOENT)\n", output)
+    code = ([[
+      local bpf = require("bpf")
+      assert(os.execute("mount -t tmpfs none /proc"))
+      print((select(2, bpf.load(%q))))
+      assert(os.execute("umount /proc"))
+    ]]):format(CALLS)
+    output = helper.run(("unshare -m build/support/nobpf %s -e %s"):format(helper.LUA, helper.quote(code)))
+    assert.equal("object 'calls': load: refused, though this process has CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, if it "
+      .. "is in no user namespace (/proc is not mounted here); perhaps by lockdown, a security module or the kernel's "
+      .. "configuration (EPERM)\n", output)
+  end)
+
   it("to load quotes the verifier about the program that it refused, whatever it says of others", function()
     for level = 0, 7 do
       local refused <close> = assert(bpf.open(REFUSED))
@@ -194,7 +255,7 @@ describe("a failure of the kernel", function()
     local code = ([[local _, message = require("bpf").load(%q); print(message)]]):format(CALLS)
     local output = helper.run(("build/support/nobpf %s -e %s"):format(helper.LUA, helper.quote(code)))
     assert.equal("object 'calls': load: refused, though this process has CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; "
-      .. "perhaps by lockdown, a security module or the kernel's configuration (EPERM)\n", output)
+      .. "perhaps by its seccomp filter, lockdown, a security module or the kernel's configuration (EPERM)\n", output)
   end)
 
   -- What is printed by a load, by each of its ways, of an object's program alone, behind the words of a command.
@@ -231,17 +292,47 @@ describe("a failure of the kernel", function()
   local REFUSED_KIND = "object 'percpu': load: prog 'count': the kernel refused this kind of program (type "
     .. "raw_tracepoint, section 'raw_tp') before verifying it"
 
+  it("for want of a capability names the one that is missing, whatever is attached or opened", function()
+    kernel.need("CAP_BPF", "5.8")
+    local group = net.cgroup()
+    finally(net.remove)
+    -- Before 5.11, libbpf raises a limit, which takes CAP_SYS_RESOURCE.
+    local command = "setpriv --bounding-set=-all,+bpf,+perfmon,+sys_resource --inh-caps=-all %s -e %s"
+    local output = helper.run(command:format(helper.LUA, helper.quote(([[
+        local bpf = require("bpf")
+        local function load(name, wanted)
+          local obj = assert(bpf.open("build/progs/" .. name .. ".bpf.o"))
+          for prog_name, prog in pairs(obj.progs) do prog:autoload(prog_name == wanted) end
+          local ok, message = obj:load()
+          return ok and obj.progs[wanted], message
+        end
+        local prog, message = load("attach_cgroup", "on_egress")
+        print(not prog and message or (select(2, prog:attach_cgroup(%q))))
+        prog = load("attach_probe", "on_function") -- which kernels take it with less, varies
+        if prog then message = select(2, prog:attach_uprobe("libc.so.6", "clock")) else message = nil end
+        print(message or "CAP_SYS_ADMIN")
+        local options = { type = "array", value = "__u32", max_entries = 1 }
+        local outer = assert(bpf.map.create { type = "array_of_maps", max_entries = 1, inner = options })
+        outer[0] = assert(bpf.map.create(options))
+        print((select(2, pcall(function() return outer[0] end))))
+      ]]):format(group))))
+    local cgroup, uprobe, inner = output:match("^([^\n]*)\n([^\n]*)\n([^\n]*)\n$")
+    assert.matches("^program 'on_egress': attach_cgroup: refused; perhaps CAP_NET_ADMIN is missing", cgroup, output)
+    assert.matches("CAP_SYS_ADMIN", uprobe)
+    assert.matches("opening the inner map: refused; perhaps CAP_SYS_ADMIN is missing", inner)
+  end)
+
   it("to load a kind of program, before it is verified, is not put down to the verifier", function()
     for _, kind in ipairs({ "17", "-17" }) do -- with the statistics of a verifier that saw nothing, and without
-      assert.equal(REFUSED_KIND .. ", though this process has CAP_BPF and CAP_PERFMON; perhaps by lockdown, a security "
-        .. "module or the kernel's configuration (EPERM)\tEPERM\n",
+      assert.equal(REFUSED_KIND .. ", though this process has CAP_BPF and CAP_PERFMON; perhaps by its seccomp "
+        .. "filter, lockdown, a security module or the kernel's configuration (EPERM)\tEPERM\n",
         load_behind("build/support/refuse " .. kind, "percpu", "count"))
     end
   end)
 
   it("to load a kind of program for want of a capability names it, and what else it may be", function()
     kernel.need("CAP_BPF", "5.8")
-    assert.equal(REFUSED_KIND .. "; perhaps CAP_BPF or CAP_PERFMON is missing, or lockdown or a security module "
+    assert.equal(REFUSED_KIND .. "; perhaps CAP_PERFMON is missing, or lockdown or a security module "
       .. "forbids it (EPERM)\tEPERM\n",
       load_behind(UNABLE_TO_TRACE, "percpu", "count"))
   end)
@@ -266,8 +357,23 @@ describe("a failure of the kernel", function()
     end
   end)
 
+  it("to read a map's types is EMFILE, and no map without them", function()
+    local output = helper.run(("ulimit -n 40; %s -e %s"):format(helper.LUA, helper.quote([[
+      local map = require("bpf").map
+      local m = assert(map.create { type = "hash", max_entries = 8, key = "__u32", value = "struct v { __u32 a, b; }" })
+      local id, held = map.info(m).id, {}
+      repeat
+        local file = io.open("/dev/null")
+        held[#held + 1] = file
+      until not file
+      held[#held]:close()
+      io.write(tostring(select(3, map.by_id(id))))
+    ]])))
+    assert.equal("EMFILE", output)
+  end)
+
   it("to find room for a descriptor is EMFILE, and nothing is left behind", function()
-    local output = helper.run(("ulimit -n 16; %s -e %s"):format(helper.LUA, helper.quote(([[
+    local output = helper.run(("ulimit -n 24; %s -e %s"):format(helper.LUA, helper.quote(([[
       local bpf = require("bpf")
       local maps = {}
       local message, code
@@ -305,8 +411,19 @@ describe("a failure of the kernel", function()
     assert.equal("done\n", output)
   end)
 
+  it("to find room for a program's descriptor is not put down to the verifier", function()
+    -- Each in a process of its own: libbpf remembers what it couldn't try.
+    local output = helper.run(("ulimit -n 40; for free in 1 2 3 4; do FREE=$free %s -e %s; done"):format(helper.LUA,
+      helper.quote(([[
+        local bpf, held = require("bpf"), {}
+        for file in function() return (io.open("/dev/null")) end do held[#held + 1] = file end
+        for _ = 1, tonumber(os.getenv("FREE")) do table.remove(held):close() end
+        print((select(2, bpf.load(%q))))]]):format(helper.obj("percpu")))))
+    assert.is_nil(output:find("refused", 1, true), output)
+  end)
+
   it("to find room for a ring buffer's reader is EMFILE", function()
-    local output = helper.run(("ulimit -n 20; %s -e %s"):format(helper.LUA, helper.quote(([[
+    local output = helper.run(("ulimit -n 32; %s -e %s"):format(helper.LUA, helper.quote(([[
       local bpf = require("bpf")
       local obj <close> = assert(bpf.load(%q))
       local others = {}
@@ -314,6 +431,10 @@ describe("a failure of the kernel", function()
         local m = bpf.map.create({ type = "array", key_size = 4, value_size = 4, max_entries = 1 })
         others[#others + 1] = m
       until not m
+      repeat -- a map takes more than one for a moment
+        local file = io.open("/dev/null")
+        others[#others + 1] = file
+      until not file
       print(bpf.ringbuf(obj.maps.notes, nil, print))
     ]]):format(helper.obj("rings")))))
     assert.matches("^nil\t[^\n]*ringbuf: [^\n]* %(EMFILE%)\tEMFILE\n$", output)

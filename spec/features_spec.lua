@@ -167,8 +167,8 @@ describe("with root's capabilities, features", function()
       if output:find("^refuse: Device or resource busy") then
         helper.skip("another process answers this one's seccomp filters")
       end
-      local why = "refused, though this process has CAP_BPF and CAP_PERFMON; perhaps by lockdown, a security module or "
-        .. "the kernel's configuration (EPERM)\tEPERM\n"
+      local why = "refused, though this process has CAP_BPF and CAP_PERFMON; perhaps by its seccomp filter, lockdown, "
+        .. "a security module or the kernel's configuration (EPERM)\tEPERM\n"
       assert.equal(("false\thelper 'map_lookup_elem': %sfalse\thelper 'redirect_map': %sfalse\tprogram type "
         .. "'raw_tracepoint': %strue\n"):format(why, why, why), output)
     end

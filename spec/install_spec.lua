@@ -134,6 +134,23 @@ describe("examples/embed", function()
 end)
 
 describe("the installation", function()
+  it("has a command that finds the module beside itself, by any path and by a link", function()
+    local version = run(pkg_config "--modversion"):match "%S+"
+    local expects = "^bpf " .. version:gsub("%p", "%%%0") .. " "
+    assert.matches(expects, run(prefix .. "/bin/lua-bpf --version"))
+    assert.matches(expects, run(("cd %s/bin; ./lua-bpf --version"):format(prefix)))
+    assert.matches(expects, run(("cd /; PATH=%s/bin:$PATH; lua-bpf --version"):format(prefix)))
+    assert.matches(expects, run(("cd %s/bin; lua%s lua-bpf --version"):format(prefix, ABI)))
+    assert.matches(expects, run(("ln -s %s/bin/lua-bpf '%s/it''s here'; '%s/it''s here' --version"):format(prefix, dir,
+      dir)))
+    assert.matches("\n", run(("%s/bin/lua-bpf run /dev/stdin <<'end'\nprint(bpf.metrics.new())\nend"):format(prefix)))
+  end)
+
+  it("can be taken away where it isn't", function()
+    local output = run(("make -s uninstall PREFIX=%s/nothing"):format(dir))
+    assert.falsy(output:find "rmdir", output)
+  end)
+
   it("shows hosts nothing but what lbpf.h declares", function()
     local file <close> = assert(io.open(prefix .. "/include/lbpf.h"))
     local header = file:read "a"

@@ -310,6 +310,72 @@ describe("old map definitions", function()
     end)
   end)
 
+  describe("without a type of their own", function()
+    -- An object of these maps' words, and of the struct that has them.
+    local function compiled(struct, words, section, flags)
+      return { bytes = assert(bpf.compile(([[
+        typedef unsigned int u32;
+        struct def { %s };
+        __attribute__((section("%s"))) struct def old = { %s };
+        __attribute__((section("socket"))) int f(void *c) { return 0; }
+      ]]):format(struct, section, words), { cflags = flags })) }
+    end
+
+    local SEVEN = "u32 type, key_size, value_size, max_entries, map_flags, a, b;"
+    local NAMED = "u32 type, key_size, value_size, max_entries, map_flags, id, pinning;"
+
+    it("are pinned as aya says, whose last of seven words is 1", function()
+      local pins = helper.bpffs()
+      local obj <close> = load(compiled(SEVEN, "1, 4, 8, 16, 0, 7, 1", "maps", { "-g0" }), { pin_root = pins })
+      assert.equal("hash 4 8 16 0", attributes(obj.maps.old))
+      local pinned <close> = assert(map.open(pins .. "/old"))
+      assert.equal(map.info(obj.maps.old).id, map.info(pinned).id)
+    end)
+
+    it("have a NUMA node where the flag says so", function()
+      local pins = helper.bpffs()
+      local flagged = compiled(SEVEN, "1, 4, 8, 16, 5, 0, 0", "maps", { "-g0" })
+      local obj <close> = load(flagged, { pin_root = pins })
+      assert.equal("hash 4 8 16 5", attributes(obj.maps.old))
+      assert.is_nil((map.open(pins .. "/old")))
+      local far = compiled(SEVEN, "1, 4, 8, 16, 5, 0, 1048576", "maps", { "-g0" })
+      assert.is_nil((bpf.load(far)))
+    end)
+
+    it("are refused where words mean nothing", function()
+      for _, words in ipairs({ "1, 4, 8, 16, 0, 3, 0", "1, 4, 8, 16, 0, 0, 2" }) do
+        local obj, message = bpf.open(compiled(SEVEN, words, "maps", { "-g0" }))
+        assert.is_nil(obj)
+        assert.matches("non%-zero bytes after map_flags", message)
+      end
+    end)
+
+    it("mean what BTF calls their members", function()
+      for words, pin in pairs({ ["1, 4, 8, 16, 0, 3, 0"] = false, ["1, 4, 8, 16, 0, 3, 2"] = true }) do
+        local pins = helper.bpffs()
+        local obj <close> = load(compiled(NAMED, words, "maps"), { pin_root = pins })
+        local pinned <close> = map.open(pins .. "/old")
+        assert.equal(pin, pinned ~= nil)
+        assert.equal("hash 4 8 16 0", attributes(obj.maps.old))
+      end
+      local late = "u32 type, key_size, value_size, max_entries, map_flags, unused, numa_node, pinning;"
+      local pins = helper.bpffs()
+      local obj <close> = load(compiled(late, "1, 4, 8, 16, 0, 0, 0, 1", "maps"), { pin_root = pins })
+      local pinned <close> = assert(map.open(pins .. "/old"))
+      assert.equal(map.info(obj.maps.old).id, map.info(pinned).id)
+      local refused, message = bpf.open(compiled(late, "1, 4, 8, 16, 0, 9, 0, 1", "maps"))
+      assert.is_nil(refused)
+      assert.matches("whose meaning is unknown", message)
+    end)
+
+    it("may be in any section that ends in /maps", function()
+      for _, flags in ipairs({ { "-g0" }, { "-g" } }) do
+        local obj <close> = load(compiled(SEVEN, "1, 4, 8, 16, 0, 0, 0", "lirc_mode2/maps", flags))
+        assert.equal("hash 4 8 16 0", attributes(obj.maps.old))
+      end
+    end)
+  end)
+
   it("in sections of their own mix with those in one and with today's", function()
     local pins = helper.bpffs()
     local names = { "today", "today_too", "one", "two", "three" }

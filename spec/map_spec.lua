@@ -1446,6 +1446,9 @@ describe("creation errors are told apart:", function()
       }
       print(result, code)
       print(message)
+      result, message, code = bpf.map.create { type = "sockmap", value = "__u32", max_entries = 16 }
+      print(result, code)
+      print(message)
       result, message, code = bpf.map.by_id(1)
       print(result, code)
       print(message)
@@ -1457,10 +1460,11 @@ describe("creation errors are told apart:", function()
       lines[#lines + 1] = line
     end
     assert.equal("nil\tEPERM", lines[1], output)
-    assert.equal("map.create (lru_hash hits): refused; perhaps CAP_BPF is missing (this type may need CAP_NET_ADMIN or"
-      .. " more as well) (EPERM)", lines[2])
+    assert.equal("map.create (lru_hash hits): refused; perhaps CAP_BPF is missing (EPERM)", lines[2])
     assert.equal("nil\tEPERM", lines[3])
-    assert.equal("map.by_id 1: refused; perhaps CAP_SYS_ADMIN is missing (EPERM)", lines[4])
+    assert.equal("map.create (sockmap): refused; perhaps CAP_BPF or CAP_NET_ADMIN is missing (EPERM)", lines[4])
+    assert.equal("nil\tEPERM", lines[5])
+    assert.equal("map.by_id 1: refused; perhaps CAP_SYS_ADMIN is missing (EPERM)", lines[6])
   end)
 
   it("no failure leaves a descriptor behind", function()

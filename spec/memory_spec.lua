@@ -503,3 +503,75 @@ describe("variable interop:", function()
     assert.matches('"entered": 16909060', (helper.run("bpftool map dump id " .. id)))
   end)
 end)
+
+describe("variables of unusual types", function()
+  local GLOBALS = helper.obj("globals")
+  local frame = { data = ("\0"):rep(64) }
+
+  it("beside a lock and a timer work by system calls, before and after the load", function()
+    kernel.root()
+    local obj <close> = assert(bpf.open(GLOBALS))
+    obj.vars.counted, obj.vars.beside = 5, 1000
+    assert(obj:load())
+    assert.equal(0, bpf.map.info(obj.maps["globals.bss"]).map_flags & 0x400)
+    assert.equal(10 + 2 * 20 + 1000, assert(obj.progs.count:run(frame)).retval)
+    assert.equal(6, obj.vars.counted)
+    obj.vars.counted = 40
+    assert(obj.progs.count:run(frame))
+    assert.same({ 41, 1000 }, { obj.vars.counted, obj.vars.beside })
+  end)
+
+  it("that are the kernel's own can't be set", function()
+    local obj <close> = assert(bpf.open(GLOBALS))
+    helper.raises(function() obj.vars.lock = {} end, "variable 'lock' can't be set: struct bpf_spin_lock belongs")
+    helper.raises(function() obj.vars.timer = {} end, "variable 'timer' can't be set: struct bpf_timer belongs")
+  end)
+
+  it("have all elements of a flexible array", function()
+    kernel.root()
+    local obj <close> = assert(bpf.open(GLOBALS))
+    assert.same({ n = 3, list = { 2, 3, 5 } }, obj.vars.primes)
+    obj.vars.primes = { n = 3, list = { 7, 8, 9 } }
+    helper.raises(function() obj.vars.primes = { list = { 1, 2, 3, 4 } } end,
+      "primes%.list: 4 elements do not fit in the flexible array")
+    assert(obj:load())
+    assert(obj.progs.count:run(frame))
+    assert.same({ n = 3, list = { 7, 9, 9 } }, obj.vars.primes)
+    assert.equal("b text that is longer than the padding", obj.vars.long_text.text)
+    assert.same({ n = 2, first = ("b"):byte(), text = "bbc" }, obj.vars.short_text)
+    assert.same({ n = 1, list = {} }, obj.vars.none)
+    for name, value in pairs(obj.vars) do
+      if name ~= "lock" and name ~= "timer" then
+        obj.vars[name] = value
+        assert.same(value, obj.vars[name])
+      end
+    end
+  end)
+
+  it("with one name are numbered", function()
+    local file <close> = assert(io.open(GLOBALS, "rb"))
+    local obj <close> = assert(bpf.open({ bytes = (file:read("a"):gsub("twin_b", "twin_a")) }))
+    assert.same({ 10, 20 }, { obj.vars.twin_a, obj.vars["twin_a#2"] })
+    obj.vars["twin_a#2"] = 30
+    assert.same({ 10, 30 }, { obj.vars.twin_a, obj.vars["twin_a#2"] })
+    local seen = {}
+    for name, value in pairs(obj.vars) do seen[name] = value end
+    assert.same({ 10, 30 }, { seen.twin_a, seen["twin_a#2"] })
+    helper.raises(function() return obj.vars["twin_a#3"] end, "no variable 'twin_a#3'")
+  end)
+
+  it("that have no value before the load are left out until then", function()
+    kernel.root()
+    local obj <close> = assert(bpf.open(EXTERNS))
+    local function names()
+      local list = {}
+      for name in pairs(obj.vars) do list[#list + 1] = name end
+      return " " .. table.concat(list, " ") .. " "
+    end
+    assert.matches(" number ", names())
+    assert.is_nil(names():find(" LINUX_KERNEL_VERSION ", 1, true))
+    assert.is_nil(bpf.inspect(obj, { text = true }):find("LINUX_KERNEL_VERSION", 1, true))
+    assert(obj:load())
+    assert.matches(" LINUX_KERNEL_VERSION ", names())
+  end)
+end)

@@ -152,12 +152,12 @@ describe("serve", function()
   end)
 
   -- Runs a script beside this one. It prints its pid and a port; the pipe has what else it prints.
-  local function beside(code)
+  local function beside(code, limits)
     local path = helper.tmpdir() .. "/server.lua"
     local file <close> = assert(io.open(path, "w"))
     assert(file:write('local bpf = require "bpf"\nio.stdout:setvbuf "line"\n', code))
     file:close()
-    local pipe = assert(io.popen(("echo $$; exec %s %s 2>&1"):format(helper.LUA, path)))
+    local pipe = assert(io.popen(("%s echo $$; exec %s %s 2>&1"):format(limits or "", helper.LUA, path)))
     return pipe, pipe:read "n", pipe:read "n"
   end
 
@@ -180,6 +180,101 @@ describe("serve", function()
     os.execute("kill -INT " .. pid)
     assert.matches("^%s*closed\n.*interrupted!", pipe:read "a")
     assert.same({ nil, "exit", 1 }, { pipe:close() })
+  end)
+
+  it("goes by no clock that can be set", function()
+    local pipe, pid, port = beside [[
+      local function no() error "the date is nobody's business" end
+      os.time, require("socket").gettime = no, no
+      local set = bpf.metrics.new { on_error = print }
+      set:gauge { name = "g", map = { 1 }, labels = { { "n", decode = "process" } } }
+      set:serve { port = 0, seconds = 600, ready = function(_, port) print(port) end }]]
+    local text, status = require "socket.http".request(("http://127.0.0.1:%d/metrics"):format(port))
+    assert.equal(200, status)
+    assert.matches('\ng{n=".*\nexporter_scrape_duration_seconds %d', text)
+    os.execute("kill -INT " .. pid)
+    assert.matches("^%s*lua[^\n]*interrupted!", pipe:read "a")
+    pipe:close()
+  end)
+
+  it("serves with descriptors from 1,024 on, as readers have, too", function()
+    local pipe, pid, port = beside([[
+      local held = {}
+      for i = 1, 1100 do held[i] = assert(io.open "/") end
+      local socket = require "socket"
+      local udp = assert(socket.udp4())
+      assert(udp:setsockname("127.0.0.1", 0))
+      assert(udp:setpeername(udp:getsockname()))
+      assert(udp:send "hello" and udp:getfd() > 1024)
+      local reader = { getfd = function() return udp:getfd() end }
+      function reader.consume() print(udp:receive()) return 1 end
+      local set = bpf.metrics.new():counter { name = "calls", value = function() return 7 end }
+      set:serve { port = 0, readers = { reader }, ready = function(_, port) print(port) end }]], "ulimit -n 4096;")
+    local idle = assert(socket.connect("127.0.0.1", port)) -- says nothing, and harms nobody
+    local http = require "socket.http"
+    for _ = 1, 2 do
+      local text, status = http.request(("http://127.0.0.1:%d/metrics"):format(port))
+      assert.equal(200, status)
+      assert.matches("\ncalls_total 7\n", text)
+    end
+    idle:close()
+    os.execute("kill -INT " .. pid)
+    assert.matches("^%s*hello\n.*interrupted!", pipe:read "a")
+    pipe:close()
+  end)
+
+  it("waits where nobody can be accepted, and says so once", function()
+    local pipe, pid, port = beside([[
+      local held, turns = {}, 0
+      local answered
+      local set = bpf.metrics.new { on_error = print }
+      set:counter { name = "calls", value = function() answered = answered or turns return 7 end }
+      local _ <close> = setmetatable({}, { __close = function() print(answered < 20) end })
+      set:serve {
+        port = 0, seconds = 600,
+        ready = function(_, port)
+          repeat
+            local file = io.open "/"
+            held[#held + 1] = file
+          until not file
+          print(port)
+        end,
+        poll = function()
+          turns = turns + 1
+          if turns == 6 then
+            for _, file in ipairs(held) do file:close() end
+          end
+        end,
+      }]], "ulimit -n 64;")
+    local text, status = require "socket.http".request(("http://127.0.0.1:%d/metrics"):format(port))
+    assert.equal(200, status)
+    assert.matches("\ncalls_total 7\n", text)
+    os.execute("kill -INT " .. pid)
+    assert.matches("^%s*http\tToo many open files\ntrue\n[^\n]*interrupted!", pipe:read "a")
+    pipe:close()
+  end)
+
+  it("says what is missing, a package or a descriptor", function()
+    local output, ok = helper.run("ulimit -n 64; " .. helper.LUA .. " -e " .. helper.quote [[
+      local set = require("bpf").metrics.new()
+      local held = {}
+      local function fill()
+        repeat
+          local file = io.open "/"
+          held[#held + 1] = file
+        until not file
+      end
+      fill()
+      print(set:serve { port = 0, seconds = 0 })
+      held[#held]:close()
+      require "socket" require "socket.unix"
+      fill()
+      print(set:serve { port = 0, seconds = 0 })
+      print(set:serve { socket = "/tmp/lbpf-no-such-directory/s", seconds = 0 })]])
+    assert(ok, output)
+    assert.matches("^nil\tmetrics:serve: LuaSocket can't be loaded: Too many open files %(EMFILE%)\tEMFILE\n" ..
+      "nil\tmetrics:serve %(127.0.0.1 port 0%): Too many open files %(EMFILE%)\tEMFILE\n" ..
+      "nil\tmetrics:serve %(/tmp/lbpf%-no%-such%-directory/s%): Too many open files %(EMFILE%)\tEMFILE\n$", output)
   end)
 
   it("knows what clients ask for", function()

@@ -327,6 +327,124 @@ h_bucket{le="+Inf"} 3
   end)
 end)
 
+describe("what functions leave out", function()
+  it("is left out of histograms, too: entries, buckets, sums and slots", function()
+    local failures = {}
+    local set = metrics.new { on_error = function(...) failures[#failures + 1] = table.concat({ ... }, ": ") end }
+    local slots = { [1] = 5, [2] = 7, [27] = 12345 }
+    set:histogram { name = "a", map = slots, slot = true, last = 2,
+      value = function(n, i) return i < 27 and n or nil end }
+    set:histogram { name = "b", map = slots, slot = function(i) return i < 27 and i or nil end, last = 2 }
+    set:histogram { name = "c", map = slots, slot = true, value = function() end }
+    set:histogram { name = "d", map = { { 1, 2, 3 }, { 4, 5, 6 } }, last = 0, sum = function() end,
+      buckets = function(v) return v[1] == 4 and v or nil end }
+    local text = set:text()
+    assert.same({}, failures)
+    for _, name in ipairs { "a", "b" } do
+      assert(text:find(([[
+# TYPE %s histogram
+%s_bucket{le="1.0"} 0
+%s_bucket{le="3.0"} 5
+%s_bucket{le="7.0"} 12
+%s_bucket{le="+Inf"} 12
+]]):gsub("%%s", name), 1, true), text)
+    end
+    assert(text:find("# TYPE c histogram\n# TYPE d histogram\n", 1, true), text)
+    assert(text:find('d_bucket{le="1.0"} 4\nd_bucket{le="+Inf"} 15\nd_sum 0\nd_count 15\n', 1, true), text)
+    set = metrics.new { on_error = function(_, message) failures[#failures + 1] = message end }
+    set:histogram { name = "e", map = slots, slot = true, value = function() return {} end }
+    set:text()
+    assert.same({ "a slot's count is no number but a table" }, failures)
+  end)
+end)
+
+describe("a sum that a slot has", function()
+  it("is no count, of entries and of buckets", function()
+    local slots = { [1] = 5, [2] = 7, [27] = 12000 }
+    local set = metrics.new()
+    set:histogram { name = "a", map = slots, slot = true, last = 2, sum_slot = 27, scale = 1e-3 }
+    set:histogram { name = "b", map = { { 0, 5, 7, 50 } }, sum_slot = 3 }
+    local text = set:text()
+    assert(text:find('a_bucket{le="0.008"} 12\na_bucket{le="+Inf"} 12\na_sum 12.0\na_count 12\n', 1, true), text)
+    assert(text:find('b_bucket{le="3.0"} 5\nb_bucket{le="+Inf"} 12\nb_sum 50\nb_count 12\n', 1, true), text)
+  end)
+
+  it("is the last slot of an array", function()
+    kernel.root()
+    local m = create { type = "percpu_array", max_entries = 4, value = "__u64" }
+    for i, n in ipairs { 1, 2, 3, 40 } do
+      local values = map.lookup(m, i - 1)
+      values[1] = n
+      m[i - 1] = values
+    end
+    local text = metrics.new():histogram { name = "a", map = m, slot = true, sum_slot = 3 }:text()
+    assert(text:find('a_bucket{le="1.0"} 1\na_bucket{le="3.0"} 3\na_bucket{le="+Inf"} 6\na_sum 40\n', 1, true), text)
+  end)
+end)
+
+describe("a label for the CPU", function()
+  it("keeps the CPUs' values apart, alone and with others", function()
+    kernel.root()
+    local m = create { type = "percpu_hash", max_entries = 4, key = "__u32", value = "struct s { __u64 n; }" }
+    for key = 1, 2 do
+      local values = {}
+      for cpu = 1, bpf.features.cpus() do
+        values[cpu] = { n = key * 10 + cpu }
+      end
+      m[key] = values
+    end
+    local set = metrics.new()
+    set:counter { name = "a", map = m, value = "n", labels = { "key", { "cpu", cpu = true } } }
+    set:counter { name = "b", map = m, value = "n",
+      labels = { { "cpu", cpu = true, decode = function(n) return "C" .. n end } } }
+    set:counter { name = "c", map = function() return m end, value = "n", labels = { { "cpu", cpu = true } } }
+    set:counter { name = "d", map = function() return m end, value = "n" } -- all of them
+    local text, sum = set:text(), 0
+    for cpu = 0, bpf.features.cpus() - 1 do
+      for key = 1, 2 do
+        assert(text:find(('\na_total{key="%d",cpu="%d"} %d\n'):format(key, cpu, key * 10 + cpu + 1), 1, true), text)
+      end
+      assert(text:find(('\nb_total{cpu="C%d"} %d\n'):format(cpu, 32 + 2 * cpu), 1, true), text)
+      assert(text:find(('\nc_total{cpu="%d"} %d\n'):format(cpu, 32 + 2 * cpu), 1, true), text)
+      sum = sum + 32 + 2 * cpu
+    end
+    assert(text:find(("\nd_total %d\n"):format(sum), 1, true), text)
+    assert.equal(2 * bpf.features.cpus(), select(2, text:gsub("\na_total", "")))
+    local plain = create { type = "hash", max_entries = 4, key = "__u32", value = "__u64" }
+    helper.raises(function() set:counter { name = "e", map = plain, labels = { { "cpu", cpu = true } } } end,
+      "spec/metrics_spec.lua:%d+: metrics:counter: label 'cpu': the map has no values by CPU")
+  end)
+end)
+
+describe("names, without a descriptor", function()
+  it("are asked for again, once there is one", function()
+    local output, ok = helper.run("ulimit -n 64; " .. helper.LUA .. " -e " .. helper.quote(([[
+      local bpf = require "bpf"
+      local decode, symbols = bpf.metrics.decode, bpf.symbols
+      local process, held = assert(symbols.process(%d)), {}
+      local set = bpf.metrics.new():gauge { name = "g", value = function() return 1 end }
+      local address
+      for line in io.lines "/proc/%d/maps" do
+        address = address or line:match "^(%%x+)%%-%%x+ r.xp"
+      end
+      address = tonumber(address, 16)
+      repeat
+        local file = io.open "/"
+        held[#held + 1] = file
+      until not file
+      print(decode.process(1), select(4, process:find(address)))
+      print(symbols.process(1))
+      print(symbols.kernel())
+      print(set:write_file "/tmp/x.prom")
+      for _, file in ipairs(held) do file:close() end
+      print(decode.process(1) ~= "1", select(4, process:find(address)) == nil)]]):format(helper.pid, helper.pid)))
+    assert(ok, output)
+    assert.matches("^1\t[^\t]*/proc/%d+/map_files/[^\t]*: Too many open files %(EMFILE%)\tEMFILE\n" ..
+      "nil\t/proc/1/maps: Too many open files\tEMFILE\nnil\t/proc/kallsyms: Too many open files\tEMFILE\n" ..
+      "nil\tmetrics:write_file: [^\t]*Too many open files %(EMFILE%)\tEMFILE\ntrue\ttrue\n$", output)
+  end)
+end)
+
 describe("decoders", function()
   it("write IPv4 addresses, from each form that maps have", function()
     assert.equal("192.0.2.1", decode.ipv4("\192\0\2\1"))
@@ -697,7 +815,7 @@ describe("declaring", function()
     refuses("there is no option 'lables' %(options: help, labels, map, max_series, name, scale, unit, value%)", "gauge",
       { name = "a", lables = {} })
     refuses("there is no option 'bound' %(options: bounds, buckets, first, help, labels, last, map, max_series, " ..
-      "name, scale, slot, sum, unit, value%)", "histogram", { name = "a", bound = {} })
+      "name, scale, slot, sum, sum_slot, unit, value%)", "histogram", { name = "a", bound = {} })
     refuses("option 'help' must be a string, got number", "gauge", { name = "a", help = 1 })
     refuses("option 'map' must be a map or a table, got something else", "gauge", { name = "a", map = io.stdout })
     refuses("labels are of a map, and there is none", "gauge", { name = "a", value = print, labels = { "l" } })
@@ -708,6 +826,12 @@ describe("declaring", function()
     refuses("label 'le' is there already", "histogram", { name = "a", map = {}, labels = { "le" } })
     refuses("label 'l' is of the key or of the value, not of both", "gauge",
       { name = "a", map = {}, labels = { { "l", key = "x", value = "y" } } })
+    refuses("label 'l' is of the CPU, not of the key or the value", "gauge",
+      { name = "a", map = {}, labels = { { "l", key = "x", cpu = true } } })
+    refuses("sum_slot is the number of the slot with the sum, in place of", "histogram",
+      { name = "a", map = {}, sum_slot = 5, sum = "ns" })
+    refuses("sum_slot is the number of the slot with the sum, in place of", "histogram",
+      { name = "a", map = {}, slot = true, sum_slot = -1 })
     refuses("there is no decoder 'ipv5' %(decoders: cgroup, hex, .*, unsigned%)", "gauge",
       { name = "a", map = {}, labels = { { "l", decode = "ipv5" } } })
     refuses("there is no option 'decoder' ", "gauge",

@@ -97,6 +97,34 @@ describe("the place of an error", function()
   misuses("symbols.text", function() bpf.symbols.text() end)
   misuses("metrics:text", function() bpf.metrics.new():text("x") end)
 
+  it("is the script's line where a C function such as pcall calls, and an option is no argument", function()
+    kernel.root()
+    local obj <close> = assert(bpf.load(helper.obj("counters")))
+    local prog = obj.progs.count
+    local wrong = { -- not a word of arguments that aren't there
+      { "attach_iter: option 'tid' must be an integer from 1 to 2147483647, got 0", prog.attach_iter, prog,
+        { tid = 0 } },
+      { "attach_iter: option 'tid' must be an integer from 1 to 2147483647, got string", prog.attach_iter, prog,
+        { tid = "x" } },
+      { "event: option 'type' must be an integer, got 1.5", prog.attach_perf_event, prog, { type = 1.5, config = 0 } },
+      { "event: option 'config' must be a name or an integer, got table", prog.attach_perf_event, prog,
+        { type = 1, config = {} } },
+      { "event: option 'config' must be an integer, got 1.5", prog.attach_perf_event, prog,
+        { type = 1, config = 1.5 } },
+      { "map.create: option 'max_entries' must be an integer from 0 to 4294967295, got -1", bpf.map.create,
+        { type = "hash", max_entries = -1, key = "__u32", value = "__u32" } },
+      { "flags must be a name or a sequence of names, got number", bpf.map.update, array(), 0, 0, 7 },
+      { "flag 'no' is unknown", bpf.map.update, array(), 0, 0, "no" },
+      { "unknown option 'x'", prog.attach_xdp, prog, "lo", { x = 1 } },
+    }
+    for _, call in ipairs(wrong) do
+      local ok, message = pcall(table.unpack(call, 2))
+      assert.is_false(ok)
+      assert.matches(HERE, message)
+      assert(message:find(call[1], 1, true), message)
+    end
+  end)
+
   it("is added once, where one C function calls another that does", function()
     local message = helper.raises(function()
       bpf.map.create { type = "array_of_maps", max_entries = 1,

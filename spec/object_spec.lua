@@ -734,7 +734,9 @@ describe("object errors:", function()
     it("says that a loop has no end, which the verifier's state follows", function()
       local obj = assert(bpf.open(REFUSED, { autoload = { out_of_bounds = false, endless = true } }))
       local _, message, _, log = obj:load()
-      assert.matches("refused by the verifier: .*infinite loop detected at insn %d+ %(EINVAL%)$", message)
+      local place = kernel.before("6.9") and "" or " @ refused.bpf.c:%d+"
+      assert.matches("refused by the verifier: .*infinite loop detected at insn %d+; source: for %(;;%)" .. place
+        .. " %(EINVAL%)$", message)
       assert.matches("infinite loop detected", log)
     end)
 

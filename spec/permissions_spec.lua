@@ -66,6 +66,15 @@ describe("a pin", function()
     assert.equal(11, m[1])
   end)
 
+  it("has bytes in place of types that it may not read, and says so", function()
+    allows_everybody()
+    mode("0600")
+    local output = as_user(("m = bpf.map.open([[%s/m]]) print(m) print(pcall(function() return m[1] end))"):format(dir))
+    assert.matches("raw bytes: types need CAP_SYS_ADMIN; map.typed", output, 1, true)
+    assert.matches("key: string expected for raw bytes: types need CAP_SYS_ADMIN; map.typed, got number", output, 1,
+      true)
+  end)
+
   it("makes nobody more powerful", function()
     allows_everybody()
     mode("0600")

@@ -9,11 +9,6 @@ local PACKETS, CALLS, REFUSED = helper.obj("packets"), helper.obj("calls"), help
 
 local PACKET = ("\x11"):rep(60)
 
--- An unsigned retval as the int that the program returned.
-local function signed(retval)
-  return (string.unpack("=i4", string.pack("=I4", retval)))
-end
-
 local function fails(code, pattern, ok, message, got)
   assert.is_nil(ok)
   assert.equal(code, got)
@@ -39,7 +34,9 @@ describe("program arguments:", function()
       function(prog) prog:run({ ctx = 5 }) end },
     { "a negative repeat_", "option 'repeat_' must be an integer from 0",
       function(prog) prog:run({ repeat_ = -1 }) end },
-    { "flags that are no integer", "option 'flags'", function(prog) prog:run({ flags = "any" }) end },
+    { "flags that are no integer", "option 'flags'", function(prog) prog:run({ flags = 1.5 }) end },
+    { "an unknown flag", "flag 'any' is unknown %(one of: run_on_cpu, xdp_live_frames,",
+      function(prog) prog:run({ flags = "any" }) end },
     { "autoload's argument that is no boolean", "boolean expected", function(prog) prog:autoload(1) end },
     { "attach_xdp without an interface", "string expected, got nil", function(prog) prog:attach_xdp() end },
     { "attach_xdp to interface 0", "0 is not between 1 and", function(prog) prog:attach_xdp(0) end },
@@ -121,7 +118,7 @@ describe("a loaded program", function()
     for _, field in ipairs({ "id", "load_time", "xlated_prog_len", "btf_id" }) do
       assert.is_true(info[field] > 0, field)
     end
-    for _, field in ipairs({ "jited_prog_len", "run_time_ns", "run_cnt" }) do
+    for _, field in ipairs({ "jited_prog_len", "run_time_ns", "run_cnt", "recursion_misses" }) do
       assert.equal("integer", math.type(info[field]), field)
     end
     assert.are_not.equal(info.id, obj.progs.shorten:info().id)
@@ -143,9 +140,9 @@ describe("a loaded program", function()
 
   it("runs without options", function()
     local answer = assert(obj.progs.minus_one:run())
-    assert.equal(-1, signed(answer.retval))
+    assert.equal(-1, answer.retval)
     assert.is_nil(answer.ctx)
-    assert.equal(-1, signed(assert(obj.progs.minus_one:run({})).retval))
+    assert.equal(-1, assert(obj.progs.minus_one:run({})).retval)
   end)
 
   it("of type xdp runs on a packet, and gives what it made of it", function()
@@ -180,10 +177,30 @@ describe("a loaded program", function()
     assert.equal(#PACKET, (string.unpack("=I4", answer.ctx, 5)))
   end)
 
+  it("of type xdp runs on frames that go where it says, with a context as well", function()
+    kernel.need("live frames", "5.18")
+    local index = math.tointeger(tonumber((helper.run("cat /sys/class/net/lo/ifindex"))))
+    local ctx = string.pack("=I4I4I4I4I4I4", 0, #PACKET, 0, index, 0, 0)
+    for _, flags in ipairs({ 2, "xdp_live_frames", { "xdp_live_frames" } }) do
+      obj.vars.packets = 0
+      local answer = assert(obj.progs.on_packet:run({ data = "\xff\0" .. PACKET:sub(3), ctx = ctx,
+        flags = flags, repeat_ = 8 }))
+      assert.same({ 8 }, { obj.vars.packets, answer.data, answer.ctx }) -- dropped, each of them
+    end
+  end)
+
+  it("that was opened by its id attaches", function()
+    local opened <close> = assert(bpf.prog.by_id(obj.progs.first_argument:info().id))
+    local link <close> = assert(opened:attach_raw_tracepoint("sys_enter"))
+    assert.equal("raw_tracepoint", assert(link:info()).type)
+    helper.raises(function() opened:attach() end, "opened by pin or id, and has no section")
+    helper.raises(function() opened:attach_kprobe("x") end, "opened by pin or id, and libbpf does this for programs of")
+  end)
+
   it("of type raw_tracepoint runs on its arguments", function()
     local answer = assert(obj.progs.first_argument:run({ ctx = string.pack("=i8i8", 42, 43) }))
     assert.equal(42, answer.retval)
-    assert.equal(-42, signed(assert(obj.progs.first_argument:run({ ctx = string.pack("=i8", -42) })).retval))
+    assert.equal(-42, assert(obj.progs.first_argument:run({ ctx = string.pack("=i8", -42) })).retval)
   end)
 
   it("of type raw_tracepoint runs on the CPU that it is told", function()

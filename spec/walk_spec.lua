@@ -690,6 +690,68 @@ describe("the lifetime of a walk:", function()
   end)
 end)
 
+describe("keys that were seen come back while the loop deletes:", function()
+  local N <const> = 300
+  local inner
+
+  setup(function()
+    inner = assert(map.create { type = "array", max_entries = 1, value = "__u32" })
+  end)
+
+  teardown(function()
+    map.close(inner)
+  end)
+
+  local function made(type)
+    return assert(map.create {
+      type = type, name = "back", max_entries = N, key = type == "lpm_trie" and "struct p { __u32 len; __u8 data[4]; }"
+        or type == "hash_of_maps" and "__u32" or nil,
+      value = type == "lpm_trie" and "__u32" or nil,
+      inner = type == "hash_of_maps" and { type = "array", max_entries = 1, value = "__u32" } or nil,
+    })
+  end
+
+  -- Two of the keys that have been seen are there at a time, others each time.
+  local function walk(type, how)
+    local m <close> = made(type)
+    local key_of = type == "lpm_trie" and prefix or same
+    local value = type == "hash_of_maps" and inner or 1
+    for i = 1, N do
+      m[key_of(i)] = value
+    end
+    local order, seen = {}, {}
+    local function step(k)
+      assert(not seen[k], "a key came twice")
+      order[#order + 1], seen[k] = k, true
+      m[k] = nil
+      local n = #order
+      if n > 4 then
+        m[order[n - 4]] = nil
+        m[order[(n * 7) % (n - 1) + 1]] = nil
+        m[order[n % 5 + 1]] = value
+        m[order[(n + 3) % 5 + 1]] = nil
+        m[order[n // 2]] = value
+      end
+    end
+    if how == "keys" then
+      for k in map.keys(m) do step(k) end
+    elseif how == "drain" then
+      for k in map.drain(m) do step(k) end
+    else
+      for k in pairs(m) do step(k) end
+    end
+    assert.equal(N, #order)
+  end
+
+  for _, type in ipairs { "lpm_trie", "devmap_hash", "hash_of_maps" } do
+    for _, how in ipairs { "pairs", "keys", "drain" } do
+      it(how .. " of a " .. type .. " still meets all others", function()
+        walk(type, how)
+      end)
+    end
+  end
+end)
+
 describe("walking while others write", function()
   local SECONDS, LIMIT = 2, 20 * helper.slow
   local STABLE <const> = helper.slow > 1 and 1000 or 3000 -- and as many that come and go
@@ -793,6 +855,22 @@ describe("walking while others write", function()
       end
       assert.is_true(math.tointeger(pipe:read("l")) > 1000)
     end
+  end)
+
+  it("drain takes all that stayed, and ends", function()
+    local m <close> = assert(map.create { type = "lpm_trie", key = 8, value = "__u32", max_entries = 8192 })
+    local pipe <close> = assert(io.popen(("build/support/hammer %d 1000 2 3000 0"):format(map.info(m).id)))
+    assert.equal("ready", pipe:read("l"))
+    for _ = 1, 3 do
+      for i = 0, STABLE - 1 do
+        m[prefix_of(stable_number(i))] = i
+      end
+      for _ in map.drain(m) do end -- luacheck: ignore 542
+      for i = 0, STABLE - 1 do
+        assert(m[prefix_of(stable_number(i))] == nil, "a stable key was left")
+      end
+    end
+    pipe:read("a")
   end)
 
   it("clear ends, and takes what was there", function()

@@ -13,11 +13,17 @@
 
 LBPF_HIDDEN_BEGIN
 
+/* luaL_error with the line of the script also where a C function, such as pcall, calls ours. */
+_Noreturn void lbpf_arg_error(lua_State *L, const char *fmt, ...);
+
 /* The integer at idx, which must lie in [min, max]; else raises naming the argument. */
 lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max);
 
 /* The same, of units that messages name, in the plural. */
 lua_Integer lbpf_arg_units(lua_State *L, int idx, lua_Integer min, lua_Integer max, const char *units);
+
+/* The integer at the top of the stack, the value of a field of a table: raises "<what>: option '<name>' must be …". */
+lua_Integer lbpf_arg_field(lua_State *L, const char *what, const char *name, lua_Integer min, lua_Integer max);
 
 /* The string at idx as C reads it; raises naming the argument for anything else, and for one with a NUL, which C would
  * take for its end. */
@@ -77,6 +83,9 @@ void lbpf_arg_own(lua_State *L, int idx);
 /* Sets a field of the table at the top. */
 void lbpf_set_integer(lua_State *L, const char *key, lua_Integer value);
 void lbpf_set_string(lua_State *L, const char *key, const char *value);
+
+/* The number of a network interface. Returns 0, or an errno with the reason in words at the top of the stack. */
+int lbpf_arg_interface(lua_State *L, const char *name, uint32_t *number);
 
 LBPF_HIDDEN_END
 

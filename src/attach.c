@@ -3,9 +3,11 @@
  *
  * Every way is a row: the method's name, what it reads from its arguments, its options, and the call. The rows are in
  * attachtrace.c and attachnet.c. */
+#define _GNU_SOURCE
 #include "attach.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
 
 #include <bpf/libbpf.h>
@@ -88,12 +90,83 @@ struct lbpf_list lbpf_attach_numbers(lua_State *L, int idx)
 	return list;
 }
 
+int lbpf_attach_symbols(lua_State *L, struct lbpf_target *to, int idx, int options)
+{
+	if (lua_istable(L, idx)) {
+		bool names = lua_rawgeti(L, idx, 1) == LUA_TSTRING;
+
+		lua_pop(L, 1);
+		if (names)
+			to->syms = lbpf_attach_names(L, idx);
+		else
+			to->addrs = lbpf_attach_numbers(L, idx);
+	} else {
+		to->name = lbpf_arg_string(L, idx);
+	}
+	if (lua_istable(L, options) && lua_getfield(L, options, "cookies") != LUA_TNIL) {
+		to->cookies = lbpf_attach_numbers(L, lua_gettop(L));
+		if (to->cookies.count != to->syms.count + to->addrs.count)
+			luaL_error(L, "option 'cookies' must have one for each of the functions listed");
+	}
+	return 0;
+}
+
+int lbpf_attach_interface(lua_State *L, struct lbpf_target *to)
+{
+	uint32_t number;
+	int err;
+
+	if (lua_type(L, 2) == LUA_TNUMBER) {
+		to->ifindex = (int)lbpf_arg_int(L, 2, 1, INT32_MAX);
+		return 0;
+	}
+	to->name = lbpf_arg_string(L, 2);
+	err = lbpf_arg_interface(L, to->name, &number);
+	to->ifindex = (int)number;
+	return err;
+}
+
+static const struct lbpf_name mprog_flags[] = {
+	{ "replace", 1 << 2 }, { "before", 1 << 3 }, { "after", 1 << 4 },
+	{ "id", 1 << 5 },      { "link", 1 << 13 },  { NULL, 0 },
+};
+
+const struct lbpf_option lbpf_mprog_options[] = {
+	{ "flags", LBPF_OPT_OTHER, 0 },	      LBPF_TARGET_OPT(U32, relative_fd),
+	LBPF_TARGET_OPT(U32, relative_id),    LBPF_TARGET_OPT(U64, expected_revision),
+	LBPF_TARGET_OPT(STRING, attach_type), { NULL, LBPF_OPT_OTHER, 0 },
+};
+
+void lbpf_attach_read_mprog(lua_State *L, struct lbpf_target *to)
+{
+	if (lua_istable(L, 3)) {
+		lua_getfield(L, 3, "flags");
+		to->flags = (uint32_t)lbpf_arg_flags(L, lua_gettop(L), mprog_flags, NULL);
+		lua_pop(L, 1);
+	}
+	if (to->attach_type)
+		to->type = (int)lbpf_program_attach_type(L, to->attach_type);
+}
+
+struct lbpf_mprog_opts lbpf_attach_mprog(const struct lbpf_target *to)
+{
+	struct lbpf_mprog_opts opts;
+
+	memset(&opts, 0, sizeof(opts));
+	opts.sz = sizeof(opts);
+	opts.flags = to->flags;
+	opts.relative_fd = to->relative_fd;
+	opts.relative_id = to->relative_id;
+	opts.expected_revision = to->expected_revision;
+	return opts;
+}
+
 /* ---- by section ---- */
 
-static int attach_section(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_section(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	(void)to;
-	return lbpf_attach_done(link, bpf_program__attach(prog));
+	return lbpf_attach_done(link, bpf_program__attach(p->prog));
 }
 
 /*** Attaches the program where its section says.
@@ -102,7 +175,9 @@ static int attach_section(struct lbpf_link *link, const struct bpf_program *prog
 @treturn nil,string,string on failure: EOPNOTSUPP when the section doesn't say where
 @see bpf_program__attach */
 static const struct lbpf_way by_section = {
-	"attach", lbpf_attach_read_nothing, 0, NULL, attach_section, 0, NULL, NULL,
+	.method = "attach",
+	.read = lbpf_attach_read_nothing,
+	.attach = attach_section,
 };
 
 /* ---- the call ---- */
@@ -129,7 +204,10 @@ static const char *push_missing(lua_State *L, const struct lbpf_program *p, cons
 static void push_failure(lua_State *L, const struct lbpf_program *p, int err, const struct lbpf_way *way,
 			 const struct lbpf_target *to, struct lbpf_log *log)
 {
-	const char *missing = err == ENOENT ? push_missing(L, p, way, to, log) : NULL;
+	const char *missing = way->cause ? way->cause(L, p, to, err) : NULL;
+
+	if (!missing && err == ENOENT && p->prog)
+		missing = push_missing(L, p, way, to, log);
 
 	if (missing) {
 		lbpf_err_push(L, err, missing, "program '%s': %s", p->name, way->method);
@@ -152,8 +230,12 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 	int err;
 
 	lbpf_program_recheck(L, p);
+	link->btf = p->alone ? NULL : p->btf;
 	log = lbpf_log_begin(L);
-	err = way->attach(link, p->prog, to);
+	if (p->prog && !to->attach_type)
+		err = way->attach(link, p, to);
+	else
+		err = way->opened ? way->opened(link, p, to) : EOPNOTSUPP;
 	lbpf_log_end(log);
 	/* where libbpf has nothing to say, it tried nothing: the section names no place */
 	nowhere = err == EOPNOTSUPP && way == &by_section && !*lbpf_log_text(log);
@@ -177,7 +259,7 @@ int lbpf_attach_auto(lua_State *L, int prog_idx, int owner)
 /* Whether the way is for programs of this type; pushes nil, message and code if it isn't. */
 static bool check_type(lua_State *L, const struct lbpf_program *p, const struct lbpf_way *way)
 {
-	uint32_t type = (uint32_t)bpf_program__type(p->prog);
+	uint32_t type = p->prog ? (uint32_t)bpf_program__type(p->prog) : p->type;
 	const char *name = lbpf_program_type_name(type), *sep = "";
 	luaL_Buffer b;
 
@@ -201,11 +283,14 @@ static int program_attach(lua_State *L)
 {
 	const struct lbpf_way *way = lua_touserdata(L, lua_upvalueindex(1));
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
-	struct lbpf_target to = { .fd = -1, .fd2 = -1, .pid = -1, .cpu = -1 };
+	struct lbpf_target to = { .fd = -1, .pid = -1, .type = -1 };
 	int err;
 
-	if (!p->prog)
-		lbpf_program_check(L, 1); /* raises: libbpf attaches an object's programs only */
+	if (!p->prog && !way->opened)
+		luaL_error(L, "%s: program '%s' was opened by pin or id, and %s", way->method, p->name,
+			   way == &by_section ? "has no section that says where: name the place, as prog:attach_xdp "
+						"does"
+					      : "libbpf does this for programs of objects only: load its object");
 	lua_settop(L, way->options_at > 4 ? way->options_at : 4);
 	if (way->libbpf && !way->symbol)
 		return lbpf_err_push(L, ENOSYS,
@@ -222,7 +307,8 @@ static int program_attach(lua_State *L)
 	lbpf_program_recheck(L, p);
 	if (!check_type(L, p, way))
 		return 3;
-	lua_getiuservalue(L, 1, LBPF_PROGRAM_OWNER);
+	if (lua_getiuservalue(L, 1, LBPF_PROGRAM_OWNER) != LUA_TUSERDATA)
+		lbpf_link_push_keeper(L);
 	return attach_by(L, p, lua_gettop(L), way, &to) ? 3 : 1;
 }
 
@@ -280,6 +366,8 @@ void lbpf_attach_open(lua_State *L)
 	lua_pushcclosure(L, program_attach, 1);
 	lua_setfield(L, -2, by_section.method);
 	add_methods(L, lbpf_ways_trace);
+	add_methods(L, lbpf_ways_user);
 	add_methods(L, lbpf_ways_net);
+	add_methods(L, lbpf_ways_tc);
 	lua_pop(L, 2);
 }

@@ -3,9 +3,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -17,25 +17,11 @@
 #include <lauxlib.h>
 
 #include "attach.h"
+#include "cause.h"
 #include "descriptor.h"
 #include "map.h"
 #include "newer.h"
 #include "program.h"
-
-/* An interface by index or name. */
-static int read_interface(lua_State *L, struct lbpf_target *to)
-{
-	if (lua_type(L, 2) == LUA_TNUMBER) {
-		to->ifindex = (int)lbpf_arg_int(L, 2, 1, INT32_MAX);
-		return 0;
-	}
-	to->name = lbpf_arg_string(L, 2);
-	to->ifindex = (int)if_nametoindex(to->name);
-	if (to->ifindex)
-		return 0;
-	lua_pushfstring(L, "no such network interface '%s'", to->name);
-	return ENODEV;
-}
 
 /* ---- xdp ---- */
 
@@ -60,7 +46,7 @@ static int read_xdp(lua_State *L, struct lbpf_target *to)
 	if (mode < 0)
 		lbpf_name_unknown(L, xdp_modes, "mode", to->mode);
 	to->flags = (uint32_t)mode;
-	return read_interface(L, to);
+	return lbpf_attach_interface(L, to);
 }
 
 /* Takes the program off only if it is still the one that we attached. */
@@ -71,13 +57,13 @@ static int undo_xdp(struct lbpf_link *self)
 	return -bpf_xdp_detach(self->at.ifindex, self->at.flags, &opts);
 }
 
-static int attach_xdp_netlink(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_xdp_netlink(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	int err;
 
 	link->at.ifindex = to->ifindex;
 	link->at.flags = to->flags;
-	link->at.prog = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 0);
+	link->at.prog = fcntl(lbpf_program_descriptor(p), F_DUPFD_CLOEXEC, 0);
 	if (link->at.prog < 0)
 		return errno;
 	err = -bpf_xdp_attach(to->ifindex, link->at.prog, to->flags | (to->replace ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST),
@@ -87,141 +73,16 @@ static int attach_xdp_netlink(struct lbpf_link *link, const struct bpf_program *
 	return err;
 }
 
-static int attach_xdp(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_xdp(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = to->flags);
 
 	if (to->session || to->replace)
-		return attach_xdp_netlink(link, prog, to);
-	if (!to->flags)
-		return lbpf_attach_done(link, bpf_program__attach_xdp(prog, to->ifindex));
-	link->fd = bpf_link_create(bpf_program__fd(prog), to->ifindex, BPF_XDP, &opts);
+		return attach_xdp_netlink(link, p, to);
+	if (!to->flags && p->prog)
+		return lbpf_attach_done(link, bpf_program__attach_xdp(p->prog, to->ifindex));
+	link->fd = bpf_link_create(lbpf_program_descriptor(p), to->ifindex, BPF_XDP, &opts);
 	return link->fd < 0 ? errno : 0;
-}
-
-/* ---- tc ---- */
-
-static const struct lbpf_name tc_points[] = {
-	{ "ingress", BPF_TC_INGRESS },
-	{ "egress", BPF_TC_EGRESS },
-	{ NULL, 0 },
-};
-
-static const struct lbpf_option tc_options[] = {
-	{ "attach_point", LBPF_OPT_STRING, offsetof(struct lbpf_target, mode) },
-	LBPF_TARGET_OPT(U32, handle),
-	LBPF_TARGET_OPT(U32, priority),
-	LBPF_TARGET_OPT(BOOL, replace),
-	{ NULL, LBPF_OPT_OTHER, 0 },
-};
-
-static int read_tc(lua_State *L, struct lbpf_target *to)
-{
-	int64_t point = lbpf_name_value(tc_points, to->mode ? to->mode : "ingress");
-
-	if (point < 0)
-		lbpf_name_unknown(L, tc_points, "attach_point", to->mode);
-	to->point = (uint32_t)point;
-	return read_interface(L, to);
-}
-
-static int undo_tc(struct lbpf_link *self)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = self->at.ifindex,
-		    .attach_point = (enum bpf_tc_attach_point)self->at.point);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = self->at.handle, .priority = self->at.priority);
-	LIBBPF_OPTS(bpf_tc_opts, now, .handle = self->at.handle, .priority = self->at.priority);
-
-	/* somebody may have put another program in its place */
-	if (bpf_tc_query(&hook, &now) == 0 && now.prog_id != self->at.flags)
-		return 0;
-	return -bpf_tc_detach(&hook, &opts);
-}
-
-/* Takes away the clsact qdisc, with the filters of both directions. */
-static void remove_clsact(int ifindex)
-{
-	LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
-
-	bpf_tc_hook_destroy(&both);
-}
-
-static int attach_tc(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = to->ifindex, .attach_point = (enum bpf_tc_attach_point)to->point);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(prog), .handle = to->handle, .priority = to->priority,
-		    .flags = to->replace ? BPF_TC_F_REPLACE : 0);
-	int err = -bpf_tc_hook_create(&hook);
-	bool made = !err;
-
-	if (err && err != EEXIST) /* the clsact qdisc is there already; it stays, for others may use it by now */
-		return err;
-	err = -bpf_tc_attach(&hook, &opts);
-	if (err && made)
-		remove_clsact(to->ifindex);
-	if (err)
-		return err;
-	link->at.ifindex = to->ifindex;
-	link->at.point = (int)to->point;
-	link->at.handle = opts.handle;
-	link->at.priority = opts.priority;
-	link->at.flags = opts.prog_id;
-	link->undo = undo_tc;
-	return 0;
-}
-
-/* ---- tcx and netkit: lists of programs ---- */
-
-static const struct lbpf_name mprog_flags[] = {
-	{ "replace", 1 << 2 }, { "before", 1 << 3 }, { "after", 1 << 4 },
-	{ "id", 1 << 5 },      { "link", 1 << 13 },  { NULL, 0 },
-};
-
-static const struct lbpf_option mprog_options[] = {
-	{ "flags", LBPF_OPT_OTHER, 0 },		 LBPF_TARGET_OPT(U32, relative_fd), LBPF_TARGET_OPT(U32, relative_id),
-	LBPF_TARGET_OPT(U64, expected_revision), { NULL, LBPF_OPT_OTHER, 0 },
-};
-
-static void read_mprog(lua_State *L, struct lbpf_target *to)
-{
-	if (lua_istable(L, 3)) {
-		lua_getfield(L, 3, "flags");
-		to->flags = (uint32_t)lbpf_arg_flags(L, lua_gettop(L), mprog_flags, NULL);
-		lua_pop(L, 1);
-	}
-}
-
-static int read_mprog_interface(lua_State *L, struct lbpf_target *to)
-{
-	read_mprog(L, to);
-	return read_interface(L, to);
-}
-
-static struct lbpf_mprog_opts mprog_opts(const struct lbpf_target *to)
-{
-	struct lbpf_mprog_opts opts;
-
-	memset(&opts, 0, sizeof(opts));
-	opts.sz = sizeof(opts);
-	opts.flags = to->flags;
-	opts.relative_fd = to->relative_fd;
-	opts.relative_id = to->relative_id;
-	opts.expected_revision = to->expected_revision;
-	return opts;
-}
-
-static int attach_tcx(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
-{
-	struct lbpf_mprog_opts opts = mprog_opts(to);
-
-	return lbpf_attach_done(link, lbpf_newer_tcx(prog, to->ifindex, &opts));
-}
-
-static int attach_netkit(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
-{
-	struct lbpf_mprog_opts opts = mprog_opts(to);
-
-	return lbpf_attach_done(link, lbpf_newer_netkit(prog, to->ifindex, &opts));
 }
 
 /* ---- netfilter ---- */
@@ -258,7 +119,7 @@ static uint32_t read_named(lua_State *L, const char *name, const struct lbpf_nam
 			lbpf_name_unknown(L, names, name, text);
 		value = (uint32_t)lbpf_name_value(names, text);
 	} else if (!lua_isnil(L, -1)) {
-		value = (uint32_t)lbpf_arg_int(L, lua_gettop(L), 0, UINT32_MAX);
+		value = (uint32_t)lbpf_arg_field(L, "attach_netfilter", name, 0, UINT32_MAX);
 	}
 	lua_pop(L, 1);
 	return value;
@@ -275,7 +136,7 @@ static int read_netfilter(lua_State *L, struct lbpf_target *to)
 	return 0;
 }
 
-static int attach_netfilter(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_netfilter(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	struct lbpf_netfilter_opts opts;
 
@@ -285,7 +146,7 @@ static int attach_netfilter(struct lbpf_link *link, const struct bpf_program *pr
 	opts.hooknum = to->hooknum;
 	opts.priority = to->netfilter_priority;
 	opts.flags = to->flags;
-	return lbpf_attach_done(link, lbpf_newer_netfilter(prog, &opts));
+	return lbpf_attach_done(link, lbpf_newer_netfilter(p->prog, &opts));
 }
 
 /* ---- network namespaces and cgroups ---- */
@@ -296,27 +157,57 @@ static int read_path(lua_State *L, struct lbpf_target *to)
 	return lbpf_descriptor_path(L, 2, O_RDONLY, &to->fd);
 }
 
-static int attach_netns(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_netns(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
-	return lbpf_attach_done(link, bpf_program__attach_netns(prog, to->fd));
+	return lbpf_attach_done(link, bpf_program__attach_netns(p->prog, to->fd));
 }
 
 static int read_cgroup(lua_State *L, struct lbpf_target *to)
 {
-	read_mprog(L, to);
+	lbpf_attach_read_mprog(L, to);
 	return read_path(L, to);
 }
 
-static int attach_cgroup(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+#define CGROUP2_MAGIC 0x63677270
+#define CGROUP_MAGIC 0x27e0eb
+
+/* Says that what the descriptor is of is no cgroup that programs attach to, or NULL. */
+static const char *no_cgroup(int fd)
 {
-	struct lbpf_mprog_opts opts = mprog_opts(to);
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) || fs.f_type == CGROUP2_MAGIC)
+		return NULL;
+	return fs.f_type == CGROUP_MAGIC ? "this is a cgroup of version 1; programs attach to cgroups of version 2"
+					 : "this is no cgroup of version 2";
+}
+
+static const char *cgroup_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
+{
+	const char *why = no_cgroup(to->fd);
+
+	if (why)
+		return why;
+	if (err == EPERM && lbpf_has_capabilities("CAP_NET_ADMIN"))
+		return "another program holds this cgroup, or one above it, alone (attached without the flag multi)";
+	return lbpf_opened_cause(L, p, to, err);
+}
+
+static int attach_cgroup(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	struct lbpf_mprog_opts opts = lbpf_attach_mprog(to);
 
 	if (!to->flags && !to->relative_fd && !to->relative_id && !to->expected_revision)
-		return lbpf_attach_done(link, bpf_program__attach_cgroup(prog, to->fd));
-	return lbpf_newer_cgroup ? lbpf_attach_done(link, lbpf_newer_cgroup(prog, to->fd, &opts)) : ENOSYS;
+		return lbpf_attach_done(link, bpf_program__attach_cgroup(p->prog, to->fd));
+	return lbpf_newer_cgroup ? lbpf_attach_done(link, lbpf_newer_cgroup(p->prog, to->fd, &opts)) : ENOSYS;
 }
 
 /* ---- sockets ---- */
+
+static const struct lbpf_option sockmap_options[] = {
+	LBPF_TARGET_OPT(STRING, attach_type),
+	{ NULL, LBPF_OPT_OTHER, 0 },
+};
 
 /* A map of sockets; the program becomes the map's, for what its section says. */
 static int read_sockmap(lua_State *L, struct lbpf_target *to)
@@ -326,6 +217,8 @@ static int read_sockmap(lua_State *L, struct lbpf_target *to)
 	luaL_argcheck(L, map->type == BPF_MAP_TYPE_SOCKMAP || map->type == BPF_MAP_TYPE_SOCKHASH, 2,
 		      "a sockmap or sockhash expected");
 	to->map = map;
+	if (to->attach_type)
+		to->type = (int)lbpf_program_attach_type(L, to->attach_type);
 	return 0;
 }
 
@@ -335,15 +228,18 @@ static int undo_sockmap(struct lbpf_link *self)
 }
 
 /* Kernels from 6.10 on have links for this, with libbpf 1.5. */
-static int attach_sockmap(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_sockmap(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
-	int err;
+	bool by_section = p->prog && to->type < 0;
+	int type = by_section ? (int)bpf_program__expected_attach_type(p->prog) : lbpf_opened_type(p, to), err;
 
-	if (lbpf_newer_sockmap && lbpf_attach_done(link, lbpf_newer_sockmap(prog, to->map->fd)) == 0)
+	if (type < 0)
+		return EINVAL;
+	if (by_section && lbpf_newer_sockmap && lbpf_attach_done(link, lbpf_newer_sockmap(p->prog, to->map->fd)) == 0)
 		return 0;
-	link->at.point = (int)bpf_program__expected_attach_type(prog);
+	link->at.point = type;
 	link->at.target = fcntl(to->map->fd, F_DUPFD_CLOEXEC, 0);
-	link->at.prog = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 0);
+	link->at.prog = fcntl(lbpf_program_descriptor(p), F_DUPFD_CLOEXEC, 0);
 	if (link->at.target < 0 || link->at.prog < 0)
 		return errno;
 	err = -bpf_prog_attach(link->at.prog, link->at.target, (enum bpf_attach_type)link->at.point, 0);
@@ -366,10 +262,10 @@ static int undo_socket(struct lbpf_link *self)
 	return setsockopt(self->at.target, SOL_SOCKET, self->at.point, &zero, sizeof(zero)) ? errno : 0;
 }
 
-static int attach_socket_option(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to,
+static int attach_socket_option(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to,
 				int attach, int detach)
 {
-	int fd = bpf_program__fd(prog);
+	int fd = lbpf_program_descriptor(p);
 
 	link->at.point = detach;
 	link->at.target = fcntl(to->fd, F_DUPFD_CLOEXEC, 0);
@@ -381,14 +277,14 @@ static int attach_socket_option(struct lbpf_link *link, const struct bpf_program
 	return 0;
 }
 
-static int attach_socket(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_socket(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
-	return attach_socket_option(link, prog, to, SO_ATTACH_BPF, SO_DETACH_BPF);
+	return attach_socket_option(link, p, to, SO_ATTACH_BPF, SO_DETACH_BPF);
 }
 
-static int attach_reuseport(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_reuseport(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
-	return attach_socket_option(link, prog, to, SO_ATTACH_REUSEPORT_EBPF, SO_DETACH_REUSEPORT_BPF);
+	return attach_socket_option(link, p, to, SO_ATTACH_REUSEPORT_EBPF, SO_DETACH_REUSEPORT_BPF);
 }
 
 #define CGROUP_TYPES                                                                                  \
@@ -407,39 +303,6 @@ static int attach_reuseport(struct lbpf_link *link, const struct bpf_program *pr
  such mode), EPERM, …
 @see bpf_program__attach_xdp, bpf_xdp_attach
 @since kernel 5.9; 4.8 by netlink */
-
-/*** Attaches a tc program (SEC("tc")) to an interface's clsact queueing discipline, which is made if it isn't there and
-stays.
-@function prog:attach_tc
-@tparam string|integer interface name or index
-@tparam ?table options
-- attach_point: "ingress" (the default) or "egress"
-- handle, priority: of the filter; by default the kernel chooses
-- replace: true puts it in place of the filter with that handle and priority
-@treturn bpf.link the link, which is none to the kernel: it can't be pinned
-@treturn nil,string,string on failure: ENODEV, EEXIST, EPERM, …
-@see bpf_tc_hook_create, bpf_tc_attach */
-
-/*** Attaches a tc program (SEC("tcx/ingress"), "tcx/egress") to an interface, among others.
-@function prog:attach_tcx
-@tparam string|integer interface name or index
-@tparam ?table options
-- flags: "before", "after", "replace", "id", "link": where in the list, next to relative_fd or relative_id
-- relative_fd, relative_id: a program's, or a link's with the flag "link"
-- expected_revision: of the list
-@treturn bpf.link the link
-@treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), ENODEV, …
-@see bpf_program__attach_tcx
-@since kernel 6.6, libbpf 1.3 */
-
-/*** Attaches a program (SEC("netkit/primary"), "netkit/peer") to a netkit interface.
-@function prog:attach_netkit
-@tparam string|integer interface name or index
-@tparam ?table options as of attach_tcx
-@treturn bpf.link the link
-@treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), ENODEV, …
-@see bpf_program__attach_netkit
-@since kernel 6.7, libbpf 1.3 */
 
 /*** Attaches a netfilter program to a hook.
 @function prog:attach_netfilter
@@ -464,7 +327,9 @@ stays.
 /*** Attaches a cgroup program to a cgroup (of version 2).
 @function prog:attach_cgroup
 @tparam string|integer cgroup path or descriptor
-@tparam ?table options flags, relative_fd, relative_id, expected_revision: as of attach_tcx (libbpf 1.6, kernel 6.17)
+@tparam ?table options
+- flags, relative_fd, relative_id, expected_revision: as of attach_tcx (libbpf 1.6, kernel 6.17)
+- attach_type: of a program opened by pin or id that doesn't tell, "cgroup_inet_egress" say
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT, EPERM, …
 @see bpf_program__attach_cgroup, bpf_program__attach_cgroup_opts
@@ -474,6 +339,7 @@ stays.
 come into the map from then on.
 @function prog:attach_sockmap
 @tparam bpf.map map of type sockmap or sockhash
+@tparam ?table options attach_type, of an sk_skb program opened by pin or id: "sk_skb_stream_verdict" say
 @treturn bpf.link the link; one to the kernel since kernel 6.10 with libbpf 1.5
 @treturn nil,string,string on failure: EBUSY, EPERM, …
 @see bpf_program__attach_sockmap, bpf_prog_attach */
@@ -493,18 +359,52 @@ come into the map from then on.
 @see setsockopt(2) SO_ATTACH_REUSEPORT_EBPF
 @since kernel 4.19 */
 const struct lbpf_way lbpf_ways_net[] = {
-	{ "attach_xdp", read_xdp, 3, xdp_options, attach_xdp, LBPF_OF(XDP), NULL, NULL },
-	{ "attach_tc", read_tc, 3, tc_options, attach_tc, LBPF_OF(SCHED_CLS), NULL, NULL },
-	{ "attach_tcx", read_mprog_interface, 3, mprog_options, attach_tcx, LBPF_OF(SCHED_CLS), "1.3", lbpf_newer_tcx },
-	{ "attach_netkit", read_mprog_interface, 3, mprog_options, attach_netkit, LBPF_OF(SCHED_CLS), "1.3",
-	  lbpf_newer_netkit },
-	{ "attach_netfilter", read_netfilter, 2, netfilter_options, attach_netfilter,
-	  UINT64_C(1) << LBPF_PROG_TYPE_NETFILTER, "1.3", lbpf_newer_netfilter },
-	{ "attach_netns", read_path, 0, NULL, attach_netns, LBPF_OF(FLOW_DISSECTOR) | LBPF_OF(SK_LOOKUP), NULL, NULL },
-	{ "attach_cgroup", read_cgroup, 3, mprog_options, attach_cgroup, CGROUP_TYPES, NULL, NULL },
-	{ "attach_sockmap", read_sockmap, 0, NULL, attach_sockmap, LBPF_OF(SK_SKB) | LBPF_OF(SK_MSG), NULL, NULL },
-	{ "attach_socket", read_socket, 0, NULL, attach_socket, LBPF_OF(SOCKET_FILTER), NULL, NULL },
-	{ "attach_reuseport", read_socket, 0, NULL, attach_reuseport, LBPF_OF(SOCKET_FILTER) | LBPF_OF(SK_REUSEPORT),
-	  NULL, NULL },
-	{ NULL, NULL, 0, NULL, NULL, 0, NULL, NULL },
+	{ .method = "attach_xdp",
+	  .read = read_xdp,
+	  .options_at = 3,
+	  .options = xdp_options,
+	  .attach = attach_xdp,
+	  .opened = attach_xdp,
+	  .types = LBPF_OF(XDP) },
+	{ .method = "attach_netfilter",
+	  .read = read_netfilter,
+	  .options_at = 2,
+	  .options = netfilter_options,
+	  .attach = attach_netfilter,
+	  .opened = lbpf_opened_netfilter,
+	  .types = UINT64_C(1) << LBPF_PROG_TYPE_NETFILTER,
+	  .libbpf = "1.3",
+	  .symbol = lbpf_newer_netfilter },
+	{ .method = "attach_netns",
+	  .read = read_path,
+	  .attach = attach_netns,
+	  .opened = lbpf_opened_target,
+	  .types = LBPF_OF(FLOW_DISSECTOR) | LBPF_OF(SK_LOOKUP) },
+	{ .method = "attach_cgroup",
+	  .read = read_cgroup,
+	  .options_at = 3,
+	  .options = lbpf_mprog_options,
+	  .attach = attach_cgroup,
+	  .opened = lbpf_opened_target,
+	  .cause = cgroup_cause,
+	  .types = CGROUP_TYPES },
+	{ .method = "attach_sockmap",
+	  .read = read_sockmap,
+	  .options_at = 3,
+	  .options = sockmap_options,
+	  .attach = attach_sockmap,
+	  .opened = attach_sockmap,
+	  .cause = lbpf_opened_cause,
+	  .types = LBPF_OF(SK_SKB) | LBPF_OF(SK_MSG) },
+	{ .method = "attach_socket",
+	  .read = read_socket,
+	  .attach = attach_socket,
+	  .opened = attach_socket,
+	  .types = LBPF_OF(SOCKET_FILTER) },
+	{ .method = "attach_reuseport",
+	  .read = read_socket,
+	  .attach = attach_reuseport,
+	  .opened = attach_reuseport,
+	  .types = LBPF_OF(SOCKET_FILTER) | LBPF_OF(SK_REUSEPORT) },
+	{ .method = NULL },
 };

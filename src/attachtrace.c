@@ -3,7 +3,9 @@
  * kernel's functions, iterators. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -28,12 +30,12 @@ static const struct lbpf_option kprobe_options[] = {
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
-static int attach_kprobe(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_kprobe(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	LIBBPF_OPTS(bpf_kprobe_opts, opts, .bpf_cookie = to->bpf_cookie, .offset = to->offset,
 		    .retprobe = to->retprobe);
 
-	return lbpf_attach_done(link, bpf_program__attach_kprobe_opts(prog, to->name, &opts));
+	return lbpf_attach_done(link, bpf_program__attach_kprobe_opts(p->prog, to->name, &opts));
 }
 
 static const struct lbpf_option kprobe_multi_options[] = {
@@ -41,34 +43,12 @@ static const struct lbpf_option kprobe_multi_options[] = {
 	{ "cookies", LBPF_OPT_OTHER, 0 }, { NULL, LBPF_OPT_OTHER, 0 },
 };
 
-/* A pattern, a sequence of names, or one of addresses; and the cookies of option table 3. */
-static int read_symbols(lua_State *L, struct lbpf_target *to, int idx, int options)
-{
-	if (lua_istable(L, idx)) {
-		bool names = lua_rawgeti(L, idx, 1) == LUA_TSTRING;
-
-		lua_pop(L, 1);
-		if (names)
-			to->syms = lbpf_attach_names(L, idx);
-		else
-			to->addrs = lbpf_attach_numbers(L, idx);
-	} else {
-		to->name = lbpf_arg_string(L, idx);
-	}
-	if (lua_istable(L, options) && lua_getfield(L, options, "cookies") != LUA_TNIL) {
-		to->cookies = lbpf_attach_numbers(L, lua_gettop(L));
-		if (to->cookies.count != to->syms.count + to->addrs.count)
-			luaL_error(L, "option 'cookies' must have one for each of the functions listed");
-	}
-	return 0;
-}
-
 static int read_kprobe_multi(lua_State *L, struct lbpf_target *to)
 {
-	return read_symbols(L, to, 2, 3);
+	return lbpf_attach_symbols(L, to, 2, 3);
 }
 
-static int attach_kprobe_multi(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_kprobe_multi(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	struct lbpf_kprobe_multi_opts opts;
 
@@ -82,7 +62,7 @@ static int attach_kprobe_multi(struct lbpf_link *link, const struct bpf_program 
 	opts.session = to->session;
 	opts.unique_match = to->unique_match;
 	return lbpf_attach_done(link,
-				bpf_program__attach_kprobe_multi_opts(prog, to->name,
+				bpf_program__attach_kprobe_multi_opts(p->prog, to->name,
 								      (const struct bpf_kprobe_multi_opts *)&opts));
 }
 
@@ -92,85 +72,11 @@ static const struct lbpf_option ksyscall_options[] = {
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
-static int attach_ksyscall(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_ksyscall(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	LIBBPF_OPTS(bpf_ksyscall_opts, opts, .bpf_cookie = to->bpf_cookie, .retprobe = to->retprobe);
 
-	return lbpf_attach_done(link, bpf_program__attach_ksyscall(prog, to->name, &opts));
-}
-
-/* ---- functions and marks of processes ---- */
-
-static const struct lbpf_option uprobe_options[] = {
-	LBPF_TARGET_OPT(S32, pid),	  LBPF_TARGET_OPT(BOOL, retprobe),
-	LBPF_TARGET_OPT(U64, offset),	  LBPF_TARGET_OPT(U64, ref_ctr_offset),
-	LBPF_TARGET_OPT(U64, bpf_cookie), { NULL, LBPF_OPT_OTHER, 0 },
-};
-
-/* A path or the name of a library or program, and a function's name or an offset in the file. */
-static int read_uprobe(lua_State *L, struct lbpf_target *to)
-{
-	to->path = lbpf_arg_string(L, 2);
-	if (lua_type(L, 3) == LUA_TNUMBER)
-		to->offset = (uint64_t)lbpf_arg_int(L, 3, 0, INT64_MAX);
-	else
-		to->func_name = lbpf_arg_string(L, 3);
-	return 0;
-}
-
-static int attach_uprobe(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
-{
-	LIBBPF_OPTS(bpf_uprobe_opts, opts, .ref_ctr_offset = to->ref_ctr_offset, .bpf_cookie = to->bpf_cookie,
-		    .retprobe = to->retprobe, .func_name = to->func_name);
-
-	return lbpf_attach_done(link, bpf_program__attach_uprobe_opts(prog, to->pid, to->path, to->offset, &opts));
-}
-
-static const struct lbpf_option uprobe_multi_options[] = {
-	LBPF_TARGET_OPT(S32, pid),	  LBPF_TARGET_OPT(BOOL, retprobe), LBPF_TARGET_OPT(BOOL, session),
-	{ "cookies", LBPF_OPT_OTHER, 0 }, { NULL, LBPF_OPT_OTHER, 0 },
-};
-
-static int read_uprobe_multi(lua_State *L, struct lbpf_target *to)
-{
-	to->path = lbpf_arg_string(L, 2);
-	return read_symbols(L, to, 3, 4);
-}
-
-static int attach_uprobe_multi(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
-{
-	struct lbpf_uprobe_multi_opts opts;
-
-	memset(&opts, 0, sizeof(opts));
-	opts.sz = sizeof(opts);
-	opts.syms = to->syms.names;
-	opts.offsets = (const unsigned long *)to->addrs.numbers;
-	opts.cookies = to->cookies.numbers;
-	opts.cnt = to->syms.count + to->addrs.count;
-	opts.retprobe = to->retprobe;
-	opts.session = to->session;
-	return lbpf_attach_done(link, lbpf_newer_uprobe_multi(prog, to->pid, to->path, to->name, &opts));
-}
-
-static const struct lbpf_option usdt_options[] = {
-	LBPF_TARGET_OPT(S32, pid),
-	LBPF_TARGET_OPT(U64, usdt_cookie),
-	{ NULL, LBPF_OPT_OTHER, 0 },
-};
-
-static int read_usdt(lua_State *L, struct lbpf_target *to)
-{
-	to->path = lbpf_arg_string(L, 2);
-	to->provider = lbpf_arg_string(L, 3);
-	to->name = lbpf_arg_string(L, 4);
-	return 0;
-}
-
-static int attach_usdt(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
-{
-	LIBBPF_OPTS(bpf_usdt_opts, opts, .usdt_cookie = to->usdt_cookie);
-
-	return lbpf_attach_done(link, bpf_program__attach_usdt(prog, to->pid, to->path, to->provider, to->name, &opts));
+	return lbpf_attach_done(link, bpf_program__attach_ksyscall(p->prog, to->name, &opts));
 }
 
 /* ---- tracepoints ---- */
@@ -187,11 +93,11 @@ static int read_tracepoint(lua_State *L, struct lbpf_target *to)
 	return 0;
 }
 
-static int attach_tracepoint(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_tracepoint(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	LIBBPF_OPTS(bpf_tracepoint_opts, opts, .bpf_cookie = to->bpf_cookie);
 
-	return lbpf_attach_done(link, bpf_program__attach_tracepoint_opts(prog, to->category, to->name, &opts));
+	return lbpf_attach_done(link, bpf_program__attach_tracepoint_opts(p->prog, to->category, to->name, &opts));
 }
 
 static const struct lbpf_option cookie_options[] = {
@@ -199,36 +105,36 @@ static const struct lbpf_option cookie_options[] = {
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
-static int attach_raw_tracepoint(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_raw_tracepoint(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	struct lbpf_raw_tracepoint_opts opts;
 
 	if (!to->cookie)
-		return lbpf_attach_done(link, bpf_program__attach_raw_tracepoint(prog, to->name));
+		return lbpf_attach_done(link, bpf_program__attach_raw_tracepoint(p->prog, to->name));
 	if (!lbpf_newer_raw_tracepoint)
 		return ENOSYS;
 	memset(&opts, 0, sizeof(opts));
 	opts.sz = sizeof(opts);
 	opts.cookie = to->cookie;
-	return lbpf_attach_done(link, lbpf_newer_raw_tracepoint(prog, to->name, &opts));
+	return lbpf_attach_done(link, lbpf_newer_raw_tracepoint(p->prog, to->name, &opts));
 }
 
 /* ---- hooks that the section names ---- */
 
-static int attach_trace(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_trace(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	LIBBPF_OPTS(bpf_trace_opts, opts, .cookie = to->cookie);
 
 	/* the libbpf that knows cookies of tp_btf is the one that has them of raw_tp */
-	if (to->cookie && bpf_program__expected_attach_type(prog) == BPF_TRACE_RAW_TP && !lbpf_newer_raw_tracepoint)
+	if (to->cookie && bpf_program__expected_attach_type(p->prog) == BPF_TRACE_RAW_TP && !lbpf_newer_raw_tracepoint)
 		return ENOSYS;
-	return lbpf_attach_done(link, bpf_program__attach_trace_opts(prog, &opts));
+	return lbpf_attach_done(link, bpf_program__attach_trace_opts(p->prog, &opts));
 }
 
-static int attach_lsm(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_lsm(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	(void)to;
-	return lbpf_attach_done(link, bpf_program__attach_lsm(prog));
+	return lbpf_attach_done(link, bpf_program__attach_lsm(p->prog));
 }
 
 /* A loaded program and the name of the function of it to replace. */
@@ -240,11 +146,11 @@ static int read_freplace(lua_State *L, struct lbpf_target *to)
 	return 0;
 }
 
-static int attach_freplace(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+static int attach_freplace(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	int fd = lbpf_program_descriptor(to->target);
 
-	return fd < 0 ? EBADF : lbpf_attach_done(link, bpf_program__attach_freplace(prog, fd, to->func_name));
+	return fd < 0 ? EBADF : lbpf_attach_done(link, bpf_program__attach_freplace(p->prog, fd, to->func_name));
 }
 
 /* ---- perf events ---- */
@@ -258,24 +164,84 @@ static const struct lbpf_option perf_event_options[] = {
 static int read_perf_event(lua_State *L, struct lbpf_target *to)
 {
 	if (lua_istable(L, 2))
-		return lbpf_perfevent_open(L, 2, &to->fd2);
-	to->fd = lbpf_descriptor_arg(L, 2);
+		to->event = lbpf_perfevent_read(L, 2);
+	else
+		to->fd = lbpf_descriptor_arg(L, 2);
 	return 0;
 }
 
-/* Libbpf closes the event with the link: so it gets a descriptor of its own. */
-static int attach_perf_event(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+/* Attaches to an open event, which this closes if it fails. Libbpf closes it with its link; a link of the kernel's that
+ * libbpf has no struct for keeps the event by itself. */
+static int attach_event(struct lbpf_part *part, const struct lbpf_program *p, int event, uint64_t cookie)
 {
-	LIBBPF_OPTS(bpf_perf_event_opts, opts, .bpf_cookie = to->bpf_cookie);
-	int fd = fcntl(to->fd2 >= 0 ? to->fd2 : to->fd, F_DUPFD_CLOEXEC, 0), err;
+	LIBBPF_OPTS(bpf_perf_event_opts, opts, .bpf_cookie = cookie);
+	int err = 0;
 
-	if (fd < 0)
-		return errno;
-	link->at.event = fd;
-	err = lbpf_attach_done(link, bpf_program__attach_perf_event_opts(prog, fd, &opts));
-	if (err)
-		close(fd);
+	part->event = event;
+	if (p->prog) {
+		part->link = bpf_program__attach_perf_event_opts(p->prog, event, &opts);
+		err = part->link ? 0 : errno;
+	} else {
+		LIBBPF_OPTS(bpf_link_create_opts, create, .perf_event.bpf_cookie = cookie);
+
+		part->fd = bpf_link_create(p->fd, event, BPF_PERF_EVENT, &create);
+		err = part->fd < 0 || ioctl(event, PERF_EVENT_IOC_ENABLE, 0) ? errno : 0;
+	}
+	if (err || !p->prog) {
+		close(event);
+		part->event = -1;
+	}
 	return err;
+}
+
+/* A program that samples sees one thread for each event; one of a probe or a tracepoint is run for all threads. */
+static bool samples(const struct lbpf_program *p)
+{
+	return (p->prog ? (uint32_t)bpf_program__type(p->prog) : p->type) == BPF_PROG_TYPE_PERF_EVENT;
+}
+
+/* One event for each thread; those that have ended meanwhile don't matter. */
+static int attach_threads(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	struct lbpf_part *part;
+	int32_t *tids;
+	size_t count, done = 0;
+	int err = lbpf_perfevent_threads(to->event->pid, &tids, &count);
+
+	for (size_t i = 0; i < count && !err; i++) {
+		int event = lbpf_perfevent_open_thread(to->event, tids[i]);
+
+		if (event < 0 && errno == ESRCH)
+			continue;
+		part = event < 0 ? NULL : lbpf_link_add(link);
+		err = part ? attach_event(part, p, event, to->bpf_cookie) : errno;
+		if (!part && event >= 0)
+			close(event);
+		done++;
+	}
+	free(tids);
+	return err || done ? err : ESRCH;
+}
+
+static int attach_perf_event(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	const struct lbpf_event *event = to->event;
+	int fd;
+
+	if (event && event->pid >= 0 && samples(p))
+		return attach_threads(link, p, to);
+	if (event)
+		fd = lbpf_perfevent_open(event, event->tid >= 0 ? event->tid : event->pid);
+	else
+		fd = fcntl(to->fd, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? errno : attach_event(&link->first, p, fd, to->bpf_cookie);
+}
+
+static const char *perf_event_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
+{
+	if (!p->prog && err == EINVAL && !to->event)
+		return "perhaps a kernel before 5.15, which attaches only programs of objects to events";
+	return to->event ? lbpf_perfevent_cause(L, to->event, err) : NULL;
 }
 
 /* ---- iterators ---- */
@@ -336,7 +302,7 @@ static int read_iter(lua_State *L, struct lbpf_target *to)
 	}
 	task.pid = to->pid > 0 ? (uint32_t)to->pid : 0;
 	if (lua_getfield(L, 2, "tid") != LUA_TNIL)
-		task.tid = (uint32_t)lbpf_arg_int(L, lua_gettop(L), 1, INT32_MAX);
+		task.tid = (uint32_t)lbpf_arg_field(L, "attach_iter", "tid", 1, INT32_MAX);
 	if (task.pid || task.tid) {
 		memcpy(info, &task, sizeof(task));
 		to->iter = (void *)info;
@@ -344,15 +310,28 @@ static int read_iter(lua_State *L, struct lbpf_target *to)
 	return 0;
 }
 
-static int attach_iter(struct lbpf_link *link, const struct bpf_program *prog, const struct lbpf_target *to)
+/* Of a map, its descriptor is the first member of what says which. */
+static void put_map(const struct lbpf_target *to)
+{
+	uint32_t fd = to->map ? (uint32_t)to->map->fd : 0;
+
+	if (to->map)
+		memcpy(to->iter, &fd, sizeof(fd));
+}
+
+static int attach_iter(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = to->iter,
 		    .link_info_len = to->iter ? sizeof(union bpf_iter_link_info) : 0);
-	uint32_t fd = to->map ? (uint32_t)to->map->fd : 0;
 
-	if (to->map) /* the first member of what says which */
-		memcpy(to->iter, &fd, sizeof(fd));
-	return lbpf_attach_done(link, bpf_program__attach_iter(prog, &opts));
+	put_map(to);
+	return lbpf_attach_done(link, bpf_program__attach_iter(p->prog, &opts));
+}
+
+static int opened_iter(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	put_map(to);
+	return lbpf_opened_iter(link, p, to);
 }
 
 /* Programs that name what they are for in terms of BTF; the kernel takes all of them both ways. */
@@ -389,42 +368,6 @@ static int attach_iter(struct lbpf_link *link, const struct bpf_program *prog, c
 @treturn bpf.link the link
 @treturn nil,string,string on failure
 @see bpf_program__attach_ksyscall */
-
-/*** Attaches a uprobe or uretprobe program to a function of programs and libraries.
-@function prog:attach_uprobe
-@tparam string path of the file, or the name of a program in $PATH or of a library ("libc.so.6")
-@tparam string|integer func name of the function, or its offset in the file
-@tparam ?table options
-- pid: the one process, -1 for all (the default), 0 for this one
-- retprobe: true runs the program when the function returns
-- offset: bytes from the function's start
-- ref_ctr_offset: of a semaphore to count up, in the file
-- bpf_cookie: what bpf_get_attach_cookie gives (kernel 5.15)
-@treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT (no such file or function), EINVAL, …
-@see bpf_program__attach_uprobe_opts */
-
-/*** Attaches a uprobe.multi program to many functions of a file at once.
-@function prog:attach_uprobe_multi
-@tparam string path of the file
-@tparam string|table functions a pattern, a sequence of names, or of offsets
-@tparam ?table options pid, retprobe, session (libbpf 1.6), and cookies, a sequence with one for each function listed
-@treturn bpf.link the link
-@treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), …
-@see bpf_program__attach_uprobe_multi
-@since kernel 6.6, libbpf 1.3 */
-
-/*** Attaches a usdt program to marks that a program or library has of itself.
-@function prog:attach_usdt
-@tparam string path of the file
-@tparam string provider
-@tparam string name of the mark
-@tparam ?table options
-- pid: the one process, -1 for all (the default), 0 for this one
-- usdt_cookie: what bpf_usdt_cookie gives
-@treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT (no such mark), …
-@see bpf_program__attach_usdt */
 
 /*** Attaches a tracepoint program.
 @function prog:attach_tracepoint
@@ -466,7 +409,10 @@ static int attach_iter(struct lbpf_link *link, const struct bpf_program *prog, c
 - config: a name such as "cpu_clock", "page_faults", "context_switches", "cpu_cycles", "instructions", "cache_misses",
   or a number
 - sample_freq: how often a second, or sample_period: after how many
-- pid: of a process, 0 for this one, -1 for all (the default); cpu: its number, -1 for all; one of both must be given
+- pid: of a process, 0 for this one, with all its threads, those too that it starts later; -1 for all (the default)
+- tid: of one thread, 0 for this one, in place of pid
+- cpu: its number, -1 for all; a pid, tid or cpu must be given
+- inherit: true watches processes, too, that are started from then on (kernels before 5.13 do so with pid in any case)
 @tparam ?table options bpf_cookie, what bpf_get_attach_cookie gives (kernel 5.15)
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT, EOPNOTSUPP (no such counter here), EACCES, …
@@ -493,23 +439,68 @@ static int attach_iter(struct lbpf_link *link, const struct bpf_program *prog, c
 @see bpf_program__attach_iter
 @since kernel 5.8 */
 const struct lbpf_way lbpf_ways_trace[] = {
-	{ "attach_kprobe", lbpf_attach_read_name, 3, kprobe_options, attach_kprobe, LBPF_OF(KPROBE), NULL, NULL },
-	{ "attach_kprobe_multi", read_kprobe_multi, 3, kprobe_multi_options, attach_kprobe_multi, LBPF_OF(KPROBE), NULL,
-	  NULL },
-	{ "attach_ksyscall", lbpf_attach_read_name, 3, ksyscall_options, attach_ksyscall, LBPF_OF(KPROBE), NULL, NULL },
-	{ "attach_uprobe", read_uprobe, 4, uprobe_options, attach_uprobe, LBPF_OF(KPROBE), NULL, NULL },
-	{ "attach_uprobe_multi", read_uprobe_multi, 4, uprobe_multi_options, attach_uprobe_multi, LBPF_OF(KPROBE),
-	  "1.3", lbpf_newer_uprobe_multi },
-	{ "attach_usdt", read_usdt, 5, usdt_options, attach_usdt, LBPF_OF(KPROBE), NULL, NULL },
-	{ "attach_tracepoint", read_tracepoint, 4, tracepoint_options, attach_tracepoint,
-	  LBPF_OF(TRACEPOINT) | LBPF_OF(KPROBE), NULL, NULL },
-	{ "attach_raw_tracepoint", lbpf_attach_read_name, 3, cookie_options, attach_raw_tracepoint,
-	  LBPF_OF(RAW_TRACEPOINT) | LBPF_OF(RAW_TRACEPOINT_WRITABLE), NULL, NULL },
-	{ "attach_trace", lbpf_attach_read_nothing, 2, cookie_options, attach_trace, BTF_TYPES, NULL, NULL },
-	{ "attach_lsm", lbpf_attach_read_nothing, 0, NULL, attach_lsm, BTF_TYPES, NULL, NULL },
-	{ "attach_perf_event", read_perf_event, 3, perf_event_options, attach_perf_event,
-	  LBPF_OF(PERF_EVENT) | LBPF_OF(TRACEPOINT) | LBPF_OF(KPROBE), NULL, NULL },
-	{ "attach_freplace", read_freplace, 0, NULL, attach_freplace, LBPF_OF(EXT), NULL, NULL },
-	{ "attach_iter", read_iter, 2, iter_options, attach_iter, LBPF_OF(TRACING), NULL, NULL },
-	{ NULL, NULL, 0, NULL, NULL, 0, NULL, NULL },
+	{ .method = "attach_kprobe",
+	  .read = lbpf_attach_read_name,
+	  .options_at = 3,
+	  .options = kprobe_options,
+	  .attach = attach_kprobe,
+	  .types = LBPF_OF(KPROBE) },
+	{ .method = "attach_kprobe_multi",
+	  .read = read_kprobe_multi,
+	  .options_at = 3,
+	  .options = kprobe_multi_options,
+	  .attach = attach_kprobe_multi,
+	  .types = LBPF_OF(KPROBE) },
+	{ .method = "attach_ksyscall",
+	  .read = lbpf_attach_read_name,
+	  .options_at = 3,
+	  .options = ksyscall_options,
+	  .attach = attach_ksyscall,
+	  .types = LBPF_OF(KPROBE) },
+	{ .method = "attach_tracepoint",
+	  .read = read_tracepoint,
+	  .options_at = 4,
+	  .options = tracepoint_options,
+	  .attach = attach_tracepoint,
+	  .types = LBPF_OF(TRACEPOINT) | LBPF_OF(KPROBE) },
+	{ .method = "attach_raw_tracepoint",
+	  .read = lbpf_attach_read_name,
+	  .options_at = 3,
+	  .options = cookie_options,
+	  .attach = attach_raw_tracepoint,
+	  .opened = lbpf_opened_raw_tracepoint,
+	  .types = LBPF_OF(RAW_TRACEPOINT) | LBPF_OF(RAW_TRACEPOINT_WRITABLE) },
+	{ .method = "attach_trace",
+	  .read = lbpf_attach_read_nothing,
+	  .options_at = 2,
+	  .options = cookie_options,
+	  .attach = attach_trace,
+	  .opened = lbpf_opened_hook,
+	  .types = BTF_TYPES },
+	{ .method = "attach_lsm",
+	  .read = lbpf_attach_read_nothing,
+	  .attach = attach_lsm,
+	  .opened = lbpf_opened_hook,
+	  .types = BTF_TYPES },
+	{ .method = "attach_perf_event",
+	  .read = read_perf_event,
+	  .options_at = 3,
+	  .options = perf_event_options,
+	  .attach = attach_perf_event,
+	  .opened = attach_perf_event,
+	  .cause = perf_event_cause,
+	  .types = LBPF_OF(PERF_EVENT) | LBPF_OF(TRACEPOINT) | LBPF_OF(KPROBE) },
+	{ .method = "attach_freplace",
+	  .read = read_freplace,
+	  .attach = attach_freplace,
+	  .opened = lbpf_opened_freplace,
+	  .types = LBPF_OF(EXT) },
+	{ .method = "attach_iter",
+	  .read = read_iter,
+	  .options_at = 2,
+	  .options = iter_options,
+	  .attach = attach_iter,
+	  .opened = opened_iter,
+	  .types = LBPF_OF(TRACING) },
+	{ .method = NULL },
 };

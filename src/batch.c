@@ -74,6 +74,8 @@ struct bulk {
 	uint32_t room, count; /* of the batch */
 	uint8_t *keys, *values;
 	lua_Integer done;
+	int at;	     /* stack index of the key that is being added */
+	bool valued; /* its value is being read */
 };
 
 static uint8_t *bulk_key(const struct bulk *b, uint32_t i)
@@ -144,7 +146,7 @@ static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err, c
 	lua_pushinteger(L, b->done);
 	n = lua_gettop(L);
 	if (b->map->kind->key && !b->map->kind->key->decode)
-		lua_pushnil(L); /* a path or a socket doesn't come back */
+		lua_pushvalue(L, b->at); /* a path or a socket doesn't come back, and goes to the kernel by itself */
 	else
 		lbpf_map_decode_key(L, b->map, bulk_key(b, at));
 	lua_pushfstring(L, "%s (after %I entries, at key %s)", lua_tostring(L, n - 2), (LUAI_UACINT)b->done,
@@ -185,9 +187,13 @@ static int bulk_add(lua_State *L, struct bulk *b, int k)
 {
 	int err, top = lua_gettop(L);
 
+	b->at = k;
 	err = lbpf_map_encode_key(L, b->map, k, bulk_key(b, b->count));
-	if (!err && !b->deleting)
+	if (!err && !b->deleting) {
+		b->valued = true;
 		err = lbpf_map_encode_value(L, b->map, k + 1, bulk_value(b, b->count));
+		b->valued = false;
+	}
 	if (bulk_may_skip(b, err)) {
 		lua_settop(L, top);
 		return 0;
@@ -244,6 +250,32 @@ static void bulk_open_source(lua_State *L, struct bulk *b)
 		lua_replace(L, b->source + i);
 }
 
+/* Collects from the source at 2 to 4; the bulk is at 1. Returns how many values of failure it pushed, or none. */
+static int bulk_collect(lua_State *L)
+{
+	struct bulk *b = lua_touserdata(L, 1);
+
+	return lua_istable(L, 2) ? bulk_from_table(L, b) : bulk_from_iterator(L, b);
+}
+
+/* Does so, and adds the key to what is raised about a value. */
+static int bulk_collect_placed(lua_State *L, struct bulk *b)
+{
+	int top = lua_gettop(L);
+
+	lua_pushcfunction(L, bulk_collect);
+	lua_pushlightuserdata(L, b);
+	for (int i = 0; i < 3; i++)
+		lua_pushvalue(L, b->source + i);
+	if (lbpf_pcall(L, 4, LUA_MULTRET) == LUA_OK)
+		return lua_gettop(L) - top;
+	if (b->valued && lua_type(L, -1) == LUA_TSTRING && (!b->map->kind->key || b->map->kind->key->decode)) {
+		lbpf_map_decode_key(L, b->map, bulk_key(b, b->count));
+		lua_pushfstring(L, "%s (at key %s)", lua_tostring(L, top + 1), luaL_tolstring(L, -1, NULL));
+	}
+	return lua_error(L);
+}
+
 /* Runs the operation over the source at index 2, with the flags behind it. */
 static int bulk_run(lua_State *L, struct bulk *b)
 {
@@ -267,7 +299,7 @@ static int bulk_run(lua_State *L, struct bulk *b)
 	luaL_argexpected(L, lua_istable(L, 2) || lua_isfunction(L, 2), 2, "table or iterator");
 	b->listed = b->deleting && lua_istable(L, 2);
 	bulk_alloc(L, b);
-	n = lua_istable(L, 2) ? bulk_from_table(L, b) : bulk_from_iterator(L, b);
+	n = bulk_collect_placed(L, b);
 	if (n)
 		return n;
 	lua_pushinteger(L, b->done);

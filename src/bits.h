@@ -37,4 +37,30 @@ static inline unsigned int lbpf_chunk_place(const struct lbpf_node *n, unsigned 
 #endif
 }
 
+static inline uint64_t lbpf_bits_load(const struct lbpf_node *n, const uint8_t *p)
+{
+	uint64_t value = 0;
+
+	for (unsigned int done = 0; done < n->bits;) {
+		struct lbpf_chunk c = lbpf_chunk_at(n, done);
+		uint64_t part = (uint64_t)(p[c.byte] >> c.shift) & ((1U << c.width) - 1);
+
+		value |= part << lbpf_chunk_place(n, done, &c);
+		done += c.width;
+	}
+	return value;
+}
+
+static inline void lbpf_bits_store(const struct lbpf_node *n, uint8_t *p, uint64_t value)
+{
+	for (unsigned int done = 0; done < n->bits;) {
+		struct lbpf_chunk c = lbpf_chunk_at(n, done);
+		unsigned int mask = (1U << c.width) - 1;
+		unsigned int part = (unsigned int)(value >> lbpf_chunk_place(n, done, &c)) & mask;
+
+		p[c.byte] = (uint8_t)((p[c.byte] & ~(mask << c.shift)) | part << c.shift);
+		done += c.width;
+	}
+}
+
 #endif

@@ -3,6 +3,7 @@
  *
  * BTF may come from a damaged file, so nothing in it is believed: sizes, offsets and depth are checked before a plan
  * relies on them. */
+#define _GNU_SOURCE
 #include "btf.h"
 
 #include <errno.h>
@@ -12,8 +13,10 @@
 #include <bpf/libbpf.h>
 
 #include "arg.h"
+#include "cause.h"
 #include "cdecl.h"
 #include "err.h"
+#include "spare.h"
 
 #define BTF_MAX_DEPTH 64
 #define BTF_MAX_NODES 100000
@@ -73,6 +76,8 @@ void lbpf_btf_drop(struct lbpf_btf *handle)
 struct compiler {
 	struct lbpf_builder b;
 	const struct btf *btf;
+	bool inside;   /* something follows what is compiled, or may */
+	bool in_union; /* at any depth */
 };
 
 /* Structs that the kernel alone reads and writes; copies of them in a value mean nothing. */
@@ -133,6 +138,8 @@ static bool is_kernel_owned(struct compiler *c, uint32_t id)
 {
 	const struct btf_type *t = resolve(c, id, NULL);
 
+	for (int depth = 0; btf_is_array(t) && depth < BTF_MAX_DEPTH; depth++)
+		t = resolve(c, btf_array(t)->type, NULL);
 	if (btf_is_ptr(t) && t->type) {
 		const struct btf_type *to = type_at(c, t->type);
 		const char *tag = btf_kind(to) == BTF_KIND_TYPE_TAG ? name_at(c->btf, to) : "";
@@ -277,8 +284,12 @@ static void compile_array(struct compiler *c, uint32_t id, uint32_t offset, cons
 	} else if (is_byte && !(btf_int_encoding(elem) & BTF_INT_SIGNED)) {
 		i = add_node(c, LBPF_BYTES, id, offset, count);
 	} else {
+		bool inside = c->inside;
+
 		i = add_node(c, LBPF_ARRAY, id, offset, 0);
+		c->inside = true;
 		compile_type(c, btf_array(t)->type, 0, depth + 1);
+		c->inside = inside;
 		size = c->b.node[i + 1].size;
 		if (size && count > UINT32_MAX / size)
 			luaL_error(c->b.L, "malformed BTF: %s is larger than 4 GiB", c->b.node[i].ctype);
@@ -286,7 +297,8 @@ static void compile_array(struct compiler *c, uint32_t id, uint32_t offset, cons
 		c->b.node[i].count = count;
 		lbpf_build_close(&c->b, i);
 	}
-	c->b.node[i].flexible = count == 0;
+	c->b.node[i].flexible = count == 0 && !c->inside;
+	c->b.node[i].beyond = c->in_union;
 }
 
 struct place {
@@ -353,17 +365,23 @@ static void compile_member(struct compiler *c, uint32_t node, const struct btf_m
 static void compile_members(struct compiler *c, uint32_t node, const struct btf_type *t, uint32_t base_bit,
 			    bool overlaps, int depth)
 {
+	bool inside = c->inside, in_union = c->in_union;
+
 	if (depth > BTF_MAX_DEPTH)
 		luaL_error(c->b.L, "malformed BTF: %s is nested too deeply", c->b.node[node].ctype);
 	overlaps = overlaps || btf_is_union(t);
+	c->in_union = in_union || btf_is_union(t);
 	for (uint16_t i = 0; i < btf_vlen(t); i++) {
 		struct place place = member_place(t, i);
 
+		c->inside = inside || (!btf_is_union(t) && i + 1 < btf_vlen(t));
 		if (place.bit > UINT32_MAX - base_bit)
 			luaL_error(c->b.L, "malformed BTF: %s is too large", c->b.node[node].ctype);
 		place.bit += base_bit;
 		compile_member(c, node, btf_members(t) + i, place, overlaps, depth);
 	}
+	c->inside = inside;
+	c->in_union = in_union;
 }
 
 /* A data section reads as a struct of its variables. */
@@ -375,6 +393,7 @@ static void compile_datasec(struct compiler *c, uint32_t node, const struct btf_
 
 		if (var->offset > UINT32_MAX / 8)
 			luaL_error(c->b.L, "malformed BTF: a variable lies outside of its section");
+		c->inside = i + 1 < btf_vlen(t);
 		compile_member(c, node, &m, (struct place){ var->offset * 8, 0 }, false, depth);
 	}
 }
@@ -427,6 +446,7 @@ struct lbpf_type *lbpf_btf_compile(lua_State *L, const struct btf *btf, uint32_t
 
 	lbpf_build_begin(L, &c.b);
 	compile_type(&c, id, 0, 0);
+	c.b.owned |= is_kernel_owned(&c, id);
 	return lbpf_build_end(&c.b);
 }
 
@@ -454,6 +474,11 @@ struct btf *lbpf_btf_push_kernel(lua_State *L)
 
 	if (known)
 		return known;
+	err = lbpf_spare(L, 2); /* libbpf says that there is none when it can't open it */
+	if (err) {
+		errno = err;
+		return NULL;
+	}
 	handle = lbpf_btf_new(L);
 	known = push_known(L); /* a finalizer may have read it */
 	if (known) {
@@ -536,12 +561,14 @@ static struct lbpf_type *kernel_type(lua_State *L, const char *name, const struc
 {
 	int base = lua_gettop(L);
 	struct btf *kernel = lbpf_btf_push_kernel(L);
+	const char *unread = kernel ? NULL : strerrordesc_np(errno), *hidden = kernel ? NULL : lbpf_no_kernel_btf();
 	uint32_t id = lbpf_btf_find_name(kernel, name);
 	struct lbpf_type *type;
 
 	if (!id)
 		luaL_error(L, "%s: '%s' is neither in %sthe kernel's BTF%s, nor is it the text of a C declaration%s",
-			   what, name, own ? "the object's nor in " : "", kernel ? "" : " (which this kernel lacks)",
+			   what, name, own ? "the object's nor in " : "",
+			   kernel ? "" : lua_pushfstring(L, " (%s)", hidden ? hidden : unread),
 			   own ? "; clang leaves out types that no map, global variable or function mentions" : "");
 	type = lbpf_btf_compile(L, kernel, id);
 	lua_replace(L, base + 1);

@@ -19,6 +19,7 @@
 #include "btf.h"
 #include "btfinfo.h"
 #include "err.h"
+#include "posix.h"
 
 enum {
 	DEPTH_MAX = 256,      /* what C allows to nest; the kernel's types stay below 40 */
@@ -158,7 +159,7 @@ static void check_end(lua_State *L, const struct btf *btf, uint32_t first, uint3
 
 /* ---- printing ---- */
 
-/* Where text goes: a file, or memory. */
+/* Text in memory. */
 struct printer {
 	struct lbpf_head head;
 	struct btf_dump *dump;
@@ -193,13 +194,13 @@ __attribute__((format(printf, 2, 0))) static void print(void *ctx, const char *f
 		p->err = errno;
 }
 
-/* Pushes a printer; without a path, it prints to memory. Its err tells whether that failed. */
-static struct printer *push_printer(lua_State *L, const struct btf *btf, const char *path)
+/* Pushes a printer. Its err tells whether that failed. */
+static struct printer *push_printer(lua_State *L, const struct btf *btf)
 {
 	struct printer *p = lbpf_class_new(L, &printer_class, sizeof(*p), 0);
 	struct lbpf_log *log;
 
-	p->out = path ? fopen(path, "we") : open_memstream(&p->text, &p->size);
+	p->out = open_memstream(&p->text, &p->size);
 	if (!p->out) {
 		p->err = errno;
 		return p;
@@ -325,7 +326,7 @@ static int print_one(lua_State *L)
 	if (btf_is_datasec(t) || btf_kind(t) == BTF_KIND_DECL_TAG)
 		luaL_error(L, "C has no declaration for what type %I is", (LUAI_UACINT)id);
 	check_end(L, handle->btf, id, id);
-	p = push_printer(L, handle->btf, NULL);
+	p = push_printer(L, handle->btf);
 	if (p->err)
 		return print_fail(L, handle, p->err);
 	if (is_defined(t))
@@ -388,20 +389,25 @@ static int dump(lua_State *L)
 	uint32_t first = base ? btf__type_cnt(base) : 1, last = btf__type_cnt(handle->btf) - 1;
 	const char *path = lua_tostring(L, 2);
 	struct printer *p;
+	int err;
 
 	check_end(L, handle->btf, first, last);
-	p = push_printer(L, handle->btf, path);
+	p = push_printer(L, handle->btf);
 	if (!p->err) {
 		fputs(head, p->out);
 		print_types(L, p, first, last);
 		fputs(tail, p->out);
 		if (ferror(p->out) && !p->err)
-			p->err = EIO;
+			p->err = ENOMEM;
 		finish(p);
 	}
 	if (p->err)
-		return path ? lbpf_err_push(L, p->err, NULL, "BTF of %s: write '%s'", handle->name, path)
-			    : print_fail(L, handle, p->err);
+		return print_fail(L, handle, p->err);
+	err = path ? lbpf_posix_write_file(path, p->text, p->size) : 0;
+	if (err) {
+		printer_release(L, -1, p);
+		return lbpf_err_push(L, err, NULL, "BTF of %s: write '%s'", handle->name, path);
+	}
 	if (path)
 		lua_pushboolean(L, 1);
 	else
@@ -415,7 +421,7 @@ as vmlinux.h. Accesses to its structs are relocated when a program that includes
 6.19 on have structs with other named structs as members without a name: clang needs `-fms-extensions` for these, which
 bpf.compile gives.
 @function btf:dump
-@tparam ?string path of a file to write to; one that exists is overwritten
+@tparam ?string path of a file to write to. It gets its name when all is written, in place of one that exists
 @treturn string|true the text; true when it went to a file
 @treturn nil,string,string on failure: EACCES, ENOSPC, …
 @see btf_dump__dump_type */

@@ -21,6 +21,7 @@
 #include "btfcheck.h"
 #include "btfdump.h"
 #include "btfinfo.h"
+#include "cause.h"
 #include "cdecl.h"
 #include "elf.h"
 #include "err.h"
@@ -53,6 +54,11 @@ struct lbpf_btf *lbpf_btf_push_borrowed(lua_State *L, struct btf *btf, int owner
 	return handle;
 }
 
+static int kernel_fail(lua_State *L, int err)
+{
+	return lbpf_err_push(L, err, lbpf_no_kernel_btf(), "BTF of the kernel");
+}
+
 /*** The running kernel's BTF. It is read at first use and kept.
 @function bpf.btf.kernel
 @treturn bpf.btf a handle
@@ -63,7 +69,7 @@ static int btf_kernel(lua_State *L)
 	struct btf *btf = lbpf_btf_push_kernel(L);
 
 	if (!btf)
-		return lbpf_err_push(L, errno, NULL, "BTF of the kernel");
+		return kernel_fail(L, errno);
 	lbpf_btf_push_borrowed(L, btf, -1, "the kernel");
 	return 1;
 }
@@ -87,7 +93,7 @@ static int btf_module(lua_State *L)
 	lua_settop(L, 1);
 	kernel = lbpf_btf_push_kernel(L);
 	if (!kernel)
-		return lbpf_err_push(L, errno, NULL, "BTF of the kernel");
+		return kernel_fail(L, errno);
 	handle = lbpf_btf_new(L);
 	lua_pushvalue(L, 2);
 	lua_setiuservalue(L, -2, 1);

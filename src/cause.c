@@ -3,6 +3,7 @@
 #include "cause.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,21 +12,48 @@
 #include <unistd.h>
 
 #include <lauxlib.h>
+#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
 
-/* ---- tracefs ---- */
+#include "printed.h"
+
+/* ---- what is there to be seen ---- */
 
 static bool is_missing(const char *path)
 {
 	return access(path, F_OK) && errno == ENOENT;
 }
 
+/* Whether the file system of that kind is mounted there; in a chroot or a container it may not be. */
+static bool is_mounted(const char *path, long magic)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && (long)fs.f_type == magic;
+}
+
 const char *lbpf_no_tracefs(void)
 {
-	bool missing = is_missing("/sys/kernel/tracing/events") && is_missing("/sys/kernel/debug/tracing/events");
+	if (!is_missing("/sys/kernel/tracing/events") || !is_missing("/sys/kernel/debug/tracing/events"))
+		return NULL;
+	if (!is_mounted("/sys", SYSFS_MAGIC))
+		return "/sys is not mounted here, which tracefs is found below";
+	return "tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)";
+}
 
-	return missing ? "tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)" : NULL;
+const char *lbpf_no_kernel_btf(void)
+{
+	if (!is_missing("/sys/kernel/btf/vmlinux"))
+		return NULL;
+	if (!is_mounted("/sys", SYSFS_MAGIC))
+		return "/sys is not mounted here, so the kernel's BTF, /sys/kernel/btf/vmlinux, can't be read";
+	return "there is no /sys/kernel/btf/vmlinux; perhaps this kernel was built without CONFIG_DEBUG_INFO_BTF";
+}
+
+const char *lbpf_no_proc(void)
+{
+	return is_mounted("/proc", PROC_SUPER_MAGIC) ? NULL : "/proc is not mounted here";
 }
 
 /* ---- bpffs ---- */
@@ -78,26 +106,64 @@ static const struct {
 	{ "CAP_SYS_ADMIN", BIT(CAP_SYS_ADMIN) },
 };
 
-/* Those that count: in a user namespace of its own, a process has many that are good for nothing here. */
-static uint64_t capabilities_of_ours(void)
+/* Those that count: in a user namespace of its own, a process has many that are good for nothing here. *sure becomes
+ * false where it can't be seen whether it is in one. */
+static uint64_t capabilities_of_ours(bool *sure)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
 	const ino_t initial = 0xEFFFFFFD; /* the kernel's PROC_USER_INIT_INO */
 	struct stat namespace;
 
-	if (stat("/proc/self/ns/user", &namespace) || namespace.st_ino != initial)
+	*sure = stat("/proc/self/ns/user", &namespace) == 0;
+	if (*sure && namespace.st_ino != initial)
 		return 0;
 	if (syscall(SYS_capget, &header, data))
 		return 0;
 	return (uint64_t)data[1].effective << 32 | data[0].effective;
 }
 
-/* Whether the process has all that the text names. */
-static bool has_capabilities(const char *capabilities)
+/* Whether system calls of this thread are filtered, as far as /proc tells. */
+static bool has_seccomp(void)
 {
+	static const char field[] = "\nSeccomp:\t";
+	char status[8192];
+	const char *at;
+	int fd = open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, status, sizeof(status) - 1) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		return false;
+	status[n] = '\0';
+	at = strstr(status, field);
+	return at && at[sizeof(field) - 1] == '2'; /* SECCOMP_MODE_FILTER */
+}
+
+/* Pushes those of the capabilities named in the text that are among some, or aren't: "CAP_A, CAP_B or CAP_C"; ""
+ * where there are none. */
+static const char *push_names(lua_State *L, const char *text, uint64_t some, bool among, const char *last)
+{
+	const char *names[sizeof(known) / sizeof(*known)];
+	size_t count = 0;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (strstr(text, known[i].name) && !(some & known[i].any) != among)
+			names[count++] = known[i].name;
+	lua_pushliteral(L, "");
+	for (size_t i = 0; i < count; i++) {
+		lua_pushfstring(L, "%s%s%s", lua_tostring(L, -1), i == 0 ? "" : i + 1 < count ? ", " : last, names[i]);
+		lua_remove(L, -2);
+	}
+	return lua_tostring(L, -1);
+}
+
+bool lbpf_has_capabilities(const char *capabilities)
+{
+	bool sure;
 	int err = errno; /* which callers have yet to pass on */
-	uint64_t ours = capabilities_of_ours();
+	uint64_t ours = capabilities_of_ours(&sure);
 
 	errno = err;
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
@@ -106,31 +172,77 @@ static bool has_capabilities(const char *capabilities)
 	return true;
 }
 
-/* Pushes ", though this process has …; perhaps by …". */
-static const char *push_other_causes(lua_State *L, const char *capabilities)
+struct powers {
+	const char *missing, *there; /* of the capabilities that are asked for; pushed */
+	bool sure, seccomp;
+};
+
+static struct powers push_powers(lua_State *L, const char *capabilities)
 {
-	luaL_gsub(L, capabilities, " or ", " and ");
+	int err = errno; /* which callers have yet to pass on */
+	struct powers p = { .seccomp = has_seccomp() };
+	uint64_t ours = capabilities_of_ours(&p.sure);
+
+	luaL_checkstack(L, 20, NULL);
+	p.missing = push_names(L, capabilities, ours, false, " or ");
+	p.there = push_names(L, capabilities, ours, true, " and ");
+	errno = err;
+	return p;
+}
+
+/* Pushes ", though this process has …; perhaps by …". */
+static const char *push_other_causes(lua_State *L, const struct powers *p)
+{
 	return lua_pushfstring(L,
-			       ", though this process has %s; perhaps by lockdown, a security module or the kernel's "
-			       "configuration",
-			       lua_tostring(L, -1));
+			       ", though this process has %s%s; perhaps by %slockdown, a security module or the "
+			       "kernel's configuration",
+			       p->there, p->sure ? "" : ", if it is in no user namespace (/proc is not mounted here)",
+			       p->seccomp ? "its seccomp filter, " : "");
 }
 
 const char *lbpf_refused(lua_State *L, const char *capabilities)
 {
-	if (has_capabilities(capabilities))
-		return lua_pushfstring(L, "refused%s", push_other_causes(L, capabilities));
-	return lua_pushfstring(L, "refused; perhaps %s is missing", capabilities);
+	struct powers p = push_powers(L, capabilities);
+
+	if (!*p.missing)
+		return lua_pushfstring(L, "refused%s", push_other_causes(L, &p));
+	return lua_pushfstring(L, "refused; perhaps %s is missing%s", p.missing,
+			       p.seccomp ? ", or this process's seccomp filter forbids it" : "");
+}
+
+const char *lbpf_refused_attach(lua_State *L, uint32_t prog_type)
+{
+	static const struct {
+		uint64_t types;
+		const char *capabilities;
+	} rows[] = {
+		/* uprobes take more than other events; which one this is, the program doesn't tell */
+		{ BIT(BPF_PROG_TYPE_KPROBE), "CAP_PERFMON or CAP_SYS_ADMIN" },
+		{ BIT(BPF_PROG_TYPE_TRACEPOINT) | BIT(BPF_PROG_TYPE_PERF_EVENT) | BIT(BPF_PROG_TYPE_RAW_TRACEPOINT) |
+			  BIT(BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE) | BIT(BPF_PROG_TYPE_TRACING) |
+			  BIT(BPF_PROG_TYPE_LSM),
+		  "CAP_PERFMON" },
+		{ BIT(BPF_PROG_TYPE_STRUCT_OPS) | BIT(BPF_PROG_TYPE_EXT), "CAP_BPF or CAP_SYS_ADMIN" },
+		{ UINT64_MAX, "CAP_NET_ADMIN" },
+	};
+	size_t i = 0;
+
+	while (!(rows[i].types & BIT(prog_type & 63)))
+		i++;
+	if (lbpf_has_capabilities(rows[i].capabilities) && !has_seccomp())
+		return NULL;
+	return lbpf_refused(L, rows[i].capabilities);
 }
 
 /* ---- programs ---- */
 
 const char *lbpf_refused_kind(lua_State *L, const char *kind, const char *capabilities)
 {
-	const char *causes = has_capabilities(capabilities)
-		? push_other_causes(L, capabilities)
-		: lua_pushfstring(L, "; perhaps %s is missing, or lockdown or a security module forbids it",
-				  capabilities);
+	struct powers p = push_powers(L, capabilities);
+	const char *causes = !*p.missing
+		? push_other_causes(L, &p)
+		: lua_pushfstring(L, "; perhaps %s is missing, or %slockdown or a security module forbids it",
+				  p.missing, p.seccomp ? "its seccomp filter, " : "");
 
 	return lua_pushfstring(L, "the kernel refused this kind of program (%s) before verifying it%s", kind, causes);
 }
@@ -140,7 +252,7 @@ const char *lbpf_refused_kind(lua_State *L, const char *kind, const char *capabi
 static bool is_chatter(const char *line)
 {
 	static const char *const begins[] = { "func#",	    "verification time ", "stack depth ", "insns processed ",
-					      "cur state:", "old state:" };
+					      "cur state:", "old state:",	  "Live regs ",	  "Validating " };
 
 	for (size_t i = 0; i < sizeof(begins) / sizeof(*begins); i++)
 		if (strncmp(line, begins[i], strlen(begins[i])) == 0)
@@ -165,4 +277,71 @@ const char *lbpf_verifier_complaint(const char *log, size_t *len)
 		*len = strcspn(line, "\n");
 	}
 	return found;
+}
+
+/* What the verifier writes on its way through the program: an instruction, or what it knows of registers there. */
+static bool is_trace(const char *line, size_t len)
+{
+	static const char *const begins[] = { "; ",	"from ",     "Func#",	"mark_precise: ",
+					      "regs=",	"last_idx ", "parent ", "propagating ",
+					      " frame", "caller:",   "callee:", " R" };
+	size_t digits = strspn(line, "0123456789");
+
+	for (size_t i = 0; i < sizeof(begins) / sizeof(*begins); i++)
+		if (strncmp(line, begins[i], strlen(begins[i])) == 0)
+			return true;
+	return (digits && digits < len && line[digits] == ':') || strncmp(line, "processed ", 10) == 0;
+}
+
+/* Pushes "; source: …" for the line of source that the complaint follows, "" where the log has none. Since Linux 6.9
+ * it ends in " @ <file>:<line>". */
+static const char *push_source(lua_State *L, const char *log, const char *complaint)
+{
+	const char *line = complaint;
+	size_t len;
+
+	while (line > log) {
+		line--;
+		if (strncmp(line, "; ", 2) != 0 || (line > log && line[-1] != '\n') || strncmp(line, ";  @ ", 5) == 0)
+			continue; /* the last: what clang added, of no line */
+		len = strcspn(line, "\n") - 2;
+		return lua_pushfstring(L, "; source: %s", lua_pushlstring(L, line + 2, len));
+	}
+	return lua_pushliteral(L, "");
+}
+
+/* What the kernel runs out of, whatever the verifier thinks of the program. */
+static bool is_shortage(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOMEM || err == EAGAIN || err == EINTR;
+}
+
+const char *lbpf_verifier_push(lua_State *L, const char *log, int err)
+{
+	size_t len;
+	const char *complaint = lbpf_verifier_complaint(log, &len), *source;
+
+	if (!complaint)
+		return NULL;
+	if (is_shortage(err) || is_trace(complaint, len))
+		return lua_pushfstring(L, "not loaded, though the verifier has nothing against it: %s",
+				       strerrordesc_np(err) ? strerrordesc_np(err) : "unknown error");
+	source = push_source(L, log, complaint);
+	return lua_pushfstring(L, "refused by the verifier: %s%s", lua_pushlstring(L, complaint, len), source);
+}
+
+/* ---- loads ---- */
+
+const char *lbpf_load_cause(lua_State *L, const char *text, int err)
+{
+	size_t len;
+	const char *cause = lbpf_printed_cause(text, &len);
+
+	if (err == EPERM)
+		return lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
+	if (err == ENOSYS)
+		return has_seccomp() ? "this process's seccomp filter forbids bpf(2)" : "this kernel has no bpf(2)";
+	if (err == ESRCH && lbpf_no_kernel_btf())
+		return lbpf_no_kernel_btf();
+	return cause ? lua_pushlstring(L, cause, len) : NULL;
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <lua.h>
 
@@ -12,8 +13,10 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Says that tracefs is not mounted, or NULL where it is. */
+/* Each says why something can't be read here, or NULL where it can: tracefs, the kernel's BTF, /proc. */
 const char *lbpf_no_tracefs(void);
+const char *lbpf_no_kernel_btf(void);
+const char *lbpf_no_proc(void);
 
 /* Why nothing could be pinned at path, where that is more than the errno's text; or NULL. */
 const char *lbpf_pin_cause(const char *path, int err);
@@ -21,11 +24,24 @@ const char *lbpf_pin_cause(const char *path, int err);
 /* Says that what is at path can be no pin, or NULL. */
 const char *lbpf_no_pin(const char *path);
 
+/* Whether the process has all the capabilities that the text names. */
+bool lbpf_has_capabilities(const char *capabilities);
+
 /* Pushes what an EPERM may mean, where it takes these capabilities: "CAP_A", "CAP_A, CAP_B or CAP_C". */
 const char *lbpf_refused(lua_State *L, const char *capabilities);
 
+/* Pushes the same for attaching a program of this type; returns NULL where this process lacks nothing for it. */
+const char *lbpf_refused_attach(lua_State *L, uint32_t prog_type);
+
 /* Pushes that the kernel takes no programs of a kind, as hardened kernels do, and why that may be. */
 const char *lbpf_refused_kind(lua_State *L, const char *kind, const char *capabilities);
+
+/* Pushes what the verifier's log says of a program that the kernel refused with this errno, or returns NULL where it
+ * was refused before it was verified. */
+const char *lbpf_verifier_push(lua_State *L, const char *log, int err);
+
+/* Pushes what libbpf's messages say about a load that failed with this errno, or returns NULL if nothing. */
+const char *lbpf_load_cause(lua_State *L, const char *text, int err);
 
 /* The line of the verifier's log that says what is wrong with the program; NULL where the program was refused before
  * it was verified: then the log is empty, or has statistics of no instruction. */

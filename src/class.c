@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "spare.h"
+
 static int class_gc(lua_State *L)
 {
 	const struct lbpf_class *cls = lua_touserdata(L, lua_upvalueindex(1));
@@ -85,10 +87,13 @@ void lbpf_class_extend(lua_State *L, const struct lbpf_class *cls, const luaL_Re
 
 void lbpf_class_add_methods(lua_State *L, const struct lbpf_class *cls, const luaL_Reg *methods)
 {
+	int top = lua_gettop(L);
+
 	lua_rawgetp(L, LUA_REGISTRYINDEX, cls);
-	lua_getfield(L, -1, "__index");
+	if (lua_getfield(L, -1, "__index") == LUA_TFUNCTION) /* the class's own, which has them as its upvalue */
+		lua_getupvalue(L, -1, 1);
 	luaL_setfuncs(L, methods, 0);
-	lua_pop(L, 2);
+	lua_settop(L, top);
 }
 
 void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, int nuv)
@@ -96,6 +101,8 @@ void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, in
 	struct lbpf_head *self;
 
 	luaL_checkstack(L, 4, NULL);
+	if (cls->descriptors)
+		lbpf_spare(L, cls->descriptors);
 	self = lua_newuserdatauv(L, size, nuv);
 	memset(self, 0, size);
 	self->cls = cls;
@@ -138,7 +145,7 @@ static int add_place(lua_State *L)
 	return 1;
 }
 
-static int call_placed(lua_State *L, int nargs, int nresults)
+int lbpf_pcall(lua_State *L, int nargs, int nresults)
 {
 	int handler = lua_gettop(L) - nargs, status;
 
@@ -152,7 +159,7 @@ static int call_placed(lua_State *L, int nargs, int nresults)
 
 void lbpf_call(lua_State *L, int nargs, int nresults)
 {
-	if (call_placed(L, nargs, nresults) != LUA_OK)
+	if (lbpf_pcall(L, nargs, nresults) != LUA_OK)
 		lua_error(L);
 }
 
@@ -170,7 +177,7 @@ void lbpf_call_undisturbed(lua_State *L, int nargs, int nresults)
 
 	luaL_checkstack(L, 2, NULL); /* now, for it may raise */
 	lua_gc(L, LUA_GCSTOP);
-	status = call_placed(L, nargs, nresults);
+	status = lbpf_pcall(L, nargs, nresults);
 	if (running)
 		lua_gc(L, LUA_GCRESTART);
 	if (status != LUA_OK)

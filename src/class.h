@@ -25,7 +25,8 @@ struct lbpf_class {
 	 * times, with the object at stack index idx. Never raises. NULL when there is nothing to free. What it undoes
 	 * outside of this process, it undoes only if lbpf_class_undoes. */
 	void (*release)(lua_State *L, int idx, void *self);
-	bool lasting; /* a scope's end doesn't close it: others use it, and only collection releases it */
+	unsigned char descriptors; /* that making one may open at a time, and which are collected for if need be */
+	bool lasting;		   /* a scope's end doesn't close it: others use it, and only collection releases it */
 };
 
 /* First member of every object. The tag tells the class without asking the registry, on the hot paths as well;
@@ -74,6 +75,9 @@ void lbpf_where(lua_State *L);
 /* lua_call for C functions of ours: their errors name the line of the script that called us, which luaL_error in them
  * can't see. */
 void lbpf_call(lua_State *L, int nargs, int nresults);
+
+/* lbpf_call that returns lua_pcall's status in place of raising. */
+int lbpf_pcall(lua_State *L, int nargs, int nresults);
 
 /* Calls fn with our arguments and returns what it returns: for metamethods that Lua's own functions call, as pairs
  * does, so that errors don't lack a place. */

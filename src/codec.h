@@ -111,6 +111,9 @@ static inline void lbpf_decode(lua_State *L, const struct lbpf_type *type, const
 		lbpf_decode_any(L, type, buf, len);
 }
 
+/* Pushes the value at buf, of texts that have more than zeros behind their end all the bytes. */
+void lbpf_decode_whole(lua_State *L, const struct lbpf_type *type, const void *buf);
+
 /* Pushes the members of a struct in declaration order, or the one value of anything else; returns how many. */
 int lbpf_decode_unpack(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len);
 

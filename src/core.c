@@ -15,6 +15,7 @@
 #include "lbpf.h"
 #include "iter.h"
 #include "link.h"
+#include "load.h"
 #include "map.h"
 #include "mapcreate.h"
 #include "mapopen.h"
@@ -22,7 +23,10 @@
 #include "memory.h"
 #include "names.h"
 #include "object.h"
+#include "open.h"
 #include "perfbuf.h"
+#include "pins.h"
+#include "posix.h"
 #include "process.h"
 #include "progopen.h"
 #include "program.h"
@@ -37,12 +41,13 @@
 
 /* In this order: handles are collected in reverse, and later parts add to earlier ones. */
 static void (*const openers[])(lua_State *L) = {
-	lbpf_process_open,   lbpf_err_open,	   lbpf_type_open,    lbpf_btf_open,	      lbpf_map_open,
-	lbpf_mapcreate_open, lbpf_descriptor_open, lbpf_mapopen_open, lbpf_mapops_open,	      lbpf_walk_open,
-	lbpf_batch_open,     lbpf_view_open,	   lbpf_memory_open,  lbpf_link_open,	      lbpf_program_open,
-	lbpf_progopen_open,  lbpf_progrun_open,	   lbpf_attach_open,  lbpf_stream_open,	      lbpf_iter_open,
-	lbpf_object_open,    lbpf_ringbuf_open,	   lbpf_perfbuf_open, lbpf_user_ringbuf_open, lbpf_system_open,
-	lbpf_features_open,  lbpf_names_open,
+	lbpf_process_open,   lbpf_err_open,	     lbpf_type_open,	lbpf_btf_open,	    lbpf_map_open,
+	lbpf_mapcreate_open, lbpf_descriptor_open,   lbpf_mapopen_open, lbpf_mapops_open,   lbpf_walk_open,
+	lbpf_batch_open,     lbpf_view_open,	     lbpf_memory_open,	lbpf_link_open,	    lbpf_program_open,
+	lbpf_progopen_open,  lbpf_progrun_open,	     lbpf_attach_open,	lbpf_stream_open,   lbpf_iter_open,
+	lbpf_object_open,    lbpf_pins_open,	     lbpf_load_open,	lbpf_open_open,	    lbpf_ringbuf_open,
+	lbpf_perfbuf_open,   lbpf_user_ringbuf_open, lbpf_system_open,	lbpf_features_open, lbpf_names_open,
+	lbpf_posix_open,
 };
 
 int luaopen_bpf_core(lua_State *L)

@@ -75,7 +75,24 @@ static uint32_t member_id(const struct btf *btf, const struct btf_type *map, con
 	return 0;
 }
 
-struct lbpf_declared lbpf_declared_types(const struct bpf_map *map, const struct btf *btf)
+/* libbpf makes the maps of section .maps first, in the order of their variables. */
+const char *lbpf_declared_name(const struct bpf_object *obj, const struct bpf_map *map)
+{
+	const struct btf *btf = bpf_object__btf(obj);
+	int id = btf ? btf__find_by_name_kind(btf, ".maps", BTF_KIND_DATASEC) : -1;
+	const struct btf_type *t = id < 0 ? NULL : btf__type_by_id(btf, (uint32_t)id), *var;
+	const struct bpf_map *other = NULL;
+	uint16_t i = 0;
+
+	for (; t && i < btf_vlen(t) && (other = bpf_object__next_map(obj, other)); i++) {
+		var = other == map ? btf__type_by_id(btf, btf_var_secinfos(t)[i].type) : NULL;
+		if (var)
+			return btf__name_by_offset(btf, var->name_off);
+	}
+	return bpf_map__name(map);
+}
+
+struct lbpf_declared lbpf_declared_types(const struct bpf_map *map, const char *name, const struct btf *btf)
 {
 	struct lbpf_declared ids = { bpf_map__btf_key_type_id(map), bpf_map__btf_value_type_id(map) };
 	const struct btf_type *t;
@@ -83,7 +100,7 @@ struct lbpf_declared lbpf_declared_types(const struct bpf_map *map, const struct
 	if (!btf || !is_foreign(map, btf))
 		return ids;
 	if (bpf_map__is_internal(map))
-		return (struct lbpf_declared){ 0, section_id(btf, bpf_map__name(map)) };
-	t = declaration(btf, bpf_map__name(map));
+		return (struct lbpf_declared){ 0, section_id(btf, name) };
+	t = declaration(btf, name);
 	return (struct lbpf_declared){ member_id(btf, t, "key"), member_id(btf, t, "value") };
 }

@@ -16,8 +16,12 @@ struct lbpf_declared {
 	uint32_t key, value; /* the value of a map that holds variables is their section */
 };
 
-/* The types of one of the object's maps, whether or not it is loaded. */
-struct lbpf_declared lbpf_declared_types(const struct bpf_map *map, const struct btf *btf);
+/* The name under which the object declares one of its maps. bpf_map__name is another one's where libbpf uses a map that
+ * exists: it takes over that map's name. Valid while the object is open. */
+const char *lbpf_declared_name(const struct bpf_object *obj, const struct bpf_map *map);
+
+/* The types of one of the object's maps, which is declared under this name, whether or not it is loaded. */
+struct lbpf_declared lbpf_declared_types(const struct bpf_map *map, const char *name, const struct btf *btf);
 
 LBPF_HIDDEN_END
 

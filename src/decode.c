@@ -10,6 +10,8 @@ struct decoder {
 	const struct lbpf_type *type;
 	int names;	    /* stack index of the type's names */
 	const uint8_t *end; /* of the bytes that may be read */
+	bool longer;	    /* these are more than the type's */
+	bool whole;	    /* a text with something behind its end is all its bytes */
 	size_t stride;	    /* from one copy to the next */
 	int copies;	    /* how many to add up; 1 for a plain read */
 	bool reuse;	    /* fill the tables that are there */
@@ -17,15 +19,8 @@ struct decoder {
 
 static lua_Integer load_bits(const struct lbpf_node *n, const uint8_t *p)
 {
-	uint64_t value = 0;
+	uint64_t value = lbpf_bits_load(n, p);
 
-	for (unsigned int done = 0; done < n->bits;) {
-		struct lbpf_chunk c = lbpf_chunk_at(n, done);
-		uint64_t part = (uint64_t)(p[c.byte] >> c.shift) & ((1U << c.width) - 1);
-
-		value |= part << lbpf_chunk_place(n, done, &c);
-		done += c.width;
-	}
 	if (n->kind == LBPF_SBITS && n->bits > 0 && n->bits < 64 && value >> (n->bits - 1))
 		value |= ~0ULL << n->bits;
 	return (lua_Integer)value;
@@ -41,7 +36,7 @@ static uint32_t array_count(const struct decoder *d, const struct lbpf_node *n, 
 
 	if (lbpf_likely(!n->flexible))
 		return n->kind == LBPF_ARRAY ? n->count : n->size;
-	if (p >= d->end || size == 0)
+	if (p >= d->end || size == 0 || (n->beyond && !d->longer))
 		return 0;
 	return (uint32_t)((size_t)(d->end - p) / size);
 }
@@ -55,6 +50,9 @@ static void decode_text(const struct decoder *d, const struct lbpf_node *n, cons
 	for (int i = 1; i < d->copies && n->kind == LBPF_CHARS && len && !*p; i++)
 		p += d->stride;
 	nul = n->kind == LBPF_CHARS ? memchr(p, 0, len) : NULL;
+	for (size_t i = nul ? (size_t)(nul - p) : len; d->whole && i < len; i++)
+		if (p[i])
+			nul = NULL;
 	lua_pushlstring(d->L, (const char *)p, nul ? (size_t)(nul - p) : len);
 }
 
@@ -196,6 +194,7 @@ static struct decoder decoder_begin(lua_State *L, const struct lbpf_type *type, 
 {
 	struct decoder d = { .L = L, .type = type, .end = (const uint8_t *)buf + len, .copies = 1 };
 
+	d.longer = len > type->size;
 	if (type->depth)
 		luaL_checkstack(L, (int)(results + 2 * type->depth) + RESERVE, "too many members");
 	if (names) {
@@ -217,6 +216,14 @@ void lbpf_decode_any(lua_State *L, const struct lbpf_type *type, const void *buf
 {
 	struct decoder d = decoder_begin(L, type, buf, len, type->depth > 0, 1);
 
+	decode_root(&d, buf);
+}
+
+void lbpf_decode_whole(lua_State *L, const struct lbpf_type *type, const void *buf)
+{
+	struct decoder d = decoder_begin(L, type, buf, type->size, type->depth > 0, 1);
+
+	d.whole = true;
 	decode_root(&d, buf);
 }
 

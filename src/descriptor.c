@@ -46,6 +46,7 @@ static void descriptor_release(lua_State *L, int idx, void *self)
 
 static const struct lbpf_class descriptor_class = {
 	.name = "bpf.descriptor",
+	.descriptors = 4,
 	.init = descriptor_init,
 	.release = descriptor_release,
 };

@@ -23,6 +23,7 @@
 #include "luafiles.h"
 #include "map.h"
 #include "mapopen.h"
+#include "load.h"
 #include "object.h"
 #include "progopen.h"
 #include "program.h"
@@ -147,35 +148,6 @@ int lbpf_open(lua_State *L)
 
 /* ---- the links of programs that stand alone ---- */
 
-static const char KEEPER_KEY;
-
-static void keeper_release(lua_State *L, int idx, void *self)
-{
-	(void)self;
-	lbpf_link_close_all(L, lua_absindex(L, idx), false);
-}
-
-static const struct lbpf_class keeper_class = { .name = "bpf.host", .release = keeper_release };
-
-/* Pushes the owner of links that no object's handle owns. It goes with the state. */
-static void push_keeper(lua_State *L)
-{
-	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KEEPER_KEY) == LUA_TUSERDATA)
-		return;
-	lua_pop(L, 1);
-	lbpf_class_register(L, &keeper_class);
-	lbpf_class_new(L, &keeper_class, sizeof(struct lbpf_head), 1);
-	lua_newtable(L);
-	lua_setiuservalue(L, -2, LBPF_OWNER_LINKS);
-	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KEEPER_KEY) == LUA_TUSERDATA) { /* by a finalizer */
-		lua_remove(L, -2);
-		return;
-	}
-	lua_pop(L, 1);
-	lua_pushvalue(L, -1);
-	lua_rawsetp(L, LUA_REGISTRYINDEX, &KEEPER_KEY);
-}
-
 /* ---- from the host to Lua ---- */
 
 static int do_push_map_fd(lua_State *L)
@@ -230,7 +202,7 @@ static int do_push_object(lua_State *L)
 	int err;
 
 	need_pointer(L, call->obj, "lbpf_push_object");
-	err = lbpf_object_push_borrowed(L, call->obj);
+	err = lbpf_load_push_borrowed(L, call->obj);
 	o = lua_touserdata(L, -1);
 	if (err)
 		refuse(L, call, err, NULL, lua_pushfstring(L, "lbpf_push_object '%s'", o->name));
@@ -251,7 +223,7 @@ static int do_push_program(lua_State *L)
 	struct lbpf_program *p;
 
 	need_pointer(L, call->prog, "lbpf_push_program");
-	push_keeper(L);
+	lbpf_link_push_keeper(L);
 	p = lbpf_program_push(L, lua_gettop(L), call->prog, NULL);
 	p->alone = true;
 	return 1;
@@ -298,7 +270,7 @@ static int do_push_link(lua_State *L)
 
 	need_pointer(L, call->link, "lbpf_push_link");
 	if (owned)
-		push_keeper(L);
+		lbpf_link_push_keeper(L);
 	link = lbpf_link_push(L, owned ? lua_gettop(L) : 0, "host", "");
 	link->borrowed = !owned;
 	link->link = call->link;

@@ -20,6 +20,7 @@ struct encoder {
 	lua_State *L;
 	const struct lbpf_type *type;
 	const char *what;
+	const uint8_t *end; /* of the value */
 };
 
 const struct lbpf_range lbpf_ranges[] = {
@@ -28,18 +29,6 @@ const struct lbpf_range lbpf_ranges[] = {
 	[LBPF_S8] = { 1, INT8_MIN, INT8_MAX },	  [LBPF_S16] = { 2, INT16_MIN, INT16_MAX },
 	[LBPF_S32] = { 4, INT32_MIN, INT32_MAX }, [LBPF_S64] = { 8, INT64_MIN, INT64_MAX },
 };
-
-static void store_bits(const struct lbpf_node *n, uint8_t *p, lua_Integer value)
-{
-	for (unsigned int done = 0; done < n->bits;) {
-		struct lbpf_chunk c = lbpf_chunk_at(n, done);
-		unsigned int mask = (1U << c.width) - 1;
-		unsigned int part = (unsigned int)((uint64_t)value >> lbpf_chunk_place(n, done, &c)) & mask;
-
-		p[c.byte] = (uint8_t)((p[c.byte] & ~(mask << c.shift)) | part << c.shift);
-		done += c.width;
-	}
-}
 
 /* ---- errors ---- */
 
@@ -227,6 +216,9 @@ static void encode_float(const struct encoder *e, const struct frame *f, const s
 		memcpy(p, &d, sizeof(d));
 		return;
 	}
+	memcpy(&s, p, sizeof(s));
+	if (isnan(s) && isnan(d)) /* a NaN stays the one it is, for the same reason as a bool; see encode_node */
+		return;
 	s = (float)d;
 	if (isinf(s) && !isinf(d))
 		fail_range(e, f, n, idx);
@@ -238,7 +230,9 @@ static void encode_bits(const struct encoder *e, const struct frame *f, const st
 	lua_Integer value, high;
 
 	if (n->kind == LBPF_BBITS) {
-		store_bits(n, p, to_boolean(e, f, n, idx));
+		value = to_boolean(e, f, n, idx);
+		if (value != (lbpf_bits_load(n, p) != 0))
+			lbpf_bits_store(n, p, (uint64_t)value);
 		return;
 	}
 	value = to_integer(e, f, n, idx);
@@ -247,24 +241,31 @@ static void encode_bits(const struct encoder *e, const struct frame *f, const st
 		if (high != 0 && !(n->kind == LBPF_SBITS && high == -1))
 			fail_range(e, f, n, idx);
 	}
-	store_bits(n, p, value);
+	lbpf_bits_store(n, p, (uint64_t)value);
+}
+
+/* Bytes that an array may take: one without a length has what padding there is behind it. */
+static size_t array_room(const struct encoder *e, const struct lbpf_node *n, const uint8_t *p)
+{
+	return lbpf_unlikely(n->flexible && !n->beyond) ? (size_t)(e->end - p) : n->size;
 }
 
 static void encode_string(const struct encoder *e, const struct frame *f, const struct lbpf_node *n, int idx,
 			  uint8_t *p)
 {
-	size_t len;
+	size_t len, room = array_room(e, n, p);
+	bool any = n->kind == LBPF_CHARS || n->flexible;
 	const char *s;
 
 	if (lua_type(e->L, idx) != LUA_TSTRING)
 		fail_type(e, f, n, idx, "string");
 	s = lua_tolstring(e->L, idx, &len);
-	if (n->kind == LBPF_CHARS && len > n->size)
+	if (any && len > room)
 		encode_fail(e, f, n, "%I bytes do not fit in %s", (LUAI_UACINT)len, n->ctype);
-	if (n->kind != LBPF_CHARS && len != n->size)
-		encode_fail(e, f, n, "%s takes %I bytes, got %I", n->ctype, (LUAI_UACINT)n->size, (LUAI_UACINT)len);
+	if (!any && len != room)
+		encode_fail(e, f, n, "%s takes %I bytes, got %I", n->ctype, (LUAI_UACINT)room, (LUAI_UACINT)len);
 	memcpy(p, s, len);
-	if (len < n->size)
+	if (len < room)
 		p[len] = 0; /* another member of a union may have written here */
 }
 
@@ -305,7 +306,9 @@ static void encode_array(const struct encoder *e, const struct frame *up, const 
 	if (!lua_istable(e->L, idx))
 		fail_type(e, up, n, idx, "sequence");
 	if (n->kind == LBPF_BYTES)
-		encode_sequence(e, up, n, n->size, &byte, idx, p);
+		encode_sequence(e, up, n, (uint32_t)array_room(e, n, p), &byte, idx, p);
+	else if (n[1].size)
+		encode_sequence(e, up, n, (uint32_t)(array_room(e, n, p) / n[1].size), n + 1, idx, p);
 	else
 		encode_sequence(e, up, n, n->count, n + 1, idx, p);
 }
@@ -422,7 +425,7 @@ static void encode_node(const struct encoder *e, const struct frame *up, const s
 
 void lbpf_encode_any(lua_State *L, const struct lbpf_type *type, int idx, void *buf, const char *what)
 {
-	struct encoder e = { L, type, what };
+	struct encoder e = { L, type, what, (const uint8_t *)buf + type->size };
 
 	if (!lbpf_type_is_integer(type)) /* an integer is stored once it is known to fit, in live memory as well */
 		memset(buf, 0, type->size);

@@ -19,6 +19,7 @@
 #include <lauxlib.h>
 
 #include "class.h"
+#include "printed.h"
 
 struct lbpf_log {
 	struct lbpf_head head;
@@ -225,15 +226,14 @@ const char *lbpf_log_text(struct lbpf_log *log)
 
 const char *lbpf_log_push_last(lua_State *L, struct lbpf_log *log)
 {
-	const char *text = lbpf_log_text(log), *line = text + log->len;
+	size_t len;
+	const char *cause = lbpf_printed_cause(lbpf_log_text(log), &len);
 
-	if (line == text) {
+	if (!cause) {
 		lua_pushnil(L);
 		return NULL;
 	}
-	for (line--; line > text && line[-1] != '\n';)
-		line--;
-	return lua_pushlstring(L, line, strlen(line) - 1);
+	return lua_pushlstring(L, cause, len);
 }
 
 void lbpf_log_deliver(lua_State *L, struct lbpf_log *log)

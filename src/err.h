@@ -34,7 +34,7 @@ void lbpf_log_deliver(lua_State *L, struct lbpf_log *log);
 /* The kept text, one message a line, valid until the next begin; "" when there is none. */
 const char *lbpf_log_text(struct lbpf_log *log);
 
-/* Pushes the last message without its newline, or nil when there is none. */
+/* Pushes the last message that says why the call failed, without its newline; or nil when none does. */
 const char *lbpf_log_push_last(lua_State *L, struct lbpf_log *log);
 
 void lbpf_err_open(lua_State *L);

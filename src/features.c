@@ -23,6 +23,7 @@
 #include "err.h"
 #include "mapkinds.h"
 #include "program.h"
+#include "spare.h"
 
 #define ARENA 33
 #define NETFILTER_HOOK 45 /* BPF_NETFILTER */
@@ -106,6 +107,7 @@ static const struct origin prog_origins[] = {
 	[LBPF_PROG_TYPE_NETFILTER] = { "6.4", NET },
 };
 
+#define DESCRIPTORS 4 /* that a trial may have open */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- names ---- */
@@ -217,6 +219,8 @@ static struct verdict verdict_of(int result, int err)
 {
 	if (result > 0)
 		return (struct verdict){ .has = YES };
+	if (result == 0 && lbpf_spare_is_short(err))
+		return (struct verdict){ .has = UNSURE, .err = err };
 	if (result == 0)
 		return (struct verdict){ .has = NO, .err = err ? err : EINVAL };
 	if (is_refusal(-result))
@@ -237,10 +241,13 @@ static int try_arena(void)
 
 static struct verdict try_map(lua_State *L, uint32_t type, uint32_t unused)
 {
-	struct lbpf_log *log = lbpf_log_begin(L);
-	int result, err;
+	int result, err = lbpf_spare(L, DESCRIPTORS);
+	struct lbpf_log *log;
 
 	(void)unused;
+	if (err)
+		return (struct verdict){ .has = UNSURE, .err = err };
+	log = lbpf_log_begin(L);
 	errno = 0;
 	result = libbpf_probe_bpf_map_type((enum bpf_map_type)type, NULL);
 	if (result == -EOPNOTSUPP && type == ARENA)
@@ -293,11 +300,14 @@ static int load(uint32_t type, uint32_t helper, char *text, uint32_t room)
 
 static struct verdict try_prog(lua_State *L, uint32_t type, uint32_t unused)
 {
-	struct lbpf_log *log = lbpf_log_begin(L);
+	int result, err = lbpf_spare(L, DESCRIPTORS);
+	struct lbpf_log *log;
 	char text[1024];
-	int result, err;
 
 	(void)unused;
+	if (err)
+		return (struct verdict){ .has = UNSURE, .err = err };
+	log = lbpf_log_begin(L);
 	errno = 0;
 	result = libbpf_probe_bpf_prog_type((enum bpf_prog_type)type, NULL);
 	err = errno;
@@ -328,9 +338,14 @@ static struct verdict try_helper(lua_State *L, uint32_t id, uint32_t type)
 	    type == BPF_PROG_TYPE_STRUCT_OPS)
 		return (struct verdict){ UNSURE, EOPNOTSUPP,
 					 "for programs of this type it depends on what they attach to" };
+	no.err = lbpf_spare(L, DESCRIPTORS);
+	if (no.err)
+		return (struct verdict){ .has = UNSURE, .err = no.err };
 	log = lbpf_log_begin(L);
 	no.err = load(type, id, text, sizeof(text));
 	lbpf_log_end(log);
+	if (lbpf_spare_is_short(no.err))
+		return (struct verdict){ .has = UNSURE, .err = no.err };
 	complained = lbpf_verifier_complaint(text, &len) != NULL;
 	for (size_t i = 0; i < COUNT(refusals) && !no.cause; i++)
 		if (strstr(text, refusals[i][0]))
@@ -432,7 +447,7 @@ static int push_all(lua_State *L, const struct sort *sort,
 @tparam string name the kernel's in lower case, such as "ringbuf"; an unknown one raises
 @treturn boolean true, or false with a message and a code: EPERM (a capability may be missing), EINVAL and others (this
  kernel has none)
-@treturn nil,string,string when it can't be told: EOPNOTSUPP (this libbpf is too old to try)
+@treturn nil,string,string when it can't be told: EOPNOTSUPP (this libbpf is too old to try), EMFILE, ENOMEM
 @see libbpf_probe_bpf_map_type */
 static int features_map_type(lua_State *L)
 {
@@ -447,7 +462,7 @@ static int features_map_type(lua_State *L)
 @tparam string name the kernel's in lower case, such as "xdp"; an unknown one raises
 @treturn boolean true, or false with a message and a code: EPERM (a capability may be missing), EINVAL and others (this
  kernel has none)
-@treturn nil,string,string when it can't be told: EOPNOTSUPP (this libbpf is too old to try)
+@treturn nil,string,string when it can't be told: EOPNOTSUPP (this libbpf is too old to try), EMFILE, ENOMEM
 @see libbpf_probe_bpf_prog_type */
 static int features_prog_type(lua_State *L)
 {

@@ -5,6 +5,7 @@
 
 #include <lauxlib.h>
 
+#include "cause.h"
 #include "conv.h"
 #include "map.h"
 #include "mapopen.h"
@@ -31,7 +32,8 @@ static void inner_decode(lua_State *L, const struct lbpf_map *map, const void *b
 	if (err == ENOENT) /* replaced and gone since */
 		lua_pushnil(L);
 	else if (err)
-		lbpf_map_raise(L, map, err, "opening the inner map");
+		lbpf_map_raise_because(L, map, err, err == EPERM ? lbpf_refused(L, "CAP_SYS_ADMIN") : NULL,
+				       "opening the inner map");
 }
 
 const struct lbpf_conv lbpf_conv_inner = { inner_encode, inner_decode };

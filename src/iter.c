@@ -51,9 +51,18 @@ static int link_lines(lua_State *L)
 	return lbpf_stream_return(L, lbpf_stream_next_line);
 }
 
+/* With the link and the spec as arguments. Types of the object's own go first. */
+static int compile_record(lua_State *L)
+{
+	const struct lbpf_link *link = lua_touserdata(L, 1);
+
+	lbpf_btf_spec(L, 2, lbpf_link_is_open(link) ? (struct btf *)(uintptr_t)link->btf : NULL, "record");
+	return 1;
+}
+
 /*** Runs an iterator program that writes records of one size (bpf_seq_write) and goes over them.
 @function link:records
-@tparam string|integer|bpf.type type of a record: C text, a name in the kernel's BTF, or a size in bytes
+@tparam string|integer|bpf.type type of a record: C text, a name in the object's BTF or the kernel's, or a size in bytes
 @treturn function iterator over records, with what the loop closes; raises for a link that is no iterator's, and in the
  loop when the output ends in the middle of a record
 @see bpf_iter_create
@@ -63,7 +72,12 @@ static int link_records(lua_State *L)
 	struct lbpf_stream *s;
 
 	luaL_checkany(L, 2);
-	if (lbpf_btf_spec(L, 2, NULL, "record")->size == 0)
+	lbpf_link_check(L, 1);
+	lua_pushcfunction(L, compile_record);
+	lua_pushvalue(L, 1);
+	lua_pushvalue(L, 2);
+	lbpf_call_undisturbed(L, 2, 1);
+	if (((struct lbpf_type *)lua_touserdata(L, -1))->size == 0)
 		luaL_argerror(L, 2, "a type with a size expected");
 	lua_replace(L, 2);
 	if (iter_push(L, &s) != 1)

@@ -129,8 +129,8 @@ LBPF_API int lbpf_push_object(lua_State *L, struct bpf_object *obj, int flags);
  * Since 0.1. */
 LBPF_API int lbpf_push_program(lua_State *L, struct bpf_program *prog);
 
-/* Pushes a loaded program by its file descriptor: to run and inspect it and to store it in maps. libbpf attaches only
- * programs of objects.
+/* Pushes a loaded program by its file descriptor: to run and inspect it, to store it in maps, and to attach it
+ * in the ways that need no libbpf's struct. Links that scripts make of it stay until they are closed, or the state is.
  *
  * fd: of a program. flags: LBPF_BORROW or LBPF_OWN.
  * Returns 0 and pushes a bpf.prog; or pushes a message and returns -EBADF, -EINVAL (the descriptor of something else,

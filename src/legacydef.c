@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
@@ -25,14 +26,19 @@ struct layout {
 	uint8_t words, inner_map_idx, numa_node, id, pinning, inner_id, inner_idx;
 };
 
-/* The kernel's samples, and libbpf with four or five words; iproute2's struct bpf_elf_map; gobpf in "maps/<name>". */
+/* The kernel's samples, and libbpf with four or five words; iproute2's struct bpf_elf_map; aya, as iproute2's older
+ * one; gobpf in "maps/<name>". */
 static const struct layout kernel_layout = { .words = 7, .inner_map_idx = 5, .numa_node = 6 };
+static const struct layout aya_layout = { .words = 7, .id = 5, .pinning = 6 };
 static const struct layout iproute_layout = { .words = 9, .id = 5, .pinning = 6, .inner_id = 7, .inner_idx = 8 };
 static const struct layout gobpf_layout = { .words = 6, .pinning = 5 };
 
 bool lbpf_old_named(const char *section)
 {
-	return strcmp(section, "maps") == 0 || strncmp(section, "maps/", 5) == 0;
+	size_t n = strlen(section);
+
+	return strcmp(section, "maps") == 0 || strncmp(section, "maps/", 5) == 0 ||
+		(n > 5 && strcmp(section + n - 5, "/maps") == 0);
 }
 
 bool lbpf_old_section(const struct lbpf_elf *elf, size_t i)
@@ -203,13 +209,11 @@ static bool list_maps(struct lbpf_olds *l)
 
 /* ---- reading the definitions ---- */
 
-/* Reads the object's BTF, if it has any. Its struct tells iproute2's shorter definitions from the kernel's. */
-static bool read_btf(struct lbpf_olds *l, bool *iproute)
+/* Reads the object's BTF, if it has any. */
+static bool read_btf(struct lbpf_olds *l)
 {
-	static const char name[] = "\0bpf_elf_map";
 	const char *cause = lbpf_elf_btf(l->elf, &l->btf);
 
-	*iproute = false;
 	if (cause)
 		return lbpf_old_fail(l, "%s", cause);
 	if (!l->btf)
@@ -220,8 +224,64 @@ static bool read_btf(struct lbpf_olds *l, bool *iproute)
 	if (!l->btf_bytes)
 		return false;
 	lbpf_elf_read(l->elf, l->btf_bytes, l->elf->sections[l->btf].sh_offset, l->elf->sections[l->btf].sh_size);
-	*iproute = memmem(l->btf_bytes, l->elf->sections[l->btf].sh_size, name, sizeof(name)) != NULL;
 	return true;
+}
+
+static const struct btf_type *plain_type(const struct btf *btf, uint32_t id)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	while (t && (btf_is_mod(t) || btf_is_typedef(t) || btf_is_var(t)))
+		t = btf__type_by_id(btf, t->type);
+	return t;
+}
+
+/* The struct that a definition is of, or NULL. BTF that was made from DWARF has no variables, but iproute2's struct. */
+static const struct btf_type *find_struct(const struct btf *btf, const char *section, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, section, BTF_KIND_DATASEC);
+	const struct btf_type *sec = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL, *var;
+
+	for (uint32_t i = 0; sec && i < btf_vlen(sec); i++) {
+		var = btf__type_by_id(btf, btf_var_secinfos(sec)[i].type);
+		if (var && strcmp(btf__name_by_offset(btf, var->name_off), name) == 0)
+			return plain_type(btf, btf_var_secinfos(sec)[i].type);
+	}
+	id = btf__find_by_name_kind(btf, "bpf_elf_map", BTF_KIND_STRUCT);
+	return id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+}
+
+/* Takes the layout from the names of the struct's members. False: BTF doesn't say what comes after map_flags. */
+static bool named_layout(const struct btf *btf, const char *section, const char *name, struct layout *layout)
+{
+	static const struct {
+		const char *name;
+		size_t at;
+	} words[] = {
+		{ "inner_map_idx", offsetof(struct layout, inner_map_idx) },
+		{ "numa_node", offsetof(struct layout, numa_node) },
+		{ "id", offsetof(struct layout, id) },
+		{ "pinning", offsetof(struct layout, pinning) },
+		{ "inner_id", offsetof(struct layout, inner_id) },
+		{ "inner_idx", offsetof(struct layout, inner_idx) },
+	};
+	const struct btf_type *t = btf ? find_struct(btf, section, name) : NULL;
+	bool found = false;
+
+	*layout = (struct layout){ .words = 0 };
+	for (uint8_t i = 0; t && btf_is_struct(t) && i < btf_vlen(t) && i < WORDS_MAX; i++) {
+		const struct btf_member *m = btf_members(t) + i;
+
+		if (btf_member_bit_offset(t, i) != i * 32U || btf__resolve_size(btf, m->type) != sizeof(uint32_t))
+			break;
+		layout->words = i + 1;
+		for (size_t w = 0; i >= 5 && w < sizeof(words) / sizeof(*words); w++)
+			if (strcmp(btf__name_by_offset(btf, m->name_off), words[w].name) == 0) {
+				((uint8_t *)layout)[words[w].at] = i;
+				found = true;
+			}
+	}
+	return found;
 }
 
 static bool is_outer(const struct lbpf_mapdef *def)
@@ -252,12 +312,30 @@ static uint32_t optional(const uint32_t words[WORDS_MAX], uint8_t i)
 	return i ? words[i] : 0;
 }
 
+/* Whether seven words without names end as aya's do: a NUMA node counts only with its flag, so a 1 is its pinning. */
+static bool is_aya(const struct layout *layout, const uint32_t words[WORDS_MAX])
+{
+	return layout == &kernel_layout && !(words[4] & BPF_F_NUMA_NODE) && words[6] == 1;
+}
+
+/* Whether a word after map_flags that the layout has no name for is set. */
+static bool has_unknown(const struct layout *layout, const uint32_t words[WORDS_MAX])
+{
+	for (uint8_t i = 5; i < layout->words; i++)
+		if (words[i] && i != layout->inner_map_idx && i != layout->numa_node && i != layout->id &&
+		    i != layout->pinning && i != layout->inner_id && i != layout->inner_idx)
+			return true;
+	return false;
+}
+
 static bool read_def(struct lbpf_olds *l, struct lbpf_old *o, struct lbpf_mapdef *def, const struct layout *layout)
 {
 	uint32_t words[WORDS_MAX] = { 0 }, pinning;
 
 	if (!read_words(l, o, layout, words))
 		return false;
+	if (is_aya(layout, words))
+		layout = &aya_layout;
 	pinning = optional(words, layout->pinning);
 	*def = (struct lbpf_mapdef){
 		.name = o->name,
@@ -281,30 +359,44 @@ static bool read_def(struct lbpf_olds *l, struct lbpf_old *o, struct lbpf_mapdef
 		return lbpf_old_fail(l, "legacy map '%.64s': pinning %u is neither none, object nor global", o->name,
 				     pinning);
 	/* otherwise these would be another layout's words: iproute2 of old had its id and pinning here */
-	if ((o->inner_map_idx && !is_outer(def)) || (def->numa_node && !(def->flags & BPF_F_NUMA_NODE)))
+	if (has_unknown(layout, words) || (o->inner_map_idx && !is_outer(def)) ||
+	    (def->numa_node && !(def->flags & BPF_F_NUMA_NODE)))
 		return lbpf_old_fail(l, "legacy map '%.64s': non-zero bytes after map_flags, whose meaning is unknown",
 				     o->name);
 	return true;
 }
 
-static bool read_defs(struct lbpf_olds *l)
+/* Reads the definitions; btf may be NULL. */
+static bool read_all(struct lbpf_olds *l, const struct btf *btf)
 {
-	bool iproute;
-
-	if (!read_btf(l, &iproute))
-		return false;
 	for (size_t i = 0; i < l->n; i++) {
 		struct lbpf_old *o = &l->olds[i];
+		const char *section = lbpf_elf_name(l->elf, o->section);
 		const struct layout *layout = &kernel_layout;
+		struct layout named;
 
-		if (strcmp(lbpf_elf_name(l->elf, o->section), "maps") != 0)
+		if (named_layout(btf, section, o->name, &named))
+			layout = &named;
+		else if (strncmp(section, "maps/", 5) == 0)
 			layout = &gobpf_layout;
-		else if (iproute || o->size >= iproute_layout.words * sizeof(uint32_t))
+		else if (o->size >= iproute_layout.words * sizeof(uint32_t))
 			layout = &iproute_layout;
 		if (!read_def(l, o, &l->defs[i], layout))
 			return false;
 	}
 	return true;
+}
+
+static bool read_defs(struct lbpf_olds *l)
+{
+	struct btf *btf = NULL;
+	bool ok = read_btf(l);
+
+	if (ok && l->btf) /* lbpf_legacybtf_make says what is wrong with BTF that can't be read */
+		btf = btf__new(l->btf_bytes, (uint32_t)l->elf->sections[l->btf].sh_size);
+	ok = ok && read_all(l, btf);
+	btf__free(btf);
+	return ok;
 }
 
 /* ---- maps of maps ---- */

@@ -7,6 +7,7 @@
 #include "link.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,11 +26,31 @@
 
 enum { LINK_OWNER = 1 };
 
+/* Leaves the handle closed; what it held is the caller's. */
 static void link_init(void *self)
 {
 	struct lbpf_link *handle = self;
 
-	handle->fd = handle->at.target = handle->at.prog = handle->at.event = -1;
+	handle->first = (struct lbpf_part){ .fd = -1, .event = -1 };
+	handle->more = NULL;
+	handle->more_count = 0;
+	handle->undo = NULL;
+	handle->at.target = handle->at.prog = -1;
+}
+
+struct lbpf_part *lbpf_link_add(struct lbpf_link *handle)
+{
+	struct lbpf_part *more;
+
+	if (!lbpf_link_is_open(handle))
+		return &handle->first;
+	more = realloc(handle->more, (handle->more_count + 1) * sizeof(*more));
+	if (!more)
+		return NULL;
+	handle->more = more;
+	more += handle->more_count++;
+	*more = (struct lbpf_part){ .fd = -1, .event = -1 };
+	return more;
 }
 
 void lbpf_link_drop(lua_State *L, int idx)
@@ -56,45 +77,56 @@ static void close_fd(int *fd)
 /* Frees the link of a process that this one was forked from, and leaves it attached. libbpf would close a descriptor of
  * this process's, which is fine, but also switch the perf event off, which is the other's as well, and unregister a
  * struct_ops map. Of a probe's perf event only libbpf knows the descriptor: that one stays open. */
-static void forsake(const struct lbpf_link *handle)
+static void forsake(const struct lbpf_part *part)
 {
-	int fd = bpf_link__fd(handle->link), event = handle->at.event;
+	int fd = bpf_link__fd(part->link), event = part->event;
 
 	if (fd > 0 && lbpf_fd_is_attachment(fd)) /* of USDT it is a 0 without meaning */
 		close(fd);
 	if (event >= 0 && event != fd)
 		close(event);
-	bpf_link__disconnect(handle->link);
-	bpf_link__destroy(handle->link);
+	bpf_link__disconnect(part->link);
+	bpf_link__destroy(part->link);
 }
 
-/* Takes off what is attached. */
-static void detach(struct lbpf_link *handle)
+/* Leaves attached what is attached. */
+static void part_disconnect(struct lbpf_part *part)
 {
-	if (handle->undo)
-		handle->undo(handle);
-	if (!handle->borrowed)
-		bpf_link__destroy(handle->link);
+	if (part->link) {
+		bpf_link__disconnect(part->link);
+		bpf_link__destroy(part->link);
+	}
+}
+
+/* Takes off what is attached, or only lets go of it. */
+static void part_close(struct lbpf_part *part, bool undo)
+{
+	if (part->link && undo)
+		bpf_link__destroy(part->link);
+	else if (part->link)
+		forsake(part);
+	close_fd(&part->fd);
 }
 
 static void link_release(lua_State *L, int idx, void *self)
 {
 	struct lbpf_link *handle = self, was = *handle;
+	bool undo = lbpf_class_undoes(&was.head);
 	struct lbpf_log *log;
 
 	link_init(handle);
-	handle->link = NULL;
-	handle->undo = NULL;
 	if (lbpf_link_is_open(&was)) {
 		log = lbpf_log_begin(L);
-		if (lbpf_class_undoes(&was.head))
-			detach(&was);
-		else if (was.link && !was.borrowed)
-			forsake(&was);
+		if (undo && was.undo)
+			was.undo(&was);
+		if (!was.borrowed)
+			part_close(&was.first, undo);
+		for (size_t i = 0; i < was.more_count; i++)
+			part_close(&was.more[i], undo);
 		lbpf_log_end(log);
 		lbpf_link_drop(L, idx);
 	}
-	close_fd(&was.fd);
+	free(was.more);
 	close_fd(&was.at.target); /* one that came to nothing may have these */
 	close_fd(&was.at.prog);
 }
@@ -139,6 +171,36 @@ void lbpf_link_close_all(lua_State *L, int owner, bool asked)
 	lua_settop(L, top);
 }
 
+/* ---- the owner of links that no object's handle owns ---- */
+
+static const char KEEPER_KEY;
+
+static void keeper_release(lua_State *L, int idx, void *self)
+{
+	(void)self;
+	lbpf_link_close_all(L, lua_absindex(L, idx), false);
+}
+
+static const struct lbpf_class keeper_class = { .name = "bpf.host", .release = keeper_release };
+
+void lbpf_link_push_keeper(lua_State *L)
+{
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KEEPER_KEY) == LUA_TUSERDATA)
+		return;
+	lua_pop(L, 1);
+	lbpf_class_register(L, &keeper_class);
+	lbpf_class_new(L, &keeper_class, sizeof(struct lbpf_head), 1);
+	lua_newtable(L);
+	lua_setiuservalue(L, -2, LBPF_OWNER_LINKS);
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KEEPER_KEY) == LUA_TUSERDATA) { /* by a finalizer */
+		lua_remove(L, -2);
+		return;
+	}
+	lua_pop(L, 1);
+	lua_pushvalue(L, -1);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &KEEPER_KEY);
+}
+
 struct lbpf_link *lbpf_link_check(lua_State *L, int idx)
 {
 	struct lbpf_link *handle = lbpf_class_check(L, idx, &lbpf_link_class);
@@ -152,6 +214,8 @@ int lbpf_link_descriptor(const struct lbpf_link *handle)
 {
 	int fd = handle->link ? bpf_link__fd(handle->link) : handle->fd;
 
+	if (handle->more_count)
+		return -1;
 	/* libbpf's may be a perf event's (before kernel 5.15), a struct_ops map's, or for USDT a 0 without meaning */
 	return handle->link && !lbpf_fd_is_link(fd) ? -1 : fd;
 }
@@ -166,7 +230,12 @@ static int link_need_descriptor(lua_State *L, const struct lbpf_link *handle, co
 {
 	int fd = lbpf_link_descriptor(handle);
 
-	*n = fd >= 0 ? 0 : link_fail(L, handle, EOPNOTSUPP, "this attachment is no link to the kernel", operation);
+	*n = fd >= 0 ? 0
+		     : link_fail(L, handle, EOPNOTSUPP,
+				 handle->more_count ? "this attachment is several links to the kernel, one for each "
+						      "thread"
+						    : "this attachment is no link to the kernel",
+				 operation);
 	return fd;
 }
 
@@ -317,15 +386,14 @@ static int link_disconnect(lua_State *L)
 {
 	struct lbpf_link *handle = lbpf_link_check(L, 1), was = *handle;
 
-	handle->link = NULL;
-	handle->fd = -1;
-	handle->undo = NULL;
-	if (was.link && !was.borrowed) {
-		bpf_link__disconnect(was.link);
-		bpf_link__destroy(was.link);
-	}
-	close_fd(&handle->at.target);
-	close_fd(&handle->at.prog);
+	link_init(handle);
+	if (!was.borrowed)
+		part_disconnect(&was.first);
+	for (size_t i = 0; i < was.more_count; i++)
+		part_disconnect(&was.more[i]);
+	free(was.more);
+	close_fd(&was.at.target);
+	close_fd(&was.at.prog);
 	lbpf_link_drop(L, 1);
 	lua_pushboolean(L, 1);
 	return 1;
@@ -441,6 +509,7 @@ static const luaL_Reg link_meta[] = {
 
 const struct lbpf_class lbpf_link_class = {
 	.name = "bpf.link",
+	.descriptors = 4,
 	.methods = link_methods,
 	.meta = link_meta,
 	.init = link_init,

@@ -3,6 +3,8 @@
 #ifndef LBPF_LINK_H
 #define LBPF_LINK_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <bpf/libbpf.h>
@@ -12,17 +14,33 @@
 
 LBPF_HIDDEN_BEGIN
 
+struct btf;
+
+/* One attachment to the kernel. */
+struct lbpf_part {
+	struct bpf_link *link; /* NULL: closed, or attached otherwise */
+	int fd;		       /* a link of the kernel's that libbpf has no struct for, owned; -1 without */
+	int event;	       /* a perf event's descriptor that libbpf's link owns; -1: unknown */
+};
+
 struct lbpf_link {
 	struct lbpf_head head;
-	struct bpf_link *link; /* NULL: closed, or attached otherwise */
-	bool borrowed;	       /* it is a host's, and not destroyed */
-	int fd;		       /* a link of the kernel's that libbpf has no struct for, owned; -1 without */
+	union {
+		struct lbpf_part first;
+		struct {
+			struct bpf_link *link;
+			int fd;
+		};
+	};
+	struct lbpf_part *more; /* further ones, of what takes several, in memory of malloc's */
+	size_t more_count;
+	const struct btf *btf; /* of the object that owns the link and closes it first; NULL for others */
+	bool borrowed;	       /* the first is a host's, and not destroyed */
 	/* What else there is to undo, for attachments that are no links to the kernel. Returns an errno; called once.
 	 */
 	int (*undo)(struct lbpf_link *self);
 	struct {
 		int ifindex, target, prog; /* descriptors are owned, -1 without */
-		int event;		   /* a perf event's descriptor that libbpf's link owns; -1: unknown */
 		uint32_t flags, handle, priority;
 		int point;
 	} at;		  /* what undo needs to know */
@@ -47,7 +65,10 @@ struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind, cons
 /* The open link at idx; raises otherwise. */
 struct lbpf_link *lbpf_link_check(lua_State *L, int idx);
 
-/* The link's descriptor, or -1 for an attachment that has none. */
+/* The place for one more attachment of the link, closed: the first, or a further one. NULL and errno without memory. */
+struct lbpf_part *lbpf_link_add(struct lbpf_link *handle);
+
+/* The link's descriptor, or -1 for an attachment that has none, or several. */
 int lbpf_link_descriptor(const struct lbpf_link *handle);
 
 /* Takes a link that came to nothing out of its owner's set. */
@@ -58,6 +79,9 @@ void lbpf_link_close(lua_State *L, int idx);
 
 /* Closes all links of the owner at stack index `owner`; asked to, or by itself. Never raises. */
 void lbpf_link_close_all(lua_State *L, int owner, bool asked);
+
+/* Pushes the state's keeper: the owner of links that no object's handle owns. It goes with the state. */
+void lbpf_link_push_keeper(lua_State *L);
 
 /* Adds the table `link` to the module table at the top. */
 void lbpf_link_open(lua_State *L);

@@ -175,7 +175,7 @@ int lbpf_map_convert(lua_State *L, const struct lbpf_map *map, const struct lbpf
 
 /* ---- making handles ---- */
 
-static struct lbpf_map *map_new(lua_State *L)
+struct lbpf_map *lbpf_map_push_new(lua_State *L)
 {
 	return lbpf_class_new(L, &lbpf_map_class, sizeof(struct lbpf_map), 3);
 }
@@ -211,14 +211,17 @@ struct lbpf_type *lbpf_map_set_type(lua_State *L, int idx, int slot, uint32_t si
 }
 
 /* Pushes the type of a BTF id, or that of raw bytes where there is none or it doesn't have the size. */
-static void push_type_of_id(lua_State *L, const struct btf *btf, uint32_t id, uint32_t size)
+static void push_type_of_id(lua_State *L, const struct btf *btf, uint32_t id, uint32_t size, bool untyped)
 {
 	if (btf && id) {
 		if (lbpf_btf_compile(L, btf, id)->size == size)
 			return;
 		lua_pop(L, 1);
 	}
-	lbpf_type_push_raw(L, size);
+	if (untyped && id)
+		lbpf_type_push_untyped(L, size);
+	else
+		lbpf_type_push_raw(L, size);
 }
 
 /* Types the map at the top, whose sizes are known. */
@@ -231,11 +234,11 @@ void lbpf_map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *bt
 		    strcmp(map->kind->key_type, "__u32") == 0)
 			lbpf_type_push_index(L);
 		else
-			push_type_of_id(L, btf, key_id, map->key_size);
+			push_type_of_id(L, btf, key_id, map->key_size, map->untyped);
 		map->key = lbpf_map_set_type(L, idx, LBPF_MAP_KEY, map->key_size, "key");
 	}
 	if (map->value_size) {
-		push_type_of_id(L, btf, value_id, map->value_size);
+		push_type_of_id(L, btf, value_id, map->value_size, map->untyped);
 		map->value = lbpf_map_set_type(L, idx, LBPF_MAP_VALUE, map->value_size, "value");
 	}
 }
@@ -264,19 +267,21 @@ struct lbpf_type *lbpf_map_push_spec(lua_State *L, int map_idx, int spec_idx, co
 
 struct lbpf_map *lbpf_map_push_owned(lua_State *L)
 {
-	struct lbpf_map *map = map_new(L);
+	struct lbpf_map *map;
 
+	lbpf_spare(L, LBPF_MAP_DESCRIPTORS);
+	map = lbpf_map_push_new(L);
 	map->owns_fd = true;
 	return map;
 }
 
-struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, struct btf *btf)
+struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, const char *name, struct btf *btf)
 {
-	struct lbpf_declared ids = lbpf_declared_types(of, btf);
+	struct lbpf_declared ids = lbpf_declared_types(of, name, btf);
 	struct lbpf_map *map;
 
 	owner = lua_absindex(L, owner);
-	map = map_new(L);
+	map = lbpf_map_push_new(L);
 	lua_pushvalue(L, owner);
 	lua_setiuservalue(L, -2, LBPF_MAP_OWNER);
 	map->of = of;
@@ -284,7 +289,7 @@ struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map 
 	map->type = (uint32_t)bpf_map__type(of);
 	map->key_size = bpf_map__key_size(of);
 	map->value_size = bpf_map__value_size(of);
-	lbpf_map_set_name(map, bpf_map__name(of));
+	lbpf_map_set_name(map, name);
 	lbpf_map_set_kind(L, map, lbpf_mapkind_of(map->type));
 	lbpf_map_set_types(L, map, btf, ids.key, ids.value);
 	lbpf_map_loaded(map);

@@ -13,8 +13,10 @@
 #include "class.h"
 #include "codec.h"
 #include "compat.h"
+#include "key.h"
 #include "mapkinds.h"
 #include "mapmem.h"
+#include "spare.h"
 
 struct bpf_map_info;
 
@@ -22,10 +24,14 @@ LBPF_HIDDEN_BEGIN
 
 #define LBPF_MAP_NAME 64
 
+/* That making a handle may have open at a time: the map's, its BTF's and a file's. */
+#define LBPF_MAP_DESCRIPTORS 4
+
 struct lbpf_map {
 	struct lbpf_head head;
 	int fd;		    /* -1: closed, or not created yet */
 	bool owns_fd;	    /* else it is the object's */
+	bool untyped;	    /* it has BTF, which this process may not read */
 	struct bpf_map *of; /* in the object that declares it; NULL for others and once the object is closed */
 	struct btf *btf;    /* of that object, likewise */
 	const struct lbpf_mapkind *kind;
@@ -84,7 +90,7 @@ static inline int lbpf_map_encode_key(lua_State *L, const struct lbpf_map *map, 
 		memset(buf, 0, map->key_size);
 		return lbpf_map_convert(L, map, map->kind->key, idx, buf);
 	}
-	lbpf_encode(L, map->key, idx, buf, "key");
+	lbpf_key_encode(L, map->key, idx, buf);
 	return 0;
 }
 
@@ -93,7 +99,7 @@ static inline void lbpf_map_decode_key(lua_State *L, const struct lbpf_map *map,
 	if (lbpf_unlikely(map->kind->key != NULL))
 		map->kind->key->decode(L, map, buf, 0);
 	else
-		lbpf_decode(L, map->key, buf, map->key_size);
+		lbpf_key_decode(L, map->key, buf);
 }
 
 static inline int lbpf_map_encode_value(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
@@ -114,6 +120,12 @@ static inline void lbpf_map_decode_value(lua_State *L, const struct lbpf_map *ma
 		lbpf_decode(L, map->value, buf, map->value_size);
 }
 
+/* Whether a value of the map can be decoded: an errno where that opens a descriptor and none is to be had. */
+static inline int lbpf_map_room(lua_State *L, const struct lbpf_map *map)
+{
+	return map->kind->value == &lbpf_conv_inner ? lbpf_spare(L, LBPF_MAP_DESCRIPTORS) : 0;
+}
+
 /* nil, message, code for a failed operation on a map, or the same raised. */
 int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
 _Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
@@ -126,7 +138,10 @@ int lbpf_map_fail_because(lua_State *L, const struct lbpf_map *map, int err, con
 _Noreturn void lbpf_map_raise_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause,
 				      const char *operation);
 
-/* Pushes a closed handle that will own its descriptor. */
+/* Pushes a closed handle. */
+struct lbpf_map *lbpf_map_push_new(lua_State *L);
+
+/* Pushes a closed handle that will own its descriptor; collects first where there are none. */
 struct lbpf_map *lbpf_map_push_owned(lua_State *L);
 
 /* Pushes a table of the kernel's fields. */
@@ -148,9 +163,10 @@ struct lbpf_type *lbpf_map_set_type(lua_State *L, int idx, int slot, uint32_t si
 /* Types the map at the top, whose sizes are known, by BTF ids; raw bytes where there is none. */
 void lbpf_map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *btf, uint32_t key_id, uint32_t value_id);
 
-/* Pushes the handle of a map declared in an object, whose handle is at stack index owner; it borrows everything.
+/* Pushes the handle of a map declared in an object under a name. The object's handle is at stack index owner; the map's
+ * borrows everything.
  * Call lbpf_map_loaded once the map exists in the kernel, and lbpf_map_orphan before the object goes. */
-struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, struct btf *btf);
+struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map *of, const char *name, struct btf *btf);
 void lbpf_map_loaded(struct lbpf_map *map);
 
 /* The descriptor of an object's map, or -1 while it doesn't exist in the kernel. For a map that isn't to be created,

@@ -11,9 +11,11 @@
 
 #include "arg.h"
 #include "btf.h"
+#include "cause.h"
 #include "class.h"
 #include "err.h"
 #include "map.h"
+#include "spare.h"
 
 struct create {
 	const char *type, *name;
@@ -38,6 +40,9 @@ static const struct lbpf_option create_options[] = {
 	FIELD(U32, numa_node),	     FIELD(U32, ifindex),	   { "inner", LBPF_OPT_OTHER, 0 },
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
+
+/* The map, its BTF, and what libbpf opens to learn what the kernel can do. */
+#define DESCRIPTORS 4
 
 static int map_create(lua_State *L);
 
@@ -104,6 +109,27 @@ static const char *create_invalid(const struct create *c, const struct lbpf_map 
 	return NULL;
 }
 
+/* Pushes how much was asked for, by the format where it is entries. Rings have bytes, arenas pages, and neither has
+ * keys or values. */
+static const char *push_amount(lua_State *L, const struct create *c, const struct lbpf_map *map, const char *entries)
+{
+	LUAI_UACINT n = (LUAI_UACINT)c->max_entries;
+
+	if (map->key_size || map->value_size)
+		return lua_pushfstring(L, entries, n, (LUAI_UACINT)map->key_size, (LUAI_UACINT)map->value_size);
+	return lua_pushfstring(L, "%I %s", n, c->kind->can & LBPF_VIEW ? "pages" : "bytes");
+}
+
+/* The capabilities that maps of the type take. */
+static const char *needs(uint32_t type)
+{
+	const uint64_t of_networks = UINT64_C(1) << BPF_MAP_TYPE_DEVMAP | UINT64_C(1) << BPF_MAP_TYPE_DEVMAP_HASH |
+		UINT64_C(1) << BPF_MAP_TYPE_SOCKMAP | UINT64_C(1) << BPF_MAP_TYPE_SOCKHASH |
+		UINT64_C(1) << BPF_MAP_TYPE_XSKMAP;
+
+	return of_networks >> (type & 63) & 1 ? "CAP_BPF or CAP_NET_ADMIN" : "CAP_BPF";
+}
+
 static int create_fail(lua_State *L, const struct create *c, const struct lbpf_map *map, int err)
 {
 	const char *cause = NULL;
@@ -113,17 +139,15 @@ static int create_fail(lua_State *L, const struct create *c, const struct lbpf_m
 	else if (err == ERANGE)
 		cause = "map_extra: the arena would cross a border of 4 GiB";
 	else if (err == EPERM)
-		cause = "refused; perhaps CAP_BPF is missing (this type may need CAP_NET_ADMIN or more as well)";
+		cause = lbpf_refused(L, needs(c->kind->type));
 	else if (err == ENOMEM)
-		cause = lua_pushfstring(L, "the kernel found no memory for %I entries of %I + %I bytes",
-					(LUAI_UACINT)c->max_entries, (LUAI_UACINT)map->key_size,
-					(LUAI_UACINT)map->value_size);
+		cause = lua_pushfstring(L, "the kernel found no memory for %s",
+					push_amount(L, c, map, "%I entries of %I + %I bytes"));
 	else if (err == EOPNOTSUPP && map->value && map->value->owned)
 		cause = "this type may not have locks, timers or other members of the kernel's in its values";
 	else if (err == E2BIG)
-		cause = lua_pushfstring(L, "too large: %I entries, keys of %I and values of %I bytes",
-					(LUAI_UACINT)c->max_entries, (LUAI_UACINT)map->key_size,
-					(LUAI_UACINT)map->value_size);
+		cause = lua_pushfstring(L, "too large: %s",
+					push_amount(L, c, map, "%I entries, keys of %I and values of %I bytes"));
 	return lbpf_err_push(L, err, cause, "map.create (%s%s%s)", c->kind->name, *c->name ? " " : "", c->name);
 }
 
@@ -302,6 +326,9 @@ static int map_create(lua_State *L)
 	map->kind = c.kind;
 	btf = lbpf_btf_new_empty(L, NULL);
 	create_types(L, &c, map, 3, btf->btf);
+	fd = lbpf_spare(L, DESCRIPTORS);
+	if (fd)
+		return create_fail(L, &c, map, fd);
 	create_give_btf(L, &c, map, btf->btf);
 	map->type = c.kind->type;
 	map->max_entries = c.max_entries;

@@ -19,12 +19,14 @@
 #include "cause.h"
 #include "err.h"
 #include "map.h"
+#include "spare.h"
 
 int lbpf_map_describe(lua_State *L, struct lbpf_map *map)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t len = sizeof(info);
 	struct lbpf_btf *handle;
+	int err = 0;
 
 	if (!lbpf_fd_is_map(map->fd))
 		return EINVAL;
@@ -43,7 +45,13 @@ int lbpf_map_describe(lua_State *L, struct lbpf_map *map)
 		struct lbpf_log *log = lbpf_log_begin(L);
 
 		handle->btf = btf__load_from_kernel_by_id(info.btf_id);
+		err = handle->btf ? 0 : errno;
 		lbpf_log_end(log);
+	}
+	map->untyped = err == EPERM;
+	if (err && !map->untyped) {
+		lua_pop(L, 1);
+		return err;
 	}
 	lua_insert(L, -2);
 	lbpf_map_set_types(L, map, handle->btf, info.btf_key_type_id, info.btf_value_type_id);
@@ -102,17 +110,28 @@ static int map_open(lua_State *L)
 	return map_finish(L, map, "this is no map", lua_pushfstring(L, "map.open '%s'", path));
 }
 
-int lbpf_map_push_id(lua_State *L, uint32_t id)
+static int push_id(lua_State *L, uint32_t id)
 {
-	struct lbpf_map *map = lbpf_map_push_owned(L);
+	struct lbpf_map *map = lbpf_map_push_new(L);
 	int err;
 
+	map->owns_fd = true;
 	map->fd = bpf_map_get_fd_by_id(id);
 	err = map->fd < 0 ? errno : lbpf_map_describe(L, map);
 	if (err) {
 		lbpf_map_class.release(L, -1, map);
 		lua_pop(L, 1);
 	}
+	return err;
+}
+
+/* Looking an inner map up is worth no look for descriptors beforehand. */
+int lbpf_map_push_id(lua_State *L, uint32_t id)
+{
+	int err = push_id(L, id);
+
+	if ((err == EMFILE || err == ENFILE) && lbpf_spare(L, LBPF_MAP_DESCRIPTORS) == 0)
+		err = push_id(L, id);
 	return err;
 }
 

@@ -134,6 +134,9 @@ static int map_lookup(lua_State *L)
 		err = elem_lookup(map, key, value, o.flags);
 	if (err)
 		return absent_or_fail(L, map, err, lbpf_map_no_lock(map, err, o.flags), "lookup");
+	err = lbpf_map_room(L, map);
+	if (err)
+		return lbpf_map_fail(L, map, err, "lookup");
 	one = (const char *)value + (o.cpu < 0 ? 0 : (size_t)o.cpu * map->stride);
 	if (map->kind->value && o.cpu < 0)
 		map->kind->value->decode(L, map, value, o.into ? 4 : 0);
@@ -164,6 +167,9 @@ static int map_unpack(lua_State *L)
 		err = elem_lookup(map, key, value, 0);
 	if (err)
 		return absent_or_fail(L, map, err, NULL, "lookup");
+	err = lbpf_map_room(L, map);
+	if (err)
+		return lbpf_map_fail(L, map, err, "lookup");
 	if (map->kind->value) {
 		lbpf_map_decode_value(L, map, value);
 		return 1;

@@ -29,6 +29,7 @@ struct section {
 	uint32_t size;
 	bool constant; /* not to be written once loaded */
 	bool kernels;  /* .kconfig: filled in by the load */
+	bool owned;    /* holds something that belongs to the kernel, such as a lock */
 };
 
 struct variable {
@@ -78,7 +79,7 @@ void lbpf_vars_orphan(struct lbpf_vars *vars)
 
 static const struct btf_type *section_type(const struct btf *btf, const struct bpf_map *map)
 {
-	uint32_t id = bpf_map__is_internal(map) ? lbpf_declared_types(map, btf).value : 0;
+	uint32_t id = bpf_map__is_internal(map) ? lbpf_declared_types(map, bpf_map__name(map), btf).value : 0;
 	const struct btf_type *t = id && btf ? btf__type_by_id(btf, id) : NULL;
 
 	return t && btf_is_datasec(t) ? t : NULL;
@@ -100,30 +101,48 @@ static void index_add(struct lbpf_vars *vars, uint32_t variable)
 	vars->index[i] = variable + 1;
 }
 
-/* Adds a variable, unless one of that name is there (two static ones) or its type can't be read. The names table is
- * at the top. */
+/* Pushes the name that scripts use: of several static variables with one name, the second is "name#2". The names table
+ * and the counts of names are at the top. */
+static const char *push_name(lua_State *L, const char *name)
+{
+	lua_Integer n;
+
+	lua_pushstring(L, name);
+	lua_pushvalue(L, -1);
+	lua_rawget(L, -3);
+	n = lua_tointeger(L, -1) + 1;
+	lua_pop(L, 1);
+	lua_pushvalue(L, -1);
+	lua_pushinteger(L, n);
+	lua_rawset(L, -4);
+	if (n > 1) {
+		lua_pushfstring(L, "%s#%I", name, (LUAI_UACINT)n);
+		lua_remove(L, -2);
+	}
+	return lua_tostring(L, -1);
+}
+
+/* Adds a variable. The names table and the counts of names are at the top. */
 static void vars_add(lua_State *L, struct lbpf_vars *vars, struct section *s, const struct btf *btf,
 		     const struct btf_var_secinfo *info)
 {
 	const struct btf_type *t = btf__type_by_id(btf, info->type);
 	const char *name = t ? btf__name_by_offset(btf, t->name_off) : NULL;
 	struct variable *v = &vars->variable[vars->variables];
+	struct lbpf_type *type;
 
 	if (!name || !*name)
 		return;
-	v->name = lua_pushstring(L, name);
-	lua_pushvalue(L, -1);
-	if (lua_rawget(L, -3) != LUA_TNIL) {
-		lua_pop(L, 2);
-		return;
-	}
-	lua_pop(L, 1);
-	v->type = lbpf_btf_compile(L, btf, info->type);
+	v->name = push_name(L, name);
+	type = lbpf_btf_compile(L, btf, info->type);
+	lbpf_type_extend(type, info->size);
+	v->type = type;
 	v->section = s;
 	v->offset = info->offset;
-	lua_rawset(L, -3);
+	lua_rawset(L, -4);
 	if (v->offset > s->size || v->type->size > s->size - v->offset)
 		luaL_error(L, "malformed BTF: variable '%s' lies outside of its section", name);
+	s->owned |= type->owned;
 	index_add(vars, vars->variables++);
 }
 
@@ -168,6 +187,7 @@ struct lbpf_vars *lbpf_vars_push(lua_State *L, int owner, struct bpf_object *obj
 	lua_newtable(L);
 	lua_pushvalue(L, -1);
 	lua_setiuservalue(L, -3, VARS_NAMES);
+	lua_newtable(L); /* how often each name occurs */
 	bpf_object__for_each_map(map, obj)
 	{
 		const struct btf_type *t = section_type(btf, map);
@@ -182,8 +202,10 @@ struct lbpf_vars *lbpf_vars_push(lua_State *L, int owner, struct bpf_object *obj
 		s->kernels = strcmp(btf__name_by_offset(btf, t->name_off), ".kconfig") == 0;
 		for (uint16_t i = 0; i < btf_vlen(t); i++)
 			vars_add(L, vars, s, btf, btf_var_secinfos(t) + i);
+		if (s->owned) /* the kernel maps no memory with locks in it, over which libbpf 1.5 fails */
+			bpf_map__set_map_flags(map, bpf_map__map_flags(map) & ~(uint32_t)BPF_F_MMAPABLE);
 	}
-	lua_pop(L, 1);
+	lua_pop(L, 2);
 	return vars;
 }
 
@@ -208,7 +230,8 @@ int lbpf_vars_loaded(struct lbpf_vars *vars)
 			      bpf_map__fd(s->map), 0);
 		if (s->mem == MAP_FAILED) {
 			s->mem = NULL;
-			return errno;
+			if (errno != ENOTSUPP) /* a host has loaded a section with a lock in it */
+				return errno;
 		}
 	}
 	return 0;
@@ -284,19 +307,29 @@ static uint8_t *section_fetch(lua_State *L, const struct lbpf_vars *vars, const 
 	return copy;
 }
 
-/* The variable in the start-up image of its section, to be read or written. */
-static uint8_t *image_of(lua_State *L, const struct variable *v, bool write)
+/* The variable in the start-up image of its section; NULL if it has no value before the load. */
+static uint8_t *image_find(const struct variable *v)
 {
 	size_t size;
 	const void *image = bpf_map__initial_value(v->section->map, &size);
 
 	if (!image || size < v->section->size || v->section->kernels)
+		return NULL;
+	/* libbpf 1.1 declares the image const, though it exists to be set before the load */
+	return (uint8_t *)(uintptr_t)image + v->offset;
+}
+
+/* The same, to be read or written; raises where there is none. */
+static uint8_t *image_of(lua_State *L, const struct variable *v, bool write)
+{
+	uint8_t *image = image_find(v);
+
+	if (!image)
 		luaL_error(L,
 			   write ? "variable '%s' can't be set, the kernel's configuration says what it is"
 				 : "variable '%s' is known only once the object is loaded",
 			   v->name);
-	/* libbpf 1.1 declares the image const, though it exists to be set before the load */
-	return (uint8_t *)(uintptr_t)image + v->offset;
+	return image;
 }
 
 /* Decodes from a copy: the memory itself might go while tables are made. */
@@ -338,8 +371,8 @@ __attribute__((noinline)) static void write_slowly(lua_State *L, const struct lb
 	LBPF_SCRATCH(L, value, v->type->size);
 
 	if (v->type->owned)
-		luaL_error(L, "variable '%s' has members that belong to the kernel, it can't be set as a whole",
-			   v->name);
+		luaL_error(L, "variable '%s' can't be set: %s belongs to the kernel, or has members that do", v->name,
+			   v->type->node[0].ctype);
 	lbpf_encode(L, v->type, 3, value, v->name);
 	vars_recheck(L, vars);
 	check_variable(L, vars, v);
@@ -378,12 +411,15 @@ static int vars_newindex(lua_State *L)
 	return 0;
 }
 
-/* Steps from one variable to the next by name, in the order of their sections. */
+/* Steps from one variable to the next by name, in the order of their sections. Those without a value before the load
+ * are left out. */
 static int vars_next(lua_State *L)
 {
 	struct lbpf_vars *vars = vars_check(L);
 	uint32_t i = lua_isnoneornil(L, 2) ? 0 : (uint32_t)(vars_find(L, vars, 2) - vars->variable) + 1;
 
+	while (i < vars->variables && !vars->loaded && !image_find(&vars->variable[i]))
+		i++;
 	if (i == vars->variables) {
 		lua_pushnil(L);
 		return 1;

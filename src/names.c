@@ -16,7 +16,9 @@
 #include <lauxlib.h>
 
 #include "arg.h"
+#include "cause.h"
 #include "err.h"
+#include "spare.h"
 
 #define KERNFS_HANDLE 0xfe /* FILEID_KERNFS: the handle is the id and nothing else */
 
@@ -79,12 +81,18 @@ static int l_cgroup_path(lua_State *L)
 {
 	uint64_t id = (uint64_t)lbpf_arg_int(L, 1, INT64_MIN, INT64_MAX);
 	char root[PATH_MAX], path[PATH_MAX];
-	int err = find_cgroup2(root, sizeof(root)), fd;
+	int err = lbpf_spare(L, 2), fd;
 	size_t prefix;
 	ssize_t n;
 
+	if (!err)
+		err = find_cgroup2(root, sizeof(root));
 	if (err)
-		return lbpf_err_push(L, err, err == ENOENT ? "no cgroup2 is mounted" : NULL, "cgroup_path");
+		return lbpf_err_push(L, err,
+				     err != ENOENT	      ? NULL
+					     : lbpf_no_proc() ? lbpf_no_proc()
+							      : "no cgroup2 is mounted",
+				     "cgroup_path");
 	fd = open_cgroup(root, id);
 	if (fd < 0 && errno == ESTALE) {
 		lua_pushnil(L);
@@ -113,13 +121,20 @@ The name of a network interface of this process's network namespace, by its inde
 @function bpf.interface_name
 @tparam integer ifindex
 @treturn string the name, one nil when there is no such interface
+@treturn nil,string,string on failure: EMFILE, ENFILE
 @see if_indextoname(3)
 */
 static int l_interface_name(lua_State *L)
 {
+	unsigned int index = (unsigned int)lbpf_arg_int(L, 1, 0, UINT32_MAX);
+	int err = lbpf_spare(L, 1);
 	char name[IF_NAMESIZE];
 
-	lua_pushstring(L, if_indextoname((unsigned)lbpf_arg_int(L, 1, 0, UINT32_MAX), name));
+	if (!err && !if_indextoname(index, name))
+		err = errno;
+	if (err && err != ENXIO)
+		return lbpf_err_push(L, err, NULL, "interface_name");
+	lua_pushstring(L, err ? NULL : name);
 	return 1;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Compiled BPF objects: open, configure, load, attach, close. */
+/* Compiled BPF objects: what they hold, attach, close. */
 #ifndef LBPF_OBJECT_H
 #define LBPF_OBJECT_H
 
@@ -10,6 +10,7 @@
 
 #include "class.h"
 #include "compat.h"
+#include "link.h"
 
 LBPF_HIDDEN_BEGIN
 
@@ -20,6 +21,7 @@ struct lbpf_object {
 	struct bpf_object *obj; /* NULL: closed */
 	bool borrowed;		/* it is a host's, and not closed */
 	bool loaded;
+	bool pin_any_type;	/* option of bpf.open */
 	uint32_t process;	/* the number of the one in which it was loaded; 0: in none */
 	struct lbpf_vars *vars; /* kept by a user value */
 	char name[64];
@@ -27,11 +29,33 @@ struct lbpf_object {
 
 extern const struct lbpf_class lbpf_object_class;
 
-/* Pushes the handle of a host's object, which stays the host's. Returns 0 or an errno; the handle is then closed, as it
- * is when this raises. */
-int lbpf_object_push_borrowed(lua_State *L, struct bpf_object *obj);
+/* User values. The scripts' tables of maps and programs are theirs to spoil; the lists are ours. */
+enum {
+	LBPF_OBJECT_LINKS = LBPF_OWNER_LINKS,
+	LBPF_OBJECT_MAPS,
+	LBPF_OBJECT_PROGS,
+	LBPF_OBJECT_VARS,
+	LBPF_OBJECT_MAP_LIST,
+	LBPF_OBJECT_PROG_LIST,
+	LBPF_OBJECT_BTF,      /* the handle that scripts got last */
+	LBPF_OBJECT_CORE_BTF, /* the path of option `btf` */
+	LBPF_OBJECT_SLOTS = LBPF_OBJECT_CORE_BTF
+};
 
-/* Opener: adds `open` and `load` to the module table at the top. */
+/* The open object at 1; raises otherwise. */
+struct lbpf_object *lbpf_object_check(lua_State *L);
+
+/* Pushes a closed handle; makes the handles of what libbpf's object holds, once it has one. */
+struct lbpf_object *lbpf_object_new(lua_State *L);
+void lbpf_object_fill(lua_State *L, int idx, struct lbpf_object *o);
+
+/* Calls fn for every userdata of a list that the object at idx keeps. */
+void lbpf_object_each(lua_State *L, int idx, int list, void (*fn)(void *self, bool *seen), bool *seen);
+
+/* The class's release. */
+void lbpf_object_release(lua_State *L, int idx, void *self);
+
+/* Opener. */
 void lbpf_object_open(lua_State *L);
 
 LBPF_HIDDEN_END

@@ -16,6 +16,7 @@
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
 
+#include "cause.h"
 #include "err.h"
 #include "map.h"
 #include "perfrecord.h"
@@ -247,7 +248,7 @@ static int perf_fail(lua_State *L, const struct lbpf_map *map, int err, const st
 		cause = "refused; perhaps more pages than kernel.perf_event_mlock_kb allows, or CAP_IPC_LOCK is "
 			"missing";
 	else if (err == EPERM || err == EACCES)
-		cause = "refused; perhaps CAP_PERFMON is missing, see kernel.perf_event_paranoid";
+		cause = lua_pushfstring(L, "%s; see kernel.perf_event_paranoid", lbpf_refused(L, "CAP_PERFMON"));
 	return lbpf_err_push(L, err, cause, "map '%s': perfbuf: CPU %I: %s", lbpf_map_label(map),
 			     (LUAI_UACINT)failure->cpu, failure->what);
 }
@@ -440,6 +441,7 @@ static const luaL_Reg perfbuf_meta[] = {
 
 static const struct lbpf_class reader_class = {
 	.name = "bpf.perfbuf",
+	.descriptors = 4,
 	.methods = perfbuf_methods,
 	.meta = perfbuf_meta,
 	.init = lbpf_reader_init,

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Perf events: opening them by name. */
 #include "perfevent.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <linux/perf_event.h>
+#include <bpf/libbpf.h>
 
 #include <lauxlib.h>
 
 #include "arg.h"
-#include "descriptor.h"
+#include "cause.h"
 
 static const struct lbpf_name types[] = {
 	{ "hardware", PERF_TYPE_HARDWARE },
@@ -55,23 +55,20 @@ static const struct lbpf_name software[] = {
 	{ NULL, 0 },
 };
 
-struct event {
-	uint64_t sample_freq, sample_period;
-	int32_t pid, cpu;
-};
-
-#define FIELD(kind, name)                                            \
-	{                                                            \
-#name, LBPF_OPT_##kind, offsetof(struct event, name) \
+#define FIELD(kind, name, member)                                          \
+	{                                                                  \
+		name, LBPF_OPT_##kind, offsetof(struct lbpf_event, member) \
 	}
 
 static const struct lbpf_option options[] = {
 	{ "type", LBPF_OPT_OTHER, 0 },
 	{ "config", LBPF_OPT_OTHER, 0 },
-	FIELD(U64, sample_freq),
-	FIELD(U64, sample_period),
-	FIELD(S32, pid),
-	FIELD(S32, cpu),
+	{ "sample_freq", LBPF_OPT_OTHER, 0 },
+	{ "sample_period", LBPF_OPT_OTHER, 0 },
+	FIELD(S32, "pid", pid),
+	FIELD(S32, "tid", tid),
+	FIELD(S32, "cpu", cpu),
+	FIELD(BOOL, "inherit", inherit),
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
@@ -82,10 +79,13 @@ static uint64_t number_or_name(lua_State *L, int idx, const char *name, const st
 
 	lua_getfield(L, idx, name);
 	if (lua_type(L, -1) == LUA_TNUMBER) {
-		value = (uint64_t)lbpf_arg_int(L, lua_gettop(L), INT64_MIN, INT64_MAX);
+		value = (uint64_t)lbpf_arg_field(L, "event", name, INT64_MIN, INT64_MAX);
 	} else {
-		const char *text = luaL_checkstring(L, lua_gettop(L));
+		const char *text = lua_tostring(L, -1);
 
+		if (!text)
+			lbpf_arg_error(L, "event: option '%s' must be a name or an integer, got %s", name,
+				       luaL_typename(L, -1));
 		if (!lbpf_arg_is_text(L, -1))
 			luaL_error(L, "event: option '%s' has a NUL byte in it", name);
 		if (!names || lbpf_name_value(names, text) < 0)
@@ -115,33 +115,179 @@ static void event_read_what(lua_State *L, int idx, struct perf_event_attr *attr)
 										 : NULL);
 }
 
-int lbpf_perfevent_open(lua_State *L, int idx, int *fd)
+/* How often, which the kernel reads as a signed number; 0 without the option. */
+static uint64_t read_rate(lua_State *L, int idx, const char *name)
 {
-	struct event event = { .pid = -1, .cpu = -1 };
-	struct perf_event_attr attr;
-	int *own, err;
+	int is_int;
+	lua_Integer value;
 
-	memset(&attr, 0, sizeof(attr));
-	attr.size = sizeof(attr);
-	lbpf_arg_options(L, idx, options, &event, "event");
-	event_read_what(L, idx, &attr);
-	if (event.sample_freq && event.sample_period)
-		luaL_error(L, "event: give sample_freq or sample_period, not both");
-	if (event.pid < 0 && event.cpu < 0)
-		luaL_error(L, "event: give pid or cpu, or both: all processes on all CPUs is one event for each CPU");
-	attr.freq = event.sample_freq != 0;
-	attr.sample_period = event.sample_freq ? event.sample_freq : event.sample_period;
-	own = lbpf_descriptor_push(L);
-	*own = (int)syscall(SYS_perf_event_open, &attr, event.pid, event.cpu, -1, PERF_FLAG_FD_CLOEXEC);
-	*fd = *own;
-	if (*fd >= 0)
+	if (lua_getfield(L, idx, name) == LUA_TNIL) {
+		lua_pop(L, 1);
 		return 0;
-	err = errno;
-	if (err == ENOENT || err == EOPNOTSUPP)
-		lua_pushliteral(L, "this machine has no such counter");
-	else if (err == EACCES || err == EPERM)
-		lua_pushliteral(L, "refused; perhaps CAP_PERFMON is missing");
-	else
-		lua_pushnil(L);
+	}
+	value = lua_tointegerx(L, -1, &is_int);
+	if (!is_int || lua_type(L, -1) != LUA_TNUMBER || value < 0)
+		luaL_error(L, "event: option '%s' must be an integer from 0 on, got %s", name, lbpf_arg_show(L, -1));
+	lua_pop(L, 1);
+	return (uint64_t)value;
+}
+
+static void check_number(lua_State *L, const char *name, int32_t value)
+{
+	if (value < -1)
+		luaL_error(L, "event: option '%s' must be an integer from -1 to 2147483647, got %d", name, (int)value);
+}
+
+struct lbpf_event *lbpf_perfevent_read(lua_State *L, int idx)
+{
+	struct lbpf_event *event = lua_newuserdatauv(L, sizeof(*event), 0);
+	struct perf_event_attr *attr = &event->attr;
+	uint64_t freq, period;
+
+	memset(event, 0, sizeof(*event));
+	event->pid = event->tid = event->cpu = -1;
+	attr->size = sizeof(*attr);
+	lbpf_arg_options(L, idx, options, event, "event");
+	event_read_what(L, idx, attr);
+	freq = read_rate(L, idx, "sample_freq");
+	period = read_rate(L, idx, "sample_period");
+	if (freq && period)
+		luaL_error(L, "event: give sample_freq or sample_period, not both");
+	check_number(L, "pid", event->pid);
+	check_number(L, "tid", event->tid);
+	check_number(L, "cpu", event->cpu);
+	if (event->pid >= 0 && event->tid >= 0)
+		luaL_error(L, "event: give pid or tid, not both: a process or one thread");
+	if (event->pid < 0 && event->tid < 0 && event->cpu < 0)
+		luaL_error(L, "event: give pid or cpu, or both: all processes on all CPUs is one event for each CPU");
+	attr->freq = freq != 0;
+	attr->sample_period = freq ? freq : period;
+	return event;
+}
+
+static int event_open(const struct perf_event_attr *attr, int32_t tid, int32_t cpu)
+{
+	return (int)syscall(SYS_perf_event_open, attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+int lbpf_perfevent_open(const struct lbpf_event *event, int32_t tid)
+{
+	struct perf_event_attr attr = event->attr;
+
+	attr.inherit = event->inherit && tid >= 0;
+	return event_open(&attr, tid, event->cpu);
+}
+
+/* Kernels before 5.13 can't tell threads from processes there. */
+int lbpf_perfevent_open_thread(const struct lbpf_event *event, int32_t tid)
+{
+	struct perf_event_attr attr = event->attr;
+	int fd;
+
+	attr.inherit = 1;
+	attr.inherit_thread = !event->inherit;
+	fd = event_open(&attr, tid, event->cpu);
+	if (fd >= 0 || errno != EINVAL || !attr.inherit_thread)
+		return fd;
+	attr.inherit_thread = 0;
+	return event_open(&attr, tid, event->cpu);
+}
+
+/* ---- threads ---- */
+
+static int read_threads(DIR *dir, int32_t **tids, size_t *count)
+{
+	size_t room = 0;
+	struct dirent *entry;
+
+	while (errno = 0, (entry = readdir(dir))) {
+		long tid = strtol(entry->d_name, NULL, 10);
+
+		if (tid <= 0 || tid > INT32_MAX)
+			continue;
+		if (*count == room) {
+			int32_t *more;
+
+			room = room ? 2 * room : 64;
+			more = realloc(*tids, room * sizeof(**tids));
+			if (!more)
+				return ENOMEM;
+			*tids = more;
+		}
+		(*tids)[(*count)++] = (int32_t)tid;
+	}
+	return errno ? errno : *count ? 0 : ESRCH;
+}
+
+int lbpf_perfevent_threads(int32_t pid, int32_t **tids, size_t *count)
+{
+	char path[32];
+	DIR *dir;
+	int err;
+
+	*tids = NULL;
+	*count = 0;
+	snprintf(path, sizeof(path), pid ? "/proc/%d/task" : "/proc/self/task", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT && access("/proc/self", F_OK) == 0 ? ESRCH : errno;
+	err = read_threads(dir, tids, count);
+	closedir(dir);
 	return err;
+}
+
+/* ---- why not ---- */
+
+/* What the kernel allows of samples a second; 0 where it isn't known. */
+static uint64_t highest_rate(void)
+{
+	FILE *file = fopen("/proc/sys/kernel/perf_event_max_sample_rate", "re");
+	char line[32] = "";
+
+	if (!file)
+		return 0;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	fclose(file);
+	return strtoull(line, NULL, 10);
+}
+
+/* Options that this machine doesn't take. */
+static const char *out_of_range(lua_State *L, const struct lbpf_event *event)
+{
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t rate = event->attr.freq ? highest_rate() : 0;
+
+	if (cpus > 0 && event->cpu >= cpus)
+		return lua_pushfstring(L, "option 'cpu' must be from 0 to %d here, got %d", cpus - 1, event->cpu);
+	if (rate && event->attr.sample_freq > rate)
+		return lua_pushfstring(L,
+				       "option 'sample_freq' must be at most %I here "
+				       "(kernel.perf_event_max_sample_rate), got %I",
+				       (LUAI_UACINT)rate, (LUAI_UACINT)event->attr.sample_freq);
+	return NULL;
+}
+
+const char *lbpf_perfevent_cause(lua_State *L, const struct lbpf_event *event, int err)
+{
+	switch (err) {
+	case EINVAL:
+		return out_of_range(L, event);
+	case ENODEV:
+		return out_of_range(L, event) ? lua_tostring(L, -1)
+					      : lua_pushfstring(L, "CPU %d isn't there, or offline", event->cpu);
+	case ESRCH:
+		return "there is no such process";
+	case ENOENT:
+		if (event->pid >= 0 && access("/proc/self", F_OK))
+			return "without /proc nobody says which threads a process has; option 'tid' names one";
+		return "this machine has no such counter";
+	case EOPNOTSUPP:
+		return "this machine has no such counter";
+	case EACCES:
+	case EPERM:
+		return lbpf_refused(L, "CAP_PERFMON");
+	default:
+		return NULL;
+	}
 }

@@ -12,57 +12,75 @@
 
 #include <bpf/bpf.h>
 
+#include "arg.h"
 #include "bpffd.h"
 #include "cause.h"
+#include "declared.h"
+#include "err.h"
 #include "map.h"
+#include "object.h"
 
 /* A walk over the pins. */
 struct pins {
 	int (*act)(int fd, const char *path); /* returns an errno */
 	const char *dir;
-	size_t most, done; /* how many to do, and how many are done */
-	char *path;	   /* of the last one */
+	bool all;	   /* go on after a failure */
+	size_t most, done; /* how many to do; how many are done, or tried where it goes on */
+	int err;	   /* the first failure */
+	struct lbpf_pins_failure *failure;
 };
 
-static int pin_one(int fd, const char *path)
+static int make_pin(int fd, const char *path)
 {
 	return bpf_obj_pin(fd, path) ? errno : 0;
 }
 
-/* The kernel has no dots in the names of pins. Returns an errno. */
-static int pin_named(struct pins *pins, int fd, const char *name)
+/* Takes no descriptor, which lbpf_fd_unpin needs to look whose pin it is: this one has just been made. */
+static int undo_pin(int fd, const char *path)
 {
-	int n, err;
-
-	if (fd < 0 || pins->done == pins->most)
-		return 0;
-	n = snprintf(pins->path, PATH_MAX, "%s/%s", pins->dir, name);
-	if (n >= PATH_MAX)
-		return ENAMETOOLONG;
-	for (char *c = pins->path + strlen(pins->dir); (c = strchr(c, '.'));)
-		*c = '_';
-	err = pins->act(fd, pins->path);
-	pins->done += !err;
-	return err;
+	(void)fd;
+	return unlink(path) ? errno : 0;
 }
 
+/* The kernel has no dots in the names of pins. Returns whether to go on. */
+static bool pin_named(struct pins *pins, int fd, const char *name)
+{
+	char path[PATH_MAX];
+	int n, err = ENAMETOOLONG;
+
+	if (fd < 0)
+		return true;
+	n = snprintf(path, sizeof(path), "%s/%s", pins->dir, name);
+	for (char *c = path + strlen(pins->dir); n < PATH_MAX && (c = strchr(c, '.'));)
+		*c = '_';
+	if (n < PATH_MAX)
+		err = pins->act(fd, path);
+	pins->done += !err || pins->all;
+	if (err && !pins->err) {
+		pins->err = err;
+		memcpy(pins->failure->path, path, sizeof(path));
+	}
+	return (!err || pins->all) && pins->done < pins->most;
+}
+
+/* Returns the errno of the first failure. */
 static int each_pin(const struct bpf_object *obj, struct pins *pins)
 {
 	struct bpf_program *prog = NULL;
 	struct bpf_map *map = NULL;
-	int err = 0;
+	bool more = pins->most > 0;
 
-	while (!err && (map = bpf_object__next_map(obj, map)))
-		err = pin_named(pins, lbpf_map_created_fd(map), bpf_map__name(map));
-	while (!err && (prog = bpf_object__next_program(obj, prog)))
-		err = pin_named(pins, bpf_program__fd(prog), bpf_program__name(prog));
-	return err;
+	while (more && (map = bpf_object__next_map(obj, map)))
+		more = pin_named(pins, lbpf_map_created_fd(map), lbpf_declared_name(obj, map));
+	while (more && (prog = bpf_object__next_program(obj, prog)))
+		more = pin_named(pins, bpf_program__fd(prog), bpf_program__name(prog));
+	return pins->err;
 }
 
 int lbpf_pins_make(const struct bpf_object *obj, const char *dir, struct lbpf_pins_failure *failure)
 {
-	struct pins pins = { .act = pin_one, .dir = dir, .most = SIZE_MAX, .path = failure->path };
-	char undone[PATH_MAX];
+	struct pins pins = { .act = make_pin, .dir = dir, .most = SIZE_MAX, .failure = failure };
+	struct lbpf_pins_failure ignored;
 	bool made = mkdir(dir, 0700) == 0;
 	int err = !made && errno != EEXIST ? errno : 0;
 
@@ -72,7 +90,7 @@ int lbpf_pins_make(const struct bpf_object *obj, const char *dir, struct lbpf_pi
 	if (!err)
 		return 0;
 	failure->cause = lbpf_pin_cause(failure->path, err);
-	pins = (struct pins){ .act = lbpf_fd_unpin, .dir = dir, .most = pins.done, .path = undone };
+	pins = (struct pins){ .act = undo_pin, .dir = dir, .all = true, .most = pins.done, .failure = &ignored };
 	each_pin(obj, &pins);
 	if (made)
 		rmdir(dir);
@@ -81,7 +99,7 @@ int lbpf_pins_make(const struct bpf_object *obj, const char *dir, struct lbpf_pi
 
 int lbpf_pins_remove(const struct bpf_object *obj, const char *dir, struct lbpf_pins_failure *failure)
 {
-	struct pins pins = { .act = lbpf_fd_unpin, .dir = dir, .most = SIZE_MAX, .path = failure->path };
+	struct pins pins = { .act = lbpf_fd_unpin, .dir = dir, .all = true, .most = SIZE_MAX, .failure = failure };
 
 	failure->cause = NULL;
 	return each_pin(obj, &pins);
@@ -102,16 +120,81 @@ static void missing_folder(const struct bpf_object *obj, char *dir, size_t size)
 		*dir = '\0';
 }
 
-int lbpf_pins_load(struct bpf_object *obj)
+int lbpf_pins_load(struct bpf_object *obj, struct lbpf_pinned *pinned)
 {
 	char made[PATH_MAX];
 	int err, saved;
 
 	missing_folder(obj, made, sizeof(made));
-	err = bpf_object__load(obj);
+	err = -lbpf_pinned_begin(pinned, obj);
+	if (!err)
+		err = bpf_object__load(obj);
 	saved = errno;
+	lbpf_pinned_end(pinned);
 	if (err && *made)
 		rmdir(made);
 	errno = saved;
 	return err;
+}
+
+/* ---- as methods ---- */
+
+static struct lbpf_object *pins_check(lua_State *L)
+{
+	struct lbpf_object *o;
+
+	lbpf_arg_string(L, 2); /* makes a string of a number, which may run a finalizer */
+	o = lbpf_object_check(L);
+	if (!o->loaded)
+		luaL_error(L, "object '%s' is not loaded; call obj:load() first", o->name);
+	return o;
+}
+
+/*** Pins all maps and loaded programs of the object in a folder, each under its name, with `_` for dots. If one can't
+be, none is.
+@function object:pin
+@tparam string dir on a bpffs; it is made if it isn't there
+@treturn true
+@treturn nil,string,string on failure: EEXIST, EPERM (no bpffs), ENOENT, …
+@see bpf_object__pin */
+static int object_pin(lua_State *L)
+{
+	struct lbpf_object *o = pins_check(L);
+	struct lbpf_pins_failure failure;
+	int err = lbpf_pins_make(o->obj, lua_tostring(L, 2), &failure);
+
+	if (err)
+		return lbpf_err_push(L, err, failure.cause, "object '%s': pin '%s'", o->name, failure.path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/*** Removes what object:pin pinned. Pins that can't be removed stay, and the other pins are removed all the same; the
+failure is that of the first one.
+@function object:unpin
+@tparam string dir as it was given to object:pin
+@treturn true
+@treturn nil,string,string on failure: ENOENT, EINVAL (the pin of something else), EPERM, …
+@see bpf_object__unpin */
+static int object_unpin(lua_State *L)
+{
+	struct lbpf_object *o = pins_check(L);
+	struct lbpf_pins_failure failure;
+	int err = lbpf_pins_remove(o->obj, lua_tostring(L, 2), &failure);
+
+	if (err)
+		return lbpf_err_push(L, err, NULL, "object '%s': unpin '%s'", o->name, failure.path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static const luaL_Reg object_methods[] = {
+	{ "pin", object_pin },
+	{ "unpin", object_unpin },
+	{ NULL, NULL },
+};
+
+void lbpf_pins_open(lua_State *L)
+{
+	lbpf_class_add_methods(L, &lbpf_object_class, object_methods);
 }

@@ -6,8 +6,10 @@
 #include <limits.h>
 
 #include <bpf/libbpf.h>
+#include <lua.h>
 
 #include "compat.h"
+#include "pinned.h"
 
 LBPF_HIDDEN_BEGIN
 
@@ -20,11 +22,15 @@ struct lbpf_pins_failure {
  * it was. */
 int lbpf_pins_make(const struct bpf_object *obj, const char *dir, struct lbpf_pins_failure *failure);
 
-/* Removes them again, up to the first that isn't there. Returns an errno. */
+/* Removes all of them that are there. Returns an errno, of the first that couldn't be removed. */
 int lbpf_pins_remove(const struct bpf_object *obj, const char *dir, struct lbpf_pins_failure *failure);
 
-/* bpf_object__load: its result. Removes the folder that libbpf made for maps that are pinned by name, when it fails. */
-int lbpf_pins_load(struct bpf_object *obj);
+/* bpf_object__load: its result, or what pinned.h says about the maps that are pinned already. Removes the folder that
+ * libbpf made for maps that are pinned by name, when it fails. */
+int lbpf_pins_load(struct bpf_object *obj, struct lbpf_pinned *pinned);
+
+/* Opener: adds `pin` and `unpin` to the objects' methods. */
+void lbpf_pins_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

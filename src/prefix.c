@@ -58,6 +58,15 @@ static bool prefix_parse(const char *text, int family, struct prefix *prefix)
 	return true;
 }
 
+/* Whether these are the bytes of a key, and not a text of the same length. */
+static bool is_prefix(const char *bytes, int family)
+{
+	uint32_t len;
+
+	memcpy(&len, bytes, sizeof(len));
+	return len <= (family == AF_INET ? 32u : 128u);
+}
+
 static int prefix_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
 {
 	int family = prefix_family(map);
@@ -66,13 +75,13 @@ static int prefix_encode(lua_State *L, const struct lbpf_map *map, int idx, void
 	size_t len;
 
 	if (family == AF_UNSPEC || lua_type(L, idx) != LUA_TSTRING) {
-		lbpf_encode(L, map->key, idx, buf, "key");
+		lbpf_key_encode(L, map->key, idx, buf);
 		return 0;
 	}
 	text = lua_tolstring(L, idx, &len);
 	if (strlen(text) == len && prefix_parse(text, family, &prefix))
 		memcpy(buf, &prefix, map->key_size);
-	else if (map->key->node[0].kind == LBPF_RAW && len == map->key_size)
+	else if (len == map->key_size && is_prefix(text, family))
 		memcpy(buf, text, len);
 	else
 		luaL_error(L, "key: '%s' is no %s prefix such as \"%s\"", text, family == AF_INET ? "IPv4" : "IPv6",
@@ -88,7 +97,7 @@ static void prefix_decode(lua_State *L, const struct lbpf_map *map, const void *
 
 	(void)into;
 	if (family == AF_UNSPEC) {
-		lbpf_decode(L, map->key, buf, map->key_size);
+		lbpf_key_decode(L, map->key, buf);
 		return;
 	}
 	memcpy(&prefix, buf, map->key_size);

@@ -57,7 +57,9 @@ static struct lbpf_program *push_opened(lua_State *L)
 	return p;
 }
 
-/*** Opens a pinned program: to run and inspect it, and to store it in maps.
+/*** Opens a pinned program: to run and inspect it, to store it in maps, and to attach it in the ways that don't take
+its object: all but attach, attach_kprobe, attach_uprobe and their kin, attach_tracepoint. Its links stay until they are
+closed, or the script ends.
 @function bpf.prog.open
 @tparam string path of the pin on a bpffs
 @treturn bpf.prog the program

@@ -94,6 +94,11 @@ int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const
 	named = last && strncmp(last, "prog '", 6) == 0 ? strstr(last, "': ") : NULL;
 	if (named) /* libbpf names the program as well */
 		last = named + 3;
+	if (log && p->prog && (err == EPERM || err == EACCES)) {
+		const char *refused = lbpf_refused_attach(L, (uint32_t)bpf_program__type(p->prog));
+
+		last = refused ? refused : last;
+	}
 	if (!last && err == EPERM)
 		last = lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
 	return lbpf_err_push(L, err, last, "program '%s': %s", p->name, operation);
@@ -218,11 +223,53 @@ static uint32_t number_of_name(lua_State *L, int idx, const char *(*name_of)(uin
 	return (uint32_t)luaL_error(L, "%s '%s' is unknown to libbpf %s", what, name, libbpf_version_string());
 }
 
+bool lbpf_program_lacks_target(const struct lbpf_program *p)
+{
+	return p->prog && bpf_program__autoload(p->prog) && bpf_program__type(p->prog) == BPF_PROG_TYPE_EXT &&
+		!p->targeted;
+}
+
+static bool found_by_btf(enum bpf_prog_type type)
+{
+	return type == BPF_PROG_TYPE_TRACING || type == BPF_PROG_TYPE_LSM || type == BPF_PROG_TYPE_EXT;
+}
+
+/* Before 1.2, libbpf goes on looking for the target that the section names, but whether it has read the kernel's BTF
+ * depends on the type: it dies. */
+static bool type_is_deadly(const struct bpf_program *prog, enum bpf_prog_type type)
+{
+	enum bpf_attach_type attach;
+	enum bpf_prog_type declared;
+
+	if (libbpf_major_version() > 1 || libbpf_minor_version() >= 2 || found_by_btf(type))
+		return false;
+	return libbpf_prog_type_by_name(bpf_program__section_name(prog), &declared, &attach) == 0 &&
+		found_by_btf(declared);
+}
+
+/* Returns 0, or how many values of failure were pushed. */
+static int set_type(lua_State *L, const struct lbpf_program *p, enum bpf_prog_type type)
+{
+	struct lbpf_log *log = lbpf_log_begin(L);
+	bool deadly = type_is_deadly(p->prog, type);
+	int err;
+
+	lbpf_log_end(log);
+	if (deadly)
+		return lbpf_err_push(L, EOPNOTSUPP,
+				     "its section names a target in BTF; such a program keeps its type before libbpf "
+				     "1.2",
+				     "program '%s': type", p->name);
+	err = bpf_program__set_type(p->prog, type);
+	return err ? setting_fail(L, p, err, "type") : 0;
+}
+
 /*** The kernel's name for the type of program; given one, sets that.
 @function prog:type
 @tparam ?string type such as "raw_tracepoint", "xdp"; only before the object is loaded
 @treturn string
-@treturn nil,string,string on failure: EBUSY once the object is loaded
+@treturn nil,string,string on failure: EBUSY once the object is loaded; EOPNOTSUPP (before libbpf 1.2, a program whose
+ section names a target in BTF, such as "fentry/…", "iter/…" or "lsm/…", can't become one of another kind)
 @see bpf_program__set_type */
 static int program_type(lua_State *L)
 {
@@ -233,10 +280,9 @@ static int program_type(lua_State *L)
 
 	if (!lua_isnone(L, 2)) {
 		p = lbpf_program_check(L, 1);
-		err = bpf_program__set_type(
-			p->prog, (enum bpf_prog_type)number_of_name(L, 2, lbpf_program_type_name, "program type"));
+		err = set_type(L, p, (enum bpf_prog_type)number_of_name(L, 2, lbpf_program_type_name, "program type"));
 		if (err)
-			return setting_fail(L, p, err, "type");
+			return err;
 	}
 	lbpf_program_recheck(L, p);
 	if (p->prog) {
@@ -254,6 +300,12 @@ static int program_type(lua_State *L)
 static const char *attach_type_name(uint32_t type)
 {
 	return libbpf_bpf_attach_type_str((enum bpf_attach_type)type);
+}
+
+uint32_t lbpf_program_attach_type(lua_State *L, const char *name)
+{
+	lua_pushstring(L, name);
+	return number_of_name(L, lua_gettop(L), attach_type_name, "attach type");
 }
 
 /*** What the program is to be attached to, as the kernel calls it; given a name, sets that.
@@ -301,6 +353,7 @@ static int program_attach_target(lua_State *L)
 	log = lbpf_log_begin(L);
 	p->searched = true;
 	err = bpf_program__set_attach_target(p->prog, fd, func);
+	p->targeted |= !err && fd;
 	lbpf_log_end(log);
 	if (err)
 		err = lbpf_program_fail(L, p, err, "attach_target", log);
@@ -341,7 +394,7 @@ void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from)
 
 	for (int i = 0; i < BPF_TAG_SIZE; i++)
 		snprintf(tag + 2 * i, 3, "%02x", info->tag[i]);
-	lua_createtable(L, 0, 14);
+	lua_createtable(L, 0, 15);
 	lbpf_set_integer(L, "id", info->id);
 	lbpf_set_string(L, "type", type ? type : "other");
 	if (!type)
@@ -354,6 +407,7 @@ void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from)
 	lbpf_set_integer(L, "xlated_prog_len", info->xlated_prog_len);
 	lbpf_set_integer(L, "run_time_ns", (lua_Integer)info->run_time_ns);
 	lbpf_set_integer(L, "run_cnt", (lua_Integer)info->run_cnt);
+	lbpf_set_integer(L, "recursion_misses", (lua_Integer)info->recursion_misses);
 	lbpf_set_integer(L, "verified_insns", info->verified_insns);
 	lbpf_set_integer(L, "btf_id", info->btf_id);
 	push_map_ids(L, from);
@@ -363,8 +417,9 @@ void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from)
 /*** What the kernel knows about the program.
 @function prog:info
 @treturn table the fields of struct bpf_prog_info: id, type, name, tag (hexadecimal), load_time (ns since boot), uid,
- jited_prog_len, xlated_prog_len (bytes), run_time_ns and run_cnt (while statistics are on), verified_insns, btf_id,
- map_ids (a sequence); and type_number for a type without a name, "other"
+ jited_prog_len, xlated_prog_len (bytes), run_time_ns and run_cnt (while statistics are on),
+ recursion_misses (runs that were left out because the program ran on that CPU already; kernel 5.12), verified_insns,
+ btf_id, map_ids (a sequence); and type_number for a type without a name, "other"
 @treturn nil,string,string on failure
 @see bpf_obj_get_info_by_fd */
 static int program_info(lua_State *L)
@@ -426,6 +481,7 @@ static const luaL_Reg program_meta[] = {
 
 const struct lbpf_class lbpf_program_class = {
 	.name = "bpf.prog",
+	.descriptors = 4,
 	.methods = program_methods,
 	.meta = program_meta,
 	.init = program_init,

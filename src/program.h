@@ -24,6 +24,7 @@ struct lbpf_program {
 	bool owns_fd;
 	bool alone;    /* no object's handle stands behind it */
 	bool searched; /* for its attach target, before the load */
+	bool targeted; /* that was found */
 	uint32_t type; /* of one that is alone, the kernel's number */
 	char name[64];
 };
@@ -48,6 +49,10 @@ void lbpf_program_recheck(lua_State *L, const struct lbpf_program *p);
 /* The program at idx, an object's or not, loaded into the kernel; raises otherwise. */
 struct lbpf_program *lbpf_program_check_loaded(lua_State *L, int idx);
 
+/* Whether it replaces a function of another program, and nobody has said which. libbpf 1.1 then looks into the kernel's
+ * BTF, which it may not have read. */
+bool lbpf_program_lacks_target(const struct lbpf_program *p);
+
 /* Pushes a closed handle without an object. */
 struct lbpf_program *lbpf_program_push_alone(lua_State *L);
 
@@ -58,6 +63,9 @@ struct lbpf_program *lbpf_program_push(lua_State *L, int owner, struct bpf_progr
 
 /* The kernel's name for a type of program in lower case, or NULL. */
 const char *lbpf_program_type_name(uint32_t type);
+
+/* The number of an attach type by the kernel's name in lower case; raises for an unknown one. */
+uint32_t lbpf_program_attach_type(lua_State *L, const char *name);
 
 #define LBPF_PROGRAM_MAPS 64 /* the kernel's MAX_USED_MAPS */
 

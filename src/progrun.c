@@ -21,8 +21,10 @@
 
 #define GROWTH 65536 /* bytes that a program may add to a packet */
 
+#define LIVE_FRAMES (1u << 1) /* BPF_F_TEST_XDP_LIVE_FRAMES, kernel 5.18 */
+
 struct run {
-	uint32_t repeat_, flags, cpu, batch_size;
+	uint32_t repeat_, cpu, batch_size;
 };
 
 static const struct lbpf_option run_options[] = {
@@ -30,10 +32,17 @@ static const struct lbpf_option run_options[] = {
 	{ "ctx", LBPF_OPT_OTHER, 0 },
 	{ "ctx_type", LBPF_OPT_OTHER, 0 },
 	{ "repeat_", LBPF_OPT_U32, offsetof(struct run, repeat_) },
-	{ "flags", LBPF_OPT_U32, offsetof(struct run, flags) },
+	{ "flags", LBPF_OPT_OTHER, 0 },
 	{ "cpu", LBPF_OPT_U32, offsetof(struct run, cpu) },
 	{ "batch_size", LBPF_OPT_U32, offsetof(struct run, batch_size) },
 	{ NULL, LBPF_OPT_OTHER, 0 },
+};
+
+static const struct lbpf_name flag_names[] = {
+	{ "run_on_cpu", BPF_F_TEST_RUN_ON_CPU },
+	{ "xdp_live_frames", LIVE_FRAMES },
+	{ "skb_checksum_complete", 1 << 2 },
+	{ NULL, 0 },
 };
 
 /* Stack of program_run: the program, the options, the context's type or nil. */
@@ -88,11 +97,23 @@ static int compile_parameter(lua_State *L)
 	return 1;
 }
 
+/* With the program and the spec as arguments. Types of the object's own go first. */
+static int compile_named(lua_State *L)
+{
+	struct lbpf_program *p = lua_touserdata(L, 1);
+
+	lbpf_btf_spec(L, 2, p->prog ? (struct btf *)(uintptr_t)p->btf : NULL, "ctx_type");
+	return 1;
+}
+
 /* Leaves the type of the context table in RUN_TYPE. */
 static struct lbpf_type *context_type(lua_State *L)
 {
 	if (lua_getfield(L, RUN_OPTIONS, "ctx_type") != LUA_TNIL) {
-		lbpf_btf_spec(L, lua_gettop(L), NULL, "ctx_type");
+		lua_pushcfunction(L, compile_named);
+		lua_pushvalue(L, RUN_PROG);
+		lua_pushvalue(L, -3);
+		lbpf_call_undisturbed(L, 2, 1);
 	} else {
 		lua_pushcfunction(L, compile_parameter);
 		lua_pushvalue(L, RUN_PROG);
@@ -179,12 +200,25 @@ static bool copies_context(enum bpf_prog_type type)
 	return type != BPF_PROG_TYPE_SYSCALL && !takes_arguments(type);
 }
 
-/* A tracepoint's program runs on the CPU that it is told, if the kernel is told so; others take no CPU at all. */
-static uint32_t run_flags(lua_State *L, const struct run *run, enum bpf_prog_type type)
+/* By name or as a number. A tracepoint's program runs on the CPU that it is told, if the kernel is told so; others take
+ * no CPU at all. */
+static uint32_t run_flags(lua_State *L, enum bpf_prog_type type)
 {
 	bool on_cpu = takes_arguments(type) && lua_getfield(L, RUN_OPTIONS, "cpu") != LUA_TNIL;
+	uint32_t flags;
 
-	return run->flags | (on_cpu ? BPF_F_TEST_RUN_ON_CPU : 0);
+	if (lua_getfield(L, RUN_OPTIONS, "flags") == LUA_TNUMBER) {
+		int is_int;
+		lua_Integer n = lua_tointegerx(L, -1, &is_int);
+
+		if (!is_int || n < 0 || n > UINT32_MAX)
+			luaL_error(L, "run: option 'flags' must be names or an integer from 0 to 4294967295, got %s",
+				   lbpf_arg_show(L, -1));
+		flags = (uint32_t)n;
+	} else {
+		flags = (uint32_t)lbpf_arg_flags(L, lua_gettop(L), flag_names, NULL);
+	}
+	return flags | (on_cpu ? BPF_F_TEST_RUN_ON_CPU : 0);
 }
 
 /* What kind of program it is; one that was opened says so in its info. */
@@ -200,13 +234,13 @@ static enum bpf_prog_type type_of(const struct lbpf_program *p)
 static void push_result(lua_State *L, const struct bpf_test_run_opts *opts)
 {
 	lua_createtable(L, 0, 4);
-	lbpf_set_integer(L, "retval", opts->retval);
+	lbpf_set_integer(L, "retval", (int32_t)opts->retval); /* an int in C, TC_ACT_UNSPEC say */
 	lbpf_set_integer(L, "duration", opts->duration);
 	if (opts->data_out) {
 		lua_pushlstring(L, opts->data_out, opts->data_size_out);
 		lua_setfield(L, -2, "data");
 	}
-	if (opts->ctx_in) {
+	if (opts->ctx_in && !(opts->flags & LIVE_FRAMES)) {
 		if (opts->ctx_out)
 			push_context(L, opts->ctx_out, opts->ctx_size_out);
 		else
@@ -238,9 +272,11 @@ static const char *run_cause(int err)
 - ctx_type: the context's C type, where the program's BTF doesn't tell
 - repeat_: how often to run it; 1 by default
 - cpu: where a raw_tp program is to run, from 0; this CPU by default
-- flags, batch_size: as BPF_PROG_TEST_RUN takes them
-@treturn table `{ retval =, data =, ctx =, duration = }`: the return value, the packet and context afterwards where they
- were given, and nanoseconds for one run
+- flags: a name or a sequence of "xdp_live_frames" (kernel 5.18: frames go where the program says, and neither they nor
+  the context come back), "run_on_cpu", "skb_checksum_complete"; or a number, as BPF_PROG_TEST_RUN takes it
+- batch_size: of live frames
+@treturn table `{ retval =, data =, ctx =, duration = }`: the return value, signed as in C, the packet and context
+afterwards where they were given, and nanoseconds for one run
 @treturn nil,string,string on failure: EINVAL, ENOTSUPP (this type can't be run), ENXIO (no such CPU), …
 @see bpf_prog_test_run_opts */
 static int program_run(lua_State *L)
@@ -251,6 +287,7 @@ static int program_run(lua_State *L)
 	struct lbpf_log *log;
 	enum bpf_prog_type type;
 	uint32_t flags;
+	bool comes_back;
 	int err;
 
 	lua_settop(L, RUN_OPTIONS);
@@ -261,14 +298,17 @@ static int program_run(lua_State *L)
 	lua_pushnil(L);
 	lbpf_arg_options(L, RUN_OPTIONS, run_options, &run, "run");
 	type = type_of(p);
-	flags = run_flags(L, &run, type);
+	flags = run_flags(L, type);
+	comes_back = !(flags & LIVE_FRAMES); /* frames that go where the program says are not handed back */
 	if (lua_getfield(L, RUN_OPTIONS, "data") == LUA_TSTRING) {
 		opts.data_in = copy_string(L, lua_gettop(L), 0, &opts.data_size_in);
-		opts.data_size_out = opts.data_size_in + GROWTH;
-		opts.data_out = lua_newuserdatauv(L, opts.data_size_out, 0);
+		if (comes_back) {
+			opts.data_size_out = opts.data_size_in + GROWTH;
+			opts.data_out = lua_newuserdatauv(L, opts.data_size_out, 0);
+		}
 	}
 	opts.ctx_in = run_context(L, type, &opts.ctx_size_in);
-	if (opts.ctx_in && copies_context(type)) {
+	if (opts.ctx_in && comes_back && copies_context(type)) {
 		opts.ctx_size_out = opts.ctx_size_in;
 		opts.ctx_out = lua_newuserdatauv(L, opts.ctx_size_out + 1, 0);
 	}
@@ -358,6 +398,7 @@ static const luaL_Reg stats_meta[] = {
 
 static const struct lbpf_class stats_class = {
 	.name = "bpf.stats",
+	.descriptors = 4,
 	.methods = stats_methods,
 	.meta = stats_meta,
 	.init = stats_init,

@@ -2,7 +2,6 @@
 /* Where programs send packets and control: programs to jump to, interfaces, CPUs. What goes in as a descriptor comes
  * back as the program's kernel id. */
 #include <errno.h>
-#include <net/if.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -56,11 +55,7 @@ static int number_arg(lua_State *L, int idx, const char *field, bool named, uint
 
 		if (!lbpf_arg_is_text(L, idx))
 			luaL_error(L, "value: the interface's name has a NUL byte in it");
-		*number = if_nametoindex(name);
-		if (*number)
-			return 0;
-		lua_pushfstring(L, "no such network interface '%s'", name);
-		return ENODEV;
+		return lbpf_arg_interface(L, name, number);
 	}
 	n = lua_tointegerx(L, idx, &is_int);
 	if (lua_type(L, idx) != LUA_TNUMBER || !is_int || n < 1 || n > UINT32_MAX)

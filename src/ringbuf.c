@@ -265,6 +265,7 @@ static const luaL_Reg ringbuf_meta[] = {
 
 static const struct lbpf_class reader_class = {
 	.name = "bpf.ringbuf",
+	.descriptors = 4,
 	.methods = ringbuf_methods,
 	.meta = ringbuf_meta,
 	.init = lbpf_reader_init,

@@ -23,9 +23,19 @@ static uint32_t *seen_slot(const struct lbpf_seen *seen, const uint8_t *key, uin
 	return &seen->slots[i];
 }
 
-bool lbpf_seen_has(const struct lbpf_seen *seen, const uint8_t *key, uint32_t size)
+bool lbpf_seen_find(const struct lbpf_seen *seen, const uint8_t *key, uint32_t size, uint32_t *position)
 {
-	return seen->room && *seen_slot(seen, key, size);
+	uint32_t found = seen->room ? *seen_slot(seen, key, size) : 0;
+
+	*position = found - 1;
+	return found;
+}
+
+void lbpf_seen_follow(struct lbpf_seen *seen, uint32_t position)
+{
+	if (seen->trail_count == seen->room)
+		seen->trail_count = 0;
+	seen->trail[seen->trail_count++] = position;
 }
 
 static void seen_grow(lua_State *L, int idx, int slot, struct lbpf_seen *seen, uint32_t size)
@@ -56,6 +66,6 @@ void lbpf_seen_add(lua_State *L, int idx, int slot, struct lbpf_seen *seen, cons
 	if (seen->count == seen->room)
 		seen_grow(L, idx, slot, seen, size);
 	memcpy(seen->keys + (size_t)seen->count * size, key, size);
-	seen->trail[seen->trail_count++] = seen->count;
+	lbpf_seen_follow(seen, seen->count);
 	*seen_slot(seen, key, size) = ++seen->count;
 }

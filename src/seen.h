@@ -28,7 +28,11 @@ static inline const uint8_t *lbpf_seen_key(const struct lbpf_seen *seen, uint32_
 	return seen->keys + (size_t)position * size;
 }
 
-bool lbpf_seen_has(const struct lbpf_seen *seen, const uint8_t *key, uint32_t size);
+/* Whether the key is there; then also where. */
+bool lbpf_seen_find(const struct lbpf_seen *seen, const uint8_t *key, uint32_t size, uint32_t *position);
+
+/* Puts a key that is there on the trail once more. A full trail begins anew. */
+void lbpf_seen_follow(struct lbpf_seen *seen, uint32_t position);
 
 /* Adds a key that isn't there, and puts it on the trail. The owner is at stack index idx. */
 void lbpf_seen_add(lua_State *L, int idx, int slot, struct lbpf_seen *seen, const uint8_t *key, uint32_t size);

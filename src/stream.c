@@ -34,6 +34,7 @@ static void stream_release(lua_State *L, int idx, void *self)
 
 static const struct lbpf_class stream_class = {
 	.name = "bpf.stream",
+	.descriptors = 4,
 	.init = stream_init,
 	.release = stream_release,
 };

@@ -99,6 +99,8 @@ struct lbpf_type *lbpf_build_end(struct lbpf_builder *b)
 	type->size = type->node[0].size;
 	type->owned = b->owned;
 	type->depth = nesting(b);
+	for (uint32_t i = 0; i < b->count; i++)
+		type->floats |= type->node[i].kind == LBPF_F32 || type->node[i].kind == LBPF_F64;
 	lua_pushvalue(b->L, b->base + 1);
 	lua_setiuservalue(b->L, -2, 1); /* labels and C names outlive the finalizer */
 	lua_pushvalue(b->L, b->base + 1);
@@ -120,9 +122,47 @@ static struct lbpf_type *push_simple(lua_State *L, enum lbpf_kind kind, uint32_t
 	return lbpf_build_end(&b);
 }
 
+/* The flexible array that ends node i, which is or contains it; 0 if there is none. *at gets its offset in node i. */
+static uint32_t flexible_end(const struct lbpf_type *type, uint32_t i, uint32_t *at)
+{
+	const struct lbpf_node *n = &type->node[i];
+	uint32_t end = 0;
+
+	for (uint32_t m = i + 1; n->kind == LBPF_STRUCT && m < n->next; m = type->node[m].next)
+		end = m;
+	if (!end)
+		return 0;
+	*at += type->node[end].offset;
+	return type->node[end].flexible ? end : flexible_end(type, end, at);
+}
+
+void lbpf_type_extend(struct lbpf_type *type, uint32_t size)
+{
+	uint32_t at = 0, array = flexible_end(type, 0, &at), each, more;
+	struct lbpf_node *n = &type->node[array];
+
+	each = n->kind == LBPF_ARRAY ? n[1].size : 1;
+	if (!array || at > size || !each)
+		return;
+	n->count = n->kind == LBPF_ARRAY ? (size - at) / each : 0;
+	n->size = (size - at) / each * each;
+	n->flexible = false;
+	n->ctype = "the flexible array"; /* for messages; BTF calls it "int[0]" */
+	more = size > type->size ? size - type->size : 0;
+	type->size += more;
+	for (uint32_t i = 0; i < array; i++) /* all that it is in */
+		if (type->node[i].kind == LBPF_STRUCT && type->node[i].next > array)
+			type->node[i].size += more;
+}
+
 struct lbpf_type *lbpf_type_push_raw(lua_State *L, uint32_t size)
 {
 	return push_simple(L, LBPF_RAW, size, "raw bytes");
+}
+
+struct lbpf_type *lbpf_type_push_untyped(lua_State *L, uint32_t size)
+{
+	return push_simple(L, LBPF_RAW, size, "raw bytes: types need CAP_SYS_ADMIN; map.typed");
 }
 
 struct lbpf_type *lbpf_type_push_index(lua_State *L)

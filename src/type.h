@@ -41,7 +41,8 @@ enum lbpf_kind {
 struct lbpf_node {
 	uint8_t kind;
 	bool overlaps;	   /* a union's member, at any depth: may share bytes with its siblings */
-	bool flexible;	   /* array without a length: as long as the record that holds it */
+	bool flexible;	   /* array without a length at the type's end: as long as the record that holds it */
+	bool beyond;	   /* of these one in a union, which holds only what lies beyond the type */
 	uint8_t bit;	   /* bit-field: its first bit, counted from offset as BTF counts */
 	uint8_t bits;	   /* bit-field: its width */
 	uint32_t offset;   /* bytes from the start of the struct around it; 0 for elements */
@@ -54,13 +55,22 @@ struct lbpf_node {
 	const char *ctype; /* what C calls its type, for messages */
 };
 
+/* Bits of a byte that no member of a struct carries. */
+struct lbpf_gap {
+	uint32_t offset;
+	uint8_t bits;
+};
+
 struct lbpf_type {
 	struct lbpf_head head;
 	int names;  /* registry reference of the sequence of names; LUA_NOREF once collected */
 	bool owned; /* some members belong to the kernel (locks, timers, …) and are left out */
 	uint32_t size;
 	uint32_t count;
-	uint32_t depth; /* tables within tables that a value becomes: 0 for what is no table */
+	bool floats;		     /* some node is one */
+	uint32_t gap_count;	     /* these two are key.c's, of types that keys have had */
+	const struct lbpf_gap *gaps; /* in the sequence of names, at index 0; NULL before the first key */
+	uint32_t depth;		     /* tables within tables that a value becomes: 0 for what is no table */
 	struct lbpf_node node[];
 };
 
@@ -99,11 +109,17 @@ void lbpf_build_ctype(struct lbpf_builder *b, uint32_t i);
 /* Replaces everything from base on by the finished type. */
 struct lbpf_type *lbpf_build_end(struct lbpf_builder *b);
 
+/* Makes the flexible array at the end of a type that nobody uses yet one of as many elements as fit into size bytes. */
+void lbpf_type_extend(struct lbpf_type *type, uint32_t size);
+
 /* Pushes the sequence of the type's names; raises once the type has been collected. */
 void lbpf_type_push_names(lua_State *L, const struct lbpf_type *type);
 
 /* Pushes a type of size bytes about which nothing else is known. */
 struct lbpf_type *lbpf_type_push_raw(lua_State *L, uint32_t size);
+
+/* The same where more is known, but not to this process; messages say so. */
+struct lbpf_type *lbpf_type_push_untyped(lua_State *L, uint32_t size);
 
 /* Pushes the type of an array's index, which needs no BTF to be known. */
 struct lbpf_type *lbpf_type_push_index(lua_State *L);

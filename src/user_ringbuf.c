@@ -320,6 +320,7 @@ static const luaL_Reg user_ringbuf_meta[] = {
 
 static const struct lbpf_class producer_class = {
 	.name = "bpf.user_ringbuf",
+	.descriptors = 4,
 	.methods = user_ringbuf_methods,
 	.meta = user_ringbuf_meta,
 	.init = producer_init,

@@ -6,6 +6,7 @@
 #include "view.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -128,6 +129,15 @@ static int view_tostring(lua_State *L)
 	return 1;
 }
 
+/* Of a handle that can't write the kernel's memory management makes a private mapping, which maps refuse. */
+static const char *no_mapping(const struct lbpf_map *map)
+{
+	int err = map->mem.err, flags = fcntl(map->fd, F_GETFL);
+	bool readonly = err == EINVAL && flags >= 0 && (flags & O_ACCMODE) == O_RDONLY;
+
+	return readonly ? "the kernel maps no memory through a handle that was opened read-only" : NULL;
+}
+
 /*** Views an arena, or an array created with the flag "mmapable", as a sequence of values: `v[i]` reads, `v[i] = x`
 writes, without a system call, and programs see it at once. Indices are those of C, from 0; `#v` is how many fit.
 Touching a page of an arena that no program has allocated allocates it, or raises if the arena has the flag
@@ -140,7 +150,8 @@ maps the arena in the child.
 @tparam ?integer count how many; by default as many as fit
 @treturn bpf.view the view, which keeps the map; usable until the map is closed. An element's size is sizeof(type): an
  array's values lie 8 bytes apart at least.
-@treturn nil,string,string on failure: ENOTSUP, EACCES (a handle that can't read), EEXIST (this process has mapped the
+@treturn nil,string,string on failure: ENOTSUP, EACCES (a handle that can't read), EINVAL (one that was
+ opened read-only: use look-ups), EEXIST (this process has mapped the
  arena's address otherwise), …
 @see mmap(2)
 @since kernel 5.5 for arrays, 6.9 for arenas */
@@ -164,7 +175,7 @@ static int map_view(lua_State *L)
 	map->mem.refused = false; /* what was in the way may have gone */
 	lbpf_mapmem_forget(map);
 	if (!lbpf_mapmem_map(map))
-		return lbpf_map_fail(L, map, map->mem.err, "view");
+		return lbpf_map_fail_because(L, map, map->mem.err, no_mapping(map), "view");
 	room = offset > (lua_Integer)map->mem.size ? -1 : ((lua_Integer)map->mem.size - offset) / type->size;
 	if (room < 0 || count > room)
 		luaL_error(L, "view: %I of %s from byte %I on don't fit into %I bytes",

@@ -3,9 +3,9 @@
  *
  * Where a kind's batches go from bucket to bucket, a walk fetches in batches: a bucket is read at once, so nothing is
  * seen twice or missed whatever others do. Elsewhere it steps by key. There the kernel starts over from the first key
- * when the one to go on from has been deleted; the walk notices by the keys it has seen and goes back to the last one
- * that is still there. And it passes over keys when the ones beside them change at that very moment; so in the end the
- * walk asks once more what follows each key that it has seen. */
+ * when the one to go on from has been deleted; the walk notices by the keys it has seen, goes back to the last one that
+ * is still there, and forward from there over those it has seen. And the kernel passes over keys when the ones beside
+ * them change at that very moment; so in the end the walk asks once more what follows each key that it has seen. */
 #include "walk.h"
 
 #include <errno.h>
@@ -36,8 +36,15 @@ struct walk {
 	uint8_t *in, *out;	  /* cursor of the next batch and of the one after */
 	uint8_t *keys, *values;	  /* all four in one buffer, kept by a user value */
 	struct lbpf_seen seen;
-	uint64_t checked, check_end; /* positions in seen */
+	uint64_t checked;     /* positions in seen */
+	uint64_t calls, most; /* for keys: made, and at most, whatever others insert meanwhile */
+	uint32_t rounds;      /* begun anew */
+	bool again;	      /* to be */
 };
+
+/* How often a walk by steps begins anew, and calls for keys for each entry that a map can have. */
+#define MOST_ROUNDS 4
+#define MOST_CALLS 64
 
 enum { WALK_MAP = 1, WALK_BUFFER, WALK_SEEN, WALK_SLOTS = WALK_SEEN + LBPF_SEEN_SLOTS - 1 };
 
@@ -91,10 +98,25 @@ static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map)
 	w = lbpf_class_new(L, &walk_class, sizeof(*w), WALK_SLOTS);
 	w->map = map;
 	w->stepping = !(map->kind->can & LBPF_BATCH);
+	/* a storage doesn't say how many entries it can have */
+	w->most = MOST_CALLS * (uint64_t)(map->max_entries ? map->max_entries : 1 << 16) + 4096;
 	lua_pushvalue(L, map_idx);
 	lua_setiuservalue(L, -2, WALK_MAP);
 	walk_set_room(L, lua_gettop(L), w, w->stepping ? 1 : lbpf_walk_room(map));
 	return w;
+}
+
+/* Lets go of the buffer of a walk that has ended or was closed: its finalizer would keep it for one more collection.
+ * One that is being stepped, by whoever ran a finalizer that closed it, is read from still. */
+static void walk_free(lua_State *L, int idx, struct walk *w)
+{
+	if (w->busy)
+		return;
+	lua_pushnil(L);
+	lua_setiuservalue(L, idx, WALK_BUFFER);
+	w->in = w->out = w->keys = w->values = NULL;
+	w->ended = true;
+	w->count = w->at = 0;
 }
 
 /* ---- batches ---- */
@@ -140,71 +162,79 @@ static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 
 /* ---- stepping ---- */
 
-static int next_key(const struct walk *w, const void *key, void *next)
+static int next_key(struct walk *w, const void *key, void *next)
 {
+	w->calls++;
 	return bpf_map_get_next_key(w->map->fd, key, next) ? errno : 0;
 }
 
-/* Finds where to go on after the kernel has started over. A key of the trail is gone when the first key of all
- * follows it; those are dropped for good, so that a walk that deletes as it goes stays linear. */
-static int step_back(struct walk *w)
+/* Goes on behind the last key of the trail that is still there, over those that were seen, which join the trail: so
+ * keys that went and came back are passed, not taken for the end. A key is gone when the first one of all follows it;
+ * it leaves the trail, and a walk that deletes as it goes stays linear. */
+static int step_forward(struct walk *w)
 {
 	struct lbpf_seen *seen = &w->seen;
 	uint32_t size = w->map->key_size;
-	bool dropping = true;
-	int err = next_key(w, NULL, w->out);
 
-	if (err)
-		return err;
-	for (uint32_t i = seen->trail_count; i-- > 0;) {
-		err = next_key(w, lbpf_seen_key(seen, seen->trail[i], size), w->keys);
-		if (err && err != ENOENT)
+	while (w->calls < w->most) {
+		uint32_t count = seen->trail_count, position;
+		int err = next_key(w, count ? lbpf_seen_key(seen, seen->trail[count - 1], size) : NULL, w->keys);
+
+		if (err || !lbpf_seen_find(seen, w->keys, size, &position)) {
+			w->again = w->again || (!err && w->rounds);
 			return err;
-		if (!err && !lbpf_seen_has(seen, w->keys, size))
-			return 0;
-		dropping = dropping && !err && memcmp(w->keys, w->out, size) == 0;
-		if (dropping)
-			seen->trail_count = i;
+		}
+		err = count ? next_key(w, NULL, w->out) : 0;
+		if (err)
+			return err;
+		if (count && memcmp(w->keys, w->out, size) == 0) {
+			w->again = true;
+			seen->trail_count--;
+		} else {
+			lbpf_seen_follow(seen, position);
+		}
 	}
 	return ENOENT;
 }
 
-/* Looks for a key that nobody has seen behind those that were, which the ones found here join. */
+/* Looks for a key that nobody has seen behind those that were, which the ones found here join. The one that it stands
+ * behind is asked again: the loop may delete what it gets. */
 static int step_check(struct walk *w)
 {
-	uint32_t size = w->map->key_size;
+	uint32_t size = w->map->key_size, position;
 
-	for (; w->checked <= w->seen.count && w->checked < w->check_end;) {
-		bool first = w->checked++ == 0;
+	for (; w->checked <= w->seen.count && w->calls < w->most; w->checked++) {
+		bool first = w->checked == 0;
 		int err =
-			next_key(w, first ? NULL : lbpf_seen_key(&w->seen, (uint32_t)(w->checked - 2), size), w->keys);
+			next_key(w, first ? NULL : lbpf_seen_key(&w->seen, (uint32_t)(w->checked - 1), size), w->keys);
 
 		if (err && (err != ENOENT || first))
 			return err;
-		if (!err && !lbpf_seen_has(&w->seen, w->keys, size))
+		if (!err && !lbpf_seen_find(&w->seen, w->keys, size, &position)) {
+			w->again = true;
 			return 0;
+		}
 	}
 	return ENOENT;
 }
 
-/* Puts the next key in w->keys; ENOENT at the end. */
+/* Puts the next key in w->keys; ENOENT at the end. Where keys went, or new ones were found late, the walk begins anew,
+ * and passes what it has seen. */
 static int step_key(struct walk *w)
 {
-	struct lbpf_seen *seen = &w->seen;
-	uint32_t size = w->map->key_size;
-	int err;
+	for (;;) {
+		int err = w->checking ? step_check(w) : step_forward(w);
 
-	if (w->checking)
-		return step_check(w);
-	err = next_key(w, seen->count ? lbpf_seen_key(seen, seen->count - 1, size) : NULL, w->keys);
-	if (!err && lbpf_seen_has(seen, w->keys, size))
-		err = step_back(w);
-	if (err != ENOENT)
-		return err;
-	w->checking = true;
-	/* whatever others insert meanwhile, it ends */
-	w->check_end = (uint64_t)seen->count + w->map->max_entries + 1;
-	return step_check(w);
+		if (err != ENOENT)
+			return err;
+		if (w->checking && (!w->again || w->rounds++ == MOST_ROUNDS || w->calls >= w->most))
+			return ENOENT;
+		if (w->checking) {
+			w->again = false;
+			w->seen.trail_count = 0;
+		}
+		w->checking = !w->checking;
+	}
 }
 
 /* Slots need no memory of those seen: nothing deletes them. */
@@ -337,6 +367,7 @@ static int walk_next(lua_State *L)
 
 	if (lbpf_likely(n))
 		return n;
+	walk_free(L, 1, w);
 	if (w->err)
 		lbpf_map_raise(L, w->map, w->err, "walk");
 	lua_pushnil(L);
@@ -380,6 +411,7 @@ static int walk_close(lua_State *L)
 	if (!w->taking)
 		return 0;
 	err = walk_put_back(w, &lost);
+	walk_free(L, 1, w);
 	if (err && !failing)
 		lbpf_err_raise(L, err, NULL, "map '%s': drain: %I entries that had been taken could not be put back",
 			       lbpf_map_label(w->map), (LUAI_UACINT)lost);
@@ -440,7 +472,9 @@ static int drain_queue(lua_State *L)
 /*** Takes entries out of a map while walking it: `for k, v in map.drain(m) do`, or `for v in map.drain(queue) do` until
 the queue or stack is empty. Each entry is looked up and deleted in one step (since kernel 5.14 for single entries, 5.6
 for batches); only what a program adds to a value that it had looked up just before goes nowhere. Leaving the loop early
-puts back the entries of the current batch that it didn't get to, but for keys that were stored anew meanwhile.
+puts back the entries of the current batch that it didn't get to, but for keys that were stored anew meanwhile. A
+process that is killed by SIGKILL puts nothing back: up to a batch, 256 entries, is lost; with `update_batch(to,
+drain(from))` up to two.
 @function bpf.map.drain
 @tparam bpf.map m
 @treturn function iterator, with what the loop closes; raises for kinds whose entries can't be deleted, and in the
@@ -488,6 +522,7 @@ static int map_len(lua_State *L)
 		n += (lua_Integer)w->count - w->at;
 		w->at = w->count;
 	}
+	walk_free(L, 2, w);
 	if (w->err)
 		lbpf_map_raise(L, map, w->err, "walk");
 	lua_pushinteger(L, n);

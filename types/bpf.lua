@@ -82,6 +82,7 @@ local bpf = {}
 ---@field maps? { [string]: integer|false|bpf.map|{ max_entries: integer } } sizes, existing maps to use instead, or none
 ---@field autoload? { [string]: boolean } false for programs not to load
 ---@field pin_root? string directory on a bpffs for maps that are pinned by name
+---@field pin_any_type? boolean use a pinned map also if its keys or values have the right size and another C type
 ---@field kconfig? string text of additional kernel configuration for extern variables
 ---@field btf? string path of a kernel BTF for CO-RE
 
@@ -101,6 +102,10 @@ function bpf.open(source, options) end
 ---@return string? code
 ---@return string? log libbpf's lines with the whole verifier log
 function bpf.load(source, options) end
+
+---Loads at once the modules in Lua that are otherwise loaded when they are first used, and LuaSocket if it is there.
+---@return true
+function bpf.preload() end
 
 ---Sets who hears libbpf's messages; nil for nobody.
 ---@param fn? fun(line: string)
@@ -618,7 +623,8 @@ function object:unpin(dir) end
 ---@return true
 function object:close() end
 
----An object's global variables: reading and writing a field reads and writes the variable.
+---An object's global variables: reading and writing a field reads and writes the variable. A second static variable of the
+---same name is `vars["name#2"]`.
 ---@class bpf.vars: userdata
 ---@field [string] any
 
@@ -786,7 +792,7 @@ function prog:attach_netns(netns) end
 
 ---Attaches a cgroup program to a cgroup (of version 2).
 ---@param cgroup string|integer path or descriptor
----@param options? table flags
+---@param options? table flags, attach_type
 ---@return bpf.link? link
 ---@return string? message
 ---@return string? code
@@ -794,10 +800,11 @@ function prog:attach_cgroup(cgroup, options) end
 
 ---Attaches an sk_skb or sk_msg program to a map of sockets, for what its section says.
 ---@param map bpf.map of type sockmap or sockhash
+---@param options? table attach_type
 ---@return bpf.link? link
 ---@return string? message
 ---@return string? code
-function prog:attach_sockmap(map) end
+function prog:attach_sockmap(map, options) end
 
 ---Attaches a socket filter to a socket.
 ---@param socket integer|userdata descriptor
@@ -902,6 +909,7 @@ function prog:unpin(path) end
 ---@field run_time_ns integer while statistics are on
 ---@field run_cnt integer while statistics are on
 ---@field verified_insns integer
+---@field recursion_misses integer
 ---@field btf_id integer
 ---@field map_ids integer[] of the maps it uses
 ---@field type_number? integer of a type without a name, "other"
@@ -910,13 +918,13 @@ function prog:unpin(path) end
 ---@field data? string packet
 ---@field ctx? string|table context, as bytes
 ---@field repeat_? integer how often to run it; 1 by default
----@field flags? integer
+---@field flags? string|string[]|integer "xdp_live_frames", "run_on_cpu", "skb_checksum_complete"
 ---@field cpu? integer
 ---@field ctx_type? bpf.spec the context's C type, where the program's BTF doesn't tell
 ---@field batch_size? integer
 
 ---@class bpf.prog.run_result
----@field retval integer the program's return value
+---@field retval integer the program's return value, signed as in C
 ---@field data? string the packet afterwards
 ---@field ctx? string the context afterwards
 ---@field duration integer nanoseconds for one run
@@ -1504,6 +1512,7 @@ function bpf.metrics.enum(type, btf, prefix) end
 ---@field [1] string its name
 ---@field key? bpf.metrics.path a member of the key
 ---@field value? bpf.metrics.path a member of the value
+---@field cpu? boolean true: the number of the CPU, of per-CPU maps
 ---@field decode? string|table|fun(value: any): any
 
 ---@class bpf.metrics.metric
@@ -1520,6 +1529,7 @@ function bpf.metrics.enum(type, btf, prefix) end
 ---@field buckets? bpf.metrics.path the value's member that is the array of counts
 ---@field slot? bpf.metrics.path|true the key's member that is the slot's number
 ---@field sum? bpf.metrics.path
+---@field sum_slot? integer the slot that has the sum in place of a count
 ---@field bounds? "log2"|number[]|fun(slot: integer): number
 ---@field first? integer the first slot to show
 ---@field last? integer the last slot with a bound of its own

@@ -4,6 +4,7 @@
 
 local core = require("bpf.core")
 local number_text = require("bpf.base.number").text
+local posix = require("bpf.base.posix")
 
 local M = {}
 
@@ -101,9 +102,13 @@ end
 
 -- Where the source stands in a script ---------------------------------------------------------------------------------
 
+-- The contents; or nil, a message and an errno.
 local function read_file(path)
-  local file <close> = io.open(path, "rb")
-  return file and file:read("a")
+  local file <close>, message, number = io.open(path, "rb")
+  if not file then
+    return nil, message, number
+  end
+  return file:read("a")
 end
 
 local function line_of(text, at)
@@ -162,46 +167,106 @@ end
 
 -- Files ---------------------------------------------------------------------------------------------------------------
 
--- Runs a shell command with nothing to read. Returns what it printed.
-local function output(command)
-  local pipe <close> = assert(io.popen("exec </dev/null 2>/dev/null; " .. command))
-  return pipe:read("a")
+local function failure(message, number)
+  return posix.failure("bpf.compile", message, number)
 end
 
-local function write_file(path, ...)
-  local file <close>, message = io.open(path, "wb")
-  if not file then
-    return nil, message
+-- Runs a shell command with nothing to read. Returns what it printed; or nil, message, code.
+local function output(command)
+  local pipe <close>, message, number = io.popen("exec 2>/dev/null </dev/null; " .. command)
+  local text
+  if pipe then
+    text, message, number = pipe:read("a")
   end
+  if not text then
+    return failure("start a shell: " .. message:match("[^:]*$"):gsub("^ ", ""), number)
+  end
+  return text
+end
+
+-- nil, message, code of a shell that said nothing: it had no /dev/null, or no descriptors, as it inherits many of ours.
+local function no_shell()
+  local file <close>, message, number = io.open("/dev/null")
+  return failure(file and "too few descriptors are free for a shell: Too many open files" or message, number or 24)
+end
+
+-- Writes a file of ours. Returns nil, message, code where that fails.
+local function write_file(path, ...)
+  local file <close>, message, number = io.open(path, "wb")
+  local ok = file
   for _, part in ipairs { ... } do
-    local ok
-    ok, message = file:write(part)
-    if not ok then
-      return nil, message
+    if ok then
+      ok, message, number = file:write(part)
     end
   end
-  return file:flush()
+  if ok then
+    ok, message, number = file:close()
+  end
+  if not ok then
+    return failure(message:find(path, 1, true) and message or path .. ": " .. message, number)
+  end
+  return true
 end
 
 -- A directory of its own that is removed when it is closed, by the process that made it: not by one forked from that.
+-- The process holds a lock on the file "lock" within. One that is killed leaves the directory and no lock.
 local Directory = {}
-Directory.__close = function(dir)
-  if dir.path then
-    os.execute(('exec </dev/null >/dev/null 2>&1; [ "$PPID" = %s ] && rm -rf -- %s'):format(quote(dir.process),
-      quote(dir.path)))
+
+function Directory.__close(dir)
+  if dir.lock then
+    dir.lock:close()
+  end
+  if dir.path and posix.pid() == dir.process then
+    os.execute("exec </dev/null >/dev/null 2>&1; rm -rf -- " .. quote(dir.path))
   end
 end
 
--- What the machine has: clang, its architecture, and a fresh directory.
-local function look(dir)
-  local answer = output([[command -v clang || echo
+-- Makes the directory. Returns nil, message, code where that fails.
+local function make(dir)
+  local message, code, number
+  dir.process = posix.pid()
+  dir.path, message, code = posix.make_directory(dir.base .. "/lua-bpf.XXXXXX")
+  if not dir.path and (code == "ENOENT" or code == "EACCES") then
+    return nil, "bpf.compile: there is no place for temporary files (EACCES)", "EACCES"
+  elseif not dir.path then
+    return nil, "bpf.compile: there is no place for temporary files: " .. message, code
+  end
+  dir.lock, message, number = io.open(dir.path .. "/lock", "wb")
+  if not dir.lock then
+    return failure(message, number)
+  end
+  posix.lock(dir.lock)
+  dir.lock:setvbuf("no")
+  dir.lock:write("locked") -- whoever finds it empty leaves it alone
+  return true
+end
+
+-- Removes the directories that killed processes of this user have left.
+local function clean(leftovers)
+  for path in leftovers:gmatch("[^\n]+") do
+    local lock <close> = io.open(path .. "/lock", "r+b")
+    if lock and posix.lock(lock) then
+      os.execute("exec </dev/null >/dev/null 2>&1; rm -rf -- " .. quote(path))
+    end
+  end
+end
+
+-- What the machine has: clang, or "", and its architecture. Returns nil, message, code where it can't be asked.
+local function look(base)
+  local answer, message, code = output(([[command -v clang || echo
     uname -m || echo
-    echo "$PPID"
-    mktemp -d "${TMPDIR:-/tmp}/lua-bpf.XXXXXXXXXX" || echo]])
-  local clang, machine, process, path = answer:match("^([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n$")
-  dir.process = process
-  dir.path = path ~= "" and path or nil
-  return clang ~= "" and clang or nil, machine, dir.path
+    for dir in %s/lua-bpf.??????; do
+      [ -O "$dir/lock" ] && [ -s "$dir/lock" ] && [ ! -L "$dir" ] && echo "$dir"
+    done]]):format(quote(base)))
+  if not answer then
+    return nil, message, code
+  end
+  local clang, machine, leftovers = answer:match("^([^\n]*)\n([^\n]*)\n(.*)$")
+  if not clang then
+    return no_shell()
+  end
+  clean(leftovers)
+  return clang, machine
 end
 
 -- vmlinux.h -----------------------------------------------------------------------------------------------------------
@@ -219,6 +284,18 @@ local function cache_directory(hash)
   return ("%s%s/lua-bpf/vmlinux-%s-%s-%s"):format(base, folder, hash, core._VERSION, core.libbpf_version), base
 end
 
+-- What btf:dump begins and ends with.
+local HEAD <const>, TAIL <const> = "#ifndef __VMLINUX_H__\n", "\n#endif /* __VMLINUX_H__ */\n"
+
+-- Whether a header is all there: a full disk or a crash may have cut what btf:dump wrote, or left zeros.
+local function is_whole(path)
+  local text = read_file(path)
+  if not text or text:find("\0", 1, true) or HEAD:sub(1, #text) == text then
+    return false
+  end
+  return text:sub(1, #HEAD) ~= HEAD or text:sub(-#TAIL) == TAIL
+end
+
 -- The directory that has vmlinux.h of the running kernel: the cache, or the temporary one.
 local function vmlinux(temporary)
   local btf <close>, message, code = core.btf.kernel()
@@ -226,24 +303,19 @@ local function vmlinux(temporary)
     return nil, message, code
   end
   local cache, base = cache_directory((btf:hash()))
-  local file = cache and io.open(cache .. "/vmlinux.h")
-  if file then
-    file:close()
-    return cache
+  if cache then
+    if is_whole(cache .. "/vmlinux.h") then
+      return cache
+    end
+    os.execute(("exec </dev/null >/dev/null 2>&1; umask 077; [ -d %s ] && mkdir -p %s"):format(quote(base),
+      quote(cache)))
+    if btf:dump(cache .. "/vmlinux.h") then
+      return cache
+    end
   end
   local done
   done, message, code = btf:dump(temporary .. "/vmlinux.h")
-  if not done then
-    return nil, message, code
-  end
-  if cache then
-    -- Readers see all of it or nothing: it gets its name when it is complete.
-    os.execute(([[exec </dev/null >/dev/null 2>&1; umask 077; cache=%s new=%s.$$
-      [ -d %s ] && mkdir -p "$cache" &&
-      cp %s "$cache/$new" && mv "$cache/$new" "$cache/vmlinux.h" || rm -f "$cache/$new"]])
-      :format(quote(cache), "vmlinux.h", quote(base), quote(temporary .. "/vmlinux.h")))
-  end
-  return temporary
+  return done and temporary, message, code
 end
 
 -- Compiling -----------------------------------------------------------------------------------------------------------
@@ -272,8 +344,8 @@ local function command(clang, machine, dir, options, includes, beside)
   -- Debian's <asm/types.h>, which clang looks for in vain when it compiles for bpf.
   list[#list + 1] = "-idirafter " .. quote("/usr/include/" .. machine .. "-linux-gnu")
   list[#list + 1] = ("-x c -c %s -o %s"):format(quote(dir .. "/source.c"), quote(dir .. "/object.o"))
-  return ("exec </dev/null >%s 2>&1; LC_ALL=C; export LC_ALL; %s"):format(quote(dir .. "/messages"),
-    table.concat(list, " "))
+  return ("exec </dev/null >%s 2>&1; LC_ALL=C TMPDIR=%s; export LC_ALL TMPDIR; %s"):format(
+    quote(dir .. "/messages"), quote(dir), table.concat(list, " "))
 end
 
 -- The packages of what is often missing.
@@ -284,6 +356,73 @@ local function hint(messages)
     return "; the package linux-libc-dev has it"
   end
   return ""
+end
+
+-- What clang, the loader and the shell say when it isn't the text that fails, besides the system's own words, which are
+-- in quotes or at a line's end.
+local COMPLAINTS = {
+  { "[Oo]ut of memory", "ENOMEM" }, { "bad_alloc", "ENOMEM" }, { "failed to map segment", "ENOMEM" },
+  { "unable to execute command: (.*)", "EIO" }, { "frontend command failed", "EIO" },
+}
+
+-- The code of a line that clang, or what runs it, has said; nil where the text itself is to blame.
+local function code_of(line)
+  if line:find(":%d+:%d+: [%l ]*error: ") and not line:find("error: cannot open file") then
+    return nil
+  end
+  local said = line:match("([^:]*)$"):gsub("^[ ']+", ""):gsub("[ '.]+$", "")
+  local code = posix.code(said)
+  for _, complaint in ipairs(code and {} or COMPLAINTS) do
+    code = code or line:find(complaint[1]) and complaint[2] or nil
+  end
+  return code ~= "ENOENT" and code or nil
+end
+
+-- nil, message, code, messages of a clang that failed, by what os.execute returned and clang said.
+local function explain(dir, how, status, messages)
+  if how ~= "exit" and how ~= "signal" then
+    return failure(how, status) -- no process could be started
+  end
+  local first = messages:match("[^\n]*error: [^\n]*") or messages:match("[^\n]+")
+  local code = first and code_of(first)
+  if code then
+    return nil, ("bpf.compile: %s (%s)"):format(first, code), code, messages
+  elseif first and first:find("error: ", 1, true) then
+    return nil, ("bpf.compile: %s%s (EINVAL)"):format(first, hint(messages)), "EINVAL", messages
+  end
+  local ok, message
+  ok, message, code = write_file(dir .. "/room", ("x"):rep(1 << 16)) -- for what it may have wanted to say
+  if ok and not read_file(dir .. "/messages") then
+    ok, message, code = no_shell()
+  end
+  if not ok then
+    return nil, message, code, messages
+  end
+  local signal = how == "signal" and status or status > 128 and status - 128
+  if signal then
+    first = ("clang was killed by signal %d%s"):format(signal,
+      signal == 9 and ", as the kernel does for want of memory" or "")
+  else
+    first = ("%s (exit status %d)"):format(first or "clang failed and said nothing", status)
+  end
+  return nil, ("bpf.compile: %s (EIO)"):format(first), "EIO", messages
+end
+
+-- Runs clang. Returns what bpf.compile returns.
+local function run(shell, dir)
+  local ok, how, status = os.execute(shell)
+  if how == "signal" and status == 2 or status == 130 then
+    error("interrupted!", 0) -- as Lua says itself when it isn't waiting for a command
+  end
+  local messages = read_file(dir .. "/messages") or ""
+  if not ok then
+    return explain(dir, how, status, messages)
+  end
+  local bytes, message, number = read_file(dir .. "/object.o")
+  if not bytes then
+    return failure(message, number)
+  end
+  return bytes, messages ~= "" and messages or nil
 end
 
 --- Compiles BPF C by the clang that is installed, with `-g -O2`. Messages name the script and its lines where the C
@@ -305,7 +444,7 @@ end
 -- @treturn string the object's bytes
 -- @treturn ?string clang's warnings
 -- @treturn nil,string,string,string on failure: the first error and, last, all that clang said; EINVAL (the text has
---  errors), ENOENT (no clang), …
+--  errors), ENOENT (no clang), ENOSPC, ENOMEM, EMFILE, EIO (clang was killed), …
 -- @since clang 10
 function M.compile(source, options)
   if type(source) ~= "string" then
@@ -314,38 +453,33 @@ function M.compile(source, options)
   options = read_options(options, 2)
   local file, line, beside = place(source, 3)
   local name = file or options.name or "bpf.compile"
-  local temporary <close> = setmetatable({}, Directory)
-  local clang, machine, dir = look(temporary)
+  local base = os.getenv("TMPDIR") or ""
+  local temporary <close> = setmetatable({ base = base ~= "" and base or "/tmp" }, Directory)
+  local clang, machine, code = look(temporary.base)
   if not clang then
-    return nil, "bpf.compile: clang is not installed; Debian and Ubuntu have it in the package clang (ENOENT)", "ENOENT"
-  elseif not dir then
-    return nil, "bpf.compile: there is no place for temporary files (EACCES)", "EACCES"
+    return nil, machine, code
+  elseif clang == "" then
+    return nil, "bpf.compile: clang is not installed; Debian and Ubuntu have it in the package clang (ENOENT)",
+      "ENOENT"
   end
-  local ok, message = write_file(dir .. "/source.c",
-    ('#line %d "%s"\n'):format(line or 1, name:gsub('[\\"]', "\\%0"):gsub("[\0-\31\127]", "?")), source, "\n")
+  local ok, message
+  ok, message, code = make(temporary)
+  local dir = temporary.path
+  if ok then
+    ok, message, code = write_file(dir .. "/source.c",
+      ('#line %d "%s"\n'):format(line or 1, name:gsub('[\\"]', "\\%0"):gsub("[\0-\31\127]", "?")), source, "\n")
+  end
   if not ok then
-    return nil, ("bpf.compile: %s (EIO)"):format(message), "EIO"
+    return nil, message, code
   end
   local includes = {}
   if ("\n" .. source):find('\n[ \t]*#[ \t]*include[ \t]*["<]vmlinux%.h[">]') then
-    local code
     includes[1], message, code = vmlinux(dir)
     if not includes[1] then
       return nil, "bpf.compile: vmlinux.h: " .. message, code
     end
   end
-  local how, status
-  ok, how, status = os.execute(command(clang, machine, dir, options, includes, beside))
-  if how == "signal" and status == 2 or status == 130 then
-    error("interrupted!", 0) -- as Lua says itself when it isn't waiting for a command
-  end
-  local messages = read_file(dir .. "/messages") or ""
-  local bytes = ok and read_file(dir .. "/object.o")
-  if bytes then
-    return bytes, messages ~= "" and messages or nil
-  end
-  local first = messages:match("[^\n]*error: [^\n]*") or messages:match("[^\n]+") or "clang failed and said nothing"
-  return nil, ("bpf.compile: %s%s (EINVAL)"):format(first, hint(messages)), "EINVAL", messages
+  return run(command(clang, machine, dir, options, includes, beside), dir)
 end
 
 return M.compile

@@ -5,6 +5,7 @@
 local core = require("bpf.core")
 local argument = require("bpf.base.argument")
 local number = require("bpf.base.number")
+local posix = require("bpf.base.posix")
 
 local hist = {}
 
@@ -92,11 +93,11 @@ end
 -- @tparam string what is counted
 -- @treturn function to be called with the count, as often as you like; it can be closed
 function hist.progress(what)
-  local began, calls, drawn, shown, terminal = os.time(), 0, 0, false, nil
+  local began, calls, drawn, shown, terminal = posix.seconds() // 1, 0, 0, false, nil
   local line = {}
   function line.__call(_, count)
     calls = calls + 1
-    local now = calls % 256 == 0 and os.time() or began
+    local now = calls % 256 == 0 and posix.seconds() // 1 or began
     if now - began < 2 or now == drawn then
       return
     end
@@ -106,7 +107,7 @@ function hist.progress(what)
     end
     if terminal then
       shown = true
-      io.stderr:write(("\r%s %s, %d s\27[K"):format(hist.number(count), what, now - began))
+      io.stderr:write(("\r%s %s, %.0f s\27[K"):format(hist.number(count), what, now - began))
     end
   end
   function line.__close()

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- `require "bpf"`: the C core, and the Lua modules on top of it, each loaded when it is first used.
+-- @module bpf
 
 local core = require("bpf.core")
 
@@ -12,14 +13,43 @@ local modules = {
   symbols = "bpf.symbols",
 }
 
+local posix = core.posix -- by the metatable that core has from C
+
+-- Loads a module of ours. Raises with a reason: `require` tells only where it has looked.
+local function load_part(module, level)
+  local ok, value = pcall(require, module)
+  if ok then
+    return value
+  end
+  local why = posix.exhausted()
+  if not why and tostring(value):find("^module '.-' not found") then
+    why = "its file is not to be found, perhaps since a chroot or a change of directory: call bpf.preload() before"
+  end
+  error(("%s can't be loaded: %s"):format(module, why or value), level + 1)
+end
+
+--- Loads at once what is otherwise loaded when it is first used: `bpf.metrics`, `bpf.compile` and the like, and
+-- LuaSocket for `metrics:serve` where it is installed. For scripts that call chroot(2), give up their right to read
+-- files, or use up their descriptors.
+-- @treturn true
+function core.preload()
+  for name, module in pairs(modules) do
+    rawset(core, name, load_part(module, 2))
+  end
+  for _, module in ipairs { "socket", "socket.unix" } do
+    pcall(require, module)
+  end
+  return true
+end
+
 return setmetatable(core, {
   __metatable = false,
   __index = function(bpf, name)
     local module = modules[name]
     if not module then
-      return nil
+      return name == "posix" and posix or nil
     end
-    local value = require(module)
+    local value = load_part(module, 2)
     rawset(bpf, name, value)
     return value
   end,

@@ -121,6 +121,12 @@ local function table_cell(value, layout, depth)
   return #list == 0 and "{}" or "{ " .. table.concat(list, ", ") .. " }"
 end
 
+-- Whether a text is bytes: those of an array, and of a map's key that no table stands for.
+local function is_bytes(value, layout)
+  local kind = layout and layout.kind
+  return kind == "bytes" or (kind == "struct" or kind == "array") and value:find("[\0-\31\127]") ~= nil
+end
+
 -- A value in one line; layout is what type:layout gives for it. A value may be another than the layout says: addresses
 -- are text, interfaces are names.
 function cell(value, layout, depth)
@@ -129,7 +135,7 @@ function cell(value, layout, depth)
   if type(value) == "table" and not has_text(value) then
     return table_cell(value, layout, depth)
   elseif type(value) == "string" then
-    return kind == "bytes" and hex(value) or quoted(value)
+    return is_bytes(value, layout) and hex(value) or quoted(value)
   elseif math.type(value) == "integer" then
     return layout and layout.enumerators and layout.enumerators[value]
       or kind == "unsigned" and value < 0 and unsigned64(value) or tostring(value)
@@ -141,7 +147,7 @@ end
 
 -- The same in a column of its own: text without quotes.
 local function column_cell(value, layout)
-  local plain = type(value) == "string" and (not layout or layout.kind ~= "bytes") and utf8.len(value)
+  local plain = type(value) == "string" and not is_bytes(value, layout) and utf8.len(value)
   return value == nil and "" or plain and value or cell(value, layout)
 end
 

@@ -7,7 +7,8 @@ local core = require("bpf.core")
 local argument = require("bpf.base.argument")
 local check = require("bpf.metrics.options").check
 local families = require("bpf.metrics.family")
-local process = require("bpf.metrics.process")
+local http = require("bpf.metrics.http")
+local posix = require("bpf.base.posix")
 local text = require("bpf.metrics.text")
 
 local metrics = { decode = require("bpf.metrics.decode") }
@@ -38,12 +39,6 @@ local function write_own(self, out, tallies, seconds)
   out:add(("%s %s\n"):format(family.name, text.float(seconds)))
 end
 
--- Wall time where LuaSocket is there to tell it, else that of the CPU.
-local function clock()
-  local socket = package.loaded.socket
-  return socket and socket.gettime() or os.clock()
-end
-
 -- Writes one metric; what fails in it is counted and reported, and the others are written all the same.
 local function scrape(self, family, out)
   local tally = { series = 0, dropped = 0 }
@@ -65,12 +60,12 @@ local function scrape(self, family, out)
 end
 
 local function write_all(self, out)
-  local began, tallies, total = clock(), {}, 0
+  local began, tallies, total = posix.seconds(), {}, 0
   for i, family in ipairs(self.families) do
     tallies[i] = scrape(self, family, out)
     total = total + tallies[i].series
   end
-  write_own(self, out, tallies, clock() - began)
+  write_own(self, out, tallies, posix.seconds() - began)
   if out.openmetrics then
     out:add("# EOF\n")
   end
@@ -105,6 +100,10 @@ end
 --- A counter: what only grows. Entries with the same labels are added up, as the CPUs' values are. Returns the metrics,
 -- for the next one.
 --
+-- A counter must not shrink, because Prometheus takes that for a restart and adds the whole rest as growth. The sum of
+-- several entries shrinks when one of them is deleted, or evicted from an LRU map. Remedies: labels for the whole key,
+-- so that the series of a deleted entry ends; or totals of your own, to which you add what `map.drain` takes out.
+--
 --     metrics:counter {
 --       name = "connections", help = "Connections by address and port.", map = obj.maps.connections,
 --       labels = { { "address", key = "saddr", decode = "ipv4" }, "port" }, value = "count",
@@ -118,6 +117,7 @@ end
 -- - labels: a sequence of names or of tables. `{ "address", key = "saddr", decode = "ipv4" }` is the key's member
 -- `saddr` as the decoder of that name writes it. Without `key` it is the member of the label's own name, or the key
 -- itself if that has no members; `value = "comm"` takes it from the value. Members of members are "remote.port".
+-- `{ "cpu", cpu = true }` is the CPU's number: the values of a per-CPU map become a series for each CPU.
 -- `decode` is a name of bpf.metrics.decode, a function or a table of names;
 -- what they answer nil for is left out. A key's members that no label mentions are added up. Names are held against
 -- the map's types at once, where it has some
@@ -144,7 +144,8 @@ end
 --- A histogram, of counts that a program keeps by slot: as an array in the value, which `buckets` names, or each in an
 -- entry of its own, whose key has the slot's number, which `slot` names. By default slot i counts what lies in [2^i,
 -- 2^(i+1)), the first one 0 and 1 and the last one all above. The bounds are 2^(i+1) - 1, the largest whole number
--- there; with `scale`, 2^(i+1) by that. Without `sum` there is no sum; an average can't be had then.
+-- there; with `scale`, 2^(i+1) by that. Without `sum` or `sum_slot` there is no sum; an average can't be had then. An
+-- entry is left out if one of the functions returns nil for it.
 --
 --     metrics:histogram {
 --       name = "run_queue_wait", unit = "seconds", scale = 1e-9, map = obj.maps.waits, buckets = "slots", sum = "ns",
@@ -154,6 +155,7 @@ end
 -- - buckets: the value's member that is the array of counts; by default the value itself
 -- - slot: the key's member that is the number of the slot, from 0, or true for the key itself; `value` is the count
 -- - sum: the value's member that is the sum of all that was measured
+-- - sum_slot: the slot that has this sum in place of a count, as ebpf_exporter's maps keep it
 -- - bounds: "log2", or a sequence of the slots' upper bounds, or a function that returns that of slot i, from 0; in the
 -- metric's unit, whatever the scale
 -- - first: the first slot to show; what is in those below is counted there
@@ -209,49 +211,20 @@ function Metrics:text(format)
   return table.concat(chunks)
 end
 
-local CODES = {
-  [1] = "EPERM", [2] = "ENOENT", [13] = "EACCES", [20] = "ENOTDIR", [21] = "EISDIR", [28] = "ENOSPC", [30] = "EROFS",
-}
-
--- The failure of a function of io or os, as the rest of the library returns it.
-local function io_failure(message, number)
-  local code = CODES[number] or "EIO"
-  return nil, ("metrics:write_file: %s (%s)"):format(message, code), code
-end
-
 --- Writes all metrics into a file, in the older text format, for the textfile collector of Prometheus' node_exporter. A
--- file beside it is renamed when it is complete, so readers see the old text or the new one.
+-- file beside it, with ".new" at its name's end, is renamed when it is complete, so readers see the old text or the new
+-- one.
 -- @tparam string path ends in ".prom" for node_exporter
 -- @treturn integer how many series were written
--- @treturn nil,string,string on failure: ENOENT, EACCES, ENOSPC, …
+-- @treturn nil,string,string on failure: ENOENT, EACCES, ENOSPC, EMFILE, …
 function Metrics:write_file(path)
   argument.check_self("write_file", self, class)
   argument.check_path(1, "write_file", path)
-  local temporary = ("%s.%016x"):format(path, math.random(0))
-  local file, message, number = io.open(temporary, "wb")
-  if not file then
-    return io_failure(message, number)
-  end
-  local maker = process()
-  local _ <close> = setmetatable({}, { __close = function() -- whatever happens
-    if io.type(file) == "file" then
-      file:close()
-    end
-    if process() == maker then
-      os.remove(temporary)
-    end
-  end })
-  local series
-  series, message, number = self:write(function(chunk) return file:write(chunk) end, "prometheus")
-  local ok = series
-  if ok then
-    ok, message, number = file:close()
-  end
-  if ok then
-    ok, message, number = os.rename(temporary, path)
-  end
+  local chunks = {}
+  local series = self:write(function(chunk) chunks[#chunks + 1] = chunk end, "prometheus")
+  local ok, message, code = posix.write_file(path, table.concat(chunks))
   if not ok then
-    return io_failure(message, number)
+    return nil, "metrics:write_file: " .. message, code
   end
   return series
 end
@@ -268,16 +241,17 @@ end
 -- - socket: the path of a Unix socket, in place of address and port
 -- - path: of the metrics, by default "/metrics"
 -- - seconds: how long; without, it doesn't end by itself
--- - timeout: how many seconds a client may take for all, by default 30
+-- - timeout: how many seconds a client may take for all, by default 30. Times are counted by the monotonic clock, so
+-- setting the date changes nothing
 -- - readers: a sequence of readers, as `bpf.ringbuf` and `bpf.perfbuf` give them, or of other objects with a method
 -- `fd` or `getfd` and another, `consume`, that is called when the descriptor is readable
 -- - poll: a function that is called every half second at least; false ends it
 -- - ready: a function that is called once it listens, with the address and the port, or the socket's path
 -- @treturn true when it was ended
--- @treturn nil,string,string on failure: EADDRINUSE, EACCES, …
+-- @treturn nil,string,string on failure: EADDRINUSE, EACCES, ENOENT (no LuaSocket), EMFILE, …
 function Metrics:serve(options)
   argument.check_self("serve", self, class)
-  return require("bpf.metrics.http")(self, options or {})
+  return http(self, options or {})
 end
 
 -- The module ----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 -- @module bpf.symbols
 
 local argument = require("bpf.base.argument")
+local posix = require("bpf.base.posix")
 
 local symbols = {}
 
@@ -95,17 +96,22 @@ local kernel
 --- The kernel's symbols, read once.
 -- @treturn table with a method: `find(address)` gives the function's name, nil when the address is in none, the bytes
 -- from its start, and the module, nil for the kernel itself
--- @treturn nil,string,string on failure: EPERM (the kernel hides its addresses: kernel.kptr_restrict), ENOENT
+-- @treturn nil,string,string on failure: EPERM (the kernel hides its addresses: kernel.kptr_restrict), ENOENT (no
+-- /proc), EMFILE, …
 function symbols.kernel()
   if kernel then
     return kernel
   end
-  local file <close>, message = io.open("/proc/kallsyms")
-  if not file then
-    return nil, message, "ENOENT"
+  local file <close>, message, number = io.open("/proc/kallsyms")
+  local lines
+  if file then
+    lines, message, number = file:read("a")
+  end
+  if not lines then
+    return posix.proc_failure(message, number)
   end
   local all, seen = new_symbols(), false
-  for digits, name, module in file:read("a"):gmatch("(%x+) [tTwW] (%S+)([^\n]*)") do
+  for digits, name, module in lines:gmatch("(%x+) [tTwW] (%S+)([^\n]*)") do
     local address = tonumber(digits, 16)
     seen = seen or address ~= 0
     all:add(address, name, nil, module ~= "" and module:match("%[(.*)%]"))
@@ -146,10 +152,14 @@ local function read_symbols(file, order, section, strings, all)
   end
 end
 
--- What an ELF file of 64 bits says: its functions by address, and where its segments go. Empty for anything else.
+-- What an ELF file of 64 bits says: its functions by address, and where its segments go. Empty for anything else, and
+-- for a file that can't be opened; if that may change, why is in `problem`.
 local function read_elf(path)
   local elf = { segments = {}, symbols = new_symbols() }
-  local file <close> = io.open(path, "rb")
+  local file <close>, message, number = io.open(path, "rb")
+  if not file and not posix.is_final(number) then
+    elf.problem = table.pack(posix.failure("symbols", message, number))
+  end
   local header = file and read_at(file, 0, 64)
   if not header or header:sub(1, 5) ~= "\127ELF\2" then
     return elf
@@ -191,10 +201,13 @@ end
 local Process = { __name = "bpf.symbols.process" }
 Process.__index = Process
 
--- Names that a run-time compiler left for perf.
+-- Names that a run-time compiler left for perf; or nil, message, code while that isn't known.
 local function read_perf_map(pid)
   local all = new_symbols()
-  local file <close> = io.open(("/tmp/perf-%d.map"):format(pid))
+  local file <close>, message, number = io.open(("/tmp/perf-%d.map"):format(pid))
+  if not file and not posix.is_final(number) then
+    return posix.failure("symbols", message, number)
+  end
   for line in file and file:lines() or function() end do
     local address, size, name = line:match("^(%x+) (%x+) (.+)$")
     if address then
@@ -204,35 +217,48 @@ local function read_perf_map(pid)
   return all:sorted()
 end
 
+-- The mapping that an address is in, or nil.
+local function mapping(self, address)
+  for _, map in ipairs(self.maps) do
+    if not math.ult(address, map.from) and math.ult(address, map.to) then
+      return map
+    end
+  end
+end
+
+-- What a mapped file says, read once it can be.
+local function elf_of(self, map)
+  local elf = self.files[map.path]
+  if elf then
+    return elf
+  end
+  -- what is mapped, whatever has become of the path; with the namespace's own root where that can't be opened
+  elf = read_elf(("/proc/%d/map_files/%x-%x"):format(self.pid, map.from, map.to))
+  if not elf.segments[1] and not elf.problem then
+    elf = read_elf(("/proc/%d/root%s"):format(self.pid, map.path))
+  end
+  self.files[map.path] = not elf.problem and elf or nil
+  return elf
+end
+
 -- The function's name, nil when it has none; bytes from its start or, where it has no name, from that of the file; path
--- of the file, nil when the address is in none.
+-- of the file, nil when the address is in none. Then, if names couldn't be read this time, message and code.
 function Process:find(address)
   argument.check_self("find", self, Process)
   argument.check(1, "find", address, "integer")
-  local map
-  for _, candidate in ipairs(self.maps) do
-    if not math.ult(address, candidate.from) and math.ult(address, candidate.to) then
-      map = candidate
-      break
-    end
-  end
+  local map = mapping(self, address)
   if not map or not map.path then
-    self.perf = self.perf or read_perf_map(self.pid)
-    local i = self.perf:entry(address)
+    local message, code
+    if not self.perf then
+      self.perf, message, code = read_perf_map(self.pid)
+    end
+    local i = self.perf and self.perf:entry(address)
     if i then
       return self.perf.name[i], address - self.perf.from[i]
     end
-    return nil
+    return nil, nil, nil, message, code
   end
-  local elf = self.files[map.path]
-  if not elf then
-    -- what is mapped, whatever has become of the path; with the namespace's own root where that can't be opened
-    elf = read_elf(("/proc/%d/map_files/%x-%x"):format(self.pid, map.from, map.to))
-    if not elf.segments[1] then
-      elf = read_elf(("/proc/%d/root%s"):format(self.pid, map.path))
-    end
-    self.files[map.path] = elf
-  end
+  local elf = elf_of(self, map)
   local offset = address - map.from + map.offset
   for _, segment in ipairs(elf.segments) do
     if offset >= segment.offset and offset - segment.offset < segment.size then
@@ -243,7 +269,7 @@ function Process:find(address)
       end
     end
   end
-  return nil, offset, map.path
+  return nil, offset, map.path, table.unpack(elf.problem or {}, 2, 3)
 end
 
 function Process:__tostring()
@@ -254,19 +280,20 @@ end
 --- The symbols of a process, as it is now: read its addresses' names while it lives.
 -- @tparam integer pid
 -- @treturn table with a method: `find(address)` gives the function's name, nil when it has none, the bytes from its
--- start (without a name, from that of the file), and the file's path, nil when the address is in none
--- @treturn nil,string,string on failure: ENOENT (no such process), EACCES
+-- start (without a name, from that of the file), and the file's path, nil when the address is in none. If the names
+-- couldn't be read for want of a descriptor or the like, a message and its code follow, and the next call tries again
+-- @treturn nil,string,string on failure: ENOENT (no such process), EACCES, EMFILE, …
 function symbols.process(pid)
   argument.check(1, "process", pid, "integer")
   local path = ("/proc/%d/maps"):format(pid)
-  local file <close>, message = io.open(path)
+  local file <close>, message, number = io.open(path)
   local text
   if file then
-    text, message = file:read("a") -- fails when the process has ended since
+    text, message, number = file:read("a") -- fails when the process has ended since
     message = message and path .. ": " .. message
   end
   if not text then
-    return nil, message, message:find("denied") and "EACCES" or "ENOENT"
+    return posix.proc_failure(message, number)
   end
   local maps = {}
   for line in text:gmatch("[^\n]+") do

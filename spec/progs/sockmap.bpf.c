@@ -82,9 +82,12 @@ int msg_to_end(struct sk_msg_md *msg)
 SEC("sockops")
 int on_connection(struct bpf_sock_ops *ops)
 {
-	struct end key = { .address = ops->local_ip4, .port = ops->local_port };
+	struct end key;
 	__u32 slot;
 
+	__builtin_memset(&key, 0, sizeof(key)); /* its padding, too */
+	key.address = ops->local_ip4;
+	key.port = ops->local_port;
 	switch (ops->op) {
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 		slot = 0;

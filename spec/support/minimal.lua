@@ -105,6 +105,7 @@ minimal.calls = {
   ["bpf.inspect"] = with({ 1 }),
   ["bpf.interface_name"] = with(1),
   ["bpf.json"] = with({ 1 }),
+  ["bpf.preload"] = with(),
   ["bpf.link_info"] = function(f) return { f:link():info().id } end,
   ["bpf.links"] = with(),
   ["bpf.load"] = with(helper.obj("counters")),

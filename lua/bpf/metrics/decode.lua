@@ -4,6 +4,8 @@
 -- @module bpf.metrics.decode
 
 local core = require("bpf.core")
+local posix = require("bpf.base.posix")
+local symbols = require("bpf.symbols")
 
 local decode = {}
 
@@ -142,26 +144,34 @@ end
 
 local KEEP <const> = 60 -- seconds
 
--- Remembers what `read(key, before)` answers. After a while it is asked again, with its last answer; what nobody asks
--- for any more is forgotten.
-local function remember(read)
+-- Remembers what `read(key)` answers: a name, or nil; or nil, a message and an errno or its name, which is remembered
+-- only if it is the kernel's answer. In place of nil there is the last name that was known, or `text(key)`. After a
+-- while it is asked again; what nobody asks for any more is forgotten.
+local function remember(read, text)
   local now, before, until_when = {}, {}, 0
   return function(key)
-    local name = now[key]
-    if name == nil or os.time() >= until_when then
-      if os.time() >= until_when then
-        now, before, until_when = {}, now, os.time() + KEEP
+    local name, time = now[key], posix.seconds()
+    if name == nil or time >= until_when then
+      if time >= until_when then
+        now, before, until_when = {}, now, time + KEEP
       end
-      name = read(key, before[key])
-      now[key] = name
+      local problem, code
+      name, problem, code = read(key)
+      local known = name ~= nil or problem == nil or posix.is_final(code)
+      name = name or before[key] or text(key)
+      if known then
+        now[key] = name
+      end
     end
     return name
   end
 end
 
-local interface = remember(function(ifindex, before)
-  return core.interface_name(ifindex) or before or ("%d"):format(ifindex)
-end)
+local function decimal(n)
+  return ("%d"):format(n)
+end
+
+local interface = remember(core.interface_name, decimal)
 
 --- The name of a network interface, by its index; the index where there is none. Kept for a minute.
 -- @tparam integer ifindex
@@ -170,9 +180,7 @@ function decode.interface(ifindex)
   return interface(ifindex)
 end
 
-local cgroup = remember(function(id, before)
-  return core.cgroup_path(id) or before or decode.unsigned(id)
-end)
+local cgroup = remember(core.cgroup_path, decode.unsigned)
 
 --- The path of a cgroup, by its id: "/system.slice/ssh.service"; the id where there is no such cgroup (any more) or the
 -- path can't be had. Paths are kept for a minute, and while they are asked for: those of cgroups that are gone, too.
@@ -183,13 +191,16 @@ function decode.cgroup(id)
   return cgroup(id)
 end
 
-local process = remember(function(pid, before)
+local process = remember(function(pid)
   if pid == 0 then
     return "swapper" -- CPUs that have nothing to do
   end
-  local file <close> = io.open(("/proc/%d/comm"):format(pid))
-  return file and file:read("l") or before or ("%d"):format(pid)
-end)
+  local file <close>, message, number = io.open(("/proc/%d/comm"):format(pid))
+  if not file then
+    return nil, message, number
+  end
+  return file:read("l")
+end, decimal)
 
 --- The name of a process, by its id; the id where it has ended before its name was asked for. Names are kept for a
 -- minute, and while they are asked for: those of processes that have ended, too.
@@ -204,7 +215,7 @@ end
 -- @treturn string
 -- @see bpf.symbols.kernel
 function decode.symbol(address)
-  local kernel = require("bpf.symbols").kernel()
+  local kernel = symbols.kernel()
   return kernel and kernel:find(address) or decode.hex(address)
 end
 

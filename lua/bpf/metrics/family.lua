@@ -40,6 +40,23 @@ local function combine(values)
   return first
 end
 
+-- The entries of a per-CPU map, one for each CPU, whose number is the third value. Keys are what `reader`, if there is
+-- one, makes of them.
+local function by_cpu(reader, step, state, control, closing)
+  local key, values, cpu = control, {}, 0
+  return function()
+    if cpu == #values then
+      key, values = step(state, key)
+      if key == nil then
+        return nil
+      end
+      cpu = 0
+    end
+    cpu = cpu + 1
+    return reader and reader(key) or key, values[cpu], cpu - 1
+  end, nil, nil, closing
+end
+
 -- Goes over what a metric is made of: the entries of a map or table, or what a function returns.
 local function entries(family)
   local map = family.map
@@ -50,15 +67,22 @@ local function entries(family)
         return true, read()
       end
     end, family.read, nil
-  elseif not family.per_cpu then
-    return pairs(map)
   end
-  local step, state, control, closing = pairs(map)
-  return function(s, key)
+  local per_cpu, reader = labels.is_per_cpu(map), labels.reader(map)
+  if not per_cpu and not reader then
+    return pairs(map)
+  elseif family.by_cpu then
+    return by_cpu(reader, pairs(map))
+  end
+  local step, state, last, closing = pairs(map)
+  return function(s)
     local value
-    key, value = step(s, key)
-    return key, value and combine(value)
-  end, state, control, closing
+    last, value = step(s, last)
+    if per_cpu and value then
+      value = combine(value)
+    end
+    return reader and reader(last) or last, value
+  end, state, nil, closing
 end
 
 -- Values --------------------------------------------------------------------------------------------------------------
@@ -138,29 +162,56 @@ local function last_slot(family, slots)
   return family.last or type(family.bounds) == "table" and #family.bounds - 1 or slots - 2
 end
 
-function Histogram.take(family, series, value, key)
-  series = series or { sum = family.sum and 0, slots = 0 }
-  if family.slot then
-    local slot, n = family.slot(key, value), family.get(value, key)
-    if math.type(slot) ~= "integer" or slot < 0 or slot > 65535 then
-      error(("%s is no number of a slot"):format(tostring(slot)), 0)
-    end
+local function new_series(family)
+  return { sum = (family.sum or family.sum_slot) and 0, slots = 0 }
+end
+
+-- Adds what a slot has.
+local function add_slot(family, series, slot, n)
+  if type(n) ~= "number" then
+    error(("a slot's count is no number but a %s"):format(type(n)), 0)
+  elseif slot == family.sum_slot then
+    series.sum = series.sum + scaled(family, n)
+  else
     series[slot] = (series[slot] or 0) + n
     series.slots = math.max(series.slots, slot + 1)
-  else
-    local slots = family.get(value, key)
-    if type(slots) ~= "table" then
-      error(("the buckets are a %s, not a sequence"):format(type(slots)), 0)
-    end
-    for i = 1, #slots do
-      series[i - 1] = (series[i - 1] or 0) + slots[i]
-    end
-    series.slots = math.max(series.slots, #slots)
-    if family.sum then
-      series.sum = series.sum + scaled(family, family.sum(value, key))
-    end
+  end
+end
+
+local function take_entry(family, series, value, key)
+  local slot = family.slot(key, value)
+  local n = slot ~= nil and family.get(value, key) or nil
+  if n == nil then
+    return
+  elseif math.type(slot) ~= "integer" or slot < 0 or slot > 65535 then
+    error(("%s is no number of a slot"):format(tostring(slot)), 0)
+  end
+  series = series or new_series(family)
+  add_slot(family, series, slot, n)
+  return series
+end
+
+local function take_buckets(family, series, value, key)
+  local slots = family.get(value, key)
+  if slots == nil then
+    return
+  elseif type(slots) ~= "table" then
+    error(("the buckets are a %s, not a sequence"):format(type(slots)), 0)
+  end
+  series = series or new_series(family)
+  for i = 1, #slots do
+    add_slot(family, series, i - 1, slots[i])
+  end
+  local sum = family.sum and family.sum(value, key)
+  if sum ~= nil then
+    series.sum = series.sum + scaled(family, sum)
   end
   return series
+end
+
+-- What a function returns nil for is left out.
+function Histogram.take(family, series, value, key)
+  return (family.slot and take_entry or take_buckets)(family, series, value, key) or series
 end
 
 function Histogram.write(family, out, names, series)
@@ -191,8 +242,8 @@ end
 -- Series --------------------------------------------------------------------------------------------------------------
 
 -- Writes series as they come.
-local function write_each(family, out, tally, key, value)
-  local names = labels.text(family, key, value)
+local function write_each(family, out, tally, key, value, cpu)
+  local names = labels.text(family, key, value, cpu)
   local series = names and family.form.take(family, nil, value, key)
   if series == nil or not names then
     return
@@ -205,8 +256,8 @@ local function write_each(family, out, tally, key, value)
 end
 
 -- Adds up entries that have the same labels.
-local function gather(family, tally, all, order, key, value)
-  local names = labels.text(family, key, value)
+local function gather(family, tally, all, order, key, value, cpu)
+  local names = labels.text(family, key, value, cpu)
   if not names then
     return
   elseif all[names] == nil and tally.series >= family.max_series then
@@ -225,14 +276,14 @@ end
 -- An entry of several with the same labels is told only with the others, so a walk that fails tells nothing of them.
 function families.collect(family, out, tally)
   local all, order = {}, {}
-  for key, value in entries(family) do
+  for key, value, cpu in entries(family) do
     if tally.each == nil then
       tally.each = not family.slot and labels.distinct(family, key)
     end
     if tally.each then
-      write_each(family, out, tally, key, value)
+      write_each(family, out, tally, key, value, cpu)
     else
-      gather(family, tally, all, order, key, value)
+      gather(family, tally, all, order, key, value, cpu)
     end
   end
   for i = 1, #order do
@@ -256,7 +307,7 @@ local COMMON = {
 }
 local HISTOGRAM = setmetatable({
   buckets = check.PATH, slot = check.PATH .. " or boolean", sum = check.PATH, bounds = "string or table or function",
-  first = "integer", last = "integer",
+  first = "integer", last = "integer", sum_slot = "integer",
 }, { __index = COMMON })
 
 -- The whole name: with the prefix, and the unit at its end.
@@ -302,7 +353,6 @@ local function common(kind, known, options, defaults, level)
     kind = kind, name = name, sample = kind == "counter" and name .. "_total" or name, help = options.help,
     unit = options.unit, map = map, scale = options.scale and scaling(options.scale),
     max_series = options.max_series or defaults.max_series, errors = 0, scratch = {}, form = Number,
-    per_cpu = map ~= nil and (map_type(map) or ""):find("percpu", 1, true) ~= nil,
     read = map == nil and value or nil, get = map ~= nil and value ~= nil and member("value", value) or identity,
   }
   local key_example, value_example = labels.examples(map)
@@ -346,7 +396,9 @@ local function check_histogram(options, level)
     problem = problem or #bounds <= (last or 0) and "there are too few bounds" or nil
   end
   if options.slot and (options.buckets ~= nil or options.sum ~= nil) then
-    problem = "where the key has the slot, there are no buckets and no sum in the value"
+    problem = "where the key has the slot, there are no buckets and no sum in the value; sum_slot names a slot"
+  elseif options.sum_slot and (options.sum ~= nil or options.sum_slot < 0) then
+    problem = "sum_slot is the number of the slot with the sum, in place of the option 'sum'"
   elseif options.slot and options.map == nil then
     problem = "where the key has the slot, there must be a map"
   elseif not options.slot and options.map ~= nil and options.value ~= nil then
@@ -359,10 +411,12 @@ local function check_histogram(options, level)
   end
 end
 
--- How many slots a map has whose keys are their numbers: those of an array, or of the logarithms of 64 bits.
-local function slots_of(map, slot)
+-- How many slots a map has whose keys are their numbers: those of an array, up to the one with the sum, or of the
+-- logarithms of 64 bits.
+local function slots_of(map, slot, sum_slot)
   local is_array = slot == true and (map_type(map) or ""):find("array", 1, true)
-  return is_array and core.map.info(map).max_entries or 64
+  local n = is_array and core.map.info(map).max_entries or 64
+  return math.min(n, sum_slot or n)
 end
 
 function families.histogram(options, defaults, level)
@@ -371,10 +425,10 @@ function families.histogram(options, defaults, level)
   local slot = options.slot or nil
   family.form, family.bounds = Histogram, options.bounds or "log2"
   family.first, family.last = options.first or 0, options.last
-  family.sum = options.sum ~= nil and member("value", options.sum) or nil
+  family.sum, family.sum_slot = options.sum ~= nil and member("value", options.sum) or nil, options.sum_slot
   if slot then
     family.slot = slot == true and identity or member("key", slot)
-    family.map_slots = slots_of(options.map, slot)
+    family.map_slots = slots_of(options.map, slot, options.sum_slot)
   elseif options.buckets ~= nil then
     family.get = member("value", options.buckets)
   end

@@ -3,7 +3,7 @@
 -- waits for all of them, for new ones and for readers of ring buffers.
 
 local check = require("bpf.metrics.options")
-local process = require("bpf.metrics.process")
+local posix = require("bpf.base.posix")
 
 local CLIENTS <const> = 64      -- at a time; others wait to be accepted
 local REQUEST <const> = 8192    -- bytes, at most
@@ -196,39 +196,64 @@ local function converse(connection, metrics, path)
     answer(client, request, 200, "text/html", ('<!DOCTYPE html><title>Metrics</title><a href="%s">Metrics</a>\n')
       :format(path:gsub('[&"<>]', function(c) return ("&#%d;"):format(c:byte()) end)))
   end
-  connection.deadline = math.min(connection.finish, connection.now() + LINGER_TIME)
+  connection.deadline = math.min(connection.finish, posix.seconds() + LINGER_TIME)
   linger(client)
 end
 
 -- Listening -----------------------------------------------------------------------------------------------------------
 
-local CODES = {
-  ["address already in use"] = "EADDRINUSE", ["permission denied"] = "EACCES",
-  ["No such file or directory"] = "ENOENT", ["Cannot assign requested address"] = "EADDRNOTAVAIL",
-}
+local CODES = { ["address already in use"] = "EADDRINUSE", ["permission denied"] = "EACCES" } -- LuaSocket's own words
 
 local function failure(where, message)
-  local code = CODES[message] or "EIO"
+  local code = CODES[message] or posix.code(message)
+  if not code then -- no name was found, perhaps for want of a descriptor to look for it
+    local why, cause = posix.exhausted()
+    message, code = why and why:gsub(" %(%u+%)$", "") or message, cause or "EIO"
+  end
   return nil, ("metrics:serve (%s): %s (%s)"):format(where, message, code), code
 end
 
 -- Whether a Unix socket is one that nobody listens to any more.
 local function is_stale(unix, path)
   local probe = unix.stream()
+  if not probe then
+    return false
+  end
+  probe:settimeout(0)
   local ok, message = probe:connect(path)
   probe:close()
   return not ok and message:lower():find("refused", 1, true) ~= nil
 end
 
-local function listen_unix(path)
-  local found, unix = pcall(require, "socket.unix")
-  if not found or type(unix) ~= "table" then
-    return failure(path, "this LuaSocket has no socket.unix with streams")
+-- A module of LuaSocket's; or nil, message, code.
+local function load_socket(name, missing)
+  local found, module = pcall(require, name)
+  if found and type(module) == "table" then
+    return module
   end
-  local server = unix.stream()
-  local ok, message = server:bind(path)
+  local why, code = posix.exhausted()
+  if why then
+    return nil, "metrics:serve: LuaSocket can't be loaded: " .. why, code
+  end
+  return nil, ("metrics:serve: %s (ENOENT)"):format(missing), "ENOENT"
+end
+
+local function listen_unix(path)
+  local unix, message, code = load_socket("socket.unix", "this LuaSocket has no socket.unix with streams")
+  if not unix then
+    return nil, message, code
+  end
+  local server, ok
+  server, message = unix.stream()
+  if not server then
+    return failure(path, message)
+  end
+  ok, message = server:bind(path)
   if not ok and message == "address already in use" and is_stale(unix, path) and os.remove(path) then
-    server = unix.stream() -- a socket that wasn't bound is closed
+    server, message = unix.stream() -- a socket that wasn't bound is closed
+    if not server then
+      return failure(path, message)
+    end
     ok, message = server:bind(path)
   end
   if ok then
@@ -258,18 +283,21 @@ end
 local Server = {}
 Server.__index = Server
 
--- What a reader is to select: something with a descriptor.
-local function selectable(reader)
-  local get = reader.fd or reader.getfd
-  if type(get) ~= "function" or type(reader.consume) ~= "function" then
+-- A reader's descriptor, which it may change.
+local function descriptor(reader)
+  return (reader.fd or reader.getfd)(reader)
+end
+
+local function check_reader(reader)
+  if type(reader.fd or reader.getfd) ~= "function" or type(reader.consume) ~= "function" then
     error("metrics:serve: a reader needs a method 'fd' or 'getfd', and 'consume'", 0)
   end
-  return { getfd = function() return get(reader) end, reader = reader }
 end
 
 function Server:drop(connection)
   self.connections[connection.client] = nil
   self.count = self.count - 1
+  self.deaf_until = 0 -- there is a descriptor for another one
   connection.client:close()
   coroutine.close(connection.routine)
 end
@@ -279,7 +307,7 @@ function Server:__close()
     self:drop(connection)
   end
   self.listener:close()
-  if self.path and process() == self.process then
+  if self.path and posix.pid() == self.process then
     os.remove(self.path)
   end
 end
@@ -301,68 +329,89 @@ function Server:resume(connection)
   end
 end
 
+-- A new client's coroutine, as far as it comes at once.
+function Server:welcome(client)
+  client:settimeout(0)
+  local now = posix.seconds()
+  local connection = {
+    client = client, fd = client:getfd(), finish = now + self.timeout,
+    deadline = now + math.min(self.timeout, REQUEST_TIME),
+  }
+  connection.routine = coroutine.create(function()
+    converse(connection, self.metrics, self.metrics_path)
+  end)
+  self.connections[client], self.count = connection, self.count + 1
+  self:resume(connection)
+end
+
+-- Takes those who wait to be accepted. Where that fails, for want of descriptors, they wait for a turn or until another
+-- client is gone: they stay readable.
 function Server:accept()
   while self.count < CLIENTS do
-    local client = self.listener:accept()
-    if not client then
+    local client, problem = self.listener:accept()
+    if client then
+      self.complained = false
+      self:welcome(client)
+    elseif problem == "timeout" then
+      return
+    else
+      self.deaf_until = posix.seconds() + TURN
+      if not self.complained and self.metrics.on_error then
+        self.metrics.on_error("http", problem)
+      end
+      self.complained = true
       return
     end
-    client:settimeout(0)
-    local now = self.now()
-    local connection = {
-      client = client, now = self.now, finish = now + self.timeout,
-      deadline = now + math.min(self.timeout, REQUEST_TIME),
-    }
-    connection.routine = coroutine.create(function()
-      converse(connection, self.metrics, self.metrics_path)
-    end)
-    self.connections[client], self.count = connection, self.count + 1
-    self:resume(connection)
   end
 end
 
--- Waits until something happens, at most until a time. Returns what can be read and written, or is out of time.
+-- Waits until something happens, at most until a time. Returns the descriptors that can be read or written, or nil,
+-- message, code.
 function Server:wait(finish)
-  local reads, writes, now = {}, {}, self.now()
+  local fds, now = {}, posix.seconds()
   local until_when = math.min(now + TURN, finish)
-  for client, connection in pairs(self.connections) do
-    local list = connection.waits == "write" and writes or reads
-    list[#list + 1] = client
+  for _, connection in pairs(self.connections) do
+    fds[connection.fd] = connection.waits
     until_when = math.min(until_when, connection.deadline)
   end
-  table.move(self.readers, 1, #self.readers, #reads + 1, reads)
-  if self.count < CLIENTS then
-    reads[#reads + 1] = self.listener
+  for _, reader in ipairs(self.readers) do
+    fds[descriptor(reader)] = "read"
   end
-  local readable, writable = self.select(reads, writes, math.max(until_when - now, 0))
-  return readable, writable
+  if self.count < CLIENTS and now >= self.deaf_until then
+    fds[self.listener:getfd()] = "read"
+  end
+  return posix.poll(fds, math.ceil(math.max(until_when - now, 0) * 1000))
 end
 
 -- Does what can be done. Returns nil, message, code when a reader fails.
 function Server:turn(finish)
-  local readable, writable = self:wait(finish)
+  local ready, message, code = self:wait(finish)
+  if not ready then
+    return nil, "metrics:serve: " .. message, code
+  end
   for _, reader in ipairs(self.readers) do
-    if readable[reader] then
-      local n, message, code = reader.reader:consume()
+    if ready[descriptor(reader)] then
+      local n
+      n, message, code = reader:consume()
       if not n and message and code ~= "EINTR" then
         return nil, message, code
       end
     end
   end
-  local now, ready = self.now(), {}
-  for client, connection in pairs(self.connections) do
-    if readable[client] or writable[client] or now >= connection.deadline then
-      ready[#ready + 1] = connection
+  local now, active = posix.seconds(), {}
+  for _, connection in pairs(self.connections) do
+    if ready[connection.fd] or now >= connection.deadline then
+      active[#active + 1] = connection
     end
   end
-  for _, connection in ipairs(ready) do
+  for _, connection in ipairs(active) do
     if now >= connection.deadline then
       self:drop(connection)
     else
       self:resume(connection)
     end
   end
-  if readable[self.listener] then
+  if ready[self.listener:getfd()] then
     self:accept()
   end
   return true
@@ -373,11 +422,13 @@ local KNOWN = {
   timeout = check.NUMBER, readers = "table", poll = "function", ready = "function",
 }
 
-local function new_server(metrics, socket, listener, options)
+local function new_server(metrics, listener, options)
   local server = {
     metrics = metrics, metrics_path = options.path or "/metrics", timeout = options.timeout or 30, listener = listener,
-    path = options.socket, process = process(), connections = {}, count = 0, readers = {}, now = socket.gettime,
-    select = socket.select,
+    path = options.socket, process = posix.pid(), connections = {}, count = 0,
+    readers = { table.unpack(options.readers or {}) },
+    deaf_until = 0,     -- when the listener is asked again
+    complained = false, -- that nobody can be accepted
   }
   return setmetatable(server, Server)
 end
@@ -390,21 +441,21 @@ return function(metrics, options)
       error(("metrics:serve: option '%s' has a NUL byte in it"):format(name), 2)
     end
   end
-  local found, socket = pcall(require, "socket")
-  if not found then
-    return nil, "metrics:serve: LuaSocket is missing; Debian and Ubuntu have it as lua-socket (ENOENT)", "ENOENT"
-  end
-  if options.port and (options.port < 0 or options.port > 65535) then
+  local socket, listener, message, code
+  socket, message, code = load_socket("socket", "LuaSocket is missing; Debian and Ubuntu have it as lua-socket")
+  if not socket then
+    return nil, message, code
+  elseif options.port and (options.port < 0 or options.port > 65535) then
     error(("metrics:serve: port %d is none of 0 to 65535"):format(options.port), 2)
   end
-  local listener, message, code = listen(socket, options)
+  listener, message, code = listen(socket, options)
   if not listener then
     return nil, message, code
   end
   listener:settimeout(0)
-  local server <close> = new_server(metrics, socket, listener, options)
-  for i, reader in ipairs(options.readers or {}) do
-    server.readers[i] = selectable(reader)
+  local server <close> = new_server(metrics, listener, options)
+  for _, reader in ipairs(server.readers) do
+    check_reader(reader)
   end
   if options.ready then
     local address, port = options.socket, nil
@@ -413,8 +464,8 @@ return function(metrics, options)
     end
     options.ready(address, math.tointeger(port))
   end
-  local finish = options.seconds and server.now() + options.seconds or math.huge
-  while server.now() < finish do
+  local finish = options.seconds and posix.seconds() + options.seconds or math.huge
+  while posix.seconds() < finish do
     local ok
     ok, message, code = server:turn(finish)
     if not ok then

@@ -22,6 +22,10 @@ local function missing(what, path, value)
     names[1] and " (members: " .. table.concat(names, ", ") .. ")" or ""), 0)
 end
 
+function labels.is_per_cpu(m)
+  return (map_type(m) or ""):find("percpu", 1, true) ~= nil
+end
+
 -- Maps whose keys and values are what their types make of bytes.
 local TYPED = {
   array = true, hash = true, lru_hash = true, lru_percpu_hash = true, percpu_array = true, percpu_hash = true,
@@ -36,6 +40,35 @@ function labels.examples(m)
   if TYPED[map_type(m)] then
     local key, value = map.types(m)
     return zero(key), zero(value)
+  end
+end
+
+local function has_text(layout)
+  if layout.kind == "string" or layout.kind == "array" then
+    return layout.kind == "string" or has_text(layout.element)
+  end
+  for _, member in ipairs(layout) do
+    if has_text(member) then
+      return true
+    end
+  end
+  return false
+end
+
+-- A function that gives a map's key as its type reads it: texts up to their end, and a table for bytes that none stands
+-- for. Nil where keys are so anyway.
+function labels.reader(m)
+  local key = TYPED[map_type(m)] and map.types(m)
+  local layout = key and key:layout()
+  local texts = layout and has_text(layout)
+  if not layout or not texts and #layout == 0 and layout.kind ~= "array" then
+    return nil
+  end
+  return function(k)
+    if type(k) == "string" and #k == key:size() then
+      return key:decode(k)
+    end
+    return texts and k ~= nil and key:decode(key:encode(k)) or k
   end
 end
 
@@ -81,7 +114,9 @@ local function plain(value)
   error(("a label can't be a %s; decode it, or name a member"):format(kind), 0)
 end
 
-local LABEL = { [1] = "string", key = options.PATH, value = options.PATH, decode = "string or function or table" }
+local LABEL = {
+  [1] = "string", key = options.PATH, value = options.PATH, cpu = "boolean", decode = "string or function or table",
+}
 
 -- The function that makes text of a value.
 local function decoder(fname, decode, level)
@@ -113,13 +148,17 @@ local function read_label(fname, label, level)
     error(("%s: '%s' can't be a label's name"):format(fname, tostring(name)), level + 1)
   elseif label.key ~= nil and label.value ~= nil then
     error(("%s: label '%s' is of the key or of the value, not of both"):format(fname, name), level + 1)
+  elseif label.cpu and (label.key ~= nil or label.value ~= nil) then
+    error(("%s: label '%s' is of the CPU, not of the key or the value"):format(fname, name), level + 1)
   end
   local read = {
-    name = name, decode = decoder(fname, label.decode, level + 1), from_value = label.value ~= nil,
+    name = name, decode = decoder(fname, label.decode, level + 1), from_value = label.value ~= nil, cpu = label.cpu,
     known = type(label.key) ~= "function" and type(label.value) ~= "function", -- what it asks for
   }
   read.exact = EXACT[read.decode]
-  if label.value ~= nil then
+  if label.cpu then
+    read.known = false
+  elseif label.value ~= nil then
     read.get = labels.member("value", label.value)
   elseif label.key ~= nil then
     read.get, read.member = labels.member("key", label.key), type(label.key) ~= "function" and label.key or nil
@@ -138,9 +177,11 @@ local function read_label(fname, label, level)
 end
 
 -- The text of a label: nil leaves the entry out.
-local function label_text(label, key, value)
+local function label_text(label, key, value, cpu)
   local part, decode
-  if label.from_value then
+  if label.cpu then
+    part = cpu
+  elseif label.from_value then
     part = label.get(value, key)
   else
     part = label.get(key, value)
@@ -158,15 +199,15 @@ local function label_text(label, key, value)
 end
 
 -- 'address="192.0.2.1",port="80"' for an entry, "" without labels, nil for one to leave out.
-function labels.text(family, key, value)
+function labels.text(family, key, value, cpu)
   local list, all = family.scratch, family.labels
   if #all == 1 then
-    local part = label_text(all[1], key, value)
+    local part = label_text(all[1], key, value, cpu)
     return part and all[1].head .. part .. '"'
   end
   for i = 1, #all do
     local label = all[i]
-    local part = label_text(label, key, value)
+    local part = label_text(label, key, value, cpu)
     if not part then
       return nil
     end
@@ -184,7 +225,7 @@ function labels.distinct(family, key)
   end
   local exact = {}
   for _, label in ipairs(family.labels) do
-    local get = not label.from_value and label.member and label.get
+    local get = not label.from_value and not label.cpu and label.member and label.get
     if get and (label.exact or not label.decode and math.type(get(key)) == "integer") then
       exact[label.member] = true
       exact[1] = true
@@ -217,6 +258,10 @@ function labels.read(fname, family, list, key, value, level)
         error(("%s: label '%s': %s"):format(fname, label.name, problem), level + 1)
       end
     end
+    if label.cpu and map_type(family.map) and not labels.is_per_cpu(family.map) then
+      error(("%s: label '%s': the map has no values by CPU"):format(fname, label.name), level + 1)
+    end
+    family.by_cpu = family.by_cpu or label.cpu
     if seen[label.name] then
       error(("%s: label '%s' is there already"):format(fname, label.name), level + 1)
     end

@@ -9,6 +9,7 @@ local reasons = {
   ["bpf.metrics."] = "Lua alone; the fixture has the walk of a scrape",
   ["metrics:"] = "Lua alone; the fixture has the walk of a scrape",
   ["bpf.inspect"] = "Lua alone, and prints",
+  ["bpf.preload"] = "Lua alone, without handles",
   ["bpf.compile"] = "runs clang, and ends in bpf.open",
   ["bpf.features.map_types"] = "tries all that map_type tries",
   ["bpf.features.prog_types"] = "tries all that prog_type tries",

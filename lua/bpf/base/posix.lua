@@ -1,0 +1,41 @@
+-- SPDX-License-Identifier: MIT
+-- What Lua's libraries lack, from src/posix.c; and what comes of errno.
+
+local c = require("bpf.core").posix
+
+local posix = {
+  code = c.code, exhausted = c.exhausted, finish = c.finish, lock = c.lock, make_directory = c.make_directory,
+  pid = c.pid, poll = c.poll, write_file = c.write_file,
+}
+
+-- Seconds since some time in the past. Setting the date changes nothing about it.
+function posix.seconds()
+  return c.clock() * 1e-9
+end
+
+-- nil, message, code of what a function of io or os returned.
+function posix.failure(what, message, number)
+  local code = number and c.code(number) or "EIO"
+  return nil, ("%s: %s (%s)"):format(what, message or "input or output failed", code), code
+end
+
+local FINAL = { EACCES = true, ELOOP = true, ENOENT = true, ENOTDIR = true, EPERM = true, ESRCH = true }
+
+-- Whether a failure is the kernel's answer, which will be the same the next time. For want of descriptors or of memory
+-- there is no answer, and nothing to remember.
+function posix.is_final(code)
+  return FINAL[math.type(code) and c.code(code) or code] == true
+end
+
+-- nil, message, code of a failure to read something below /proc; where there is no /proc at all, the message says that.
+function posix.proc_failure(message, number)
+  if number == 3 then -- ESRCH: the process has ended meanwhile
+    return nil, message, "ENOENT"
+  elseif number == 2 then
+    local file <close> = io.open("/proc/self/stat")
+    message = file and message or "/proc is not mounted here"
+  end
+  return nil, message, posix.code(number)
+end
+
+return posix

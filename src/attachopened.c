@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* Attaching programs that libbpf has no struct for, those that were opened by pin or id: by its low-level calls.
+ *
+ * The kernel doesn't tell which attach type a program was loaded for. Where its type of programs has but one, it is
+ * that; where the kernel takes no other than the right one, all are tried; else option attach_type says it. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <linux/bpf.h>
+
+#include <lauxlib.h>
+
+#include "attach.h"
+#include "program.h"
+
+/* Kernel 6.4, 6.6 and libbpf 1.3. */
+enum { NETFILTER = 45 };
+
+/* Attach types by type of programs. */
+static const struct row {
+	uint32_t program;
+	bool several; /* and the kernel takes each of them, so the script must say which one */
+	int types[14];
+} rows[] = {
+	{ BPF_PROG_TYPE_XDP, false, { BPF_XDP } },
+	{ BPF_PROG_TYPE_FLOW_DISSECTOR, false, { BPF_FLOW_DISSECTOR } },
+	{ BPF_PROG_TYPE_SK_LOOKUP, false, { BPF_SK_LOOKUP } },
+	{ BPF_PROG_TYPE_SK_MSG, false, { BPF_SK_MSG_VERDICT } },
+	{ BPF_PROG_TYPE_SK_SKB, true, { 0 } },
+	{ BPF_PROG_TYPE_SCHED_CLS, true, { 0 } },
+	{ LBPF_PROG_TYPE_NETFILTER, false, { NETFILTER } },
+	{ BPF_PROG_TYPE_CGROUP_SKB, true, { 0 } },
+	{ BPF_PROG_TYPE_CGROUP_DEVICE, false, { BPF_CGROUP_DEVICE } },
+	{ BPF_PROG_TYPE_CGROUP_SYSCTL, false, { BPF_CGROUP_SYSCTL } },
+	{ BPF_PROG_TYPE_SOCK_OPS, false, { BPF_CGROUP_SOCK_OPS } },
+	{ BPF_PROG_TYPE_CGROUP_SOCKOPT, false, { BPF_CGROUP_GETSOCKOPT, BPF_CGROUP_SETSOCKOPT } },
+	{ BPF_PROG_TYPE_CGROUP_SOCK,
+	  false,
+	  { BPF_CGROUP_INET_SOCK_CREATE, BPF_CGROUP_INET_SOCK_RELEASE, BPF_CGROUP_INET4_POST_BIND,
+	    BPF_CGROUP_INET6_POST_BIND } },
+	{ BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+	  false,
+	  { BPF_CGROUP_INET4_BIND, BPF_CGROUP_INET6_BIND, BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET6_CONNECT,
+	    BPF_CGROUP_UDP4_SENDMSG, BPF_CGROUP_UDP6_SENDMSG, BPF_CGROUP_UDP4_RECVMSG, BPF_CGROUP_UDP6_RECVMSG,
+	    BPF_CGROUP_INET4_GETPEERNAME, BPF_CGROUP_INET6_GETPEERNAME, BPF_CGROUP_INET4_GETSOCKNAME,
+	    BPF_CGROUP_INET6_GETSOCKNAME } },
+	{ BPF_PROG_TYPE_LSM, false, { BPF_LSM_CGROUP, BPF_LSM_MAC } },
+	{ BPF_PROG_TYPE_TRACING,
+	  false,
+	  { BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_MODIFY_RETURN, BPF_TRACE_RAW_TP, BPF_TRACE_ITER } },
+};
+
+static const struct row *find_row(const struct lbpf_program *p)
+{
+	uint32_t type = p->prog ? (uint32_t)bpf_program__type(p->prog) : p->type;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (rows[i].program == type)
+			return &rows[i];
+	return NULL;
+}
+
+int lbpf_opened_type(const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	const struct row *row = find_row(p);
+
+	if (to->type >= 0)
+		return to->type;
+	return row && !row->several ? row->types[0] : -1;
+}
+
+/* Makes a link of the first attach type that the kernel takes: it refuses a wrong one before it looks at anything
+ * else. */
+static int create(struct lbpf_link *link, const struct lbpf_program *p, int target,
+		  const struct bpf_link_create_opts *opts, const struct lbpf_target *to)
+{
+	const struct row *row = find_row(p);
+	int only[] = { lbpf_opened_type(p, to), 0 };
+	const int *type = to->type >= 0 || !row || row->several ? only : row->types;
+
+	if (*type < 0)
+		return EINVAL;
+	do {
+		link->fd = bpf_link_create(lbpf_program_descriptor(p), target, (enum bpf_attach_type) * type, opts);
+	} while (link->fd < 0 && errno == EINVAL && *++type);
+	return link->fd < 0 ? errno : 0;
+}
+
+/* The part of libbpf's options that differs by attach type has the same place in all versions; the header's may be too
+ * old to name what is put there. */
+static void put_part(struct bpf_link_create_opts *opts, const void *part, size_t size)
+{
+	memcpy(&opts->perf_event, part, size);
+}
+
+_Static_assert(sizeof(struct bpf_link_create_opts) >= offsetof(struct bpf_link_create_opts, perf_event) + 16,
+	       "room for what put_part is given");
+
+static int create_in_list(struct lbpf_link *link, const struct lbpf_program *p, int target,
+			  const struct lbpf_target *to)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = to->flags);
+	const struct {
+		uint32_t fd, id;
+		uint64_t revision;
+	} part = { to->relative_fd, to->relative_id, to->expected_revision };
+
+	if (part.fd || part.id || part.revision)
+		put_part(&opts, &part, sizeof(part));
+	return create(link, p, target, &opts, to);
+}
+
+int lbpf_opened_interface(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	return create_in_list(link, p, to->ifindex, to);
+}
+
+int lbpf_opened_target(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	return create_in_list(link, p, to->fd, to);
+}
+
+int lbpf_opened_netfilter(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts);
+	const struct {
+		uint32_t pf, hooknum;
+		int32_t priority;
+		uint32_t flags;
+	} part = { to->pf, to->hooknum, to->netfilter_priority, to->flags };
+
+	put_part(&opts, &part, sizeof(part));
+	return create(link, p, 0, &opts, to);
+}
+
+int lbpf_opened_raw_tracepoint(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	if (to->cookie)
+		return EOPNOTSUPP;
+	link->fd = bpf_raw_tracepoint_open(to->name, lbpf_program_descriptor(p));
+	return link->fd < 0 ? errno : 0;
+}
+
+/* What the program was loaded for, the kernel knows. */
+int lbpf_opened_hook(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts);
+
+	if (!to->cookie)
+		return lbpf_opened_raw_tracepoint(link, p, to);
+	put_part(&opts, &to->cookie, sizeof(to->cookie));
+	return create(link, p, 0, &opts, to);
+}
+
+/* Finds a function's id in the BTF of the program that it is of. */
+static int find_function(int fd, const char *name, uint32_t *id)
+{
+	struct lbpf_program_info info;
+	struct btf *btf;
+	int err = lbpf_program_fetch_info(fd, &info), found;
+
+	if (err)
+		return err;
+	btf = btf__load_from_kernel_by_id(info.kernel.btf_id);
+	if (!btf)
+		return errno;
+	found = btf__find_by_name_kind(btf, name, BTF_KIND_FUNC);
+	btf__free(btf);
+	*id = (uint32_t)found;
+	return found < 0 ? -found : 0;
+}
+
+int lbpf_opened_freplace(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts);
+	int fd = lbpf_program_descriptor(to->target), err = fd < 0 ? EBADF : 0;
+
+	if (!err)
+		err = find_function(fd, to->func_name, &opts.target_btf_id);
+	if (err)
+		return err;
+	link->fd = bpf_link_create(lbpf_program_descriptor(p), fd, 0, &opts);
+	return link->fd < 0 ? errno : 0;
+}
+
+int lbpf_opened_iter(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = to->iter,
+		    .iter_info_len = to->iter ? sizeof(union bpf_iter_link_info) : 0);
+
+	link->fd = bpf_link_create(lbpf_program_descriptor(p), 0, BPF_TRACE_ITER, &opts);
+	return link->fd < 0 ? errno : 0;
+}
+
+const char *lbpf_opened_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
+{
+	if (p->prog || err != EINVAL || lbpf_opened_type(p, to) >= 0)
+		return NULL;
+	return lua_pushfstring(L,
+			       "an opened program doesn't tell what it is for: option 'attach_type' must, \"%s\" say",
+			       p->type == BPF_PROG_TYPE_SK_SKB ? "sk_skb_stream_verdict" : "cgroup_inet_ingress");
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/* Ways to attach programs to traffic control, and to netkit, which has lists of programs like tcx. */
+#include <errno.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+
+#include <lauxlib.h>
+
+#include "attach.h"
+#include "newer.h"
+#include "program.h"
+#include "qdisc.h"
+
+/* ---- tc ---- */
+
+static const struct lbpf_name tc_points[] = {
+	{ "ingress", BPF_TC_INGRESS },
+	{ "egress", BPF_TC_EGRESS },
+	{ NULL, 0 },
+};
+
+static const struct lbpf_option tc_options[] = {
+	{ "attach_point", LBPF_OPT_STRING, offsetof(struct lbpf_target, mode) },
+	LBPF_TARGET_OPT(U32, handle),
+	LBPF_TARGET_OPT(U32, priority),
+	LBPF_TARGET_OPT(BOOL, replace),
+	{ NULL, LBPF_OPT_OTHER, 0 },
+};
+
+static int read_tc(lua_State *L, struct lbpf_target *to)
+{
+	int64_t point = lbpf_name_value(tc_points, to->mode ? to->mode : "ingress");
+
+	if (point < 0)
+		lbpf_name_unknown(L, tc_points, "attach_point", to->mode);
+	to->point = (uint32_t)point;
+	return lbpf_attach_interface(L, to);
+}
+
+static int undo_tc(struct lbpf_link *self)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = self->at.ifindex,
+		    .attach_point = (enum bpf_tc_attach_point)self->at.point);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = self->at.handle, .priority = self->at.priority);
+	LIBBPF_OPTS(bpf_tc_opts, now, .handle = self->at.handle, .priority = self->at.priority);
+
+	/* somebody may have put another program in its place */
+	if (bpf_tc_query(&hook, &now) == 0 && now.prog_id != self->at.flags)
+		return 0;
+	return -bpf_tc_detach(&hook, &opts);
+}
+
+/* Takes away the clsact qdisc, with the filters of both directions. */
+static void remove_clsact(int ifindex)
+{
+	LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+
+	bpf_tc_hook_destroy(&both);
+}
+
+/* An ingress qdisc has the place that clsact needs, and takes what is meant for egress as one more ingress filter. */
+static int check_clsact(int ifindex)
+{
+	char kind[LBPF_QDISC_KIND];
+	int err = lbpf_qdisc_kind(ifindex, kind);
+
+	return err ? err : strcmp(kind, "clsact") == 0 ? 0 : EEXIST;
+}
+
+static int attach_tc(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = to->ifindex, .attach_point = (enum bpf_tc_attach_point)to->point);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = lbpf_program_descriptor(p), .handle = to->handle,
+		    .priority = to->priority, .flags = to->replace ? BPF_TC_F_REPLACE : 0);
+	int err = -bpf_tc_hook_create(&hook);
+	bool made = !err;
+
+	if (err == EEXIST) /* the clsact qdisc is there already; it stays, for others may use it by now */
+		err = to->point == BPF_TC_EGRESS ? check_clsact(to->ifindex) : 0;
+	if (err)
+		return err;
+	err = -bpf_tc_attach(&hook, &opts);
+	if (err && made)
+		remove_clsact(to->ifindex);
+	if (err)
+		return err;
+	link->at.ifindex = to->ifindex;
+	link->at.point = (int)to->point;
+	link->at.handle = opts.handle;
+	link->at.priority = opts.priority;
+	link->at.flags = opts.prog_id;
+	link->undo = undo_tc;
+	return 0;
+}
+
+static const char *tc_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
+{
+	(void)p;
+	if (err == EINVAL && to->priority > UINT16_MAX)
+		return lua_pushfstring(L, "option 'priority' must be an integer from 0 to 65535, got %I",
+				       (LUAI_UACINT)to->priority);
+	if (err != EEXIST)
+		return NULL;
+	if (to->point == BPF_TC_EGRESS && check_clsact(to->ifindex) == EEXIST)
+		return "the interface has an ingress qdisc, which sees incoming packets only, in the place of the "
+		       "clsact qdisc that egress takes (tc qdisc del dev … ingress)";
+	return "there is a filter with this handle and priority; option 'replace' takes its place";
+}
+
+/* ---- tcx and netkit: lists of programs ---- */
+
+static int read_mprog_interface(lua_State *L, struct lbpf_target *to)
+{
+	lbpf_attach_read_mprog(L, to);
+	return lbpf_attach_interface(L, to);
+}
+
+static int attach_tcx(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	struct lbpf_mprog_opts opts = lbpf_attach_mprog(to);
+
+	return lbpf_attach_done(link, lbpf_newer_tcx(p->prog, to->ifindex, &opts));
+}
+
+/* Names that libbpf had no constants for before 1.3. */
+enum { TCX_INGRESS = 46, TCX_EGRESS = 47, NETKIT_PRIMARY = 54, NETKIT_PEER = 55 };
+
+/* Whether the program's section says that it is for one of these; an opened one's isn't known. */
+static bool is_for(const struct lbpf_program *p, const struct lbpf_target *to, int one, int other)
+{
+	int type = to->type >= 0 || !p->prog ? to->type : (int)bpf_program__expected_attach_type(p->prog);
+
+	return type == one || type == other;
+}
+
+static const char *tcx_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
+{
+	(void)L;
+	if (err != EINVAL || is_for(p, to, TCX_INGRESS, TCX_EGRESS))
+		return NULL;
+	return p->prog ? "this takes a program of SEC(\"tcx/ingress\") or SEC(\"tcx/egress\"), or option "
+			 "'attach_type'; "
+			 "SEC(\"tc\") is for attach_tc"
+		       : "option 'attach_type' must say \"tcx_ingress\" or \"tcx_egress\"";
+}
+
+static const char *netkit_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
+{
+	(void)L;
+	if (err != EINVAL || is_for(p, to, NETKIT_PRIMARY, NETKIT_PEER))
+		return NULL;
+	return p->prog ? "this takes a program of SEC(\"netkit/primary\") or SEC(\"netkit/peer\"), or option "
+			 "'attach_type'"
+		       : "option 'attach_type' must say \"netkit_primary\" or \"netkit_peer\"";
+}
+
+static int attach_netkit(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	struct lbpf_mprog_opts opts = lbpf_attach_mprog(to);
+
+	return lbpf_attach_done(link, lbpf_newer_netkit(p->prog, to->ifindex, &opts));
+}
+
+/*** Attaches a tc program (SEC("tc")) to an interface's clsact queueing discipline, which is made if it isn't there and
+stays.
+@function prog:attach_tc
+@tparam string|integer interface name or index
+@tparam ?table options
+- attach_point: "ingress" (the default) or "egress"
+- handle, priority: of the filter; by default the kernel chooses
+- replace: true puts it in place of the filter with that handle and priority
+@treturn bpf.link the link, which is none to the kernel: it can't be pinned
+@treturn nil,string,string on failure: ENODEV, EEXIST (the filter's place is taken, or an ingress queueing discipline
+ is there, which egress can't use), EPERM, …
+@see bpf_tc_hook_create, bpf_tc_attach */
+
+/*** Attaches a tc program (SEC("tcx/ingress"), "tcx/egress") to an interface, among others.
+@function prog:attach_tcx
+@tparam string|integer interface name or index
+@tparam ?table options
+- flags: "before", "after", "replace", "id", "link": where in the list, next to relative_fd or relative_id
+- relative_fd, relative_id: a program's, or a link's with the flag "link"
+- expected_revision: of the list
+- attach_type: "tcx_ingress" or "tcx_egress", of a program whose section doesn't say it, or opened by pin or id
+@treturn bpf.link the link
+@treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), ENODEV, …
+@see bpf_program__attach_tcx
+@since kernel 6.6, libbpf 1.3 */
+
+/*** Attaches a program (SEC("netkit/primary"), "netkit/peer") to a netkit interface.
+@function prog:attach_netkit
+@tparam string|integer interface name or index
+@tparam ?table options as of attach_tcx
+@treturn bpf.link the link
+@treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), ENODEV, …
+@see bpf_program__attach_netkit
+@since kernel 6.7, libbpf 1.3 */
+const struct lbpf_way lbpf_ways_tc[] = {
+	{ .method = "attach_tc",
+	  .read = read_tc,
+	  .options_at = 3,
+	  .options = tc_options,
+	  .attach = attach_tc,
+	  .opened = attach_tc,
+	  .cause = tc_cause,
+	  .types = LBPF_OF(SCHED_CLS) },
+	{ .method = "attach_tcx",
+	  .read = read_mprog_interface,
+	  .options_at = 3,
+	  .options = lbpf_mprog_options,
+	  .attach = attach_tcx,
+	  .opened = lbpf_opened_interface,
+	  .cause = tcx_cause,
+	  .types = LBPF_OF(SCHED_CLS),
+	  .libbpf = "1.3",
+	  .symbol = lbpf_newer_tcx },
+	{ .method = "attach_netkit",
+	  .read = read_mprog_interface,
+	  .options_at = 3,
+	  .options = lbpf_mprog_options,
+	  .attach = attach_netkit,
+	  .opened = lbpf_opened_interface,
+	  .cause = netkit_cause,
+	  .types = LBPF_OF(SCHED_CLS),
+	  .libbpf = "1.3",
+	  .symbol = lbpf_newer_netkit },
+	{ .method = NULL },
+};

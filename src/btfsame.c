@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* Names of structs, typedefs and enumerators don't matter, and what pointers point to doesn't: what does is where each
+ * member lies, how it is called, and how its bytes are read. */
+#include "btfsame.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/btf.h>
+
+enum { MAX_DEPTH = 32 };
+
+/* The type without its qualifiers and typedefs. The kernel has checked its BTF, btfcheck.c the object's. */
+static const struct btf_type *bare_type(const struct btf *btf, uint32_t id)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	while (t && (btf_is_mod(t) || btf_is_typedef(t)))
+		t = btf__type_by_id(btf, t->type);
+	return t;
+}
+
+static const char *name_of(const struct btf *btf, uint32_t offset)
+{
+	const char *name = btf__name_by_offset(btf, offset);
+
+	return name ? name : "";
+}
+
+/* An enum is of a kind of its own where its values take 8 bytes. */
+static uint32_t kind_of(const struct btf_type *t)
+{
+	uint32_t kind = btf_kind(t);
+
+	return kind == BTF_KIND_ENUM64 ? BTF_KIND_ENUM : kind;
+}
+
+static void describe(const struct btf *btf, const struct btf_type *t, char *text, size_t size)
+{
+	static const char *const kinds[] = {
+		[BTF_KIND_PTR] = "a pointer",	  [BTF_KIND_ARRAY] = "an array",
+		[BTF_KIND_STRUCT] = "a struct",	  [BTF_KIND_UNION] = "a union",
+		[BTF_KIND_ENUM] = "an enum",	  [BTF_KIND_FWD] = "a forward declaration",
+		[BTF_KIND_DATASEC] = "a section",
+	};
+	uint32_t kind = kind_of(t);
+	const char *word = kind < sizeof(kinds) / sizeof(*kinds) ? kinds[kind] : NULL;
+
+	if (kind == BTF_KIND_ARRAY)
+		snprintf(text, size, "an array of %u", btf_array(t)->nelems);
+	else if (btf_is_int(t) || btf_is_float(t))
+		snprintf(text, size, "%s of %u bytes", name_of(btf, t->name_off), t->size);
+	else
+		snprintf(text, size, "%s", word ? word : "another kind of type");
+}
+
+static bool differ(struct lbpf_btfsame *s, const struct btf_type *found, const struct btf_type *wanted)
+{
+	char there[128], here[128];
+
+	describe(s->found, found, there, sizeof(there));
+	describe(s->wanted, wanted, here, sizeof(here));
+	snprintf(s->difference, sizeof(s->difference), "%s is %s, wanted %s", s->path, there, here);
+	return false;
+}
+
+/* What libbpf makes of types that the kernel doesn't know when it loads their BTF. */
+static bool is_stand_in(const struct btf_type *found, const struct btf_type *wanted)
+{
+	return found->size == wanted->size &&
+		((btf_is_float(wanted) && btf_is_struct(found) && btf_vlen(found) == 0) ||
+		 (btf_is_enum64(wanted) && btf_is_union(found)));
+}
+
+/* Compilers differ in whether a char is marked as one. */
+static bool is_same_int(const struct btf_type *found, const struct btf_type *wanted)
+{
+	const unsigned int mask = BTF_INT_SIGNED | BTF_INT_BOOL;
+
+	return found->size == wanted->size && btf_int_bits(found) == btf_int_bits(wanted) &&
+		(btf_int_encoding(found) & mask) == (btf_int_encoding(wanted) & mask);
+}
+
+static bool same_type(struct lbpf_btfsame *s, uint32_t found_id, uint32_t wanted_id, int depth);
+
+static bool same_member(struct lbpf_btfsame *s, const struct btf_type *found, const struct btf_type *wanted, uint16_t i,
+			int depth)
+{
+	const struct btf_member *there = btf_members(found) + i, *here = btf_members(wanted) + i;
+	const char *name = name_of(s->found, there->name_off), *other = name_of(s->wanted, here->name_off);
+	uint32_t at = btf_member_bit_offset(found, i), wanted_at = btf_member_bit_offset(wanted, i);
+	uint32_t bits = btf_member_bitfield_size(found, i), wanted_bits = btf_member_bitfield_size(wanted, i);
+	size_t len = strlen(s->path);
+	bool same;
+
+	if (strcmp(name, other) != 0) {
+		snprintf(s->difference, sizeof(s->difference), "%s has a member '%s' at byte %u, wanted '%s'", s->path,
+			 name, at / 8, other);
+		return false;
+	}
+	if (*name)
+		snprintf(s->path + len, sizeof(s->path) - len, ".%s", name);
+	if (at != wanted_at || bits != wanted_bits) {
+		snprintf(s->difference, sizeof(s->difference),
+			 "%s begins at bit %u with a bit-field's width of %u, "
+			 "wanted bit %u and a width of %u",
+			 s->path, at, bits, wanted_at, wanted_bits);
+		return false;
+	}
+	same = same_type(s, there->type, here->type, depth);
+	if (same)
+		s->path[len] = '\0';
+	return same;
+}
+
+static bool same_members(struct lbpf_btfsame *s, const struct btf_type *found, const struct btf_type *wanted, int depth)
+{
+	uint16_t n = btf_vlen(found), other = btf_vlen(wanted);
+
+	for (uint16_t i = 0; i < n && i < other; i++)
+		if (!same_member(s, found, wanted, i, depth))
+			return false;
+	if (n == other)
+		return true;
+	snprintf(s->difference, sizeof(s->difference), "%s %s '%s'", s->path,
+		 n > other ? "has one more member," : "lacks the member",
+		 n > other ? name_of(s->found, btf_members(found)[other].name_off)
+			   : name_of(s->wanted, btf_members(wanted)[n].name_off));
+	return false;
+}
+
+static bool same_array(struct lbpf_btfsame *s, const struct btf_type *found, const struct btf_type *wanted, int depth)
+{
+	size_t len = strlen(s->path);
+	bool same;
+
+	if (btf_array(found)->nelems != btf_array(wanted)->nelems)
+		return differ(s, found, wanted);
+	snprintf(s->path + len, sizeof(s->path) - len, "[]");
+	same = same_type(s, btf_array(found)->type, btf_array(wanted)->type, depth);
+	if (same)
+		s->path[len] = '\0';
+	return same;
+}
+
+static bool same_type(struct lbpf_btfsame *s, uint32_t found_id, uint32_t wanted_id, int depth)
+{
+	const struct btf_type *found = bare_type(s->found, found_id), *wanted = bare_type(s->wanted, wanted_id);
+
+	if (!found || !wanted || depth == MAX_DEPTH || is_stand_in(found, wanted))
+		return true;
+	if (kind_of(found) != kind_of(wanted))
+		return differ(s, found, wanted);
+	switch (kind_of(found)) {
+	case BTF_KIND_INT:
+		return is_same_int(found, wanted) || differ(s, found, wanted);
+	case BTF_KIND_ENUM:
+	case BTF_KIND_FLOAT:
+		return found->size == wanted->size || differ(s, found, wanted);
+	case BTF_KIND_ARRAY:
+		return same_array(s, found, wanted, depth + 1);
+	case BTF_KIND_STRUCT:
+	case BTF_KIND_UNION:
+		return same_members(s, found, wanted, depth + 1);
+	default:
+		return true;
+	}
+}
+
+/* A type of bytes says nothing of members: map.create gives it to what has no C type. */
+static bool is_bytes(const struct btf *btf, uint32_t id)
+{
+	const struct btf_type *t = bare_type(btf, id);
+
+	t = t && btf_is_array(t) ? bare_type(btf, btf_array(t)->type) : NULL;
+	return t && btf_is_int(t) && t->size == 1;
+}
+
+bool lbpf_btfsame(struct lbpf_btfsame *same, uint32_t found, uint32_t wanted)
+{
+	return is_bytes(same->found, found) || is_bytes(same->wanted, wanted) || same_type(same, found, wanted, 0);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether two types, each of its own BTF, mean the same by the same bytes. No Lua here. */
+#ifndef LBPF_BTFSAME_H
+#define LBPF_BTFSAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+struct btf;
+
+/* A difference, in words: "value.b is float, wanted unsigned int". */
+struct lbpf_btfsame {
+	const struct btf *found, *wanted;
+	char path[128]; /* what the types are of; members are added to it */
+	char difference[512];
+};
+
+bool lbpf_btfsame(struct lbpf_btfsame *same, uint32_t found, uint32_t wanted);
+
+LBPF_HIDDEN_END
+
+#endif

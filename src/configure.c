@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* The options of bpf.open that set something of what the object holds: `maps`, `vars`, `autoload`. */
+#include "configure.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <bpf/libbpf.h>
+
+#include "arg.h"
+#include "err.h"
+#include "map.h"
+#include "object.h"
+#include "program.h"
+
+/* The number at idx, of entries. */
+static uint32_t map_entries(lua_State *L, const struct lbpf_map *map, int idx)
+{
+	int is_int;
+	lua_Integer n = lua_tointegerx(L, idx, &is_int);
+
+	if (!is_int || n < 1 || n > UINT32_MAX)
+		luaL_error(L, "option 'maps': '%s' must have from 1 to 4294967295 entries, not %s", map->name,
+			   luaL_tolstring(L, idx, NULL));
+	return (uint32_t)n;
+}
+
+/* Sets what option `maps` says of the map at the top: entries, a table of settings, a map to use instead, or whether it
+ * is created. */
+static void option_map(lua_State *L, struct lbpf_map *map, int idx)
+{
+	struct settings {
+		uint32_t max_entries;
+	} settings = { 0 };
+	static const struct lbpf_option rows[] = {
+		{ "max_entries", LBPF_OPT_U32, offsetof(struct settings, max_entries) },
+		{ NULL, LBPF_OPT_OTHER, 0 },
+	};
+	struct lbpf_map *other = lbpf_class_test(L, idx, &lbpf_map_class);
+	struct lbpf_log *log;
+	int err = 0;
+
+	if (other) {
+		if (other->fd < 0)
+			lbpf_map_unusable(L, other);
+		if (other->type != map->type || other->key_size != map->key_size ||
+		    other->value_size != map->value_size)
+			luaL_error(L,
+				   "map '%s': the map to use instead is a %s with keys of %I and values of %I bytes, "
+				   "the declared one a %s with %I and %I",
+				   map->name, other->kind->name, (LUAI_UACINT)other->key_size,
+				   (LUAI_UACINT)other->value_size, map->kind->name, (LUAI_UACINT)map->key_size,
+				   (LUAI_UACINT)map->value_size);
+		if (lbpf_map_is_fixed(map, other->max_entries))
+			luaL_error(L, "map '%s': the map to use instead must have one entry, for it holds variables",
+				   map->name);
+		log = lbpf_log_begin(L);
+		err = bpf_map__reuse_fd(map->of, other->fd);
+		if (!err) /* or libbpf would use what is pinned there */
+			err = bpf_map__set_pin_path(map->of, NULL);
+		lbpf_log_end(log);
+	} else if (lua_isboolean(L, idx)) {
+		if (bpf_map__is_internal(map->of))
+			luaL_error(L, "map '%s' holds the object's variables, and is created with it", map->name);
+		err = bpf_map__set_autocreate(map->of, lua_toboolean(L, idx));
+	} else {
+		if (lua_type(L, idx) == LUA_TNUMBER)
+			settings.max_entries = map_entries(L, map, idx);
+		else if (lua_istable(L, idx))
+			lbpf_arg_options(L, idx, rows, &settings, "option 'maps'");
+		else
+			luaL_error(L, "option 'maps': '%s' must be an integer, a table, a map or a boolean, got %s",
+				   map->name, luaL_typename(L, idx));
+		if (settings.max_entries && lbpf_map_is_fixed(map, settings.max_entries))
+			luaL_error(L, "map '%s' holds the object's variables, in one entry", map->name);
+		if (settings.max_entries)
+			err = bpf_map__set_max_entries(map->of, settings.max_entries);
+	}
+	if (err)
+		lbpf_err_raise(L, err, NULL, "map '%s'", map->name);
+	map->max_entries = bpf_map__max_entries(map->of);
+}
+
+static void option_autoload(lua_State *L, struct lbpf_program *p, int idx)
+{
+	if (!lua_isboolean(L, idx))
+		luaL_error(L, "option 'autoload': '%s' must be true or false, got %s", p->name, luaL_typename(L, idx));
+	bpf_program__set_autoload(p->prog, lua_toboolean(L, idx));
+}
+
+/* Applies the settings in the table at 1 to the contents at 2, which are those of user value 3. */
+static int configure(lua_State *L)
+{
+	int slot = (int)lua_tointeger(L, 3);
+
+	for (lua_pushnil(L); lua_next(L, 1); lua_settop(L, 4)) {
+		lua_pushvalue(L, 4);
+		if (slot == LBPF_OBJECT_VARS) {
+			lua_pushvalue(L, 5);
+			lua_settable(L, 2);
+			continue;
+		}
+		lua_gettable(L, 2); /* raises for a name that isn't there */
+		if (slot == LBPF_OBJECT_MAPS)
+			option_map(L, lua_touserdata(L, -1), 5);
+		else
+			option_autoload(L, lua_touserdata(L, -1), 5);
+	}
+	return 0;
+}
+
+/* Applies fields `option` of the table at 2 to the contents in user value `slot` of the object at idx. */
+static void open_configure(lua_State *L, int idx, const char *option, int slot)
+{
+	lua_pushcfunction(L, configure);
+	if (lua_istable(L, 2) && lua_getfield(L, 2, option) != LUA_TNIL) {
+		luaL_argexpected(L, lua_istable(L, -1), 2, "table of options by name");
+		lua_getiuservalue(L, idx, slot);
+		lua_pushinteger(L, slot);
+		lbpf_call(L, 3, 0);
+	}
+	lua_settop(L, idx);
+}
+
+void lbpf_configure(lua_State *L, int idx)
+{
+	open_configure(L, idx, "maps", LBPF_OBJECT_MAPS);
+	open_configure(L, idx, "vars", LBPF_OBJECT_VARS);
+	open_configure(L, idx, "autoload", LBPF_OBJECT_PROGS);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* The options of bpf.open that set something of what the object holds. */
+#ifndef LBPF_CONFIGURE_H
+#define LBPF_CONFIGURE_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Applies options `maps`, `vars` and `autoload` of the table at 2, if there is one, to the object at idx, the top. */
+void lbpf_configure(lua_State *L, int idx);
+
+LBPF_HIDDEN_END
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Keys of maps: what is read encodes back to the bytes it came from, or is these bytes themselves. */
+#ifndef LBPF_KEY_H
+#define LBPF_KEY_H
+
+#include "codec.h"
+
+LBPF_HIDDEN_BEGIN
+
+void lbpf_key_encode_any(lua_State *L, const struct lbpf_type *type, int idx, void *buf);
+void lbpf_key_decode_any(lua_State *L, struct lbpf_type *type, const void *buf);
+
+/* As lbpf_encode, but also takes a string of all the key's bytes, unless it is an integer. */
+static inline void lbpf_key_encode(lua_State *L, const struct lbpf_type *type, int idx, void *buf)
+{
+	if (lbpf_likely(lbpf_type_is_integer(type)))
+		lbpf_encode(L, type, idx, buf, "key");
+	else
+		lbpf_key_encode_any(L, type, idx, buf);
+}
+
+/* Pushes the key at buf. */
+static inline void lbpf_key_decode(lua_State *L, struct lbpf_type *type, const void *buf)
+{
+	if (lbpf_likely(lbpf_type_is_integer(type)))
+		lua_pushinteger(L, lbpf_load_int(type->node[0].kind, buf));
+	else
+		lbpf_key_decode_any(L, type, buf);
+}
+
+LBPF_HIDDEN_END
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/* Loading objects into the kernel, and what a refusal means. */
+#include "load.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/libbpf.h>
+
+#include "btfopen.h"
+#include "cause.h"
+#include "err.h"
+#include "features.h"
+#include "map.h"
+#include "memory.h"
+#include "object.h"
+#include "pins.h"
+#include "program.h"
+#include "spare.h"
+#include "structops.h"
+
+/* The program that the kernel refused, copied: a finalizer may close the object while the message is made. */
+struct refused {
+	char name[256]; /* "" if it was no program */
+	char kind[256];
+	uint32_t type;
+	size_t at; /* where libbpf's messages tell of it; logs before are of programs that the verifier took */
+};
+
+/* Finds it by libbpf's message, which begins "prog '<name>': BPF program load failed". */
+static void find_refused(struct refused *refused, const struct lbpf_object *o, const char *text)
+{
+	const char *end = strstr(text, "': BPF program load failed"), *begin = end, *type;
+	struct bpf_program *prog;
+
+	while (begin && begin > text && begin[-1] != '\'')
+		begin--;
+	*refused->name = '\0';
+	refused->at = end ? (size_t)(end - text) : strlen(text);
+	if (!end || (size_t)(end - begin) >= sizeof(refused->name))
+		return;
+	memcpy(refused->name, begin, (size_t)(end - begin));
+	refused->name[end - begin] = '\0';
+	for (prog = bpf_object__next_program(o->obj, NULL); prog; prog = bpf_object__next_program(o->obj, prog))
+		if (strcmp(bpf_program__name(prog), refused->name) == 0)
+			break;
+	refused->type = prog ? bpf_program__type(prog) : BPF_PROG_TYPE_UNSPEC;
+	type = lbpf_program_type_name(refused->type);
+	/* the section has the target, of which it may depend whether the kernel takes the program */
+	snprintf(refused->kind, sizeof(refused->kind), "type %s, section '%s'", type ? type : "unknown",
+		 prog ? bpf_program__section_name(prog) : "");
+}
+
+/* Pushes the verifier's log out of libbpf's messages, or an empty one. */
+static const char *push_verifier_log(lua_State *L, const char *text)
+{
+	static const char begin_mark[] = "-- BEGIN PROG LOAD LOG --\n", end_mark[] = "-- END PROG LOAD LOG --";
+	const char *begin = strstr(text, begin_mark), *end;
+
+	begin = begin ? begin + sizeof(begin_mark) - 1 : "";
+	end = strstr(begin, end_mark);
+	return lua_pushlstring(L, begin, end ? (size_t)(end - begin) : 0);
+}
+
+/* Pushes why a load failed, or returns NULL where errno says it all. */
+static const char *push_load_cause(lua_State *L, const struct refused *refused, int err, const char *text)
+{
+	const char *said = lbpf_verifier_push(L, push_verifier_log(L, text + refused->at), err);
+
+	if (said)
+		return lua_pushfstring(L, "prog '%s' %s", refused->name, said);
+	if (*refused->name && (err == EPERM || err == EACCES))
+		return lua_pushfstring(L, "prog '%s': %s", refused->name,
+				       lbpf_refused_kind(L, refused->kind, lbpf_features_needs(refused->type)));
+	return lbpf_load_cause(L, text, err);
+}
+
+/* Pushes nil, message, code and libbpf's lines with the whole verifier log. */
+static int load_fail(lua_State *L, const struct lbpf_object *o, int err, const char *cause, struct lbpf_log *log)
+{
+	struct refused refused;
+	const char *text;
+
+	find_refused(&refused, o, lbpf_log_text(log));
+	luaL_checkstack(L, 20, NULL);
+	text = lua_pushstring(L, lbpf_log_text(log));
+	if (!*cause)
+		cause = push_load_cause(L, &refused, err, text);
+	lbpf_err_push(L, err, cause, "object '%s': load", o->name);
+	lua_pushstring(L, text);
+	return 4;
+}
+
+static void map_loaded(void *self, bool *owned)
+{
+	struct lbpf_map *map = self;
+
+	if (!map->of)
+		return;
+	lbpf_map_loaded(map);
+	lbpf_mapmem_loaded(map, *owned);
+}
+
+/* libbpf answers no such question, but refuses this setting once it has loaded the object. */
+static bool is_loaded(struct bpf_object *obj)
+{
+	return bpf_object__set_kversion(obj, bpf_object__kversion(obj)) != 0;
+}
+
+/* Puts the handles of the object at idx in the state of one that is loaded. Returns an errno. */
+static int object_loaded(lua_State *L, int idx, struct lbpf_object *o)
+{
+	bool owned = !o->borrowed;
+
+	o->loaded = true;
+	o->process = lbpf_process_number();
+	lbpf_object_each(L, idx, LBPF_OBJECT_MAP_LIST, map_loaded, &owned);
+	return lbpf_vars_loaded(o->vars);
+}
+
+/* Looks through the BTF of option `btf`, which libbpf reads when it loads: before 1.3 it follows types that contain
+ * themselves without end. Returns 0, or how many values of failure were pushed. */
+static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
+{
+	const char *path, *cause;
+	int err;
+
+	lua_getiuservalue(L, idx, LBPF_OBJECT_CORE_BTF);
+	path = lua_tostring(L, -1);
+	err = path ? lbpf_btfopen_check(path, &cause) : 0;
+	if (!err) {
+		lua_pop(L, 1);
+		return 0;
+	}
+	lbpf_err_push(L, err, cause, "object '%s': load: option 'btf': '%s'", o->name, path);
+	lua_pushliteral(L, "");
+	return 4;
+}
+
+/* Refuses what libbpf would look up in the kernel's BTF without having read that. Returns 0, or how many values of
+ * failure were pushed. */
+static int check_kernel_btf(lua_State *L, int idx, struct lbpf_object *o)
+{
+	const struct lbpf_program *p;
+	struct lbpf_log *log;
+	int err = 0, top = lua_gettop(L);
+
+	lua_getiuservalue(L, idx, LBPF_OBJECT_PROG_LIST);
+	for (lua_Integer i = 1; !err && lua_rawgeti(L, top + 1, i) == LUA_TUSERDATA; i++) {
+		p = lua_touserdata(L, -1);
+		lua_pop(L, 1); /* the list keeps it */
+		/* what a host has set can't be asked for */
+		if (!o->borrowed && lbpf_program_lacks_target(p))
+			err = lbpf_err_push(L, EINVAL, "it has no target; call prog:attach_target(func, target) first",
+					    "object '%s': load: program '%s'", o->name, p->name);
+	}
+	if (!err) {
+		log = lbpf_log_begin(L);
+		err = lbpf_structops_ready(o->obj) ? 0 : 1;
+		lbpf_log_end(log);
+		if (err)
+			err = lbpf_err_push(L, EOPNOTSUPP,
+					    "it has struct_ops maps of which no program is loaded, and libbpf before "
+					    "1.2 can't load it",
+					    "object '%s': load", o->name);
+	}
+	if (!err) {
+		lua_settop(L, top);
+		return 0;
+	}
+	lua_pushliteral(L, "");
+	return 4;
+}
+
+/* How many descriptors it takes at most, with those by which libbpf learns what the kernel can do. */
+static unsigned int descriptors_of(const struct bpf_object *obj)
+{
+	struct bpf_program *prog;
+	struct bpf_map *map;
+	unsigned int n = 6;
+
+	bpf_object__for_each_program(prog, obj)
+	{
+		n += bpf_program__autoload(prog);
+	}
+	bpf_object__for_each_map(map, obj)
+	{
+		n += bpf_map__inner_map(map) ? 2 : 1; /* the template as well */
+	}
+	return n;
+}
+
+int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
+{
+	struct lbpf_pinned pinned = { .any_type = o->pin_any_type };
+	int err = lbpf_spare(L, descriptors_of(o->obj));
+	struct lbpf_log *log;
+
+	if (err) /* libbpf hasn't been called, so it can be loaded later */
+		return lbpf_err_push(L, err, NULL, "object '%s': load", o->name);
+	if (!o->obj) /* a finalizer has closed it */
+		luaL_error(L, "object '%s' is closed", o->name);
+	err = check_core_btf(L, idx, o);
+	if (err) {
+		lbpf_object_release(L, idx, o);
+		return err;
+	}
+	if (!o->borrowed || !is_loaded(o->obj))
+		err = check_kernel_btf(L, idx, o);
+	if (err) {
+		lbpf_object_release(L, idx, o);
+		return err;
+	}
+	log = lbpf_log_begin(L);
+	err = o->borrowed && is_loaded(o->obj) ? 0 : lbpf_pins_load(o->obj, &pinned); /* its host may have done it */
+	lbpf_log_end(log);
+	if (err) {
+		/* libbpf can't load it again, and its maps are gone */
+		err = load_fail(L, o, -err, pinned.cause, log);
+		lbpf_log_deliver(L, log);
+		lbpf_object_release(L, idx, o);
+		return err;
+	}
+	err = object_loaded(L, idx, o);
+	if (err) {
+		err = lbpf_err_push(L, err, NULL, "object '%s': mapping its variables", o->name);
+		lbpf_object_release(L, idx, o);
+		return err;
+	}
+	lbpf_log_deliver(L, log);
+	return 0;
+}
+
+/*** Creates the object's maps and loads its programs into the kernel. A failed object is closed: open it again to
+retry.
+@function object:load
+@treturn true
+@treturn nil,string,string,string on failure: message with the verifier's telling line, code, and libbpf's lines with
+ the whole verifier log; EACCES (refused by the verifier), EPERM (a capability is missing, or the kernel takes no
+ programs of this kind, which the message then says), EINVAL, …
+@see bpf_object__load */
+static int object_load(lua_State *L)
+{
+	struct lbpf_object *o = lbpf_object_check(L);
+	int n;
+
+	if (o->loaded)
+		luaL_error(L, "object '%s' is loaded already", o->name);
+	n = lbpf_load(L, 1, o);
+	if (n)
+		return n;
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* ---- a host's object ---- */
+
+/* With the handle as the argument. Returns an errno as a Lua integer. */
+static int fill_host(lua_State *L)
+{
+	struct lbpf_object *o = lua_touserdata(L, 1);
+
+	lbpf_object_fill(L, 1, o);
+	lua_pushinteger(L, is_loaded(o->obj) ? object_loaded(L, 1, o) : 0);
+	return 1;
+}
+
+int lbpf_load_push_borrowed(lua_State *L, struct bpf_object *obj)
+{
+	struct lbpf_object *o = lbpf_object_new(L);
+	int status, err;
+
+	o->borrowed = true;
+	o->obj = obj;
+	lua_pushcfunction(L, fill_host);
+	lua_pushvalue(L, -2);
+	status = lua_pcall(L, 1, 1, 0);
+	err = status == LUA_OK ? (int)lua_tointeger(L, -1) : 0;
+	if (status != LUA_OK || err)
+		lbpf_object_release(L, -2, o); /* now: its host may close the object before the handle is collected */
+	if (status != LUA_OK)
+		lua_error(L);
+	lua_pop(L, 1);
+	return err;
+}
+
+static const luaL_Reg object_methods[] = {
+	{ "load", object_load },
+	{ NULL, NULL },
+};
+
+void lbpf_load_open(lua_State *L)
+{
+	lbpf_class_add_methods(L, &lbpf_object_class, object_methods);
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening compiled BPF objects: the source, the options, and libbpf's part. */
+#include "open.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/libbpf.h>
+
+#include "arg.h"
+#include "configure.h"
+#include "err.h"
+#include "legacy.h"
+#include "load.h"
+#include "object.h"
+
+struct open {
+	const char *path; /* or bytes */
+	const void *bytes;
+	size_t len;
+	const char *name, *pin_root, *kconfig, *btf;
+	bool pin_any_type;
+};
+
+#define FIELD(name)                                                 \
+	{                                                           \
+#name, LBPF_OPT_STRING, offsetof(struct open, name) \
+	}
+
+static const struct lbpf_option open_options[] = {
+	FIELD(name),
+	FIELD(pin_root),
+	FIELD(kconfig),
+	FIELD(btf),
+	{ "pin_any_type", LBPF_OPT_BOOL, offsetof(struct open, pin_any_type) },
+	{ "vars", LBPF_OPT_OTHER, 0 },
+	{ "maps", LBPF_OPT_OTHER, 0 },
+	{ "autoload", LBPF_OPT_OTHER, 0 },
+	{ NULL, LBPF_OPT_OTHER, 0 },
+};
+
+/* Reads the source at 1, a path or { bytes = }, and the options at 2. */
+static void open_read(lua_State *L, struct open *open, const char *what)
+{
+	static const struct lbpf_option source[] = {
+		{ "bytes", LBPF_OPT_OTHER, 0 },
+		{ NULL, LBPF_OPT_OTHER, 0 },
+	};
+
+	lua_settop(L, 2);
+	if (lua_istable(L, 1)) {
+		lbpf_arg_options(L, 1, source, NULL, what);
+		lua_getfield(L, 1, "bytes");
+		luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 1, "path or { bytes = string } expected");
+		open->bytes = lua_tolstring(L, -1, &open->len); /* stays on the stack */
+	} else {
+		open->path = lbpf_arg_string(L, 1);
+		lua_pushnil(L);
+	}
+	lbpf_arg_own(L, 2);
+	lbpf_arg_options(L, 2, open_options, open, what);
+	if (!open->path && !open->name)
+		open->name = "bytes"; /* libbpf would make one of addresses */
+}
+
+static int open_fail(lua_State *L, const struct open *open, int err, const char *cause)
+{
+	return lbpf_err_push(L, err, cause, "open '%s'", open->path ? open->path : open->name);
+}
+
+/* The name that libbpf gives to the object of a file: the file's, up to the first dot. */
+static const char *open_name(const struct open *open, char *name, size_t size)
+{
+	const char *slash;
+
+	if (open->name)
+		return open->name;
+	slash = strrchr(open->path, '/');
+	snprintf(name, size, "%s", slash ? slash + 1 : open->path);
+	name[strcspn(name, ".")] = '\0';
+	return name;
+}
+
+/* Whether libbpf's answer, which isn't NULL, is no object. 1.1 takes the size of an extern variable for an error if it
+ * doesn't fit an int, and what is no errno then looks like an address, in the last 2 GiB, where user space has none. */
+static bool is_no_object(const struct bpf_object *obj)
+{
+	return sizeof(intptr_t) == 8 && (intptr_t)obj < 0 && (intptr_t)obj >= INT32_MIN;
+}
+
+/* Has libbpf open what was looked through. Returns an errno. */
+static int open_libbpf(const struct open *open, const struct lbpf_legacy *legacy, struct lbpf_object *o)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .pin_root_path = open->pin_root, .kconfig = open->kconfig,
+		    .btf_custom_path = open->btf);
+	char name[sizeof(o->name)];
+	struct bpf_object *obj;
+
+	opts.object_name = open_name(open, name, sizeof(name));
+	if (legacy->foreign && open->path)
+		opts.object_name = open->path; /* for its messages, which name the object */
+	obj = legacy->bytes ? bpf_object__open_mem(legacy->bytes, legacy->size, &opts)
+			    : bpf_object__open_mem(open->bytes, open->len, &opts);
+	if (!obj)
+		return errno;
+	if (is_no_object(obj))
+		return LIBBPF_ERRNO__FORMAT;
+	if (legacy->foreign) { /* it wasn't looked through */
+		bpf_object__close(obj);
+		return LIBBPF_ERRNO__FORMAT;
+	}
+	o->obj = obj;
+	return 0;
+}
+
+/* Opens what is given, by way of bytes that may have been rewritten. Returns an errno. */
+static int open_call(lua_State *L, const struct open *open, struct lbpf_object *o, struct lbpf_legacy *legacy,
+		     struct lbpf_log **log)
+{
+	int err;
+
+	*log = lbpf_log_begin(L);
+	/* nothing of Lua's runs until legacy->bytes are freed */
+	err = open->path ? lbpf_legacy_file(open->path, legacy) : lbpf_legacy_bytes(open->bytes, open->len, legacy);
+	if (!err)
+		err = open_libbpf(open, legacy, o);
+	free(legacy->bytes);
+	legacy->bytes = NULL;
+	lbpf_log_end(*log);
+	return err;
+}
+
+/* With the handle as the argument. */
+static int fill_opened(lua_State *L)
+{
+	lbpf_object_fill(L, 1, lua_touserdata(L, 1));
+	return 0;
+}
+
+/* Makes the handles of the opened object at idx. What raises is damaged BTF: a file's contents are no misuse. Returns
+ * 0, or how many values were pushed: nil, message and code. */
+static int open_fill(lua_State *L, int idx, const struct open *open)
+{
+	int status;
+
+	lua_pushcfunction(L, fill_opened);
+	lua_pushvalue(L, idx);
+	status = lua_pcall(L, 1, 0, 0);
+	if (status == LUA_OK)
+		return 0;
+	if (status != LUA_ERRRUN || lua_type(L, -1) != LUA_TSTRING)
+		lua_error(L);
+	lbpf_object_release(L, idx, lua_touserdata(L, idx));
+	return open_fail(L, open, LIBBPF_ERRNO__FORMAT, lua_tostring(L, -1));
+}
+
+/* Pushes the opened object, whose arguments are at 1 and 2; or nil, message and code. Returns how many. */
+static int push_opened(lua_State *L, const char *what)
+{
+	struct lbpf_legacy legacy;
+	struct open open = { 0 };
+	struct lbpf_object *o;
+	struct lbpf_log *log;
+	int err, idx;
+
+	open_read(L, &open, what);
+	o = lbpf_object_new(L);
+	idx = lua_gettop(L);
+	o->pin_any_type = open.pin_any_type;
+	lua_pushstring(L, open.btf);
+	lua_setiuservalue(L, idx, LBPF_OBJECT_CORE_BTF);
+	err = open_call(L, &open, o, &legacy, &log);
+	if (err) {
+		err = open_fail(L, &open, err, *legacy.cause ? legacy.cause : lbpf_log_push_last(L, log));
+		lbpf_log_deliver(L, log);
+		return err;
+	}
+	lbpf_log_deliver(L, log);
+	err = open_fill(L, idx, &open);
+	if (err)
+		return err;
+	lbpf_configure(L, idx);
+	return 1;
+}
+
+/*** Opens a compiled BPF object; nothing reaches the kernel yet. Maps may be declared as before libbpf 1.0, by a struct
+of numbers in section "maps".
+@function bpf.open
+@tparam string|table source path of the ELF file, or `{ bytes = "…" }`
+@tparam ?table options
+- name: of the object, by default from the file's name
+- vars: `{ name = value }`, initial values of global variables
+- maps: `{ name = … }`, where … is max_entries, `{ max_entries = }`, an existing map to use instead, or false for none:
+  programs that are loaded may not get at that one
+- autoload: `{ program = false }`, which programs not to load
+- pin_root: directory on a bpffs for maps that are pinned by name; a map that is pinned there is used if its parameters
+  and its C types are the declared ones
+- pin_any_type: use it also if its keys or values have the right size and another C type
+- kconfig: text of additional kernel configuration for extern variables
+- btf: path of a kernel BTF for CO-RE, in place of the running kernel's; a regular file
+@treturn bpf.object the object, with its maps, programs and variables
+@treturn nil,string,string on failure: ENOENT, EISDIR, EINVAL (no regular file), EFBIG (1 GiB or more),
+ LIBBPF_ERRNO__FORMAT (no BPF object, a damaged one, or a malformed old map), LIBBPF_ERRNO__ENDIAN, …
+@see bpf_object__open_file, bpf_object__open_mem */
+static int object_open(lua_State *L)
+{
+	return push_opened(L, "bpf.open");
+}
+
+/*** Opens and loads a compiled BPF object.
+@function bpf.load
+@tparam string|table source as for bpf.open
+@tparam ?table options as for bpf.open
+@treturn bpf.object the loaded object
+@treturn nil,string,string,?string on failure, as from bpf.open and object:load */
+static int object_open_load(lua_State *L)
+{
+	int n = push_opened(L, "bpf.load"), idx = lua_gettop(L);
+	struct lbpf_object *o;
+
+	if (n != 1)
+		return n;
+	o = lua_touserdata(L, idx);
+	n = lbpf_load(L, idx, o);
+	return n ? n : 1;
+}
+
+void lbpf_open_open(lua_State *L)
+{
+	lua_pushcfunction(L, object_open);
+	lua_setfield(L, -2, "open");
+	lua_pushcfunction(L, object_open_load);
+	lua_setfield(L, -2, "load");
+}

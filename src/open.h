@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening compiled BPF objects. */
+#ifndef LBPF_OPEN_H
+#define LBPF_OPEN_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Opener: adds `open` and `load` to the module table at the top. */
+void lbpf_open_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/* Parts of POSIX for our own Lua modules, which get them by `require "bpf.base.posix"`. They are no part of the API, so
+ * the module table has them by its metatable only, where pairs doesn't find them. */
+#define _GNU_SOURCE
+#include "posix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <lauxlib.h>
+
+#include "err.h"
+#include "wait.h"
+
+/* ---- files ---- */
+
+static int write_all(int fd, const char *text, size_t size)
+{
+	while (size) {
+		ssize_t n = write(fd, text, size);
+
+		if (n < 0 && errno != EINTR)
+			return errno;
+		if (n > 0) {
+			text += n;
+			size -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+/* Opens the file that is written before it gets its name. Two writers have one name for it, so the lock decides; it
+ * ends with its process, and the next writer uses what a killed one left. Returns a descriptor, or -1 with errno. */
+static int open_draft(const char *draft)
+{
+	for (;;) {
+		struct stat here, there;
+		int fd = open(draft, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666), err = 0;
+
+		if (fd < 0)
+			return -1;
+		while (flock(fd, LOCK_EX) && (err = errno) == EINTR)
+			err = 0;
+		if (!err && !fstat(fd, &here) && !stat(draft, &there) && here.st_ino == there.st_ino)
+			return fd;
+		close(fd); /* the other writer has given it its name meanwhile */
+		if (err) {
+			errno = err;
+			return -1;
+		}
+	}
+}
+
+static int write_draft(const char *draft, const char *path, const char *text, size_t size)
+{
+	int fd = open_draft(draft), err;
+
+	if (fd < 0)
+		return errno;
+	err = ftruncate(fd, 0) ? errno : write_all(fd, text, size);
+	if (!err && fsync(fd))
+		err = errno;
+	if (!err && rename(draft, path))
+		err = errno;
+	if (err)
+		unlink(draft);
+	close(fd);
+	return err;
+}
+
+int lbpf_posix_write_file(const char *path, const char *text, size_t size)
+{
+	char target[PATH_MAX], draft[PATH_MAX];
+	struct stat st;
+	int fd, err;
+
+	if (!stat(path, &st) && !S_ISREG(st.st_mode)) {
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (fd < 0)
+			return errno;
+		err = write_all(fd, text, size);
+		if (close(fd) && !err)
+			err = errno;
+		return err;
+	}
+	if (!realpath(path, target)) { /* symbolic links stay */
+		if (errno != ENOENT)
+			return errno;
+		snprintf(target, sizeof(target), "%s", path);
+	}
+	if (snprintf(draft, sizeof(draft), "%s.new", target) >= (int)sizeof(draft))
+		return ENAMETOOLONG;
+	return write_draft(draft, target, text, size);
+}
+
+/* ---- functions for Lua ---- */
+
+/* clock() → nanoseconds that no change of the date touches, as programs get them from bpf_ktime_get_ns. */
+static int posix_clock(lua_State *L)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	lua_pushinteger(L, (lua_Integer)now.tv_sec * 1000000000 + now.tv_nsec);
+	return 1;
+}
+
+/* finish(file) → true if all that was written to it has arrived, as far as write(2) and close(2) can tell; or nil,
+ * message, code. It stays open: standard output isn't Lua's to close. */
+static int posix_finish(lua_State *L)
+{
+	const luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+	int err = 0, copy;
+
+	if (!stream->closef)
+		return luaL_argerror(L, 1, "the file is closed");
+	if (fflush(stream->f))
+		err = errno;
+	else if (ferror(stream->f)) /* print has dropped the errno; a further byte fails the same way */
+		err = write(fileno(stream->f), "\n", 1) < 0 ? errno : EIO;
+	copy = err ? -1 : dup(fileno(stream->f));
+	if (copy >= 0 && close(copy)) /* network file systems tell now */
+		err = errno;
+	if (err)
+		return lbpf_err_push(L, err, NULL, "write");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* make_directory(path) → the path of a new one, whose last six letters, "XXXXXX", are replaced; or nil, message, code.
+ */
+static int posix_make_directory(lua_State *L)
+{
+	size_t size;
+	const char *template = luaL_checklstring(L, 1, &size);
+	char *path = lua_newuserdatauv(L, size + 1, 0);
+
+	memcpy(path, template, size + 1);
+	if (!mkdtemp(path))
+		return lbpf_err_push(L, errno, NULL, "%s", template);
+	lua_pushstring(L, path);
+	return 1;
+}
+
+/* pid() → of this process: what is removed at a scope's end is removed by the process that made it, not by its
+ * children.
+ */
+static int posix_pid(lua_State *L)
+{
+	lua_pushinteger(L, getpid());
+	return 1;
+}
+
+/* write_file(path, text) → true, or nil, message, code. */
+static int posix_write_file(lua_State *L)
+{
+	size_t size;
+	const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &size);
+	int err = lbpf_posix_write_file(path, text, size);
+
+	if (err)
+		return lbpf_err_push(L, err, NULL, "%s", path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* Fills the list from the table at 1, descriptor → "read" or "write". Returns how many there are, at most `room`. */
+static nfds_t fill(lua_State *L, struct pollfd *list, nfds_t room)
+{
+	nfds_t n = 0;
+
+	lua_pushnil(L);
+	while (lua_next(L, 1)) {
+		if (n < room)
+			list[n] = (struct pollfd){
+				.fd = (int)lua_tointeger(L, -2),
+				.events = *luaL_checkstring(L, -1) == 'w' ? POLLOUT : POLLIN,
+			};
+		n++;
+		lua_pop(L, 1);
+	}
+	return n;
+}
+
+/* poll({ [fd] = "read" or "write" }, milliseconds) → { [fd] = true } of those that are ready or broken, empty when time
+ * is over or after a signal; or nil, message, code. */
+static int posix_poll(lua_State *L)
+{
+	struct pollfd *list;
+	nfds_t n;
+	int timeout;
+
+	luaL_checktype(L, 1, LUA_TTABLE);
+	timeout = lbpf_wait_arg(L, 2, -1);
+	lua_settop(L, 1);
+	n = fill(L, NULL, 0);
+	list = lua_newuserdatauv(L, (n + 1) * sizeof(*list), 0);
+	fill(L, list, n);
+	lua_newtable(L);
+	if (poll(list, n, timeout) < 0)
+		return errno == EINTR ? 1 : lbpf_err_push(L, errno, NULL, "poll");
+	for (nfds_t i = 0; i < n; i++)
+		if (list[i].revents) {
+			lua_pushboolean(L, 1);
+			lua_rawseti(L, -2, list[i].fd);
+		}
+	return 1;
+}
+
+/* code(errno) → "EMFILE"; code(text) → the same for what strerror(3) says, or nil. */
+static int posix_code(lua_State *L)
+{
+	const char *text;
+	char room[128];
+
+	if (lua_isinteger(L, 1)) {
+		lbpf_err_code(L, (int)lua_tointeger(L, 1));
+		return 1;
+	}
+	text = luaL_checkstring(L, 1);
+	for (int err = 1; err < 134; err++)
+		if (!strcmp(text, strerror_r(err, room, sizeof(room)))) {
+			lbpf_err_code(L, err);
+			return 1;
+		}
+	lua_pushnil(L);
+	return 1;
+}
+
+/* lock(file) → true, or nil, message, code: EAGAIN while another process has it. The lock ends with the file or this
+ * process: programs that it starts don't get it. */
+static int posix_lock(lua_State *L)
+{
+	const luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+
+	if (!stream->closef)
+		return luaL_argerror(L, 1, "the file is closed");
+	fcntl(fileno(stream->f), F_SETFD, FD_CLOEXEC);
+	if (flock(fileno(stream->f), LOCK_EX | LOCK_NB))
+		return lbpf_err_push(L, errno, NULL, "lock");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* exhausted() → nil if something can be opened, else why not: "Too many open files (EMFILE)", "EMFILE". For those who
+ * were told a mere "not found", as by require. */
+static int posix_exhausted(lua_State *L)
+{
+	int fd = open("/", O_PATH | O_CLOEXEC), err = errno;
+
+	if (fd >= 0)
+		close(fd);
+	if (fd >= 0 || (err != EMFILE && err != ENFILE && err != ENOMEM))
+		return 0;
+	lbpf_err_code(L, err);
+	lua_pushfstring(L, "%s (%s)", strerrordesc_np(err), lua_tostring(L, -1));
+	lua_insert(L, -2);
+	return 2;
+}
+
+void lbpf_posix_open(lua_State *L)
+{
+	static const luaL_Reg functions[] = {
+		{ "clock", posix_clock },
+		{ "code", posix_code },
+		{ "exhausted", posix_exhausted },
+		{ "finish", posix_finish },
+		{ "lock", posix_lock },
+		{ "make_directory", posix_make_directory },
+		{ "pid", posix_pid },
+		{ "poll", posix_poll },
+		{ "write_file", posix_write_file },
+		{ NULL, NULL },
+	};
+
+	lua_createtable(L, 0, 1);
+	lua_createtable(L, 0, 1);
+	luaL_newlib(L, functions);
+	lua_setfield(L, -2, "posix");
+	lua_setfield(L, -2, "__index");
+	lua_setmetatable(L, -2);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* libbpf prints a failure where it happens, and once more in each function that the failure passes on its way out. It
+ * also warns of what it goes on without. So the cause is the last message, from the end, that is neither. */
+#define _GNU_SOURCE
+#include "printed.h"
+
+#include <fnmatch.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum sort {
+	CAUSE,
+	OUTCOME,   /* that something failed; what, the messages above tell, if any does */
+	TOLERATED, /* libbpf goes on */
+};
+
+/* Of libbpf 1.1 to 1.7; the first pattern that matches counts. Numbers of errors became their names in 1.6. */
+static const struct {
+	const char *pattern;
+	enum sort sort;
+} rows[] = {
+	/* types that the kernel doesn't take are left out */
+	{ "BTF loading error: *", TOLERATED },
+	{ "Error loading .BTF into kernel: *. BTF is optional, ignoring.", TOLERATED },
+	{ "Kernel doesn't support BTF, skipping uploading it.", TOLERATED },
+	{ "Error in bpf_create_map_xattr(*). Retrying without BTF.", TOLERATED },
+	{ "prog '*': missing .BTF.ext * info for the main program, skipping all of .BTF.ext *", TOLERATED },
+	{ "Error loading ELF section *. Ignored and continue.", TOLERATED },
+	{ "map '*': failed to adjust resized BTF, clearing BTF key/value info: *", TOLERATED },
+	/* so are parts of the object */
+	{ "elf: skipping *", TOLERATED },
+	{ "Ignore ELF section * because its depending ELF section * is not found.", TOLERATED },
+	{ "sec '*': relo #*, probably overridden weak function, skipping...", TOLERATED },
+	{ "map '*': ignoring unknown field '*'.", TOLERATED },
+	{ "struct_ops * not found in kernel, skipping it as it's set to zero", TOLERATED },
+	{ "extern (kcfg) '*': long string * truncated to * bytes", TOLERATED },
+	/* trying what the kernel has, or has had */
+	{ "Detection of kernel * support failed: *", TOLERATED },
+	{ "Error in *Couldn't create simple array map.", TOLERATED },
+	{ "Error in *: Program loading unexpectedly succeeded.", TOLERATED },
+	{ "Error in *: Program unexpectedly failed with message: *", TOLERATED },
+	{ "Failed to bump RLIMIT_MEMLOCK *", TOLERATED },
+	{ "permission error while running as root; try raising 'ulimit -l'? current value: *", TOLERATED },
+	{ "failed to get map info for *; API not supported? Ignoring...", TOLERATED },
+	{ "kernel BTF is missing at *", TOLERATED }, /* other places follow */
+	{ "failed to read kernel BTF from *", TOLERATED },
+	{ "failed to find '.BTF' ELF section in *", TOLERATED },
+	{ "object '*': *, skipping*...", TOLERATED }, /* tokens */
+	{ "usdt: failed to get absolute path of *, using path as is...", TOLERATED },
+	{ "unrecognized '*' envvar value: *", TOLERATED },
+	{ "failed to load object '*'", TOLERATED },	      /* nothing that the caller doesn't know */
+	{ "Error in bpf_object__probe_loading*", TOLERATED }, /* guesses at what errno may mean */
+	{ "Netlink error reporting not supported", TOLERATED },
+	{ "Attribute of type * found multiple times in message, previous attribute is being ignored.", TOLERATED },
+	{ "Failed to parse extended error attributes", TOLERATED },
+	/* an explanation below the cause */
+	{ "supported section(type) names are:*", TOLERATED },
+	{ "attachable section(type) names are:*", TOLERATED },
+
+	{ "Error loading ELF section *", OUTCOME },
+	{ "BTF is required, but is missing or corrupted.", OUTCOME },
+	{ "failed to perform CO-RE relocations: *", OUTCOME },
+	{ "prog '*': failed to load: *", OUTCOME },
+	{ "prog '*': failed to initialize: *", OUTCOME },
+	{ "prog '*': failed to prepare load attributes: *", OUTCOME },
+	{ "prog '*': failed to perform .BTF.ext fix ups: *", OUTCOME },
+	{ "prog '*': failed to relocate calls: *", OUTCOME },
+	{ "prog '*': failed to relocate data references: *", OUTCOME },
+	{ "prog '*': relo #*: failed to relocate: *", OUTCOME },
+	{ "prog '*': relo #*: failed to record relocation: *", OUTCOME },
+	{ "prog '*': relo #*: failed to patch insn #*: *", OUTCOME },
+	{ "prog '*': failed to auto-attach: *", OUTCOME },
+	{ "map '*': error reusing pinned map", OUTCOME },
+	{ "map '*': failed to auto-pin at *", OUTCOME },
+	{ "map '*': failed to create: *", OUTCOME },
+};
+
+static enum sort sort_of(const char *line, size_t len)
+{
+	char text[512];
+
+	if (len >= sizeof(text)) /* patterns that end in a text would need the end */
+		len = sizeof(text) - 1;
+	memcpy(text, line, len);
+	text[len] = '\0';
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (fnmatch(rows[i].pattern, text, FNM_NOESCAPE) == 0)
+			return rows[i].sort;
+	return CAUSE;
+}
+
+/* Whether a line is the first or last one of a log that the kernel wrote: "-- BEGIN PROG LOAD LOG --", which has the
+ * program's name in front, and "-- END BTF LOAD LOG --". */
+static bool marks_log(const char *line, size_t len, const char *mark)
+{
+	const char *at = memmem(line, len, mark, strlen(mark));
+
+	return at && memmem(at, len - (size_t)(at - line), " LOAD LOG --", 12);
+}
+
+const char *lbpf_printed_cause(const char *text, size_t *len)
+{
+	const char *found = NULL, *line, *end = text + strlen(text);
+	bool in_log = false;
+
+	for (; end > text; end = line) {
+		size_t n;
+
+		end--; /* the newline that each message ends in */
+		line = memrchr(text, '\n', (size_t)(end - text));
+		line = line ? line + 1 : text;
+		n = (size_t)(end - line);
+		in_log = (in_log || marks_log(line, n, "-- END ")) && !marks_log(line, n, "-- BEGIN ");
+		if (in_log || !n || marks_log(line, n, "-- BEGIN "))
+			continue;
+		switch (sort_of(line, n)) {
+		case CAUSE:
+			*len = n;
+			return line;
+		case OUTCOME: /* the innermost, if there is nothing else */
+			found = line;
+			*len = n;
+			break;
+		case TOLERATED:
+			break;
+		}
+	}
+	return found;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptors for what is about to open some.
+ *
+ * A handle that nobody has any more is small for the collector, which is in no hurry, while its descriptor is one of a
+ * thousand. And libbpf remembers for the whole process what the kernel can do: where it tried without descriptors, it
+ * remembers that there is nothing. So those are opened first, and closed just before they are needed. */
+#define _GNU_SOURCE
+#include "spare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define MOST 1024
+
+static int have(unsigned int count)
+{
+	int fds[MOST], err;
+	unsigned int n = 0;
+
+	if (count > MOST)
+		count = MOST;
+	errno = 0;
+	for (; n < count; n++) {
+		fds[n] = n ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : eventfd(0, EFD_CLOEXEC);
+		if (fds[n] < 0)
+			break;
+	}
+	err = n < count ? errno : 0;
+	while (n > 0)
+		close(fds[--n]);
+	return err;
+}
+
+int lbpf_spare(lua_State *L, unsigned int count)
+{
+	int err = have(count);
+
+	if ((err != EMFILE && err != ENFILE) || !lua_gc(L, LUA_GCISRUNNING))
+		return err;
+	lua_gc(L, LUA_GCCOLLECT);
+	return have(count);
+}
+
+bool lbpf_spare_is_short(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOMEM;
+}

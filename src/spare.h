@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptors for what is about to open some. */
+#ifndef LBPF_SPARE_H
+#define LBPF_SPARE_H
+
+#include <stdbool.h>
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Whether so many descriptors can be opened: 0 or an errno. If not, collects what holds some and looks once more; so
+ * any handle may be closed afterwards. In a finalizer, and while the collector is stopped, nothing is collected. */
+int lbpf_spare(lua_State *L, unsigned int count);
+
+/* Whether the process or the machine is short of something, so that an answer says nothing about the kernel. */
+bool lbpf_spare_is_short(int err);
+
+LBPF_HIDDEN_END
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* For every struct_ops map libbpf looks into the kernel's BTF. Before 1.2 it reads that only if a program that is to be
+ * loaded needs it, and crashes otherwise. Looking for an attach target makes it read the BTF; done for a program that
+ * isn't to be loaded, this changes nothing else. */
+#include "structops.h"
+
+/* Exported by every kernel that has BPF, so that it is found. */
+#define SOME_FUNCTION "bpf_prog_put"
+
+static bool has_maps(const struct bpf_object *obj)
+{
+	const struct bpf_map *map;
+
+	bpf_object__for_each_map(map, obj)
+	{
+		if (bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS)
+			return true;
+	}
+	return false;
+}
+
+/* A tracing program may be for another program's function, which needs no BTF of the kernel's. */
+static bool needs_btf(const struct bpf_program *prog)
+{
+	return bpf_program__autoload(prog) &&
+		(bpf_program__type(prog) == BPF_PROG_TYPE_STRUCT_OPS || bpf_program__type(prog) == BPF_PROG_TYPE_LSM);
+}
+
+bool lbpf_structops_ready(struct bpf_object *obj)
+{
+	struct bpf_program *prog;
+
+	if (libbpf_major_version() > 1 || libbpf_minor_version() >= 2 || !has_maps(obj))
+		return true;
+	bpf_object__for_each_program(prog, obj)
+	{
+		if (needs_btf(prog))
+			return true;
+	}
+	bpf_object__for_each_program(prog, obj)
+	{
+		if (!bpf_program__autoload(prog) && bpf_program__set_attach_target(prog, 0, SOME_FUNCTION) == 0)
+			return true;
+	}
+	return false;
+}
