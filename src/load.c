@@ -199,8 +199,8 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 
 	if (err) /* libbpf hasn't been called, so it can be loaded later */
 		return lbpf_err_push(L, err, NULL, "object '%s': load", o->name);
-	if (!o->obj) /* a finalizer has closed it */
-		luaL_error(L, "object '%s' is closed", o->name);
+	if (!o->obj || o->loaded) /* a finalizer has closed or loaded it */
+		luaL_error(L, "object '%s' is %s", o->name, o->obj ? "loaded already" : "closed");
 	err = check_core_btf(L, idx, o);
 	if (err) {
 		lbpf_object_release(L, idx, o);

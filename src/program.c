@@ -15,6 +15,10 @@
 #include "arg.h"
 #include "cause.h"
 #include "err.h"
+#include "spare.h"
+
+/* That libbpf opens to look for an attach target: the kernel's BTF, and what tells whether modules have any. */
+#define DESCRIPTORS 4
 
 static void program_init(void *self)
 {
@@ -342,16 +346,18 @@ for, where its section doesn't.
 static int program_attach_target(lua_State *L)
 {
 	const char *func = lbpf_arg_string(L, 2); /* makes a string of a number, which may run a finalizer */
+	int fd = 0, err = lbpf_spare(L, DESCRIPTORS);
 	struct lbpf_program *p = lbpf_program_check(L, 1), *target;
 	struct lbpf_log *log;
-	int fd = 0, err;
 
+	if (err)
+		return lbpf_program_fail(L, p, err, "attach_target", NULL);
 	if (!lua_isnoneornil(L, 3)) {
 		target = lbpf_program_check_loaded(L, 3);
 		fd = lbpf_program_descriptor(target);
 	}
 	log = lbpf_log_begin(L);
-	p->searched = true;
+	p->searched |= !fd;
 	err = bpf_program__set_attach_target(p->prog, fd, func);
 	p->targeted |= !err && fd;
 	lbpf_log_end(log);
