@@ -320,15 +320,16 @@ static int interface_number(const char *name, uint32_t *number)
 		return errno;
 	err = ioctl(fd, SIOCGIFINDEX, &ask) ? errno : 0;
 	close(fd);
+	errno = err;
 	*number = (uint32_t)ask.ifr_ifindex;
 	return err;
 }
 
 int lbpf_arg_interface(lua_State *L, const char *name, uint32_t *number)
 {
-	int err = lbpf_spare(L, 1);
+	int err = interface_number(name, number);
 
-	if (!err)
+	if (err && lbpf_spare_again(L, 1))
 		err = interface_number(name, number);
 	if (!err)
 		return 0;

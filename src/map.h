@@ -120,12 +120,6 @@ static inline void lbpf_map_decode_value(lua_State *L, const struct lbpf_map *ma
 		lbpf_decode(L, map->value, buf, map->value_size);
 }
 
-/* Whether a value of the map can be decoded: an errno where that opens a descriptor and none is to be had. */
-static inline int lbpf_map_room(lua_State *L, const struct lbpf_map *map)
-{
-	return map->kind->value == &lbpf_conv_inner ? lbpf_spare(L, LBPF_MAP_DESCRIPTORS) : 0;
-}
-
 /* nil, message, code for a failed operation on a map, or the same raised. */
 int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
 _Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err, const char *operation);

@@ -17,7 +17,8 @@
 #include "err.h"
 #include "spare.h"
 
-/* That libbpf opens to look for an attach target: the kernel's BTF, and what tells whether modules have any. */
+/* That libbpf opens to look for an attach target, the kernel's BTF and what tells whether modules have any; or that
+ * opening a program takes. */
 #define DESCRIPTORS 4
 
 static void program_init(void *self)
@@ -69,8 +70,10 @@ struct lbpf_program *lbpf_program_check_loaded(lua_State *L, int idx)
 
 struct lbpf_program *lbpf_program_push_alone(lua_State *L)
 {
-	struct lbpf_program *p = lbpf_class_new(L, &lbpf_program_class, sizeof(*p), 1);
+	struct lbpf_program *p;
 
+	lbpf_spare(L, DESCRIPTORS);
+	p = lbpf_class_new(L, &lbpf_program_class, sizeof(*p), 1);
 	p->alone = true;
 	return p;
 }
@@ -487,7 +490,6 @@ static const luaL_Reg program_meta[] = {
 
 const struct lbpf_class lbpf_program_class = {
 	.name = "bpf.prog",
-	.descriptors = 4,
 	.methods = program_methods,
 	.meta = program_meta,
 	.init = program_init,

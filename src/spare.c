@@ -57,6 +57,15 @@ int lbpf_spare(lua_State *L, unsigned int count)
 	return have(count);
 }
 
+bool lbpf_spare_again(lua_State *L, unsigned int count)
+{
+	int err = errno;
+	bool again = (err == EMFILE || err == ENFILE) && lbpf_spare(L, count) == 0;
+
+	errno = err;
+	return again;
+}
+
 unsigned int lbpf_spare_take_rest(int *fds, unsigned int count)
 {
 	unsigned int n = take(fds, count);
