@@ -310,11 +310,12 @@ void lbpf_set_string(lua_State *L, const char *key, const char *value)
 static int interface_number(const char *name, uint32_t *number)
 {
 	struct ifreq ask = { .ifr_ifindex = 0 };
+	size_t len = strlen(name);
 	int fd, err;
 
-	if (strlen(name) >= sizeof(ask.ifr_name))
-		return ENODEV;
-	strcpy(ask.ifr_name, name);
+	if (len >= sizeof(ask.ifr_name))
+		return errno = ENODEV;
+	memcpy(ask.ifr_name, name, len);
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return errno;
