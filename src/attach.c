@@ -228,9 +228,9 @@ static void push_failure(lua_State *L, const struct lbpf_program *p, int err, co
 static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, const struct lbpf_way *way,
 		     const struct lbpf_target *to)
 {
+	int err = lbpf_spare(L, DESCRIPTORS);
 	struct lbpf_link *link = lbpf_link_push(L, owner, way->method, p->name);
 	struct lbpf_log *log;
-	int err = lbpf_spare(L, DESCRIPTORS);
 	bool nowhere;
 
 	lbpf_program_recheck(L, p);
