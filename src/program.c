@@ -17,9 +17,7 @@
 #include "err.h"
 #include "spare.h"
 
-/* That libbpf opens to look for an attach target, the kernel's BTF and what tells whether modules have any; or that
- * opening a program takes. */
-#define DESCRIPTORS 4
+#define DESCRIPTORS 4 /* of BTF, that libbpf opens to look for a target, and to learn whether modules have any */
 
 static void program_init(void *self)
 {
@@ -70,10 +68,8 @@ struct lbpf_program *lbpf_program_check_loaded(lua_State *L, int idx)
 
 struct lbpf_program *lbpf_program_push_alone(lua_State *L)
 {
-	struct lbpf_program *p;
+	struct lbpf_program *p = lbpf_class_new(L, &lbpf_program_class, sizeof(*p), 1);
 
-	lbpf_spare(L, DESCRIPTORS);
-	p = lbpf_class_new(L, &lbpf_program_class, sizeof(*p), 1);
 	p->alone = true;
 	return p;
 }
