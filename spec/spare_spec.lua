@@ -34,7 +34,7 @@ end
 
 describe("descriptors", function()
   it("of handles that nobody has any more are closed when there are no others", function()
-    assert.equal("fine\n", limited(64, [[
+    assert.equal("fine\n", limited(64, ([[
       local inner = { type = "array", max_entries = 1, value = "__u32" }
       local outer = assert(map.create { type = "hash_of_maps", max_entries = 8, key = "__u32", inner = inner })
       local one = assert(map.create(inner))
@@ -47,8 +47,14 @@ describe("descriptors", function()
         assert(map.by_id(map.info(one).id))
         assert(map.typed(one))
       end
+      local path = %q
+      assert(map.pin(one, path))
+      collectgarbage "stop"
+      repeat local file = io.open "/dev/null" until not file
+      collectgarbage "restart"
+      assert(map.unpin(one, path))
       print "fine"
-    ]]))
+    ]]):format(helper.bpffs() .. "/spare")))
   end)
 
   it("are not collected for within a finalizer", function()
