@@ -7,7 +7,7 @@ local layers = {
   "core embed",
   "open",
   "configure load",
-  "pins",
+  "pins settings",
   "pinned",
   "object",
   "legacy structops ringbuf perfbuf user_ringbuf batch memory view attach iter system features names",

@@ -99,6 +99,7 @@ build = {
         "src/redirect.c",
         "src/ringbuf.c",
         "src/seen.c",
+        "src/settings.c",
         "src/source.c",
         "src/spare.c",
         "src/stacktrace.c",
