@@ -9,9 +9,9 @@
 #include "arg.h"
 #include "err.h"
 #include "map.h"
+#include "mapset.h"
 #include "object.h"
 #include "program.h"
-#include "settings.h"
 
 /* Puts the number of entries at idx in the place of the option, as a table of settings. */
 static void entries_as_settings(lua_State *L, const struct lbpf_map *map, int idx)
@@ -82,7 +82,7 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 	else
 		luaL_error(L, "option 'maps': '%s' must be an integer, a table, a map or a boolean, got %s", map->name,
 			   luaL_typename(L, idx));
-	lbpf_settings_apply(L, map_idx, idx, lua_pushfstring(L, "option 'maps': '%s'", map->name));
+	lbpf_mapset_apply(L, map_idx, idx, lua_pushfstring(L, "option 'maps': '%s'", map->name));
 }
 
 static void option_autoload(lua_State *L, struct lbpf_program *p, int idx)

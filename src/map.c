@@ -352,42 +352,6 @@ static int map_freeze(lua_State *L)
 	return 1;
 }
 
-void lbpf_map_push_info(lua_State *L, const struct bpf_map_info *info)
-{
-	const char *type = libbpf_bpf_map_type_str((enum bpf_map_type)info->type);
-
-	lua_createtable(L, 0, 13);
-	if (!type)
-		type = lbpf_mapkind_of(info->type)->name;
-	lbpf_set_string(L, "type", type);
-	if (strcmp(type, "other") == 0)
-		lbpf_set_integer(L, "type_number", info->type);
-	lbpf_set_string(L, "name", info->name);
-	lbpf_set_integer(L, "id", info->id);
-	lbpf_set_integer(L, "key_size", info->key_size);
-	lbpf_set_integer(L, "value_size", info->value_size);
-	lbpf_set_integer(L, "max_entries", info->max_entries);
-	lbpf_set_integer(L, "map_flags", info->map_flags);
-	lbpf_set_integer(L, "ifindex", info->ifindex);
-	lbpf_set_integer(L, "btf_id", info->btf_id);
-	lbpf_set_integer(L, "btf_key_type_id", info->btf_key_type_id);
-	lbpf_set_integer(L, "btf_value_type_id", info->btf_value_type_id);
-	lbpf_set_integer(L, "map_extra", (lua_Integer)info->map_extra);
-}
-
-bool lbpf_map_push_known(lua_State *L, const struct lbpf_map *map)
-{
-	struct bpf_map_info info = { 0 };
-	uint32_t len = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(map->fd, &info, &len)) {
-		lbpf_map_fail(L, map, errno, "info");
-		return false;
-	}
-	lbpf_map_push_info(L, &info);
-	return true;
-}
-
 /*** The map's file descriptor, which stays the map's.
 @function bpf.map.fd
 @tparam bpf.map m

@@ -18,8 +18,6 @@
 #include "mapmem.h"
 #include "spare.h"
 
-struct bpf_map_info;
-
 LBPF_HIDDEN_BEGIN
 
 #define LBPF_MAP_NAME 64
@@ -143,11 +141,6 @@ struct lbpf_map *lbpf_map_push_new(lua_State *L);
 
 /* Pushes a closed handle that will own its descriptor; collects first where there are none. */
 struct lbpf_map *lbpf_map_push_owned(lua_State *L);
-
-/* Pushes a table of the kernel's fields; asks for those of an open map, and returns false with nil, message and code
- * pushed where that fails. */
-void lbpf_map_push_info(lua_State *L, const struct bpf_map_info *info);
-bool lbpf_map_push_known(lua_State *L, const struct lbpf_map *map);
 
 /* What messages call the map. */
 const char *lbpf_map_label(const struct lbpf_map *map);

@@ -4,7 +4,7 @@
  *
  * A map given as inner_map stays the script's; the object's list of maps keeps its handle, under that of the outer
  * one. */
-#include "settings.h"
+#include "mapset.h"
 
 #include <errno.h>
 #include <string.h>
@@ -291,7 +291,7 @@ static int apply(lua_State *L)
 	return 0;
 }
 
-void lbpf_settings_apply(lua_State *L, int map_idx, int idx, const char *what)
+void lbpf_mapset_apply(lua_State *L, int map_idx, int idx, const char *what)
 {
 	map_idx = lua_absindex(L, map_idx);
 	idx = lua_absindex(L, idx);
@@ -303,7 +303,7 @@ void lbpf_settings_apply(lua_State *L, int map_idx, int idx, const char *what)
 	lbpf_call_undisturbed(L, 3, 0); /* closing the object would free the map */
 }
 
-void lbpf_settings_check(lua_State *L, int idx)
+void lbpf_mapset_check(lua_State *L, int idx)
 {
 	int list = lua_gettop(L) + 1;
 	struct lbpf_map *inner, *outer;
@@ -318,101 +318,7 @@ void lbpf_settings_check(lua_State *L, int idx)
 	lua_settop(L, list - 1);
 }
 
-/* ---- reading ---- */
-
-static void push_type(lua_State *L, const struct bpf_map *of)
-{
-	uint32_t type = (uint32_t)bpf_map__type(of);
-	const char *name = libbpf_bpf_map_type_str((enum bpf_map_type)type);
-
-	lbpf_set_string(L, "type", name ? name : lbpf_mapkind_of(type)->name);
-}
-
-/* Adds to the table at the top what only libbpf knows. */
-static void add_own(lua_State *L, const struct bpf_map *of)
-{
-	lbpf_set_integer(L, "numa_node", bpf_map__numa_node(of));
-	lua_pushboolean(L, bpf_map__autocreate(of));
-	lua_setfield(L, -2, "autocreate");
-	lua_pushboolean(L, bpf_map__is_internal(of));
-	lua_setfield(L, -2, "is_internal");
-	if (bpf_map__pin_path(of))
-		lbpf_set_string(L, "pin_path", bpf_map__pin_path(of));
-}
-
-/* Pushes a table of what is declared. */
-static void push_declared(lua_State *L, struct bpf_map *of, const char *name)
-{
-	struct bpf_map *inner;
-	const void *bytes;
-	size_t size;
-
-	luaL_checkstack(L, 6, NULL);
-	lua_createtable(L, 0, 16);
-	push_type(L, of);
-	lbpf_set_string(L, "name", name);
-	lbpf_set_integer(L, "key_size", bpf_map__key_size(of));
-	lbpf_set_integer(L, "value_size", bpf_map__value_size(of));
-	lbpf_set_integer(L, "max_entries", bpf_map__max_entries(of));
-	lbpf_set_integer(L, "map_flags", bpf_map__map_flags(of));
-	lbpf_set_integer(L, "map_extra", (lua_Integer)bpf_map__map_extra(of));
-	lbpf_set_integer(L, "ifindex", bpf_map__ifindex(of));
-	lbpf_set_integer(L, "btf_key_type_id", bpf_map__btf_key_type_id(of));
-	lbpf_set_integer(L, "btf_value_type_id", bpf_map__btf_value_type_id(of));
-	add_own(L, of);
-	inner = bpf_map__inner_map(of);
-	if (inner) {
-		push_declared(L, inner, bpf_map__name(inner));
-		lua_setfield(L, -2, "inner_map");
-	}
-	bytes = bpf_map__is_internal(of) ? bpf_map__initial_value(of, &size) : NULL;
-	if (bytes) {
-		lua_pushlstring(L, bytes, size);
-		lua_setfield(L, -2, "initial_value");
-	}
-}
-
-/* With a map of an object as the argument. */
-static int push_info(lua_State *L)
-{
-	struct lbpf_map *map = lua_touserdata(L, 1);
-
-	if (map->fd < 0) {
-		push_declared(L, map->of, map->name);
-		return 1;
-	}
-	if (!lbpf_map_push_known(L, map))
-		return 3;
-	add_own(L, map->of);
-	return 1;
-}
-
-/*** What the kernel knows about the map, or, before its object is loaded, what that declares.
-@function bpf.map.info
-@tparam bpf.map m
-@treturn table the fields of struct bpf_map_info, with the type's name: id, type, name, key_size, value_size,
-max_entries, map_flags, ifindex, btf_id, btf_key_type_id, btf_value_type_id, map_extra; and type_number for a type
-without a name, "other". Of an object's map also, as libbpf calls them: numa_node, autocreate, is_internal (it holds
-variables) and pin_path. Before the load there are no id and btf_id, and besides: inner_map, the same fields of what is
-declared for the inner maps, and initial_value, the bytes of a section of variables, also of one that has no BTF
-@treturn nil,string,string on failure
-@see bpf_obj_get_info_by_fd */
-static int map_info(lua_State *L)
-{
-	struct lbpf_map *map = lbpf_class_check(L, 1, &lbpf_map_class);
-
-	if (map->fd < 0 && !map->of)
-		lbpf_map_unusable(L, map);
-	if (!map->of)
-		return lbpf_map_push_known(L, map) ? 1 : 3;
-	lua_settop(L, 1);
-	lua_pushcfunction(L, push_info);
-	lua_insert(L, 1);
-	lbpf_call_undisturbed(L, 1, LUA_MULTRET); /* closing the object would free the map */
-	return lua_gettop(L);
-}
-
-/* ---- setting, for scripts ---- */
+/* ---- for scripts ---- */
 
 /* The map at 1 if it can be set; NULL with nil, message and code pushed if it is too late. */
 static struct lbpf_map *check_declared(lua_State *L, const char *operation)
@@ -492,19 +398,18 @@ static int map_configure(lua_State *L)
 	map = check_declared(L, "configure");
 	if (!map)
 		return 3;
-	lbpf_settings_apply(L, 1, 2, lua_tostring(L, 3));
+	lbpf_mapset_apply(L, 1, 2, lua_tostring(L, 3));
 	lua_pushboolean(L, 1);
 	return 1;
 }
 
 static const luaL_Reg map_functions[] = {
-	{ "info", map_info },
 	{ "resize", map_resize },
 	{ "configure", map_configure },
 	{ NULL, NULL },
 };
 
-void lbpf_settings_open(lua_State *L)
+void lbpf_mapset_open(lua_State *L)
 {
 	lua_getfield(L, -1, "map");
 	luaL_setfuncs(L, map_functions, 0);
