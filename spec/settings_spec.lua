@@ -282,11 +282,23 @@ describe("a map's settings", function()
     end)
   end)
 
+  it("that were made before a mistake are the handle's as well", function()
+    with({ maps = LOADED }, function(obj)
+      helper.raises(function() map.configure(obj.maps.pairs, { type = "percpu_hash", map_flags = "none" }) end, "'none'")
+      assert.matches("percpu_hash", tostring(obj.maps.pairs))
+      map.configure(obj.maps.pairs, { map_flags = 0 })
+      assert(obj:load())
+      obj.maps.pairs[1] = { a = 1 }
+      assert.equal(1, obj.maps.pairs[1][1].a)
+    end)
+  end)
+
   for _, case in ipairs({
     { "an unknown one", "pairs", { entries = 1 }, "unknown option 'entries'.*value_size" },
     { "an unknown type", "pairs", { type = "hsah" }, "map type 'hsah' is unknown" },
     { "a type that is no name", "pairs", { type = 1 }, "type must be the name of a type, got number" },
-    { "a size that is no number", "pairs", { value_size = "x" }, "'value_size' must be an integer from 0 to 4294967295" },
+    { "a size that is no number", "pairs", { value_size = "x" },
+      "'value_size' must be an integer from 0 to 4294967295" },
     { "a size out of range", "pairs", { key_size = 1 << 32 }, "'key_size' must be an integer from 0 to 4294967295" },
     { "a flag that isn't there", "pairs", { map_flags = "no" }, "flag 'no' is unknown" },
     { "another type of a map with programs", "jumps", { type = "hash" }, "type can't be set" },
@@ -297,7 +309,8 @@ describe("a map's settings", function()
     { "smaller variables", "declared.bss", { value_size = 4 }, "value_size can't be set.*variables" },
     { "more variables", "declared.bss", { max_entries = 2 }, "max_entries can't be set.*variables" },
     { "no variables", "declared.bss", { autocreate = false }, "autocreate can't be set.*variables" },
-    { "an inner map of none", "pairs", { inner_map = "outer" }, "inner_map must be a map" },
+    { "an inner map of none", "pairs", { inner_map = "outer" }, "it is for maps of maps" },
+    { "an inner map that is no map", "outer", { inner_map = {} }, "inner_map must be a map.*got table" },
     { "autocreate that is no boolean", "pairs", { autocreate = 1 }, "autocreate must be true or false, got number" },
     { "a path that is none", "pairs", { pin_path = true }, "pin_path must be a path, or false" },
     { "bytes of no section", "pairs", { initial_value = "x" }, "initial_value can't be set" },
@@ -346,7 +359,8 @@ describe("a program's flags", function()
     assert.equal(1 << 1 | 1 << 3, prog:flags({ "any_alignment", "test_state_freq" }))
     assert.equal(1 << 3, prog:flags(1 << 3))
     assert.equal(1 << 3, prog:info().flags)
-    helper.raises(function() prog:flags("sleepy") end, "flag 'sleepy' is unknown %(one of: strict_alignment.*sleepable")
+    helper.raises(function() prog:flags("sleepy") end,
+      "flag 'sleepy' is unknown %(one of: strict_alignment.*sleepable")
     helper.raises(function() prog:flags(1 << 32) end, "not between 0 and 4294967295")
     assert(obj:load())
     local ok, message, code = prog:flags(0)
@@ -378,7 +392,8 @@ describe("random settings", function()
       local targets = { "vfs_read", "bpf_prog_put", "nothing" }
       local template <close> = assert(bpf.map.create({ type = "array", max_entries = 1, value = "__u64" }))
       local settings = {
-        type = { "hash", "array", "percpu_hash", "percpu_array", "lru_hash", "lpm_trie", "queue", "stack_trace", "ringbuf",
+        type = { "hash", "array", "percpu_hash", "percpu_array", "lru_hash", "lpm_trie", "queue", "stack_trace",
+          "ringbuf",
           "hash_of_maps", "array_of_maps", "prog_array", "sockmap", "devmap", "sk_storage", "struct_ops", "arena" },
         key_size = { 0, 1, 4, 8, 64, 0xffffffff },
         value_size = { 0, 1, 4, 8, 40, 4096, 1 << 20, 0xffffffff },

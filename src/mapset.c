@@ -19,12 +19,11 @@
 #include "map.h"
 #include "object.h"
 
-/* What is being set. The new value is at the top of the stack. */
+/* What is being set. The map is at index 1, the new value at the top of the stack. */
 struct setting {
 	const char *what, *name; /* for messages */
 	struct lbpf_map *map;
 	struct bpf_map *of; /* the map's */
-	int idx;	    /* of the map on the stack */
 };
 
 static uint32_t take_number(lua_State *L, const struct setting *s)
@@ -169,30 +168,30 @@ static int set_ifindex(lua_State *L, const struct setting *s)
 	return bpf_map__set_ifindex(s->of, take_number(L, s));
 }
 
+/* What is declared for the inner maps can't be set: libbpf has it in no object, and its setters look into that. */
 static int set_inner_map(lua_State *L, const struct setting *s)
 {
 	struct lbpf_map *inner = lbpf_class_test(L, -1, &lbpf_map_class);
 	struct lbpf_log *log;
 	int err;
 
+	if (lbpf_mapkind_of((uint32_t)bpf_map__type(s->of))->value != &lbpf_conv_inner)
+		refuse(L, s, "it is for maps of maps");
 	if (!inner)
 		mistaken(L, s, "a map that the inner ones are like");
 	if (inner->fd < 0)
 		lbpf_map_unusable(L, inner);
-	if (lbpf_mapkind_of(bpf_map__type(s->of))->value != &lbpf_conv_inner)
-		refuse(L, s, "it is for maps of maps");
-	lua_getiuservalue(L, s->idx, LBPF_MAP_OWNER);
+	lua_getiuservalue(L, 1, LBPF_MAP_OWNER);
 	lua_getiuservalue(L, -1, LBPF_OBJECT_MAP_LIST);
-	lua_pushvalue(L, s->idx);
+	lua_pushvalue(L, 1);
 	if (lua_rawget(L, -2) != LUA_TNIL)
 		refuse(L, s, "it is set already");
-	lua_pushvalue(L, s->idx);
+	lua_pushvalue(L, 1);
 	lua_pushvalue(L, -5);
 	lua_rawset(L, -4); /* first, for it may allocate */
 	log = lbpf_log_begin(L);
 	err = bpf_map__set_inner_map_fd(s->of, inner->fd);
 	lbpf_log_end(log);
-	lua_pop(L, 3);
 	return err;
 }
 
@@ -249,16 +248,16 @@ static const struct {
 
 #define SETTERS (sizeof(setters) / sizeof(*setters))
 
-/* Has the handle of the map at idx follow: types, buffers and operations are those of the new type and sizes. */
-static void follow(lua_State *L, int idx, struct lbpf_map *map)
+/* Has the handle of the map at 1 follow: types, buffers and operations are those of the new type and sizes. */
+static void follow(lua_State *L, struct lbpf_map *map)
 {
 	struct lbpf_map *now;
 
-	lua_getiuservalue(L, idx, LBPF_MAP_OWNER);
+	lua_getiuservalue(L, 1, LBPF_MAP_OWNER);
 	now = lbpf_map_push_declared(L, -1, map->of, map->name, map->btf);
 	for (int slot = LBPF_MAP_KEY; slot <= LBPF_MAP_VALUE; slot++) {
 		lua_getiuservalue(L, -1, slot);
-		lua_setiuservalue(L, idx, slot);
+		lua_setiuservalue(L, 1, slot);
 	}
 	memcpy((char *)map + sizeof(map->head), (char *)now + sizeof(now->head), sizeof(*map) - sizeof(map->head));
 	lbpf_map_orphan(now);
@@ -268,7 +267,7 @@ static void follow(lua_State *L, int idx, struct lbpf_map *map)
 /* With the map, the settings and what begins messages as arguments. */
 static int apply(lua_State *L)
 {
-	struct setting s = { .map = lua_touserdata(L, 1), .what = lua_tostring(L, 3), .idx = 1 };
+	struct setting s = { .map = lua_touserdata(L, 1), .what = lua_tostring(L, 3) };
 	struct lbpf_option options[SETTERS + 1] = { 0 };
 	int err;
 
@@ -286,8 +285,8 @@ static int apply(lua_State *L)
 		err = setters[i].set(L, &s);
 		if (err)
 			lbpf_err_raise(L, err, NULL, "%s: %s", s.what, s.name);
+		follow(L, s.map); /* at once, for the next one may raise */
 	}
-	follow(L, 1, s.map);
 	return 0;
 }
 
