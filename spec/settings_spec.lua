@@ -284,7 +284,7 @@ describe("a map's settings", function()
 
   it("that were made before a mistake are the handle's as well", function()
     with({ maps = LOADED }, function(obj)
-      helper.raises(function() map.configure(obj.maps.pairs, { type = "percpu_hash", map_flags = "none" }) end, "'none'")
+      helper.raises(function() map.configure(obj.maps.pairs, { type = "percpu_hash", map_flags = "none" }) end, "none")
       assert.matches("percpu_hash", tostring(obj.maps.pairs))
       map.configure(obj.maps.pairs, { map_flags = 0 })
       assert(obj:load())
@@ -396,8 +396,8 @@ describe("random settings", function()
           "ringbuf",
           "hash_of_maps", "array_of_maps", "prog_array", "sockmap", "devmap", "sk_storage", "struct_ops", "arena" },
         key_size = { 0, 1, 4, 8, 64, 0xffffffff },
-        value_size = { 0, 1, 4, 8, 40, 4096, 1 << 20, 0xffffffff },
-        max_entries = { 0, 1, 3, 4096, 0xffffffff },
+        value_size = { 0, 1, 4, 8, 40, 4096, 0xffffffff },
+        max_entries = { 0, 1, 3, 4096 },
         map_flags = { 0, "no_prealloc", "mmapable", "rdonly_prog", { "inner_map", "zero_seed" }, 0xffffffff },
         map_extra = { 0, 3, -1 },
         numa_node = { 0, 7 },
@@ -437,8 +437,8 @@ describe("random settings", function()
         end
         for _, name in sorted(obj.maps) do
           if some(0.3) then pcall(bpf.map.resize, obj.maps[name], pick({ 1, 2, 1024, 4096 })) end
-          for setting, values in pairs(settings) do
-            if some(0.1) then pcall(bpf.map.configure, obj.maps[name], { [setting] = pick(values) }) end
+          for _, setting in sorted(settings) do
+            if some(0.08) then pcall(bpf.map.configure, obj.maps[name], { [setting] = pick(settings[setting]) }) end
           end
           assert(bpf.map.info(obj.maps[name]).name)
         end
