@@ -143,7 +143,7 @@ describe("what is declared", function()
     assert.same({ "zeta", "alpha" }, programs)
     assert.equal(5, #declared)
     assert.same(declared, table.move(order, 1, 5, 1, {}))
-    assert.equal(8, #order)
+    assert.equal(9, #order)
   end)
 
   it("is told besides what the kernel knows after it", function()
@@ -263,6 +263,39 @@ describe("a map's settings", function()
       obj.progs.zeta:run({ ctx = ("\0"):rep(64) })
       assert.equal(bytes:sub(1, 39), obj.vars.copy)
       assert.equal(bytes, obj.maps[".rodata.str1.1"][0])
+    end)
+  end)
+
+  it("make a section of variables larger, with the array at its end", function()
+    kernel.root()
+    if kernel.libbpf_before("1.3") then
+      helper.raises(function() bpf.open(DECLARED, { maps = { [".data.grows"] = { value_size = 4096 } } }) end,
+        "'.data.grows': value_size can't be set.*libbpf before 1.3 can't resize")
+      return
+    end
+    with({ maps = LOADED }, function(obj)
+      local section = obj.maps[".data.grows"]
+      local size = map.info(section).value_size
+      obj.vars.first = 7
+      assert.is_true(map.configure(section, { value_size = size + 1000 * 8 }))
+      assert.same({ 1002, 3, 5, 0 }, { #obj.vars.table, obj.vars.table[1], obj.vars.table[2], obj.vars.table[1002] })
+      local numbers = obj.vars.table
+      numbers[1002] = 17
+      obj.vars.table = numbers
+      assert.matches("data%.grows", tostring(section))
+      assert(obj:load())
+      assert.same({ 7, 1002, 5, 17 }, { obj.vars.first, #obj.vars.table, obj.vars.table[2], obj.vars.table[1002] })
+      assert.equal(size + 8000, map.info(section).value_size)
+      assert.equal(17, section[0].table[1002])
+    end)
+    local maps = { [".data.grows"] = { value_size = 8001 }, [".rodata.str1.1"] = { value_size = 64 } }
+    for name, settings in pairs(LOADED) do maps[name] = settings end
+    with({ maps = maps }, function(obj)
+      assert.equal(64, #map.info(obj.maps[".rodata.str1.1"]).initial_value)
+      assert(obj:load())
+      assert.same({ 2, 3 }, { #obj.vars.table, obj.vars.table[1] }) -- of no whole number of elements
+      assert.equal(8001, #obj.maps[".data.grows"][0])
+      assert.equal(64, #obj.maps[".rodata.str1.1"][0])
     end)
   end)
 

@@ -17,6 +17,7 @@
 #include "arg.h"
 #include "err.h"
 #include "map.h"
+#include "memory.h"
 #include "object.h"
 
 /* What is being set. The map is at index 1, the new value at the top of the stack. */
@@ -116,12 +117,40 @@ static int set_key_size(lua_State *L, const struct setting *s)
 	return bpf_map__set_key_size(s->of, size);
 }
 
+/* Makes a section of variables larger. If its last one is an array, libbpf makes that longer. */
+static int resize_section(lua_State *L, const struct setting *s, uint32_t size)
+{
+	const char *suffix = strrchr(s->map->name, '.');
+	struct lbpf_object *o;
+	struct lbpf_log *log;
+	int err;
+
+	if (suffix && strcmp(suffix, ".kconfig") == 0)
+		refuse(L, s, "it holds the kernel's configuration");
+	if (size < bpf_map__value_size(s->of))
+		refuse(L, s, "the object's variables need more");
+	if (libbpf_major_version() == 1 && libbpf_minor_version() < 3)
+		refuse(L, s, "it holds the object's variables, which libbpf before 1.3 can't resize");
+	log = lbpf_log_begin(L);
+	err = bpf_map__set_value_size(s->of, size);
+	lbpf_log_end(log);
+	if (err)
+		return err;
+	lua_getiuservalue(L, 1, LBPF_MAP_OWNER);
+	o = lua_touserdata(L, -1);
+	lua_getiuservalue(L, -1, LBPF_OBJECT_VARS);
+	lbpf_vars_resized(L, lua_gettop(L), o->obj, s->of);
+	return 0;
+}
+
 static int set_value_size(lua_State *L, const struct setting *s)
 {
 	uint32_t size = take_number(L, s);
 
 	if (size == bpf_map__value_size(s->of))
 		return 0;
+	if (bpf_map__is_internal(s->of))
+		return resize_section(L, s, size);
 	if (has_fixed_sizes(s->of))
 		refuse(L, s, has_fixed_sizes(s->of));
 	return bpf_map__set_value_size(s->of, size);
@@ -373,7 +402,8 @@ size of keys or values is another than that of their C type, they are bytes.
 @tparam bpf.map m
 @tparam table settings with libbpf's names
 - type: the kernel's name in lower case; not of maps that hold programs, maps or variables, struct_ops, arenas
-- key_size, value_size: bytes
+- key_size, value_size: bytes; a section of variables can only grow, and its last variable, if that is an array, with it
+  (libbpf 1.3)
 - max_entries: entries, bytes or pages
 - map_flags: "no_prealloc", …, a sequence of them, or the number
 - map_extra: as of map.create

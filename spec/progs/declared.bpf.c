@@ -52,6 +52,8 @@ struct {
 
 __u64 sum;
 __u32 step = 31;
+__u32 first SEC(".data.grows") = 2;
+__u64 table[2] SEC(".data.grows") = { 3, 5 }; /* the last one of its section */
 char copy[64];
 
 static __attribute__((noinline)) __u64 fold(__u64 x)
@@ -62,7 +64,7 @@ static __attribute__((noinline)) __u64 fold(__u64 x)
 SEC("raw_tp")
 int zeta(void *ctx)
 {
-	sum = fold(sum) + fold(sum);
+	sum = fold(sum) + fold(sum) + table[first & 1];
 	bpf_probe_read_kernel_str(copy, sizeof(copy), "literals are in a section without types");
 	return 0;
 }
