@@ -13,6 +13,7 @@
 #include "err.h"
 #include "features.h"
 #include "map.h"
+#include "mapset.h"
 #include "memory.h"
 #include "object.h"
 #include "pins.h"
@@ -212,6 +213,7 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 		lbpf_object_release(L, idx, o);
 		return err;
 	}
+	lbpf_mapset_check(L, idx);
 	log = lbpf_log_begin(L);
 	err = o->borrowed && is_loaded(o->obj) ? 0 : lbpf_pins_load(o->obj, &pinned); /* its host may have done it */
 	lbpf_log_end(log);

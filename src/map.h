@@ -18,8 +18,6 @@
 #include "mapmem.h"
 #include "spare.h"
 
-struct bpf_map_info;
-
 LBPF_HIDDEN_BEGIN
 
 #define LBPF_MAP_NAME 64
@@ -138,9 +136,6 @@ struct lbpf_map *lbpf_map_push_new(lua_State *L);
 /* Pushes a closed handle that will own its descriptor; collects first where there are none. */
 struct lbpf_map *lbpf_map_push_owned(lua_State *L);
 
-/* Pushes a table of the kernel's fields. */
-void lbpf_map_push_info(lua_State *L, const struct bpf_map_info *info);
-
 /* What messages call the map. */
 const char *lbpf_map_label(const struct lbpf_map *map);
 void lbpf_map_set_name(struct lbpf_map *map, const char *name);
@@ -167,8 +162,6 @@ void lbpf_map_loaded(struct lbpf_map *map);
  * libbpf since 1.4 gives another one, of something else, once the object is loaded. */
 int lbpf_map_created_fd(const struct bpf_map *map);
 
-/* Whether an object's map can't have another number of entries: it holds variables, and libbpf's mapping of them. */
-bool lbpf_map_is_fixed(const struct lbpf_map *map, uint32_t max_entries);
 void lbpf_map_orphan(struct lbpf_map *map);
 
 /* Opener: adds the table `map` to the module table at the top. */
