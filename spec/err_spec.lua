@@ -53,7 +53,7 @@ end)
 
 describe("a failure", function()
   it("of libbpf's own has libbpf's symbol", function()
-    fails("LIBBPF_ERRNO__FORMAT", "open 'bytes'", ".", bpf.open({ bytes = ("no ELF"):rep(100) }))
+    fails("LIBBPF_ERRNO__FORMAT", "open 'no ELF'", ".", bpf.open({ bytes = ("no ELF"):rep(100) }, { name = "no ELF" }))
     fails("LIBBPF_ERRNO__FORMAT", "open '/bin/true'", ".", bpf.open("/bin/true"))
   end)
 

@@ -52,7 +52,7 @@ static int map_lookup_batch(lua_State *L)
 		lua_rawseti(L, 3, n);
 	}
 	if (err)
-		return lbpf_map_fail_because(L, map, err, lbpf_map_no_lock(map, err, flags), "lookup_batch");
+		return lbpf_map_fail_because(L, map, err, lbpf_map_invalid(map, err, flags), "lookup_batch");
 	if (n == count)
 		lua_pushvalue(L, 2);
 	else
@@ -142,7 +142,7 @@ static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err, c
 	int n;
 
 	luaL_checkstack(L, 12, NULL);
-	lbpf_map_fail_because(L, b->map, err, cause ? cause : lbpf_map_no_lock(b->map, err, b->flags), b->operation);
+	lbpf_map_fail_because(L, b->map, err, cause ? cause : lbpf_map_invalid(b->map, err, b->flags), b->operation);
 	lua_pushinteger(L, b->done);
 	n = lua_gettop(L);
 	if (b->map->kind->key && !b->map->kind->key->decode)

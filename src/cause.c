@@ -17,6 +17,7 @@
 #include <linux/magic.h>
 
 #include "printed.h"
+#include "raise.h"
 
 /* ---- what is there to be seen ---- */
 

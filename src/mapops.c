@@ -133,7 +133,7 @@ static int map_lookup(lua_State *L)
 	if (!err)
 		err = elem_lookup(map, key, value, o.flags);
 	if (err)
-		return absent_or_fail(L, map, err, lbpf_map_no_lock(map, err, o.flags), "lookup");
+		return absent_or_fail(L, map, err, lbpf_map_invalid(map, err, o.flags), "lookup");
 	err = lbpf_map_room(L, map);
 	if (err)
 		return lbpf_map_fail(L, map, err, "lookup");
@@ -245,7 +245,7 @@ static int map_update(lua_State *L)
 	if (err && ((err == EEXIST && o.flags & BPF_NOEXIST) || (err == ENOENT && o.flags & BPF_EXIST)))
 		return refused(L, err);
 	if (err)
-		return lbpf_map_fail_because(L, map, err, lbpf_map_no_lock(map, err, o.flags), "update");
+		return lbpf_map_fail_because(L, map, err, lbpf_map_invalid(map, err, o.flags), "update");
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -538,7 +538,7 @@ static int map_newindex(lua_State *L)
 		lbpf_map_raise_because(L, map, err, lua_tostring(L, -1), "update");
 	err = lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY);
 	if (lbpf_unlikely(err))
-		lbpf_map_raise(L, map, err, "update");
+		lbpf_map_raise_because(L, map, err, lbpf_map_invalid(map, err, BPF_ANY), "update");
 	return 0;
 }
 

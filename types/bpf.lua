@@ -77,7 +77,7 @@ local bpf = {}
 ---@field bytes string the contents of an ELF file
 
 ---@class bpf.open.options
----@field name? string of the object, by default from the file's name
+---@field name? string of the object, by default from the file's name; of bytes, the file and line of the script
 ---@field vars? { [string]: any } initial values of global variables
 ---@field maps? { [string]: integer|false|bpf.map|{ max_entries: integer } } sizes, existing maps to use instead, or none
 ---@field autoload? { [string]: boolean } false for programs not to load
