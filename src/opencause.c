@@ -36,11 +36,11 @@ static void explain_declared(const struct btf *btf, const char *line, char *caus
 	const struct btf_type *t;
 	char map[128], part[8], *suffix;
 	const char *tag;
-	unsigned int id;
+	int at = 0;
 
-	if (sscanf(line, "map '%127[^']': can't determine %7s size for type [%u]", map, part, &id) != 3)
+	if (sscanf(line, "map '%127[^']': can't determine %7s size for type [%n", map, part, &at) != 2 || !at)
 		return;
-	t = btf__type_by_id(btf, id);
+	t = btf__type_by_id(btf, (uint32_t)strtoul(line + at, NULL, 10));
 	if (!t || !btf_is_fwd(t))
 		return;
 	tag = BTF_INFO_KFLAG(t->info) ? "union" : "struct";
