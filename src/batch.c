@@ -46,14 +46,17 @@ static int map_lookup_batch(lua_State *L)
 	}
 	lua_createtable(L, room, 0);
 	lua_createtable(L, room, 0);
-	while (n < count && lbpf_walk_next(L, 2, &err)) {
+	while (n < count) {
+		err = lbpf_map_room(L, map);
+		if (err || !lbpf_walk_next(L, 2, &err))
+			break;
 		n++;
 		lua_rawseti(L, 4, n);
 		lua_rawseti(L, 3, n);
 	}
-	if (err)
+	if (err && !(n && lbpf_spare_is_short(err))) /* else the next call goes on from here, or says it */
 		return lbpf_map_fail_because(L, map, err, lbpf_map_invalid(map, err, flags), "lookup_batch");
-	if (n == count)
+	if (n == count || err)
 		lua_pushvalue(L, 2);
 	else
 		lua_pushnil(L);

@@ -191,17 +191,23 @@ void lbpf_map_set_name(struct lbpf_map *map, const char *name)
 	strncpy(map->name, name, sizeof(map->name) - 1);
 }
 
-void lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind)
+int lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind)
 {
+	int cpus;
+
 	if ((!map->value_size && !(kind->can & LBPF_VALUELESS)) || (!map->key_size && !(kind->can & LBPF_KEYLESS)))
 		kind = &lbpf_mapkind_opaque;
 	map->kind = kind;
 	map->cpus = 1;
 	map->stride = map->value_size;
-	if (kind->can & LBPF_PERCPU) {
-		map->cpus = (uint32_t)lbpf_possible_cpus(L);
-		map->stride = (map->value_size + 7) / 8 * 8;
-	}
+	if (!(kind->can & LBPF_PERCPU))
+		return 0;
+	cpus = lbpf_possible_cpus(L);
+	if (cpus < 0)
+		return -cpus;
+	map->cpus = (uint32_t)cpus;
+	map->stride = (map->value_size + 7) / 8 * 8;
+	return 0;
 }
 
 /* Pops the type at the top into its user value. A type that isn't as long as the map says is refused. */
@@ -298,7 +304,8 @@ struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map 
 	map->key_size = bpf_map__key_size(of);
 	map->value_size = bpf_map__value_size(of);
 	lbpf_map_set_name(map, name);
-	lbpf_map_set_kind(L, map, lbpf_mapkind_of(map->type));
+	if (lbpf_map_set_kind(L, map, lbpf_mapkind_of(map->type)))
+		luaL_error(L, "map '%s': the number of possible CPUs can't be read", name);
 	lbpf_map_set_types(L, map, btf, ids.key, ids.value);
 	lbpf_map_loaded(map);
 	return map;

@@ -153,8 +153,8 @@ void lbpf_map_push_info(lua_State *L, const struct bpf_map_info *info);
 const char *lbpf_map_label(const struct lbpf_map *map);
 void lbpf_map_set_name(struct lbpf_map *map, const char *name);
 
-/* Sets the kind and what follows from it and the sizes. */
-void lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind);
+/* Sets the kind and what follows from it and the sizes. Returns 0, or the errno of lbpf_possible_cpus. */
+int lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind);
 
 /* Pushes the type that the spec at spec_idx means, by the BTF of the object of the map at map_idx if it has one. */
 struct lbpf_type *lbpf_map_push_spec(lua_State *L, int map_idx, int spec_idx, const char *what);

@@ -242,6 +242,8 @@ const char *lbpf_mapcause_push(lua_State *L, const struct lbpf_mapcause *map, in
 		return "map_extra: the arena would cross a border of 4 GiB";
 	case EPERM:
 		return lbpf_refused(L, needs(map));
+	case ENOSYS:
+		return lbpf_no_bpf();
 	case ENOMEM:
 		return lua_pushfstring(L, "the kernel found no memory for %s",
 				       push_amount(L, map, "%I entries of %I + %I bytes"));

@@ -251,7 +251,9 @@ static int map_create(lua_State *L)
 	map->flags = c.flags;
 	map->extra = c.map_extra;
 	lbpf_map_set_name(map, c.name);
-	lbpf_map_set_kind(L, map, c.kind);
+	fd = lbpf_map_set_kind(L, map, c.kind);
+	if (fd)
+		return lbpf_possible_cpus_fail(L, -fd, "map.create");
 	if (c.inner && c.inner->fd < 0) /* bpf.log's function or a finalizer may have closed it */
 		lbpf_map_unusable(L, c.inner);
 	fd = create_map(&c, map);

@@ -14,6 +14,7 @@
 #include "err.h"
 #include "legacy.h"
 #include "load.h"
+#include "mapkinds.h"
 #include "object.h"
 #include "opencause.h"
 
@@ -143,6 +144,21 @@ static int open_call(lua_State *L, const struct open *open, struct lbpf_object *
 	return err;
 }
 
+/* Handles of per-CPU maps have to know the number of CPUs. Returns 0, or how many values were pushed. */
+static int check_cpus(lua_State *L, const struct open *open, const struct lbpf_object *o)
+{
+	const struct bpf_map *map;
+	bool any = false;
+	int n;
+
+	bpf_object__for_each_map(map, o->obj)
+	{
+		any |= (lbpf_mapkind_of((uint32_t)bpf_map__type(map))->can & LBPF_PERCPU) != 0;
+	}
+	n = any ? lbpf_possible_cpus(L) : 0;
+	return n < 0 ? lbpf_possible_cpus_fail(L, n, lua_pushfstring(L, "open '%s'", open->label)) : 0;
+}
+
 /* With the handle as the argument. */
 static int fill_opened(lua_State *L)
 {
@@ -154,8 +170,12 @@ static int fill_opened(lua_State *L)
  * 0, or how many values were pushed: nil, message and code. */
 static int open_fill(lua_State *L, int idx, const struct open *open)
 {
-	int status;
+	int status = check_cpus(L, open, lua_touserdata(L, idx));
 
+	if (status) {
+		lbpf_object_release(L, idx, lua_touserdata(L, idx));
+		return status;
+	}
 	lua_pushcfunction(L, fill_opened);
 	lua_pushvalue(L, idx);
 	status = lua_pcall(L, 1, 0, 0);

@@ -260,7 +260,9 @@ function bpf.features.helpers(prog_type) end
 function bpf.features.kernel() end
 
 ---How many CPUs this kernel may ever have.
----@return integer
+---@return integer?
+---@return string? message
+---@return string? code
 function bpf.features.cpus() end
 
 -- Maps ----------------------------------------------------------------------------------------------------------------
