@@ -217,9 +217,11 @@ static void push_failure(lua_State *L, const struct lbpf_program *p, int err, co
 		lbpf_err_push(L, err, missing, "program '%s': %s", p->name, way->method);
 		return;
 	}
-	if (err == ENOSYS && !*lbpf_log_text(log))
-		lbpf_err_push(L, err, "this libbpf is too old for one of the options", "program '%s': %s", p->name,
-			      way->method);
+	if (err <= LBPF_ATTACH_NEEDS(0))
+		lbpf_err_push(L, ENOSYS,
+			      lua_pushfstring(L, "one of the options needs libbpf 1.%d, here is %s",
+					      LBPF_ATTACH_NEEDS(0) - err, libbpf_version_string()),
+			      "program '%s': %s", p->name, way->method);
 	else
 		lbpf_program_fail(L, p, err, way->method, log);
 }

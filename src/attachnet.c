@@ -199,7 +199,8 @@ static int attach_cgroup(struct lbpf_link *link, const struct lbpf_program *p, c
 
 	if (!to->flags && !to->relative_fd && !to->relative_id && !to->expected_revision)
 		return lbpf_attach_done(link, bpf_program__attach_cgroup(p->prog, to->fd));
-	return lbpf_newer_cgroup ? lbpf_attach_done(link, lbpf_newer_cgroup(p->prog, to->fd, &opts)) : ENOSYS;
+	return lbpf_newer_cgroup ? lbpf_attach_done(link, lbpf_newer_cgroup(p->prog, to->fd, &opts))
+				 : LBPF_ATTACH_NEEDS(6);
 }
 
 /* ---- sockets ---- */

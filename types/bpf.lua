@@ -77,7 +77,7 @@ local bpf = {}
 ---@field bytes string the contents of an ELF file
 
 ---@class bpf.open.options
----@field name? string of the object, by default from the file's name
+---@field name? string of the object, by default from the file's name; of bytes, the file and line of the script
 ---@field vars? { [string]: any } initial values of global variables
 ---@field maps? { [string]: integer|boolean|bpf.map|bpf.map.settings } entries, settings, existing maps to use instead, or none
 ---@field autoload? { [string]: boolean } false for programs not to load
@@ -260,7 +260,9 @@ function bpf.features.helpers(prog_type) end
 function bpf.features.kernel() end
 
 ---How many CPUs this kernel may ever have.
----@return integer
+---@return integer?
+---@return string? message
+---@return string? code
 function bpf.features.cpus() end
 
 -- Maps ----------------------------------------------------------------------------------------------------------------
