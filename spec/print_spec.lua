@@ -73,8 +73,8 @@ describe("the C text of a type", function()
     local btf <close> = parse [[
       struct s { void *p; int a : 29; unsigned b : 14; int c : 20; } __attribute__((packed));
       struct t { char c; struct s s[2]; long last; };]]
-    assert.equal("struct s {\n\tvoid *p;\n\tint a: 29;\n\tunsigned int b: 14;\n\tint c: 20;\n} __attribute__((packed));",
-      btf:print "struct s")
+    assert.equal("struct s {\n\tvoid *p;\n\tint a: 29;\n\tunsigned int b: 14;\n\tint c: 20;\n} " ..
+      "__attribute__((packed));", btf:print "struct s")
     local again <close> = parse(btf:print("struct t", { deep = true }))
     assert.same({ 16, 48 }, { again:find "struct s".size, again:find "struct t".size })
     assert.equal(1, btf:type "struct { char c; struct s s[2]; long last; }":members()[2].offset)
@@ -127,7 +127,8 @@ local function made(records, names)
     types[i] = string.pack("<I4I4I4", offsets[r.name] or 0, r.kind << 24 | (r.flag and 1 << 31 or 0) | #(r.parts or {}),
       r.size) .. (r.kind == INT and string.pack("<I4", 1 << 24 | r.size * 8) or "")
     for _, part in ipairs(r.parts or {}) do
-      types[i] = types[i] .. string.pack(part[3] and "<I4I4I4" or "<I4I4", offsets[part[1]], part[2] & 0xffffffff, part[3])
+      types[i] = types[i] ..
+        string.pack(part[3] and "<I4I4I4" or "<I4I4", offsets[part[1]], part[2] & 0xffffffff, part[3])
     end
   end
   types = table.concat(types)
@@ -168,7 +169,8 @@ describe("an enum of 8 bytes by a compiler that cuts its values", function()
   it("is printed with what is known, and says so", function()
     local btf <close> = cut()
     local text = btf:print("struct s", { deep = true })
-    assert(text:find("\t/* the lower halves of the values; the BTF lacks the upper ones */\n\tHIGH = 1,\n", 1, true), text)
+    assert(text:find("\t/* the lower halves of the values; the BTF lacks the upper ones */\n\tHIGH = 1,\n", 1,
+      true), text)
     local again <close> = parse(text)
     assert.equal(8, again:find "struct s".size)
   end)
@@ -215,7 +217,9 @@ describe("a type that C has no words for", function()
   end)
 
   it("is none for space that no member takes", function()
-    for size, kind in pairs { [3] = STRUCT, [6] = UNION, [24] = UNION, [100] = UNION, [4096] = STRUCT, [5000] = STRUCT } do
+    for size, kind in pairs {
+      [3] = STRUCT, [6] = UNION, [24] = UNION, [100] = UNION, [4096] = STRUCT, [5000] = STRUCT,
+    } do
       local btf <close> = struct(kind, size)
       local again <close> = parse(assert(btf:print(2)))
       assert.equal(size, again:find(kind == UNION and "union s" or "struct s").size)
@@ -243,8 +247,9 @@ describe("the kernel's types", function()
         end
       end
       for t in again:types(kind) do
-        if t.name and sizes[t.name] then
-          assert(sizes[t.name][t.size], t.name)
+        local name = t.name and t.name:gsub("___%d+$", "")
+        if sizes[name] then
+          assert(sizes[name][t.size], t.name)
           n = n + 1
         end
       end

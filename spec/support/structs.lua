@@ -4,14 +4,14 @@ local structs = {}
 
 local SCALARS <const> = {
   "char", "signed char", "unsigned char", "short", "unsigned short", "int", "unsigned int", "long", "unsigned long",
-  "long long", "_Bool", "float", "double", "__int128", "void *", "struct elsewhere *", "int (*%s)(struct elsewhere *, char)",
-  "int (*%s[3])(void)", "char (*%s)[5]", "wide", "narrow", "pair",
+  "long long", "_Bool", "float", "double", "__int128", "void *", "struct elsewhere *",
+  "int (*%s)(struct elsewhere *, char)", "int (*%s[3])(void)", "char (*%s)[5]", "wide", "narrow", "pair",
 }
 
 -- Of each integer type that can have bit-fields, its width.
 local FIELDS <const> = {
-  { "char", 8 }, { "unsigned char", 8 }, { "short", 16 }, { "unsigned short", 16 }, { "int", 32 }, { "unsigned int", 32 },
-  { "long", 64 }, { "unsigned long long", 64 }, { "_Bool", 1 }, { "enum small", 8 }, { "enum plain", 32 },
+  { "char", 8 }, { "unsigned char", 8 }, { "short", 16 }, { "unsigned short", 16 }, { "int", 32 },
+  { "unsigned int", 32 }, { "long", 64 }, { "unsigned long long", 64 }, { "_Bool", 1 }, { "enum small", 8 }, { "enum plain", 32 },
 }
 
 structs.PREAMBLE = [[
@@ -39,7 +39,7 @@ local function numbers(seed)
   end
 end
 
--- What follows makes members; each appends to `out`, and names them after how many there are.
+-- Makes the members of a struct: out counts them, earlier names structs that are defined already.
 local body
 
 local function attributes(random)
@@ -103,25 +103,21 @@ end
 -- Returns the text of n structs and unions, and what they are called.
 function structs.make(n, seed)
   local random, text, names = numbers(seed), { structs.PREAMBLE }, {}
-  local tags = {}
+  local tags, parts = {}, {} -- parts: those that later ones are made of; few, as each makes larger ones
   for i = 1, 5 do
     tags[i] = ("struct tag%d"):format(i)
     text[#text + 1] = ("struct tag%d { char t%d_a; %s t%d_b; }%s;\n"):format(i, i, SCALARS[i * 2], i,
       i > 3 and " __attribute__((packed))" or "")
   end
   for i = 1, n do
-    local name = (random(6) == 0 and "union u%d" or "struct s%d"):format(i)
-    local out = { names = 0, tags = tags }
-    text[#text + 1] = ("%s {%s}%s;\n"):format(name, body(random, out, 0, names), attributes(random))
-    if random(4) == 0 then -- those that are large make larger ones
-      names[#names + 1] = name
+    names[i] = (random(6) == 0 and "union u%d" or "struct s%d"):format(i)
+    local members = body(random, { names = 0, tags = tags }, 0, parts)
+    text[#text + 1] = ("%s {%s}%s;\n"):format(names[i], members, attributes(random))
+    if random(4) == 0 then
+      parts[#parts + 1] = names[i]
     end
-    out.name = name
-    structs[i] = nil
-    names.all = names.all or {}
-    names.all[i] = name
   end
-  return table.concat(text), names.all
+  return table.concat(text), names
 end
 
 return structs
