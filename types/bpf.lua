@@ -1199,9 +1199,10 @@ function bpf.json(value, layout) end
 ---@field name? string
 ---@field size? integer in bytes
 ---@field members? bpf.btf.member[]
----@field enumerators? { name: string, value: integer }[]
+---@field enumerators? { name: string, value?: integer, lower?: integer }[]
 ---@field values? table<string, integer>
 ---@field signed? true
+---@field cut? true the BTF has the lower halves of the values only
 ---@field char? true
 ---@field bool? true
 ---@field bits? integer
