@@ -14,6 +14,7 @@ local layers = {
   "attachtrace attachuser attachnet attachtc",
   "attachopened",
   "attach.h perfevent walk reader perfrecord",
+  "steps",
   "innermap redirect percpu prefix stacktrace link",
   "progopen progrun",
   "program mapkinds mapcreate mapopen mapops mapmem descriptor",

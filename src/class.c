@@ -17,8 +17,7 @@ static int class_gc(lua_State *L)
 
 	if (!self)
 		return 0;
-	if (cls->release)
-		cls->release(L, 1, self);
+	cls->release(L, 1, self);
 	self->cls = NULL;
 	return 0;
 }
@@ -29,7 +28,7 @@ static int class_leave(lua_State *L)
 	const struct lbpf_class *cls = lua_touserdata(L, lua_upvalueindex(1));
 	void *self = lbpf_class_test(L, 1, cls);
 
-	if (self && cls->release && !cls->lasting)
+	if (self && !cls->lasting)
 		cls->release(L, 1, self);
 	return 0;
 }
@@ -39,8 +38,7 @@ int lbpf_class_close(lua_State *L, const struct lbpf_class *cls)
 	struct lbpf_head *self = lbpf_class_check(L, 1, cls);
 
 	self->asked = true;
-	if (cls->release)
-		cls->release(L, 1, self);
+	cls->release(L, 1, self);
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -55,9 +53,11 @@ static void class_set_closure(lua_State *L, const struct lbpf_class *cls, const 
 void lbpf_class_register(lua_State *L, const struct lbpf_class *cls)
 {
 	lua_newtable(L);
-	class_set_closure(L, cls, "__gc", class_gc);
-	class_set_closure(L, cls, "__close", class_leave); /* unless the class has its own */
-	lua_newtable(L);				   /* metatable, methods */
+	if (cls->release) {
+		class_set_closure(L, cls, "__gc", class_gc);
+		class_set_closure(L, cls, "__close", class_leave); /* unless the class has its own */
+	}
+	lua_newtable(L); /* metatable, methods */
 	if (cls->methods)
 		luaL_setfuncs(L, cls->methods, 0);
 	lua_pushvalue(L, -1);
@@ -111,6 +111,18 @@ void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, in
 		cls->init(self);
 	lua_rawgetp(L, LUA_REGISTRYINDEX, cls);
 	lua_setmetatable(L, -2);
+	return self;
+}
+
+void *lbpf_class_new_borrower(lua_State *L, const struct lbpf_class *cls, size_t size, int nuv, int owner)
+{
+	struct lbpf_borrower *self;
+
+	owner = lua_absindex(L, owner);
+	self = lbpf_class_new(L, cls, size, nuv);
+	lua_pushvalue(L, owner);
+	lua_setiuservalue(L, -2, 1);
+	self->owner = lua_touserdata(L, owner);
 	return self;
 }
 

@@ -20,6 +20,9 @@ struct lbpf_map;
 /* How many entries of a map to fetch at once: 256, but no more than 1 MiB of them, nor than it can have. */
 uint32_t lbpf_walk_room(const struct lbpf_map *map);
 
+/* How many to begin with, for maps mostly hold fewer entries than they can: as many as fit in a kilobyte. */
+uint32_t lbpf_walk_first_room(const struct lbpf_map *map);
+
 /* Pushes a walk over the map at stack index map_idx, whose look-ups have these flags. */
 void lbpf_walk_push(lua_State *L, int map_idx, uint64_t flags);
 
