@@ -2,8 +2,8 @@
 /* Walking a map: pairs, keys, the length operator, and drain, which takes entries out as it goes.
  *
  * Where a kind's batches go from bucket to bucket, a walk fetches in batches: a bucket is read at once, so nothing is
- * seen twice or missed whatever others do. Elsewhere it goes by steps. A walk that only reads has nothing to release;
- * a drain puts back what it holds. */
+ * seen twice or missed whatever others do. Elsewhere it goes by steps. A walk has nothing to release; once a drain has
+ * taken entries out, it becomes an object that has: what the script doesn't get is put back. */
 #include "walk.h"
 
 #include <errno.h>
@@ -38,8 +38,9 @@ struct walk {
 
 enum { WALK_BUFFER = 2, WALK_STEPS, WALK_SLOTS = WALK_STEPS };
 
-/* Bytes of the first batch: most maps hold little. Each of the next ones is larger, up to lbpf_walk_room. */
+/* Bytes of the first batch and of the largest, and how fast they grow. */
 #define FIRST_BATCH 1024
+#define MOST_BATCH (1 << 20)
 #define GROWTH 4
 
 /* Bytes of the C stack for batches that are only counted. */
@@ -87,14 +88,18 @@ static uint32_t room_in(const struct lbpf_map *map, size_t bytes)
 	return room ? (uint32_t)room : 1;
 }
 
-uint32_t lbpf_walk_room(const struct lbpf_map *map)
-{
-	return room_in(map, 1 << 20);
-}
-
 uint32_t lbpf_walk_first_room(const struct lbpf_map *map)
 {
 	return room_in(map, FIRST_BATCH);
+}
+
+uint32_t lbpf_walk_next_room(const struct lbpf_map *map, uint32_t room)
+{
+	uint32_t most = room_in(map, MOST_BATCH);
+
+	if (room >= most)
+		return room;
+	return room < most / GROWTH ? room * GROWTH : most;
 }
 
 /* Goes on in a buffer with room for so many entries, which none of the old ones is kept in. */
@@ -120,15 +125,16 @@ static void walk_set_room(lua_State *L, int idx, struct walk *w, uint32_t room)
 }
 
 /* Pushes a walk over the map at stack index map_idx. A small first buffer is part of it, but for one that takes: that
- * has a finalizer, which would keep the buffer. */
+ * may get a finalizer, which would keep the buffer. */
 static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map, bool taking)
 {
 	bool stepping = !(map->kind->can & LBPF_BATCH) || (taking && map->kind->can & LBPF_HANDLES);
 	uint32_t room = stepping ? 1 : lbpf_walk_first_room(map);
 	size_t bytes = buffer_bytes(map, room);
 	bool within = !taking && bytes <= 2 * FIRST_BATCH;
-	struct walk *w = lbpf_class_new_borrower(L, taking ? &drain_class : &walk_class,
-						 sizeof(*w) + (within ? bytes : 0), WALK_SLOTS, map_idx);
+	struct walk *w;
+
+	w = lbpf_class_new_borrower(L, &walk_class, sizeof(*w) + (within ? bytes : 0), WALK_SLOTS, map_idx);
 
 	w->map = map;
 	w->taking = taking;
@@ -171,10 +177,10 @@ static int batch_call(const struct walk *w, uint32_t *count)
 /* Fetches the next batch; false when this kernel has none for the map. */
 static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 {
-	uint32_t most = lbpf_walk_room(w->map);
+	uint32_t room = lbpf_walk_next_room(w->map, w->room);
 
-	if (w->started && w->room < most)
-		walk_set_room(L, idx, w, w->room < most / GROWTH ? w->room * GROWTH : most);
+	if (w->started && w->room < room)
+		walk_set_room(L, idx, w, room);
 	while (!w->closed) {
 		uint32_t count = w->room;
 		int err = batch_call(w, &count);
@@ -274,6 +280,16 @@ static int64_t walk_advance(lua_State *L, int idx, struct walk *w)
 	return w->ended ? -1 : 0;
 }
 
+/* Has the walk at idx put back what it holds, whatever becomes of it. Allocates nothing. */
+static inline void walk_hold(lua_State *L, int idx, struct walk *w)
+{
+	if (lbpf_likely(!w->taking || w->self.head.cls == &drain_class || takes_later(w)))
+		return;
+	w->self.head.cls = &drain_class;
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &drain_class);
+	lua_setmetatable(L, idx);
+}
+
 /* Pushes the entry at position i; false when it should have been deleted then and somebody else had done so. */
 static bool walk_push_entry(lua_State *L, struct walk *w, int64_t i)
 {
@@ -315,8 +331,12 @@ static int walk_push_next(lua_State *L, int idx, struct walk *w)
 		luaL_error(L, "this walk is being stepped already, or has failed");
 	w->busy = true;
 	walk_inherit(w);
-	while ((i = walk_advance(L, idx, w)) >= 0 && lbpf_unlikely(!walk_push_entry(L, w, i)))
+	while ((i = walk_advance(L, idx, w)) >= 0) {
+		walk_hold(L, idx, w);
+		if (lbpf_likely(walk_push_entry(L, w, i)))
+			break;
 		lua_settop(L, top);
+	}
 	w->busy = false;
 	if (lbpf_unlikely(w->err))
 		lua_settop(L, top);
