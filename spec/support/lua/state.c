@@ -84,9 +84,16 @@ static int state_run(lua_State *L)
 	return status == LUA_OK ? 1 : lua_error(L);
 }
 
+/* state.raw(size, values) → a userdata of another library's, whose memory is as it is found */
+static int state_raw(lua_State *L)
+{
+	lua_newuserdatauv(L, (size_t)luaL_checkinteger(L, 1), (int)luaL_checkinteger(L, 2));
+	return 1;
+}
+
 int luaopen_support_state(lua_State *L)
 {
-	static const luaL_Reg functions[] = { { "run", state_run }, { NULL, NULL } };
+	static const luaL_Reg functions[] = { { "run", state_run }, { "raw", state_raw }, { NULL, NULL } };
 
 	luaL_newlib(L, functions);
 	return 1;
