@@ -17,7 +17,8 @@ static int class_gc(lua_State *L)
 
 	if (!self)
 		return 0;
-	cls->release(L, 1, self);
+	if (cls->release)
+		cls->release(L, 1, self);
 	self->cls = NULL;
 	return 0;
 }
@@ -28,7 +29,7 @@ static int class_leave(lua_State *L)
 	const struct lbpf_class *cls = lua_touserdata(L, lua_upvalueindex(1));
 	void *self = lbpf_class_test(L, 1, cls);
 
-	if (self && !cls->lasting)
+	if (self && cls->release && !cls->lasting)
 		cls->release(L, 1, self);
 	return 0;
 }
@@ -38,7 +39,8 @@ int lbpf_class_close(lua_State *L, const struct lbpf_class *cls)
 	struct lbpf_head *self = lbpf_class_check(L, 1, cls);
 
 	self->asked = true;
-	cls->release(L, 1, self);
+	if (cls->release)
+		cls->release(L, 1, self);
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -53,11 +55,10 @@ static void class_set_closure(lua_State *L, const struct lbpf_class *cls, const 
 void lbpf_class_register(lua_State *L, const struct lbpf_class *cls)
 {
 	lua_newtable(L);
-	if (cls->release) {
+	if (!cls->borrows)
 		class_set_closure(L, cls, "__gc", class_gc);
-		class_set_closure(L, cls, "__close", class_leave); /* unless the class has its own */
-	}
-	lua_newtable(L); /* metatable, methods */
+	class_set_closure(L, cls, "__close", class_leave); /* unless the class has its own */
+	lua_newtable(L);				   /* metatable, methods */
 	if (cls->methods)
 		luaL_setfuncs(L, cls->methods, 0);
 	lua_pushvalue(L, -1);

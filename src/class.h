@@ -22,11 +22,12 @@ struct lbpf_class {
 	/* Puts a fresh, zeroed object into its closed state; NULL when zero is that state. Can't fail. */
 	void (*init)(void *self);
 	/* Frees what the object holds and leaves it closed. Called by close, __close and __gc, any number of
-	 * times, with the object at stack index idx. Never raises. What it undoes outside of this process, it undoes
-	 * only if lbpf_class_undoes. NULL when there is nothing to free: then the objects are borrowers. */
+	 * times, with the object at stack index idx. Never raises. NULL when there is nothing to free. What it undoes
+	 * outside of this process, it undoes only if lbpf_class_undoes. */
 	void (*release)(lua_State *L, int idx, void *self);
 	unsigned char descriptors; /* that making one may open at a time, and which are collected for if need be */
 	bool lasting;		   /* a scope's end doesn't close it: others use it, and only collection releases it */
+	bool borrows;		   /* its objects are borrowers */
 };
 
 /* First member of every object. The tag tells the class without asking the registry, on the hot paths as well;
@@ -37,10 +38,10 @@ struct lbpf_head {
 	bool asked;	  /* to close, by the script or the host */
 };
 
-/* First member of an object that has nothing to free: all it needs belongs to another one. Such an object has no
- * finalizer, which would keep it and its memory for one more collection, and a loop that makes many outruns those. So
- * its tag isn't cleared, and memory that Lua hands out again may have it: what tells a borrower is also that its first
- * user value is its owner. */
+/* First member of an object of which scripts make many, and that has nothing to free: all it needs belongs to another
+ * one. Such an object has no finalizer, which would keep it and its memory for one more collection, and a loop outruns
+ * those. So its tag isn't cleared, and memory that Lua hands out again may have it: what tells a borrower is also that
+ * its first user value is its owner. */
 struct lbpf_borrower {
 	struct lbpf_head head;
 	const void *owner;
@@ -126,15 +127,6 @@ static inline void *lbpf_class_test_borrower(lua_State *L, int idx, const struct
 static inline void *lbpf_class_check(lua_State *L, int idx, const struct lbpf_class *cls)
 {
 	void *self = lbpf_class_test(L, idx, cls);
-
-	if (lbpf_unlikely(!self))
-		lbpf_class_mismatch(L, idx, cls);
-	return self;
-}
-
-static inline void *lbpf_class_check_borrower(lua_State *L, int idx, const struct lbpf_class *cls)
-{
-	void *self = lbpf_class_test_borrower(L, idx, cls);
 
 	if (lbpf_unlikely(!self))
 		lbpf_class_mismatch(L, idx, cls);

@@ -20,13 +20,13 @@
 #define SEGV_ON_FAULT (1u << 17) /* BPF_F_SEGV_ON_FAULT of kernel 6.9 */
 
 struct view {
-	struct lbpf_borrower self;
-	struct lbpf_map *map;	      /* the owner */
-	const struct lbpf_type *type; /* kept by a user value */
+	struct lbpf_head head;
+	struct lbpf_map *map; /* these two are kept by user values */
+	const struct lbpf_type *type;
 	size_t offset, count;
 };
 
-enum { VIEW_TYPE = 2 }; /* a user value */
+enum { VIEW_MAP = 1, VIEW_TYPE };
 
 static const struct lbpf_class view_class;
 
@@ -75,7 +75,7 @@ static size_t view_arg(lua_State *L, const struct view *v)
 
 static int view_index(lua_State *L)
 {
-	struct view *v = lbpf_class_check_borrower(L, 1, &view_class);
+	struct view *v = lbpf_class_check(L, 1, &view_class);
 	size_t i = view_arg(L, v);
 
 	if (v->type->depth == 0 && !copies_by_kernel(v)) {
@@ -93,7 +93,7 @@ static int view_index(lua_State *L)
 
 static int view_newindex(lua_State *L)
 {
-	struct view *v = lbpf_class_check_borrower(L, 1, &view_class);
+	struct view *v = lbpf_class_check(L, 1, &view_class);
 	size_t i = view_arg(L, v);
 	uint8_t *memory;
 
@@ -112,7 +112,7 @@ static int view_newindex(lua_State *L)
 
 static int view_len(lua_State *L)
 {
-	const struct view *v = lbpf_class_check_borrower(L, 1, &view_class);
+	const struct view *v = lbpf_class_check(L, 1, &view_class);
 
 	if (v->map->mem.base)
 		view_address(L, v, 0);
@@ -122,7 +122,7 @@ static int view_len(lua_State *L)
 
 static int view_tostring(lua_State *L)
 {
-	struct view *v = lbpf_class_check_borrower(L, 1, &view_class);
+	struct view *v = lbpf_class_check(L, 1, &view_class);
 
 	lua_pushfstring(L, "bpf.view: %I × %s of map '%s'%s", (LUAI_UACINT)v->count, v->type->node[0].ctype,
 			lbpf_map_label(v->map), v->map->fd < 0 ? " (closed)" : "");
@@ -181,11 +181,13 @@ static int map_view(lua_State *L)
 		luaL_error(L, "view: %I of %s from byte %I on don't fit into %I bytes",
 			   (LUAI_UACINT)(count < 0 ? 1 : count), type->node[0].ctype, (LUAI_UACINT)offset,
 			   (LUAI_UACINT)map->mem.size);
-	v = lbpf_class_new_borrower(L, &view_class, sizeof(*v), VIEW_TYPE, 1);
+	v = lbpf_class_new(L, &view_class, sizeof(*v), 2);
 	v->map = map;
 	v->type = type;
 	v->offset = (size_t)offset;
 	v->count = (size_t)(count < 0 ? room : count);
+	lua_pushvalue(L, 1);
+	lua_setiuservalue(L, -2, VIEW_MAP);
 	lua_pushvalue(L, 3);
 	lua_setiuservalue(L, -2, VIEW_TYPE);
 	return 1;

@@ -567,7 +567,7 @@ static const luaL_Reg walk_meta[] = {
 	{ NULL, NULL },
 };
 
-static const struct lbpf_class walk_class = { .name = "bpf.walk", .meta = walk_meta };
+static const struct lbpf_class walk_class = { .name = "bpf.walk", .meta = walk_meta, .borrows = true };
 static const struct lbpf_class drain_class = { .name = "bpf.walk", .meta = walk_meta, .release = walk_release };
 
 static const luaL_Reg map_meta[] = {
