@@ -38,6 +38,7 @@ return {
   ["spec/examples_spec.lua"] = { on = ENDS, why = example, seconds = 80 },
   ["spec/examples_trace_spec.lua"] = { on = ENDS, why = example, seconds = 60 },
   ["spec/fork_spec.lua"] = { on = { "5.10" }, why = forks, seconds = 110 },
+  ["spec/heap_spec.lua"] = { on = NONE, why = "it is about Lua's memory, whatever the kernel" },
   ["spec/hist_spec.lua"] = { on = NONE, why = text },
   ["spec/html_spec.lua"] = { on = NONE, why = tree },
   ["spec/inspect_spec.lua"] = { on = NONE, why = text },

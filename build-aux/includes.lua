@@ -15,6 +15,7 @@ local layers = {
   "attachtrace attachuser attachnet attachtc",
   "attachopened",
   "attach.h perfevent walk reader perfrecord",
+  "steps",
   "innermap redirect percpu prefix stacktrace link",
   "progopen progrun progset",
   "program mapkinds mapcreate mapinfo mapopen mapops mapmem descriptor",

@@ -115,6 +115,7 @@ build = {
         "src/source.c",
         "src/spare.c",
         "src/stacktrace.c",
+        "src/steps.c",
         "src/stream.c",
         "src/structops.c",
         "src/system.c",

@@ -104,6 +104,8 @@ static const struct {
 	{ "update", LBPF_HANDLES, EINVAL, "the kernel does not accept this value here; perhaps it is of another type" },
 	{ "lookup", LBPF_HANDLES, ENOSPC, "only values of 8 bytes can be read, which hold a socket's cookie" },
 	{ "walk", LBPF_HANDLES, ENOSPC, "only values of 8 bytes can be read, which hold a socket's cookie" },
+	{ "walk", 0, EAGAIN, "keys come in faster than they are walked" },
+	{ "lookup_batch", 0, EAGAIN, "keys come in faster than they are walked" },
 	{ "update", 0, E2BIG, "full, all %I entries in use" },
 	{ "update", 0, ENOSPC, "full, all %I entries in use" },
 	{ "push", 0, E2BIG, "full, all %I entries in use" },
