@@ -165,8 +165,16 @@ struct lbpf_mprog_opts lbpf_attach_mprog(const struct lbpf_target *to)
 
 static int attach_section(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
+	int err = lbpf_attach_user_section(link, p);
+
 	(void)to;
-	return lbpf_attach_done(link, bpf_program__attach(p->prog));
+	return err < 0 ? lbpf_attach_done(link, bpf_program__attach(p->prog)) : err;
+}
+
+static const char *section_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
+{
+	(void)to;
+	return lbpf_attach_user_cause(L, p, err);
 }
 
 /*** Attaches the program where its section says.
@@ -178,6 +186,7 @@ static const struct lbpf_way by_section = {
 	.method = "attach",
 	.read = lbpf_attach_read_nothing,
 	.attach = attach_section,
+	.cause = section_cause,
 };
 
 /* ---- the call ---- */

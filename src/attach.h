@@ -102,6 +102,15 @@ int lbpf_attach_done(struct lbpf_link *link, struct bpf_link *made);
 struct lbpf_list lbpf_attach_names(lua_State *L, int idx);
 struct lbpf_list lbpf_attach_numbers(lua_State *L, int idx);
 
+/* ---- attachuser.c ---- */
+
+/* Attaches a program whose section names a function of a file, SEC("uprobe/<path>:<function>"). Returns 0, an errno, or
+ * -1 for other sections, which libbpf attaches. */
+int lbpf_attach_user_section(struct lbpf_link *link, const struct lbpf_program *p);
+
+/* Pushes why it failed, for SEC("usdt/…") as well, or returns NULL. */
+const char *lbpf_attach_user_cause(lua_State *L, const struct lbpf_program *p, int err);
+
 /* ---- attachopened.c: programs without a struct of libbpf's ---- */
 
 int lbpf_opened_interface(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to);
