@@ -12,7 +12,7 @@ local layers = {
   "object",
   "legacy structops ringbuf perfbuf user_ringbuf batch memory view attach iter system features names",
   "attachtrace attachuser attachnet attachtc",
-  "attachopened",
+  "attachopened attachcause",
   "attach.h perfevent walk reader perfrecord",
   "innermap redirect percpu prefix stacktrace link",
   "progopen progrun",

@@ -27,6 +27,7 @@ build = {
       sources = {
         "src/arg.c",
         "src/attach.c",
+        "src/attachcause.c",
         "src/attachnet.c",
         "src/attachopened.c",
         "src/attachtc.c",

@@ -171,12 +171,6 @@ static int attach_section(struct lbpf_link *link, const struct lbpf_program *p, 
 	return err < 0 ? lbpf_attach_done(link, bpf_program__attach(p->prog)) : err;
 }
 
-static const char *section_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
-{
-	(void)to;
-	return lbpf_attach_user_cause(L, p, err);
-}
-
 /*** Attaches the program where its section says.
 @function prog:attach
 @treturn bpf.link the link, which belongs to the object and is closed with it
@@ -186,7 +180,7 @@ static const struct lbpf_way by_section = {
 	.method = "attach",
 	.read = lbpf_attach_read_nothing,
 	.attach = attach_section,
-	.cause = section_cause,
+	.cause = lbpf_attachcause_section,
 };
 
 /* ---- the call ---- */

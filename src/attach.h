@@ -128,6 +128,31 @@ int lbpf_opened_type(const struct lbpf_program *p, const struct lbpf_target *to)
 /* The cause where it is that. */
 const char *lbpf_opened_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
 
+/* ---- attachcause.c: each pushes or returns why it failed, or NULL, as lbpf_way.cause does ---- */
+
+const char *lbpf_attachcause_section(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_kprobe(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_raw_tracepoint(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+					    int err);
+const char *lbpf_attachcause_iter(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_xdp(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_netfilter(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+				       int err);
+const char *lbpf_attachcause_netns(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_cgroup(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_socket(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_reuseport(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+				       int err);
+
+/* Says what a list of programs refused, in tcx and netkit; or NULL. */
+const char *lbpf_attachcause_mprog(int err);
+
+/* Pushes that the interface isn't there, or returns NULL. */
+const char *lbpf_attachcause_interface(lua_State *L, const struct lbpf_target *to);
+
+/* Says that what the descriptor is of is no cgroup that programs attach to, or NULL. */
+const char *lbpf_no_cgroup(int fd);
+
 /* The section doesn't say where to attach. */
 #define LBPF_ATTACH_NOWHERE (-1)
 

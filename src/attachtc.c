@@ -103,7 +103,7 @@ static const char *tc_cause(lua_State *L, const struct lbpf_program *p, const st
 		return lua_pushfstring(L, "option 'priority' must be an integer from 0 to 65535, got %I",
 				       (LUAI_UACINT)to->priority);
 	if (err != EEXIST)
-		return NULL;
+		return lbpf_attachcause_interface(L, to);
 	if (to->point == BPF_TC_EGRESS && check_clsact(to->ifindex) == EEXIST)
 		return "the interface has an ingress qdisc, which sees incoming packets only, in the place of the "
 		       "clsact qdisc that egress takes (tc qdisc del dev … ingress)";
@@ -140,7 +140,7 @@ static const char *tcx_cause(lua_State *L, const struct lbpf_program *p, const s
 {
 	(void)L;
 	if (err != EINVAL || is_for(p, to, TCX_INGRESS, TCX_EGRESS))
-		return NULL;
+		return lbpf_attachcause_mprog(err);
 	return p->prog ? "this takes a program of SEC(\"tcx/ingress\") or SEC(\"tcx/egress\"), or option "
 			 "'attach_type'; "
 			 "SEC(\"tc\") is for attach_tc"
@@ -151,7 +151,7 @@ static const char *netkit_cause(lua_State *L, const struct lbpf_program *p, cons
 {
 	(void)L;
 	if (err != EINVAL || is_for(p, to, NETKIT_PRIMARY, NETKIT_PEER))
-		return NULL;
+		return lbpf_attachcause_mprog(err);
 	return p->prog ? "this takes a program of SEC(\"netkit/primary\") or SEC(\"netkit/peer\"), or option "
 			 "'attach_type'"
 		       : "option 'attach_type' must say \"netkit_primary\" or \"netkit_peer\"";

@@ -292,6 +292,7 @@ static int read_iter(lua_State *L, struct lbpf_target *to)
 		err = lbpf_descriptor_path(L, lua_gettop(L), O_RDONLY, &fd);
 		if (err)
 			return err;
+		to->fd = fd;
 		cgroup.cgroup_fd = (uint32_t)fd;
 		if (to->mode && lbpf_name_value(iter_orders, to->mode) < 0)
 			lbpf_name_unknown(L, iter_orders, "order", to->mode);
@@ -444,6 +445,7 @@ const struct lbpf_way lbpf_ways_trace[] = {
 	  .options_at = 3,
 	  .options = kprobe_options,
 	  .attach = attach_kprobe,
+	  .cause = lbpf_attachcause_kprobe,
 	  .types = LBPF_OF(KPROBE) },
 	{ .method = "attach_kprobe_multi",
 	  .read = read_kprobe_multi,
@@ -469,6 +471,7 @@ const struct lbpf_way lbpf_ways_trace[] = {
 	  .options = cookie_options,
 	  .attach = attach_raw_tracepoint,
 	  .opened = lbpf_opened_raw_tracepoint,
+	  .cause = lbpf_attachcause_raw_tracepoint,
 	  .types = LBPF_OF(RAW_TRACEPOINT) | LBPF_OF(RAW_TRACEPOINT_WRITABLE) },
 	{ .method = "attach_trace",
 	  .read = lbpf_attach_read_nothing,
@@ -501,6 +504,7 @@ const struct lbpf_way lbpf_ways_trace[] = {
 	  .options = iter_options,
 	  .attach = attach_iter,
 	  .opened = opened_iter,
+	  .cause = lbpf_attachcause_iter,
 	  .types = LBPF_OF(TRACING) },
 	{ .method = NULL },
 };
