@@ -41,7 +41,8 @@ struct lbpf_target {
 	uint64_t offset, ref_ctr_offset;
 	uint64_t bpf_cookie, cookie, usdt_cookie;
 	uint64_t sample_freq, sample_period;
-	uint32_t flags, handle, priority, pf, hooknum, point, relative_id, relative_fd;
+	uint64_t priority;
+	uint32_t flags, handle, pf, hooknum, point, relative_id, relative_fd;
 	int32_t netfilter_priority;
 	uint64_t expected_revision;
 	const char *attach_type; /* of a program whose section doesn't say it; and its number, -1 without */

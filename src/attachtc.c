@@ -25,7 +25,7 @@ static const struct lbpf_name tc_points[] = {
 static const struct lbpf_option tc_options[] = {
 	{ "attach_point", LBPF_OPT_STRING, offsetof(struct lbpf_target, mode) },
 	LBPF_TARGET_OPT(U32, handle),
-	LBPF_TARGET_OPT(U32, priority),
+	LBPF_TARGET_OPT(U64, priority),
 	LBPF_TARGET_OPT(BOOL, replace),
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
@@ -74,8 +74,8 @@ static int attach_tc(struct lbpf_link *link, const struct lbpf_program *p, const
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = to->ifindex, .attach_point = (enum bpf_tc_attach_point)to->point);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = lbpf_program_descriptor(p), .handle = to->handle,
-		    .priority = to->priority, .flags = to->replace ? BPF_TC_F_REPLACE : 0);
-	int err = -bpf_tc_hook_create(&hook);
+		    .priority = (uint32_t)to->priority, .flags = to->replace ? BPF_TC_F_REPLACE : 0);
+	int err = to->priority > UINT16_MAX ? EINVAL : -bpf_tc_hook_create(&hook);
 	bool made = !err;
 
 	if (err == EEXIST) /* the clsact qdisc is there already; it stays, for others may use it by now */

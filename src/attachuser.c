@@ -2,6 +2,7 @@
 /* Ways to attach programs to functions and marks of processes. */
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,6 +173,9 @@ static int attach_usdt(struct lbpf_link *link, const struct lbpf_program *p, con
 static const char *usdt_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
 {
 	(void)p;
+	/* the only other one is a process that isn't there */
+	if (err == ESRCH && (to->pid <= 0 || kill(to->pid, 0) == 0 || errno == EPERM))
+		return "the object lacks the maps of <bpf/usdt.bpf.h>, which programs for marks include";
 	return err == ENOENT ? lbpf_userfunc_no_mark(L, to->path, to->provider, to->name) : NULL;
 }
 
@@ -231,7 +235,8 @@ const char *lbpf_attach_user_cause(lua_State *L, const struct lbpf_program *p, i
 /*** Attaches a uprobe or uretprobe program to a function of programs and libraries.
 @function prog:attach_uprobe
 @tparam string path of the file, or the name of a program in $PATH or of a library ("libc.so.6")
-@tparam string|integer func name of the function, or its offset in the file
+@tparam string|integer func name of the function, or its offset in the file. Of several versions the default one is
+ meant; "name@version" is another one.
 @tparam ?table options
 - pid: the one process, -1 for all (the default), 0 for this one
 - retprobe: true runs the program when the function returns
@@ -239,16 +244,18 @@ const char *lbpf_attach_user_cause(lua_State *L, const struct lbpf_program *p, i
 - ref_ctr_offset: of a semaphore to count up, in the file
 - bpf_cookie: what bpf_get_attach_cookie gives (kernel 5.15)
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT (no such file or function), EINVAL, …
+@treturn nil,string,string on failure: ENOENT (no such file or function), EOPNOTSUPP (the function is chosen when a
+ process starts, as the C library's memcpy is: the message says where this process's is), ENOTUNIQ (several functions
+ have the name), EINVAL (no code is there: an address, say), …
 @see bpf_program__attach_uprobe_opts */
 
 /*** Attaches a uprobe.multi program to many functions of a file at once.
 @function prog:attach_uprobe_multi
 @tparam string path of the file
-@tparam string|table functions a pattern, a sequence of names, or of offsets
+@tparam string|table functions a pattern, a sequence of names, or of offsets; names as of attach_uprobe
 @tparam ?table options pid, retprobe, session (libbpf 1.6), and cookies, a sequence with one for each function listed
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), …
+@treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), and as of attach_uprobe
 @see bpf_program__attach_uprobe_multi
 @since kernel 6.6, libbpf 1.3 */
 
@@ -261,7 +268,8 @@ const char *lbpf_attach_user_cause(lua_State *L, const struct lbpf_program *p, i
 - pid: the one process, -1 for all (the default), 0 for this one
 - usdt_cookie: what bpf_usdt_cookie gives
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT (no such mark), …
+@treturn nil,string,string on failure: ENOENT (no such mark), ESRCH (no such process, or the object doesn't include
+ <bpf/usdt.bpf.h>), …
 @see bpf_program__attach_usdt */
 const struct lbpf_way lbpf_ways_user[] = {
 	{ .method = "attach_uprobe",

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "userfunc.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <bpf/libbpf.h>
@@ -89,8 +91,10 @@ static int open_file(struct lbpf_elf *elf, const char *path)
 	err = lbpf_elf_open_any(elf, fd, NULL, (uint64_t)at.st_size);
 	if (err && memcmp(elf->head.e_ident, ELFMAG, SELFMAG) == 0 && elf->head.e_ident[EI_CLASS] == ELFCLASS32)
 		return -1;
-	/* a file without a section table runs as well */
-	return err == ELIBBAD && elf->head.e_shoff == 0 ? 0 : err;
+	if (err != ELIBBAD || elf->head.e_shoff)
+		return err;
+	elf->count = 0; /* a file without a section table runs as well */
+	return 0;
 }
 
 static void close_file(struct lbpf_elf *elf)
@@ -166,15 +170,49 @@ static const char *push_place_cause(lua_State *L, const char *path, const struct
 	return lua_pushfstring(L, "'%s': %s", path, text);
 }
 
+/* Where in the file the function is that this process got under a name which others may get another one under; 0 if it
+ * has none, or of another file. */
+static uint64_t chosen_here(const char *path, const char *name)
+{
+	uint64_t at = (uintptr_t)dlsym(RTLD_DEFAULT, name), found = 0;
+	FILE *maps = at ? fopen("/proc/self/maps", "re") : NULL;
+	char line[PATH_MAX + 128], room[PATH_MAX];
+	uint64_t first, end, offset, inode;
+	unsigned int device[2];
+	struct stat file;
+
+	if (maps && stat(lbpf_userfunc_path(room, path), &file) == 0)
+		while (!found && fgets(line, sizeof(line), maps))
+			if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %x:%x %" SCNu64, &first, &end,
+				   &offset, &device[0], &device[1], &inode) == 6 &&
+			    at >= first && at < end && inode == file.st_ino &&
+			    makedev(device[0], device[1]) == file.st_dev)
+				found = at - first + offset;
+	if (maps)
+		fclose(maps);
+	return found;
+}
+
+static const char *push_chosen_cause(lua_State *L, const char *path, const char *name)
+{
+	uint64_t here = chosen_here(path, name);
+	char text[64] = "";
+
+	if (here)
+		snprintf(text, sizeof(text), ", 0x%" PRIx64 " in this process", here);
+	return lua_pushfstring(L,
+			       "'%s' chooses when a process starts which function '%s' is (IFUNC): give the name of "
+			       "the "
+			       "chosen one, or its offset in the file%s",
+			       path, name, text);
+}
+
 /* What is said of a file and a function. */
 static const char *const words[] = {
 	[LBPF_ELFSYM_ABSENT] = "'%s' has no function '%s'",
 	[LBPF_ELFSYM_STRIPPED] = "'%s' exports no function '%s', and it is stripped: it has no symbols of others; give "
 				 "the "
 				 "function's offset in the file",
-	[LBPF_ELFSYM_CHOSEN] = "'%s' chooses when a process starts which function '%s' is (IFUNC): give the name of "
-			       "the "
-			       "chosen one, or its offset in the file",
 	[LBPF_ELFSYM_SEVERAL] = "'%s' has several functions '%s': give the offset of one in the file",
 	[LBPF_ELFSYM_VERSIONS] = "'%s' has several versions of '%s', none of them the default: give one, as in "
 				 "name@version",
@@ -189,6 +227,8 @@ const char *lbpf_userfunc_cause(lua_State *L, const char *path, const struct lbp
 		return push_file_cause(L, path, err);
 	if (!bad->name)
 		return push_place_cause(L, path, bad);
+	if (bad->found == LBPF_ELFSYM_CHOSEN)
+		return push_chosen_cause(L, path, bad->name);
 	return lua_pushfstring(L, words[bad->found], path, bad->name);
 }
 
