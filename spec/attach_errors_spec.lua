@@ -198,10 +198,12 @@ describe("a refusal is said in words:", function()
   end)
 
   it("a tc priority out of range", function()
-    for _, priority in ipairs({ -1, 65536, 1 << 32 }) do
-      attach.fails("EINVAL", "option 'priority' must be an integer from 0 to 65535, got %-?%d+ %(",
+    for _, priority in ipairs({ 65536, 1 << 32 }) do
+      attach.fails("EINVAL", "option 'priority' must be an integer from 0 to 65535, got %d+ %(",
         progs.filter:attach_tc("lo", { priority = priority }))
     end
+    helper.raises(function() progs.filter:attach_tc("lo", { priority = -1 }) end,
+      "attach_tc: option 'priority' must be an integer from 0 to 65535, got %-1")
     helper.raises(function() progs.filter:attach_tc("lo", { priority = 1.5 }) end, "attach_tc: option 'priority'")
   end)
 
@@ -227,7 +229,7 @@ describe("a refusal is said in words:", function()
     for _, method in ipairs({ "attach", "attach_kprobe" }) do
       local _, message, code = progs.of_no_function[method](progs.of_no_function, "lbpf_nothing")
       assert.equal("ENOENT", code)
-      assert(message:find("has no kprobes", 1, true) or message:find("tracefs", 1, true)
+      assert(message:find("this kernel has none", 1, true) or message:find("tracefs", 1, true)
         or message:find("the kernel has no function 'lbpf_nothing'", 1, true), message)
     end
   end)

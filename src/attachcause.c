@@ -56,7 +56,7 @@ const char *lbpf_attachcause_kprobe(lua_State *L, const struct lbpf_program *p, 
 		return NULL; /* libbpf takes tracefs then */
 	if (!events && access("/sys/kernel/tracing/kprobe_events", F_OK) &&
 	    access("/sys/kernel/debug/tracing/kprobe_events", F_OK))
-		return "this kernel has no kprobes (CONFIG_KPROBE_EVENTS)";
+		return lua_pushfstring(L, "no probe on '%s', for this kernel has none (CONFIG_KPROBE_EVENTS)", name);
 	return lua_pushfstring(L, "the kernel has no function '%s', or none that probes can be put on", name);
 }
 

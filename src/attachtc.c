@@ -30,12 +30,16 @@ static const struct lbpf_option tc_options[] = {
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
+#define BAD_PRIORITY "option 'priority' must be an integer from 0 to 65535, got %I"
+
 static int read_tc(lua_State *L, struct lbpf_target *to)
 {
 	int64_t point = lbpf_name_value(tc_points, to->mode ? to->mode : "ingress");
 
 	if (point < 0)
 		lbpf_name_unknown(L, tc_points, "attach_point", to->mode);
+	if ((int64_t)to->priority < 0)
+		lbpf_arg_error(L, "attach_tc: " BAD_PRIORITY, (LUAI_UACINT)to->priority);
 	to->point = (uint32_t)point;
 	return lbpf_attach_interface(L, to);
 }
@@ -100,8 +104,7 @@ static const char *tc_cause(lua_State *L, const struct lbpf_program *p, const st
 {
 	(void)p;
 	if (err == EINVAL && to->priority > UINT16_MAX)
-		return lua_pushfstring(L, "option 'priority' must be an integer from 0 to 65535, got %I",
-				       (LUAI_UACINT)to->priority);
+		return lua_pushfstring(L, BAD_PRIORITY, (LUAI_UACINT)to->priority);
 	if (err != EEXIST)
 		return lbpf_attachcause_interface(L, to);
 	if (to->point == BPF_TC_EGRESS && check_clsact(to->ifindex) == EEXIST)

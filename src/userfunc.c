@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <bpf/libbpf.h>
@@ -170,6 +169,15 @@ static const char *push_place_cause(lua_State *L, const char *path, const struct
 	return lua_pushfstring(L, "'%s': %s", path, text);
 }
 
+/* Whether both paths are of one file. What /proc/self/maps says of a file by numbers may be of the layer below an
+ * overlay. */
+static bool is_same(const char *one, const char *other)
+{
+	struct stat a, b;
+
+	return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 /* Where in the file the function is that this process got under a name which others may get another one under; 0 if it
  * has none, or of another file. */
 static uint64_t chosen_here(const char *path, const char *name)
@@ -177,17 +185,16 @@ static uint64_t chosen_here(const char *path, const char *name)
 	uint64_t at = (uintptr_t)dlsym(RTLD_DEFAULT, name), found = 0;
 	FILE *maps = at ? fopen("/proc/self/maps", "re") : NULL;
 	char line[PATH_MAX + 128], room[PATH_MAX];
-	uint64_t first, end, offset, inode;
-	unsigned int device[2];
-	struct stat file;
+	uint64_t first, end, offset;
 
-	if (maps && stat(lbpf_userfunc_path(room, path), &file) == 0)
-		while (!found && fgets(line, sizeof(line), maps))
-			if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %x:%x %" SCNu64, &first, &end,
-				   &offset, &device[0], &device[1], &inode) == 6 &&
-			    at >= first && at < end && inode == file.st_ino &&
-			    makedev(device[0], device[1]) == file.st_dev)
-				found = at - first + offset;
+	while (maps && !found && fgets(line, sizeof(line), maps)) {
+		const char *file = strchr(line, '/');
+
+		line[strcspn(line, "\n")] = '\0';
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64, &first, &end, &offset) == 3 && file &&
+		    at >= first && at < end && is_same(file, lbpf_userfunc_path(room, path)))
+			found = at - first + offset;
+	}
 	if (maps)
 		fclose(maps);
 	return found;
