@@ -112,8 +112,8 @@ static int find_places(unsigned long *offsets, struct lbpf_elfsym *list, size_t 
 static int attach_uprobe_multi(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	size_t count = count_places(to);
-	struct lbpf_elfsym *list = calloc(count, sizeof(*list));
-	unsigned long *offsets = calloc(count, sizeof(*offsets));
+	struct lbpf_elfsym *list = calloc(count + 1, sizeof(*list));
+	unsigned long *offsets = calloc(count + 1, sizeof(*offsets));
 	int err = count ? find_places(offsets, list, count, to) : -1;
 	const char *pattern = err ? to->name : NULL;
 	struct lbpf_uprobe_multi_opts opts;

@@ -235,10 +235,11 @@ static int link_need_descriptor(lua_State *L, const struct lbpf_link *handle, co
 
 	*n = fd >= 0 ? 0
 		     : lbpf_link_fail(L, handle, EOPNOTSUPP,
-				 handle->more_count ? "this attachment is several links to the kernel, one for each "
-						      "thread"
-						    : "this attachment is no link to the kernel",
-				 operation);
+				      handle->more_count ? "this attachment is several links to the kernel, one for "
+							   "each "
+							   "thread"
+							 : "this attachment is no link to the kernel",
+				      operation);
 	return fd;
 }
 
@@ -324,11 +325,11 @@ static int link_update(lua_State *L)
 		err = bpf_link_update(fd, lbpf_program_descriptor(p), NULL) ? errno : 0;
 	if (err)
 		return lbpf_link_fail(L, handle, err,
-				 err != EINVAL ? NULL
-					 : map ? "the map is for another name, or not of section .struct_ops.link"
-					       : "the program is of another type, or this kind of link can't be "
-						 "updated",
-				 "update");
+				      err != EINVAL ? NULL
+					      : map ? "the map is for another name, or not of section .struct_ops.link"
+						    : "the program is of another type, or this kind of link can't be "
+						      "updated",
+				      "update");
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -376,7 +377,7 @@ static int link_unpin(lua_State *L)
 	err = lbpf_fd_unpin(fd, path);
 	if (err)
 		return lbpf_link_fail(L, handle, err, err == EINVAL ? "this is no pin of the link" : NULL,
-				 lua_pushfstring(L, "unpin '%s'", path));
+				      lua_pushfstring(L, "unpin '%s'", path));
 	lua_pushboolean(L, 1);
 	return 1;
 }

@@ -303,8 +303,8 @@ static const char *run_cause(int err)
 - data: the packet, a string; what the kernel demands depends on the type (14 bytes at least for xdp)
 - ctx: the context: bytes, or a table of the members of what the program's first parameter points to; of a raw_tp
   program a sequence of arguments
-- ctx_type: the context's C type, where the program's BTF doesn't tell, or can't be read: of a program opened by pin or id
-  that takes CAP_SYS_ADMIN
+- ctx_type: the context's C type, where the program's BTF doesn't tell, or can't be read: of a program opened by pin or
+  id that takes CAP_SYS_ADMIN
 - repeat_: how often to run it; 1 by default
 - cpu: where a raw_tp program is to run, from 0; this CPU by default
 - flags: a name or a sequence of "xdp_live_frames" (kernel 5.18: frames go where the program says, and neither they nor

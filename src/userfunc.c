@@ -178,22 +178,34 @@ static bool is_same(const char *one, const char *other)
 	return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+/* The offset in the file of an address in the lines of /proc/self/maps, "<first>-<end> <permissions> <offset> …"; 0 if
+ * it isn't in this one. */
+static uint64_t offset_in(const char *line, uint64_t address)
+{
+	char *at;
+	uint64_t first = strtoull(line, &at, 16), end = *at == '-' ? strtoull(at + 1, &at, 16) : 0;
+
+	at = *at == ' ' ? strchr(at + 1, ' ') : NULL;
+	return at && address >= first && address < end ? address - first + strtoull(at, NULL, 16) : 0;
+}
+
 /* Where in the file the function is that this process got under a name which others may get another one under; 0 if it
  * has none, or of another file. */
 static uint64_t chosen_here(const char *path, const char *name)
 {
-	uint64_t at = (uintptr_t)dlsym(RTLD_DEFAULT, name), found = 0;
-	FILE *maps = at ? fopen("/proc/self/maps", "re") : NULL;
+	uint64_t address = (uintptr_t)dlsym(RTLD_DEFAULT, name), found = 0;
+	FILE *maps = address ? fopen("/proc/self/maps", "re") : NULL;
 	char line[PATH_MAX + 128], room[PATH_MAX];
-	uint64_t first, end, offset;
 
 	while (maps && !found && fgets(line, sizeof(line), maps)) {
 		const char *file = strchr(line, '/');
 
 		line[strcspn(line, "\n")] = '\0';
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64, &first, &end, &offset) == 3 && file &&
-		    at >= first && at < end && is_same(file, lbpf_userfunc_path(room, path)))
-			found = at - first + offset;
+		found = offset_in(line, address);
+		if (found && !(file && is_same(file, lbpf_userfunc_path(room, path)))) {
+			found = 0;
+			break;
+		}
 	}
 	if (maps)
 		fclose(maps);
