@@ -110,15 +110,18 @@ end)
 
 describe("a function that is chosen when a process starts", function()
   it("is an error that says where this process's is", function()
-    local _, message, code = obj.progs.on_function:attach_uprobe(LIBC, "memcpy")
+    local _, message, code = obj.progs.on_function:attach_uprobe(LIBC, "strlen")
     assert.equal("EOPNOTSUPP", code)
-    local offset = message:match("chooses when a process starts which function 'memcpy' is %(IFUNC%): give the name "
+    if helper.LUA:find("libasan", 1, true) then -- has a strlen of its own, in front of the C library's
+      return
+    end
+    local offset = message:match("chooses when a process starts which function 'strlen' is %(IFUNC%): give the name "
       .. "of the chosen one, or its offset in the file, (0x%x+) in this process %(EOPNOTSUPP%)$")
     assert.is_string(offset, message)
     local link <close> = assert(obj.progs.on_function:attach_uprobe(LIBC, math.tointeger(tonumber(offset)),
       { pid = 0 }))
-    assert.is_true(#(tostring(link) .. ("x"):rep(1000)) > 1000) -- Lua copies strings by memcpy
-    assert.is_true(obj.vars.hits > 0)
+    assert.is_table(os.date("*t")) -- Lua makes strings of C's
+    assert.is_true(link and obj.vars.hits > 0)
   end)
 
   it("is an error by section", function()

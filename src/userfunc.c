@@ -196,20 +196,17 @@ static uint64_t chosen_here(const char *path, const char *name)
 	uint64_t address = (uintptr_t)dlsym(RTLD_DEFAULT, name), found = 0;
 	FILE *maps = address ? fopen("/proc/self/maps", "re") : NULL;
 	char line[PATH_MAX + 128], room[PATH_MAX];
+	const char *from;
 
-	while (maps && !found && fgets(line, sizeof(line), maps)) {
-		const char *file = strchr(line, '/');
-
-		line[strcspn(line, "\n")] = '\0';
+	while (maps && !found && fgets(line, sizeof(line), maps))
 		found = offset_in(line, address);
-		if (found && !(file && is_same(file, lbpf_userfunc_path(room, path)))) {
-			found = 0;
-			break;
-		}
-	}
 	if (maps)
 		fclose(maps);
-	return found;
+	if (!found)
+		return 0;
+	line[strcspn(line, "\n")] = '\0';
+	from = strchr(line, '/');
+	return from && is_same(from, lbpf_userfunc_path(room, path)) ? found : 0;
 }
 
 static const char *push_chosen_cause(lua_State *L, const char *path, const char *name)
