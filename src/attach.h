@@ -133,8 +133,14 @@ const char *lbpf_opened_cause(lua_State *L, const struct lbpf_program *p, const 
 
 const char *lbpf_attachcause_section(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
 const char *lbpf_attachcause_kprobe(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_kprobe_multi(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+					  int err);
+const char *lbpf_attachcause_freplace(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+				      int err);
 const char *lbpf_attachcause_raw_tracepoint(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
 					    int err);
+const char *lbpf_attachcause_perf_event(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+					int err);
 const char *lbpf_attachcause_iter(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
 const char *lbpf_attachcause_xdp(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
 const char *lbpf_attachcause_netfilter(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,

@@ -19,7 +19,7 @@
 
 #include "attach.h"
 #include "cause.h"
-#include "map.h"
+#include "perfevent.h"
 #include "program.h"
 
 struct row {
@@ -60,6 +60,24 @@ const char *lbpf_attachcause_kprobe(lua_State *L, const struct lbpf_program *p, 
 	return lua_pushfstring(L, "the kernel has no function '%s', or none that probes can be put on", name);
 }
 
+const char *lbpf_attachcause_kprobe_multi(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+					  int err)
+{
+	(void)p;
+	if (err == ESRCH)
+		return "one of the functions isn't there, or no probe can be put on it";
+	return err == ENOENT && to->name && !lbpf_no_tracefs()
+		? lua_pushfstring(L, "no function of the kernel's matches '%s'", to->name)
+		: NULL;
+}
+
+const char *lbpf_attachcause_freplace(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
+{
+	(void)p;
+	return err == ENOENT ? lua_pushfstring(L, "program '%s' has no function '%s'", to->target->name, to->func_name)
+			     : NULL;
+}
+
 const char *lbpf_attachcause_raw_tracepoint(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
 					    int err)
 {
@@ -76,7 +94,8 @@ const char *lbpf_attachcause_section(lua_State *L, const struct lbpf_program *p,
 
 	switch (bpf_program__type(p->prog)) {
 	case BPF_PROG_TYPE_KPROBE:
-		if (strncmp(section, "kprobe/", 7) == 0 || strncmp(section, "kretprobe/", 10) == 0)
+		if (strncmp(section, "kprobe/", 7) == 0 || strncmp(section, "kretprobe/", 10) == 0 ||
+		    strncmp(section, "ksyscall/", 9) == 0 || strncmp(section, "kretsyscall/", 12) == 0)
 			return lbpf_attachcause_kprobe(L, p, to, err);
 		return lbpf_attach_user_cause(L, p, err);
 	case BPF_PROG_TYPE_RAW_TRACEPOINT:
@@ -87,7 +106,15 @@ const char *lbpf_attachcause_section(lua_State *L, const struct lbpf_program *p,
 	}
 }
 
-/* ---- iterators ---- */
+/* ---- perf events, iterators ---- */
+
+const char *lbpf_attachcause_perf_event(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+					int err)
+{
+	if (!p->prog && err == EINVAL && !to->event)
+		return "perhaps a kernel before 5.15, which attaches only programs of objects to events";
+	return to->event ? lbpf_perfevent_cause(L, to->event, err) : NULL;
+}
 
 const char *lbpf_attachcause_iter(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
 {
