@@ -58,5 +58,6 @@ return {
   ["spec/readme_spec.lua"] = { on = NONE, why = tree },
   ["spec/sk_storage_spec.lua"] = { seconds = 20 },
   ["spec/sockmap_spec.lua"] = { seconds = 25 },
+  ["spec/userfunc_spec.lua"] = { on = NONE, why = files },
   ["spec/walk_spec.lua"] = { seconds = 90 },
 }

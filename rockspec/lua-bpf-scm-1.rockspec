@@ -27,6 +27,7 @@ build = {
       sources = {
         "src/arg.c",
         "src/attach.c",
+        "src/attachcause.c",
         "src/attachnet.c",
         "src/attachopened.c",
         "src/attachtc.c",
@@ -62,6 +63,7 @@ build = {
         "src/decode.c",
         "src/descriptor.c",
         "src/elf.c",
+        "src/elfsym.c",
         "src/embed.c",
         "src/encode.c",
         "src/err.c",
@@ -120,6 +122,7 @@ build = {
         "src/structops.c",
         "src/system.c",
         "src/type.c",
+        "src/userfunc.c",
         "src/user_ringbuf.c",
         "src/view.c",
         "src/wait.c",

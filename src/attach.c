@@ -63,10 +63,11 @@ struct lbpf_list lbpf_attach_names(lua_State *L, int idx)
 	list.names = list_memory(L, idx, &list);
 	for (size_t i = 0; i < list.count; i++) {
 		if (lua_rawgeti(L, idx, (lua_Integer)i + 1) != LUA_TSTRING)
-			luaL_error(L, "a list of names expected, element %I is a %s", (LUAI_UACINT)i + 1,
-				   luaL_typename(L, -1));
+			lbpf_arg_error(L, "a list of names expected, element %I is a %s", (LUAI_UACINT)i + 1,
+				       luaL_typename(L, -1));
 		if (!lbpf_arg_is_text(L, -1))
-			luaL_error(L, "a list of names expected, element %I has a NUL byte in it", (LUAI_UACINT)i + 1);
+			lbpf_arg_error(L, "a list of names expected, element %I has a NUL byte in it",
+				       (LUAI_UACINT)i + 1);
 		list.names[i] = lua_tostring(L, -1);
 		lua_pop(L, 1);
 	}
@@ -84,8 +85,8 @@ struct lbpf_list lbpf_attach_numbers(lua_State *L, int idx)
 		lua_rawgeti(L, idx, (lua_Integer)i + 1);
 		list.numbers[i] = (uint64_t)lua_tointegerx(L, -1, &is_int);
 		if (!is_int || lua_type(L, -1) != LUA_TNUMBER)
-			luaL_error(L, "a list of integers expected, element %I is a %s", (LUAI_UACINT)i + 1,
-				   luaL_typename(L, -1));
+			lbpf_arg_error(L, "a list of integers expected, element %I is a %s", (LUAI_UACINT)i + 1,
+				       luaL_typename(L, -1));
 		lua_pop(L, 1);
 	}
 	return list;
@@ -107,7 +108,7 @@ int lbpf_attach_symbols(lua_State *L, struct lbpf_target *to, int idx, int optio
 	if (lua_istable(L, options) && lua_getfield(L, options, "cookies") != LUA_TNIL) {
 		to->cookies = lbpf_attach_numbers(L, lua_gettop(L));
 		if (to->cookies.count != to->syms.count + to->addrs.count)
-			luaL_error(L, "option 'cookies' must have one for each of the functions listed");
+			lbpf_arg_error(L, "option 'cookies' must have one for each of the functions listed");
 	}
 	return 0;
 }
@@ -166,8 +167,10 @@ struct lbpf_mprog_opts lbpf_attach_mprog(const struct lbpf_target *to)
 
 static int attach_section(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
+	int err = lbpf_attach_user_section(link, p);
+
 	(void)to;
-	return lbpf_attach_done(link, bpf_program__attach(p->prog));
+	return err < 0 ? lbpf_attach_done(link, bpf_program__attach(p->prog)) : err;
 }
 
 /*** Attaches the program where its section says.
@@ -179,6 +182,7 @@ static const struct lbpf_way by_section = {
 	.method = "attach",
 	.read = lbpf_attach_read_nothing,
 	.attach = attach_section,
+	.cause = lbpf_attachcause_section,
 };
 
 /* ---- the call ---- */

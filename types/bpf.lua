@@ -1082,6 +1082,10 @@ function ringbuf:lost() end
 ---@return integer
 function ringbuf:fd() end
 
+---The same as ringbuf:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer
+function ringbuf:getfd() end
+
 ---Closes the reader; closing twice is fine.
 ---@return true
 function ringbuf:close() end
@@ -1123,6 +1127,12 @@ function perfbuf:events(timeout) end
 ---@return string? code
 function perfbuf:fd() end
 
+---The same as perfbuf:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer? fd
+---@return string? message
+---@return string? code
+function perfbuf:getfd() end
+
 ---How many records found no room, as far as was read.
 ---@return integer
 function perfbuf:lost() end
@@ -1145,6 +1155,10 @@ function user_ringbuf:submit(value, timeout) end
 ---A descriptor for event loops: readable when a program has drained samples since submit last found the ring full.
 ---@return integer
 function user_ringbuf:fd() end
+
+---The same as user_ringbuf:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer
+function user_ringbuf:getfd() end
 
 ---Closes the producer; closing twice is fine.
 ---@return true
