@@ -196,7 +196,7 @@ suite: export LBPF_LUA := $(RUN_LUA)
 suite: export LBPF_LUA_PC := $(LUA_PC)
 suite:
 	$(build) built
-	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(TAP)timeout --foreground -s KILL $(SPEC_SECONDS) $(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
+	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox --net) $(PROVE) -e "$(TAP)timeout --foreground -s KILL $(SPEC_SECONDS) $(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
 
 built: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 	@:
