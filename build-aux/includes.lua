@@ -33,7 +33,7 @@ local layers = {
   "encode decode",
   "codec",
   "bits",
-  "source posix",
+  "source posix token",
   "type.h mapkinds.h",
   "conv mapmem.h wait",
   "err arg",

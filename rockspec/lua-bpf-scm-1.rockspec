@@ -105,6 +105,7 @@ build = {
         "src/stream.c",
         "src/structops.c",
         "src/system.c",
+        "src/token.c",
         "src/type.c",
         "src/user_ringbuf.c",
         "src/view.c",

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bpf/libbpf.h>
 
@@ -14,18 +15,21 @@
 #include "features.h"
 #include "map.h"
 #include "memory.h"
+#include "newer.h"
 #include "object.h"
 #include "pins.h"
 #include "program.h"
 #include "spare.h"
 #include "structops.h"
+#include "token.h"
 
 /* The program that the kernel refused, copied: a finalizer may close the object while the message is made. */
 struct refused {
 	char name[256]; /* "" if it was no program */
 	char kind[256];
 	uint32_t type;
-	size_t at; /* where libbpf's messages tell of it; logs before are of programs that the verifier took */
+	size_t at;     /* where libbpf's messages tell of it; logs before are of programs that the verifier took */
+	bool by_token; /* the object had a BPF token, whatever was refused */
 };
 
 /* Finds it by libbpf's message, which begins "prog '<name>': BPF program load failed". */
@@ -37,6 +41,7 @@ static void find_refused(struct refused *refused, const struct lbpf_object *o, c
 	while (begin && begin > text && begin[-1] != '\'')
 		begin--;
 	*refused->name = '\0';
+	refused->by_token = lbpf_newer_token_fd && lbpf_newer_token_fd(o->obj) > 0;
 	refused->at = end ? (size_t)(end - text) : strlen(text);
 	if (!end || (size_t)(end - begin) >= sizeof(refused->name))
 		return;
@@ -76,6 +81,23 @@ static const char *push_load_cause(lua_State *L, const struct refused *refused, 
 	return lbpf_load_cause(L, text, err);
 }
 
+/* Pushes what an EPERM has to do with BPF tokens: nothing outside of user namespaces. */
+static const char *push_token_cause(lua_State *L, const struct refused *refused)
+{
+	if (!lbpf_takes_token())
+		return lua_pushliteral(L, "");
+	if (!lbpf_newer_token_fd)
+		return lua_pushfstring(L,
+				       "; in a user namespace it takes a BPF token, which needs libbpf 1.5, here is %s",
+				       libbpf_version_string());
+	if (!refused->by_token)
+		return lua_pushliteral(L,
+				       "; in a user namespace it takes a BPF token: option 'token_path' of bpf.open");
+	return lua_pushliteral(L,
+			       "; perhaps the token doesn't allow it: its bpffs delegates what its mount options "
+			       "delegate_cmds, delegate_maps, delegate_progs and delegate_attachs say");
+}
+
 /* Pushes nil, message, code and libbpf's lines with the whole verifier log. */
 static int load_fail(lua_State *L, const struct lbpf_object *o, int err, const char *cause, struct lbpf_log *log)
 {
@@ -87,6 +109,8 @@ static int load_fail(lua_State *L, const struct lbpf_object *o, int err, const c
 	text = lua_pushstring(L, lbpf_log_text(log));
 	if (!*cause)
 		cause = push_load_cause(L, &refused, err, text);
+	if (err == EPERM && cause)
+		cause = lua_pushfstring(L, "%s%s", cause, push_token_cause(L, &refused));
 	lbpf_err_push(L, err, cause, "object '%s': load", o->name);
 	lua_pushstring(L, text);
 	return 4;
@@ -138,6 +162,30 @@ static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 	return 4;
 }
 
+/* Makes a token as libbpf will, which says less about a failure. Returns 0, or how many values of failure were
+ * pushed. */
+static int check_token(lua_State *L, int idx, const struct lbpf_object *o)
+{
+	const char *path;
+	int fd, err;
+
+	lua_getiuservalue(L, idx, LBPF_OBJECT_TOKEN);
+	path = lua_tostring(L, -1);
+	if (!path || !*path || !lbpf_newer_token_fd) {
+		lua_pop(L, 1);
+		return 0;
+	}
+	err = lbpf_token_make(L, path, &fd);
+	if (!err) {
+		close(fd);
+		lua_pop(L, 1);
+		return 0;
+	}
+	lbpf_err_push(L, err, lua_tostring(L, -1), "object '%s': load: token '%s'", o->name, path);
+	lua_pushliteral(L, "");
+	return 4;
+}
+
 /* Refuses what libbpf would look up in the kernel's BTF without having read that. Returns 0, or how many values of
  * failure were pushed. */
 static int check_kernel_btf(lua_State *L, int idx, struct lbpf_object *o)
@@ -173,12 +221,12 @@ static int check_kernel_btf(lua_State *L, int idx, struct lbpf_object *o)
 	return 4;
 }
 
-/* How many descriptors it takes at most, with those by which libbpf learns what the kernel can do. */
+/* How many descriptors it takes at most, with a token, and those by which libbpf learns what the kernel can do. */
 static unsigned int descriptors_of(const struct bpf_object *obj)
 {
 	struct bpf_program *prog;
 	struct bpf_map *map;
-	unsigned int n = 6;
+	unsigned int n = 8;
 
 	bpf_object__for_each_program(prog, obj)
 	{
@@ -202,6 +250,8 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 	if (!o->obj) /* a finalizer has closed it */
 		luaL_error(L, "object '%s' is closed", o->name);
 	err = check_core_btf(L, idx, o);
+	if (!err)
+		err = check_token(L, idx, o);
 	if (err) {
 		lbpf_object_release(L, idx, o);
 		return err;
