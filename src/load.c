@@ -94,7 +94,7 @@ static const char *push_token_cause(lua_State *L, const struct refused *refused)
 		return lua_pushliteral(L,
 				       "; in a user namespace it takes a BPF token: option 'token_path' of bpf.open");
 	return lua_pushliteral(L,
-			       "; perhaps the token doesn't allow it: its bpffs delegates what its mount options "
+			       "; or the token doesn't allow it: its bpffs delegates what its mount options "
 			       "delegate_cmds, delegate_maps, delegate_progs and delegate_attachs say");
 }
 

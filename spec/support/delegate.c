@@ -57,7 +57,7 @@ static int run_inside(int ask, int answer, const char *folder, char **command)
 	if (context < 0)
 		return fail(UNAVAILABLE, "fsopen");
 	if (write(ask, &context, sizeof(context)) != sizeof(context) || read(answer, &done, 1) != 1)
-		return UNAVAILABLE; /* the parent says why */
+		return 1; /* the parent says why */
 	mounted = fsmount(context, FSMOUNT_CLOEXEC, 0);
 	if (mounted < 0 || move_mount(mounted, "", AT_FDCWD, folder, MOVE_MOUNT_F_EMPTY_PATH))
 		return fail(1, "mounting");
@@ -82,9 +82,26 @@ static int configure(int context, char *options)
 	return fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) ? fail(1, "creating the bpffs") : 0;
 }
 
+/* The parent's part. Returns the status of a failure, or 0. */
+static int answer_child(pid_t child, int ask, int answer, char *options)
+{
+	int context, status, pidfd;
+
+	if (read(ask, &context, sizeof(context)) != sizeof(context))
+		return 0; /* the child has said why */
+	pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+	context = (int)syscall(SYS_pidfd_getfd, pidfd, context, 0);
+	status = context < 0 ? fail(1, "pidfd_getfd") : configure(context, options);
+	if (!status && write(answer, "", 1) != 1)
+		status = fail(1, "answering");
+	close(context);
+	close(pidfd);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
-	int ask[2], answer[2], context, pidfd, status;
+	int ask[2], answer[2], status, ended;
 	pid_t child;
 
 	if (argc < 4 || pipe2(ask, O_CLOEXEC) || pipe2(answer, O_CLOEXEC))
@@ -94,17 +111,9 @@ int main(int argc, char **argv)
 		_exit(run_inside(ask[1], answer[0], argv[2], argv + 3));
 	close(ask[1]);
 	close(answer[0]);
-	if (child > 0 && read(ask[0], &context, sizeof(context)) == sizeof(context)) {
-		pidfd = (int)syscall(SYS_pidfd_open, child, 0);
-		context = (int)syscall(SYS_pidfd_getfd, pidfd, context, 0);
-		status = context < 0 ? fail(UNAVAILABLE, "pidfd_getfd") : configure(context, argv[1]);
-		if (!status && write(answer[1], "", 1) != 1)
-			status = fail(1, "answering");
-		close(context);
-		close(pidfd);
-	}
+	status = child < 0 ? fail(1, "fork") : answer_child(child, ask[0], answer[1], argv[1]);
 	close(answer[1]);
-	if (child < 0 || waitpid(child, &status, 0) < 0)
-		return fail(1, "the child");
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+	if (child > 0 && waitpid(child, &ended, 0) == child && !status)
+		status = WIFEXITED(ended) ? WEXITSTATUS(ended) : 1;
+	return status;
 }
