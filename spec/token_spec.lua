@@ -141,8 +141,10 @@ describe("a BPF token", function()
       local token = assert(bpf.token(dir))
       local m = assert(map.create { type = "array", value = "u32", max_entries = 1, token = token })
       assert(m[0] == 0 and map.info(m).btf_id == 0)
-      fails("EPERM", "delegate_cmds=map_create and delegate_maps=queue",
+      fails("EPERM", "delegate_cmds=map_create:btf_load and delegate_maps=queue",
         map.create { type = "queue", value = "u32", max_entries = 1, token = token })
+      fails("EPERM", "delegate_cmds=map_create:btf_load", map.create { type = "array", max_entries = 1, token = token,
+        value = "struct { struct bpf_spin_lock lock; u32 n; }" })
     ]])
   end)
 

@@ -107,10 +107,11 @@ static int load_fail(lua_State *L, const struct lbpf_object *o, int err, const c
 	find_refused(&refused, o, lbpf_log_text(log));
 	luaL_checkstack(L, 20, NULL);
 	text = lua_pushstring(L, lbpf_log_text(log));
-	if (!*cause)
+	if (!*cause) {
 		cause = push_load_cause(L, &refused, err, text);
-	if (err == EPERM && cause)
-		cause = lua_pushfstring(L, "%s%s", cause, push_token_cause(L, &refused));
+		if (err == EPERM)
+			cause = lua_pushfstring(L, "%s%s", cause, push_token_cause(L, &refused));
+	}
 	lbpf_err_push(L, err, cause, "object '%s': load", o->name);
 	lua_pushstring(L, text);
 	return 4;

@@ -27,6 +27,7 @@ struct create {
 	struct lbpf_token *token; /* kept by the table of options; NULL without */
 	const struct lbpf_mapkind *kind;
 	int key_id, value_id; /* in the map's own BTF; 0 without */
+	bool without_btf;     /* the token allows none to be loaded */
 	struct bpf_map_create_opts opts;
 };
 
@@ -149,7 +150,8 @@ static const char *push_refused(lua_State *L, const struct create *c)
 	if (c->token)
 		return lua_pushfstring(L,
 				       "the token doesn't allow it; perhaps its bpffs isn't mounted with "
-				       "delegate_cmds=map_create and delegate_maps=%s, or %s is missing in the user "
+				       "delegate_cmds=map_create:btf_load and delegate_maps=%s, or %s is missing in "
+				       "the user "
 				       "namespace",
 				       c->kind->name, needed);
 	if (!lbpf_takes_token())
@@ -241,7 +243,7 @@ static void create_types(lua_State *L, struct create *c, struct lbpf_map *map, i
 }
 
 /* Gives BTF to the kernel. Returns whether it took it. */
-static bool load_btf(lua_State *L, const struct create *c, struct btf *btf)
+static bool load_btf(lua_State *L, struct create *c, struct btf *btf)
 {
 	struct lbpf_log *log;
 	const void *data;
@@ -254,6 +256,7 @@ static bool load_btf(lua_State *L, const struct create *c, struct btf *btf)
 		fd = data ? lbpf_token_load_btf(c->token, data, size) : -ENOMEM;
 		if (fd >= 0)
 			btf__set_fd(btf, fd);
+		c->without_btf = fd == -EPERM;
 		return fd >= 0;
 	}
 	log = lbpf_log_begin(L);
@@ -297,6 +300,8 @@ static int create_map(struct create *c, const struct lbpf_map *map)
 	c->opts.numa_node = c->numa_node;
 	c->opts.map_ifindex = c->ifindex;
 	c->opts.inner_map_fd = c->inner ? (uint32_t)c->inner->fd : 0;
+	if (c->without_btf && (map->value->owned || c->kind->can & LBPF_STORAGE))
+		return -EPERM;
 	fd = create_call(c, map, &c->opts);
 	if ((fd == -EINVAL || fd == -ENOTSUPP) && c->opts.btf_fd && !map->value->owned) {
 		c->opts.btf_fd = c->opts.btf_key_type_id = c->opts.btf_value_type_id = 0;

@@ -95,14 +95,16 @@ static bool is_no_object(const struct bpf_object *obj)
 /* Has libbpf open what was looked through. Returns an errno. */
 static int open_libbpf(const struct open *open, const struct lbpf_legacy *legacy, struct lbpf_object *o)
 {
-	struct lbpf_object_open_opts opts = { .sz = sizeof(opts),
-					      .pin_root_path = open->pin_root,
-					      .kconfig = open->kconfig,
-					      .btf_custom_path = open->btf,
-					      .bpf_token_path = lbpf_newer_token_fd ? open->token_path : NULL };
+	struct lbpf_object_open_opts opts;
 	char name[sizeof(o->name)];
 	struct bpf_object *obj;
 
+	memset(&opts, 0, sizeof(opts));
+	opts.sz = sizeof(opts);
+	opts.pin_root_path = open->pin_root;
+	opts.kconfig = open->kconfig;
+	opts.btf_custom_path = open->btf;
+	opts.bpf_token_path = lbpf_newer_token_fd ? open->token_path : NULL;
 	opts.object_name = open_name(open, name, sizeof(name));
 	if (legacy->foreign && open->path)
 		opts.object_name = open->path; /* for its messages, which name the object */
