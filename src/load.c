@@ -227,7 +227,7 @@ static unsigned int descriptors_of(const struct bpf_object *obj)
 {
 	struct bpf_program *prog;
 	struct bpf_map *map;
-	unsigned int n = 8;
+	unsigned int n = 7;
 
 	bpf_object__for_each_program(prog, obj)
 	{
