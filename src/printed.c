@@ -23,7 +23,7 @@ static const struct {
 	{ "BTF loading error: *", TOLERATED },
 	{ "Error loading .BTF into kernel: *. BTF is optional, ignoring.", TOLERATED },
 	{ "Kernel doesn't support BTF, skipping uploading it.", TOLERATED },
-	{ "Error in bpf_create_map_xattr(*). Retrying without BTF.", TOLERATED },
+	{ "Error in bpf_create_map_xattr(*)*. Retrying without BTF.", TOLERATED },
 	{ "prog '*': missing .BTF.ext * info for the main program, skipping all of .BTF.ext *", TOLERATED },
 	{ "Error loading ELF section *. Ignored and continue.", TOLERATED },
 	{ "map '*': failed to adjust resized BTF, clearing BTF key/value info: *", TOLERATED },
