@@ -56,5 +56,6 @@ return {
   ["spec/readme_spec.lua"] = { on = NONE, why = tree },
   ["spec/sk_storage_spec.lua"] = { seconds = 20 },
   ["spec/sockmap_spec.lua"] = { seconds = 25 },
+  ["spec/token_spec.lua"] = { seconds = 25 },
   ["spec/walk_spec.lua"] = { seconds = 90 },
 }

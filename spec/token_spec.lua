@@ -8,6 +8,7 @@ local kernel = require("spec.support.kernel")
 local map = bpf.map
 
 local CALLS, PACKETS = helper.obj("calls"), helper.obj("packets")
+local DIR = helper.tmpdir() -- where each container has its own bpffs
 local EVERYTHING = "delegate_cmds=any,delegate_maps=any,delegate_progs=any,delegate_attachs=any"
 
 -- Checks nil, message, code: the message has the cause.
@@ -19,9 +20,8 @@ end
 -- Runs Lua as in a container, where `dir` is a bpffs that delegates what the options say, and `fails` as above;
 -- `around` is a command that runs Lua there.
 local function container(options, code, around)
-  local dir = helper.tmpdir()
-  local output, ok, status = helper.run(("DIR=%s build/support/delegate %s %s %s %s -e %s"):format(dir,
-    helper.quote(options), dir, around or "", helper.LUA, helper.quote([[
+  local output, ok, status = helper.run(("DIR=%s exec build/support/delegate %s %s %s %s -e %s"):format(DIR,
+    helper.quote(options), DIR, around or "", helper.LUA, helper.quote([[
       local bpf, dir = require "bpf", os.getenv "DIR"
       local map = bpf.map
       local function fails(code, cause, result, message, got)
@@ -53,8 +53,8 @@ describe("a BPF token", function()
     kernel.need("BPF tokens", "6.9")
     fails("EOPNOTSUPP", "token '/sys/fs/bpf': this process is in the initial user namespace", bpf.token("/sys/fs/bpf"))
     fails("EINVAL", "it is a folder of a bpffs, not its root", bpf.token(helper.bpffs()))
-    fails("EINVAL", "it is no bpffs", bpf.token(helper.tmpdir()))
-    fails("ENOENT", "No such file or directory", bpf.token(helper.absent()))
+    fails("EINVAL", "it is no bpffs", bpf.token(DIR))
+    fails("ENOENT", "No such file or directory", bpf.token(DIR .. "/absent"))
     fails("ENOTDIR", "Not a directory", bpf.token(CALLS))
     assert.matches("^spec/token_spec%.lua:", helper.raises(function() bpf.token("/sys\0") end, "NUL"))
     helper.raises(function() bpf.token() end, "bad argument #1 to 'token'")
@@ -66,9 +66,10 @@ describe("a BPF token", function()
     assert.matches("^spec/token_spec%.lua:", message)
   end)
 
-  it("makes maps in a container", function()
+  it("makes maps in a container, which refuses them and objects without one", function()
     kernel.need("BPF tokens", "6.9")
-    container(EVERYTHING, [[
+    container(EVERYTHING, ([[
+      fails("EPERM", "in a user namespace it takes a BPF token", bpf.load(%q))
       local options = { type = "hash", key = "u32", value = "struct v { int a; }", max_entries = 4, name = "mine" }
       fails("EPERM", "in a user namespace it takes a BPF token: bpf.token, and option 'token'", map.create(options))
       options.token = assert(bpf.token(dir))
@@ -84,7 +85,7 @@ describe("a BPF token", function()
       assert(map.info(map.create(options)).name == "longer_than_nam")
       options.max_entries = 0
       fails("EINVAL", "max_entries must be greater than 0", map.create(options))
-    ]])
+    ]]):format(CALLS))
   end)
 
   it("is closed when it is no longer needed, and what was made by it stays", function()
@@ -114,18 +115,14 @@ describe("a BPF token", function()
         collectgarbage()
       end
       assert(bpf.token(dir):fd() <= fd + 1)
-    ]])
-  end)
 
-  it("may be closed by a finalizer within map.create", function()
-    kernel.need("BPF tokens", "6.9")
-    container(EVERYTHING, [[
+      -- by a finalizer, within map.create
       local during = require "spec.support.reentry.during"
       local closed, at = 0, 0
       repeat
         at = at + 1
-        local token = assert(bpf.token(dir))
-        local options = { type = "hash", key = "u32", value = "u64", max_entries = 1, token = token }
+        token = assert(bpf.token(dir))
+        options = { type = "hash", key = "u32", value = "u64", max_entries = 1, token = token }
         local ran, ok, result = during(at, function() return assert(map.create(options)) end,
           function() token:close() end)
         closed = closed + (ok and 0 or 1)
@@ -161,13 +158,6 @@ end)
 
 describe("an object in a container", function()
   kernel.root()
-
-  it("is loaded by a token, or says that it takes one", function()
-    kernel.need("BPF tokens", "6.9")
-    container(EVERYTHING, ([[
-      fails("EPERM", "in a user namespace it takes a BPF token", bpf.load(%q))
-    ]]):format(CALLS))
-  end)
 
   it("names libbpf 1.5, which has the option", function()
     if not kernel.libbpf_before("1.5") then
