@@ -14,6 +14,7 @@
 #include "err.h"
 #include "features.h"
 #include "map.h"
+#include "mapset.h"
 #include "memory.h"
 #include "newer.h"
 #include "object.h"
@@ -248,8 +249,8 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 
 	if (err) /* libbpf hasn't been called, so it can be loaded later */
 		return lbpf_err_push(L, err, NULL, "object '%s': load", o->name);
-	if (!o->obj) /* a finalizer has closed it */
-		luaL_error(L, "object '%s' is closed", o->name);
+	if (!o->obj || o->loaded) /* a finalizer has closed or loaded it */
+		luaL_error(L, "object '%s' is %s", o->name, o->obj ? "loaded already" : "closed");
 	err = check_core_btf(L, idx, o);
 	if (!err)
 		err = check_token(L, idx, o);
@@ -263,6 +264,7 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 		lbpf_object_release(L, idx, o);
 		return err;
 	}
+	lbpf_mapset_check(L, idx);
 	log = lbpf_log_begin(L);
 	err = o->borrowed && is_loaded(o->obj) ? 0 : lbpf_pins_load(o->obj, &pinned); /* its host may have done it */
 	lbpf_log_end(log);

@@ -205,8 +205,9 @@ of numbers in section "maps".
 @tparam ?table options
 - name: of the object, by default from the file's name
 - vars: `{ name = value }`, initial values of global variables
-- maps: `{ name = … }`, where … is max_entries, `{ max_entries = }`, an existing map to use instead, or false for none:
-  programs that are loaded may not get at that one
+- maps: `{ name = … }`, where … is max_entries, a table of settings as for bpf.map.configure (`{ value_size = 1016,
+  map_flags = "no_prealloc" }`), an existing map to use instead, or false for none: programs that are loaded may not get
+at that one
 - autoload: `{ program = false }`, which programs not to load
 - pin_root: directory on a bpffs for maps that are pinned by name; a map that is pinned there is used if its parameters
   and its C types are the declared ones
