@@ -163,6 +163,9 @@ const char *lbpf_no_cgroup(int fd);
 /* The section doesn't say where to attach. */
 #define LBPF_ATTACH_NOWHERE (-1)
 
+/* What a way returns in place of an errno where the options need libbpf 1.<minor>, and this one is older. */
+#define LBPF_ATTACH_NEEDS(minor) (-1000 - (minor))
+
 /* Attaches the program at prog_idx by its section, for the owner at stack index `owner`. Pushes the link and returns 0,
  * or nil, message and code and returns an errno or LBPF_ATTACH_NOWHERE. */
 int lbpf_attach_auto(lua_State *L, int prog_idx, int owner);

@@ -112,7 +112,7 @@ static int attach_raw_tracepoint(struct lbpf_link *link, const struct lbpf_progr
 	if (!to->cookie)
 		return lbpf_attach_done(link, bpf_program__attach_raw_tracepoint(p->prog, to->name));
 	if (!lbpf_newer_raw_tracepoint)
-		return ENOSYS;
+		return LBPF_ATTACH_NEEDS(4);
 	memset(&opts, 0, sizeof(opts));
 	opts.sz = sizeof(opts);
 	opts.cookie = to->cookie;
@@ -127,7 +127,7 @@ static int attach_trace(struct lbpf_link *link, const struct lbpf_program *p, co
 
 	/* the libbpf that knows cookies of tp_btf is the one that has them of raw_tp */
 	if (to->cookie && bpf_program__expected_attach_type(p->prog) == BPF_TRACE_RAW_TP && !lbpf_newer_raw_tracepoint)
-		return ENOSYS;
+		return LBPF_ATTACH_NEEDS(4);
 	return lbpf_attach_done(link, bpf_program__attach_trace_opts(p->prog, &opts));
 }
 

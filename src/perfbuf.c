@@ -94,9 +94,9 @@ static uint32_t cpu_at(lua_State *L, int idx, lua_Integer i)
 }
 
 /* Pushes what keeps the list, and returns it. idx is that of the options. */
-static struct cpus push_cpus(lua_State *L, int idx, const struct lbpf_map *map)
+static struct cpus push_cpus(lua_State *L, int idx, const struct lbpf_map *map, uint32_t possible)
 {
-	uint32_t possible = (uint32_t)lbpf_possible_cpus(L), *list;
+	uint32_t *list;
 	struct cpus cpus = { .count = possible < map->max_entries ? possible : map->max_entries };
 	lua_Unsigned given;
 
@@ -272,13 +272,16 @@ static int reader_add_map(lua_State *L, int idx, struct lbpf_reader *r, int firs
 	struct failure failure;
 	struct cpubuf model = { .source.fd = -1 };
 	struct cpus cpus;
-	int err;
+	int err, possible;
 
 	luaL_argcheck(L, map->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY, first, "a map of type perf_event_array expected");
 	luaL_argexpected(L, lua_isnoneornil(L, first + 2) || lua_isfunction(L, first + 2), first + 2, "function");
 	lbpf_arg_options(L, first + 3, perf_options, &options, "perfbuf");
 	check_options(L, first + 3, &options);
-	cpus = push_cpus(L, first + 3, map);
+	possible = lbpf_possible_cpus(L);
+	if (possible < 0)
+		return lbpf_possible_cpus_fail(L, possible, "perfbuf");
+	cpus = push_cpus(L, first + 3, map, (uint32_t)possible);
 	model.source.feed = lbpf_reader_feed(L, idx, first, &options.reader);
 	model.source.size = options.pages * (size_t)sysconf(_SC_PAGESIZE);
 	lbpf_reader_reserve(L, idx, r, cpus.count);
