@@ -166,8 +166,10 @@ struct lbpf_mprog_opts lbpf_attach_mprog(const struct lbpf_target *to)
 
 static int attach_section(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
+	int err = lbpf_attach_user_section(link, p);
+
 	(void)to;
-	return lbpf_attach_done(link, bpf_program__attach(p->prog));
+	return err < 0 ? lbpf_attach_done(link, bpf_program__attach(p->prog)) : err;
 }
 
 /*** Attaches the program where its section says.
@@ -179,6 +181,7 @@ static const struct lbpf_way by_section = {
 	.method = "attach",
 	.read = lbpf_attach_read_nothing,
 	.attach = attach_section,
+	.cause = lbpf_attachcause_section,
 };
 
 /* ---- the call ---- */
@@ -217,9 +220,11 @@ static void push_failure(lua_State *L, const struct lbpf_program *p, int err, co
 		lbpf_err_push(L, err, missing, "program '%s': %s", p->name, way->method);
 		return;
 	}
-	if (err == ENOSYS && !*lbpf_log_text(log))
-		lbpf_err_push(L, err, "this libbpf is too old for one of the options", "program '%s': %s", p->name,
-			      way->method);
+	if (err <= LBPF_ATTACH_NEEDS(0))
+		lbpf_err_push(L, ENOSYS,
+			      lua_pushfstring(L, "one of the options needs libbpf 1.%d, here is %s",
+					      LBPF_ATTACH_NEEDS(0) - err, libbpf_version_string()),
+			      "program '%s': %s", p->name, way->method);
 	else
 		lbpf_program_fail(L, p, err, way->method, log);
 }

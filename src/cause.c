@@ -17,6 +17,7 @@
 #include <linux/magic.h>
 
 #include "printed.h"
+#include "raise.h"
 
 /* ---- what is there to be seen ---- */
 
@@ -31,6 +32,11 @@ static bool is_mounted(const char *path, long magic)
 	struct statfs fs;
 
 	return statfs(path, &fs) == 0 && (long)fs.f_type == magic;
+}
+
+const char *lbpf_no_sys(void)
+{
+	return is_mounted("/sys", SYSFS_MAGIC) ? NULL : "/sys is not mounted here";
 }
 
 const char *lbpf_no_tracefs(void)
@@ -106,21 +112,41 @@ static const struct {
 	{ "CAP_SYS_ADMIN", BIT(CAP_SYS_ADMIN) },
 };
 
-/* Those that count: in a user namespace of its own, a process has many that are good for nothing here. *sure becomes
- * false where it can't be seen whether it is in one. */
-static uint64_t capabilities_of_ours(bool *sure)
+uint64_t lbpf_effective(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	if (syscall(SYS_capget, &header, data))
+		return 0;
+	return (uint64_t)data[1].effective << 32 | data[0].effective;
+}
+
+/* Whether the process is in a user namespace of its own. *sure becomes false where that can't be seen. */
+static bool in_user_namespace(bool *sure)
+{
 	const ino_t initial = 0xEFFFFFFD; /* the kernel's PROC_USER_INIT_INO */
 	struct stat namespace;
 
 	*sure = stat("/proc/self/ns/user", &namespace) == 0;
-	if (*sure && namespace.st_ino != initial)
-		return 0;
-	if (syscall(SYS_capget, &header, data))
-		return 0;
-	return (uint64_t)data[1].effective << 32 | data[0].effective;
+	return *sure && namespace.st_ino != initial;
+}
+
+bool lbpf_takes_token(void)
+{
+	bool sure;
+	int err = errno; /* which callers have yet to pass on */
+	bool takes = in_user_namespace(&sure);
+
+	errno = err;
+	return takes;
+}
+
+/* Those that count: in a user namespace of its own, a process has many that are good for nothing here. *sure becomes
+ * false where it can't be seen whether it is in one. */
+static uint64_t capabilities_of_ours(bool *sure)
+{
+	return in_user_namespace(sure) ? 0 : lbpf_effective();
 }
 
 /* Whether system calls of this thread are filtered, as far as /proc tells. */
@@ -157,6 +183,11 @@ static const char *push_names(lua_State *L, const char *text, uint64_t some, boo
 		lua_remove(L, -2);
 	}
 	return lua_tostring(L, -1);
+}
+
+const char *lbpf_no_bpf(void)
+{
+	return has_seccomp() ? "this process's seccomp filter forbids bpf(2)" : "this kernel has no bpf(2)";
 }
 
 bool lbpf_has_capabilities(const char *capabilities)
@@ -340,7 +371,7 @@ const char *lbpf_load_cause(lua_State *L, const char *text, int err)
 	if (err == EPERM)
 		return lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
 	if (err == ENOSYS)
-		return has_seccomp() ? "this process's seccomp filter forbids bpf(2)" : "this kernel has no bpf(2)";
+		return lbpf_no_bpf();
 	if (err == ESRCH && lbpf_no_kernel_btf())
 		return lbpf_no_kernel_btf();
 	return cause ? lua_pushlstring(L, cause, len) : NULL;

@@ -13,7 +13,8 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Each says why something can't be read here, or NULL where it can: tracefs, the kernel's BTF, /proc. */
+/* Each says why something can't be read here, or NULL where it can: /sys, tracefs, the kernel's BTF, /proc. */
+const char *lbpf_no_sys(void);
 const char *lbpf_no_tracefs(void);
 const char *lbpf_no_kernel_btf(void);
 const char *lbpf_no_proc(void);
@@ -24,8 +25,17 @@ const char *lbpf_pin_cause(const char *path, int err);
 /* Says that what is at path can be no pin, or NULL. */
 const char *lbpf_no_pin(const char *path);
 
+/* The process's effective capabilities, by their numbers; in a user namespace, those that it has there. */
+uint64_t lbpf_effective(void);
+
+/* Whether it is in a user namespace, where making maps and loading programs takes a BPF token. */
+bool lbpf_takes_token(void);
+
 /* Whether the process has all the capabilities that the text names. */
 bool lbpf_has_capabilities(const char *capabilities);
+
+/* What ENOSYS of bpf(2) means. */
+const char *lbpf_no_bpf(void);
 
 /* Pushes what an EPERM may mean, where it takes these capabilities: "CAP_A", "CAP_A, CAP_B or CAP_C". */
 const char *lbpf_refused(lua_State *L, const char *capabilities);

@@ -10,6 +10,7 @@
 #include <lua.h>
 
 #include "compat.h"
+#include "raise.h"
 
 enum lbpf_token_kind {
 	LBPF_TOKEN_END,

@@ -58,7 +58,7 @@ __attribute__((noinline)) _Noreturn static void encode_fail(const struct encoder
 	va_list args;
 
 	luaL_checkstack(e->L, 8, NULL);
-	lbpf_where(e->L);
+	lbpf_where(e->L, 1);
 	push_path(e, f, n);
 	lua_pushliteral(e->L, ": ");
 	va_start(args, fmt);

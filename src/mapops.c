@@ -141,7 +141,7 @@ static int map_lookup(lua_State *L)
 	if (!err)
 		err = elem_lookup(map, key, value, o.flags);
 	if (err)
-		return absent_or_fail(L, map, err, lbpf_map_no_lock(map, err, o.flags), "lookup");
+		return absent_or_fail(L, map, err, lbpf_map_invalid(map, err, o.flags), "lookup");
 	if (map->kind->value && map->kind->value->fetch)
 		return push_fetched(L, map, value);
 	one = (const char *)value + (o.cpu < 0 ? 0 : (size_t)o.cpu * map->stride);
@@ -251,7 +251,7 @@ static int map_update(lua_State *L)
 	if (err && ((err == EEXIST && o.flags & BPF_NOEXIST) || (err == ENOENT && o.flags & BPF_EXIST)))
 		return refused(L, err);
 	if (err)
-		return lbpf_map_fail_because(L, map, err, lbpf_map_no_lock(map, err, o.flags), "update");
+		return lbpf_map_fail_because(L, map, err, lbpf_map_invalid(map, err, o.flags), "update");
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -544,7 +544,7 @@ static int map_newindex(lua_State *L)
 		lbpf_map_raise_because(L, map, err, lua_tostring(L, -1), "update");
 	err = lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY);
 	if (lbpf_unlikely(err))
-		lbpf_map_raise(L, map, err, "update");
+		lbpf_map_raise_because(L, map, err, lbpf_map_invalid(map, err, BPF_ANY), "update");
 	return 0;
 }
 

@@ -271,7 +271,8 @@ struct lbpf_object *lbpf_object_new(lua_State *L)
 
 void lbpf_object_fill(lua_State *L, int idx, struct lbpf_object *o)
 {
-	strncpy(o->name, bpf_object__name(o->obj), sizeof(o->name) - 1);
+	if (!*o->name)
+		strncpy(o->name, bpf_object__name(o->obj), sizeof(o->name) - 1);
 	object_make_maps(L, idx, o);
 	object_make_progs(L, idx, o);
 	o->vars = lbpf_vars_push(L, idx, o->obj);

@@ -24,7 +24,7 @@ struct lbpf_object {
 	bool pin_any_type;	/* option of bpf.open */
 	uint32_t process;	/* the number of the one in which it was loaded; 0: in none */
 	struct lbpf_vars *vars; /* kept by a user value */
-	char name[64];
+	char name[80];		/* what messages call it */
 };
 
 extern const struct lbpf_class lbpf_object_class;
@@ -39,7 +39,8 @@ enum {
 	LBPF_OBJECT_PROG_LIST,
 	LBPF_OBJECT_BTF,      /* the handle that scripts got last */
 	LBPF_OBJECT_CORE_BTF, /* the path of option `btf` */
-	LBPF_OBJECT_SLOTS = LBPF_OBJECT_CORE_BTF
+	LBPF_OBJECT_TOKEN,    /* the path of the bpffs that libbpf has to get a token from */
+	LBPF_OBJECT_SLOTS = LBPF_OBJECT_TOKEN
 };
 
 /* The open object at 1; raises otherwise. */

@@ -84,8 +84,8 @@ static uint64_t number_or_name(lua_State *L, int idx, const char *name, const st
 		const char *text = lua_tostring(L, -1);
 
 		if (!text)
-			lbpf_arg_error(L, "event: option '%s' must be a name or an integer, got %s", name,
-				       luaL_typename(L, -1));
+			luaL_error(L, "event: option '%s' must be a name or an integer, got %s", name,
+				   luaL_typename(L, -1));
 		if (!lbpf_arg_is_text(L, -1))
 			luaL_error(L, "event: option '%s' has a NUL byte in it", name);
 		if (!names || lbpf_name_value(names, text) < 0)

@@ -268,11 +268,27 @@ static int posix_exhausted(lua_State *L)
 	return 2;
 }
 
+/* Lua's error. But where the function of that level is C's, such as pcall, the place is that of the nearest one in Lua
+ * which is being called. */
+static int posix_error(lua_State *L)
+{
+	int level = lua_isinteger(L, 2) ? (int)lua_tointeger(L, 2) : 1;
+
+	lua_settop(L, 1);
+	if (lua_type(L, 1) == LUA_TSTRING && level > 0) {
+		lbpf_where(L, level);
+		lua_insert(L, 1);
+		lua_concat(L, 2);
+	}
+	return lua_error(L);
+}
+
 void lbpf_posix_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "clock", posix_clock },
 		{ "code", posix_code },
+		{ "error", posix_error },
 		{ "exhausted", posix_exhausted },
 		{ "finish", posix_finish },
 		{ "lock", posix_lock },

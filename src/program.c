@@ -104,6 +104,8 @@ int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const
 	}
 	if (!last && err == EPERM)
 		last = lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
+	if (!last && err == ENOSYS)
+		last = lbpf_no_bpf();
 	return lbpf_err_push(L, err, last, "program '%s': %s", p->name, operation);
 }
 

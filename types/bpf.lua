@@ -77,7 +77,7 @@ local bpf = {}
 ---@field bytes string the contents of an ELF file
 
 ---@class bpf.open.options
----@field name? string of the object, by default from the file's name
+---@field name? string of the object, by default from the file's name; of bytes, the file and line of the script
 ---@field vars? { [string]: any } initial values of global variables
 ---@field maps? { [string]: integer|boolean|bpf.map|bpf.map.settings } entries, settings, existing maps to use instead, or none
 ---@field autoload? { [string]: boolean } false for programs not to load
@@ -85,6 +85,7 @@ local bpf = {}
 ---@field pin_any_type? boolean use a pinned map also if its keys or values have the right size and another C type
 ---@field kconfig? string text of additional kernel configuration for extern variables
 ---@field btf? string path of a kernel BTF for CO-RE
+---@field token_path? string where a bpffs is mounted that delegates loading to this user namespace; "" for no token
 
 ---Opens a compiled BPF object; nothing reaches the kernel yet.
 ---@param source string|bpf.open.source path of the ELF file, or its bytes
@@ -260,7 +261,9 @@ function bpf.features.helpers(prog_type) end
 function bpf.features.kernel() end
 
 ---How many CPUs this kernel may ever have.
----@return integer
+---@return integer?
+---@return string? message
+---@return string? code
 function bpf.features.cpus() end
 
 -- Maps ----------------------------------------------------------------------------------------------------------------
@@ -286,6 +289,7 @@ bpf.map = {}
 ---@field map_extra? integer
 ---@field numa_node? integer
 ---@field ifindex? integer
+---@field token? bpf.token for a process in a user namespace
 
 ---Creates a map without any object.
 ---@param options bpf.map.options
@@ -1080,6 +1084,10 @@ function ringbuf:lost() end
 ---@return integer
 function ringbuf:fd() end
 
+---The same as ringbuf:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer
+function ringbuf:getfd() end
+
 ---Closes the reader; closing twice is fine.
 ---@return true
 function ringbuf:close() end
@@ -1121,6 +1129,12 @@ function perfbuf:events(timeout) end
 ---@return string? code
 function perfbuf:fd() end
 
+---The same as perfbuf:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer? fd
+---@return string? message
+---@return string? code
+function perfbuf:getfd() end
+
 ---How many records found no room, as far as was read.
 ---@return integer
 function perfbuf:lost() end
@@ -1143,6 +1157,10 @@ function user_ringbuf:submit(value, timeout) end
 ---A descriptor for event loops: readable when a program has drained samples since submit last found the ring full.
 ---@return integer
 function user_ringbuf:fd() end
+
+---The same as user_ringbuf:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer
+function user_ringbuf:getfd() end
 
 ---Closes the producer; closing twice is fine.
 ---@return true
@@ -1483,6 +1501,24 @@ function stats:close() end
 ---@return string? message
 ---@return string? code
 function bpf.enable_stats() end
+
+---@class bpf.token: userdata
+local token = {}
+
+---The token's descriptor, for C code or another process. The token keeps it.
+---@return integer
+function token:fd() end
+
+---Closes the token. What was made by it stays.
+---@return true
+function token:close() end
+
+---Opens a BPF token, which stands for what a bpffs delegates to the user namespace of this process.
+---@param path string where the bpffs is mounted
+---@return bpf.token? token
+---@return string? message
+---@return string? code
+function bpf.token(path) end
 
 ---Goes over what programs print with bpf_printk.
 ---@param timeout? integer in milliseconds to wait for the next line before the loop ends
