@@ -73,10 +73,10 @@ describe("a program", function()
     end
   end)
 
-  it("has a descriptor and kernel's information once it is loaded only", function()
+  it("has a descriptor once it is loaded only", function()
     local obj <close> = assert(bpf.open(PACKETS, { autoload = { add = false } }))
     local prog = obj.progs.on_packet
-    for _, name in ipairs({ "fd", "info", "run", "attach" }) do
+    for _, name in ipairs({ "fd", "run", "attach" }) do
       helper.raises(function() prog[name](prog) end, "program 'on_packet' is not loaded; load its object first")
     end
     kernel.root()
@@ -124,6 +124,18 @@ describe("a loaded program", function()
     assert.are_not.equal(info.id, obj.progs.shorten:info().id)
     assert.equal(info.tag, obj.progs.on_packet:info().tag)
     assert.are_not.equal(info.tag, obj.progs.shorten:info().tag)
+  end)
+
+  it("tells it in a loop of nothing else, and the collector keeps up", function()
+    local output = helper.lua(([[
+      local obj = assert(require("bpf").load(%q, { autoload = { add = false } }))
+      local prog = obj.progs.on_packet
+      collectgarbage()
+      local before = collectgarbage("count")
+      for _ = 1, 4000 do prog:info() end
+      print(collectgarbage("count") - before < 2048)
+    ]]):format(PACKETS))
+    assert.equal("true\n", output)
   end)
 
   it("of type syscall runs on a context, and writes to a copy of it", function()

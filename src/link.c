@@ -23,6 +23,7 @@
 #include "map.h"
 #include "newer.h"
 #include "program.h"
+#include "spare.h"
 
 /* User values; LINK_NAME: of one that was opened, what messages call it. */
 enum { LINK_OWNER = 1, LINK_NAME, LINK_USER_VALUES = LINK_NAME };
@@ -370,11 +371,12 @@ static int link_unpin(lua_State *L)
 {
 	struct lbpf_link *handle = lbpf_link_check(L, 1);
 	const char *path = lbpf_arg_string(L, 2);
-	int n, err, fd = link_need_descriptor(L, handle, "unpin", &n);
+	int n, err = lbpf_spare(L, 1), fd = link_need_descriptor(L, handle, "unpin", &n);
 
 	if (n)
 		return n;
-	err = lbpf_fd_unpin(fd, path);
+	if (!err)
+		err = lbpf_fd_unpin(fd, path);
 	if (err)
 		return lbpf_link_fail(L, handle, err, err == EINVAL ? "this is no pin of the link" : NULL,
 				      lua_pushfstring(L, "unpin '%s'", path));

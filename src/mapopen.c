@@ -249,8 +249,10 @@ static int map_unpin(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "unpin");
 	const char *path = lbpf_arg_string(L, 2);
-	int err = lbpf_fd_unpin(map->fd, path);
+	int err = lbpf_spare(L, 1);
 
+	if (!err)
+		err = lbpf_fd_unpin(map->fd, path);
 	if (err)
 		return lbpf_err_push(L, err, err == EINVAL ? "this is no pin of the map" : NULL, "map '%s': unpin '%s'",
 				     lbpf_map_label(map), path);

@@ -19,6 +19,7 @@
 #include "err.h"
 #include "map.h"
 #include "object.h"
+#include "spare.h"
 
 /* A walk over the pins. */
 struct pins {
@@ -178,9 +179,13 @@ failure is that of the first one.
 @see bpf_object__unpin */
 static int object_unpin(lua_State *L)
 {
-	struct lbpf_object *o = pins_check(L);
 	struct lbpf_pins_failure failure;
-	int err = lbpf_pins_remove(o->obj, lua_tostring(L, 2), &failure);
+	struct lbpf_object *o;
+	int err;
+
+	lbpf_spare(L, 1); /* to look whose pin it is */
+	o = pins_check(L);
+	err = lbpf_pins_remove(o->obj, lua_tostring(L, 2), &failure);
 
 	if (err)
 		return lbpf_err_push(L, err, NULL, "object '%s': unpin '%s'", o->name, failure.path);

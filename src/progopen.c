@@ -126,8 +126,10 @@ static int program_unpin(lua_State *L)
 {
 	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
 	const char *path = lbpf_arg_string(L, 2);
-	int err = lbpf_fd_unpin(lbpf_program_descriptor(p), path);
+	int err = lbpf_spare(L, 1);
 
+	if (!err)
+		err = lbpf_fd_unpin(lbpf_program_descriptor(p), path);
 	if (err)
 		return lbpf_err_push(L, err, err == EINVAL ? "this is no pin of the program" : NULL,
 				     "program '%s': unpin '%s'", p->name, path);
