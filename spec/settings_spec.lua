@@ -47,6 +47,19 @@ describe("a program whose section names a target in BTF", function()
 end)
 
 describe("a struct_ops map without programs", function()
+  it("of an object with a target is closed without a load", function()
+    kernel.root()
+    kernel.need("struct_ops", "5.6")
+    local output = helper.lua(([[
+      local bpf = require("bpf")
+      local target = assert(bpf.load(%q))
+      local obj = assert(bpf.open(%q))
+      print(obj.progs.replacement:attach_target("verdict", target.progs.whole))
+      print(obj:close())
+    ]]):format(helper.obj("attach_freplace"), helper.obj("struct_ops_target")))
+    assert.equal("true\ntrue\n", output)
+  end)
+
   it("is loaded, or refused for a reason, when all programs are off", function()
     kernel.root()
     local off = {}

@@ -19,6 +19,12 @@ static const struct lbpf_name lock_flag[] = { { "lock", BPF_F_LOCK }, { NULL, 0 
 
 /* ---- looking up ---- */
 
+/* Whether a value of the map can be decoded: an errno where that opens a descriptor and none is to be had. */
+static int decode_room(lua_State *L, const struct lbpf_map *map)
+{
+	return map->kind->value && map->kind->value->fetch ? lbpf_spare(L, LBPF_MAP_DESCRIPTORS) : 0;
+}
+
 /*** Reads the next entries of a map, as many as asked for: a walk in pieces.
 @function bpf.map.lookup_batch
 @tparam bpf.map m
@@ -35,7 +41,7 @@ static int map_lookup_batch(lua_State *L)
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_WALK, "lookup_batch");
 	lua_Integer count = lua_isnoneornil(L, 3) ? LBPF_BATCH_ENTRIES : lbpf_arg_int(L, 3, 1, INT32_MAX), n = 0;
 	uint64_t flags = lbpf_arg_flags(L, 4, lock_flag, NULL);
-	int err = 0, room = count < LBPF_BATCH_ENTRIES ? (int)count : LBPF_BATCH_ENTRIES;
+	int err = 0;
 
 	lua_settop(L, 2);
 	if (lua_isnil(L, 2)) {
@@ -44,16 +50,19 @@ static int map_lookup_batch(lua_State *L)
 	} else {
 		lbpf_walk_check(L, 2, map);
 	}
-	lua_createtable(L, room, 0);
-	lua_createtable(L, room, 0);
-	while (n < count && lbpf_walk_next(L, 2, &err)) {
+	lua_newtable(L);
+	lua_newtable(L);
+	while (n < count) {
+		err = decode_room(L, map);
+		if (err || !lbpf_walk_next(L, 2, &err))
+			break;
 		n++;
 		lua_rawseti(L, 4, n);
 		lua_rawseti(L, 3, n);
 	}
-	if (err)
-		return lbpf_map_fail_because(L, map, err, lbpf_map_no_lock(map, err, flags), "lookup_batch");
-	if (n == count)
+	if (err && !(n && lbpf_spare_is_short(err))) /* else the next call goes on from here, or says it */
+		return lbpf_map_fail_because(L, map, err, lbpf_map_invalid(map, err, flags), "lookup_batch");
+	if (n == count || err)
 		lua_pushvalue(L, 2);
 	else
 		lua_pushnil(L);
@@ -88,16 +97,23 @@ static uint8_t *bulk_value(const struct bulk *b, uint32_t i)
 	return b->values + (size_t)i * lbpf_map_bytes(b->map);
 }
 
-static void bulk_alloc(lua_State *L, struct bulk *b)
+/* Makes room for a batch of so many entries, in the user value of what is at stack index holder. */
+static void bulk_set_room(lua_State *L, int holder, struct bulk *b, uint32_t room)
 {
-	size_t keys;
+	size_t keys = ((size_t)room * b->map->key_size + 7) / 8 * 8;
 
-	/* what is given by descriptors goes to the kernel at once, as long as they are open */
-	b->singly = b->singly || b->map->kind->can & LBPF_HANDLES;
-	b->room = b->singly ? 1 : lbpf_walk_room(b->map);
-	keys = ((size_t)b->room * b->map->key_size + 7) / 8 * 8;
-	b->keys = lua_newuserdatauv(L, keys + (b->deleting ? 0 : (size_t)b->room * lbpf_map_bytes(b->map)), 0);
+	b->keys = lua_newuserdatauv(L, keys + (b->deleting ? 0 : (size_t)room * lbpf_map_bytes(b->map)), 0);
 	b->values = b->keys + keys;
+	b->room = room;
+	lua_setiuservalue(L, holder, 1);
+}
+
+/* Pushes what holds the batch. What is given by descriptors goes to the kernel at once, as long as they are open. */
+static void bulk_push_holder(lua_State *L, struct bulk *b)
+{
+	b->singly = b->singly || b->map->kind->can & LBPF_HANDLES;
+	lua_newuserdatauv(L, 0, 1);
+	bulk_set_room(L, lua_gettop(L), b, b->singly ? 1 : lbpf_walk_first_room(b->map));
 }
 
 /* Whether an error is no more than the kernel's answer to flags, or to a key that isn't there. */
@@ -142,7 +158,7 @@ static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err, c
 	int n;
 
 	luaL_checkstack(L, 12, NULL);
-	lbpf_map_fail_because(L, b->map, err, cause ? cause : lbpf_map_no_lock(b->map, err, b->flags), b->operation);
+	lbpf_map_fail_because(L, b->map, err, cause ? cause : lbpf_map_invalid(b->map, err, b->flags), b->operation);
 	lua_pushinteger(L, b->done);
 	n = lua_gettop(L);
 	if (b->map->kind->key && !b->map->kind->key->decode)
@@ -182,6 +198,8 @@ static int bulk_flush(lua_State *L, struct bulk *b)
 	return 0;
 }
 
+enum { COLLECT_BULK = 1, COLLECT_SOURCE, COLLECT_HOLDER = 5 };
+
 /* Collects the entry whose key is at stack index k, its value at k + 1. */
 static int bulk_add(lua_State *L, struct bulk *b, int k)
 {
@@ -203,9 +221,12 @@ static int bulk_add(lua_State *L, struct bulk *b, int k)
 	if (++b->count < b->room)
 		return 0;
 	err = bulk_flush(L, b);
-	if (!err)
-		lua_settop(L, top); /* closes what the entry's encoding has opened */
-	return err;
+	if (err)
+		return err;
+	lua_settop(L, top); /* closes what the entry's encoding has opened */
+	if (!b->singly && b->room < lbpf_walk_next_room(b->map, b->room))
+		bulk_set_room(L, COLLECT_HOLDER, b, lbpf_walk_next_room(b->map, b->room));
+	return 0;
 }
 
 static int bulk_from_table(lua_State *L, struct bulk *b)
@@ -250,24 +271,25 @@ static void bulk_open_source(lua_State *L, struct bulk *b)
 		lua_replace(L, b->source + i);
 }
 
-/* Collects from the source at 2 to 4; the bulk is at 1. Returns how many values of failure it pushed, or none. */
+/* With these at the enum's indices. Returns how many values of failure it pushed, or none. */
 static int bulk_collect(lua_State *L)
 {
-	struct bulk *b = lua_touserdata(L, 1);
+	struct bulk *b = lua_touserdata(L, COLLECT_BULK);
 
-	return lua_istable(L, 2) ? bulk_from_table(L, b) : bulk_from_iterator(L, b);
+	return lua_istable(L, COLLECT_SOURCE) ? bulk_from_table(L, b) : bulk_from_iterator(L, b);
 }
 
 /* Does so, and adds the key to what is raised about a value. */
 static int bulk_collect_placed(lua_State *L, struct bulk *b)
 {
-	int top = lua_gettop(L);
+	int top = lua_gettop(L); /* the holder */
 
 	lua_pushcfunction(L, bulk_collect);
 	lua_pushlightuserdata(L, b);
 	for (int i = 0; i < 3; i++)
 		lua_pushvalue(L, b->source + i);
-	if (lbpf_pcall(L, 4, LUA_MULTRET) == LUA_OK)
+	lua_pushvalue(L, top);
+	if (lbpf_pcall(L, 5, LUA_MULTRET) == LUA_OK)
 		return lua_gettop(L) - top;
 	if (b->valued && lua_type(L, -1) == LUA_TSTRING && (!b->map->kind->key || b->map->kind->key->decode)) {
 		lbpf_map_decode_key(L, b->map, bulk_key(b, b->count));
@@ -298,7 +320,7 @@ static int bulk_run(lua_State *L, struct bulk *b)
 		lua_toclose(L, 5);
 	luaL_argexpected(L, lua_istable(L, 2) || lua_isfunction(L, 2), 2, "table or iterator");
 	b->listed = b->deleting && lua_istable(L, 2);
-	bulk_alloc(L, b);
+	bulk_push_holder(L, b);
 	n = bulk_collect_placed(L, b);
 	if (n)
 		return n;
@@ -390,6 +412,10 @@ static int clear_batched(lua_State *L, struct clearing *c)
 		first = false;
 		if (err)
 			return 0;
+		if (c->room < lbpf_walk_next_room(c->map, c->room)) {
+			clearing_set_room(L, c, lbpf_walk_next_room(c->map, c->room));
+			lua_replace(L, -2);
+		}
 	}
 }
 
@@ -449,7 +475,7 @@ static int map_clear(lua_State *L)
 	if (!(can & (LBPF_POP | LBPF_INDEXED)) && (can & (LBPF_DELETE | LBPF_WALK)) != (LBPF_DELETE | LBPF_WALK))
 		lbpf_map_cannot(L, map, "clear");
 	lua_settop(L, 1);
-	clearing_set_room(L, &c, can & LBPF_BATCH && !(can & LBPF_INDEXED) ? lbpf_walk_room(map) : 1);
+	clearing_set_room(L, &c, can & LBPF_BATCH && !(can & LBPF_INDEXED) ? lbpf_walk_first_room(map) : 1);
 	if (can & LBPF_POP)
 		err = clear_queue(&c);
 	else if (can & LBPF_INDEXED)

@@ -55,7 +55,8 @@ static void class_set_closure(lua_State *L, const struct lbpf_class *cls, const 
 void lbpf_class_register(lua_State *L, const struct lbpf_class *cls)
 {
 	lua_newtable(L);
-	class_set_closure(L, cls, "__gc", class_gc);
+	if (!cls->borrows)
+		class_set_closure(L, cls, "__gc", class_gc);
 	class_set_closure(L, cls, "__close", class_leave); /* unless the class has its own */
 	lua_newtable(L);				   /* metatable, methods */
 	if (cls->methods)
@@ -114,74 +115,16 @@ void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, in
 	return self;
 }
 
-void lbpf_where(lua_State *L)
+void *lbpf_class_new_borrower(lua_State *L, const struct lbpf_class *cls, size_t size, int nuv, int owner)
 {
-	lua_Debug ar;
-	int level = 1;
+	struct lbpf_borrower *self;
 
-	while (lua_getstack(L, level, &ar) && lua_getinfo(L, "S", &ar) && *ar.what == 'C')
-		level++;
-	luaL_where(L, level);
-}
-
-/* The message handler of a call from C to C: luaL_error in the function that was called finds no line in its caller,
- * so the message gets that of the Lua function which called us. What Lua code raised, further up, has its own. */
-static int add_place(lua_State *L)
-{
-	lua_Debug raiser, caller;
-	const char *where;
-
-	if (lua_type(L, 1) != LUA_TSTRING || !lua_getstack(L, 1, &raiser) || !lua_getstack(L, 2, &caller))
-		return 1;
-	lua_getinfo(L, "S", &raiser);
-	lua_getinfo(L, "S", &caller);
-	if (*raiser.what != 'C' || *caller.what != 'C')
-		return 1;
-	lbpf_where(L);
-	where = lua_tostring(L, -1);
-	lua_pushvalue(L, 1);
-	if (strncmp(lua_tostring(L, 1), where, strlen(where)) != 0) /* else an inner call has added it */
-		lua_concat(L, 2);
-	return 1;
-}
-
-int lbpf_pcall(lua_State *L, int nargs, int nresults)
-{
-	int handler = lua_gettop(L) - nargs, status;
-
-	luaL_checkstack(L, 1, NULL);
-	lua_pushcfunction(L, add_place);
-	lua_insert(L, handler);
-	status = lua_pcall(L, nargs, nresults, handler);
-	lua_remove(L, handler);
-	return status;
-}
-
-void lbpf_call(lua_State *L, int nargs, int nresults)
-{
-	if (lbpf_pcall(L, nargs, nresults) != LUA_OK)
-		lua_error(L);
-}
-
-int lbpf_relay(lua_State *L, lua_CFunction fn)
-{
-	lua_pushcfunction(L, fn);
-	lua_insert(L, 1);
-	lbpf_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-	return lua_gettop(L);
-}
-
-void lbpf_call_undisturbed(lua_State *L, int nargs, int nresults)
-{
-	int running = lua_gc(L, LUA_GCISRUNNING), status;
-
-	luaL_checkstack(L, 2, NULL); /* now, for it may raise */
-	lua_gc(L, LUA_GCSTOP);
-	status = lbpf_pcall(L, nargs, nresults);
-	if (running)
-		lua_gc(L, LUA_GCRESTART);
-	if (status != LUA_OK)
-		lua_error(L);
+	owner = lua_absindex(L, owner);
+	self = lbpf_class_new(L, cls, size, nuv);
+	lua_pushvalue(L, owner);
+	lua_setiuservalue(L, -2, 1);
+	self->owner = lua_touserdata(L, owner);
+	return self;
 }
 
 _Noreturn void lbpf_class_mismatch(lua_State *L, int idx, const struct lbpf_class *cls)

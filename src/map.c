@@ -104,6 +104,8 @@ static const struct {
 	{ "update", LBPF_HANDLES, EINVAL, "the kernel does not accept this value here; perhaps it is of another type" },
 	{ "lookup", LBPF_HANDLES, ENOSPC, "only values of 8 bytes can be read, which hold a socket's cookie" },
 	{ "walk", LBPF_HANDLES, ENOSPC, "only values of 8 bytes can be read, which hold a socket's cookie" },
+	{ "walk", 0, EAGAIN, "keys come in faster than they are walked" },
+	{ "lookup_batch", 0, EAGAIN, "keys come in faster than they are walked" },
 	{ "update", 0, E2BIG, "full, all %I entries in use" },
 	{ "update", 0, ENOSPC, "full, all %I entries in use" },
 	{ "push", 0, E2BIG, "full, all %I entries in use" },
@@ -130,11 +132,17 @@ static const char *map_push_cause(lua_State *L, const struct lbpf_map *map, int 
 	return NULL;
 }
 
-const char *lbpf_map_no_lock(const struct lbpf_map *map, int err, uint64_t flags)
+const char *lbpf_map_invalid(const struct lbpf_map *map, int err, uint64_t flags)
 {
-	bool without = err == EINVAL && flags & BPF_F_LOCK && !(map->value && map->value->owned);
-
-	return without ? "flag 'lock': the value has no bpf_spin_lock" : NULL;
+	if (err != EINVAL)
+		return NULL;
+	if (flags & BPF_F_LOCK && !(map->value && map->value->owned))
+		return "flag 'lock': the value has no bpf_spin_lock";
+	if (flags && map->kind->can & LBPF_INDEXED && map->kind->can & LBPF_HANDLES)
+		return "flags: such a slot can only be set, without a flag";
+	if (map->kind->key == &lbpf_conv_prefix)
+		return "the prefix is longer than the data of the map's keys";
+	return NULL;
 }
 
 int lbpf_map_fail_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause, const char *operation)
@@ -185,17 +193,23 @@ void lbpf_map_set_name(struct lbpf_map *map, const char *name)
 	strncpy(map->name, name, sizeof(map->name) - 1);
 }
 
-void lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind)
+int lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind)
 {
+	int cpus;
+
 	if ((!map->value_size && !(kind->can & LBPF_VALUELESS)) || (!map->key_size && !(kind->can & LBPF_KEYLESS)))
 		kind = &lbpf_mapkind_opaque;
 	map->kind = kind;
 	map->cpus = 1;
 	map->stride = map->value_size;
-	if (kind->can & LBPF_PERCPU) {
-		map->cpus = (uint32_t)lbpf_possible_cpus(L);
-		map->stride = (map->value_size + 7) / 8 * 8;
-	}
+	if (!(kind->can & LBPF_PERCPU))
+		return 0;
+	cpus = lbpf_possible_cpus(L);
+	if (cpus < 0)
+		return -cpus;
+	map->cpus = (uint32_t)cpus;
+	map->stride = (map->value_size + 7) / 8 * 8;
+	return 0;
 }
 
 /* Pops the type at the top into its user value. A type that isn't as long as the map says is refused. */
@@ -287,10 +301,13 @@ struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map 
 	map->of = of;
 	map->btf = btf;
 	map->type = (uint32_t)bpf_map__type(of);
+	if (bpf_map__inner_map(of)) /* which libbpf forgets during the load */
+		map->inner = (uint32_t)bpf_map__type(bpf_map__inner_map(of));
 	map->key_size = bpf_map__key_size(of);
 	map->value_size = bpf_map__value_size(of);
 	lbpf_map_set_name(map, name);
-	lbpf_map_set_kind(L, map, lbpf_mapkind_of(map->type));
+	if (lbpf_map_set_kind(L, map, lbpf_mapkind_of(map->type)))
+		luaL_error(L, "map '%s': the number of possible CPUs can't be read", name);
 	lbpf_map_set_types(L, map, btf, ids.key, ids.value);
 	lbpf_map_loaded(map);
 	return map;

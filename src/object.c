@@ -20,6 +20,8 @@
 #include "map.h"
 #include "memory.h"
 #include "program.h"
+#include "spare.h"
+#include "structops.h"
 
 void lbpf_object_each(lua_State *L, int idx, int list, void (*fn)(void *self, bool *seen), bool *seen)
 {
@@ -55,10 +57,16 @@ static void orphan_btf(lua_State *L, int idx)
 	lua_pop(L, 1);
 }
 
+/* What libbpf opens to learn what the kernel can do. */
+enum { DESCRIPTORS = 6 };
+
 /* To find an attach target, libbpf opens the BTF of every module, and closes none before the load has come to its end:
- * so one of nothing. */
+ * so one of nothing. With a few descriptors left it would learn for good that the kernel can do nothing; without any,
+ * its first step fails. */
 static void end_search(struct bpf_object *obj)
 {
+	int rest[DESCRIPTORS];
+	unsigned int count;
 	struct bpf_program *prog;
 	struct bpf_map *map;
 
@@ -70,7 +78,11 @@ static void end_search(struct bpf_object *obj)
 	{
 		bpf_map__set_autocreate(map, false);
 	}
+	if (!lbpf_structops_ready(obj)) /* it has no BTF of the kernel's, so it has searched in no modules */
+		return;
+	count = lbpf_spare_take_rest(rest, DESCRIPTORS);
 	bpf_object__load(obj);
+	lbpf_spare_give(rest, count);
 }
 
 void lbpf_object_release(lua_State *L, int idx, void *self)
@@ -259,7 +271,8 @@ struct lbpf_object *lbpf_object_new(lua_State *L)
 
 void lbpf_object_fill(lua_State *L, int idx, struct lbpf_object *o)
 {
-	strncpy(o->name, bpf_object__name(o->obj), sizeof(o->name) - 1);
+	if (!*o->name)
+		strncpy(o->name, bpf_object__name(o->obj), sizeof(o->name) - 1);
 	object_make_maps(L, idx, o);
 	object_make_progs(L, idx, o);
 	o->vars = lbpf_vars_push(L, idx, o->obj);

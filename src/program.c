@@ -15,6 +15,9 @@
 #include "arg.h"
 #include "cause.h"
 #include "err.h"
+#include "spare.h"
+
+#define DESCRIPTORS 4 /* of BTF, that libbpf opens to look for a target, and to learn whether modules have any */
 
 static void program_init(void *self)
 {
@@ -101,6 +104,8 @@ int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const
 	}
 	if (!last && err == EPERM)
 		last = lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
+	if (!last && err == ENOSYS)
+		last = lbpf_no_bpf();
 	return lbpf_err_push(L, err, last, "program '%s': %s", p->name, operation);
 }
 
@@ -342,16 +347,18 @@ for, where its section doesn't.
 static int program_attach_target(lua_State *L)
 {
 	const char *func = lbpf_arg_string(L, 2); /* makes a string of a number, which may run a finalizer */
+	int fd = 0, err = lbpf_spare(L, DESCRIPTORS);
 	struct lbpf_program *p = lbpf_program_check(L, 1), *target;
 	struct lbpf_log *log;
-	int fd = 0, err;
 
+	if (err)
+		return lbpf_program_fail(L, p, err, "attach_target", NULL);
 	if (!lua_isnoneornil(L, 3)) {
 		target = lbpf_program_check_loaded(L, 3);
 		fd = lbpf_program_descriptor(target);
 	}
 	log = lbpf_log_begin(L);
-	p->searched = true;
+	p->searched |= !fd;
 	err = bpf_program__set_attach_target(p->prog, fd, func);
 	p->targeted |= !err && fd;
 	lbpf_log_end(log);
@@ -460,7 +467,6 @@ static const luaL_Reg program_meta[] = {
 
 const struct lbpf_class lbpf_program_class = {
 	.name = "bpf.prog",
-	.descriptors = 4,
 	.methods = program_methods,
 	.meta = program_meta,
 	.init = program_init,

@@ -77,7 +77,7 @@ local bpf = {}
 ---@field bytes string the contents of an ELF file
 
 ---@class bpf.open.options
----@field name? string of the object, by default from the file's name
+---@field name? string of the object, by default from the file's name; of bytes, the file and line of the script
 ---@field vars? { [string]: any } initial values of global variables
 ---@field maps? { [string]: integer|boolean|bpf.map|bpf.map.settings } entries, settings, existing maps to use instead, or none
 ---@field autoload? { [string]: boolean } false for programs not to load
@@ -260,7 +260,9 @@ function bpf.features.helpers(prog_type) end
 function bpf.features.kernel() end
 
 ---How many CPUs this kernel may ever have.
----@return integer
+---@return integer?
+---@return string? message
+---@return string? code
 function bpf.features.cpus() end
 
 -- Maps ----------------------------------------------------------------------------------------------------------------
@@ -1080,6 +1082,10 @@ function ringbuf:lost() end
 ---@return integer
 function ringbuf:fd() end
 
+---The same as ringbuf:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer
+function ringbuf:getfd() end
+
 ---Closes the reader; closing twice is fine.
 ---@return true
 function ringbuf:close() end
@@ -1121,6 +1127,12 @@ function perfbuf:events(timeout) end
 ---@return string? code
 function perfbuf:fd() end
 
+---The same as perfbuf:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer? fd
+---@return string? message
+---@return string? code
+function perfbuf:getfd() end
+
 ---How many records found no room, as far as was read.
 ---@return integer
 function perfbuf:lost() end
@@ -1143,6 +1155,10 @@ function user_ringbuf:submit(value, timeout) end
 ---A descriptor for event loops: readable when a program has drained samples since submit last found the ring full.
 ---@return integer
 function user_ringbuf:fd() end
+
+---The same as user_ringbuf:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer
+function user_ringbuf:getfd() end
 
 ---Closes the producer; closing twice is fine.
 ---@return true
@@ -1197,9 +1213,10 @@ function bpf.json(value, layout) end
 ---@field name? string
 ---@field size? integer in bytes
 ---@field members? bpf.btf.member[]
----@field enumerators? { name: string, value: integer }[]
+---@field enumerators? { name: string, value?: integer, lower?: integer }[]
 ---@field values? table<string, integer>
 ---@field signed? true
+---@field cut? true the BTF has the lower halves of the values only
 ---@field char? true
 ---@field bool? true
 ---@field bits? integer

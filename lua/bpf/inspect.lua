@@ -7,6 +7,7 @@ local hist = require("bpf.hist")
 local map = bpf.map
 
 local argument = require("bpf.base.argument")
+local error = argument.error
 local number = require("bpf.base.number")
 
 local M = {}

@@ -241,6 +241,7 @@ minimal.calls = {
   ["ringbuf:consume"] = on("reader"),
   ["ringbuf:events"] = on("reader"),
   ["ringbuf:fd"] = on("reader"),
+  ["ringbuf:getfd"] = on("reader"),
   ["ringbuf:lost"] = on("reader"),
   ["ringbuf:poll"] = function(f) -- with something to read, for it would wait for ever
     local obj = f:keep(bpf.load(helper.obj("rings")))
@@ -253,6 +254,7 @@ minimal.calls = {
   ["perfbuf:consume"] = on("perf"),
   ["perfbuf:events"] = on("perf"),
   ["perfbuf:fd"] = on("perf"),
+  ["perfbuf:getfd"] = on("perf"),
   ["perfbuf:lost"] = on("perf"),
   ["perfbuf:poll"] = function(f)
     local obj = f:keep(bpf.load(helper.obj("perfs")))
@@ -262,6 +264,7 @@ minimal.calls = {
   end,
   ["user_ringbuf:close"] = on("producer"),
   ["user_ringbuf:fd"] = on("producer"),
+  ["user_ringbuf:getfd"] = on("producer"),
   ["user_ringbuf:submit"] = on("producer", "x"),
 
   ["bpf.features.cpus"] = with(),
