@@ -139,6 +139,14 @@ static int bulk_call_one(const struct bulk *b, uint32_t at, uint32_t *n)
 	return err;
 }
 
+enum { LAST_KEY = 5 }; /* where bulk_collect has it */
+
+/* Whether the map's keys, paths or sockets, don't come back from their bytes. */
+static bool is_oneway(const struct lbpf_map *map)
+{
+	return map->kind->key && !map->kind->key->decode;
+}
+
 /* Pushes what bulk operations return on failure, with the key at position `at`. */
 static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err, const char *cause)
 {
@@ -148,7 +156,7 @@ static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err, c
 	lbpf_map_fail_because(L, b->map, err, cause ? cause : lbpf_map_invalid(b->map, err, b->flags), b->operation);
 	lua_pushinteger(L, b->done);
 	n = lua_gettop(L);
-	if (b->map->kind->key && !b->map->kind->key->decode)
+	if (is_oneway(b->map))
 		lua_pushvalue(L, b->at); /* a path or a socket doesn't come back, and goes to the kernel by itself */
 	else
 		lbpf_map_decode_key(L, b->map, bulk_key(b, at));
@@ -191,6 +199,10 @@ static int bulk_add(lua_State *L, struct bulk *b, int k)
 	int err, top = lua_gettop(L);
 
 	b->at = k;
+	if (is_oneway(b->map)) { /* for what is raised about the value */
+		lua_pushvalue(L, k);
+		lua_rawseti(L, LAST_KEY, 1);
+	}
 	err = lbpf_map_encode_key(L, b->map, k, bulk_key(b, b->count));
 	if (!err && !b->deleting) {
 		b->valued = true;
@@ -253,7 +265,8 @@ static void bulk_open_source(lua_State *L, struct bulk *b)
 		lua_replace(L, b->source + i);
 }
 
-/* Collects from the source at 2 to 4; the bulk is at 1. Returns how many values of failure it pushed, or none. */
+/* Collects from the source at 2 to 4; the bulk is at 1, a table for the last key at 5. Returns how many values of
+ * failure it pushed, or none. */
 static int bulk_collect(lua_State *L)
 {
 	struct bulk *b = lua_touserdata(L, 1);
@@ -266,15 +279,20 @@ static int bulk_collect_placed(lua_State *L, struct bulk *b)
 {
 	int top = lua_gettop(L);
 
+	lua_createtable(L, 1, 0);
 	lua_pushcfunction(L, bulk_collect);
 	lua_pushlightuserdata(L, b);
 	for (int i = 0; i < 3; i++)
 		lua_pushvalue(L, b->source + i);
-	if (lbpf_pcall(L, 4, LUA_MULTRET) == LUA_OK)
-		return lua_gettop(L) - top;
-	if (b->valued && lua_type(L, -1) == LUA_TSTRING && (!b->map->kind->key || b->map->kind->key->decode)) {
-		lbpf_map_decode_key(L, b->map, bulk_key(b, b->count));
-		lua_pushfstring(L, "%s (at key %s)", lua_tostring(L, top + 1), luaL_tolstring(L, -1, NULL));
+	lua_pushvalue(L, top + 1);
+	if (lbpf_pcall(L, 5, LUA_MULTRET) == LUA_OK)
+		return lua_gettop(L) - top - 1;
+	if (b->valued && lua_type(L, -1) == LUA_TSTRING) {
+		if (is_oneway(b->map))
+			lua_rawgeti(L, top + 1, 1);
+		else
+			lbpf_map_decode_key(L, b->map, bulk_key(b, b->count));
+		lua_pushfstring(L, "%s (at key %s)", lua_tostring(L, top + 2), luaL_tolstring(L, -1, NULL));
 	}
 	return lua_error(L);
 }
