@@ -162,11 +162,13 @@ describe("bpf.printk", function()
     kernel.need("programs of type syscall", "5.14")
     local obj <close> = load("say")
     local text, from
-    local step, _, _, stream <close> = printk(2000) -- luacheck: ignore stream
-    assert(obj.progs.say:run { ctx = { number = 77 } })
-    repeat -- others may print as well
-      text, from = step()
-    until not text or text == ("lbpf %d says 77"):format(helper.pid)
+    local step, _, _, stream <close> = printk(100) -- luacheck: ignore stream
+    repeat -- others may print as well; and before 6.6 take what we print, if they read
+      assert(obj.progs.say:run { ctx = { number = 77 } })
+      repeat
+        text, from = step()
+      until not text or text == ("lbpf %d says 77"):format(helper.pid)
+    until text
     assert.equal(("lbpf %d says 77"):format(helper.pid), text)
     assert.equal(helper.pid, from.pid)
     assert.equal("number", type(from.time))
@@ -175,13 +177,13 @@ describe("bpf.printk", function()
   end)
 
   it("ends when nothing comes for the time given", function()
-    local start = os.time()
-    for _ in printk(10) do
-      assert.is_true(os.time() - start < 20)
+    for _, from in printk(10) do -- as long as others print
+      assert.equal("table", type(from))
     end
   end)
 
-  -- A process of its own with a loop over what comes, once the pipe is free.
+  -- A process of its own for a loop over what comes, once the pipe is free. It calls `ready` when nothing is left to do
+  -- but to wait.
   local PRINTK <const> = [[
     local step, why, errno, stream
     repeat
@@ -189,27 +191,27 @@ describe("bpf.printk", function()
     until errno ~= "EBUSY"
     local closed <close> = setmetatable({}, { __close = function() print("closed") end })
     local stream <close> = assert(step, why) and stream
-    ready()
   ]]
 
   it("ends in a coroutine when Ctrl-C came before it waits", function()
-    local output, ok = readers.signalled(PRINTK:gsub("printk%(%)", "printk(60000)") .. [[
+    local output, ok = readers.signalled(PRINTK .. [[
+      ready()
       coroutine.wrap(function()
         io.popen("kill -INT $PPID"):close()
-        local began = os.time()
         for _ in step do end
-        print("ended", os.time() - began < 30)
+        print("ended")
       end)()
       print("after the coroutine")
     ]], "")
     assert.is_false(ok)
-    assert.matches("^ended\ttrue\n", output)
+    assert.matches("^ended\n", output)
     assert.matches("interrupted!", output)
     assert.is_nil(output:find("after the coroutine"))
   end)
 
   it("goes on after a stop, and ends on Ctrl-C", function()
     local output, ok = readers.signalled(PRINTK .. [[
+      ready()
       for _ in step do end
       print("after the loop")
     ]], "STOP STOP INT")
@@ -228,6 +230,7 @@ describe("bpf.printk", function()
           error({}, 0)
         end
       end, "c")
+      ready()
       pcall(function()
         for _ in step do end
         print("after the loop")
@@ -237,6 +240,7 @@ describe("bpf.printk", function()
 
   it("ends in a coroutine, where Ctrl-C's hook can't run", function()
     local output, ok = readers.signalled(PRINTK .. [[
+      ready()
       coroutine.wrap(function()
         for _ in step do end
         print("ended")
@@ -316,7 +320,10 @@ describe("a program by itself", function()
       assert.matches("^bpf.prog: say %(syscall, fd %d+%)$", tostring(prog))
       helper.raises(function() prog:section() end, "opened by pin or id")
       helper.raises(function() prog:attach() end, "opened by pin or id")
-      helper.raises(function() prog:run { ctx = { number = 1 } } end, "doesn't tell what its context is")
+      assert.same({ number = 2, word = "x" }, prog:run({ ctx = { number = 1, word = "x" } }).ctx) -- by its BTF
+      assert.same({ number = 2, word = "x" },
+        prog:run({ ctx = { number = 1, word = "x" }, ctx_type = "struct request" }).ctx)
+      helper.raises(function() prog:run { ctx = { nonsense = 1 } } end, "nonsense")
       assert.same({ number = 2 }, prog:run({ ctx = { number = 1 }, ctx_type = "struct r { __u32 number; }" }).ctx)
     end
     local jump <close> = assert(bpf.map.create { type = "prog_array", max_entries = 1 })
@@ -328,6 +335,21 @@ describe("a program by itself", function()
     assert.equal("bpf.prog: say (closed)", tostring(by_pin))
     assert(by_id:unpin(dir .. "/say"))
     assert.same({ nil, "ENOENT" }, { nil, select(3, bpf.prog.open(dir .. "/say")) })
+  end)
+
+  it("says what to give where its BTF may not be read", function()
+    kernel.need("programs of type syscall", "5.14")
+    local obj <close> = load("say")
+    local pin = helper.bpffs() .. "/unread"
+    assert(obj.progs.say:pin(pin))
+    local output = helper.run(("setpriv --bounding-set=-all,+cap_39 --inh-caps=-all %s -e %s"):format(helper.LUA,
+      helper.quote(([[
+        local prog = assert(require("bpf").prog.open(%q))
+        print(pcall(prog.run, prog, { ctx = { number = 1 } }))
+        print(prog:run({ ctx = { number = 1 }, ctx_type = "struct r { __u32 number; }" }).ctx.number)]]):format(pin))))
+    assert.matches("^false\t.*run: what the program's context is can't be read from its BTF, which takes CAP_SYS_ADMIN "
+      .. "of a program that was opened; give option 'ctx_type', or bytes\n2\n$", output)
+    assert(obj.progs.say:unpin(pin))
   end)
 
   it("says what it could not open", function()

@@ -124,7 +124,7 @@ describe("the place of an error", function()
         { maps = { events = 0 } } },
       { "bpf.load: maps.events must be an integer, a table, a map or a boolean, got string", bpf.load, COUNTERS,
         { maps = { events = "many" } } },
-      { "bpf.open: maps.events: settings: option 'max_entries' must be an integer from 0 to 4294967295, got string",
+      { "bpf.open: maps.events: option 'max_entries' must be an integer from 0 to 4294967295, got string",
         bpf.open, COUNTERS, { maps = { events = { max_entries = "x" } } } },
       { "bpf.open: option 'maps' must be a table, got number", bpf.open, COUNTERS, { maps = 1 } },
       { "bpf.open: vars.nosuch: there is no variable 'nosuch'", bpf.open, COUNTERS, { vars = { nosuch = 1 } } },

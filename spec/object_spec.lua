@@ -203,7 +203,7 @@ describe("opening an object", function()
     helper.raises(function() obj.maps.hits[1] = 1 end, "before its object is loaded")
     helper.raises(function() return #obj.maps.hits end, "before its object is loaded")
     helper.raises(function() return pairs(obj.maps.hits) end, "before its object is loaded")
-    for _, name in ipairs({ "lookup", "update", "delete", "info", "fd", "freeze", "pin", "next_key" }) do
+    for _, name in ipairs({ "lookup", "update", "delete", "fd", "freeze", "pin", "next_key" }) do
       helper.raises(function() map[name](obj.maps.hits, 1, 1) end, "before its object is loaded")
     end
   end)

@@ -752,6 +752,54 @@ describe("keys that were seen come back while the loop deletes:", function()
   end
 end)
 
+describe("a walk by steps to which each step brings a new key", function()
+  local m, n
+
+  before_each(function()
+    n = 1
+    m = assert(map.create {
+      type = "lpm_trie", name = "endless", max_entries = 2,
+      key = "struct p { __u32 len; __u8 data[4]; }", value = "__u32",
+    })
+    m[prefix(1)] = 1
+  end)
+
+  after_each(function()
+    map.close(m)
+  end)
+
+  local function replace(k)
+    m[k] = nil
+    n = n + 1
+    m[prefix(n)] = n
+  end
+
+  it("raises", function()
+    for _, walk in ipairs { pairs, map.keys, map.drain } do
+      local before = n
+      helper.raises(function()
+        for k in walk(m) do
+          replace(k)
+        end
+      end, "map 'endless': walk: keys come in faster than they are walked %(EAGAIN%)$")
+      assert.is_true(n - before > 500, n - before .. " steps")
+    end
+  end)
+
+  it("returns so where it goes in pieces", function()
+    local keys, message, code, cursor
+    repeat
+      keys, message, code = map.lookup_batch(m, cursor, 1)
+      if keys then
+        cursor = code
+        replace(keys[1])
+      end
+    until not cursor or not keys
+    assert.same({ "map 'endless': lookup_batch: keys come in faster than they are walked (EAGAIN)", "EAGAIN" },
+      { message, code })
+  end)
+end)
+
 describe("walking while others write", function()
   local SECONDS, LIMIT = 2, 20 * helper.slow
   local STABLE <const> = helper.slow > 1 and 1000 or 3000 -- and as many that come and go

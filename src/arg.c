@@ -9,6 +9,9 @@
 #include <net/if.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <lauxlib.h>
 
@@ -286,15 +289,35 @@ void lbpf_set_string(lua_State *L, const char *key, const char *value)
 	lua_setfield(L, -2, key);
 }
 
+/* if_nametoindex whose errno is right also where there are no sockets to be had. Returns it. */
+static int interface_number(const char *name, uint32_t *number)
+{
+	struct ifreq ask = { .ifr_ifindex = 0 };
+	size_t len = strlen(name);
+	int fd, err;
+
+	if (len >= sizeof(ask.ifr_name))
+		return errno = ENODEV;
+	memcpy(ask.ifr_name, name, len);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return errno;
+	err = ioctl(fd, SIOCGIFINDEX, &ask) ? errno : 0;
+	close(fd);
+	errno = err;
+	*number = (uint32_t)ask.ifr_ifindex;
+	return err;
+}
+
 int lbpf_arg_interface(lua_State *L, const char *name, uint32_t *number)
 {
-	int err = lbpf_spare(L, 1);
+	int err = interface_number(name, number);
 
-	*number = err ? 0 : if_nametoindex(name);
-	if (*number)
+	if (err && lbpf_spare_again(L, 1))
+		err = interface_number(name, number);
+	if (!err)
 		return 0;
-	err = err ? err : errno;
-	if (!lbpf_spare_is_short(err)) {
+	if (err == ENODEV) {
 		lua_pushfstring(L, "no such network interface '%s'", name);
 		return ENODEV;
 	}

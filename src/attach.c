@@ -22,6 +22,7 @@
 #include "link.h"
 #include "map.h"
 #include "program.h"
+#include "spare.h"
 
 int lbpf_attach_done(struct lbpf_link *link, struct bpf_link *made)
 {
@@ -165,8 +166,10 @@ struct lbpf_mprog_opts lbpf_attach_mprog(const struct lbpf_target *to)
 
 static int attach_section(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
+	int err = lbpf_attach_user_section(link, p);
+
 	(void)to;
-	return lbpf_attach_done(link, bpf_program__attach(p->prog));
+	return err < 0 ? lbpf_attach_done(link, bpf_program__attach(p->prog)) : err;
 }
 
 /*** Attaches the program where its section says.
@@ -178,9 +181,13 @@ static const struct lbpf_way by_section = {
 	.method = "attach",
 	.read = lbpf_attach_read_nothing,
 	.attach = attach_section,
+	.cause = lbpf_attachcause_section,
 };
 
 /* ---- the call ---- */
+
+/* An event, its link, and what libbpf opens to learn what the kernel can do, which it believes for good. */
+#define DESCRIPTORS 6
 
 /* Pushes why libbpf found no tracepoint, or no way to a probe but tracefs; or returns NULL. */
 static const char *push_missing(lua_State *L, const struct lbpf_program *p, const struct lbpf_way *way,
@@ -226,17 +233,17 @@ static void push_failure(lua_State *L, const struct lbpf_program *p, int err, co
 static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, const struct lbpf_way *way,
 		     const struct lbpf_target *to)
 {
+	int err = lbpf_spare(L, DESCRIPTORS);
 	struct lbpf_link *link = lbpf_link_push(L, owner, way->method, p->name);
 	struct lbpf_log *log;
 	bool nowhere;
-	int err;
 
 	lbpf_program_recheck(L, p);
 	link->btf = p->alone ? NULL : p->btf;
 	log = lbpf_log_begin(L);
-	if (p->prog && !to->attach_type)
+	if (!err && p->prog && !to->attach_type)
 		err = way->attach(link, p, to);
-	else
+	else if (!err)
 		err = way->opened ? way->opened(link, p, to) : EOPNOTSUPP;
 	lbpf_log_end(log);
 	/* where libbpf has nothing to say, it tried nothing: the section names no place */

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -17,7 +16,6 @@
 #include <lauxlib.h>
 
 #include "attach.h"
-#include "cause.h"
 #include "descriptor.h"
 #include "map.h"
 #include "newer.h"
@@ -166,31 +164,6 @@ static int read_cgroup(lua_State *L, struct lbpf_target *to)
 {
 	lbpf_attach_read_mprog(L, to);
 	return read_path(L, to);
-}
-
-#define CGROUP2_MAGIC 0x63677270
-#define CGROUP_MAGIC 0x27e0eb
-
-/* Says that what the descriptor is of is no cgroup that programs attach to, or NULL. */
-static const char *no_cgroup(int fd)
-{
-	struct statfs fs;
-
-	if (fstatfs(fd, &fs) || fs.f_type == CGROUP2_MAGIC)
-		return NULL;
-	return fs.f_type == CGROUP_MAGIC ? "this is a cgroup of version 1; programs attach to cgroups of version 2"
-					 : "this is no cgroup of version 2";
-}
-
-static const char *cgroup_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
-{
-	const char *why = no_cgroup(to->fd);
-
-	if (why)
-		return why;
-	if (err == EPERM && lbpf_has_capabilities("CAP_NET_ADMIN"))
-		return "another program holds this cgroup, or one above it, alone (attached without the flag multi)";
-	return lbpf_opened_cause(L, p, to, err);
 }
 
 static int attach_cgroup(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
@@ -366,6 +339,7 @@ const struct lbpf_way lbpf_ways_net[] = {
 	  .options = xdp_options,
 	  .attach = attach_xdp,
 	  .opened = attach_xdp,
+	  .cause = lbpf_attachcause_xdp,
 	  .types = LBPF_OF(XDP) },
 	{ .method = "attach_netfilter",
 	  .read = read_netfilter,
@@ -373,6 +347,7 @@ const struct lbpf_way lbpf_ways_net[] = {
 	  .options = netfilter_options,
 	  .attach = attach_netfilter,
 	  .opened = lbpf_opened_netfilter,
+	  .cause = lbpf_attachcause_netfilter,
 	  .types = UINT64_C(1) << LBPF_PROG_TYPE_NETFILTER,
 	  .libbpf = "1.3",
 	  .symbol = lbpf_newer_netfilter },
@@ -380,6 +355,7 @@ const struct lbpf_way lbpf_ways_net[] = {
 	  .read = read_path,
 	  .attach = attach_netns,
 	  .opened = lbpf_opened_target,
+	  .cause = lbpf_attachcause_netns,
 	  .types = LBPF_OF(FLOW_DISSECTOR) | LBPF_OF(SK_LOOKUP) },
 	{ .method = "attach_cgroup",
 	  .read = read_cgroup,
@@ -387,7 +363,7 @@ const struct lbpf_way lbpf_ways_net[] = {
 	  .options = lbpf_mprog_options,
 	  .attach = attach_cgroup,
 	  .opened = lbpf_opened_target,
-	  .cause = cgroup_cause,
+	  .cause = lbpf_attachcause_cgroup,
 	  .types = CGROUP_TYPES },
 	{ .method = "attach_sockmap",
 	  .read = read_sockmap,
@@ -401,11 +377,13 @@ const struct lbpf_way lbpf_ways_net[] = {
 	  .read = read_socket,
 	  .attach = attach_socket,
 	  .opened = attach_socket,
+	  .cause = lbpf_attachcause_socket,
 	  .types = LBPF_OF(SOCKET_FILTER) },
 	{ .method = "attach_reuseport",
 	  .read = read_socket,
 	  .attach = attach_reuseport,
 	  .opened = attach_reuseport,
+	  .cause = lbpf_attachcause_reuseport,
 	  .types = LBPF_OF(SOCKET_FILTER) | LBPF_OF(SK_REUSEPORT) },
 	{ .method = NULL },
 };

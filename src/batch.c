@@ -19,6 +19,12 @@ static const struct lbpf_name lock_flag[] = { { "lock", BPF_F_LOCK }, { NULL, 0 
 
 /* ---- looking up ---- */
 
+/* Whether a value of the map can be decoded: an errno where that opens a descriptor and none is to be had. */
+static int decode_room(lua_State *L, const struct lbpf_map *map)
+{
+	return map->kind->value && map->kind->value->fetch ? lbpf_spare(L, LBPF_MAP_DESCRIPTORS) : 0;
+}
+
 /*** Reads the next entries of a map, as many as asked for: a walk in pieces.
 @function bpf.map.lookup_batch
 @tparam bpf.map m
@@ -35,7 +41,7 @@ static int map_lookup_batch(lua_State *L)
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_WALK, "lookup_batch");
 	lua_Integer count = lua_isnoneornil(L, 3) ? LBPF_BATCH_ENTRIES : lbpf_arg_int(L, 3, 1, INT32_MAX), n = 0;
 	uint64_t flags = lbpf_arg_flags(L, 4, lock_flag, NULL);
-	int err = 0, room = count < LBPF_BATCH_ENTRIES ? (int)count : LBPF_BATCH_ENTRIES;
+	int err = 0;
 
 	lua_settop(L, 2);
 	if (lua_isnil(L, 2)) {
@@ -44,10 +50,10 @@ static int map_lookup_batch(lua_State *L)
 	} else {
 		lbpf_walk_check(L, 2, map);
 	}
-	lua_createtable(L, room, 0);
-	lua_createtable(L, room, 0);
+	lua_newtable(L);
+	lua_newtable(L);
 	while (n < count) {
-		err = lbpf_map_room(L, map);
+		err = decode_room(L, map);
 		if (err || !lbpf_walk_next(L, 2, &err))
 			break;
 		n++;
@@ -77,8 +83,7 @@ struct bulk {
 	uint32_t room, count; /* of the batch */
 	uint8_t *keys, *values;
 	lua_Integer done;
-	int at;	     /* stack index of the key that is being added */
-	bool valued; /* its value is being read */
+	bool valued; /* the value of the key that is being added is being read */
 };
 
 static uint8_t *bulk_key(const struct bulk *b, uint32_t i)
@@ -91,16 +96,23 @@ static uint8_t *bulk_value(const struct bulk *b, uint32_t i)
 	return b->values + (size_t)i * lbpf_map_bytes(b->map);
 }
 
-static void bulk_alloc(lua_State *L, struct bulk *b)
+/* Makes room for a batch of so many entries, in the user value of what is at stack index holder. */
+static void bulk_set_room(lua_State *L, int holder, struct bulk *b, uint32_t room)
 {
-	size_t keys;
+	size_t keys = ((size_t)room * b->map->key_size + 7) / 8 * 8;
 
-	/* what is given by descriptors goes to the kernel at once, as long as they are open */
-	b->singly = b->singly || b->map->kind->can & LBPF_HANDLES;
-	b->room = b->singly ? 1 : lbpf_walk_room(b->map);
-	keys = ((size_t)b->room * b->map->key_size + 7) / 8 * 8;
-	b->keys = lua_newuserdatauv(L, keys + (b->deleting ? 0 : (size_t)b->room * lbpf_map_bytes(b->map)), 0);
+	b->keys = lua_newuserdatauv(L, keys + (b->deleting ? 0 : (size_t)room * lbpf_map_bytes(b->map)), 0);
 	b->values = b->keys + keys;
+	b->room = room;
+	lua_setiuservalue(L, holder, 1);
+}
+
+/* Pushes what holds the batch. What is given by descriptors goes to the kernel at once, as long as they are open. */
+static void bulk_push_holder(lua_State *L, struct bulk *b)
+{
+	b->singly = b->singly || b->map->kind->can & LBPF_HANDLES;
+	lua_newuserdatauv(L, 0, 2); /* the batch; the last key, if it doesn't come back from its bytes */
+	bulk_set_room(L, lua_gettop(L), b, b->singly ? 1 : lbpf_walk_first_room(b->map));
 }
 
 /* Whether an error is no more than the kernel's answer to flags, or to a key that isn't there. */
@@ -139,12 +151,21 @@ static int bulk_call_one(const struct bulk *b, uint32_t at, uint32_t *n)
 	return err;
 }
 
-enum { LAST_KEY = 5 }; /* where bulk_collect has it */
+enum { COLLECT_BULK = 1, COLLECT_SOURCE, COLLECT_HOLDER = 5 };
 
-/* Whether the map's keys, paths or sockets, don't come back from their bytes. */
-static bool is_oneway(const struct lbpf_map *map)
+/* Whether keys, paths or sockets, don't come back from their bytes. They go to the kernel one by one. */
+static bool is_oneway(const struct bulk *b)
 {
-	return map->kind->key && !map->kind->key->decode;
+	return b->map->kind->key && !b->map->kind->key->decode;
+}
+
+/* Pushes the key at position `at`. */
+static void bulk_push_key(lua_State *L, const struct bulk *b, int holder, uint32_t at)
+{
+	if (is_oneway(b))
+		lua_getiuservalue(L, holder, 2);
+	else
+		lbpf_map_decode_key(L, b->map, bulk_key(b, at));
 }
 
 /* Pushes what bulk operations return on failure, with the key at position `at`. */
@@ -156,10 +177,7 @@ static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err, c
 	lbpf_map_fail_because(L, b->map, err, cause ? cause : lbpf_map_invalid(b->map, err, b->flags), b->operation);
 	lua_pushinteger(L, b->done);
 	n = lua_gettop(L);
-	if (is_oneway(b->map))
-		lua_pushvalue(L, b->at); /* a path or a socket doesn't come back, and goes to the kernel by itself */
-	else
-		lbpf_map_decode_key(L, b->map, bulk_key(b, at));
+	bulk_push_key(L, b, COLLECT_HOLDER, at);
 	lua_pushfstring(L, "%s (after %I entries, at key %s)", lua_tostring(L, n - 2), (LUAI_UACINT)b->done,
 			luaL_tolstring(L, -1, NULL));
 	lua_replace(L, n - 2);
@@ -198,10 +216,9 @@ static int bulk_add(lua_State *L, struct bulk *b, int k)
 {
 	int err, top = lua_gettop(L);
 
-	b->at = k;
-	if (is_oneway(b->map)) { /* for what is raised about the value */
+	if (is_oneway(b)) {
 		lua_pushvalue(L, k);
-		lua_rawseti(L, LAST_KEY, 1);
+		lua_setiuservalue(L, COLLECT_HOLDER, 2);
 	}
 	err = lbpf_map_encode_key(L, b->map, k, bulk_key(b, b->count));
 	if (!err && !b->deleting) {
@@ -218,9 +235,12 @@ static int bulk_add(lua_State *L, struct bulk *b, int k)
 	if (++b->count < b->room)
 		return 0;
 	err = bulk_flush(L, b);
-	if (!err)
-		lua_settop(L, top); /* closes what the entry's encoding has opened */
-	return err;
+	if (err)
+		return err;
+	lua_settop(L, top); /* closes what the entry's encoding has opened */
+	if (!b->singly && b->room < lbpf_walk_next_room(b->map, b->room))
+		bulk_set_room(L, COLLECT_HOLDER, b, lbpf_walk_next_room(b->map, b->room));
+	return 0;
 }
 
 static int bulk_from_table(lua_State *L, struct bulk *b)
@@ -265,34 +285,29 @@ static void bulk_open_source(lua_State *L, struct bulk *b)
 		lua_replace(L, b->source + i);
 }
 
-/* Collects from the source at 2 to 4; the bulk is at 1, a table for the last key at 5. Returns how many values of
- * failure it pushed, or none. */
+/* With these at the enum's indices. Returns how many values of failure it pushed, or none. */
 static int bulk_collect(lua_State *L)
 {
-	struct bulk *b = lua_touserdata(L, 1);
+	struct bulk *b = lua_touserdata(L, COLLECT_BULK);
 
-	return lua_istable(L, 2) ? bulk_from_table(L, b) : bulk_from_iterator(L, b);
+	return lua_istable(L, COLLECT_SOURCE) ? bulk_from_table(L, b) : bulk_from_iterator(L, b);
 }
 
 /* Does so, and adds the key to what is raised about a value. */
 static int bulk_collect_placed(lua_State *L, struct bulk *b)
 {
-	int top = lua_gettop(L);
+	int top = lua_gettop(L); /* the holder */
 
-	lua_createtable(L, 1, 0);
 	lua_pushcfunction(L, bulk_collect);
 	lua_pushlightuserdata(L, b);
 	for (int i = 0; i < 3; i++)
 		lua_pushvalue(L, b->source + i);
-	lua_pushvalue(L, top + 1);
+	lua_pushvalue(L, top);
 	if (lbpf_pcall(L, 5, LUA_MULTRET) == LUA_OK)
-		return lua_gettop(L) - top - 1;
+		return lua_gettop(L) - top;
 	if (b->valued && lua_type(L, -1) == LUA_TSTRING) {
-		if (is_oneway(b->map))
-			lua_rawgeti(L, top + 1, 1);
-		else
-			lbpf_map_decode_key(L, b->map, bulk_key(b, b->count));
-		lua_pushfstring(L, "%s (at key %s)", lua_tostring(L, top + 2), luaL_tolstring(L, -1, NULL));
+		bulk_push_key(L, b, top, b->count);
+		lua_pushfstring(L, "%s (at key %s)", lua_tostring(L, top + 1), luaL_tolstring(L, -1, NULL));
 	}
 	return lua_error(L);
 }
@@ -319,7 +334,7 @@ static int bulk_run(lua_State *L, struct bulk *b)
 		lua_toclose(L, 5);
 	luaL_argexpected(L, lua_istable(L, 2) || lua_isfunction(L, 2), 2, "table or iterator");
 	b->listed = b->deleting && lua_istable(L, 2);
-	bulk_alloc(L, b);
+	bulk_push_holder(L, b);
 	n = bulk_collect_placed(L, b);
 	if (n)
 		return n;
@@ -411,6 +426,10 @@ static int clear_batched(lua_State *L, struct clearing *c)
 		first = false;
 		if (err)
 			return 0;
+		if (c->room < lbpf_walk_next_room(c->map, c->room)) {
+			clearing_set_room(L, c, lbpf_walk_next_room(c->map, c->room));
+			lua_replace(L, -2);
+		}
 	}
 }
 
@@ -470,7 +489,7 @@ static int map_clear(lua_State *L)
 	if (!(can & (LBPF_POP | LBPF_INDEXED)) && (can & (LBPF_DELETE | LBPF_WALK)) != (LBPF_DELETE | LBPF_WALK))
 		lbpf_map_cannot(L, map, "clear");
 	lua_settop(L, 1);
-	clearing_set_room(L, &c, can & LBPF_BATCH && !(can & LBPF_INDEXED) ? lbpf_walk_room(map) : 1);
+	clearing_set_room(L, &c, can & LBPF_BATCH && !(can & LBPF_INDEXED) ? lbpf_walk_first_room(map) : 1);
 	if (can & LBPF_POP)
 		err = clear_queue(&c);
 	else if (can & LBPF_INDEXED)

@@ -55,7 +55,8 @@ static void class_set_closure(lua_State *L, const struct lbpf_class *cls, const 
 void lbpf_class_register(lua_State *L, const struct lbpf_class *cls)
 {
 	lua_newtable(L);
-	class_set_closure(L, cls, "__gc", class_gc);
+	if (!cls->borrows)
+		class_set_closure(L, cls, "__gc", class_gc);
 	class_set_closure(L, cls, "__close", class_leave); /* unless the class has its own */
 	lua_newtable(L);				   /* metatable, methods */
 	if (cls->methods)
@@ -111,6 +112,18 @@ void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, in
 		cls->init(self);
 	lua_rawgetp(L, LUA_REGISTRYINDEX, cls);
 	lua_setmetatable(L, -2);
+	return self;
+}
+
+void *lbpf_class_new_borrower(lua_State *L, const struct lbpf_class *cls, size_t size, int nuv, int owner)
+{
+	struct lbpf_borrower *self;
+
+	owner = lua_absindex(L, owner);
+	self = lbpf_class_new(L, cls, size, nuv);
+	lua_pushvalue(L, owner);
+	lua_setiuservalue(L, -2, 1);
+	self->owner = lua_touserdata(L, owner);
 	return self;
 }
 

@@ -28,6 +28,7 @@ struct lbpf_class {
 	void (*release)(lua_State *L, int idx, void *self);
 	unsigned char descriptors; /* that making one may open at a time, and which are collected for if need be */
 	bool lasting;		   /* a scope's end doesn't close it: others use it, and only collection releases it */
+	bool borrows;		   /* its objects are borrowers */
 };
 
 /* First member of every object. The tag tells the class without asking the registry, on the hot paths as well;
@@ -36,6 +37,15 @@ struct lbpf_head {
 	const struct lbpf_class *cls;
 	uint32_t process; /* the number of the one that made it */
 	bool asked;	  /* to close, by the script or the host */
+};
+
+/* First member of an object of which scripts make many, and that has nothing to free: all it needs belongs to another
+ * one. Such an object has no finalizer, which would keep it and its memory for one more collection, and a loop outruns
+ * those. So its tag isn't cleared, and memory that Lua hands out again may have it: what tells a borrower is also that
+ * its first user value is its owner. */
+struct lbpf_borrower {
+	struct lbpf_head head;
+	const void *owner;
 };
 
 /* Whether this process made the object, and did not inherit it by a fork. */
@@ -64,6 +74,9 @@ void lbpf_class_add_methods(lua_State *L, const struct lbpf_class *cls, const lu
 /* Pushes a new object in its closed state, with nuv user values. Acquire into it afterwards. */
 void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, int nuv);
 
+/* The same for a borrower, whose owner is at stack index owner. Its first user value is taken. */
+void *lbpf_class_new_borrower(lua_State *L, const struct lbpf_class *cls, size_t size, int nuv, int owner);
+
 /* The class's own close: `close()` as a method or function, returns true. */
 int lbpf_class_close(lua_State *L, const struct lbpf_class *cls);
 
@@ -78,6 +91,20 @@ static inline void *lbpf_class_test(lua_State *L, int idx, const struct lbpf_cla
 	if (head && lua_rawlen(L, idx) >= sizeof(*head) && head->cls == cls)
 		return head;
 	return NULL;
+}
+
+/* The borrower at idx if it is of this class, else NULL. */
+static inline void *lbpf_class_test_borrower(lua_State *L, int idx, const struct lbpf_class *cls)
+{
+	struct lbpf_borrower *self = lua_touserdata(L, idx);
+	const void *owner;
+
+	if (!self || lua_rawlen(L, idx) < sizeof(*self) || self->head.cls != cls)
+		return NULL;
+	lua_getiuservalue(L, idx, 1);
+	owner = lua_touserdata(L, -1);
+	lua_pop(L, 1);
+	return owner && owner == self->owner ? self : NULL;
 }
 
 /* The object at idx; raises when it is anything else. */

@@ -3,7 +3,6 @@
 #include "configure.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -12,72 +11,77 @@
 #include "arg.h"
 #include "err.h"
 #include "map.h"
+#include "mapset.h"
 #include "object.h"
 #include "program.h"
 
-/* The number at idx, of entries. */
-static uint32_t map_entries(lua_State *L, int idx)
+/* Puts the number of entries at idx in the place of the option, as a table of settings. */
+static void entries_as_settings(lua_State *L, int idx)
 {
 	int is_int;
 	lua_Integer n = lua_tointegerx(L, idx, &is_int);
 
 	if (!is_int || n < 1 || n > UINT32_MAX)
 		luaL_error(L, "must have from 1 to 4294967295 entries, not %s", luaL_tolstring(L, idx, NULL));
-	return (uint32_t)n;
+	lua_createtable(L, 0, 1);
+	lbpf_set_integer(L, "max_entries", n);
+	lua_replace(L, idx);
+}
+
+static void autocreate_as_settings(lua_State *L, int idx)
+{
+	lua_createtable(L, 0, 1);
+	lua_pushvalue(L, idx);
+	lua_setfield(L, -2, "autocreate");
+	lua_replace(L, idx);
+}
+
+/* Has libbpf use another map instead of the declared one. */
+static void use_other(lua_State *L, struct lbpf_map *map, struct lbpf_map *other)
+{
+	struct lbpf_log *log;
+	int err;
+
+	if (other->fd < 0)
+		lbpf_map_unusable(L, other);
+	if (other->type != map->type || other->key_size != map->key_size || other->value_size != map->value_size)
+		luaL_error(L,
+			   "the map to use instead is a %s with keys of %I and values of %I bytes, the declared one a "
+			   "%s with %I and %I",
+			   other->kind->name, (LUAI_UACINT)other->key_size, (LUAI_UACINT)other->value_size,
+			   map->kind->name, (LUAI_UACINT)map->key_size, (LUAI_UACINT)map->value_size);
+	if (bpf_map__is_internal(map->of) && other->max_entries != bpf_map__max_entries(map->of))
+		luaL_error(L, "the map to use instead must have one entry, for it holds variables");
+	log = lbpf_log_begin(L);
+	err = bpf_map__reuse_fd(map->of, other->fd);
+	if (!err) /* or libbpf would use what is pinned there */
+		err = bpf_map__set_pin_path(map->of, NULL);
+	lbpf_log_end(log);
+	if (err)
+		lbpf_err_raise(L, err, NULL, "can't be set");
+	map->max_entries = bpf_map__max_entries(map->of);
 }
 
 /* Sets what option `maps` says of the map at the top: entries, a table of settings, a map to use instead, or whether it
  * is created. */
 static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 {
-	struct settings {
-		uint32_t max_entries;
-	} settings = { 0 };
-	static const struct lbpf_option rows[] = {
-		{ "max_entries", LBPF_OPT_U32, offsetof(struct settings, max_entries) },
-		{ NULL, LBPF_OPT_OTHER, 0 },
-	};
 	struct lbpf_map *other = lbpf_class_test(L, idx, &lbpf_map_class);
-	struct lbpf_log *log;
-	int err = 0;
+	int map_idx = lua_gettop(L);
 
 	if (other) {
-		if (other->fd < 0)
-			lbpf_map_unusable(L, other);
-		if (other->type != map->type || other->key_size != map->key_size ||
-		    other->value_size != map->value_size)
-			luaL_error(L,
-				   "the map to use instead is a %s with keys of %I and values of %I bytes, the "
-				   "declared "
-				   "one a %s with %I and %I",
-				   other->kind->name, (LUAI_UACINT)other->key_size, (LUAI_UACINT)other->value_size,
-				   map->kind->name, (LUAI_UACINT)map->key_size, (LUAI_UACINT)map->value_size);
-		if (lbpf_map_is_fixed(map, other->max_entries))
-			luaL_error(L, "the map to use instead must have one entry, for it holds variables");
-		log = lbpf_log_begin(L);
-		err = bpf_map__reuse_fd(map->of, other->fd);
-		if (!err) /* or libbpf would use what is pinned there */
-			err = bpf_map__set_pin_path(map->of, NULL);
-		lbpf_log_end(log);
-	} else if (lua_isboolean(L, idx)) {
-		if (bpf_map__is_internal(map->of))
-			luaL_error(L, "it holds the object's variables, and is created with it");
-		err = bpf_map__set_autocreate(map->of, lua_toboolean(L, idx));
-	} else {
-		if (lua_type(L, idx) == LUA_TNUMBER)
-			settings.max_entries = map_entries(L, idx);
-		else if (lua_istable(L, idx))
-			lbpf_arg_options(L, idx, rows, &settings, "settings");
-		else
-			luaL_error(L, "must be an integer, a table, a map or a boolean, got %s", luaL_typename(L, idx));
-		if (settings.max_entries && lbpf_map_is_fixed(map, settings.max_entries))
-			luaL_error(L, "it holds the object's variables, in one entry");
-		if (settings.max_entries)
-			err = bpf_map__set_max_entries(map->of, settings.max_entries);
+		use_other(L, map, other);
+		return;
 	}
-	if (err)
-		lbpf_err_raise(L, err, NULL, "can't be set");
-	map->max_entries = bpf_map__max_entries(map->of);
+	if (lua_isboolean(L, idx))
+		autocreate_as_settings(L, idx);
+	else if (lua_type(L, idx) == LUA_TNUMBER)
+		entries_as_settings(L, idx);
+	else if (lua_istable(L, idx))
+		lbpf_arg_own(L, idx);
+	else
+		luaL_error(L, "must be an integer, a table, a map or a boolean, got %s", luaL_typename(L, idx));
+	lbpf_mapset_apply(L, map_idx, idx, map->name);
 }
 
 static void option_autoload(lua_State *L, struct lbpf_program *p, int idx)

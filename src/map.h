@@ -18,8 +18,6 @@
 #include "mapmem.h"
 #include "spare.h"
 
-struct bpf_map_info;
-
 LBPF_HIDDEN_BEGIN
 
 #define LBPF_MAP_NAME 64
@@ -121,12 +119,6 @@ static inline void lbpf_map_decode_value(lua_State *L, const struct lbpf_map *ma
 		lbpf_decode(L, map->value, buf, map->value_size);
 }
 
-/* Whether a value of the map can be decoded: an errno where that opens a descriptor and none is to be had. */
-static inline int lbpf_map_room(lua_State *L, const struct lbpf_map *map)
-{
-	return map->kind->value == &lbpf_conv_inner ? lbpf_spare(L, LBPF_MAP_DESCRIPTORS) : 0;
-}
-
 /* nil, message, code for a failed operation on a map, or the same raised. */
 int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
 _Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
@@ -145,9 +137,6 @@ struct lbpf_map *lbpf_map_push_new(lua_State *L);
 
 /* Pushes a closed handle that will own its descriptor; collects first where there are none. */
 struct lbpf_map *lbpf_map_push_owned(lua_State *L);
-
-/* Pushes a table of the kernel's fields. */
-void lbpf_map_push_info(lua_State *L, const struct bpf_map_info *info);
 
 /* What messages call the map. */
 const char *lbpf_map_label(const struct lbpf_map *map);
@@ -175,8 +164,6 @@ void lbpf_map_loaded(struct lbpf_map *map);
  * libbpf since 1.4 gives another one, of something else, once the object is loaded. */
 int lbpf_map_created_fd(const struct bpf_map *map);
 
-/* Whether an object's map can't have another number of entries: it holds variables, and libbpf's mapping of them. */
-bool lbpf_map_is_fixed(const struct lbpf_map *map, uint32_t max_entries);
 void lbpf_map_orphan(struct lbpf_map *map);
 
 /* Opener: adds the table `map` to the module table at the top. */

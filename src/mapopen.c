@@ -132,7 +132,8 @@ int lbpf_map_push_id(lua_State *L, uint32_t id)
 {
 	int err = push_id(L, id);
 
-	if ((err == EMFILE || err == ENFILE) && lbpf_spare(L, LBPF_MAP_DESCRIPTORS) == 0)
+	errno = err;
+	if (err && lbpf_spare_again(L, LBPF_MAP_DESCRIPTORS))
 		err = push_id(L, id);
 	return err;
 }

@@ -108,6 +108,14 @@ static int elem_update(struct lbpf_map *map, const void *key, const void *value,
 	return 0;
 }
 
+/* Pushes what opening the value gives, or nil, message and code. Returns how many. */
+static int push_fetched(lua_State *L, struct lbpf_map *map, const void *value)
+{
+	int err = map->kind->value->fetch(L, map, value);
+
+	return err ? lbpf_map_fail_because(L, map, err, lua_tostring(L, -1), "lookup") : 1;
+}
+
 /*** Looks a key up.
 @function bpf.map.lookup
 @tparam bpf.map m
@@ -134,9 +142,8 @@ static int map_lookup(lua_State *L)
 		err = elem_lookup(map, key, value, o.flags);
 	if (err)
 		return absent_or_fail(L, map, err, lbpf_map_invalid(map, err, o.flags), "lookup");
-	err = lbpf_map_room(L, map);
-	if (err)
-		return lbpf_map_fail(L, map, err, "lookup");
+	if (map->kind->value && map->kind->value->fetch)
+		return push_fetched(L, map, value);
 	one = (const char *)value + (o.cpu < 0 ? 0 : (size_t)o.cpu * map->stride);
 	if (map->kind->value && o.cpu < 0)
 		map->kind->value->decode(L, map, value, o.into ? 4 : 0);
@@ -167,9 +174,8 @@ static int map_unpack(lua_State *L)
 		err = elem_lookup(map, key, value, 0);
 	if (err)
 		return absent_or_fail(L, map, err, NULL, "lookup");
-	err = lbpf_map_room(L, map);
-	if (err)
-		return lbpf_map_fail(L, map, err, "lookup");
+	if (map->kind->value && map->kind->value->fetch)
+		return push_fetched(L, map, value);
 	if (map->kind->value) {
 		lbpf_map_decode_value(L, map, value);
 		return 1;

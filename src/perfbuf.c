@@ -410,6 +410,11 @@ static int perfbuf_fd(lua_State *L)
 	return lbpf_reader_fd(L, &perf_kind);
 }
 
+/*** The same as perfbuf:fd, by the name that LuaSocket's select and other loops ask for: they take the reader itself.
+@function perfbuf:getfd
+@treturn integer
+@treturn nil,string,string on failure, as of perfbuf:fd */
+
 /*** Closes the reader and empties the map's slots; closing twice is fine, and so is closing in a handler. A forked
 child has the reader's file as well: the slots are emptied once the child, too, has closed the reader or ended.
 @function perfbuf:close
@@ -432,9 +437,9 @@ static int perfbuf_tostring(lua_State *L)
 }
 
 static const luaL_Reg perfbuf_methods[] = {
-	{ "add", perfbuf_add },	      { "poll", perfbuf_poll }, { "consume", perfbuf_consume },
-	{ "events", perfbuf_events }, { "lost", perfbuf_lost }, { "fd", perfbuf_fd },
-	{ "close", perfbuf_close },   { NULL, NULL },
+	{ "add", perfbuf_add },	      { "poll", perfbuf_poll },	  { "consume", perfbuf_consume },
+	{ "events", perfbuf_events }, { "lost", perfbuf_lost },	  { "fd", perfbuf_fd },
+	{ "getfd", perfbuf_fd },      { "close", perfbuf_close }, { NULL, NULL },
 };
 
 static const luaL_Reg perfbuf_meta[] = {

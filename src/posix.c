@@ -196,7 +196,7 @@ static nfds_t fill(lua_State *L, struct pollfd *list, nfds_t room)
 static int posix_poll(lua_State *L)
 {
 	struct pollfd *list;
-	nfds_t n;
+	nfds_t n, count;
 	int timeout;
 
 	luaL_checktype(L, 1, LUA_TTABLE);
@@ -204,8 +204,9 @@ static int posix_poll(lua_State *L)
 	lua_settop(L, 1);
 	n = fill(L, NULL, 0);
 	list = lua_newuserdatauv(L, (n + 1) * sizeof(*list), 0);
-	fill(L, list, n);
 	lua_newtable(L);
+	count = fill(L, list, n); /* finalizers may have changed the table */
+	n = count < n ? count : n;
 	if (poll(list, n, timeout) < 0)
 		return errno == EINTR ? 1 : lbpf_err_push(L, errno, NULL, "poll");
 	for (nfds_t i = 0; i < n; i++)

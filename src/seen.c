@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define ROOM 16 /* to begin with */
+
 static uint32_t seen_hash(const uint8_t *key, uint32_t size)
 {
 	uint32_t h = 2166136261u;
@@ -40,22 +42,21 @@ void lbpf_seen_follow(struct lbpf_seen *seen, uint32_t position)
 
 static void seen_grow(lua_State *L, int idx, int slot, struct lbpf_seen *seen, uint32_t size)
 {
-	uint32_t room = seen->room ? 2 * seen->room : 64;
-	uint8_t *keys = lua_newuserdatauv(L, (size_t)room * size, 0);
-	uint32_t *slots = lua_newuserdatauv(L, 2 * (size_t)room * sizeof(*slots), 0);
-	uint32_t *trail = lua_newuserdatauv(L, (size_t)room * sizeof(*trail), 0);
+	uint32_t room = seen->room ? 2 * seen->room : ROOM;
+	size_t positions = 3 * (size_t)room;
+	uint32_t *slots = lua_newuserdatauv(L, positions * sizeof(*slots) + (size_t)room * size, 0);
+	uint32_t *trail = slots + 2 * (size_t)room;
+	uint8_t *keys = (uint8_t *)(slots + positions);
 
 	if (seen->room) {
 		memcpy(keys, seen->keys, (size_t)seen->count * size);
 		memcpy(trail, seen->trail, seen->trail_count * sizeof(*trail));
 	}
 	memset(slots, 0, 2 * (size_t)room * sizeof(*slots));
-	lua_setiuservalue(L, idx, slot + 2);
-	lua_setiuservalue(L, idx, slot + 1);
 	lua_setiuservalue(L, idx, slot);
-	seen->keys = keys;
 	seen->slots = slots;
 	seen->trail = trail;
+	seen->keys = keys;
 	seen->room = room;
 	for (uint32_t i = 0; i < seen->count; i++)
 		*seen_slot(seen, keys + (size_t)i * size, size) = i + 1;

@@ -12,16 +12,13 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Positions are the order of meeting. */
+/* Positions are the order of meeting. All three are one piece of memory. Zeros are the empty set. */
 struct lbpf_seen {
-	uint8_t *keys;	 /* room keys */
 	uint32_t *slots; /* hash table of positions + 1, 2 * room of them, room a power of two */
-	uint32_t *trail; /* positions to go back to, the last one on top */
+	uint32_t *trail; /* room positions to go back to, the last one on top */
+	uint8_t *keys;	 /* room keys */
 	uint32_t count, room, trail_count;
 };
-
-/* How many user values of its owner, from one slot on, keep its memory. */
-#define LBPF_SEEN_SLOTS 3
 
 static inline const uint8_t *lbpf_seen_key(const struct lbpf_seen *seen, uint32_t position, uint32_t size)
 {
@@ -34,7 +31,8 @@ bool lbpf_seen_find(const struct lbpf_seen *seen, const uint8_t *key, uint32_t s
 /* Puts a key that is there on the trail once more. A full trail begins anew. */
 void lbpf_seen_follow(struct lbpf_seen *seen, uint32_t position);
 
-/* Adds a key that isn't there, and puts it on the trail. The owner is at stack index idx. */
+/* Adds a key that isn't there, and puts it on the trail. Its memory is kept by user value `slot` of what is at stack
+ * index idx. */
 void lbpf_seen_add(lua_State *L, int idx, int slot, struct lbpf_seen *seen, const uint8_t *key, uint32_t size);
 
 LBPF_HIDDEN_END

@@ -2,10 +2,8 @@
 /* Walking a map: pairs, keys, the length operator, and drain, which takes entries out as it goes.
  *
  * Where a kind's batches go from bucket to bucket, a walk fetches in batches: a bucket is read at once, so nothing is
- * seen twice or missed whatever others do. Elsewhere it steps by key. There the kernel starts over from the first key
- * when the one to go on from has been deleted; the walk notices by the keys it has seen, goes back to the last one that
- * is still there, and forward from there over those it has seen. And the kernel passes over keys when the ones beside
- * them change at that very moment; so in the end the walk asks once more what follows each key that it has seen. */
+ * seen twice or missed whatever others do. Elsewhere it goes by steps. A walk has nothing to release; once a drain has
+ * taken entries out, it becomes an object that has: what the script doesn't get is put back. */
 #include "walk.h"
 
 #include <errno.h>
@@ -17,104 +15,149 @@
 #include "err.h"
 #include "map.h"
 #include "mapops.h"
-#include "seen.h"
+#include "steps.h"
 
 struct walk {
-	struct lbpf_head head;
-	struct lbpf_map *map; /* kept by a user value */
+	struct lbpf_borrower self;
+	struct lbpf_map *map; /* the owner */
 	uint64_t flags;	      /* of the look-ups */
 	bool keys_only;
 	bool taking;   /* out of the map */
 	bool stepping; /* by key; else in batches */
-	bool checking; /* steps are at their end, and being looked over */
 	bool started, ended;
 	bool held;		  /* the entry being handed out is out of the map */
 	bool closed;		  /* what was held has been put back */
-	int err;		  /* an errno that ended it */
 	bool busy;		  /* a finalizer must not step it while it moves; stays set by an error */
+	int err;		  /* an errno that ended it */
 	uint32_t room, count, at; /* entries: that fit, that are there, that have been handed out */
 	uint8_t *in, *out;	  /* cursor of the next batch and of the one after */
-	uint8_t *keys, *values;	  /* all four in one buffer, kept by a user value */
-	struct lbpf_seen seen;
-	uint64_t checked;     /* positions in seen */
-	uint64_t calls, most; /* for keys: made, and at most, whatever others insert meanwhile */
-	uint32_t rounds;      /* begun anew */
-	bool again;	      /* to be */
+	uint8_t *keys, *values;	  /* all four in `first`, or in a buffer kept by a user value */
+	struct lbpf_steps steps;
+	_Alignas(8) uint8_t first[];
 };
 
-/* How often a walk by steps begins anew, and calls for keys for each entry that a map can have. */
-#define MOST_ROUNDS 4
-#define MOST_CALLS 64
+enum { WALK_BUFFER = 2, WALK_STEPS, WALK_SLOTS = WALK_STEPS };
 
-enum { WALK_MAP = 1, WALK_BUFFER, WALK_SEEN, WALK_SLOTS = WALK_SEEN + LBPF_SEEN_SLOTS - 1 };
+/* Bytes of the first batch and of the largest, and how fast they grow. */
+#define FIRST_BATCH 1024
+#define MOST_BATCH (1 << 20)
+#define GROWTH 4
 
-static const struct lbpf_class walk_class;
+/* Bytes of the C stack for batches that are only counted. */
+#define COUNTED_BATCH 8192
 
-/* ---- memory: Lua's, kept by the walk's user values ---- */
+static const struct lbpf_class walk_class, drain_class;
 
-/* Replaces user value `slot` of the walk at idx by size fresh bytes and returns them. */
-static void *walk_alloc(lua_State *L, int idx, int slot, size_t size)
+static struct walk *walk_check(lua_State *L, int idx)
 {
-	void *memory = lua_newuserdatauv(L, size, 0);
+	struct walk *w = lbpf_class_test_borrower(L, idx, &walk_class);
 
-	lua_setiuservalue(L, idx, slot);
-	return memory;
+	return lbpf_likely(w) ? w : lbpf_class_check(L, idx, &drain_class);
 }
 
-static void walk_set_room(lua_State *L, int idx, struct walk *w, uint32_t room)
-{
-	size_t cursor = (w->map->key_size + 15) / 8 * 8, keys = ((size_t)room * w->map->key_size + 7) / 8 * 8;
-	uint32_t bucket = 0; /* the cursor of those kinds that may run out of room */
-	uint8_t *buf;
+/* ---- memory: Lua's ---- */
 
-	if (w->started)
-		memcpy(&bucket, w->in, sizeof(bucket));
-	buf = walk_alloc(L, idx, WALK_BUFFER, 2 * cursor + keys + (size_t)room * lbpf_map_bytes(w->map));
-	w->in = buf;
-	w->out = buf + cursor;
-	w->keys = buf + 2 * cursor;
-	w->values = w->keys + keys;
-	w->room = room;
-	memcpy(w->in, &bucket, sizeof(bucket));
+static size_t entry_bytes(const struct lbpf_map *map)
+{
+	return map->key_size + lbpf_map_bytes(map);
 }
 
-uint32_t lbpf_walk_room(const struct lbpf_map *map)
+static size_t cursor_bytes(const struct lbpf_map *map)
 {
-	size_t entry = map->key_size + lbpf_map_bytes(map), room = LBPF_BATCH_ENTRIES;
+	return (map->key_size + 15) / 8 * 8;
+}
 
-	if (entry * room > 1 << 20)
-		room = (1 << 20) / entry;
+static size_t keys_bytes(const struct lbpf_map *map, uint32_t room)
+{
+	return ((size_t)room * map->key_size + 7) / 8 * 8;
+}
+
+static size_t buffer_bytes(const struct lbpf_map *map, uint32_t room)
+{
+	return 2 * cursor_bytes(map) + keys_bytes(map, room) + (size_t)room * lbpf_map_bytes(map);
+}
+
+static uint32_t room_in(const struct lbpf_map *map, size_t bytes)
+{
+	size_t room = bytes / entry_bytes(map);
+
+	if (room > LBPF_BATCH_ENTRIES)
+		room = LBPF_BATCH_ENTRIES;
 	if (room > map->max_entries)
 		room = map->max_entries;
 	return room ? (uint32_t)room : 1;
 }
 
-/* Pushes a walk over the map at stack index map_idx. */
-static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map)
+uint32_t lbpf_walk_first_room(const struct lbpf_map *map)
 {
+	return room_in(map, FIRST_BATCH);
+}
+
+uint32_t lbpf_walk_next_room(const struct lbpf_map *map, uint32_t room)
+{
+	uint32_t most = room_in(map, MOST_BATCH);
+
+	if (room >= most)
+		return room;
+	return room < most / GROWTH ? room * GROWTH : most;
+}
+
+/* Goes on in a buffer with room for so many entries, which none of the old ones is kept in. */
+static void walk_use(struct walk *w, uint8_t *buffer, uint32_t room)
+{
+	size_t cursor = cursor_bytes(w->map);
+
+	if (w->started)
+		memcpy(buffer, w->in, cursor);
+	w->in = buffer;
+	w->out = buffer + cursor;
+	w->keys = buffer + 2 * cursor;
+	w->values = w->keys + keys_bytes(w->map, room);
+	w->room = room;
+}
+
+static void walk_set_room(lua_State *L, int idx, struct walk *w, uint32_t room)
+{
+	uint8_t *buffer = lua_newuserdatauv(L, buffer_bytes(w->map, room), 0);
+
+	walk_use(w, buffer, room);
+	lua_setiuservalue(L, idx, WALK_BUFFER);
+}
+
+/* Pushes a walk over the map at stack index map_idx. A small first buffer is part of it, but for one that takes: that
+ * may get a finalizer, which would keep the buffer. */
+static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map, bool taking)
+{
+	bool stepping = !(map->kind->can & LBPF_BATCH) || (taking && map->kind->can & LBPF_HANDLES);
+	uint32_t room = stepping ? 1 : lbpf_walk_first_room(map);
+	size_t bytes = buffer_bytes(map, room);
+	bool within = !taking && bytes <= 2 * FIRST_BATCH;
 	struct walk *w;
 
-	map_idx = lua_absindex(L, map_idx);
-	w = lbpf_class_new(L, &walk_class, sizeof(*w), WALK_SLOTS);
+	w = lbpf_class_new_borrower(L, &walk_class, sizeof(*w) + (within ? bytes : 0), WALK_SLOTS, map_idx);
+
 	w->map = map;
-	w->stepping = !(map->kind->can & LBPF_BATCH);
-	/* a storage doesn't say how many entries it can have */
-	w->most = MOST_CALLS * (uint64_t)(map->max_entries ? map->max_entries : 1 << 16) + 4096;
-	lua_pushvalue(L, map_idx);
-	lua_setiuservalue(L, -2, WALK_MAP);
-	walk_set_room(L, lua_gettop(L), w, w->stepping ? 1 : lbpf_walk_room(map));
+	w->taking = taking;
+	w->stepping = stepping;
+	if (within)
+		walk_use(w, w->first, room);
+	else
+		walk_set_room(L, lua_gettop(L), w, room);
 	return w;
 }
 
-/* Lets go of the buffer of a walk that has ended or was closed: its finalizer would keep it for one more collection.
- * One that is being stepped, by whoever ran a finalizer that closed it, is read from still. */
+/* Lets go of the memory of a walk that has ended or was closed: who keeps the walk keeps that, too. One that is being
+ * stepped, by whoever ran a finalizer that closed it, is read from still. */
 static void walk_free(lua_State *L, int idx, struct walk *w)
 {
 	if (w->busy)
 		return;
-	lua_pushnil(L);
-	lua_setiuservalue(L, idx, WALK_BUFFER);
+	for (int slot = WALK_BUFFER; slot <= WALK_SLOTS; slot++) {
+		lua_pushnil(L);
+		lua_setiuservalue(L, idx, slot);
+	}
 	w->in = w->out = w->keys = w->values = NULL;
+	w->steps.seen = (struct lbpf_seen){ 0 };
 	w->ended = true;
 	w->count = w->at = 0;
 }
@@ -134,14 +177,16 @@ static int batch_call(const struct walk *w, uint32_t *count)
 /* Fetches the next batch; false when this kernel has none for the map. */
 static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 {
-	for (;;) {
+	uint32_t room = lbpf_walk_next_room(w->map, w->room);
+
+	if (w->started && w->room < room)
+		walk_set_room(L, idx, w, room);
+	while (!w->closed) {
 		uint32_t count = w->room;
 		int err = batch_call(w, &count);
 
 		if (err == ENOSPC) { /* one bucket holds more than fits */
 			walk_set_room(L, idx, w, 2 * w->room);
-			if (w->closed)
-				return true;
 			continue;
 		}
 		if (!w->started && (err == EINVAL || err == ENOTSUPP))
@@ -158,84 +203,10 @@ static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 		if (count || w->ended)
 			return true;
 	}
+	return true;
 }
 
 /* ---- stepping ---- */
-
-static int next_key(struct walk *w, const void *key, void *next)
-{
-	w->calls++;
-	return bpf_map_get_next_key(w->map->fd, key, next) ? errno : 0;
-}
-
-/* Goes on behind the last key of the trail that is still there, over those that were seen, which join the trail: so
- * keys that went and came back are passed, not taken for the end. A key is gone when the first one of all follows it;
- * it leaves the trail, and a walk that deletes as it goes stays linear. */
-static int step_forward(struct walk *w)
-{
-	struct lbpf_seen *seen = &w->seen;
-	uint32_t size = w->map->key_size;
-
-	while (w->calls < w->most) {
-		uint32_t count = seen->trail_count, position;
-		int err = next_key(w, count ? lbpf_seen_key(seen, seen->trail[count - 1], size) : NULL, w->keys);
-
-		if (err || !lbpf_seen_find(seen, w->keys, size, &position)) {
-			w->again = w->again || (!err && w->rounds);
-			return err;
-		}
-		err = count ? next_key(w, NULL, w->out) : 0;
-		if (err)
-			return err;
-		if (count && memcmp(w->keys, w->out, size) == 0) {
-			w->again = true;
-			seen->trail_count--;
-		} else {
-			lbpf_seen_follow(seen, position);
-		}
-	}
-	return ENOENT;
-}
-
-/* Looks for a key that nobody has seen behind those that were, which the ones found here join. The one that it stands
- * behind is asked again: the loop may delete what it gets. */
-static int step_check(struct walk *w)
-{
-	uint32_t size = w->map->key_size, position;
-
-	for (; w->checked <= w->seen.count && w->calls < w->most; w->checked++) {
-		bool first = w->checked == 0;
-		int err =
-			next_key(w, first ? NULL : lbpf_seen_key(&w->seen, (uint32_t)(w->checked - 1), size), w->keys);
-
-		if (err && (err != ENOENT || first))
-			return err;
-		if (!err && !lbpf_seen_find(&w->seen, w->keys, size, &position)) {
-			w->again = true;
-			return 0;
-		}
-	}
-	return ENOENT;
-}
-
-/* Puts the next key in w->keys; ENOENT at the end. Where keys went, or new ones were found late, the walk begins anew,
- * and passes what it has seen. */
-static int step_key(struct walk *w)
-{
-	for (;;) {
-		int err = w->checking ? step_check(w) : step_forward(w);
-
-		if (err != ENOENT)
-			return err;
-		if (w->checking && (!w->again || w->rounds++ == MOST_ROUNDS || w->calls >= w->most))
-			return ENOENT;
-		if (w->checking) {
-			w->again = false;
-			w->seen.trail_count = 0;
-		}
-		w->checking = !w->checking;
-	}
-}
 
 /* Slots need no memory of those seen: nothing deletes them. */
 static int step_slot(struct walk *w)
@@ -274,11 +245,9 @@ static bool walk_step(lua_State *L, int idx, struct walk *w)
 	int err;
 
 	for (;;) {
-		err = slots ? step_slot(w) : step_key(w);
+		err = slots ? step_slot(w) : lbpf_steps_next(L, idx, WALK_STEPS, w->map, &w->steps, w->keys, w->out);
 		if (err == ENOENT)
 			return false;
-		if (!err && !slots)
-			lbpf_seen_add(L, idx, WALK_SEEN, &w->seen, w->keys, w->map->key_size);
 		if (!err)
 			err = step_value(w);
 		if (!err)
@@ -311,6 +280,16 @@ static int64_t walk_advance(lua_State *L, int idx, struct walk *w)
 	return w->ended ? -1 : 0;
 }
 
+/* Has the walk at idx put back what it holds, whatever becomes of it. Allocates nothing. */
+static inline void walk_hold(lua_State *L, int idx, struct walk *w)
+{
+	if (lbpf_likely(!w->taking || w->self.head.cls == &drain_class || takes_later(w)))
+		return;
+	w->self.head.cls = &drain_class;
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &drain_class);
+	lua_setmetatable(L, idx);
+}
+
 /* Pushes the entry at position i; false when it should have been deleted then and somebody else had done so. */
 static bool walk_push_entry(lua_State *L, struct walk *w, int64_t i)
 {
@@ -332,9 +311,9 @@ static bool walk_push_entry(lua_State *L, struct walk *w, int64_t i)
 /* In a child, what had been taken out by the time of the fork is its parent's to hand out and to put back. */
 static void walk_inherit(struct walk *w)
 {
-	if (!w->taking || lbpf_class_is_here(&w->head))
+	if (!w->taking || lbpf_class_is_here(&w->self.head))
 		return;
-	w->head.process = lbpf_process_number();
+	w->self.head.process = lbpf_process_number();
 	w->held = false;
 	if (!w->stepping)
 		w->at = w->count;
@@ -352,8 +331,12 @@ static int walk_push_next(lua_State *L, int idx, struct walk *w)
 		luaL_error(L, "this walk is being stepped already, or has failed");
 	w->busy = true;
 	walk_inherit(w);
-	while ((i = walk_advance(L, idx, w)) >= 0 && lbpf_unlikely(!walk_push_entry(L, w, i)))
+	while ((i = walk_advance(L, idx, w)) >= 0) {
+		walk_hold(L, idx, w);
+		if (lbpf_likely(walk_push_entry(L, w, i)))
+			break;
 		lua_settop(L, top);
+	}
 	w->busy = false;
 	if (lbpf_unlikely(w->err))
 		lua_settop(L, top);
@@ -362,7 +345,7 @@ static int walk_push_next(lua_State *L, int idx, struct walk *w)
 
 static int walk_next(lua_State *L)
 {
-	struct walk *w = lbpf_class_check(L, 1, &walk_class);
+	struct walk *w = walk_check(L, 1);
 	int n = walk_push_next(L, 1, w);
 
 	if (lbpf_likely(n))
@@ -403,7 +386,7 @@ static int walk_put_back(struct walk *w, lua_Integer *lost)
 
 static int walk_close(lua_State *L)
 {
-	struct walk *w = lbpf_class_check(L, 1, &walk_class);
+	struct walk *w = walk_check(L, 1);
 	bool failing = !lua_isnoneornil(L, 2);
 	lua_Integer lost;
 	int err;
@@ -433,7 +416,7 @@ static int begin_pairs(lua_State *L)
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_WALK, "keys to walk");
 
 	lua_pushcfunction(L, walk_next);
-	walk_push(L, 1, map);
+	walk_push(L, 1, map, false);
 	return 2;
 }
 
@@ -451,7 +434,7 @@ static int map_keys(lua_State *L)
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_WALK, "keys to walk");
 
 	lua_pushcfunction(L, walk_next);
-	walk_push(L, 1, map)->keys_only = true;
+	walk_push(L, 1, map, false)->keys_only = true;
 	return 2;
 }
 
@@ -484,7 +467,6 @@ static int map_drain(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "drain");
 	uint32_t needs = LBPF_WALK | LBPF_LOOKUP | LBPF_DELETE;
-	struct walk *w;
 
 	lua_settop(L, 1);
 	if (map->kind->can & LBPF_POP) {
@@ -495,36 +477,64 @@ static int map_drain(lua_State *L)
 	if ((map->kind->can & needs) != needs)
 		lbpf_map_cannot(L, map, "drain");
 	lua_pushcfunction(L, walk_next);
-	w = walk_push(L, 1, map);
-	w->taking = true;
-	w->stepping = w->stepping || takes_later(w);
+	walk_push(L, 1, map, true);
 	lua_pushnil(L);
 	lua_pushvalue(L, -2);
 	return 4;
+}
+
+/* Counts in batches that nothing is kept of; false where it takes a walk, which also tells what is wrong. */
+static bool count_batches(struct lbpf_map *map, lua_Integer *n)
+{
+	_Alignas(8) uint8_t buffer[COUNTED_BATCH];
+	struct walk w = { .map = map };
+	uint32_t room = room_in(map, sizeof(buffer) - 2 * cursor_bytes(map) - 8), count;
+	int err;
+
+	if (!(map->kind->can & LBPF_BATCH) || buffer_bytes(map, room) > sizeof(buffer))
+		return false;
+	walk_use(&w, buffer, room);
+	*n = 0;
+	do {
+		count = room;
+		err = batch_call(&w, &count);
+		if (err && err != ENOENT)
+			return false;
+		*n += count;
+		w.started = true;
+		memcpy(w.in, w.out, cursor_bytes(map));
+	} while (!err);
+	return true;
+}
+
+static lua_Integer count_walk(lua_State *L, struct lbpf_map *map)
+{
+	lua_Integer n = 0;
+	struct walk *w;
+
+	lua_settop(L, 1);
+	w = walk_push(L, 1, map, false);
+	w->keys_only = true;
+	for (; walk_advance(L, 2, w) >= 0; n++) {
+		n += (lua_Integer)w->count - w->at;
+		w->at = w->count;
+	}
+	if (w->err)
+		lbpf_map_raise(L, map, w->err, "walk");
+	return n;
 }
 
 /* The number of slots for arrays; of entries, which have to be walked, for the rest. */
 static int map_len(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "length");
-	struct walk *w;
-	lua_Integer n = 0;
+	lua_Integer n = map->max_entries;
 
-	if (map->kind->can & LBPF_INDEXED) {
-		lua_pushinteger(L, map->max_entries);
-		return 1;
+	if (!(map->kind->can & LBPF_INDEXED)) {
+		lbpf_map_check(L, 1, LBPF_WALK, "length");
+		if (!count_batches(map, &n))
+			n = count_walk(L, map);
 	}
-	lbpf_map_check(L, 1, LBPF_WALK, "length");
-	lua_settop(L, 1);
-	w = walk_push(L, 1, map);
-	w->keys_only = true;
-	for (; walk_advance(L, 2, w) >= 0; n++) {
-		n += (lua_Integer)w->count - w->at;
-		w->at = w->count;
-	}
-	walk_free(L, 2, w);
-	if (w->err)
-		lbpf_map_raise(L, map, w->err, "walk");
 	lua_pushinteger(L, n);
 	return 1;
 }
@@ -533,15 +543,14 @@ static int map_len(lua_State *L)
 
 void lbpf_walk_push(lua_State *L, int map_idx, uint64_t flags)
 {
-	walk_push(L, map_idx, lua_touserdata(L, map_idx))->flags = flags;
+	walk_push(L, map_idx, lua_touserdata(L, map_idx), false)->flags = flags;
 }
 
 void lbpf_walk_check(lua_State *L, int idx, const struct lbpf_map *map)
 {
-	struct walk *w = lbpf_class_test(L, idx, &walk_class);
+	const struct walk *w = lbpf_class_test_borrower(L, idx, &walk_class);
 
-	luaL_argcheck(L, w && w->map == map && !w->keys_only && !w->taking, idx,
-		      "the cursor expected that the call before returned");
+	luaL_argcheck(L, w && w->map == map && !w->keys_only, idx, "the cursor expected that the call before returned");
 }
 
 bool lbpf_walk_next(lua_State *L, int idx, int *err)
@@ -558,7 +567,8 @@ static const luaL_Reg walk_meta[] = {
 	{ NULL, NULL },
 };
 
-static const struct lbpf_class walk_class = { .name = "bpf.walk", .meta = walk_meta, .release = walk_release };
+static const struct lbpf_class walk_class = { .name = "bpf.walk", .meta = walk_meta, .borrows = true };
+static const struct lbpf_class drain_class = { .name = "bpf.walk", .meta = walk_meta, .release = walk_release };
 
 static const luaL_Reg map_meta[] = {
 	{ "__pairs", map_pairs },
@@ -575,6 +585,7 @@ static const luaL_Reg map_functions[] = {
 void lbpf_walk_open(lua_State *L)
 {
 	lbpf_class_register(L, &walk_class);
+	lbpf_class_register(L, &drain_class);
 	lbpf_class_extend(L, &lbpf_map_class, map_meta);
 	lua_getfield(L, -1, "map");
 	luaL_setfuncs(L, map_functions, 0);

@@ -17,8 +17,10 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_map;
 
-/* How many entries of a map to fetch at once: 256, but no more than 1 MiB of them, nor than it can have. */
-uint32_t lbpf_walk_room(const struct lbpf_map *map);
+/* How many entries of a map to fetch or send at once: to begin with, for maps mostly hold fewer than they can, as many
+ * as fit in a kilobyte; then ever more up to 256, but no more than 1 MiB of them, nor than the map can have. */
+uint32_t lbpf_walk_first_room(const struct lbpf_map *map);
+uint32_t lbpf_walk_next_room(const struct lbpf_map *map, uint32_t room);
 
 /* Pushes a walk over the map at stack index map_idx, whose look-ups have these flags. */
 void lbpf_walk_push(lua_State *L, int map_idx, uint64_t flags);

@@ -58,6 +58,7 @@ function Fixtures:prog() return self:object().progs.count end
 function Fixtures:link() return self:keep(self:prog():attach_raw_tracepoint("sys_enter")) end
 function Fixtures:btf() return self:keep(bpf.btf.parse("struct pair { int a; int b; };")) end
 function Fixtures.type() return bpf.btf.type("struct pair { int a; int b; }") end
+function Fixtures:token() return self:keep(bpf.token("/sys/fs/bpf")) end
 function Fixtures.pin() return helper.bpffs() .. "/pin" end
 
 function Fixtures:pinned(handle)
@@ -118,6 +119,7 @@ minimal.calls = {
   ["bpf.prog_info"] = function(f) return { f:prog():info().id } end,
   ["bpf.progs"] = with(),
   ["bpf.ringbuf"] = function(f) return { f:map { type = "ringbuf", max_entries = 4096 } } end,
+  ["bpf.token"] = with("/sys/fs/bpf"),
   ["bpf.user_ringbuf"] = function(f) return { f:map { type = "user_ringbuf", max_entries = 4096 } } end,
 
   ["bpf.map.attach"] = on("map"),
@@ -143,6 +145,7 @@ minimal.calls = {
   ["bpf.map.pin"] = function(f) return { f:map(), f:pin() } end,
   ["bpf.map.pop"] = function(f) return { f:map { type = "queue" } } end,
   ["bpf.map.push"] = function(f) return { f:map { type = "queue" }, 1 } end,
+  ["bpf.map.configure"] = function(f) return { f:opened().maps.events, {} } end,
   ["bpf.map.resize"] = function(f) return { f:opened().maps.events, 8 } end,
   ["bpf.map.sum"] = function(f) return { f:map { type = "percpu_array" }, 1 } end,
   ["bpf.map.type"] = on("map"),
@@ -201,6 +204,7 @@ minimal.calls = {
   ["prog:close"] = function(f) return { bpf.prog.by_id(f:prog():info().id) } end,
   ["prog:expected_attach_type"] = on("setting"),
   ["prog:fd"] = on("prog"),
+  ["prog:flags"] = on("setting"),
   ["prog:info"] = on("prog"),
   ["prog:log_level"] = on("setting"),
   ["prog:name"] = on("prog"),
@@ -234,11 +238,15 @@ minimal.calls = {
 
   ["stats:close"] = function(f) return { f:keep(bpf.enable_stats()) } end,
 
+  ["token:close"] = on("token"),
+  ["token:fd"] = on("token"),
+
   ["ringbuf:add"] = function(f) return { f:reader(), f:map { type = "ringbuf", max_entries = 4096 } } end,
   ["ringbuf:close"] = on("reader"),
   ["ringbuf:consume"] = on("reader"),
   ["ringbuf:events"] = on("reader"),
   ["ringbuf:fd"] = on("reader"),
+  ["ringbuf:getfd"] = on("reader"),
   ["ringbuf:lost"] = on("reader"),
   ["ringbuf:poll"] = function(f) -- with something to read, for it would wait for ever
     local obj = f:keep(bpf.load(helper.obj("rings")))
@@ -251,6 +259,7 @@ minimal.calls = {
   ["perfbuf:consume"] = on("perf"),
   ["perfbuf:events"] = on("perf"),
   ["perfbuf:fd"] = on("perf"),
+  ["perfbuf:getfd"] = on("perf"),
   ["perfbuf:lost"] = on("perf"),
   ["perfbuf:poll"] = function(f)
     local obj = f:keep(bpf.load(helper.obj("perfs")))
@@ -260,6 +269,7 @@ minimal.calls = {
   end,
   ["user_ringbuf:close"] = on("producer"),
   ["user_ringbuf:fd"] = on("producer"),
+  ["user_ringbuf:getfd"] = on("producer"),
   ["user_ringbuf:submit"] = on("producer", "x"),
 
   ["bpf.features.cpus"] = with(),
@@ -355,6 +365,8 @@ minimal.raises = {
   ["bpf.map.attach"] = "only the struct_ops maps of an object",
   ["link:lines"] = "no iterator",
   ["link:records"] = "no iterator",
+  ["token:close"] = "token '/sys/fs/bpf'", -- there is none outside of a container; token_spec has one
+  ["token:fd"] = "token '/sys/fs/bpf'",
 }
 
 --- Those that ask without their argument and set with it: nil is no value to set.
