@@ -758,19 +758,14 @@ describe("keys that were seen come back while the loop deletes:", function()
 end)
 
 describe("the system calls of a walk by steps", function()
-  local obj
-
-  setup(function()
-    obj = assert(attach.load("calls", { "count_enter" }, { target = attach.self() }))
+  local function counter()
+    local obj = assert(attach.load("calls", { "count_enter" }, { target = attach.self() }))
     assert(obj.progs.count_enter:attach())
-  end)
-
-  teardown(function()
-    obj:close()
-  end)
+    return obj
+  end
 
   -- How many for each of n entries, without those of the loop's body.
-  local function calls(row, n, body)
+  local function calls(obj, row, n, body)
     local m <close> = assert(map.create {
       type = row.type, max_entries = n, key = row.type == "lpm_trie" and 8 or nil,
       value = row.type == "lpm_trie" and "__u32" or nil,
@@ -801,13 +796,15 @@ describe("the system calls of a walk by steps", function()
     { type = "devmap_hash", how = "drain", calls = 3 },
   } do
     it(("are %d an entry: %s of %s"):format(row.calls, row.how, row.type), function()
-      local few = calls(row, 400)
+      local obj <close> = counter()
+      local few = calls(obj, row, 400)
       assert.is_true(few < row.calls + 0.2, few .. " calls")
     end)
 
     it("are a few more where seen keys come and go, however many entries: " .. row.how .. " of " .. row.type, function()
+      local obj <close> = counter()
       for _, n in ipairs { 100, 400 } do
-        local few = calls(row, n, toggle)
+        local few = calls(obj, row, n, toggle)
         assert.is_true(few < row.calls + 5.2, few .. " calls")
       end
     end)
