@@ -287,6 +287,7 @@ fuzz: ## Feed damaged objects to what reads them, FUZZ_SECONDS=60 each
 			-artifact_prefix=build/fuzz/$$name- build/fuzz/$$name fuzz/corpus/$$name; done
 
 build/fuzz/legacy_fuzz: src/legacy.c src/legacydef.c src/legacywrite.c src/legacybtf.c src/elf.c src/btfcheck.c
+build/fuzz/elfsym_fuzz: src/elfsym.c src/elf.c
 build/fuzz/%_fuzz: fuzz/%_fuzz.c $(wildcard src/*.h)
 	@mkdir -p $(@D)
 	$(call run,CC )$(CLANG) $(C_FLAGS) -O1 -g -fno-omit-frame-pointer \

@@ -357,7 +357,7 @@ describe("require \"bpf\"", function()
         n = n + 1
       end
     end
-    assert.equal(6, n, output)
+    assert.equal(7, n, output)
     assert.matches("\n[^\n]*bpf%.%l+ can't be loaded: [^\n]*\ntrue\ttrue\t1\t1\ttrue\ntrue\ttrue\n$", output)
   end)
 

@@ -146,3 +146,104 @@ describe("every attach method", function()
     end)
   end
 end)
+
+describe("a refusal is said in words:", function()
+  local progs, others
+
+  setup(function()
+    others = assert(kernel.load(helper.obj("attach_causes"))) -- one lasts, and its programs do nothing
+    progs = others.progs
+    net.must("ip link add near type veth peer name far && ip link set near up && ip link set far up "
+      .. "&& ip link set near mtu 9000 && ip link set far mtu 9000")
+  end)
+
+  teardown(function()
+    others:close()
+    net.must("ip link del near")
+  end)
+
+  it("an MTU that is too large for a program of SEC(\"xdp\")", function()
+    for _, options in ipairs({ {}, { mode = "native" }, { netlink = true } }) do
+      attach.fails("ERANGE", 'the MTU of the interface, or of its peer, is too large .* "skb" %(',
+        progs.whole:attach_xdp("near", options))
+    end
+    local link <close> = assert(progs.whole:attach_xdp("near", { mode = "skb" })) -- the cure
+    assert.is_number(link:fd())
+  end)
+
+  it("a native and a generic xdp program at once", function()
+    net.must("ip link set near mtu 1500 && ip link set far mtu 1500")
+    do
+      local generic <close> = assert(progs.whole:attach_xdp("near", { mode = "skb" }))
+      attach.fails("EEXIST",
+        'a program is attached in mode "skb", and native and generic ones can\'t both be active %(',
+        progs.whole:attach_xdp("near", { mode = "native" }))
+      attach.fails("EEXIST", 'attached in mode "skb"', progs.whole:attach_xdp("near")) -- a cable has native mode
+      attach.fails("EBUSY", "the interface has a program already", progs.whole:attach_xdp("near", { mode = "skb" }))
+      attach.fails("EBUSY", "has a link: link:update replaces it",
+        progs.whole:attach_xdp("near", { mode = "skb", netlink = true, replace = true }))
+      assert.is_true(generic:close())
+    end
+    local native <close> = assert(progs.whole:attach_xdp("near", { mode = "native" }))
+    attach.fails("EEXIST", "a program is attached in native mode", progs.whole:attach_xdp("near", { mode = "skb" }))
+    assert.is_number(native:fd())
+  end)
+
+  it("a mode that the driver lacks, an interface that isn't there", function()
+    attach.fails("EOPNOTSUPP", 'takes no programs in this mode; mode "skb" needs no driver',
+      progs.whole:attach_xdp("lo", { mode = "native" }))
+    local _, message = progs.whole:attach_xdp(99999)
+    assert.matches("there is no network interface with index 99999 %(E", message)
+    attach.fails("ENODEV", "there is no network interface with index 99999", progs.filter:attach_tc(99999))
+  end)
+
+  it("a tc priority out of range", function()
+    for _, priority in ipairs({ 65536, 1 << 32 }) do
+      attach.fails("EINVAL", "option 'priority' must be an integer from 0 to 65535, got %d+ %(",
+        progs.filter:attach_tc("lo", { priority = priority }))
+    end
+    helper.raises(function() progs.filter:attach_tc("lo", { priority = -1 }) end,
+      "attach_tc: option 'priority' must be an integer from 0 to 65535, got %-1")
+    helper.raises(function() progs.filter:attach_tc("lo", { priority = 1.5 }) end, "attach_tc: option 'priority'")
+  end)
+
+  it("a program of SEC(\"tc\") for tcx and netkit", function()
+    kernel.libbpf("attach_tcx", "1.3")
+    attach.fails("EINVAL", 'this takes a program of SEC%("tcx/ingress"%) or', progs.filter:attach_tcx("lo"))
+    attach.fails("EINVAL", 'this takes a program of SEC%("netkit/primary"%) or', progs.filter:attach_netkit("lo"))
+  end)
+
+  it("what is no network namespace, or is full", function()
+    attach.fails("EINVAL", "this is no network namespace", progs.dissect:attach_netns("/proc/self/ns/pid"))
+    local link <close> = assert(progs.dissect:attach_netns("/proc/self/ns/net"))
+    attach.fails("E2BIG", "has as many programs of this type as it takes",
+      progs.dissect:attach_netns("/proc/self/ns/net"))
+    assert.is_number(link:fd())
+  end)
+
+  it("functions and tracepoints that the kernel doesn't have", function()
+    attach.fails("ENOENT", "program 'of_no_tracepoint': attach: there is no tracepoint 'lbpf_nothing' %(",
+      progs.of_no_tracepoint:attach())
+    attach.fails("ENOENT", "attach_raw_tracepoint: there is no tracepoint 'lbpf_other' %(",
+      progs.of_no_tracepoint:attach_raw_tracepoint("lbpf_other"))
+    for _, method in ipairs({ "attach", "attach_kprobe" }) do
+      local _, message, code = progs.of_no_function[method](progs.of_no_function, "lbpf_nothing")
+      assert.equal("ENOENT", code)
+      assert(message:find("this kernel has none", 1, true) or message:find("tracefs", 1, true)
+        or message:find("the kernel has no function 'lbpf_nothing'", 1, true), message)
+    end
+  end)
+
+  it("an event's options, with the script's line where pcall makes the call", function()
+    for _, case in ipairs({ { { config = "cpu_clock", cpu = -2 }, "option 'cpu' must be an integer from %-1" },
+      { { config = "cpu_clock", cpu = 0, sample_freq = -5 }, "option 'sample_freq' must be an integer from 0 on" },
+      { { config = "cpu_clock", cpu = 0, sample_freq = 1, sample_period = 1 }, "sample_freq or sample_period, not" },
+      { { config = "cpu_clock", sample_freq = 1 }, "give pid or cpu" } }) do
+      local ok, message = pcall(progs.sample.attach_perf_event, progs.sample, case[1])
+      assert.is_false(ok)
+      assert.matches("^[^:]*attach_errors_spec%.lua:%d+: event: .*" .. case[2], message)
+    end
+    attach.fails("EINVAL", "option 'cpu' must be from 0 to %d+ here, got 8191",
+      progs.sample:attach_perf_event({ config = "cpu_clock", cpu = 8191, sample_freq = 1 }))
+  end)
+end)

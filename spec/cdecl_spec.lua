@@ -143,6 +143,29 @@ describe("C declarations", function()
       };]])))
   end)
 
+  it("flatten members named by a tag or a typedef alone", function()
+    local ADDR <const> = "struct addr { int a; long b; }; typedef union { char c; short d; } td; "
+    local ctype = size(ADDR .. "struct t { char x; struct addr; td; char y; };", 32)
+    assert.equal("x a b c d y", names(ctype))
+    local bytes = ctype:encode { x = 1, a = 2, b = 3, d = 0x504, y = 6 }
+    assert.equal(("\1%s\2\0\0\0\0\0\0\0\3%s\4\5\6%s"):format(("\0"):rep(7), ("\0"):rep(7), ("\0"):rep(5)), bytes)
+    local value = ctype:decode(bytes)
+    assert.same({ 1, 2, 3, 4, 0x504, 6 }, { value.x, value.a, value.b, value.c, value.d, value.y })
+    local btf <close> = bpf.btf.parse(ADDR) -- as a type of another text, with members that only its BTF has
+    assert.equal("x a b", names(btf:type "struct { int x; const struct addr; }"))
+    assert.equal("c d a b", names(btf:type "struct t { td; struct addr; }"))
+    helper.raises(function() btf:type "struct { struct addr; int b; }" end, "duplicate member 'b'")
+    helper.raises(function() btf:type "struct { struct other; int b; }" end, "struct other is not defined here")
+  end)
+
+  it("may give an enum its type", function()
+    size("enum e : unsigned char { A = 1 }; struct t { enum e a; char b; };", 2)
+    size("enum e : __u64 { A = 1 }; enum e", 8)
+    size("enum e { A = 1 }; struct t { enum e : 3; enum e a : 2; };", 4) -- which is a bit-field
+    helper.raises(function() T "enum e : void * { A };" end, "an enum's type must be an integer")
+    helper.raises(function() T "enum e : char { A = 1000 };" end, "no integer type of this mode holds all")
+  end)
+
   it("may repeat a definition, if it stays the same", function()
     size("struct a { int x; char y[2]; }; struct a { int x; char y[2]; }; struct b { struct a a; };", 8)
     size("typedef struct a *p; struct a { p next; }; typedef struct a *p; struct a { p next; };", 8)
@@ -328,6 +351,8 @@ describe("bad C declarations", function()
     { "typedef int wide __aligned(16); wide x[2];", "1, column 39", "elements of 4 bytes can't be aligned to 16" },
     { "struct t { _Alignas(2) int x; };", "1, column 28", "member 'x' can't be aligned less than its type" },
     { "struct t { int x __attribute__((mode(DI))); };", "1, column 33", "the attribute 'mode' is not understood" },
+    { "enum e { A } __attribute__((mode(TI)));", "1, column 34", "'TI' is no mode that is understood" },
+    { "enum e { A = 256 } __attribute__((mode(byte)));", "1, column 10", "no integer type of this mode holds" },
 
     -- Sizes
     { "int x[0x7fffffff]", "1, column 6", "the array is larger than 2 GiB" },

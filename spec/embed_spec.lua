@@ -26,6 +26,7 @@ describe("a host", function()
     object_kinds = "lends an object with maps of kinds that have no BTF",
     forking = "forks, and its child's end detaches nothing that it doesn't close",
     object_resized = "lends an object and changes the size of its sections before the load",
+    object_retyped = "lends an object and changes a map's type before the load",
     object_owned = "gives an object away",
     programs = "lends programs, and gives away descriptors of programs",
     links = "lends and gives away links",

@@ -53,7 +53,7 @@ end)
 
 describe("a failure", function()
   it("of libbpf's own has libbpf's symbol", function()
-    fails("LIBBPF_ERRNO__FORMAT", "open 'bytes'", ".", bpf.open({ bytes = ("no ELF"):rep(100) }))
+    fails("LIBBPF_ERRNO__FORMAT", "open 'no ELF'", ".", bpf.open({ bytes = ("no ELF"):rep(100) }, { name = "no ELF" }))
     fails("LIBBPF_ERRNO__FORMAT", "open '/bin/true'", ".", bpf.open("/bin/true"))
   end)
 
@@ -258,6 +258,31 @@ describe("a failure of the kernel", function()
       .. "perhaps by its seccomp filter, lockdown, a security module or the kernel's configuration (EPERM)\n", output)
   end)
 
+  it("for want of the number of CPUs is returned, whatever needs it", function()
+    local code = ([[
+      local bpf = require("bpf")
+      assert(os.execute("mount -t tmpfs none /sys"))
+      print((select(2, bpf.map.create { type = "percpu_array", max_entries = 1, value = "__u64" })))
+      print(select(2, bpf.open(%q)))
+      print((select(2, bpf.features.cpus())))
+      print((select(2, bpf.perfbuf(assert(bpf.map.create { type = "perf_event_array", max_entries = 4 })))))]])
+      :format(helper.obj("percpu"))
+    local output = helper.run(("unshare -m %s -e %s"):format(helper.LUA, helper.quote(code)))
+    local why = "number of possible CPUs: /sys is not mounted here (ENOENT)"
+    assert.equal(("map.create: %s\nopen '%s': %s\tENOENT\nfeatures.cpus: %s\nperfbuf: %s\n"):format(why,
+      helper.obj("percpu"), why, why, why), output)
+  end)
+
+  it("of bpf(2) as a whole is the seccomp filter's, which may say that there is no such system call", function()
+    local code = ([[
+      local bpf = require("bpf")
+      print((select(2, bpf.load(%q))))
+      print((select(2, bpf.map.create { type = "array", max_entries = 1, value = "__u32" })))]]):format(CALLS)
+    local output = helper.run(("NOBPF=38 build/support/nobpf %s -e %s"):format(helper.LUA, helper.quote(code)))
+    assert.equal("object 'calls': load: this process's seccomp filter forbids bpf(2) (ENOSYS)\nmap.create (array): "
+      .. "this process's seccomp filter forbids bpf(2) (ENOSYS)\n", output)
+  end)
+
   -- What is printed by a load, by each of its ways, of an object's program alone, behind the words of a command.
   local function load_behind(command, name, program)
     local output = helper.run(("%s %s -e %s"):format(command, helper.LUA, helper.quote(([[
@@ -315,11 +340,13 @@ describe("a failure of the kernel", function()
         local outer = assert(bpf.map.create { type = "array_of_maps", max_entries = 1, inner = options })
         outer[0] = assert(bpf.map.create(options))
         print((select(2, pcall(function() return outer[0] end))))
+        print(bpf.map.lookup(outer, 0))
       ]]):format(group))))
-    local cgroup, uprobe, inner = output:match("^([^\n]*)\n([^\n]*)\n([^\n]*)\n$")
+    local cgroup, uprobe, inner, looked_up = output:match("^([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n$")
     assert.matches("^program 'on_egress': attach_cgroup: refused; perhaps CAP_NET_ADMIN is missing", cgroup, output)
     assert.matches("CAP_SYS_ADMIN", uprobe)
     assert.matches("opening the inner map: refused; perhaps CAP_SYS_ADMIN is missing", inner)
+    assert.matches("^nil\t[^\t]*refused; perhaps CAP_SYS_ADMIN is missing[^\t]*\tEPERM$", looked_up)
   end)
 
   it("to load a kind of program, before it is verified, is not put down to the verifier", function()

@@ -67,6 +67,17 @@ for _, kind in ipairs(KINDS) do
       return io.popen("sleep 0.2; " .. path)
     end
 
+    it("select takes the reader itself", function()
+      assert.equal(reader:fd(), reader:getfd())
+      assert.same({}, (socket.select({ reader }, nil, 0)))
+      kind.send(obj, 2)
+      assert.equal(reader, socket.select({ reader }, nil, 10)[1])
+      assert.equal(2, reader:consume())
+      assert.same({}, (socket.select({ reader }, nil, 0)))
+      reader:close()
+      helper.raises(function() return reader:getfd() end, "closed")
+    end)
+
     it("select hears of records, until they are consumed", function()
       local fd = assert(reader:fd())
       assert.is_false(readable(fd))

@@ -320,7 +320,10 @@ describe("a program by itself", function()
       assert.matches("^bpf.prog: say %(syscall, fd %d+%)$", tostring(prog))
       helper.raises(function() prog:section() end, "opened by pin or id")
       helper.raises(function() prog:attach() end, "opened by pin or id")
-      helper.raises(function() prog:run { ctx = { number = 1 } } end, "doesn't tell what its context is")
+      assert.same({ number = 2, word = "x" }, prog:run({ ctx = { number = 1, word = "x" } }).ctx) -- by its BTF
+      assert.same({ number = 2, word = "x" },
+        prog:run({ ctx = { number = 1, word = "x" }, ctx_type = "struct request" }).ctx)
+      helper.raises(function() prog:run { ctx = { nonsense = 1 } } end, "nonsense")
       assert.same({ number = 2 }, prog:run({ ctx = { number = 1 }, ctx_type = "struct r { __u32 number; }" }).ctx)
     end
     local jump <close> = assert(bpf.map.create { type = "prog_array", max_entries = 1 })
@@ -332,6 +335,21 @@ describe("a program by itself", function()
     assert.equal("bpf.prog: say (closed)", tostring(by_pin))
     assert(by_id:unpin(dir .. "/say"))
     assert.same({ nil, "ENOENT" }, { nil, select(3, bpf.prog.open(dir .. "/say")) })
+  end)
+
+  it("says what to give where its BTF may not be read", function()
+    kernel.need("programs of type syscall", "5.14")
+    local obj <close> = load("say")
+    local pin = helper.bpffs() .. "/unread"
+    assert(obj.progs.say:pin(pin))
+    local output = helper.run(("setpriv --bounding-set=-all,+cap_39 --inh-caps=-all %s -e %s"):format(helper.LUA,
+      helper.quote(([[
+        local prog = assert(require("bpf").prog.open(%q))
+        print(pcall(prog.run, prog, { ctx = { number = 1 } }))
+        print(prog:run({ ctx = { number = 1 }, ctx_type = "struct r { __u32 number; }" }).ctx.number)]]):format(pin))))
+    assert.matches("^false\t.*run: what the program's context is can't be read from its BTF, which takes CAP_SYS_ADMIN "
+      .. "of a program that was opened; give option 'ctx_type', or bytes\n2\n$", output)
+    assert(obj.progs.say:unpin(pin))
   end)
 
   it("says what it could not open", function()

@@ -407,8 +407,8 @@ describe("a malformed old definition", function()
   -- Opens changed bytes, from memory and from a file, which fails for the reason given.
   local function refused(file, reason)
     local path = write(helper.tmpdir() .. "/bad.o", file.bytes)
-    for source, prefix in pairs({ [path] = "open '" .. path .. "': ", [{ bytes = file.bytes }] = "open 'bytes': " }) do
-      local obj, message, code = bpf.open(source)
+    for source, prefix in pairs({ [path] = "open '" .. path .. "': ", [{ bytes = file.bytes }] = "open 'bad': " }) do
+      local obj, message, code = bpf.open(source, { name = "bad" })
       assert.is_nil(obj)
       assert.equal(prefix .. reason .. " (" .. code .. ")", message)
       assert.equal("LIBBPF_ERRNO__FORMAT", code)

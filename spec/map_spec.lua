@@ -1101,7 +1101,11 @@ describe("an lpm_trie", function()
     m[{ len = 8, data = { 10 } }] = 1
     assert.equal(1, m["10.2.3.4"])
     assert.equal("10.0.0.0/8", map.next_key(m))
-    fails("EINVAL", "^map 'm': update: ", map.update(m, { len = 33 }, 1))
+    fails("EINVAL", "^map 'm': update: the prefix is longer than the data of the map's keys %(EINVAL%)$",
+      map.update(m, { len = 33 }, 1))
+    raises(function()
+      m[{ len = 33 }] = 1
+    end, "map 'm': update: the prefix is longer than the data of the map's keys (EINVAL)")
     raises(function()
       m[5] = 1
     end, "key: table expected for struct p, got number")

@@ -9,6 +9,8 @@ local function read(path)
   return file:read("a")
 end
 
+local COUNTERS <const>, VARS <const> = helper.obj("counters"), helper.obj("vars")
+
 describe("misuse", function()
   it("of everything a script can reach raises an error with its place, and never ends the process", function()
     kernel.root()
@@ -116,6 +118,30 @@ describe("the place of an error", function()
       { "flags must be a name or a sequence of names, got number", bpf.map.update, array(), 0, 0, 7 },
       { "flag 'no' is unknown", bpf.map.update, array(), 0, 0, "no" },
       { "unknown option 'x'", prog.attach_xdp, prog, "lo", { x = 1 } },
+      { "bpf.open: maps.nosuch: the object has no map 'nosuch' (maps: ", bpf.open, COUNTERS,
+        { maps = { nosuch = 1 } } },
+      { "bpf.load: maps.events must have from 1 to 4294967295 entries, not 0", bpf.load, COUNTERS,
+        { maps = { events = 0 } } },
+      { "bpf.load: maps.events must be an integer, a table, a map or a boolean, got string", bpf.load, COUNTERS,
+        { maps = { events = "many" } } },
+      { "bpf.open: maps.events: settings: option 'max_entries' must be an integer from 0 to 4294967295, got string",
+        bpf.open, COUNTERS, { maps = { events = { max_entries = "x" } } } },
+      { "bpf.open: option 'maps' must be a table, got number", bpf.open, COUNTERS, { maps = 1 } },
+      { "bpf.open: vars.nosuch: there is no variable 'nosuch'", bpf.open, COUNTERS, { vars = { nosuch = 1 } } },
+      { "bpf.open: vars.numbers[2]: 4294967296 does not fit in ", bpf.open, VARS,
+        { vars = { numbers = { 1, 1 << 32 } } } },
+      { 'bpf.open: maps["vars.bss"]: it holds the object\'s variables, and is created with it', bpf.open,
+        VARS, { maps = { ["vars.bss"] = false } } },
+      { "bpf.load: autoload.count must be true or false, got number", bpf.load, COUNTERS,
+        { autoload = { count = 1 } } },
+      { "bad argument #1 to 'bpf.open' (string expected, got nil)", bpf.open },
+      { "bad argument #1 to 'bpf.map.update' (bpf.map expected, got no value)", bpf.map.update },
+      { "bad argument #1 (bpf.prog expected, got table)", prog.attach_xdp, {} },
+      { "'struct nosuch' is neither in", bpf.btf.type, "struct nosuch" },
+      { "key: 256 does not fit", bpf.map.lookup, bpf.map.create { type = "hash", key = "__u8", value = "__u8",
+        max_entries = 1 }, 256 },
+      { "bad argument #1 to 'bar' (", bpf.hist.bar },
+      { "bpf.compile: there is no option 'x'", bpf.compile, "", { x = 1 } },
     }
     for _, call in ipairs(wrong) do
       local ok, message = pcall(table.unpack(call, 2))
@@ -146,7 +172,6 @@ end)
 
 describe("a NUL byte, which would end a string in C,", function()
   local map, btf = bpf.map, bpf.btf
-  local COUNTERS <const> = helper.obj("counters")
 
   local function hash(options)
     options = options or {}

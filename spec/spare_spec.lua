@@ -51,6 +51,30 @@ describe("descriptors", function()
     ]]))
   end)
 
+  it("that run out in a batch of inner maps end it early, and nothing is lost", function()
+    assert.equal("EMFILE\nEMFILE\n8\n", limited(64, [[
+      local inner = { type = "array", max_entries = 1, value = "__u32" }
+      local outer = assert(map.create { type = "hash_of_maps", max_entries = 8, key = "__u32", inner = inner })
+      for i = 1, 8 do assert(map.update(outer, i, (assert(map.create(inner))))) end
+      hold()
+      print((select(3, map.lookup_batch(outer))))
+      free()
+      hold(6)
+      local seen, keys, values, cursor = {}, map.lookup_batch(outer)
+      assert(#keys > 0 and #keys < 8 and #keys == #values and cursor)
+      print((select(3, map.lookup_batch(outer, cursor))))
+      free()
+      local more, others, last = assert(map.lookup_batch(outer, cursor))
+      assert(not last and #others == #more)
+      for _, list in ipairs { keys, more } do
+        for _, key in ipairs(list) do seen[key] = true end
+      end
+      local n = 0
+      for _ in pairs(seen) do n = n + 1 end
+      print(n)
+    ]]))
+  end)
+
   it("are not collected for within a finalizer", function()
     assert.equal("EMFILE\n", limited(64, [[
       collectgarbage "stop"
@@ -109,5 +133,77 @@ describe("descriptors", function()
       ]]):format(left))
       assert.equal("whole\n", output, left .. " descriptors left")
     end
+  end)
+
+  it("that were missing for one attachment don't spoil the next", function()
+    kernel.need("links of perf events", "5.15")
+    for left = 1, helper.slow > 1 and 1 or 2 do
+      assert.equal("whole\n", limited(64, ([[
+        local obj = assert(bpf.load "build/progs/attach_perf_event.bpf.o")
+        local event, prog = { config = "cpu_clock", sample_freq = 1, cpu = 0 }, obj.progs.with_cookie
+        hold(%d)
+        local link, message, code = prog:attach_perf_event(event)
+        assert(link or code == "EMFILE", message)
+        free()
+        link = assert(prog:attach_perf_event(event, { bpf_cookie = 7 }))
+        assert(link:info().type == "perf_event", link:info().type)
+        print "whole"
+      ]]):format(left)), left .. " descriptors left")
+    end
+  end)
+
+  it("that are missing when an object closes that was never loaded don't spoil the next load", function()
+    kernel.need("mmapable", "5.5")
+    for left = 1, helper.slow > 1 and 1 or 2 do
+      assert.equal("whole\n", limited(64, ([[
+        local bytes = assert(io.open("build/progs/vars.bpf.o", "rb")):read "a"
+        local obj = assert(bpf.open "build/progs/attach_functions.bpf.o")
+        for _, prog in pairs(obj.progs) do
+          prog:attach_target "bpf_prog_put"
+        end
+        hold(%d)
+        obj:close()
+        free()
+        obj = assert(bpf.load { bytes = bytes })
+        for name, prog in pairs(obj.progs) do
+          assert(prog:info().name == name:sub(1, 15), prog:info().name)
+        end
+        print "whole"
+      ]]):format(left)), left .. " descriptors left")
+    end
+  end)
+
+  it("that are missing for a target are EMFILE", function()
+    assert.equal("EMFILE\n", limited(64, [[
+      local obj = assert(bpf.open "build/progs/attach_functions.bpf.o")
+      local _, prog = next(obj.progs)
+      hold()
+      print(select(3, prog:attach_target "bpf_prog_put"))
+    ]]))
+  end)
+
+  it("are looked for before an object is loaded, which a finalizer may do meanwhile", function()
+    assert.equal("object 'vars' is loaded already\ttrue\n", limited(64, [[
+      local obj = assert(bpf.open "build/progs/vars.bpf.o")
+      hold()
+      setmetatable({}, { __gc = function() free() assert(obj:load()) end })
+      local ok, message = pcall(obj.load, obj)
+      print(message, tostring(obj):find "not loaded" == nil and tostring(obj):find "loaded" ~= nil)
+    ]]))
+  end)
+
+  it("are taken to be there where they can't be counted", function()
+    local output = helper.run(("build/support/nobpf --eventfd %s -e %s"):format(helper.LUA, helper.quote([[
+      print((assert(require("bpf").map.create { type = "array", max_entries = 1, value = "__u32" })))
+    ]])))
+    assert.matches("^bpf.map: ", output)
+  end)
+
+  it("of sockets that are forbidden are no answer about interfaces", function()
+    local output = helper.run(("build/support/nobpf --socket %s -e %s"):format(helper.LUA, helper.quote([[
+      local map = require("bpf").map
+      print(map.update(assert(map.create { type = "devmap", max_entries = 1 }), 0, "lo"))
+    ]])))
+    assert.equal("nil\tmap 'devmap': update: network interface 'lo': Operation not permitted (EPERM)\tEPERM\n", output)
   end)
 end)

@@ -308,7 +308,7 @@ describe("a full user ring buffer", function()
 
   it("has a descriptor that tells of the next drain", function()
     local obj, producer = open("samples", "struct sample")
-    local waiter = { getfd = function() return producer:fd() end }
+    local waiter = producer -- select asks it for getfd
     local function readable()
       return socket.select({ waiter }, nil, 0)[waiter] ~= nil
     end
@@ -406,6 +406,7 @@ describe("the life of a user ring buffer producer", function()
     assert.equal("bpf.user_ringbuf: samples (closed)", tostring(producer))
     helper.raises(function() producer:submit({}) end, "user ring buffer 'samples' is closed")
     helper.raises(function() producer:fd() end, "user ring buffer 'samples' is closed")
+    helper.raises(function() producer:getfd() end, "user ring buffer 'samples' is closed")
     local scoped
     do
       local inner <close> = assert(bpf.user_ringbuf(obj.maps.samples))

@@ -7,28 +7,16 @@
 
 #include <errno.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <lauxlib.h>
 
 #include "class.h"
 #include "spare.h"
-
-_Noreturn void lbpf_arg_error(lua_State *L, const char *fmt, ...)
-{
-	va_list args;
-
-	luaL_checkstack(L, 8, NULL);
-	lbpf_where(L);
-	va_start(args, fmt);
-	lua_pushvfstring(L, fmt, args);
-	va_end(args);
-	lua_concat(L, 2);
-	lua_error(L);
-	__builtin_unreachable();
-}
 
 lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max)
 {
@@ -109,7 +97,7 @@ _Noreturn void lbpf_name_unknown(lua_State *L, const struct lbpf_name *names, co
 		luaL_addstring(&b, n->name);
 	}
 	luaL_pushresult(&b);
-	lbpf_arg_error(L, "%s '%s' is unknown (one of: %s)", what, got, lua_tostring(L, -1));
+	luaL_error(L, "%s '%s' is unknown (one of: %s)", what, got, lua_tostring(L, -1));
 }
 
 static uint64_t arg_flag(lua_State *L, int idx, const struct lbpf_name *names)
@@ -117,9 +105,9 @@ static uint64_t arg_flag(lua_State *L, int idx, const struct lbpf_name *names)
 	int64_t flag;
 
 	if (lua_type(L, idx) != LUA_TSTRING)
-		lbpf_arg_error(L, "flags must be a name or a sequence of names, got %s", luaL_typename(L, idx));
+		luaL_error(L, "flags must be a name or a sequence of names, got %s", luaL_typename(L, idx));
 	if (!lbpf_arg_is_text(L, idx))
-		lbpf_arg_error(L, "the name of a flag has a NUL byte in it");
+		luaL_error(L, "the name of a flag has a NUL byte in it");
 	flag = lbpf_name_value(names, lua_tostring(L, idx));
 	if (flag < 0)
 		lbpf_name_unknown(L, names, "flag", lua_tostring(L, idx));
@@ -147,8 +135,7 @@ _Noreturn static void field_unknown(lua_State *L, int idx, const char *const *al
 		luaL_addstring(&b, ", ");
 	}
 	luaL_pushresult(&b);
-	lbpf_arg_error(L, "unknown option '%s' (options: %sflags as a sequence)", lua_tostring(L, -2),
-		       lua_tostring(L, -1));
+	luaL_error(L, "unknown option '%s' (options: %sflags as a sequence)", lua_tostring(L, -2), lua_tostring(L, -1));
 }
 
 uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, const char *const *also)
@@ -174,10 +161,9 @@ uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, co
 _Noreturn static void option_bad(lua_State *L, const char *what, const char *name, const char *expected)
 {
 	if (lua_type(L, -1) == LUA_TNUMBER)
-		lbpf_arg_error(L, "%s: option '%s' must be %s, got %s", what, name, expected,
-			       luaL_tolstring(L, -1, NULL));
+		luaL_error(L, "%s: option '%s' must be %s, got %s", what, name, expected, luaL_tolstring(L, -1, NULL));
 	else
-		lbpf_arg_error(L, "%s: option '%s' must be %s, got %s", what, name, expected, luaL_typename(L, -1));
+		luaL_error(L, "%s: option '%s' must be %s, got %s", what, name, expected, luaL_typename(L, -1));
 }
 
 lua_Integer lbpf_arg_field(lua_State *L, const char *what, const char *name, lua_Integer min, lua_Integer max)
@@ -226,7 +212,7 @@ static void option_store(lua_State *L, const struct lbpf_option *opt, void *out,
 		if (lua_type(L, -1) != LUA_TSTRING)
 			option_bad(L, what, opt->name, "a string");
 		if (!lbpf_arg_is_text(L, -1))
-			lbpf_arg_error(L, "%s: option '%s' has a NUL byte in it", what, opt->name);
+			luaL_error(L, "%s: option '%s' has a NUL byte in it", what, opt->name);
 		*(const char **)(void *)field = lua_tostring(L, -1);
 		break;
 	case LBPF_OPT_BYTES:
@@ -250,7 +236,7 @@ _Noreturn static void option_unknown(lua_State *L, const struct lbpf_option *opt
 		luaL_addstring(&b, opt->name);
 	}
 	luaL_pushresult(&b);
-	lbpf_arg_error(L, "%s: unknown option '%s' (options: %s)", what, lua_tostring(L, -2), lua_tostring(L, -1));
+	luaL_error(L, "%s: unknown option '%s' (options: %s)", what, lua_tostring(L, -2), lua_tostring(L, -1));
 }
 
 void lbpf_arg_own(lua_State *L, int idx)
@@ -303,15 +289,35 @@ void lbpf_set_string(lua_State *L, const char *key, const char *value)
 	lua_setfield(L, -2, key);
 }
 
+/* if_nametoindex whose errno is right also where there are no sockets to be had. Returns it. */
+static int interface_number(const char *name, uint32_t *number)
+{
+	struct ifreq ask = { .ifr_ifindex = 0 };
+	size_t len = strlen(name);
+	int fd, err;
+
+	if (len >= sizeof(ask.ifr_name))
+		return errno = ENODEV;
+	memcpy(ask.ifr_name, name, len);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return errno;
+	err = ioctl(fd, SIOCGIFINDEX, &ask) ? errno : 0;
+	close(fd);
+	errno = err;
+	*number = (uint32_t)ask.ifr_ifindex;
+	return err;
+}
+
 int lbpf_arg_interface(lua_State *L, const char *name, uint32_t *number)
 {
-	int err = lbpf_spare(L, 1);
+	int err = interface_number(name, number);
 
-	*number = err ? 0 : if_nametoindex(name);
-	if (*number)
+	if (err && lbpf_spare_again(L, 1))
+		err = interface_number(name, number);
+	if (!err)
 		return 0;
-	err = err ? err : errno;
-	if (!lbpf_spare_is_short(err)) {
+	if (err == ENODEV) {
 		lua_pushfstring(L, "no such network interface '%s'", name);
 		return ENODEV;
 	}

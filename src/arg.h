@@ -10,11 +10,9 @@
 #include <lua.h>
 
 #include "compat.h"
+#include "raise.h"
 
 LBPF_HIDDEN_BEGIN
-
-/* luaL_error with the line of the script also where a C function, such as pcall, calls ours. */
-_Noreturn void lbpf_arg_error(lua_State *L, const char *fmt, ...);
 
 /* The integer at idx, which must lie in [min, max]; else raises naming the argument. */
 lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max);

@@ -22,6 +22,7 @@
 #include "link.h"
 #include "map.h"
 #include "program.h"
+#include "spare.h"
 
 int lbpf_attach_done(struct lbpf_link *link, struct bpf_link *made)
 {
@@ -62,10 +63,11 @@ struct lbpf_list lbpf_attach_names(lua_State *L, int idx)
 	list.names = list_memory(L, idx, &list);
 	for (size_t i = 0; i < list.count; i++) {
 		if (lua_rawgeti(L, idx, (lua_Integer)i + 1) != LUA_TSTRING)
-			luaL_error(L, "a list of names expected, element %I is a %s", (LUAI_UACINT)i + 1,
-				   luaL_typename(L, -1));
+			lbpf_arg_error(L, "a list of names expected, element %I is a %s", (LUAI_UACINT)i + 1,
+				       luaL_typename(L, -1));
 		if (!lbpf_arg_is_text(L, -1))
-			luaL_error(L, "a list of names expected, element %I has a NUL byte in it", (LUAI_UACINT)i + 1);
+			lbpf_arg_error(L, "a list of names expected, element %I has a NUL byte in it",
+				       (LUAI_UACINT)i + 1);
 		list.names[i] = lua_tostring(L, -1);
 		lua_pop(L, 1);
 	}
@@ -83,8 +85,8 @@ struct lbpf_list lbpf_attach_numbers(lua_State *L, int idx)
 		lua_rawgeti(L, idx, (lua_Integer)i + 1);
 		list.numbers[i] = (uint64_t)lua_tointegerx(L, -1, &is_int);
 		if (!is_int || lua_type(L, -1) != LUA_TNUMBER)
-			luaL_error(L, "a list of integers expected, element %I is a %s", (LUAI_UACINT)i + 1,
-				   luaL_typename(L, -1));
+			lbpf_arg_error(L, "a list of integers expected, element %I is a %s", (LUAI_UACINT)i + 1,
+				       luaL_typename(L, -1));
 		lua_pop(L, 1);
 	}
 	return list;
@@ -106,7 +108,7 @@ int lbpf_attach_symbols(lua_State *L, struct lbpf_target *to, int idx, int optio
 	if (lua_istable(L, options) && lua_getfield(L, options, "cookies") != LUA_TNIL) {
 		to->cookies = lbpf_attach_numbers(L, lua_gettop(L));
 		if (to->cookies.count != to->syms.count + to->addrs.count)
-			luaL_error(L, "option 'cookies' must have one for each of the functions listed");
+			lbpf_arg_error(L, "option 'cookies' must have one for each of the functions listed");
 	}
 	return 0;
 }
@@ -165,8 +167,10 @@ struct lbpf_mprog_opts lbpf_attach_mprog(const struct lbpf_target *to)
 
 static int attach_section(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
+	int err = lbpf_attach_user_section(link, p);
+
 	(void)to;
-	return lbpf_attach_done(link, bpf_program__attach(p->prog));
+	return err < 0 ? lbpf_attach_done(link, bpf_program__attach(p->prog)) : err;
 }
 
 /*** Attaches the program where its section says.
@@ -178,9 +182,13 @@ static const struct lbpf_way by_section = {
 	.method = "attach",
 	.read = lbpf_attach_read_nothing,
 	.attach = attach_section,
+	.cause = lbpf_attachcause_section,
 };
 
 /* ---- the call ---- */
+
+/* An event, its link, and what libbpf opens to learn what the kernel can do, which it believes for good. */
+#define DESCRIPTORS 6
 
 /* Pushes why libbpf found no tracepoint, or no way to a probe but tracefs; or returns NULL. */
 static const char *push_missing(lua_State *L, const struct lbpf_program *p, const struct lbpf_way *way,
@@ -213,9 +221,11 @@ static void push_failure(lua_State *L, const struct lbpf_program *p, int err, co
 		lbpf_err_push(L, err, missing, "program '%s': %s", p->name, way->method);
 		return;
 	}
-	if (err == ENOSYS && !*lbpf_log_text(log))
-		lbpf_err_push(L, err, "this libbpf is too old for one of the options", "program '%s': %s", p->name,
-			      way->method);
+	if (err <= LBPF_ATTACH_NEEDS(0))
+		lbpf_err_push(L, ENOSYS,
+			      lua_pushfstring(L, "one of the options needs libbpf 1.%d, here is %s",
+					      LBPF_ATTACH_NEEDS(0) - err, libbpf_version_string()),
+			      "program '%s': %s", p->name, way->method);
 	else
 		lbpf_program_fail(L, p, err, way->method, log);
 }
@@ -224,17 +234,17 @@ static void push_failure(lua_State *L, const struct lbpf_program *p, int err, co
 static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, const struct lbpf_way *way,
 		     const struct lbpf_target *to)
 {
+	int err = lbpf_spare(L, DESCRIPTORS);
 	struct lbpf_link *link = lbpf_link_push(L, owner, way->method, p->name);
 	struct lbpf_log *log;
 	bool nowhere;
-	int err;
 
 	lbpf_program_recheck(L, p);
 	link->btf = p->alone ? NULL : p->btf;
 	log = lbpf_log_begin(L);
-	if (p->prog && !to->attach_type)
+	if (!err && p->prog && !to->attach_type)
 		err = way->attach(link, p, to);
-	else
+	else if (!err)
 		err = way->opened ? way->opened(link, p, to) : EOPNOTSUPP;
 	lbpf_log_end(log);
 	/* where libbpf has nothing to say, it tried nothing: the section names no place */

@@ -41,7 +41,8 @@ struct lbpf_target {
 	uint64_t offset, ref_ctr_offset;
 	uint64_t bpf_cookie, cookie, usdt_cookie;
 	uint64_t sample_freq, sample_period;
-	uint32_t flags, handle, priority, pf, hooknum, point, relative_id, relative_fd;
+	uint64_t priority;
+	uint32_t flags, handle, pf, hooknum, point, relative_id, relative_fd;
 	int32_t netfilter_priority;
 	uint64_t expected_revision;
 	const char *attach_type; /* of a program whose section doesn't say it; and its number, -1 without */
@@ -102,6 +103,15 @@ int lbpf_attach_done(struct lbpf_link *link, struct bpf_link *made);
 struct lbpf_list lbpf_attach_names(lua_State *L, int idx);
 struct lbpf_list lbpf_attach_numbers(lua_State *L, int idx);
 
+/* ---- attachuser.c ---- */
+
+/* Attaches a program whose section names a function of a file, SEC("uprobe/<path>:<function>"). Returns 0, an errno, or
+ * -1 for other sections, which libbpf attaches. */
+int lbpf_attach_user_section(struct lbpf_link *link, const struct lbpf_program *p);
+
+/* Pushes why it failed, for SEC("usdt/…") as well, or returns NULL. */
+const char *lbpf_attach_user_cause(lua_State *L, const struct lbpf_program *p, int err);
+
 /* ---- attachopened.c: programs without a struct of libbpf's ---- */
 
 int lbpf_opened_interface(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to);
@@ -119,8 +129,42 @@ int lbpf_opened_type(const struct lbpf_program *p, const struct lbpf_target *to)
 /* The cause where it is that. */
 const char *lbpf_opened_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
 
+/* ---- attachcause.c: each pushes or returns why it failed, or NULL, as lbpf_way.cause does ---- */
+
+const char *lbpf_attachcause_section(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_kprobe(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_kprobe_multi(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+					  int err);
+const char *lbpf_attachcause_freplace(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+				      int err);
+const char *lbpf_attachcause_raw_tracepoint(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+					    int err);
+const char *lbpf_attachcause_perf_event(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+					int err);
+const char *lbpf_attachcause_iter(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_xdp(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_netfilter(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+				       int err);
+const char *lbpf_attachcause_netns(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_cgroup(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_socket(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
+const char *lbpf_attachcause_reuseport(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+				       int err);
+
+/* Says what a list of programs refused, in tcx and netkit; or NULL. */
+const char *lbpf_attachcause_mprog(int err);
+
+/* Pushes that the interface isn't there, or returns NULL. */
+const char *lbpf_attachcause_interface(lua_State *L, const struct lbpf_target *to);
+
+/* Says that what the descriptor is of is no cgroup that programs attach to, or NULL. */
+const char *lbpf_no_cgroup(int fd);
+
 /* The section doesn't say where to attach. */
 #define LBPF_ATTACH_NOWHERE (-1)
+
+/* What a way returns in place of an errno where the options need libbpf 1.<minor>, and this one is older. */
+#define LBPF_ATTACH_NEEDS(minor) (-1000 - (minor))
 
 /* Attaches the program at prog_idx by its section, for the owner at stack index `owner`. Pushes the link and returns 0,
  * or nil, message and code and returns an errno or LBPF_ATTACH_NOWHERE. */

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -17,7 +16,6 @@
 #include <lauxlib.h>
 
 #include "attach.h"
-#include "cause.h"
 #include "descriptor.h"
 #include "map.h"
 #include "newer.h"
@@ -114,7 +112,7 @@ static uint32_t read_named(lua_State *L, const char *name, const struct lbpf_nam
 		const char *text = lua_tostring(L, -1);
 
 		if (!lbpf_arg_is_text(L, -1))
-			luaL_error(L, "option '%s' has a NUL byte in it", name);
+			lbpf_arg_error(L, "option '%s' has a NUL byte in it", name);
 		if (lbpf_name_value(names, text) < 0)
 			lbpf_name_unknown(L, names, name, text);
 		value = (uint32_t)lbpf_name_value(names, text);
@@ -168,38 +166,14 @@ static int read_cgroup(lua_State *L, struct lbpf_target *to)
 	return read_path(L, to);
 }
 
-#define CGROUP2_MAGIC 0x63677270
-#define CGROUP_MAGIC 0x27e0eb
-
-/* Says that what the descriptor is of is no cgroup that programs attach to, or NULL. */
-static const char *no_cgroup(int fd)
-{
-	struct statfs fs;
-
-	if (fstatfs(fd, &fs) || fs.f_type == CGROUP2_MAGIC)
-		return NULL;
-	return fs.f_type == CGROUP_MAGIC ? "this is a cgroup of version 1; programs attach to cgroups of version 2"
-					 : "this is no cgroup of version 2";
-}
-
-static const char *cgroup_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
-{
-	const char *why = no_cgroup(to->fd);
-
-	if (why)
-		return why;
-	if (err == EPERM && lbpf_has_capabilities("CAP_NET_ADMIN"))
-		return "another program holds this cgroup, or one above it, alone (attached without the flag multi)";
-	return lbpf_opened_cause(L, p, to, err);
-}
-
 static int attach_cgroup(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	struct lbpf_mprog_opts opts = lbpf_attach_mprog(to);
 
 	if (!to->flags && !to->relative_fd && !to->relative_id && !to->expected_revision)
 		return lbpf_attach_done(link, bpf_program__attach_cgroup(p->prog, to->fd));
-	return lbpf_newer_cgroup ? lbpf_attach_done(link, lbpf_newer_cgroup(p->prog, to->fd, &opts)) : ENOSYS;
+	return lbpf_newer_cgroup ? lbpf_attach_done(link, lbpf_newer_cgroup(p->prog, to->fd, &opts))
+				 : LBPF_ATTACH_NEEDS(6);
 }
 
 /* ---- sockets ---- */
@@ -365,6 +339,7 @@ const struct lbpf_way lbpf_ways_net[] = {
 	  .options = xdp_options,
 	  .attach = attach_xdp,
 	  .opened = attach_xdp,
+	  .cause = lbpf_attachcause_xdp,
 	  .types = LBPF_OF(XDP) },
 	{ .method = "attach_netfilter",
 	  .read = read_netfilter,
@@ -372,6 +347,7 @@ const struct lbpf_way lbpf_ways_net[] = {
 	  .options = netfilter_options,
 	  .attach = attach_netfilter,
 	  .opened = lbpf_opened_netfilter,
+	  .cause = lbpf_attachcause_netfilter,
 	  .types = UINT64_C(1) << LBPF_PROG_TYPE_NETFILTER,
 	  .libbpf = "1.3",
 	  .symbol = lbpf_newer_netfilter },
@@ -379,6 +355,7 @@ const struct lbpf_way lbpf_ways_net[] = {
 	  .read = read_path,
 	  .attach = attach_netns,
 	  .opened = lbpf_opened_target,
+	  .cause = lbpf_attachcause_netns,
 	  .types = LBPF_OF(FLOW_DISSECTOR) | LBPF_OF(SK_LOOKUP) },
 	{ .method = "attach_cgroup",
 	  .read = read_cgroup,
@@ -386,7 +363,7 @@ const struct lbpf_way lbpf_ways_net[] = {
 	  .options = lbpf_mprog_options,
 	  .attach = attach_cgroup,
 	  .opened = lbpf_opened_target,
-	  .cause = cgroup_cause,
+	  .cause = lbpf_attachcause_cgroup,
 	  .types = CGROUP_TYPES },
 	{ .method = "attach_sockmap",
 	  .read = read_sockmap,
@@ -400,11 +377,13 @@ const struct lbpf_way lbpf_ways_net[] = {
 	  .read = read_socket,
 	  .attach = attach_socket,
 	  .opened = attach_socket,
+	  .cause = lbpf_attachcause_socket,
 	  .types = LBPF_OF(SOCKET_FILTER) },
 	{ .method = "attach_reuseport",
 	  .read = read_socket,
 	  .attach = attach_reuseport,
 	  .opened = attach_reuseport,
+	  .cause = lbpf_attachcause_reuseport,
 	  .types = LBPF_OF(SOCKET_FILTER) | LBPF_OF(SK_REUSEPORT) },
 	{ .method = NULL },
 };

@@ -25,10 +25,12 @@ static const struct lbpf_name tc_points[] = {
 static const struct lbpf_option tc_options[] = {
 	{ "attach_point", LBPF_OPT_STRING, offsetof(struct lbpf_target, mode) },
 	LBPF_TARGET_OPT(U32, handle),
-	LBPF_TARGET_OPT(U32, priority),
+	LBPF_TARGET_OPT(U64, priority),
 	LBPF_TARGET_OPT(BOOL, replace),
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
+
+#define BAD_PRIORITY "option 'priority' must be an integer from 0 to 65535, got %I"
 
 static int read_tc(lua_State *L, struct lbpf_target *to)
 {
@@ -36,6 +38,8 @@ static int read_tc(lua_State *L, struct lbpf_target *to)
 
 	if (point < 0)
 		lbpf_name_unknown(L, tc_points, "attach_point", to->mode);
+	if ((int64_t)to->priority < 0)
+		lbpf_arg_error(L, "attach_tc: " BAD_PRIORITY, (LUAI_UACINT)to->priority);
 	to->point = (uint32_t)point;
 	return lbpf_attach_interface(L, to);
 }
@@ -74,8 +78,8 @@ static int attach_tc(struct lbpf_link *link, const struct lbpf_program *p, const
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = to->ifindex, .attach_point = (enum bpf_tc_attach_point)to->point);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = lbpf_program_descriptor(p), .handle = to->handle,
-		    .priority = to->priority, .flags = to->replace ? BPF_TC_F_REPLACE : 0);
-	int err = -bpf_tc_hook_create(&hook);
+		    .priority = (uint32_t)to->priority, .flags = to->replace ? BPF_TC_F_REPLACE : 0);
+	int err = to->priority > UINT16_MAX ? EINVAL : -bpf_tc_hook_create(&hook);
 	bool made = !err;
 
 	if (err == EEXIST) /* the clsact qdisc is there already; it stays, for others may use it by now */
@@ -100,10 +104,9 @@ static const char *tc_cause(lua_State *L, const struct lbpf_program *p, const st
 {
 	(void)p;
 	if (err == EINVAL && to->priority > UINT16_MAX)
-		return lua_pushfstring(L, "option 'priority' must be an integer from 0 to 65535, got %I",
-				       (LUAI_UACINT)to->priority);
+		return lua_pushfstring(L, BAD_PRIORITY, (LUAI_UACINT)to->priority);
 	if (err != EEXIST)
-		return NULL;
+		return lbpf_attachcause_interface(L, to);
 	if (to->point == BPF_TC_EGRESS && check_clsact(to->ifindex) == EEXIST)
 		return "the interface has an ingress qdisc, which sees incoming packets only, in the place of the "
 		       "clsact qdisc that egress takes (tc qdisc del dev … ingress)";
@@ -140,7 +143,7 @@ static const char *tcx_cause(lua_State *L, const struct lbpf_program *p, const s
 {
 	(void)L;
 	if (err != EINVAL || is_for(p, to, TCX_INGRESS, TCX_EGRESS))
-		return NULL;
+		return lbpf_attachcause_mprog(err);
 	return p->prog ? "this takes a program of SEC(\"tcx/ingress\") or SEC(\"tcx/egress\"), or option "
 			 "'attach_type'; "
 			 "SEC(\"tc\") is for attach_tc"
@@ -151,7 +154,7 @@ static const char *netkit_cause(lua_State *L, const struct lbpf_program *p, cons
 {
 	(void)L;
 	if (err != EINVAL || is_for(p, to, NETKIT_PRIMARY, NETKIT_PEER))
-		return NULL;
+		return lbpf_attachcause_mprog(err);
 	return p->prog ? "this takes a program of SEC(\"netkit/primary\") or SEC(\"netkit/peer\"), or option "
 			 "'attach_type'"
 		       : "option 'attach_type' must say \"netkit_primary\" or \"netkit_peer\"";

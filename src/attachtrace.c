@@ -112,7 +112,7 @@ static int attach_raw_tracepoint(struct lbpf_link *link, const struct lbpf_progr
 	if (!to->cookie)
 		return lbpf_attach_done(link, bpf_program__attach_raw_tracepoint(p->prog, to->name));
 	if (!lbpf_newer_raw_tracepoint)
-		return ENOSYS;
+		return LBPF_ATTACH_NEEDS(4);
 	memset(&opts, 0, sizeof(opts));
 	opts.sz = sizeof(opts);
 	opts.cookie = to->cookie;
@@ -127,7 +127,7 @@ static int attach_trace(struct lbpf_link *link, const struct lbpf_program *p, co
 
 	/* the libbpf that knows cookies of tp_btf is the one that has them of raw_tp */
 	if (to->cookie && bpf_program__expected_attach_type(p->prog) == BPF_TRACE_RAW_TP && !lbpf_newer_raw_tracepoint)
-		return ENOSYS;
+		return LBPF_ATTACH_NEEDS(4);
 	return lbpf_attach_done(link, bpf_program__attach_trace_opts(p->prog, &opts));
 }
 
@@ -237,13 +237,6 @@ static int attach_perf_event(struct lbpf_link *link, const struct lbpf_program *
 	return fd < 0 ? errno : attach_event(&link->first, p, fd, to->bpf_cookie);
 }
 
-static const char *perf_event_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
-{
-	if (!p->prog && err == EINVAL && !to->event)
-		return "perhaps a kernel before 5.15, which attaches only programs of objects to events";
-	return to->event ? lbpf_perfevent_cause(L, to->event, err) : NULL;
-}
-
 /* ---- iterators ---- */
 
 static const struct lbpf_option iter_options[] = {
@@ -292,6 +285,7 @@ static int read_iter(lua_State *L, struct lbpf_target *to)
 		err = lbpf_descriptor_path(L, lua_gettop(L), O_RDONLY, &fd);
 		if (err)
 			return err;
+		to->fd = fd;
 		cgroup.cgroup_fd = (uint32_t)fd;
 		if (to->mode && lbpf_name_value(iter_orders, to->mode) < 0)
 			lbpf_name_unknown(L, iter_orders, "order", to->mode);
@@ -444,18 +438,21 @@ const struct lbpf_way lbpf_ways_trace[] = {
 	  .options_at = 3,
 	  .options = kprobe_options,
 	  .attach = attach_kprobe,
+	  .cause = lbpf_attachcause_kprobe,
 	  .types = LBPF_OF(KPROBE) },
 	{ .method = "attach_kprobe_multi",
 	  .read = read_kprobe_multi,
 	  .options_at = 3,
 	  .options = kprobe_multi_options,
 	  .attach = attach_kprobe_multi,
+	  .cause = lbpf_attachcause_kprobe_multi,
 	  .types = LBPF_OF(KPROBE) },
 	{ .method = "attach_ksyscall",
 	  .read = lbpf_attach_read_name,
 	  .options_at = 3,
 	  .options = ksyscall_options,
 	  .attach = attach_ksyscall,
+	  .cause = lbpf_attachcause_kprobe,
 	  .types = LBPF_OF(KPROBE) },
 	{ .method = "attach_tracepoint",
 	  .read = read_tracepoint,
@@ -469,6 +466,7 @@ const struct lbpf_way lbpf_ways_trace[] = {
 	  .options = cookie_options,
 	  .attach = attach_raw_tracepoint,
 	  .opened = lbpf_opened_raw_tracepoint,
+	  .cause = lbpf_attachcause_raw_tracepoint,
 	  .types = LBPF_OF(RAW_TRACEPOINT) | LBPF_OF(RAW_TRACEPOINT_WRITABLE) },
 	{ .method = "attach_trace",
 	  .read = lbpf_attach_read_nothing,
@@ -488,12 +486,13 @@ const struct lbpf_way lbpf_ways_trace[] = {
 	  .options = perf_event_options,
 	  .attach = attach_perf_event,
 	  .opened = attach_perf_event,
-	  .cause = perf_event_cause,
+	  .cause = lbpf_attachcause_perf_event,
 	  .types = LBPF_OF(PERF_EVENT) | LBPF_OF(TRACEPOINT) | LBPF_OF(KPROBE) },
 	{ .method = "attach_freplace",
 	  .read = read_freplace,
 	  .attach = attach_freplace,
 	  .opened = lbpf_opened_freplace,
+	  .cause = lbpf_attachcause_freplace,
 	  .types = LBPF_OF(EXT) },
 	{ .method = "attach_iter",
 	  .read = read_iter,
@@ -501,6 +500,7 @@ const struct lbpf_way lbpf_ways_trace[] = {
 	  .options = iter_options,
 	  .attach = attach_iter,
 	  .opened = opened_iter,
+	  .cause = lbpf_attachcause_iter,
 	  .types = LBPF_OF(TRACING) },
 	{ .method = NULL },
 };

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Ways to attach programs to functions and marks of processes. */
 #include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <bpf/libbpf.h>
@@ -11,6 +15,7 @@
 #include "attach.h"
 #include "newer.h"
 #include "program.h"
+#include "userfunc.h"
 
 static const struct lbpf_option uprobe_options[] = {
 	LBPF_TARGET_OPT(S32, pid),	  LBPF_TARGET_OPT(BOOL, retprobe),
@@ -29,12 +34,38 @@ static int read_uprobe(lua_State *L, struct lbpf_target *to)
 	return 0;
 }
 
+/* What the arguments say, to be found in the file. */
+static struct lbpf_elfsym place_of(const struct lbpf_target *to)
+{
+	return (struct lbpf_elfsym){ .name = to->func_name, .offset = to->func_name ? 0 : to->offset };
+}
+
 static int attach_uprobe(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	LIBBPF_OPTS(bpf_uprobe_opts, opts, .ref_ctr_offset = to->ref_ctr_offset, .bpf_cookie = to->bpf_cookie,
 		    .retprobe = to->retprobe, .func_name = to->func_name);
+	struct lbpf_elfsym place = place_of(to);
+	uint64_t offset = to->offset;
+	char room[PATH_MAX];
+	int err = lbpf_userfunc_find(to->path, &place, 1);
 
-	return lbpf_attach_done(link, bpf_program__attach_uprobe_opts(p->prog, to->pid, to->path, to->offset, &opts));
+	if (err > 0)
+		return err;
+	if (!err && to->func_name) {
+		opts.func_name = NULL;
+		offset += place.offset;
+	}
+	return lbpf_attach_done(link,
+				bpf_program__attach_uprobe_opts(p->prog, to->pid, lbpf_userfunc_path(room, to->path),
+								offset, &opts));
+}
+
+static const char *uprobe_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
+{
+	struct lbpf_elfsym place = place_of(to);
+
+	(void)p;
+	return lbpf_userfunc_find(to->path, &place, 1) == err ? lbpf_userfunc_cause(L, to->path, &place, 1, err) : NULL;
 }
 
 static const struct lbpf_option uprobe_multi_options[] = {
@@ -48,19 +79,73 @@ static int read_uprobe_multi(lua_State *L, struct lbpf_target *to)
 	return lbpf_attach_symbols(L, to, 3, 4);
 }
 
+/* How many functions or places there are to be found: those of the list, or the one that a pattern without wildcards
+ * names; a pattern with them is libbpf's. */
+static size_t count_places(const struct lbpf_target *to)
+{
+	return to->name ? !strpbrk(to->name, "*?") : to->syms.count + to->addrs.count;
+}
+
+static void list_places(struct lbpf_elfsym *list, size_t count, const struct lbpf_target *to)
+{
+	for (size_t i = 0; i < count; i++)
+		list[i] = (struct lbpf_elfsym){ .name = to->name	 ? to->name
+							: to->syms.count ? to->syms.names[i]
+									 : NULL,
+						.offset = to->addrs.count ? to->addrs.numbers[i] : 0 };
+}
+
+/* Finds them; the memory is malloc's. */
+static int find_places(unsigned long *offsets, struct lbpf_elfsym *list, size_t count, const struct lbpf_target *to)
+{
+	int err;
+
+	if (!offsets || !list)
+		return ENOMEM;
+	list_places(list, count, to);
+	err = lbpf_userfunc_find(to->path, list, count);
+	for (size_t i = 0; i < count; i++)
+		offsets[i] = list[i].offset;
+	return err;
+}
+
 static int attach_uprobe_multi(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
+	size_t count = count_places(to);
+	struct lbpf_elfsym *list = calloc(count + 1, sizeof(*list));
+	unsigned long *offsets = calloc(count + 1, sizeof(*offsets));
+	int err = count ? find_places(offsets, list, count, to) : -1;
+	const char *pattern = err ? to->name : NULL;
 	struct lbpf_uprobe_multi_opts opts;
+	char room[PATH_MAX];
 
 	memset(&opts, 0, sizeof(opts));
 	opts.sz = sizeof(opts);
-	opts.syms = to->syms.names;
-	opts.offsets = (const unsigned long *)to->addrs.numbers;
+	opts.syms = err ? to->syms.names : NULL;
+	opts.offsets = err ? (const unsigned long *)to->addrs.numbers : offsets;
 	opts.cookies = to->cookies.numbers;
-	opts.cnt = to->syms.count + to->addrs.count;
+	opts.cnt = pattern ? 0 : count;
 	opts.retprobe = to->retprobe;
 	opts.session = to->session;
-	return lbpf_attach_done(link, lbpf_newer_uprobe_multi(p->prog, to->pid, to->path, to->name, &opts));
+	if (err <= 0)
+		err = lbpf_attach_done(link,
+				       lbpf_newer_uprobe_multi(p->prog, to->pid, lbpf_userfunc_path(room, to->path),
+							       pattern, &opts));
+	free(list);
+	free(offsets);
+	return err;
+}
+
+static const char *uprobe_multi_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
+{
+	size_t count = count_places(to);
+	struct lbpf_elfsym *list = lua_newuserdatauv(L, (count + 1) * sizeof(*list), 0);
+
+	(void)p;
+	list_places(list, count, to);
+	return count && lbpf_userfunc_find(to->path, list, count) == err
+		? lbpf_userfunc_cause(L, to->path, list, count, err)
+		: NULL;
 }
 
 static const struct lbpf_option usdt_options[] = {
@@ -85,10 +170,73 @@ static int attach_usdt(struct lbpf_link *link, const struct lbpf_program *p, con
 				bpf_program__attach_usdt(p->prog, to->pid, to->path, to->provider, to->name, &opts));
 }
 
+static const char *usdt_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
+{
+	(void)p;
+	/* the only other one is a process that isn't there */
+	if (err == ESRCH && (to->pid <= 0 || kill(to->pid, 0) == 0 || errno == EPERM))
+		return "the object lacks the maps of <bpf/usdt.bpf.h>, which programs for marks include";
+	return err == ENOENT ? lbpf_userfunc_no_mark(L, to->path, to->provider, to->name) : NULL;
+}
+
+/* ---- sections that name a function or a mark ---- */
+
+/* Reads "uprobe/<path>:<function>+<offset>", "uretprobe.s/…", "usdt/<path>:<provider>:<name>"; the text is cut into
+ * pieces. Returns false for other sections, and for what libbpf refuses. */
+static bool read_section(struct lbpf_target *to, char *text)
+{
+	char *path = strchr(text, '/'), *name = path ? strchr(path, ':') : NULL, *more;
+
+	if (!name)
+		return false;
+	*path++ = *name++ = '\0';
+	*to = (struct lbpf_target){ .path = path, .pid = -1 };
+	if (strcmp(text, "usdt") == 0) {
+		more = strchr(name, ':');
+		if (more)
+			*more++ = '\0';
+		to->provider = name;
+		to->name = more;
+		return more;
+	}
+	to->retprobe = strcmp(text, "uretprobe") == 0 || strcmp(text, "uretprobe.s") == 0;
+	more = strchr(name, '+');
+	if (more) {
+		*more++ = '\0';
+		to->offset = strtoul(more, NULL, 0);
+	}
+	to->func_name = name;
+	return to->retprobe ? !to->offset : strcmp(text, "uprobe") == 0 || strcmp(text, "uprobe.s") == 0;
+}
+
+int lbpf_attach_user_section(struct lbpf_link *link, const struct lbpf_program *p)
+{
+	bool probe = bpf_program__type(p->prog) == BPF_PROG_TYPE_KPROBE;
+	char *text = strdup(bpf_program__section_name(p->prog));
+	struct lbpf_target to;
+	int err = !text ? ENOMEM : probe && read_section(&to, text) && to.func_name ? attach_uprobe(link, p, &to) : -1;
+
+	free(text);
+	return err;
+}
+
+const char *lbpf_attach_user_cause(lua_State *L, const struct lbpf_program *p, int err)
+{
+	const char *section = bpf_program__section_name(p->prog);
+	size_t size = strlen(section) + 1;
+	struct lbpf_target to;
+
+	if (bpf_program__type(p->prog) != BPF_PROG_TYPE_KPROBE ||
+	    !read_section(&to, memcpy(lua_newuserdatauv(L, size, 0), section, size)))
+		return NULL;
+	return to.func_name ? uprobe_cause(L, p, &to, err) : usdt_cause(L, p, &to, err);
+}
+
 /*** Attaches a uprobe or uretprobe program to a function of programs and libraries.
 @function prog:attach_uprobe
 @tparam string path of the file, or the name of a program in $PATH or of a library ("libc.so.6")
-@tparam string|integer func name of the function, or its offset in the file
+@tparam string|integer func name of the function, or its offset in the file. Of several versions the default one is
+ meant; "name@version" is another one.
 @tparam ?table options
 - pid: the one process, -1 for all (the default), 0 for this one
 - retprobe: true runs the program when the function returns
@@ -96,16 +244,18 @@ static int attach_usdt(struct lbpf_link *link, const struct lbpf_program *p, con
 - ref_ctr_offset: of a semaphore to count up, in the file
 - bpf_cookie: what bpf_get_attach_cookie gives (kernel 5.15)
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT (no such file or function), EINVAL, …
+@treturn nil,string,string on failure: ENOENT (no such file or function), EOPNOTSUPP (the function is chosen when a
+ process starts, as the C library's memcpy is: the message says where this process's is), ENOTUNIQ (several functions
+ have the name), EINVAL (no code is there: an address, say), …
 @see bpf_program__attach_uprobe_opts */
 
 /*** Attaches a uprobe.multi program to many functions of a file at once.
 @function prog:attach_uprobe_multi
 @tparam string path of the file
-@tparam string|table functions a pattern, a sequence of names, or of offsets
+@tparam string|table functions a pattern, a sequence of names, or of offsets; names as of attach_uprobe
 @tparam ?table options pid, retprobe, session (libbpf 1.6), and cookies, a sequence with one for each function listed
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), …
+@treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), and as of attach_uprobe
 @see bpf_program__attach_uprobe_multi
 @since kernel 6.6, libbpf 1.3 */
 
@@ -118,7 +268,8 @@ static int attach_usdt(struct lbpf_link *link, const struct lbpf_program *p, con
 - pid: the one process, -1 for all (the default), 0 for this one
 - usdt_cookie: what bpf_usdt_cookie gives
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT (no such mark), …
+@treturn nil,string,string on failure: ENOENT (no such mark), ESRCH (no such process, or the object doesn't include
+ <bpf/usdt.bpf.h>), …
 @see bpf_program__attach_usdt */
 const struct lbpf_way lbpf_ways_user[] = {
 	{ .method = "attach_uprobe",
@@ -126,12 +277,14 @@ const struct lbpf_way lbpf_ways_user[] = {
 	  .options_at = 4,
 	  .options = uprobe_options,
 	  .attach = attach_uprobe,
+	  .cause = uprobe_cause,
 	  .types = LBPF_OF(KPROBE) },
 	{ .method = "attach_uprobe_multi",
 	  .read = read_uprobe_multi,
 	  .options_at = 4,
 	  .options = uprobe_multi_options,
 	  .attach = attach_uprobe_multi,
+	  .cause = uprobe_multi_cause,
 	  .types = LBPF_OF(KPROBE),
 	  .libbpf = "1.3",
 	  .symbol = lbpf_newer_uprobe_multi },
@@ -140,6 +293,7 @@ const struct lbpf_way lbpf_ways_user[] = {
 	  .options_at = 5,
 	  .options = usdt_options,
 	  .attach = attach_usdt,
+	  .cause = usdt_cause,
 	  .types = LBPF_OF(KPROBE) },
 	{ .method = NULL },
 };

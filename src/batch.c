@@ -19,6 +19,12 @@ static const struct lbpf_name lock_flag[] = { { "lock", BPF_F_LOCK }, { NULL, 0 
 
 /* ---- looking up ---- */
 
+/* Whether a value of the map can be decoded: an errno where that opens a descriptor and none is to be had. */
+static int decode_room(lua_State *L, const struct lbpf_map *map)
+{
+	return map->kind->value && map->kind->value->fetch ? lbpf_spare(L, LBPF_MAP_DESCRIPTORS) : 0;
+}
+
 /*** Reads the next entries of a map, as many as asked for: a walk in pieces.
 @function bpf.map.lookup_batch
 @tparam bpf.map m
@@ -46,14 +52,17 @@ static int map_lookup_batch(lua_State *L)
 	}
 	lua_newtable(L);
 	lua_newtable(L);
-	while (n < count && lbpf_walk_next(L, 2, &err)) {
+	while (n < count) {
+		err = decode_room(L, map);
+		if (err || !lbpf_walk_next(L, 2, &err))
+			break;
 		n++;
 		lua_rawseti(L, 4, n);
 		lua_rawseti(L, 3, n);
 	}
-	if (err)
-		return lbpf_map_fail_because(L, map, err, lbpf_map_no_lock(map, err, flags), "lookup_batch");
-	if (n == count)
+	if (err && !(n && lbpf_spare_is_short(err))) /* else the next call goes on from here, or says it */
+		return lbpf_map_fail_because(L, map, err, lbpf_map_invalid(map, err, flags), "lookup_batch");
+	if (n == count || err)
 		lua_pushvalue(L, 2);
 	else
 		lua_pushnil(L);
@@ -149,7 +158,7 @@ static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err, c
 	int n;
 
 	luaL_checkstack(L, 12, NULL);
-	lbpf_map_fail_because(L, b->map, err, cause ? cause : lbpf_map_no_lock(b->map, err, b->flags), b->operation);
+	lbpf_map_fail_because(L, b->map, err, cause ? cause : lbpf_map_invalid(b->map, err, b->flags), b->operation);
 	lua_pushinteger(L, b->done);
 	n = lua_gettop(L);
 	if (b->map->kind->key && !b->map->kind->key->decode)

@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "arg.h"
+#include "btfenum.h"
 #include "cause.h"
 #include "cdecl.h"
 #include "err.h"
@@ -223,48 +224,21 @@ static void compile_int(struct compiler *c, uint32_t id, uint32_t offset, const 
 			 t->size);
 }
 
-lua_Integer lbpf_btf_enumerator(const struct btf_type *t, uint16_t i, uint32_t *name_off)
-{
-	if (btf_kind(t) == BTF_KIND_ENUM64) {
-		const struct btf_enum64 *e64 = btf_enum64(t) + i;
-
-		*name_off = e64->name_off;
-		return (lua_Integer)((uint64_t)e64->val_hi32 << 32 | e64->val_lo32);
-	}
-	*name_off = btf_enum(t)[i].name_off;
-	return btf_enum(t)[i].val;
-}
-
-/* clang before 15 marks no enum as signed. There, what reads as a small negative number is one. */
-bool lbpf_btf_enum_is_signed(const struct btf_type *t)
-{
-	uint32_t name_off;
-
-	if (btf_kflag(t) || btf_kind(t) == BTF_KIND_ENUM64)
-		return btf_kflag(t);
-	for (uint16_t i = 0; i < btf_vlen(t); i++) {
-		lua_Integer value = lbpf_btf_enumerator(t, i, &name_off);
-
-		if (value < 0 && value > -4096)
-			return true;
-	}
-	return false;
-}
-
 static void compile_enum(struct compiler *c, uint32_t id, uint32_t offset, const struct btf_type *t)
 {
 	lua_State *L = c->b.L;
-	bool is_signed = lbpf_btf_enum_is_signed(t);
+	bool is_signed = lbpf_btfenum_is_signed(c->btf, t), is_cut = lbpf_btfenum_is_cut(t);
 	uint32_t i = add_node(c, (enum lbpf_kind)integer_kind(t->size, is_signed), id, offset, t->size), name_off;
 
 	lua_createtable(L, 0, btf_vlen(t));
 	for (uint16_t j = 0; j < btf_vlen(t); j++) {
-		lua_Integer value = lbpf_btf_enumerator(t, j, &name_off);
+		int64_t value = lbpf_btfenum_value(t, j, is_signed, &name_off);
 		const char *name = btf__name_by_offset(c->btf, name_off);
 
-		if (!is_signed && btf_kind(t) == BTF_KIND_ENUM)
-			value = (uint32_t)value;
-		lua_pushinteger(L, value);
+		if (is_cut) /* it has a name, and a value that isn't known */
+			lua_pushboolean(L, 0);
+		else
+			lua_pushinteger(L, (lua_Integer)value);
 		lua_setfield(L, -2, name ? name : "");
 	}
 	c->b.node[i].enums = lbpf_build_name(&c->b);

@@ -48,12 +48,6 @@ bool lbpf_btf_is_name(const char *s);
 /* The id of such a name, or 0. */
 uint32_t lbpf_btf_find_name(const struct btf *btf, const char *name);
 
-/* Enumerator number i, and where its name is. */
-lua_Integer lbpf_btf_enumerator(const struct btf_type *t, uint16_t i, uint32_t *name_off);
-
-/* Whether values of an enum are signed. */
-bool lbpf_btf_enum_is_signed(const struct btf_type *t);
-
 /* Makes an open handle that owns its BTF a user of another such handle's, to be its base. Returns 0 or ENOMEM. */
 int lbpf_btf_use_base(struct lbpf_btf *handle, struct lbpf_btf *base);
 

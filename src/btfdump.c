@@ -1,172 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /* Types of BTF as the text of C declarations, by libbpf's btf_dump.
  *
- * libbpf follows pointers, parameters and members without counting. So before it prints a type of damaged BTF, we look
- * whether there is an end to it: how deep its text is, and how long; and libbpf divides by alignments. */
+ * libbpf's text doesn't always have the layout that the BTF has. So what it printed is parsed, each definition is held
+ * against its type, and what differs is printed once more by btfdefine.c. For that we ask libbpf for one definition at
+ * a time, in the order in which it would print them. */
 #include "btfdump.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <lauxlib.h>
 
 #include <bpf/btf.h>
-#include <bpf/libbpf.h>
 
 #include "arg.h"
 #include "btf.h"
+#include "btfdefine.h"
 #include "btfinfo.h"
+#include "btfpieces.h"
+#include "btfsame.h"
+#include "btftext.h"
+#include "btfweigh.h"
+#include "cdecl.h"
 #include "err.h"
 #include "posix.h"
 
-enum {
-	DEPTH_MAX = 256,      /* what C allows to nest; the kernel's types stay below 40 */
-	WEIGHT_MAX = 1 << 27, /* members, parameters and pointers in all; the kernel has some millions */
-};
+/* ---- what is written, while Lua looks at it ---- */
 
-/* ---- the end of a type ---- */
+enum { PASSES_MAX = 8 }; /* after which nothing is libbpf's any more */
 
-/* What is known of a type, as it is and as the target of a pointer, where a struct with a name is a mere name. */
-struct node {
-	uint32_t weight;
-	uint16_t height; /* 0: not looked at yet */
-};
-
-struct weigh {
-	const struct btf *btf;
-	struct node *node; /* two for each id */
-};
-
-static const uint16_t IN_PROGRESS = UINT16_MAX;
-
-static bool weigh(struct weigh *w, uint32_t id, bool pointed, int depth);
-
-/* Whether a type has an alignment, by which libbpf divides. */
-static bool is_aligned(const struct btf *btf, uint32_t id)
-{
-	const struct btf_type *t = btf__type_by_id(btf, id);
-
-	for (int i = 0; t && i < DEPTH_MAX; i++)
-		switch (btf_kind(t)) {
-		case BTF_KIND_TYPEDEF:
-		case BTF_KIND_VOLATILE:
-		case BTF_KIND_CONST:
-		case BTF_KIND_RESTRICT:
-		case BTF_KIND_TYPE_TAG:
-			t = btf__type_by_id(btf, t->type);
-			break;
-		case BTF_KIND_ARRAY:
-			t = btf__type_by_id(btf, btf_array(t)->type);
-			break;
-		case BTF_KIND_INT:
-		case BTF_KIND_ENUM:
-		case BTF_KIND_ENUM64:
-		case BTF_KIND_FLOAT:
-			return t->size != 0;
-		default:
-			return btf_is_ptr(t) || btf_is_composite(t);
-		}
-	return false;
-}
-
-/* Adds a part to what contains it. */
-static bool weigh_part(struct weigh *w, struct node *sum, uint32_t id, bool pointed, int depth)
-{
-	const struct node *part = &w->node[2 * id + pointed];
-
-	if (!weigh(w, id, pointed, depth + 1))
-		return false;
-	sum->weight += part->weight;
-	if (part->height >= sum->height)
-		sum->height = part->height + 1;
-	return sum->weight <= WEIGHT_MAX && sum->height <= DEPTH_MAX;
-}
-
-/* Adds all that a type consists of. */
-static bool weigh_parts(struct weigh *w, struct node *sum, const struct btf_type *t, bool pointed, int depth)
-{
-	bool ok = true;
-
-	switch (btf_kind(t)) {
-	case BTF_KIND_PTR:
-		return weigh_part(w, sum, t->type, true, depth);
-	case BTF_KIND_TYPEDEF:
-	case BTF_KIND_VOLATILE:
-	case BTF_KIND_CONST:
-	case BTF_KIND_RESTRICT:
-	case BTF_KIND_TYPE_TAG:
-	case BTF_KIND_VAR:
-	case BTF_KIND_FUNC:
-		return weigh_part(w, sum, t->type, pointed, depth);
-	case BTF_KIND_ARRAY:
-		return weigh_part(w, sum, btf_array(t)->type, pointed, depth);
-	case BTF_KIND_FUNC_PROTO:
-		ok = weigh_part(w, sum, t->type, pointed, depth);
-		for (uint16_t i = 0; i < btf_vlen(t) && ok; i++)
-			ok = weigh_part(w, sum, btf_params(t)[i].type, pointed, depth);
-		return ok;
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION:
-		for (uint16_t i = 0; i < btf_vlen(t) && ok && (!pointed || !t->name_off); i++)
-			ok = is_aligned(w->btf, btf_members(t)[i].type) &&
-				weigh_part(w, sum, btf_members(t)[i].type, false, depth);
-		return ok;
-	case BTF_KIND_ENUM:
-	case BTF_KIND_ENUM64:
-		sum->weight += btf_vlen(t);
-		return true;
-	default:
-		return true;
-	}
-}
-
-static bool weigh(struct weigh *w, uint32_t id, bool pointed, int depth)
-{
-	struct node *node = &w->node[2 * id + pointed], sum = { .weight = 1, .height = 1 };
-	const struct btf_type *t = btf__type_by_id(w->btf, id);
-
-	if (node->height)
-		return node->height != IN_PROGRESS;
-	if (!t || depth > DEPTH_MAX)
-		return false;
-	node->height = IN_PROGRESS;
-	if (!weigh_parts(w, &sum, t, pointed, depth))
-		return false;
-	*node = sum;
-	return true;
-}
-
-/* Raises unless there is an end to the text of each type from first to last. */
-static void check_end(lua_State *L, const struct btf *btf, uint32_t first, uint32_t last)
-{
-	size_t size = 2 * (size_t)btf__type_cnt(btf) * sizeof(struct node);
-	struct weigh w = { btf, lua_newuserdatauv(L, size, 0) };
-	uint64_t weight = 0;
-
-	memset(w.node, 0, size);
-	for (uint32_t id = first; id <= last; id++) {
-		if (!weigh(&w, id, false, 0))
-			luaL_error(L, "malformed BTF: type %I contains itself, or too much, or what has no size",
-				   (LUAI_UACINT)id);
-		weight += w.node[2 * id].weight;
-		if (weight > WEIGHT_MAX)
-			luaL_error(L, "malformed BTF: its types contain too much");
-	}
-	lua_pop(L, 1);
-}
-
-/* ---- printing ---- */
-
-/* Text in memory. */
 struct printer {
 	struct lbpf_head head;
-	struct btf_dump *dump;
-	FILE *out;
-	char *text;
-	size_t size;
-	int err; /* an errno: nothing more is written */
+	struct lbpf_btfpieces out;
 };
 
 static void printer_release(lua_State *L, int idx, void *self)
@@ -175,91 +40,177 @@ static void printer_release(lua_State *L, int idx, void *self)
 
 	(void)L;
 	(void)idx;
-	btf_dump__free(p->dump);
-	p->dump = NULL;
-	if (p->out)
-		fclose(p->out);
-	p->out = NULL;
-	free(p->text);
-	p->text = NULL;
+	lbpf_btfpieces_free(&p->out);
 }
 
 static const struct lbpf_class printer_class = { .name = "bpf.btf.printer", .release = printer_release };
 
-__attribute__((format(printf, 2, 0))) static void print(void *ctx, const char *fmt, va_list args)
-{
-	struct printer *p = ctx;
-
-	if (!p->err && vfprintf(p->out, fmt, args) < 0)
-		p->err = errno;
-}
-
-/* Pushes a printer. Its err tells whether that failed. */
-static struct printer *push_printer(lua_State *L, const struct btf *btf)
+/* Pushes what is released with it. */
+static struct lbpf_btfpieces *push_printer(lua_State *L, const struct btf *btf)
 {
 	struct printer *p = lbpf_class_new(L, &printer_class, sizeof(*p), 0);
-	struct lbpf_log *log;
 
-	p->out = open_memstream(&p->text, &p->size);
-	if (!p->out) {
-		p->err = errno;
-		return p;
+	lbpf_btfpieces_make(&p->out, btf);
+	return &p->out;
+}
+
+/* ---- holding the text against the types ---- */
+
+/* Whether a piece's text means its type. Writes how they differ. */
+static bool is_right(const struct lbpf_btfpieces *p, const struct btf *parsed, uint32_t k, struct lbpf_btfsame *same)
+{
+	const struct btf_type *t = btf__type_by_id(p->text.btf, p->id[k]);
+	const char *name = btf__name_by_offset(p->text.btf, t->name_off);
+
+	*same = (struct lbpf_btfsame){ .found = parsed, .wanted = p->text.btf, .whole = true };
+	snprintf(same->path, sizeof(same->path), "%s", name && *name ? name : "what has no name");
+	return !p->piece[k].id ||
+		lbpf_btfsame(same, p->piece[k].id, btf_is_var(t) || btf_is_func(t) ? t->type : p->id[k]);
+}
+
+/* Has a piece printed by btfdefine.c, or all. Returns whether that is new. */
+static bool take(struct lbpf_btfpieces *p, uint32_t k, bool all)
+{
+	bool taken = false;
+
+	for (uint32_t i = all ? 0 : k; i < p->count && (all || i == k); i++) {
+		taken |= !p->ours[p->id[i]];
+		p->ours[p->id[i]] = true;
 	}
-	log = lbpf_log_begin(L);
-	p->dump = btf_dump__new(btf, print, p, NULL);
-	if (!p->dump)
-		p->err = errno;
-	lbpf_log_end(log);
-	return p;
+	return taken;
 }
 
-/* Ends the text. */
-static void finish(struct printer *p)
+static void give_up(struct lbpf_btfpieces *p, uint32_t k, const char *why)
 {
-	if (p->out && fclose(p->out) && !p->err)
-		p->err = errno;
-	p->out = NULL;
+	lbpf_btftext_fail(&p->text, "%s", why);
+	lbpf_btfpieces_name(p, p->id[k]);
 }
 
-/* Prints the definitions of types. */
-static void print_types(lua_State *L, struct printer *p, uint32_t first, uint32_t last)
+/* Parses the text, and takes what it has wrong. Returns whether the text is to be written once more. A piece may be
+ * wrong because of another that it contains, so one that we have printed is hopeless only if no other is to be. */
+static bool is_wrong(lua_State *L, struct lbpf_btfpieces *p, bool all)
 {
-	struct lbpf_log *log = lbpf_log_begin(L);
+	struct lbpf_cpieces pieces = { .piece = p->piece, .count = p->count };
+	struct btf *parsed = lbpf_btf_new_empty(L, NULL)->btf;
+	struct lbpf_btfsame same, hopeless = { 0 };
+	bool wrong = false, taken = false;
+	uint32_t which = 0;
 
-	for (uint32_t id = first; id <= last && !p->err; id++) {
-		int err = btf_dump__dump_type(p->dump, id);
-
-		if (err)
-			p->err = -err;
+	if (!lbpf_cdecl_pieces(L, parsed, p->text.text, p->text.len, &pieces)) {
+		if (pieces.failed == pieces.count)
+			lua_error(L);
+		if (!take(p, pieces.failed, all) && !take(p, 0, true))
+			give_up(p, pieces.failed, lua_tostring(L, -1));
+		lua_pop(L, 2);
+		return true;
 	}
-	lbpf_log_end(log);
+	for (uint32_t k = 0; k < p->count; k++)
+		if (!is_right(p, parsed, k, &same)) {
+			wrong = true;
+			which = k;
+			hopeless = same;
+			taken |= take(p, k, all);
+		}
+	if (wrong && !taken)
+		give_up(p, which, hopeless.difference);
+	lua_pop(L, 1);
+	return wrong;
 }
 
-/* Prints "int (*name)(void)". */
-static void print_declaration(lua_State *L, struct printer *p, uint32_t id, const char *name)
-{
-	LIBBPF_OPTS(btf_dump_emit_type_decl_opts, opts, .field_name = name);
-	struct lbpf_log *log = lbpf_log_begin(L);
-	int err = p->err ? 0 : btf_dump__emit_type_decl(p->dump, id, &opts);
+/* ---- what is to be printed ---- */
 
-	if (err)
-		p->err = -err;
-	lbpf_log_end(log);
+/* What is to be printed: types by their ids, or one that isn't defined by its name: a function, a variable, a pointer.
+ */
+struct wanted {
+	uint32_t first, last;
+	bool declared; /* first is to be declared */
+	bool needed;   /* behind what that needs */
+	const char *name;
+};
+
+/* Calls fn for what a declaration mentions, for pointers' targets as well. */
+static void each_mentioned(lua_State *L, struct lbpf_btfpieces *p, uint32_t id,
+			   void (*fn)(lua_State *, struct lbpf_btfpieces *, uint32_t))
+{
+	const struct btf *btf = p->text.btf;
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	for (; btf_is_ptr(t) || btf_is_mod(t) || btf_is_array(t); t = btf__type_by_id(btf, id))
+		id = btf_is_array(t) ? btf_array(t)->type : t->type;
+	if (btf_is_func_proto(t)) {
+		each_mentioned(L, p, t->type, fn);
+		for (uint16_t i = 0; i < btf_vlen(t); i++)
+			each_mentioned(L, p, btf_params(t)[i].type, fn);
+	} else if (id) {
+		fn(L, p, id);
+	}
 }
 
-static int print_fail(lua_State *L, const struct lbpf_btf *handle, int err)
+static void weigh_mentioned(lua_State *L, struct lbpf_btfpieces *p, uint32_t id)
 {
-	return lbpf_err_push(L, err, NULL, "BTF of %s: print", handle->name);
+	lbpf_btfweigh(L, p->text.btf, id, id);
 }
 
-/* The last paragraph of a text, which is what libbpf was asked for; the others are what that depends on. */
-static const char *last_paragraph(const char *text)
+static void order_mentioned(lua_State *L, struct lbpf_btfpieces *p, uint32_t id)
 {
-	const char *last = text;
+	(void)L;
+	lbpf_btfpieces_order(p, id, false);
+}
 
-	for (const char *next; (next = strstr(last, "\n\n")) && next[2];)
-		last = next + 2;
-	return last;
+/* The type that a function, a variable or a pointer is declared to have. */
+static uint32_t declared_type(const struct btf *btf, uint32_t id)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	return btf_is_func(t) || btf_is_var(t) ? t->type : id;
+}
+
+static void write_declaration(struct lbpf_btfpieces *p, uint32_t id, const char *name, const char *end)
+{
+	size_t at = p->text.len;
+	uint32_t type = declared_type(p->text.btf, id);
+
+	lbpf_btftext_declaration(&p->text, type, name, 0);
+	lbpf_btftext_add(&p->text, "%s", end);
+	lbpf_btfpieces_end(p, at, id);
+}
+
+/* Whether the parser has pointers of the same size; 0 if the BTF doesn't tell. */
+static bool is_parsed(const struct btf *btf)
+{
+	size_t size = btf__pointer_size(btf);
+
+	return !size || size == sizeof(void *);
+}
+
+/* Writes what is wanted, until it is right. The text's err tells whether that failed. */
+static void write_right(lua_State *L, struct lbpf_btfpieces *p, const struct wanted *w)
+{
+	const struct btf *btf = p->text.btf;
+	bool again = true;
+
+	for (int pass = 0; again && !p->text.err; pass++) {
+		struct lbpf_log *log = lbpf_log_begin(L);
+
+		lbpf_btfpieces_begin(p);
+		if (w->needed)
+			each_mentioned(L, p, declared_type(btf, w->first), order_mentioned);
+		if (w->declared) /* a parser wants a name */
+			write_declaration(p, w->first, *w->name ? w->name : "x", ";");
+		for (uint32_t id = w->first; id <= w->last && !w->declared && !p->text.err; id++)
+			lbpf_btfpieces_order(p, id, false);
+		lbpf_log_end(log);
+		again = !p->text.err && is_parsed(btf) && (w->needed || !w->declared) &&
+			is_wrong(L, p, pass >= PASSES_MAX);
+	}
+}
+
+static int print_fail(lua_State *L, const struct lbpf_btf *handle, struct lbpf_btfpieces *p)
+{
+	int n = lbpf_err_push(L, p->text.err, *p->text.why ? p->text.why : NULL, "BTF of %s: print", handle->name);
+
+	lbpf_btfpieces_free(p);
+	return n;
 }
 
 /* What libbpf defines, and what it only declares. */
@@ -279,38 +230,10 @@ static bool is_defined(const struct btf_type *t)
 	}
 }
 
-/* Prints the definitions of what a declaration mentions, of pointers' targets as well. */
-static void print_mentioned(lua_State *L, struct printer *p, const struct btf *btf, uint32_t id)
+/* Where the last piece begins. */
+static size_t last_piece(const struct lbpf_btfpieces *p)
 {
-	const struct btf_type *t = btf__type_by_id(btf, id);
-
-	for (; btf_is_ptr(t) || btf_is_mod(t) || btf_is_array(t); t = btf__type_by_id(btf, id))
-		id = btf_is_array(t) ? btf_array(t)->type : t->type;
-	if (btf_is_func_proto(t)) {
-		print_mentioned(L, p, btf, t->type);
-		for (uint16_t i = 0; i < btf_vlen(t); i++)
-			print_mentioned(L, p, btf, btf_params(t)[i].type);
-	} else if (id) {
-		check_end(L, btf, id, id);
-		print_types(L, p, id, id);
-	}
-}
-
-/* Prints the declaration of a type that isn't defined by its name: a function, a variable, a pointer. */
-static void print_declared(lua_State *L, struct printer *p, const struct btf *btf, uint32_t id, bool deep)
-{
-	const struct btf_type *t = btf__type_by_id(btf, id);
-	const char *name = "";
-
-	if (btf_is_func(t) || btf_is_var(t)) {
-		name = btf__name_by_offset(btf, t->name_off);
-		id = t->type;
-	}
-	if (deep)
-		print_mentioned(L, p, btf, id);
-	print_declaration(L, p, id, name ? name : "");
-	if (name && *name && !p->err)
-		fputc(';', p->out);
+	return p->count > 1 ? p->piece[p->count - 2].end : 0;
 }
 
 /* Pushes the text of the type, with what it needs if 3 is true. */
@@ -319,29 +242,34 @@ static int print_one(lua_State *L)
 	struct lbpf_btf *handle = lbpf_btf_check(L);
 	uint32_t id = lbpf_btf_need(L, handle);
 	const struct btf_type *t = btf__type_by_id(handle->btf, id);
-	bool deep = lua_toboolean(L, 3);
-	const char *text;
-	struct printer *p;
+	bool deep = lua_toboolean(L, 3), named = btf_is_func(t) || btf_is_var(t);
+	struct wanted w = { .first = id, .last = id, .declared = !is_defined(t), .name = "" };
+	size_t from = 0, len;
+	struct lbpf_btfpieces *p;
 
 	if (btf_is_datasec(t) || btf_kind(t) == BTF_KIND_DECL_TAG)
 		luaL_error(L, "C has no declaration for what type %I is", (LUAI_UACINT)id);
-	check_end(L, handle->btf, id, id);
+	lbpf_btfweigh(L, handle->btf, id, id);
 	p = push_printer(L, handle->btf);
-	if (p->err)
-		return print_fail(L, handle, p->err);
-	if (is_defined(t))
-		print_types(L, p, id, id);
-	else
-		print_declared(L, p, handle->btf, id, deep);
-	finish(p);
-	if (p->err)
-		return print_fail(L, handle, p->err);
-	text = deep || !is_defined(t) ? p->text : last_paragraph(p->text);
-	p->size -= (size_t)(text - p->text);
-	while (p->size && text[p->size - 1] == '\n')
-		p->size--;
-	lua_pushlstring(L, text, p->size);
-	printer_release(L, -2, p);
+	if (named && btf__name_by_offset(handle->btf, t->name_off))
+		w.name = btf__name_by_offset(handle->btf, t->name_off);
+	w.needed = w.declared && (deep || lbpf_btfdefine_which(handle->btf, declared_type(handle->btf, id)));
+	if (w.needed)
+		each_mentioned(L, p, declared_type(handle->btf, id), weigh_mentioned);
+	write_right(L, p, &w);
+	if (w.declared && !*w.name && !p->text.err) {
+		lbpf_btftext_cut(&p->text, last_piece(p));
+		p->count--;
+		write_declaration(p, id, "", "");
+	}
+	if (p->text.err)
+		return print_fail(L, handle, p);
+	if (!deep)
+		from = lbpf_btftext_paragraph(&p->text, last_piece(p));
+	for (len = p->text.len; len > from && p->text.text[len - 1] == '\n';)
+		len--;
+	lua_pushlstring(L, p->text.text + from, len - from);
+	lbpf_btfpieces_free(p);
 	return 1;
 }
 
@@ -350,8 +278,11 @@ static int print_one(lua_State *L)
 @tparam string|integer which a name or an id; raises when there is no such type
 @tparam ?table options
 - deep: true puts what the declaration needs before it, so that it compiles
-@treturn string C text, without a newline at the end
-@treturn nil,string,string on failure: ELOOP (damaged BTF), ENOMEM
+@treturn string C text, without a newline at the end. It has the layout that the BTF has: libbpf's text is parsed and
+ held against the type, and a definition that it gets wrong is written as a packed struct with all its padding. Of enums
+ that are `cut` (see the [descriptions](#descriptions-of-types)) it has the lower halves of the values, and says so
+@treturn nil,string,string on failure: ELOOP (damaged BTF), EOPNOTSUPP (C has no words for it: the message names the
+ type and the member), ENOMEM
 @see btf_dump__dump_type, btf_dump__emit_type_decl */
 int lbpf_btf_print(lua_State *L)
 {
@@ -382,48 +313,48 @@ static const char tail[] = "#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n"
 			   "#endif\n\n"
 			   "#endif /* __VMLINUX_H__ */\n";
 
+/* Gives the text to a file, or pushes it. */
+static int deliver(lua_State *L, const struct lbpf_btf *handle, const char *path)
+{
+	struct lbpf_btfpieces *p = &((struct printer *)lua_touserdata(L, -1))->out;
+	int err = p->text.err;
+
+	if (err)
+		return print_fail(L, handle, p);
+	err = path ? lbpf_posix_write_file(path, p->text.text, p->text.len) : 0;
+	if (!path)
+		lua_pushlstring(L, p->text.text, p->text.len);
+	lbpf_btfpieces_free(p);
+	if (err)
+		return lbpf_err_push(L, err, NULL, "BTF of %s: write '%s'", handle->name, path);
+	if (path)
+		lua_pushboolean(L, 1);
+	return 1;
+}
+
 static int dump(lua_State *L)
 {
 	struct lbpf_btf *handle = lbpf_btf_check(L);
 	const struct btf *base = btf__base_btf(handle->btf);
-	uint32_t first = base ? btf__type_cnt(base) : 1, last = btf__type_cnt(handle->btf) - 1;
+	struct wanted w = { .first = base ? btf__type_cnt(base) : 1, .last = btf__type_cnt(handle->btf) - 1 };
 	const char *path = lua_tostring(L, 2);
-	struct printer *p;
-	int err;
+	struct lbpf_btfpieces *p;
 
-	check_end(L, handle->btf, first, last);
+	lbpf_btfweigh(L, handle->btf, w.first, w.last);
 	p = push_printer(L, handle->btf);
-	if (!p->err) {
-		fputs(head, p->out);
-		print_types(L, p, first, last);
-		fputs(tail, p->out);
-		if (ferror(p->out) && !p->err)
-			p->err = ENOMEM;
-		finish(p);
-	}
-	if (p->err)
-		return print_fail(L, handle, p->err);
-	err = path ? lbpf_posix_write_file(path, p->text, p->size) : 0;
-	if (err) {
-		printer_release(L, -1, p);
-		return lbpf_err_push(L, err, NULL, "BTF of %s: write '%s'", handle->name, path);
-	}
-	if (path)
-		lua_pushboolean(L, 1);
-	else
-		lua_pushlstring(L, p->text, p->size);
-	printer_release(L, -2, p);
-	return 1;
+	write_right(L, p, &w);
+	lbpf_btftext_wrap(&p->text, head, tail);
+	return deliver(L, handle, path);
 }
 
 /*** All types as a C header, in an order that compiles: what `bpftool btf dump … format c` prints, and what is known
-as vmlinux.h. Accesses to its structs are relocated when a program that includes it is loaded (CO-RE). Kernels from
-6.19 on have structs with other named structs as members without a name: clang needs `-fms-extensions` for these, which
-bpf.compile gives.
+as vmlinux.h. Definitions whose layout bpftool gets wrong are right, as those of [btf:print](#btfprint). Accesses to its
+structs are relocated when a program that includes it is loaded (CO-RE). Kernels from 6.19 on have structs with other
+named structs as members without a name: clang needs `-fms-extensions` for these, which bpf.compile gives.
 @function btf:dump
 @tparam ?string path of a file to write to. It gets its name when all is written, in place of one that exists
 @treturn string|true the text; true when it went to a file
-@treturn nil,string,string on failure: EACCES, ENOSPC, …
+@treturn nil,string,string on failure: EOPNOTSUPP, as btf:print; EACCES, ENOSPC, …
 @see btf_dump__dump_type */
 int lbpf_btf_dump(lua_State *L)
 {

@@ -11,6 +11,7 @@
 #include <lauxlib.h>
 
 #include "arg.h"
+#include "btfenum.h"
 
 enum {
 	TEXT_MAX = 2000, /* types that the text of one declarator may mention */
@@ -349,23 +350,25 @@ static void set_members(lua_State *L, const struct btf *btf, const struct btf_ty
 
 static void set_enumerators(lua_State *L, const struct btf *btf, const struct btf_type *t)
 {
-	bool is_signed = lbpf_btf_enum_is_signed(t);
+	bool is_cut = lbpf_btfenum_is_cut(t), is_signed = lbpf_btfenum_is_signed(btf, t);
 	uint16_t n = btf_vlen(t);
 	uint32_t name;
 
-	if (is_signed)
+	if (is_cut)
+		set_flag(L, "cut");
+	else if (is_signed)
 		set_flag(L, "signed");
 	lua_createtable(L, 0, n);
 	lua_createtable(L, n, 0);
 	for (uint16_t i = 0; i < n; i++) {
-		lua_Integer value = lbpf_btf_enumerator(t, i, &name);
+		lua_Integer value = (lua_Integer)lbpf_btfenum_value(t, i, is_signed, &name);
 
-		if (!is_signed && btf_is_enum(t))
-			value = (uint32_t)value;
 		lua_createtable(L, 0, 2);
 		lbpf_set_string(L, "name", name_at(btf, name));
-		lbpf_set_integer(L, "value", value);
+		lbpf_set_integer(L, is_cut ? "lower" : "value", value);
 		lua_rawseti(L, -2, i + 1);
+		if (is_cut)
+			continue;
 		lua_pushstring(L, name_at(btf, name));
 		lua_pushinteger(L, value);
 		lua_rawset(L, -4);

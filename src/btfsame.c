@@ -8,6 +8,8 @@
 
 #include <bpf/btf.h>
 
+#include "btfenum.h"
+
 enum { MAX_DEPTH = 32 };
 
 /* The type without its qualifiers and typedefs. The kernel has checked its BTF, btfcheck.c the object's. */
@@ -25,6 +27,19 @@ static const char *name_of(const struct btf *btf, uint32_t offset)
 	const char *name = btf__name_by_offset(btf, offset);
 
 	return name ? name : "";
+}
+
+/* Compilers have one of their own. */
+static bool is_va_list(const struct btf *btf, uint32_t id)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	while (t && btf_is_typedef(t)) {
+		if (strcmp(name_of(btf, t->name_off), "__builtin_va_list") == 0)
+			return true;
+		t = btf__type_by_id(btf, t->type);
+	}
+	return false;
 }
 
 /* An enum is of a kind of its own where its values take 8 bytes. */
@@ -72,11 +87,52 @@ static bool is_stand_in(const struct btf_type *found, const struct btf_type *wan
 		 (btf_is_enum64(wanted) && btf_is_union(found)));
 }
 
-/* Compilers differ in whether a char is marked as one. */
-static bool is_same_int(const struct btf_type *found, const struct btf_type *wanted)
+/* libbpf tells enumerators that have one name apart: NAME___2. */
+static bool same_name(const char *found, const char *wanted)
 {
-	const unsigned int mask = BTF_INT_SIGNED | BTF_INT_BOOL;
+	size_t len = strlen(wanted);
 
+	return strncmp(found, wanted, len) == 0 && (!found[len] || strncmp(found + len, "___", 3) == 0);
+}
+
+static bool same_enum(struct lbpf_btfsame *s, const struct btf_type *found, const struct btf_type *wanted)
+{
+	uint16_t n = btf_vlen(wanted);
+	uint64_t mask = lbpf_btfenum_is_cut(wanted) ? UINT32_MAX : UINT64_MAX;
+	bool found_signed = lbpf_btfenum_is_signed(s->found, found);
+	bool wanted_signed = lbpf_btfenum_is_signed(s->wanted, wanted);
+	bool same_sign = found_signed == wanted_signed || mask == UINT32_MAX;
+
+	if (found->size != wanted->size)
+		return differ(s, found, wanted);
+	if (s->whole && n != btf_vlen(found)) {
+		snprintf(s->difference, sizeof(s->difference), "%s has %u enumerators, wanted %u", s->path,
+			 btf_vlen(found), n);
+		return false;
+	}
+	for (uint16_t i = 0; s->whole && i < n; i++) {
+		uint32_t there, here;
+		uint64_t value = (uint64_t)lbpf_btfenum_value(found, i, found_signed, &there);
+		uint64_t wanted_value = (uint64_t)lbpf_btfenum_value(wanted, i, wanted_signed, &here);
+
+		if ((value & mask) == (wanted_value & mask) && (same_sign || (int64_t)value >= 0) &&
+		    same_name(name_of(s->found, there), name_of(s->wanted, here)))
+			continue;
+		snprintf(s->difference, sizeof(s->difference), "%s has the enumerator %s = %lld, wanted %s = %lld",
+			 s->path, name_of(s->found, there), (long long)value, name_of(s->wanted, here),
+			 (long long)wanted_value);
+		return false;
+	}
+	return true;
+}
+
+/* Compilers differ in whether a char is marked as one. */
+static bool is_same_int(const struct lbpf_btfsame *s, const struct btf_type *found, const struct btf_type *wanted)
+{
+	unsigned int mask = BTF_INT_SIGNED | BTF_INT_BOOL;
+
+	if (s->whole && strcmp(name_of(s->wanted, wanted->name_off), "char") == 0)
+		mask = 0; /* a compiler's option decides about its sign */
 	return found->size == wanted->size && btf_int_bits(found) == btf_int_bits(wanted) &&
 		(btf_int_encoding(found) & mask) == (btf_int_encoding(wanted) & mask);
 }
@@ -113,19 +169,42 @@ static bool same_member(struct lbpf_btfsame *s, const struct btf_type *found, co
 	return same;
 }
 
+/* The first member from i on that means something. btfdefine.c makes a union longer by a struct without members. */
+static uint16_t skip_space(const struct lbpf_btfsame *s, const struct btf_type *found, uint16_t i)
+{
+	const struct btf_member *m = btf_members(found);
+
+	for (; s->whole && i < btf_vlen(found) && !m[i].name_off; i++) {
+		const struct btf_type *t = bare_type(s->found, m[i].type);
+
+		if (!t || !btf_is_composite(t) || btf_vlen(t))
+			break;
+	}
+	return i;
+}
+
 static bool same_members(struct lbpf_btfsame *s, const struct btf_type *found, const struct btf_type *wanted, int depth)
 {
-	uint16_t n = btf_vlen(found), other = btf_vlen(wanted);
+	uint16_t n = btf_vlen(found), other = btf_vlen(wanted), i;
 
-	for (uint16_t i = 0; i < n && i < other; i++)
+	for (i = 0; i < n && i < other; i++)
 		if (!same_member(s, found, wanted, i, depth))
 			return false;
-	if (n == other)
+	if (skip_space(s, found, i) == n && i == other)
 		return true;
 	snprintf(s->difference, sizeof(s->difference), "%s %s '%s'", s->path,
 		 n > other ? "has one more member," : "lacks the member",
 		 n > other ? name_of(s->found, btf_members(found)[other].name_off)
 			   : name_of(s->wanted, btf_members(wanted)[n].name_off));
+	return false;
+}
+
+static bool same_size(struct lbpf_btfsame *s, const struct btf_type *found, const struct btf_type *wanted)
+{
+	if (!s->whole || found->size == wanted->size)
+		return true;
+	snprintf(s->difference, sizeof(s->difference), "%s has %u bytes, wanted %u", s->path, found->size,
+		 wanted->size);
 	return false;
 }
 
@@ -143,25 +222,39 @@ static bool same_array(struct lbpf_btfsame *s, const struct btf_type *found, con
 	return same;
 }
 
+/* What a pointer points to is defined with it, if it has no name. */
+static bool same_target(struct lbpf_btfsame *s, const struct btf_type *found, const struct btf_type *wanted, int depth)
+{
+	const struct btf_type *target = bare_type(s->wanted, wanted->type);
+
+	if (!s->whole || !target || !btf_is_composite(target) || target->name_off)
+		return true;
+	return same_type(s, found->type, wanted->type, depth);
+}
+
 static bool same_type(struct lbpf_btfsame *s, uint32_t found_id, uint32_t wanted_id, int depth)
 {
 	const struct btf_type *found = bare_type(s->found, found_id), *wanted = bare_type(s->wanted, wanted_id);
 
-	if (!found || !wanted || depth == MAX_DEPTH || is_stand_in(found, wanted))
+	if (!found || !wanted || depth == MAX_DEPTH || (!s->whole && is_stand_in(found, wanted)) ||
+	    is_va_list(s->wanted, wanted_id))
 		return true;
 	if (kind_of(found) != kind_of(wanted))
 		return differ(s, found, wanted);
 	switch (kind_of(found)) {
 	case BTF_KIND_INT:
-		return is_same_int(found, wanted) || differ(s, found, wanted);
+		return is_same_int(s, found, wanted) || differ(s, found, wanted);
+	case BTF_KIND_PTR:
+		return same_target(s, found, wanted, depth + 1);
 	case BTF_KIND_ENUM:
+		return same_enum(s, found, wanted);
 	case BTF_KIND_FLOAT:
 		return found->size == wanted->size || differ(s, found, wanted);
 	case BTF_KIND_ARRAY:
 		return same_array(s, found, wanted, depth + 1);
 	case BTF_KIND_STRUCT:
 	case BTF_KIND_UNION:
-		return same_members(s, found, wanted, depth + 1);
+		return same_members(s, found, wanted, depth + 1) && same_size(s, found, wanted);
 	default:
 		return true;
 	}
@@ -178,5 +271,7 @@ static bool is_bytes(const struct btf *btf, uint32_t id)
 
 bool lbpf_btfsame(struct lbpf_btfsame *same, uint32_t found, uint32_t wanted)
 {
-	return is_bytes(same->found, found) || is_bytes(same->wanted, wanted) || same_type(same, found, wanted, 0);
+	if (!same->whole && (is_bytes(same->found, found) || is_bytes(same->wanted, wanted)))
+		return true;
+	return same_type(same, found, wanted, 0);
 }

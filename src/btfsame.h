@@ -16,6 +16,7 @@ struct btf;
 /* A difference, in words: "value.b is float, wanted unsigned int". */
 struct lbpf_btfsame {
 	const struct btf *found, *wanted;
+	bool whole;	/* the sizes of structs and the values of enumerators count as well */
 	char path[128]; /* what the types are of; members are added to it */
 	char difference[512];
 };

@@ -17,6 +17,7 @@
 #include <linux/magic.h>
 
 #include "printed.h"
+#include "raise.h"
 
 /* ---- what is there to be seen ---- */
 
@@ -31,6 +32,11 @@ static bool is_mounted(const char *path, long magic)
 	struct statfs fs;
 
 	return statfs(path, &fs) == 0 && (long)fs.f_type == magic;
+}
+
+const char *lbpf_no_sys(void)
+{
+	return is_mounted("/sys", SYSFS_MAGIC) ? NULL : "/sys is not mounted here";
 }
 
 const char *lbpf_no_tracefs(void)
@@ -157,6 +163,11 @@ static const char *push_names(lua_State *L, const char *text, uint64_t some, boo
 		lua_remove(L, -2);
 	}
 	return lua_tostring(L, -1);
+}
+
+const char *lbpf_no_bpf(void)
+{
+	return has_seccomp() ? "this process's seccomp filter forbids bpf(2)" : "this kernel has no bpf(2)";
 }
 
 bool lbpf_has_capabilities(const char *capabilities)
@@ -340,7 +351,7 @@ const char *lbpf_load_cause(lua_State *L, const char *text, int err)
 	if (err == EPERM)
 		return lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
 	if (err == ENOSYS)
-		return has_seccomp() ? "this process's seccomp filter forbids bpf(2)" : "this kernel has no bpf(2)";
+		return lbpf_no_bpf();
 	if (err == ESRCH && lbpf_no_kernel_btf())
 		return lbpf_no_kernel_btf();
 	return cause ? lua_pushlstring(L, cause, len) : NULL;

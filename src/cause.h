@@ -13,7 +13,8 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Each says why something can't be read here, or NULL where it can: tracefs, the kernel's BTF, /proc. */
+/* Each says why something can't be read here, or NULL where it can: /sys, tracefs, the kernel's BTF, /proc. */
+const char *lbpf_no_sys(void);
 const char *lbpf_no_tracefs(void);
 const char *lbpf_no_kernel_btf(void);
 const char *lbpf_no_proc(void);
@@ -26,6 +27,9 @@ const char *lbpf_no_pin(const char *path);
 
 /* Whether the process has all the capabilities that the text names. */
 bool lbpf_has_capabilities(const char *capabilities);
+
+/* What ENOSYS of bpf(2) means. */
+const char *lbpf_no_bpf(void);
 
 /* Pushes what an EPERM may mean, where it takes these capabilities: "CAP_A", "CAP_A, CAP_B or CAP_C". */
 const char *lbpf_refused(lua_State *L, const char *capabilities);

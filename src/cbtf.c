@@ -9,6 +9,7 @@
 
 #include <bpf/btf.h>
 
+#include "btfenum.h"
 #include "err.h"
 
 #define CBTF_MAX_DEPTH 32
@@ -48,6 +49,17 @@ static const struct btf_type *btf_resolve(struct lbpf_ctypes *t, uint32_t id)
 	return found;
 }
 
+/* Whether a member could be where it is without being packed. A bit-field doesn't reach beyond what its type takes. */
+static bool is_in_place(struct lbpf_ctypes *t, const struct btf_type *found, uint16_t i, uint32_t align)
+{
+	uint32_t at = btf_member_bit_offset(found, i), bits = btf_member_bitfield_size(found, i);
+	int64_t size = bits ? btf__resolve_size(t->btf, btf_members(found)[i].type) : 0;
+
+	if (!bits)
+		return at % (8 * align) == 0;
+	return size <= 0 || at % (8 * (uint64_t)size) + bits <= 8 * (uint64_t)size;
+}
+
 /* BTF doesn't tell: a struct is aligned as its members are, unless their places show that it is packed. */
 static uint32_t btf_align(struct lbpf_ctypes *t, uint32_t id, int depth)
 {
@@ -71,7 +83,7 @@ static uint32_t btf_align(struct lbpf_ctypes *t, uint32_t id, int depth)
 		for (uint16_t i = 0; i < btf_vlen(found); i++) {
 			uint32_t one = btf_align(t, btf_members(found)[i].type, depth + 1);
 
-			if (!btf_member_bitfield_size(found, i) && btf_member_bit_offset(found, i) % (8 * one))
+			if (!is_in_place(t, found, i, one))
 				return 1;
 			align = one > align ? one : align;
 		}
@@ -128,26 +140,24 @@ static uint32_t import(struct lbpf_ctypes *t, uint32_t id)
 	type->align = btf_align(t, id, 0);
 	if (type->kind == LBPF_C_INT)
 		type->encoding = btf_int_encoding(found);
-	if (type->kind == LBPF_C_ENUM)
-		type->is_signed = btf_kflag(found);
+	if (type->kind == LBPF_C_ENUM) {
+		type->is_signed = lbpf_btfenum_is_signed(t->btf, found);
+		type->cut = lbpf_btfenum_is_cut(found);
+	}
 	if (type->kind == LBPF_C_ARRAY)
 		type->count = btf_array(found)->nelems;
 	return i;
 }
 
-static struct lbpf_cmember enumerator(const struct lbpf_ctypes *t, const struct btf_type *found, uint16_t k)
+static struct lbpf_cmember enumerator(const struct lbpf_ctypes *t, const struct btf_type *found, bool is_signed,
+				      uint16_t k)
 {
-	struct lbpf_cmember m = { .negative = btf_kflag(found) };
+	struct lbpf_cmember m = { 0 };
 	uint32_t name;
+	int64_t value = lbpf_btfenum_value(found, k, is_signed, &name);
 
-	if (btf_is_enum(found)) {
-		name = btf_enum(found)[k].name_off;
-		m.value = m.negative ? (uint64_t)btf_enum(found)[k].val : (uint32_t)btf_enum(found)[k].val;
-	} else {
-		name = btf_enum64(found)[k].name_off;
-		m.value = (uint64_t)btf_enum64(found)[k].val_hi32 << 32 | btf_enum64(found)[k].val_lo32;
-	}
-	m.negative = m.negative && m.value > INT64_MAX;
+	m.value = (uint64_t)value;
+	m.negative = value < 0 && is_signed;
 	m.name = btf__name_by_offset(t->btf, name);
 	return m;
 }
@@ -160,7 +170,7 @@ uint32_t lbpf_cbtf_members(struct lbpf_ctypes *t, uint32_t i)
 		return t->type[i].first;
 	found = btf_resolve(t, t->type[i].id);
 	for (uint16_t k = 0; btf_is_any_enum(found) && k < btf_vlen(found); k++) {
-		struct lbpf_cmember m = enumerator(t, found, k);
+		struct lbpf_cmember m = enumerator(t, found, t->type[i].is_signed, k);
 
 		lbpf_ctype_add(t, i, &m);
 	}
@@ -224,10 +234,13 @@ bool lbpf_cbtf_find_enumerator(struct lbpf_ctypes *t, const char *name, struct l
 	for (uint32_t id = 1; id < btf__type_cnt(t->btf); id++) {
 		const struct btf_type *found = btf__type_by_id(t->btf, id);
 
-		for (uint16_t k = 0; found && btf_is_any_enum(found) && k < btf_vlen(found); k++) {
-			struct lbpf_cmember m = enumerator(t, found, k);
+		if (!found || !btf_is_any_enum(found) || lbpf_btfenum_is_cut(found))
+			continue;
+		for (uint16_t k = 0; k < btf_vlen(found); k++) {
+			struct lbpf_cmember m = enumerator(t, found, true, k);
 
 			if (m.name && strcmp(m.name, name) == 0) {
+				m = enumerator(t, found, lbpf_btfenum_is_signed(t->btf, found), k);
 				*value = lbpf_cmember_value(&m);
 				return true;
 			}
@@ -332,7 +345,7 @@ static int write_type(struct lbpf_ctypes *t, const struct lbpf_ctype *type)
 	}
 }
 
-uint32_t lbpf_cbtf_write(struct lbpf_ctypes *t, uint32_t i)
+void lbpf_cbtf_write(struct lbpf_ctypes *t)
 {
 	uint32_t id = btf__type_cnt(t->btf), first = id;
 
@@ -348,5 +361,4 @@ uint32_t lbpf_cbtf_write(struct lbpf_ctypes *t, uint32_t i)
 		if (err < 0)
 			lbpf_err_raise(t->L, err, NULL, "C declaration: adding a type to the BTF");
 	}
-	return t->type[i].id;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* C declarations -> BTF: attributes, specifiers, declarators, and declarations of them.
+/* C declarations -> BTF: specifiers, declarators, and declarations of them.
  *
  * The parser builds types in a table (ctypes.h) that is written to the BTF once the whole text has been understood. All
  * memory is on the C stack or in userdata on the Lua stack, so that errors free it. */
@@ -13,7 +13,6 @@
 
 #define CDECL_MAX_DEPTH 64
 #define CDECL_MAX_ALIASES 30
-#define CDECL_MAX_ALIGN (1u << 28)
 
 void lbpf_cparse_enter(struct lbpf_cparser *p)
 {
@@ -24,114 +23,6 @@ void lbpf_cparse_enter(struct lbpf_cparser *p)
 void lbpf_cparse_leave(struct lbpf_cparser *p)
 {
 	p->depth--;
-}
-
-/* ---- attributes ---- */
-
-static bool is_attribute(const struct lbpf_cparser *p)
-{
-	return lbpf_cname_word(p) == LBPF_WORD_ATTRIBUTE;
-}
-
-/* The "(n)" of aligned(n); without it the largest alignment there is. _Alignas may be given a type, or 0 for nothing.
- */
-static void parse_aligned(struct lbpf_cparser *p, struct lbpf_cattrs *a, bool aligned_as)
-{
-	uint32_t at = p->lex.tok.at;
-	struct lbpf_cvalue n = { .v = __BIGGEST_ALIGNMENT__ };
-
-	if (lbpf_lex_accept(&p->lex, "(")) {
-		at = p->lex.tok.at;
-		if (aligned_as && lbpf_cname_starts_type(p)) {
-			uint32_t type = lbpf_cparse_type_name(p);
-
-			lbpf_ctagged_need(p, type, at, "the type");
-			n.v = lbpf_ctype_align(&p->t, type);
-		} else {
-			n = lbpf_cexpr(p);
-		}
-		lbpf_lex_expect(&p->lex, ")", "after the alignment");
-	}
-	if (n.v == 0 && aligned_as)
-		return;
-	if (n.v == 0 || n.v & (n.v - 1) || n.v > CDECL_MAX_ALIGN)
-		lbpf_lex_error(&p->lex, at, "an alignment must be a power of two up to %d", (int)CDECL_MAX_ALIGN);
-	a->last = (uint32_t)n.v;
-	a->strictest = a->last > a->strictest ? a->last : a->strictest;
-	if (aligned_as)
-		a->aligned_as = a->last > a->aligned_as ? a->last : a->aligned_as;
-}
-
-/* The "(\"name\")" of a type tag. */
-static void parse_type_tag(struct lbpf_cparser *p, struct lbpf_cattrs *a)
-{
-	lbpf_lex_expect(&p->lex, "(", "after 'btf_type_tag'");
-	if (p->lex.tok.kind != LBPF_TOKEN_STRING)
-		lbpf_lex_error(&p->lex, p->lex.tok.at, "expected a string, got %s", lbpf_lex_quote(&p->lex));
-	p->lex.tok.at++;
-	p->lex.tok.end--;
-	a->tag = lbpf_ctypes_name(&p->t);
-	p->lex.tok.end++;
-	if (!*a->tag)
-		lbpf_lex_error(&p->lex, p->lex.tok.at, "the tag is empty");
-	lbpf_lex_next(&p->lex);
-	lbpf_lex_expect(&p->lex, ")", "after the tag");
-}
-
-static void parse_attribute(struct lbpf_cparser *p, struct lbpf_cattrs *a)
-{
-	static const char *const layouts[] = { "mode",	   "vector_size",     "ext_vector_type",     "ms_struct",
-					       "__mode__", "__vector_size__", "scalar_storage_order" };
-
-	for (size_t i = 0; i < LBPF_COUNT(layouts); i++)
-		if (lbpf_lex_is(&p->lex, layouts[i]))
-			lbpf_lex_error(&p->lex, p->lex.tok.at, "the attribute '%s' is not understood", layouts[i]);
-	if (lbpf_lex_accept(&p->lex, "packed") || lbpf_lex_accept(&p->lex, "__packed__")) {
-		a->packed = true;
-	} else if (lbpf_lex_accept(&p->lex, "aligned") || lbpf_lex_accept(&p->lex, "__aligned__")) {
-		parse_aligned(p, a, false);
-	} else if (lbpf_lex_accept(&p->lex, "btf_type_tag")) {
-		parse_type_tag(p, a);
-	} else if (p->lex.tok.kind == LBPF_TOKEN_NAME) {
-		lbpf_lex_next(&p->lex);
-		if (lbpf_lex_is(&p->lex, "("))
-			lbpf_lex_skip_group(&p->lex);
-	}
-}
-
-/* __attribute__((a, b(c))) */
-static void parse_attribute_list(struct lbpf_cparser *p, struct lbpf_cattrs *a)
-{
-	lbpf_lex_next(&p->lex);
-	lbpf_lex_expect(&p->lex, "(", "after '__attribute__'");
-	lbpf_lex_expect(&p->lex, "(", "after '__attribute__('");
-	do
-		parse_attribute(p, a);
-	while (lbpf_lex_accept(&p->lex, ","));
-	lbpf_lex_expect(&p->lex, ")", "after the attribute");
-	lbpf_lex_expect(&p->lex, ")", "after the attribute");
-}
-
-void lbpf_cparse_attrs(struct lbpf_cparser *p, struct lbpf_cattrs *a)
-{
-	while (is_attribute(p)) {
-		bool aligned_as = lbpf_lex_is(&p->lex, "_Alignas");
-
-		if (lbpf_lex_is(&p->lex, "__attribute__") || lbpf_lex_is(&p->lex, "__attribute")) {
-			parse_attribute_list(p, a);
-		} else if (lbpf_lex_accept(&p->lex, "__packed")) {
-			a->packed = true;
-		} else if (aligned_as || lbpf_lex_is(&p->lex, "__aligned")) {
-			lbpf_lex_next(&p->lex);
-			if (!lbpf_lex_is(&p->lex, "("))
-				lbpf_lex_expect(&p->lex, "(", aligned_as ? "after '_Alignas'" : "after '__aligned'");
-			parse_aligned(p, a, aligned_as);
-		} else {
-			/* As libbpf's bpf_helpers.h has it: "__kptr" is the tag "kptr". */
-			a->tag = lbpf_ctypes_name(&p->t) + 2;
-			lbpf_lex_next(&p->lex);
-		}
-	}
 }
 
 /* ---- specifiers: all that is left of a declarator ---- */
@@ -225,14 +116,14 @@ void lbpf_cparse_specs(struct lbpf_cparser *p, struct lbpf_cspecs *s, bool stora
 	for (;;) {
 		uint32_t w = lbpf_cname_word(p);
 
-		if (is_attribute(p)) {
-			lbpf_cparse_attrs(p, &s->attrs);
+		if (lbpf_cattr_is(p)) {
+			lbpf_cattrs(p, &s->attrs);
 		} else if (parse_storage(p, s, w, storage)) {
 			continue;
 		} else if (w >= LBPF_WORD_VOID && !found) {
 			add_word(p, &all, w);
 		} else if (w == LBPF_WORD_TAG && !found && !all) {
-			s->type = lbpf_ctagged(p);
+			s->type = lbpf_ctagged(p, &s->defines);
 			s->is_tagged = found = true;
 		} else if (!w && !found && !all && (s->type = find_typedef(p))) {
 			lbpf_lex_next(&p->lex);
@@ -360,9 +251,9 @@ static uint32_t parse_pointers(struct lbpf_cparser *p, uint32_t base)
 			lbpf_lex_error(&p->lex, p->lex.tok.at, "nested more than %d levels deep", CDECL_MAX_DEPTH);
 		lbpf_lex_next(&p->lex);
 		base = lbpf_ctype_ptr(&p->t, base);
-		while (lbpf_cname_word(p) == LBPF_WORD_QUALIFIER || is_attribute(p)) {
-			if (is_attribute(p))
-				lbpf_cparse_attrs(p, &a);
+		while (lbpf_cname_word(p) == LBPF_WORD_QUALIFIER || lbpf_cattr_is(p)) {
+			if (lbpf_cattr_is(p))
+				lbpf_cattrs(p, &a);
 			else
 				lbpf_lex_next(&p->lex);
 		}
@@ -381,7 +272,7 @@ static bool starts_params(struct lbpf_cparser *p)
 
 	lbpf_lex_next(&p->lex);
 	params = lbpf_lex_is(&p->lex, ")") || lbpf_lex_is(&p->lex, "...") ||
-		(!is_attribute(p) && lbpf_cname_starts_type(p));
+		(!lbpf_cattr_is(p) && lbpf_cname_starts_type(p));
 	p->lex = here;
 	return params;
 }
@@ -389,7 +280,7 @@ static bool starts_params(struct lbpf_cparser *p)
 static void parse_declarator_inner(struct lbpf_cparser *p, uint32_t base, struct lbpf_cdeclarator *d)
 {
 	lbpf_cparse_enter(p);
-	lbpf_cparse_attrs(p, &d->attrs);
+	lbpf_cattrs(p, &d->attrs);
 	base = parse_pointers(p, base);
 	if (lbpf_lex_is(&p->lex, "(") && !starts_params(p)) {
 		/* What follows the parentheses comes first: int (*a)[3]. */
@@ -419,7 +310,7 @@ void lbpf_cparse_declarator(struct lbpf_cparser *p, uint32_t base, struct lbpf_c
 {
 	*d = (struct lbpf_cdeclarator){ .at = p->lex.tok.at };
 	parse_declarator_inner(p, base, d);
-	lbpf_cparse_attrs(p, &d->attrs);
+	lbpf_cattrs(p, &d->attrs);
 }
 
 uint32_t lbpf_cparse_type_name(struct lbpf_cparser *p)
@@ -485,6 +376,8 @@ static uint32_t parse_declaration(struct lbpf_cparser *p)
 
 	lbpf_cparse_specs(p, &s, true);
 	type = s.type;
+	if (s.is_tagged && lbpf_lex_is(&p->lex, ";"))
+		p->t.type[lbpf_ctype_strip(&p->t, type)].declared = true;
 	if (s.is_typedef || (!lbpf_lex_is(&p->lex, ";") && p->lex.tok.kind != LBPF_TOKEN_END)) {
 		do
 			type = parse_declared(p, &s);
@@ -500,7 +393,15 @@ bool lbpf_cdecl_is_builtin(const char *name)
 	return lbpf_cname_is_builtin(name);
 }
 
-/* Structs that functions take or return by value may be defined after them. */
+static void check_function_part(struct lbpf_cparser *p, uint32_t type, uint32_t at, const char *what)
+{
+	uint32_t i = lbpf_ctype_strip(&p->t, type);
+
+	if (i && !p->t.type[i].declared)
+		lbpf_ctagged_need(p, type, at, what);
+}
+
+/* Structs that functions take or return by value may be defined after them, or be declared alone. */
 static void check_functions(struct lbpf_cparser *p)
 {
 	for (uint32_t i = 1; i < p->t.types; i++) {
@@ -508,42 +409,107 @@ static void check_functions(struct lbpf_cparser *p)
 
 		if (func.kind != LBPF_C_FUNC || func.imported)
 			continue;
-		if (lbpf_ctype_strip(&p->t, func.ref))
-			lbpf_ctagged_need(p, func.ref, func.at, "the result");
+		check_function_part(p, func.ref, func.at, "the result");
 		for (uint32_t m = func.first; m; m = p->t.member[m].next)
-			if (p->t.member[m].type)
-				lbpf_ctagged_need(p, p->t.member[m].type, p->t.member[m].at, "the parameter");
+			check_function_part(p, p->t.member[m].type, p->t.member[m].at, "the parameter");
 	}
+}
+
+/* Leaves tables on the Lua stack. */
+static void begin(struct lbpf_cparser *p, lua_State *L, struct btf *btf, const char *text, size_t len)
+{
+	*p = (struct lbpf_cparser){ .L = L };
+	luaL_checkstack(L, 20, NULL);
+	lbpf_lex_begin(&p->lex, L, text, len);
+	lbpf_ctypes_begin(&p->t, &p->lex, btf);
+	lua_newtable(L);
+	lua_newtable(L);
+	lua_newtable(L);
+	p->consts = lua_gettop(L);
+	p->typedefs = p->consts - 1;
+	p->tags = p->consts - 2;
+}
+
+static void skip_semicolons(struct lbpf_cparser *p)
+{
+	while (lbpf_lex_accept(&p->lex, ";"))
+		;
 }
 
 int lbpf_cdecl(lua_State *L, struct btf *btf, const char *text, size_t len)
 {
-	struct lbpf_cparser p = { .L = L };
+	struct lbpf_cparser p;
 	int top = lua_gettop(L);
 	uint32_t type = 0, at = 0, id;
 
-	luaL_checkstack(L, 20, NULL);
-	lbpf_lex_begin(&p.lex, L, text, len);
-	lbpf_ctypes_begin(&p.t, &p.lex, btf);
-	lua_newtable(L);
-	lua_newtable(L);
-	lua_newtable(L);
-	p.consts = lua_gettop(L);
-	p.typedefs = p.consts - 1;
-	p.tags = p.consts - 2;
-	while (lbpf_lex_accept(&p.lex, ";"))
-		;
+	begin(&p, L, btf, text, len);
+	skip_semicolons(&p);
 	if (p.lex.tok.kind == LBPF_TOKEN_END)
 		lbpf_lex_error(&p.lex, p.lex.tok.at, "expected a declaration, got the end");
 	while (p.lex.tok.kind != LBPF_TOKEN_END) {
 		at = p.lex.tok.at;
 		type = parse_declaration(&p);
-		while (lbpf_lex_accept(&p.lex, ";"))
-			;
+		skip_semicolons(&p);
 	}
 	lbpf_ctagged_need(&p, type, at, "the last declaration");
 	check_functions(&p);
-	id = lbpf_cbtf_write(&p.t, type);
+	lbpf_cbtf_write(&p.t);
+	id = p.t.type[type].id;
 	lua_settop(L, top);
 	return (int)id;
+}
+
+/* The piece in which something of the text is, from piece k on. */
+static uint32_t piece_at(const struct lbpf_cpieces *pieces, uint32_t k, uint32_t at)
+{
+	while (k < pieces->count && pieces->piece[k].end <= at)
+		k++;
+	return k;
+}
+
+struct pieces_call {
+	struct btf *btf;
+	const char *text;
+	size_t len;
+	struct lbpf_cpieces *pieces;
+	uint32_t failed; /* where in the text */
+};
+
+/* Until all are written, pieces have the numbers of types for ids. */
+static int parse_pieces(lua_State *L)
+{
+	struct pieces_call *call = lua_touserdata(L, 1);
+	struct lbpf_cpieces *pieces = call->pieces;
+	struct lbpf_cparser p;
+	uint32_t k = 0;
+
+	begin(&p, L, call->btf, call->text, call->len);
+	p.lex.failed = &call->failed;
+	for (skip_semicolons(&p); p.lex.tok.kind != LBPF_TOKEN_END; skip_semicolons(&p)) {
+		uint32_t type;
+
+		k = piece_at(pieces, k, p.lex.tok.at);
+		type = parse_declaration(&p);
+		if (k < pieces->count)
+			pieces->piece[k].id = type;
+	}
+	check_functions(&p);
+	lbpf_cbtf_write(&p.t);
+	for (k = 0; k < pieces->count; k++)
+		pieces->piece[k].id = p.t.type[pieces->piece[k].id].id;
+	return 0;
+}
+
+bool lbpf_cdecl_pieces(lua_State *L, struct btf *btf, const char *text, size_t len, struct lbpf_cpieces *pieces)
+{
+	struct pieces_call call = { btf, text, len, pieces, UINT32_MAX };
+
+	for (uint32_t k = 0; k < pieces->count; k++)
+		pieces->piece[k].id = 0;
+	lua_pushcfunction(L, parse_pieces);
+	lua_pushlightuserdata(L, &call);
+	if (lua_pcall(L, 1, 0, 0) == LUA_OK)
+		return true;
+	pieces->failed = piece_at(pieces, 0, call.failed);
+	return false;
 }

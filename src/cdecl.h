@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <lua.h>
 
@@ -12,12 +13,29 @@
 
 struct btf;
 
+/* A part of a text, and the type that its last declaration is about: 0 if it has none. */
+struct lbpf_cpiece {
+	uint32_t end; /* in the text, where the next one begins */
+	uint32_t id;
+};
+
+/* A text of declarations in pieces. */
+struct lbpf_cpieces {
+	struct lbpf_cpiece *piece;
+	uint32_t count;
+	uint32_t failed; /* the piece that isn't understood; count if none is to blame */
+};
+
 LBPF_HIDDEN_BEGIN
 
 /* Parses the C declarations in text and adds their types to btf, which may be empty, hold earlier declarations, or be
  * a split BTF over a base: names are looked up in it. Returns the BTF type id (> 0) of the last declaration. Raises a
  * Lua error for bad text. BTF tells no alignment: a struct of an earlier text counts as aligned as its members are. */
 int lbpf_cdecl(lua_State *L, struct btf *btf, const char *text, size_t len);
+
+/* The same for a text in pieces, each of which may be empty, or only declare something. Every piece gets its id.
+ * Returns false with an error at the top of the stack for bad text. */
+bool lbpf_cdecl_pieces(lua_State *L, struct btf *btf, const char *text, size_t len, struct lbpf_cpieces *pieces);
 
 /* Whether name is a built-in type name such as "int" or "__u32". */
 bool lbpf_cdecl_is_builtin(const char *name);

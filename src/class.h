@@ -12,6 +12,7 @@
 
 #include "compat.h"
 #include "process.h"
+#include "raise.h"
 
 LBPF_HIDDEN_BEGIN
 
@@ -81,23 +82,6 @@ int lbpf_class_close(lua_State *L, const struct lbpf_class *cls);
 
 /* Raises "bad argument #idx (bpf.map expected, got …)". */
 _Noreturn void lbpf_class_mismatch(lua_State *L, int idx, const struct lbpf_class *cls);
-
-/* Pushes the place of the nearest Lua function that is being called, as luaL_where does, or "". */
-void lbpf_where(lua_State *L);
-
-/* lua_call for C functions of ours: their errors name the line of the script that called us, which luaL_error in them
- * can't see. */
-void lbpf_call(lua_State *L, int nargs, int nresults);
-
-/* lbpf_call that returns lua_pcall's status in place of raising. */
-int lbpf_pcall(lua_State *L, int nargs, int nresults);
-
-/* Calls fn with our arguments and returns what it returns: for metamethods that Lua's own functions call, as pairs
- * does, so that errors don't lack a place. */
-int lbpf_relay(lua_State *L, lua_CFunction fn);
-
-/* lbpf_call, with no finalizer run in between: for work on memory that some finalizer's close would free. */
-void lbpf_call_undisturbed(lua_State *L, int nargs, int nresults);
 
 /* The object at idx if it is of this class, else NULL. */
 static inline void *lbpf_class_test(lua_State *L, int idx, const struct lbpf_class *cls)

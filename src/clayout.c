@@ -114,11 +114,11 @@ void lbpf_clayout_struct(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_
 	t->type[i].open = false;
 }
 
-/* Its type is int or unsigned int if that holds all of them, else long or unsigned long; if packed, any. gcc doesn't
- * heed aligned() here. */
-bool lbpf_clayout_enum(struct lbpf_ctypes *t, uint32_t i, bool packed)
+/* Its type is int or unsigned int if that holds all of them, else long or unsigned long; if packed, any; or of a size
+ * that was asked for. gcc doesn't heed aligned() here. */
+bool lbpf_clayout_enum(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t wanted)
 {
-	uint64_t highest = 0, size = packed ? 1 : 4;
+	uint64_t highest = 0, size = wanted ? wanted : packed ? 1 : 4;
 	int64_t lowest = 0;
 
 	for (uint32_t m = t->type[i].first; m; m = t->member[m].next) {
@@ -134,6 +134,8 @@ bool lbpf_clayout_enum(struct lbpf_ctypes *t, uint32_t i, bool packed)
 		return false;
 	while (size < 8 && highest >> (8 * size - (lowest < 0)))
 		size *= 2;
+	if (wanted && size != wanted)
+		return false;
 	t->type[i].size = (uint32_t)size;
 	t->type[i].align = lbpf_ctype_scalar_align((uint32_t)size, false);
 	t->type[i].is_signed = lowest < 0;

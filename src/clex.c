@@ -7,7 +7,7 @@
 
 #include <lauxlib.h>
 
-#define LEX_MAX_TEXT (16u << 20)
+#define LEX_MAX_TEXT (64u << 20)
 #define LEX_MAX_QUOTE 40
 
 /* ---- errors ---- */
@@ -25,6 +25,8 @@ void lbpf_lex_error(const struct lbpf_lex *lex, uint32_t at, const char *fmt, ..
 			column = 1;
 		}
 	}
+	if (lex->failed)
+		*lex->failed = at;
 	luaL_checkstack(lex->L, 4, NULL);
 	va_start(args, fmt);
 	message = lua_pushvfstring(lex->L, fmt, args);

@@ -10,6 +10,7 @@
 #include <lua.h>
 
 #include "compat.h"
+#include "raise.h"
 
 enum lbpf_token_kind {
 	LBPF_TOKEN_END,
@@ -31,6 +32,7 @@ struct lbpf_lex {
 	const char *text;
 	uint32_t len;
 	struct lbpf_token tok; /* the one to be looked at next */
+	uint32_t *failed;      /* gets where an error is; or NULL */
 };
 
 /* An integer constant: two's complement in 64 bits, of a type that is 32 or 64 bits wide. */

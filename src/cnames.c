@@ -3,6 +3,7 @@
 #include "cparse.h"
 
 #include <limits.h>
+#include <stdarg.h>
 #include <string.h>
 
 #define NAMES_MAX_GUESS 40
@@ -136,6 +137,16 @@ void lbpf_cname_set(struct lbpf_cparser *p, int table, const char *name, uint32_
 	lua_rawset(p->L, table);
 }
 
+/* What compilers have in place of va_list, as far as its size goes. */
+static uint32_t va_list_type(struct lbpf_cparser *p)
+{
+	const size_t size = sizeof(va_list), word = sizeof(long);
+	uint32_t element = lbpf_ctype_base(&p->t, LBPF_BASE_ULONG);
+	uint32_t array = lbpf_ctype_array(&p->t, element, (uint32_t)(size / word), 0);
+
+	return lbpf_ctype_new(&p->t, LBPF_C_TYPEDEF, array, "__builtin_va_list");
+}
+
 uint32_t lbpf_cname_typedef(struct lbpf_cparser *p, const char *name, bool with_builtins)
 {
 	uint32_t i = lbpf_cname_get(p, p->typedefs, name);
@@ -150,6 +161,8 @@ uint32_t lbpf_cname_typedef(struct lbpf_cparser *p, const char *name, bool with_
 			i = lbpf_ctype_new(&p->t, LBPF_C_TYPEDEF, base, builtins[k].name);
 		}
 	}
+	if (!i && with_builtins && strcmp(name, "__builtin_va_list") == 0)
+		i = va_list_type(p);
 	if (i)
 		lbpf_cname_set(p, p->typedefs, name, i);
 	return i;

@@ -11,6 +11,7 @@
 #include <lua.h>
 
 #include "compat.h"
+#include "raise.h"
 #include "type.h"
 
 LBPF_HIDDEN_BEGIN

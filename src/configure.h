@@ -9,8 +9,9 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Applies options `maps`, `vars` and `autoload` of the table at 2, if there is one, to the object at idx, the top. */
-void lbpf_configure(lua_State *L, int idx);
+/* Applies options `maps`, `vars` and `autoload` of the table at 2, if there is one, to the object at idx, the top. what
+ * is the function whose options they are. */
+void lbpf_configure(lua_State *L, int idx, const char *what);
 
 LBPF_HIDDEN_END
 

@@ -19,6 +19,9 @@ struct lbpf_conv {
 	int (*encode)(lua_State *L, const struct lbpf_map *map, int idx, void *buf);
 	/* Pushes one value; into is 0, or the index of a table to fill. NULL for what can't be read back. */
 	void (*decode)(lua_State *L, const struct lbpf_map *map, const void *buf, int into);
+	/* The same for calls that return failures, where decode may raise: an errno, with the reason in words or nil
+	 * at the top of the stack. NULL where nothing can fail. */
+	int (*fetch)(lua_State *L, const struct lbpf_map *map, const void *buf);
 };
 
 extern const struct lbpf_conv lbpf_conv_percpu;	    /* percpu.c: a sequence of values, or one for all */

@@ -30,6 +30,8 @@ struct lbpf_cattrs {
 	uint32_t strictest, last;
 	uint32_t aligned_as; /* the strictest of those given by _Alignas */
 	bool packed;
+	bool of_enum;	 /* mode(…) is understood */
+	uint8_t mode;	 /* the size that it means, in bytes, or 0 */
 	const char *tag; /* btf_type_tag("…"), or NULL */
 };
 
@@ -38,6 +40,7 @@ struct lbpf_cspecs {
 	uint32_t type, at;
 	bool is_typedef;
 	bool is_tagged; /* a struct, union or enum: declares something without a declarator */
+	bool defines;	/* with its members */
 	struct lbpf_cattrs attrs;
 };
 
@@ -108,8 +111,8 @@ struct lbpf_cvalue lbpf_cexpr(struct lbpf_cparser *p);
 
 /* ctagged.c */
 
-/* With "struct", "union" or "enum" as the token. */
-uint32_t lbpf_ctagged(struct lbpf_cparser *p);
+/* With "struct", "union" or "enum" as the token. defines gets whether there are members. */
+uint32_t lbpf_ctagged(struct lbpf_cparser *p, bool *defines);
 
 /* Defines one of the kernel's structs if this is one. To be called before a type is used by value. */
 void lbpf_ctagged_complete(struct lbpf_cparser *p, uint32_t type);
@@ -117,9 +120,16 @@ void lbpf_ctagged_complete(struct lbpf_cparser *p, uint32_t type);
 /* Raises unless the type has a size. what names the thing declared: "member 'x'". */
 void lbpf_ctagged_need(struct lbpf_cparser *p, uint32_t type, uint32_t at, const char *what);
 
+/* cattrs.c */
+
+/* Whether the token begins attributes. */
+bool lbpf_cattr_is(const struct lbpf_cparser *p);
+
+/* Adds all attributes from here on to those that there are. */
+void lbpf_cattrs(struct lbpf_cparser *p, struct lbpf_cattrs *a);
+
 /* cdecl.c */
 
-void lbpf_cparse_attrs(struct lbpf_cparser *p, struct lbpf_cattrs *a);
 void lbpf_cparse_specs(struct lbpf_cparser *p, struct lbpf_cspecs *s, bool storage);
 
 /* With or without a name, which is left to the caller to want. */

@@ -50,7 +50,7 @@ static void parse_member_rest(struct lbpf_cparser *p, struct lbpf_cmember *m, st
 
 		m->is_bitfield = true;
 		parse_width(p, m);
-		lbpf_cparse_attrs(p, &after);
+		lbpf_cattrs(p, &after);
 		merge_attrs(a, &after);
 	}
 	lbpf_ctagged_need(p, m->type, m->at, describe(p, m));
@@ -94,9 +94,21 @@ static void parse_member_declarators(struct lbpf_cparser *p, uint32_t owner, con
 	lbpf_lex_next(&p->lex);
 }
 
+/* Whether what has no declarator is a member. Compilers take "struct tag;" and a typedef's name for one with
+ * -fms-extensions only; without, these would be a mistake. A tag that is defined on the spot is no more than that. */
+static bool is_anonymous(struct lbpf_cparser *p, const struct lbpf_cspecs *s)
+{
+	const struct lbpf_ctype *type = &p->t.type[lbpf_ctype_strip(&p->t, s->type)];
+
+	if (type->kind == LBPF_C_STRUCT || type->kind == LBPF_C_UNION)
+		return !type->name || !s->defines;
+	if (!s->is_tagged)
+		lbpf_lex_error(&p->lex, p->lex.tok.at, "expected a member's name, got ';'");
+	return false;
+}
+
 static void parse_member(struct lbpf_cparser *p, uint32_t owner)
 {
-	const struct lbpf_ctype *type;
 	struct lbpf_cspecs s;
 
 	if (lbpf_lex_accept(&p->lex, ";"))
@@ -106,13 +118,11 @@ static void parse_member(struct lbpf_cparser *p, uint32_t owner)
 		parse_member_declarators(p, owner, &s);
 		return;
 	}
-	type = &p->t.type[lbpf_ctype_strip(&p->t, s.type)];
-	if (!s.is_tagged)
-		lbpf_lex_error(&p->lex, p->lex.tok.at, "expected a member's name, got ';'");
-	if ((type->kind == LBPF_C_STRUCT || type->kind == LBPF_C_UNION) && !type->name) {
+	if (is_anonymous(p, &s)) {
 		/* gcc heeds attributes before an anonymous struct no more than this. */
 		struct lbpf_cmember m = { .at = s.at, .type = s.type, .align = s.attrs.aligned_as };
 
+		lbpf_ctagged_need(p, s.type, s.at, "this member");
 		lbpf_ctype_add(&p->t, owner, &m);
 	}
 	lbpf_lex_next(&p->lex);
@@ -121,7 +131,7 @@ static void parse_member(struct lbpf_cparser *p, uint32_t owner)
 /* Members of anonymous structs count as their owner's; the table on the stack's top has the names so far. */
 static void check_members(struct lbpf_cparser *p, uint32_t owner)
 {
-	for (uint32_t i = p->t.type[owner].first; i; i = p->t.member[i].next) {
+	for (uint32_t i = lbpf_cbtf_members(&p->t, owner); i; i = p->t.member[i].next) {
 		const struct lbpf_cmember *m = &p->t.member[i];
 		const struct lbpf_ctype *type = &p->t.type[lbpf_ctype_strip(&p->t, m->type)];
 
@@ -154,7 +164,7 @@ static void parse_struct_body(struct lbpf_cparser *p, uint32_t i, struct lbpf_ca
 	lua_newtable(p->L);
 	check_members(p, i);
 	lua_pop(p->L, 1);
-	lbpf_cparse_attrs(p, a);
+	lbpf_cattrs(p, a);
 	lbpf_clayout_struct(&p->t, i, a->packed, a->last);
 }
 
@@ -190,7 +200,7 @@ static void parse_enumerator(struct lbpf_cparser *p, uint32_t owner, struct lbpf
 		lbpf_lex_error(&p->lex, m->at, "'%s' is the name of a type", name);
 	old = lbpf_cname_get(p, p->consts, name);
 	lbpf_lex_next(&p->lex);
-	lbpf_cparse_attrs(p, &ignored);
+	lbpf_cattrs(p, &ignored);
 	parse_enumerator_value(p, m);
 	m->name = name;
 	if (old && p->t.type[owner].first && old >= p->t.type[owner].first)
@@ -211,9 +221,10 @@ static void parse_enum_body(struct lbpf_cparser *p, uint32_t i, struct lbpf_catt
 	if (!lbpf_lex_accept(&p->lex, "}"))
 		lbpf_lex_error(&p->lex, p->lex.tok.at, "expected ',' or '}' after enumerator '%s', got %s", m.name,
 			       lbpf_lex_quote(&p->lex));
-	lbpf_cparse_attrs(p, a);
-	if (!lbpf_clayout_enum(&p->t, i, a->packed))
-		lbpf_lex_error(&p->lex, m.at, "no integer type holds all these enumerators");
+	lbpf_cattrs(p, a);
+	if (!lbpf_clayout_enum(&p->t, i, a->packed, a->mode))
+		lbpf_lex_error(&p->lex, m.at, "no integer type%s holds all these enumerators",
+			       a->mode ? " of this mode" : "");
 }
 
 /* ---- tags ---- */
@@ -252,21 +263,42 @@ static uint32_t define_tag(struct lbpf_cparser *p, enum lbpf_ckind kind, uint32_
 	return old;
 }
 
+/* The ": unsigned char" of an enum; with a number, it is a bit-field's width. */
+static void parse_underlying(struct lbpf_cparser *p, struct lbpf_cattrs *a)
+{
+	struct lbpf_lex here = p->lex;
+	uint32_t at, i;
+
+	lbpf_lex_next(&p->lex);
+	at = p->lex.tok.at;
+	if (!lbpf_cname_starts_type(p)) {
+		p->lex = here;
+		return;
+	}
+	i = lbpf_ctype_strip(&p->t, lbpf_cparse_type_name(p));
+	if (p->t.type[i].kind != LBPF_C_INT || p->t.type[i].size > 8)
+		lbpf_lex_error(&p->lex, at, "an enum's type must be an integer of up to 64 bits");
+	a->mode = (uint8_t)p->t.type[i].size;
+}
+
 /* With "struct", "union" or "enum" as the token. */
-uint32_t lbpf_ctagged(struct lbpf_cparser *p)
+uint32_t lbpf_ctagged(struct lbpf_cparser *p, bool *defines)
 {
 	enum lbpf_ckind kind = tag_kind(p);
-	struct lbpf_cattrs a = { 0 };
+	struct lbpf_cattrs a = { .of_enum = kind == LBPF_C_ENUM };
 	uint32_t i = 0, at;
 
 	lbpf_lex_next(&p->lex);
-	lbpf_cparse_attrs(p, &a);
+	lbpf_cattrs(p, &a);
 	at = p->lex.tok.at;
 	if (lbpf_cname_is_free(p)) {
 		i = lbpf_cname_tag(p, kind, lbpf_ctypes_name(&p->t));
 		lbpf_lex_next(&p->lex);
 	}
-	if (!lbpf_lex_is(&p->lex, "{")) {
+	if (kind == LBPF_C_ENUM && lbpf_lex_is(&p->lex, ":"))
+		parse_underlying(p, &a);
+	*defines = lbpf_lex_is(&p->lex, "{");
+	if (!*defines) {
 		if (!i)
 			lbpf_lex_error(&p->lex, p->lex.tok.at, "expected a tag or '{', got %s",
 				       lbpf_lex_quote(&p->lex));

@@ -245,10 +245,10 @@ static uint32_t skip_padding(const struct lbpf_ctypes *t, uint32_t m)
 	return m;
 }
 
-static bool same_member(const struct lbpf_cmember *x, const struct lbpf_cmember *y, uint32_t size)
+static bool same_member(const struct lbpf_cmember *x, const struct lbpf_cmember *y, bool is_half)
 {
 	/* BTF may have sign-extended an enumerator or not. */
-	uint64_t mask = size < 8 ? UINT32_MAX : UINT64_MAX;
+	uint64_t mask = is_half ? UINT32_MAX : UINT64_MAX;
 
 	return strcmp(x->name ? x->name : "", y->name ? y->name : "") == 0 && x->bit == y->bit && x->bits == y->bits &&
 		(x->value & mask) == (y->value & mask);
@@ -257,11 +257,12 @@ static bool same_member(const struct lbpf_cmember *x, const struct lbpf_cmember 
 static bool same_members(struct lbpf_ctypes *t, uint32_t a, uint32_t b, int depth)
 {
 	uint32_t i = skip_padding(t, lbpf_cbtf_members(t, a)), j = skip_padding(t, lbpf_cbtf_members(t, b));
+	bool is_half = t->type[a].size < 8 || t->type[a].cut || t->type[b].cut;
 
 	if (t->type[a].size != t->type[b].size || t->type[a].kind != t->type[b].kind)
 		return false;
 	while (i && j) {
-		if (!same_member(&t->member[i], &t->member[j], t->type[a].size))
+		if (!same_member(&t->member[i], &t->member[j], is_half))
 			return false;
 		if (t->type[a].kind != LBPF_C_ENUM && !equal(t, t->member[i].type, t->member[j].type, depth + 1))
 			return false;

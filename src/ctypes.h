@@ -43,8 +43,10 @@ struct lbpf_ctype {
 	uint8_t encoding;     /* of integers: BTF_INT_… */
 	uint8_t aliases;      /* how many are between it and the type meant */
 	bool is_signed;	      /* enum: some enumerator is negative */
+	bool cut;	      /* enum: its BTF has the lower halves of its enumerators only */
 	bool complete;	      /* struct, union, enum: defined */
 	bool open;	      /* struct, union, enum: its braces are not closed yet */
+	bool declared;	      /* struct, union, enum: by "struct tag;" */
 	bool flexible;	      /* array without a length */
 	bool imported;	      /* was in the BTF before; its members are read when asked for */
 	bool dropped;	      /* doesn't go to the BTF: a repetition of an earlier one */
@@ -151,8 +153,9 @@ bool lbpf_ctype_same_members(struct lbpf_ctypes *t, uint32_t a, uint32_t b);
 /* Gives the members of a struct or union their places. align is what was asked for it, or 0. */
 void lbpf_clayout_struct(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t align);
 
-/* Chooses an enum's type. Returns false if there is none that holds all enumerators. */
-bool lbpf_clayout_enum(struct lbpf_ctypes *t, uint32_t i, bool packed);
+/* Chooses an enum's type, of the wanted size if that isn't 0. Returns false if there is none that holds all
+ * enumerators. */
+bool lbpf_clayout_enum(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t wanted);
 
 /* cbtf.c */
 
@@ -174,8 +177,8 @@ bool lbpf_cbtf_find_enumerator(struct lbpf_ctypes *t, const char *name, struct l
 /* Counts work that what the BTF says has caused; raises when there is no end to it. */
 void lbpf_cbtf_step(struct lbpf_ctypes *t, uint32_t id);
 
-/* Adds all types to the BTF and returns the id of this one. */
-uint32_t lbpf_cbtf_write(struct lbpf_ctypes *t, uint32_t i);
+/* Adds all types to the BTF, and gives them their ids. */
+void lbpf_cbtf_write(struct lbpf_ctypes *t);
 
 LBPF_HIDDEN_END
 

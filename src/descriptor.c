@@ -16,6 +16,7 @@
 #include "conv.h"
 #include "descriptor.h"
 #include "map.h"
+#include "spare.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -46,7 +47,6 @@ static void descriptor_release(lua_State *L, int idx, void *self)
 
 static const struct lbpf_class descriptor_class = {
 	.name = "bpf.descriptor",
-	.descriptors = 4,
 	.init = descriptor_init,
 	.release = descriptor_release,
 };
@@ -75,6 +75,8 @@ int lbpf_descriptor_path(lua_State *L, int idx, int flags, int *fd)
 	own = lbpf_descriptor_push(L);
 	path = lua_tostring(L, idx);
 	*own = open(path, flags | O_CLOEXEC);
+	if (*own < 0 && lbpf_spare_again(L, 1))
+		*own = open(path, flags | O_CLOEXEC);
 	*fd = *own;
 	if (*fd >= 0)
 		return 0;
@@ -190,6 +192,8 @@ static int process_encode(lua_State *L, const struct lbpf_map *map, int idx, voi
 		luaL_error(L, "key: a process id expected, got %s", luaL_tolstring(L, idx, NULL));
 	own = lbpf_descriptor_push(L);
 	*own = open_process(pid);
+	if (*own < 0 && lbpf_spare_again(L, 1))
+		*own = open_process(pid);
 	if (*own < 0) {
 		int err = errno == ESRCH ? ENOENT : errno;
 
@@ -204,10 +208,10 @@ static int process_encode(lua_State *L, const struct lbpf_map *map, int idx, voi
 	return 0;
 }
 
-const struct lbpf_conv lbpf_conv_descriptor = { descriptor_encode, NULL };
-const struct lbpf_conv lbpf_conv_socket = { socket_encode, socket_decode };
-const struct lbpf_conv lbpf_conv_path = { path_encode, NULL };
-const struct lbpf_conv lbpf_conv_process = { process_encode, NULL };
+const struct lbpf_conv lbpf_conv_descriptor = { .encode = descriptor_encode, .decode = NULL };
+const struct lbpf_conv lbpf_conv_socket = { .encode = socket_encode, .decode = socket_decode };
+const struct lbpf_conv lbpf_conv_path = { .encode = path_encode, .decode = NULL };
+const struct lbpf_conv lbpf_conv_process = { .encode = process_encode, .decode = NULL };
 
 void lbpf_descriptor_open(lua_State *L)
 {

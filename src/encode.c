@@ -58,7 +58,7 @@ __attribute__((noinline)) _Noreturn static void encode_fail(const struct encoder
 	va_list args;
 
 	luaL_checkstack(e->L, 8, NULL);
-	lbpf_where(e->L);
+	lbpf_where(e->L, 1);
 	push_path(e, f, n);
 	lua_pushliteral(e->L, ": ");
 	va_start(args, fmt);
@@ -153,8 +153,15 @@ static lua_Integer enumerator_value(const struct encoder *e, const struct frame 
 	lua_rawgeti(L, -1, n->enums);
 	enums = lua_gettop(L);
 	lua_pushvalue(L, idx);
-	if (lua_rawget(L, -2) == LUA_TNIL)
+	switch (lua_rawget(L, -2)) {
+	case LUA_TNIL:
 		fail_enumerator(e, f, n, lbpf_arg_show(L, idx), enums);
+	case LUA_TBOOLEAN:
+		encode_fail(e, f, n, "the value of '%s' isn't known: the BTF has half of it; a number is wanted",
+			    lua_tostring(L, idx));
+	default:
+		break;
+	}
 	value = lua_tointeger(L, -1);
 	lua_pop(L, 3);
 	return value;

@@ -112,7 +112,7 @@ _Noreturn void lbpf_err_raise(lua_State *L, int err, const char *cause, const ch
 	va_list args;
 
 	luaL_checkstack(L, 8, NULL);
-	lbpf_where(L);
+	lbpf_where(L, 1);
 	va_start(args, fmt);
 	lua_pushvfstring(L, fmt, args);
 	va_end(args);

@@ -8,6 +8,7 @@
 #include <lua.h>
 
 #include "compat.h"
+#include "raise.h"
 
 LBPF_HIDDEN_BEGIN
 

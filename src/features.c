@@ -535,10 +535,15 @@ static int features_kernel(lua_State *L)
 /*** How many CPUs this kernel may ever have: the length of what per-CPU maps hold.
 @function bpf.features.cpus
 @treturn integer
+@treturn nil,string,string when it can't be told: ENOENT (/sys is not mounted), EMFILE
 @see libbpf_num_possible_cpus */
 static int features_cpus(lua_State *L)
 {
-	lua_pushinteger(L, lbpf_possible_cpus(L));
+	int n = lbpf_possible_cpus(L);
+
+	if (n < 0)
+		return lbpf_possible_cpus_fail(L, n, "features.cpus");
+	lua_pushinteger(L, n);
 	return 1;
 }
 

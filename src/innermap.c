@@ -23,17 +23,25 @@ static int inner_encode(lua_State *L, const struct lbpf_map *map, int idx, void 
 	return 0;
 }
 
-static void inner_decode(lua_State *L, const struct lbpf_map *map, const void *buf, int into)
+static int inner_fetch(lua_State *L, const struct lbpf_map *map, const void *buf)
 {
-	int err;
+	int err = lbpf_map_push_id(L, (uint32_t)lbpf_load_int(LBPF_U32, buf));
 
-	(void)into;
-	err = lbpf_map_push_id(L, (uint32_t)lbpf_load_int(LBPF_U32, buf));
-	if (err == ENOENT) /* replaced and gone since */
-		lua_pushnil(L);
+	(void)map;
+	if (err == EPERM)
+		lbpf_refused(L, "CAP_SYS_ADMIN");
 	else if (err)
-		lbpf_map_raise_because(L, map, err, err == EPERM ? lbpf_refused(L, "CAP_SYS_ADMIN") : NULL,
-				       "opening the inner map");
+		lua_pushnil(L);
+	return err == ENOENT ? 0 : err; /* replaced and gone since */
 }
 
-const struct lbpf_conv lbpf_conv_inner = { inner_encode, inner_decode };
+static void inner_decode(lua_State *L, const struct lbpf_map *map, const void *buf, int into)
+{
+	int err = inner_fetch(L, map, buf);
+
+	(void)into;
+	if (err)
+		lbpf_map_raise_because(L, map, err, lua_tostring(L, -1), "opening the inner map");
+}
+
+const struct lbpf_conv lbpf_conv_inner = { inner_encode, inner_decode, inner_fetch };

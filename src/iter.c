@@ -32,8 +32,7 @@ static int iter_push(lua_State *L, struct lbpf_stream **s)
 	if ((*s)->fd >= 0)
 		return 1;
 	err = fd < 0 ? EINVAL : errno;
-	return lbpf_err_push(L, err, err == EINVAL ? "this is the link of no iterator" : NULL, "link (%s): read",
-			     link->kind);
+	return lbpf_link_fail(L, link, err, err == EINVAL ? "this is the link of no iterator" : NULL, "read");
 }
 
 /*** Runs an iterator program and goes over the lines that it prints: `for line in link:lines() do`.

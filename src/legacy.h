@@ -15,7 +15,7 @@ struct lbpf_legacy {
 	void *bytes; /* the object to open, of malloc; NULL: that which was given, or it failed */
 	size_t size;
 	bool foreign;	 /* no BPF code: libbpf refuses it by its header, and says what it is */
-	char cause[192]; /* of a failure, in words; "" leaves it to the code */
+	char cause[512]; /* of a failure, in words; "" leaves it to the code */
 };
 
 /* Both return 0, or an errno or libbpf error. What isn't an ELF file with BPF code for this

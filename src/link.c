@@ -24,7 +24,8 @@
 #include "newer.h"
 #include "program.h"
 
-enum { LINK_OWNER = 1 };
+/* User values; LINK_NAME: of one that was opened, what messages call it. */
+enum { LINK_OWNER = 1, LINK_NAME, LINK_USER_VALUES = LINK_NAME };
 
 /* Leaves the handle closed; what it held is the caller's. */
 static void link_init(void *self)
@@ -137,7 +138,7 @@ struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind, cons
 
 	luaL_checkstack(L, 6, NULL);
 	owner = owner ? lua_absindex(L, owner) : 0;
-	handle = lbpf_class_new(L, &lbpf_link_class, sizeof(*handle), 1);
+	handle = lbpf_class_new(L, &lbpf_link_class, sizeof(*handle), LINK_USER_VALUES);
 	handle->kind = kind;
 	strncpy(handle->of, of, sizeof(handle->of) - 1);
 	if (!owner)
@@ -220,8 +221,10 @@ int lbpf_link_descriptor(const struct lbpf_link *handle)
 	return handle->link && !lbpf_fd_is_link(fd) ? -1 : fd;
 }
 
-static int link_fail(lua_State *L, const struct lbpf_link *handle, int err, const char *cause, const char *operation)
+int lbpf_link_fail(lua_State *L, const struct lbpf_link *handle, int err, const char *cause, const char *operation)
 {
+	if (lua_getiuservalue(L, 1, LINK_NAME) == LUA_TSTRING)
+		return lbpf_err_push(L, err, cause, "link %s: %s", lua_tostring(L, -1), operation);
 	return lbpf_err_push(L, err, cause, "link (%s): %s", handle->kind, operation);
 }
 
@@ -231,11 +234,12 @@ static int link_need_descriptor(lua_State *L, const struct lbpf_link *handle, co
 	int fd = lbpf_link_descriptor(handle);
 
 	*n = fd >= 0 ? 0
-		     : link_fail(L, handle, EOPNOTSUPP,
-				 handle->more_count ? "this attachment is several links to the kernel, one for each "
-						      "thread"
-						    : "this attachment is no link to the kernel",
-				 operation);
+		     : lbpf_link_fail(L, handle, EOPNOTSUPP,
+				      handle->more_count ? "this attachment is several links to the kernel, one for "
+							   "each "
+							   "thread"
+							 : "this attachment is no link to the kernel",
+				      operation);
 	return fd;
 }
 
@@ -320,12 +324,12 @@ static int link_update(lua_State *L)
 	else
 		err = bpf_link_update(fd, lbpf_program_descriptor(p), NULL) ? errno : 0;
 	if (err)
-		return link_fail(L, handle, err,
-				 err != EINVAL ? NULL
-					 : map ? "the map is for another name, or not of section .struct_ops.link"
-					       : "the program is of another type, or this kind of link can't be "
-						 "updated",
-				 "update");
+		return lbpf_link_fail(L, handle, err,
+				      err != EINVAL ? NULL
+					      : map ? "the map is for another name, or not of section .struct_ops.link"
+						    : "the program is of another type, or this kind of link can't be "
+						      "updated",
+				      "update");
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -350,7 +354,7 @@ static int link_pin(lua_State *L)
 
 		if (!cause && err == EINVAL)
 			cause = "perhaps an attachment of a kernel before 5.15, which can't be pinned";
-		return link_fail(L, handle, err, cause, lua_pushfstring(L, "pin to '%s'", path));
+		return lbpf_link_fail(L, handle, err, cause, lua_pushfstring(L, "pin to '%s'", path));
 	}
 	lua_pushboolean(L, 1);
 	return 1;
@@ -372,8 +376,8 @@ static int link_unpin(lua_State *L)
 		return n;
 	err = lbpf_fd_unpin(fd, path);
 	if (err)
-		return link_fail(L, handle, err, err == EINVAL ? "this is no pin of the link" : NULL,
-				 lua_pushfstring(L, "unpin '%s'", path));
+		return lbpf_link_fail(L, handle, err, err == EINVAL ? "this is no pin of the link" : NULL,
+				      lua_pushfstring(L, "unpin '%s'", path));
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -415,7 +419,7 @@ static int link_info(lua_State *L)
 		return n;
 	err = lbpf_link_fetch_info(fd, &info);
 	if (err)
-		return link_fail(L, handle, err, NULL, "info");
+		return lbpf_link_fail(L, handle, err, NULL, "info");
 	lbpf_link_push_info(L, &info);
 	return 1;
 }
@@ -452,6 +456,8 @@ static int link_open(lua_State *L)
 	struct lbpf_link *handle = lbpf_link_push(L, 0, "open", "");
 	int err;
 
+	lua_pushfstring(L, "'%s'", path);
+	lua_setiuservalue(L, -2, LINK_NAME);
 	handle->fd = bpf_obj_get(path);
 	err = handle->fd < 0 ? errno : 0;
 	return link_opened(L, handle, err, handle->fd < 0 ? NULL : "this is no link",
@@ -471,6 +477,8 @@ static int link_by_id(lua_State *L)
 	struct lbpf_link *handle = lbpf_link_push(L, 0, "by_id", "");
 	int err;
 
+	lua_pushfstring(L, "with id %I", (LUAI_UACINT)id);
+	lua_setiuservalue(L, -2, LINK_NAME);
 	handle->fd = bpf_link_get_fd_by_id((uint32_t)id);
 	err = handle->fd < 0 ? errno : 0;
 	return link_opened(L, handle, err, "no such link", lua_pushfstring(L, "link.by_id %I", (LUAI_UACINT)id));

@@ -71,6 +71,9 @@ struct lbpf_part *lbpf_link_add(struct lbpf_link *handle);
 /* The link's descriptor, or -1 for an attachment that has none, or several. */
 int lbpf_link_descriptor(const struct lbpf_link *handle);
 
+/* Pushes nil, message and code for what failed of the link at stack index 1, and returns 3. */
+int lbpf_link_fail(lua_State *L, const struct lbpf_link *handle, int err, const char *cause, const char *operation);
+
 /* Takes a link that came to nothing out of its owner's set. */
 void lbpf_link_drop(lua_State *L, int idx);
 

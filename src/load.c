@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Loading objects into the kernel, and what a refusal means. */
+/* Loading objects into the kernel. */
 #include "load.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <bpf/libbpf.h>
 
 #include "btfopen.h"
-#include "cause.h"
 #include "err.h"
-#include "features.h"
+#include "loadcause.h"
 #include "map.h"
+#include "mapset.h"
 #include "memory.h"
 #include "object.h"
 #include "pins.h"
@@ -20,74 +19,21 @@
 #include "spare.h"
 #include "structops.h"
 
-/* The program that the kernel refused, copied: a finalizer may close the object while the message is made. */
-struct refused {
-	char name[256]; /* "" if it was no program */
-	char kind[256];
-	uint32_t type;
-	size_t at; /* where libbpf's messages tell of it; logs before are of programs that the verifier took */
-};
-
-/* Finds it by libbpf's message, which begins "prog '<name>': BPF program load failed". */
-static void find_refused(struct refused *refused, const struct lbpf_object *o, const char *text)
+/* Pushes nil, message, code and libbpf's lines with the whole verifier log, for the object at idx. */
+static int load_fail(lua_State *L, int idx, const struct lbpf_object *o, int err, const char *cause,
+		     struct lbpf_log *log)
 {
-	const char *end = strstr(text, "': BPF program load failed"), *begin = end, *type;
-	struct bpf_program *prog;
-
-	while (begin && begin > text && begin[-1] != '\'')
-		begin--;
-	*refused->name = '\0';
-	refused->at = end ? (size_t)(end - text) : strlen(text);
-	if (!end || (size_t)(end - begin) >= sizeof(refused->name))
-		return;
-	memcpy(refused->name, begin, (size_t)(end - begin));
-	refused->name[end - begin] = '\0';
-	for (prog = bpf_object__next_program(o->obj, NULL); prog; prog = bpf_object__next_program(o->obj, prog))
-		if (strcmp(bpf_program__name(prog), refused->name) == 0)
-			break;
-	refused->type = prog ? bpf_program__type(prog) : BPF_PROG_TYPE_UNSPEC;
-	type = lbpf_program_type_name(refused->type);
-	/* the section has the target, of which it may depend whether the kernel takes the program */
-	snprintf(refused->kind, sizeof(refused->kind), "type %s, section '%s'", type ? type : "unknown",
-		 prog ? bpf_program__section_name(prog) : "");
-}
-
-/* Pushes the verifier's log out of libbpf's messages, or an empty one. */
-static const char *push_verifier_log(lua_State *L, const char *text)
-{
-	static const char begin_mark[] = "-- BEGIN PROG LOAD LOG --\n", end_mark[] = "-- END PROG LOAD LOG --";
-	const char *begin = strstr(text, begin_mark), *end;
-
-	begin = begin ? begin + sizeof(begin_mark) - 1 : "";
-	end = strstr(begin, end_mark);
-	return lua_pushlstring(L, begin, end ? (size_t)(end - begin) : 0);
-}
-
-/* Pushes why a load failed, or returns NULL where errno says it all. */
-static const char *push_load_cause(lua_State *L, const struct refused *refused, int err, const char *text)
-{
-	const char *said = lbpf_verifier_push(L, push_verifier_log(L, text + refused->at), err);
-
-	if (said)
-		return lua_pushfstring(L, "prog '%s' %s", refused->name, said);
-	if (*refused->name && (err == EPERM || err == EACCES))
-		return lua_pushfstring(L, "prog '%s': %s", refused->name,
-				       lbpf_refused_kind(L, refused->kind, lbpf_features_needs(refused->type)));
-	return lbpf_load_cause(L, text, err);
-}
-
-/* Pushes nil, message, code and libbpf's lines with the whole verifier log. */
-static int load_fail(lua_State *L, const struct lbpf_object *o, int err, const char *cause, struct lbpf_log *log)
-{
-	struct refused refused;
+	struct lbpf_loadcause found;
 	const char *text;
 
-	find_refused(&refused, o, lbpf_log_text(log));
 	luaL_checkstack(L, 20, NULL);
+	lbpf_loadcause_find(L, idx, o, lbpf_log_text(log), err, &found);
 	text = lua_pushstring(L, lbpf_log_text(log));
 	if (!*cause)
-		cause = push_load_cause(L, &refused, err, text);
-	lbpf_err_push(L, err, cause, "object '%s': load", o->name);
+		cause = lbpf_loadcause_push(L, &found, text);
+	else
+		found.err = err;
+	lbpf_err_push(L, found.err, cause, "object '%s': load", o->name);
 	lua_pushstring(L, text);
 	return 4;
 }
@@ -199,8 +145,8 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 
 	if (err) /* libbpf hasn't been called, so it can be loaded later */
 		return lbpf_err_push(L, err, NULL, "object '%s': load", o->name);
-	if (!o->obj) /* a finalizer has closed it */
-		luaL_error(L, "object '%s' is closed", o->name);
+	if (!o->obj || o->loaded) /* a finalizer has closed or loaded it */
+		luaL_error(L, "object '%s' is %s", o->name, o->obj ? "loaded already" : "closed");
 	err = check_core_btf(L, idx, o);
 	if (err) {
 		lbpf_object_release(L, idx, o);
@@ -212,12 +158,13 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 		lbpf_object_release(L, idx, o);
 		return err;
 	}
+	lbpf_mapset_check(L, idx);
 	log = lbpf_log_begin(L);
 	err = o->borrowed && is_loaded(o->obj) ? 0 : lbpf_pins_load(o->obj, &pinned); /* its host may have done it */
 	lbpf_log_end(log);
 	if (err) {
 		/* libbpf can't load it again, and its maps are gone */
-		err = load_fail(L, o, -err, pinned.cause, log);
+		err = load_fail(L, idx, o, -err, pinned.cause, log);
 		lbpf_log_deliver(L, log);
 		lbpf_object_release(L, idx, o);
 		return err;

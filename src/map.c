@@ -132,11 +132,17 @@ static const char *map_push_cause(lua_State *L, const struct lbpf_map *map, int 
 	return NULL;
 }
 
-const char *lbpf_map_no_lock(const struct lbpf_map *map, int err, uint64_t flags)
+const char *lbpf_map_invalid(const struct lbpf_map *map, int err, uint64_t flags)
 {
-	bool without = err == EINVAL && flags & BPF_F_LOCK && !(map->value && map->value->owned);
-
-	return without ? "flag 'lock': the value has no bpf_spin_lock" : NULL;
+	if (err != EINVAL)
+		return NULL;
+	if (flags & BPF_F_LOCK && !(map->value && map->value->owned))
+		return "flag 'lock': the value has no bpf_spin_lock";
+	if (flags && map->kind->can & LBPF_INDEXED && map->kind->can & LBPF_HANDLES)
+		return "flags: such a slot can only be set, without a flag";
+	if (map->kind->key == &lbpf_conv_prefix)
+		return "the prefix is longer than the data of the map's keys";
+	return NULL;
 }
 
 int lbpf_map_fail_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause, const char *operation)
@@ -187,17 +193,23 @@ void lbpf_map_set_name(struct lbpf_map *map, const char *name)
 	strncpy(map->name, name, sizeof(map->name) - 1);
 }
 
-void lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind)
+int lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind)
 {
+	int cpus;
+
 	if ((!map->value_size && !(kind->can & LBPF_VALUELESS)) || (!map->key_size && !(kind->can & LBPF_KEYLESS)))
 		kind = &lbpf_mapkind_opaque;
 	map->kind = kind;
 	map->cpus = 1;
 	map->stride = map->value_size;
-	if (kind->can & LBPF_PERCPU) {
-		map->cpus = (uint32_t)lbpf_possible_cpus(L);
-		map->stride = (map->value_size + 7) / 8 * 8;
-	}
+	if (!(kind->can & LBPF_PERCPU))
+		return 0;
+	cpus = lbpf_possible_cpus(L);
+	if (cpus < 0)
+		return -cpus;
+	map->cpus = (uint32_t)cpus;
+	map->stride = (map->value_size + 7) / 8 * 8;
+	return 0;
 }
 
 /* Pops the type at the top into its user value. A type that isn't as long as the map says is refused. */
@@ -289,10 +301,13 @@ struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map 
 	map->of = of;
 	map->btf = btf;
 	map->type = (uint32_t)bpf_map__type(of);
+	if (bpf_map__inner_map(of)) /* which libbpf forgets during the load */
+		map->inner = (uint32_t)bpf_map__type(bpf_map__inner_map(of));
 	map->key_size = bpf_map__key_size(of);
 	map->value_size = bpf_map__value_size(of);
 	lbpf_map_set_name(map, name);
-	lbpf_map_set_kind(L, map, lbpf_mapkind_of(map->type));
+	if (lbpf_map_set_kind(L, map, lbpf_mapkind_of(map->type)))
+		luaL_error(L, "map '%s': the number of possible CPUs can't be read", name);
 	lbpf_map_set_types(L, map, btf, ids.key, ids.value);
 	lbpf_map_loaded(map);
 	return map;
@@ -307,21 +322,16 @@ int lbpf_map_created_fd(const struct bpf_map *map)
 
 void lbpf_map_loaded(struct lbpf_map *map)
 {
-	/* buffers have the sizes from before; if libbpf changed them (of struct_ops it does), entries can't be touched
-	 */
+	/* buffers are for the type and sizes from before; if a host or libbpf (of struct_ops) changed them, entries
+	 * can't be touched */
 	if (map->kind->type != BPF_MAP_TYPE_STRUCT_OPS &&
-	    (bpf_map__key_size(map->of) != map->key_size || bpf_map__value_size(map->of) != map->value_size))
+	    ((uint32_t)bpf_map__type(map->of) != map->type || bpf_map__key_size(map->of) != map->key_size ||
+	     bpf_map__value_size(map->of) != map->value_size))
 		map->kind = &lbpf_mapkind_opaque;
 	map->max_entries = bpf_map__max_entries(map->of);
 	map->flags = bpf_map__map_flags(map->of);
 	map->extra = bpf_map__map_extra(map->of);
 	map->fd = lbpf_map_created_fd(map->of);
-}
-
-/* libbpf has mapped what it takes the variables' size for, and unmaps what it takes it for then. */
-bool lbpf_map_is_fixed(const struct lbpf_map *map, uint32_t max_entries)
-{
-	return bpf_map__is_internal(map->of) && max_entries != bpf_map__max_entries(map->of);
 }
 
 void lbpf_map_orphan(struct lbpf_map *map)
@@ -356,77 +366,6 @@ static int map_freeze(lua_State *L)
 				     "map '%s': freeze", lbpf_map_label(map));
 	}
 	lua_pushboolean(L, 1);
-	return 1;
-}
-
-/*** Sets max_entries of a map that an object declares, before the object is loaded.
-@function bpf.map.resize
-@tparam bpf.map m
-@tparam integer max_entries
-@treturn true
-@treturn nil,string,string on failure: EBUSY once the map exists
-@see bpf_map__set_max_entries */
-static int map_resize(lua_State *L)
-{
-	struct lbpf_map *map = lbpf_class_check(L, 1, &lbpf_map_class);
-	lua_Integer n = lbpf_arg_int(L, 2, 1, UINT32_MAX);
-	int err;
-
-	if (map->fd >= 0)
-		return lbpf_err_push(L, EBUSY, "the map exists already", "map '%s': resize", lbpf_map_label(map));
-	if (!map->of)
-		lbpf_map_unusable(L, map);
-	if (lbpf_map_is_fixed(map, (uint32_t)n))
-		return lbpf_err_push(L, EINVAL, "it holds the object's variables, in one entry", "map '%s': resize",
-				     lbpf_map_label(map));
-	err = bpf_map__set_max_entries(map->of, (uint32_t)n);
-	if (err)
-		return lbpf_err_push(L, err, NULL, "map '%s': resize", lbpf_map_label(map));
-	map->max_entries = bpf_map__max_entries(map->of);
-	lua_pushboolean(L, 1);
-	return 1;
-}
-
-void lbpf_map_push_info(lua_State *L, const struct bpf_map_info *info)
-{
-	const char *type = libbpf_bpf_map_type_str((enum bpf_map_type)info->type);
-
-	lua_createtable(L, 0, 13);
-	if (!type)
-		type = lbpf_mapkind_of(info->type)->name;
-	lbpf_set_string(L, "type", type);
-	if (strcmp(type, "other") == 0)
-		lbpf_set_integer(L, "type_number", info->type);
-	lbpf_set_string(L, "name", info->name);
-	lbpf_set_integer(L, "id", info->id);
-	lbpf_set_integer(L, "key_size", info->key_size);
-	lbpf_set_integer(L, "value_size", info->value_size);
-	lbpf_set_integer(L, "max_entries", info->max_entries);
-	lbpf_set_integer(L, "map_flags", info->map_flags);
-	lbpf_set_integer(L, "ifindex", info->ifindex);
-	lbpf_set_integer(L, "btf_id", info->btf_id);
-	lbpf_set_integer(L, "btf_key_type_id", info->btf_key_type_id);
-	lbpf_set_integer(L, "btf_value_type_id", info->btf_value_type_id);
-	lbpf_set_integer(L, "map_extra", (lua_Integer)info->map_extra);
-}
-
-/*** What the kernel knows about the map.
-@function bpf.map.info
-@tparam bpf.map m
-@treturn table the fields of struct bpf_map_info, with the type's name: id, type, name, key_size, value_size,
-max_entries, map_flags, ifindex, btf_id, btf_key_type_id, btf_value_type_id, map_extra; and type_number for a type
-without a name, "other"
-@treturn nil,string,string on failure
-@see bpf_obj_get_info_by_fd */
-static int map_info(lua_State *L)
-{
-	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "info");
-	struct bpf_map_info info = { 0 };
-	uint32_t len = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(map->fd, &info, &len))
-		return lbpf_map_fail(L, map, errno, "info");
-	lbpf_map_push_info(L, &info);
 	return 1;
 }
 
@@ -546,8 +485,8 @@ static int map_tostring(lua_State *L)
 }
 
 static const luaL_Reg map_functions[] = {
-	{ "freeze", map_freeze }, { "resize", map_resize }, { "info", map_info }, { "fd", map_fd },
-	{ "types", map_types },	  { "close", map_close },   { "type", map_type }, { NULL, NULL },
+	{ "freeze", map_freeze }, { "fd", map_fd },	{ "types", map_types },
+	{ "close", map_close },	  { "type", map_type }, { NULL, NULL },
 };
 
 static const luaL_Reg map_meta[] = {

@@ -18,8 +18,6 @@
 #include "mapmem.h"
 #include "spare.h"
 
-struct bpf_map_info;
-
 LBPF_HIDDEN_BEGIN
 
 #define LBPF_MAP_NAME 64
@@ -39,6 +37,7 @@ struct lbpf_map {
 	struct lbpf_type *value; /* of one CPU's value */
 	uint32_t type, key_size, value_size, max_entries, flags;
 	uint64_t extra;	 /* map_extra */
+	uint32_t inner;	 /* type of the maps that a declared map of maps holds; 0 in others */
 	uint32_t stride; /* bytes from one CPU's value to the next; value_size for plain kinds */
 	uint32_t cpus;	 /* values in one element: 1 for plain kinds */
 	struct lbpf_mapmem mem;
@@ -120,18 +119,13 @@ static inline void lbpf_map_decode_value(lua_State *L, const struct lbpf_map *ma
 		lbpf_decode(L, map->value, buf, map->value_size);
 }
 
-/* Whether a value of the map can be decoded: an errno where that opens a descriptor and none is to be had. */
-static inline int lbpf_map_room(lua_State *L, const struct lbpf_map *map)
-{
-	return map->kind->value == &lbpf_conv_inner ? lbpf_spare(L, LBPF_MAP_DESCRIPTORS) : 0;
-}
-
 /* nil, message, code for a failed operation on a map, or the same raised. */
 int lbpf_map_fail(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
 _Noreturn void lbpf_map_raise(lua_State *L, const struct lbpf_map *map, int err, const char *operation);
 
-/* What EINVAL says of these flags, or NULL. A lock would be a member that belongs to the kernel. */
-const char *lbpf_map_no_lock(const struct lbpf_map *map, int err, uint64_t flags);
+/* What EINVAL says of an operation on an entry with these flags, or NULL. A lock would be a member that belongs to the
+ * kernel. */
+const char *lbpf_map_invalid(const struct lbpf_map *map, int err, uint64_t flags);
 
 /* The same with the cause in words; NULL: what the errno means for the operation. */
 int lbpf_map_fail_because(lua_State *L, const struct lbpf_map *map, int err, const char *cause, const char *operation);
@@ -144,15 +138,12 @@ struct lbpf_map *lbpf_map_push_new(lua_State *L);
 /* Pushes a closed handle that will own its descriptor; collects first where there are none. */
 struct lbpf_map *lbpf_map_push_owned(lua_State *L);
 
-/* Pushes a table of the kernel's fields. */
-void lbpf_map_push_info(lua_State *L, const struct bpf_map_info *info);
-
 /* What messages call the map. */
 const char *lbpf_map_label(const struct lbpf_map *map);
 void lbpf_map_set_name(struct lbpf_map *map, const char *name);
 
-/* Sets the kind and what follows from it and the sizes. */
-void lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind);
+/* Sets the kind and what follows from it and the sizes. Returns 0, or the errno of lbpf_possible_cpus. */
+int lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapkind *kind);
 
 /* Pushes the type that the spec at spec_idx means, by the BTF of the object of the map at map_idx if it has one. */
 struct lbpf_type *lbpf_map_push_spec(lua_State *L, int map_idx, int spec_idx, const char *what);
@@ -173,8 +164,6 @@ void lbpf_map_loaded(struct lbpf_map *map);
  * libbpf since 1.4 gives another one, of something else, once the object is loaded. */
 int lbpf_map_created_fd(const struct bpf_map *map);
 
-/* Whether an object's map can't have another number of entries: it holds variables, and libbpf's mapping of them. */
-bool lbpf_map_is_fixed(const struct lbpf_map *map, uint32_t max_entries);
 void lbpf_map_orphan(struct lbpf_map *map);
 
 /* Opener: adds the table `map` to the module table at the top. */

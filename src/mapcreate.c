@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Creating maps without any object: options, BTF for the types, and what a refusal means. */
+/* Creating maps without any object: options, and BTF for the types. */
 #include "mapcreate.h"
 
 #include <errno.h>
@@ -11,10 +11,10 @@
 
 #include "arg.h"
 #include "btf.h"
-#include "cause.h"
 #include "class.h"
 #include "err.h"
 #include "map.h"
+#include "mapcause.h"
 #include "spare.h"
 
 struct create {
@@ -46,109 +46,23 @@ static const struct lbpf_option create_options[] = {
 
 static int map_create(lua_State *L);
 
-static bool name_is_valid(const char *name)
-{
-	while (lbpf_is_word(*name) || *name == '.')
-		name++;
-	return *name == '\0';
-}
-
-/* What the kernel must have found invalid in the sizes of keys and values. */
-static const char *sizes_invalid(const struct create *c, const struct lbpf_map *map)
-{
-	uint32_t can = c->kind->can;
-
-	if (can & LBPF_KEYLESS && map->key_size)
-		return "key must be left out, this type has none";
-	if (can & LBPF_VALUELESS && map->value_size)
-		return "value must be left out, this type has none";
-	if (can & LBPF_INDEXED && map->key_size != sizeof(uint32_t))
-		return "key must take 4 bytes, it is the index of a slot";
-	if (!(can & LBPF_KEYLESS) && map->key_size == 0)
-		return "key is missing";
-	if (map->value_size == 0 && !(can & LBPF_VALUELESS))
-		return "value is missing";
-	if (can & LBPF_STORAGE && c->kind->key && !c->opts.btf_fd)
-		return "key and value must be C types, the kernel wants their BTF; the key's is int";
-	return NULL;
-}
-
-/* The attribute that the kernel must have found invalid, in words; NULL when that can't be known. */
-static const char *create_invalid(const struct create *c, const struct lbpf_map *map)
-{
-	bool of_maps = c->kind->value == &lbpf_conv_inner;
-	uint32_t type = c->kind->type;
-	const char *cause;
-
-	if (!name_is_valid(c->name))
-		return "name may have letters, digits, '_' and '.' only";
-	if (type == BPF_MAP_TYPE_STRUCT_OPS)
-		return "struct_ops are declared in objects: bpf.load";
-	if (c->kind->can & LBPF_STORAGE && c->max_entries)
-		return "max_entries must be left out, the kernel makes entries as it needs them";
-	if (!(c->kind->can & LBPF_STORAGE) && c->max_entries == 0)
-		return "max_entries must be greater than 0";
-	cause = sizes_invalid(c, map);
-	if (cause)
-		return cause;
-	if (of_maps && !c->inner)
-		return "inner is missing: a map, or options to create one, that the inner maps are like";
-	if (!of_maps && c->inner)
-		return "inner is for maps of maps";
-	if ((type == BPF_MAP_TYPE_RINGBUF || type == BPF_MAP_TYPE_USER_RINGBUF) &&
-	    (c->max_entries & (c->max_entries - 1) || c->max_entries % 4096))
-		return "max_entries must be a power of two and a multiple of the page size";
-	if (type == BPF_MAP_TYPE_LPM_TRIE && (map->key_size < 5 || map->key_size > 260))
-		return "key must be a __u32 and 1 to 256 bytes of data";
-	if (c->map_extra % 4096 && c->kind->can & LBPF_VIEW)
-		return "map_extra must be a multiple of the page size: it is the arena's address";
-	if (c->map_extra && type != BPF_MAP_TYPE_BLOOM_FILTER && !(c->kind->can & LBPF_VIEW))
-		return "map_extra means nothing for this type";
-	if (c->flags & ~(uint32_t)c->kind->flags)
-		return "flags: one of them isn't valid for this type or with another";
-	return NULL;
-}
-
-/* Pushes how much was asked for, by the format where it is entries. Rings have bytes, arenas pages, and neither has
- * keys or values. */
-static const char *push_amount(lua_State *L, const struct create *c, const struct lbpf_map *map, const char *entries)
-{
-	LUAI_UACINT n = (LUAI_UACINT)c->max_entries;
-
-	if (map->key_size || map->value_size)
-		return lua_pushfstring(L, entries, n, (LUAI_UACINT)map->key_size, (LUAI_UACINT)map->value_size);
-	return lua_pushfstring(L, "%I %s", n, c->kind->can & LBPF_VIEW ? "pages" : "bytes");
-}
-
-/* The capabilities that maps of the type take. */
-static const char *needs(uint32_t type)
-{
-	const uint64_t of_networks = UINT64_C(1) << BPF_MAP_TYPE_DEVMAP | UINT64_C(1) << BPF_MAP_TYPE_DEVMAP_HASH |
-		UINT64_C(1) << BPF_MAP_TYPE_SOCKMAP | UINT64_C(1) << BPF_MAP_TYPE_SOCKHASH |
-		UINT64_C(1) << BPF_MAP_TYPE_XSKMAP;
-
-	return of_networks >> (type & 63) & 1 ? "CAP_BPF or CAP_NET_ADMIN" : "CAP_BPF";
-}
-
 static int create_fail(lua_State *L, const struct create *c, const struct lbpf_map *map, int err)
 {
-	const char *cause = NULL;
+	struct lbpf_mapcause given = { .kind = c->kind,
+				       .inner = c->inner ? c->inner->kind : NULL,
+				       .name = c->name,
+				       .key_size = map->key_size,
+				       .value_size = map->value_size,
+				       .max_entries = c->max_entries,
+				       .flags = c->flags,
+				       .numa_node = c->numa_node,
+				       .ifindex = c->ifindex,
+				       .extra = c->map_extra,
+				       .typed = c->opts.btf_fd != 0,
+				       .owned = map->value && map->value->owned };
 
-	if (err == EINVAL)
-		cause = create_invalid(c, map);
-	else if (err == ERANGE)
-		cause = "map_extra: the arena would cross a border of 4 GiB";
-	else if (err == EPERM)
-		cause = lbpf_refused(L, needs(c->kind->type));
-	else if (err == ENOMEM)
-		cause = lua_pushfstring(L, "the kernel found no memory for %s",
-					push_amount(L, c, map, "%I entries of %I + %I bytes"));
-	else if (err == EOPNOTSUPP && map->value && map->value->owned)
-		cause = "this type may not have locks, timers or other members of the kernel's in its values";
-	else if (err == E2BIG)
-		cause = lua_pushfstring(L, "too large: %s",
-					push_amount(L, c, map, "%I entries, keys of %I and values of %I bytes"));
-	return lbpf_err_push(L, err, cause, "map.create (%s%s%s)", c->kind->name, *c->name ? " " : "", c->name);
+	return lbpf_err_push(L, err, lbpf_mapcause_push(L, &given, err), "map.create (%s%s%s)", c->kind->name,
+			     *c->name ? " " : "", c->name);
 }
 
 /* Compiles option `what` of the table at 1, or the preset, and adds its C text to btf, whose id for it is returned. */
@@ -251,8 +165,10 @@ static int create_map(struct create *c, const struct lbpf_map *map)
 	c->opts.inner_map_fd = c->inner ? (uint32_t)c->inner->fd : 0;
 	fd = create_call(c, map, &c->opts);
 	if ((fd == -EINVAL || fd == -ENOTSUPP) && c->opts.btf_fd && !map->value->owned) {
-		c->opts.btf_fd = c->opts.btf_key_type_id = c->opts.btf_value_type_id = 0;
-		fd = create_call(c, map, &c->opts);
+		struct bpf_map_create_opts without = c->opts;
+
+		without.btf_fd = without.btf_key_type_id = without.btf_value_type_id = 0;
+		fd = create_call(c, map, &without);
 	}
 	return fd;
 }
@@ -335,7 +251,9 @@ static int map_create(lua_State *L)
 	map->flags = c.flags;
 	map->extra = c.map_extra;
 	lbpf_map_set_name(map, c.name);
-	lbpf_map_set_kind(L, map, c.kind);
+	fd = lbpf_map_set_kind(L, map, c.kind);
+	if (fd)
+		return lbpf_possible_cpus_fail(L, -fd, "map.create");
 	if (c.inner && c.inner->fd < 0) /* bpf.log's function or a finalizer may have closed it */
 		lbpf_map_unusable(L, c.inner);
 	fd = create_map(&c, map);

@@ -2,11 +2,13 @@
 /* One table: what each map type's keys, values and operations are. */
 #include "mapkinds.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
+#include "cause.h"
 #include "err.h"
 
 /* Newer than the headers of libbpf 1.1. */
@@ -135,7 +137,10 @@ int lbpf_possible_cpus(lua_State *L)
 	int n = libbpf_num_possible_cpus();
 
 	lbpf_log_end(log);
-	if (n <= 0)
-		lbpf_err_raise(L, n, NULL, "number of possible CPUs");
-	return n;
+	return n == 0 ? -EINVAL : n;
+}
+
+int lbpf_possible_cpus_fail(lua_State *L, int err, const char *what)
+{
+	return lbpf_err_push(L, err, err == -ENOENT ? lbpf_no_sys() : NULL, "%s: number of possible CPUs", what);
 }

@@ -64,8 +64,11 @@ const struct lbpf_mapkind *lbpf_mapkind_named(lua_State *L, const char *name);
 /* Creation flags by name: the kernel's in lower case without BPF_F_. */
 extern const struct lbpf_name lbpf_map_flags[];
 
-/* How many CPUs this kernel may ever have; raises if it doesn't tell. */
+/* How many CPUs this kernel may ever have, or a negative errno; libbpf reads it once. */
 int lbpf_possible_cpus(lua_State *L);
+
+/* Pushes nil, "<what>: number of possible CPUs: <cause>", code for that errno and returns 3. */
+int lbpf_possible_cpus_fail(lua_State *L, int err, const char *what);
 
 LBPF_HIDDEN_END
 

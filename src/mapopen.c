@@ -39,7 +39,9 @@ int lbpf_map_describe(lua_State *L, struct lbpf_map *map)
 	map->flags = info.map_flags;
 	map->extra = info.map_extra;
 	lbpf_map_set_name(map, info.name);
-	lbpf_map_set_kind(L, map, lbpf_mapkind_of(info.type));
+	err = lbpf_map_set_kind(L, map, lbpf_mapkind_of(info.type));
+	if (err)
+		return err;
 	handle = lbpf_btf_new(L);
 	if (info.btf_id) {
 		struct lbpf_log *log = lbpf_log_begin(L);
@@ -130,7 +132,8 @@ int lbpf_map_push_id(lua_State *L, uint32_t id)
 {
 	int err = push_id(L, id);
 
-	if ((err == EMFILE || err == ENFILE) && lbpf_spare(L, LBPF_MAP_DESCRIPTORS) == 0)
+	errno = err;
+	if (err && lbpf_spare_again(L, LBPF_MAP_DESCRIPTORS))
 		err = push_id(L, id);
 	return err;
 }

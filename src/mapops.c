@@ -108,6 +108,14 @@ static int elem_update(struct lbpf_map *map, const void *key, const void *value,
 	return 0;
 }
 
+/* Pushes what opening the value gives, or nil, message and code. Returns how many. */
+static int push_fetched(lua_State *L, struct lbpf_map *map, const void *value)
+{
+	int err = map->kind->value->fetch(L, map, value);
+
+	return err ? lbpf_map_fail_because(L, map, err, lua_tostring(L, -1), "lookup") : 1;
+}
+
 /*** Looks a key up.
 @function bpf.map.lookup
 @tparam bpf.map m
@@ -133,10 +141,9 @@ static int map_lookup(lua_State *L)
 	if (!err)
 		err = elem_lookup(map, key, value, o.flags);
 	if (err)
-		return absent_or_fail(L, map, err, lbpf_map_no_lock(map, err, o.flags), "lookup");
-	err = lbpf_map_room(L, map);
-	if (err)
-		return lbpf_map_fail(L, map, err, "lookup");
+		return absent_or_fail(L, map, err, lbpf_map_invalid(map, err, o.flags), "lookup");
+	if (map->kind->value && map->kind->value->fetch)
+		return push_fetched(L, map, value);
 	one = (const char *)value + (o.cpu < 0 ? 0 : (size_t)o.cpu * map->stride);
 	if (map->kind->value && o.cpu < 0)
 		map->kind->value->decode(L, map, value, o.into ? 4 : 0);
@@ -167,9 +174,8 @@ static int map_unpack(lua_State *L)
 		err = elem_lookup(map, key, value, 0);
 	if (err)
 		return absent_or_fail(L, map, err, NULL, "lookup");
-	err = lbpf_map_room(L, map);
-	if (err)
-		return lbpf_map_fail(L, map, err, "lookup");
+	if (map->kind->value && map->kind->value->fetch)
+		return push_fetched(L, map, value);
 	if (map->kind->value) {
 		lbpf_map_decode_value(L, map, value);
 		return 1;
@@ -245,7 +251,7 @@ static int map_update(lua_State *L)
 	if (err && ((err == EEXIST && o.flags & BPF_NOEXIST) || (err == ENOENT && o.flags & BPF_EXIST)))
 		return refused(L, err);
 	if (err)
-		return lbpf_map_fail_because(L, map, err, lbpf_map_no_lock(map, err, o.flags), "update");
+		return lbpf_map_fail_because(L, map, err, lbpf_map_invalid(map, err, o.flags), "update");
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -538,7 +544,7 @@ static int map_newindex(lua_State *L)
 		lbpf_map_raise_because(L, map, err, lua_tostring(L, -1), "update");
 	err = lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY);
 	if (lbpf_unlikely(err))
-		lbpf_map_raise(L, map, err, "update");
+		lbpf_map_raise_because(L, map, err, lbpf_map_invalid(map, err, BPF_ANY), "update");
 	return 0;
 }
 

@@ -209,6 +209,30 @@ struct lbpf_vars *lbpf_vars_push(lua_State *L, int owner, struct bpf_object *obj
 	return vars;
 }
 
+void lbpf_vars_resized(lua_State *L, int idx, const struct bpf_object *obj, const struct bpf_map *map)
+{
+	const struct btf *btf = bpf_object__btf(obj);
+	const struct btf_type *t = section_type(btf, map);
+	const struct btf_var_secinfo *info = t && btf_vlen(t) ? btf_var_secinfos(t) + btf_vlen(t) - 1 : NULL;
+	struct lbpf_vars *vars = lua_touserdata(L, idx);
+
+	luaL_checkstack(L, 16, NULL);
+	for (uint32_t i = 0; i < vars->sections; i++)
+		if (vars->section[i].map == map)
+			vars->section[i].size = bpf_map__value_size(map);
+	for (uint32_t i = 0; info && i < vars->variables; i++) {
+		struct variable *v = &vars->variable[i];
+
+		if (v->section->map != map || v->offset != info->offset)
+			continue;
+		lua_getiuservalue(L, idx, VARS_NAMES);
+		lua_pushstring(L, v->name);
+		v->type = lbpf_btf_compile(L, btf, info->type);
+		lua_rawset(L, -3);
+		lua_pop(L, 1);
+	}
+}
+
 int lbpf_vars_loaded(struct lbpf_vars *vars)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);

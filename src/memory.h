@@ -15,6 +15,10 @@ struct lbpf_vars;
 /* Pushes the global variables of the object whose handle is at stack index owner. */
 struct lbpf_vars *lbpf_vars_push(lua_State *L, int owner, struct bpf_object *obj);
 
+/* Takes over the size that libbpf has given to a section of the object before the load, and the last variable's type,
+ * whose array libbpf makes longer. The variables are at idx; nothing disturbs the call. */
+void lbpf_vars_resized(lua_State *L, int idx, const struct bpf_object *obj, const struct bpf_map *map);
+
 /* Once the object is loaded: maps the sections. Returns 0 or an errno. */
 int lbpf_vars_loaded(struct lbpf_vars *vars);
 

@@ -20,6 +20,8 @@
 #include "map.h"
 #include "memory.h"
 #include "program.h"
+#include "spare.h"
+#include "structops.h"
 
 void lbpf_object_each(lua_State *L, int idx, int list, void (*fn)(void *self, bool *seen), bool *seen)
 {
@@ -55,10 +57,16 @@ static void orphan_btf(lua_State *L, int idx)
 	lua_pop(L, 1);
 }
 
+/* What libbpf opens to learn what the kernel can do. */
+enum { DESCRIPTORS = 6 };
+
 /* To find an attach target, libbpf opens the BTF of every module, and closes none before the load has come to its end:
- * so one of nothing. */
+ * so one of nothing. With a few descriptors left it would learn for good that the kernel can do nothing; without any,
+ * its first step fails. */
 static void end_search(struct bpf_object *obj)
 {
+	int rest[DESCRIPTORS];
+	unsigned int count;
 	struct bpf_program *prog;
 	struct bpf_map *map;
 
@@ -70,7 +78,11 @@ static void end_search(struct bpf_object *obj)
 	{
 		bpf_map__set_autocreate(map, false);
 	}
+	if (!lbpf_structops_ready(obj)) /* it has no BTF of the kernel's, so it has searched in no modules */
+		return;
+	count = lbpf_spare_take_rest(rest, DESCRIPTORS);
 	bpf_object__load(obj);
+	lbpf_spare_give(rest, count);
 }
 
 void lbpf_object_release(lua_State *L, int idx, void *self)
@@ -146,30 +158,68 @@ static int contents_tostring(lua_State *L)
 	return 1;
 }
 
-/* Pushes a table for contents, whose unknown names raise. */
+/* Steps from one name to the next as declared; what the script took out of the table is left out. The upvalue has the
+ * names by number and the numbers by name. */
+static int contents_next(lua_State *L)
+{
+	lua_Integer i;
+
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_settop(L, 2);
+	lua_rawget(L, lua_upvalueindex(1)); /* of nil, there is none */
+	i = lua_tointeger(L, 2);
+	do {
+		lua_settop(L, 1);
+		if (lua_rawgeti(L, lua_upvalueindex(1), ++i) == LUA_TNIL)
+			return 1;
+		lua_pushvalue(L, 2);
+	} while (lua_rawget(L, 1) == LUA_TNIL);
+	return 2;
+}
+
+static int contents_pairs(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_pushvalue(L, lua_upvalueindex(1));
+	lua_pushvalue(L, 1);
+	lua_pushnil(L);
+	return 3;
+}
+
+/* Pushes a table for contents, whose unknown names raise, and that of their order. */
 static void push_contents(lua_State *L, const char *what)
 {
 	lua_newtable(L);
-	lua_createtable(L, 0, 3);
+	lua_newtable(L);
+	lua_createtable(L, 0, 4);
 	lua_pushstring(L, what);
 	lua_pushcclosure(L, contents_unknown, 1);
 	lua_setfield(L, -2, "__index");
 	lua_pushstring(L, what);
 	lua_pushcclosure(L, contents_tostring, 1);
 	lua_setfield(L, -2, "__tostring");
+	lua_pushvalue(L, -2);
+	lua_pushcclosure(L, contents_next, 1);
+	lua_pushcclosure(L, contents_pairs, 1);
+	lua_setfield(L, -2, "__pairs");
 	lua_pushboolean(L, 0);
 	lua_setfield(L, -2, "__metatable"); /* scripts can't get at these functions */
-	lua_setmetatable(L, -2);
+	lua_setmetatable(L, -3);
 }
 
-/* Adds the handle at the top, popped, to the table and the list below it. */
+/* Adds the handle at the top, popped, to the table, the order and the list below it. */
 static void contents_add(lua_State *L, const char *name, lua_Integer i)
 {
 	lua_pushvalue(L, -1);
-	lua_rawseti(L, -3, i); /* table, list, handle */
+	lua_rawseti(L, -3, i); /* table, order, list, handle */
 	lua_pushstring(L, name);
+	lua_pushvalue(L, -1);
+	lua_rawseti(L, -5, i);
+	lua_pushvalue(L, -1);
+	lua_pushinteger(L, i);
+	lua_rawset(L, -6);
 	lua_insert(L, -2);
-	lua_rawset(L, -4);
+	lua_rawset(L, -5);
 }
 
 static void object_make_maps(lua_State *L, int idx, struct lbpf_object *o)
@@ -188,7 +238,7 @@ static void object_make_maps(lua_State *L, int idx, struct lbpf_object *o)
 		lbpf_map_push_declared(L, idx, map, name, bpf_object__btf(o->obj));
 		contents_add(L, name, ++i);
 	}
-	lua_pop(L, 1);
+	lua_pop(L, 2);
 	lua_setiuservalue(L, idx, LBPF_OBJECT_MAPS);
 }
 
@@ -206,7 +256,7 @@ static void object_make_progs(lua_State *L, int idx, struct lbpf_object *o)
 		lbpf_program_push(L, idx, prog, bpf_object__btf(o->obj));
 		contents_add(L, bpf_program__name(prog), ++i);
 	}
-	lua_pop(L, 1);
+	lua_pop(L, 2);
 	lua_setiuservalue(L, idx, LBPF_OBJECT_PROGS);
 }
 
@@ -221,7 +271,8 @@ struct lbpf_object *lbpf_object_new(lua_State *L)
 
 void lbpf_object_fill(lua_State *L, int idx, struct lbpf_object *o)
 {
-	strncpy(o->name, bpf_object__name(o->obj), sizeof(o->name) - 1);
+	if (!*o->name)
+		strncpy(o->name, bpf_object__name(o->obj), sizeof(o->name) - 1);
 	object_make_maps(L, idx, o);
 	object_make_progs(L, idx, o);
 	o->vars = lbpf_vars_push(L, idx, o->obj);

@@ -24,7 +24,7 @@ struct lbpf_object {
 	bool pin_any_type;	/* option of bpf.open */
 	uint32_t process;	/* the number of the one in which it was loaded; 0: in none */
 	struct lbpf_vars *vars; /* kept by a user value */
-	char name[64];
+	char name[80];		/* what messages call it */
 };
 
 extern const struct lbpf_class lbpf_object_class;

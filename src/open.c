@@ -14,13 +14,16 @@
 #include "err.h"
 #include "legacy.h"
 #include "load.h"
+#include "mapkinds.h"
 #include "object.h"
+#include "opencause.h"
 
 struct open {
 	const char *path; /* or bytes */
 	const void *bytes;
 	size_t len;
 	const char *name, *pin_root, *kconfig, *btf;
+	const char *label; /* what messages call it */
 	bool pin_any_type;
 };
 
@@ -61,13 +64,17 @@ static void open_read(lua_State *L, struct open *open, const char *what)
 	}
 	lbpf_arg_own(L, 2);
 	lbpf_arg_options(L, 2, open_options, open, what);
-	if (!open->path && !open->name)
-		open->name = "bytes"; /* libbpf would make one of addresses */
+	open->label = open->path ? open->path : open->name;
+	if (open->label)
+		return;
+	open->name = "bytes"; /* libbpf would make one of addresses */
+	lbpf_place(L);
+	open->label = *lua_tostring(L, -1) ? lua_tostring(L, -1) : open->name; /* stays on the stack */
 }
 
 static int open_fail(lua_State *L, const struct open *open, int err, const char *cause)
 {
-	return lbpf_err_push(L, err, cause, "open '%s'", open->path ? open->path : open->name);
+	return lbpf_err_push(L, err, cause, "open '%s'", open->label);
 }
 
 /* The name that libbpf gives to the object of a file: the file's, up to the first dot. */
@@ -99,8 +106,8 @@ static int open_libbpf(const struct open *open, const struct lbpf_legacy *legacy
 	struct bpf_object *obj;
 
 	opts.object_name = open_name(open, name, sizeof(name));
-	if (legacy->foreign && open->path)
-		opts.object_name = open->path; /* for its messages, which name the object */
+	if (legacy->foreign)
+		opts.object_name = open->label; /* for its messages, which name the object */
 	obj = legacy->bytes ? bpf_object__open_mem(legacy->bytes, legacy->size, &opts)
 			    : bpf_object__open_mem(open->bytes, open->len, &opts);
 	if (!obj)
@@ -124,12 +131,32 @@ static int open_call(lua_State *L, const struct open *open, struct lbpf_object *
 	*log = lbpf_log_begin(L);
 	/* nothing of Lua's runs until legacy->bytes are freed */
 	err = open->path ? lbpf_legacy_file(open->path, legacy) : lbpf_legacy_bytes(open->bytes, open->len, legacy);
-	if (!err)
+	if (!err) {
 		err = open_libbpf(open, legacy, o);
+		if (err && !legacy->foreign)
+			lbpf_opencause(legacy->bytes ? legacy->bytes : open->bytes,
+				       legacy->bytes ? legacy->size : open->len, lbpf_log_text(*log), legacy->cause,
+				       sizeof(legacy->cause));
+	}
 	free(legacy->bytes);
 	legacy->bytes = NULL;
 	lbpf_log_end(*log);
 	return err;
+}
+
+/* Handles of per-CPU maps have to know the number of CPUs. Returns 0, or how many values were pushed. */
+static int check_cpus(lua_State *L, const struct open *open, const struct lbpf_object *o)
+{
+	const struct bpf_map *map;
+	bool any = false;
+	int n;
+
+	bpf_object__for_each_map(map, o->obj)
+	{
+		any |= (lbpf_mapkind_of((uint32_t)bpf_map__type(map))->can & LBPF_PERCPU) != 0;
+	}
+	n = any ? lbpf_possible_cpus(L) : 0;
+	return n < 0 ? lbpf_possible_cpus_fail(L, n, lua_pushfstring(L, "open '%s'", open->label)) : 0;
 }
 
 /* With the handle as the argument. */
@@ -143,8 +170,12 @@ static int fill_opened(lua_State *L)
  * 0, or how many values were pushed: nil, message and code. */
 static int open_fill(lua_State *L, int idx, const struct open *open)
 {
-	int status;
+	int status = check_cpus(L, open, lua_touserdata(L, idx));
 
+	if (status) {
+		lbpf_object_release(L, idx, lua_touserdata(L, idx));
+		return status;
+	}
 	lua_pushcfunction(L, fill_opened);
 	lua_pushvalue(L, idx);
 	status = lua_pcall(L, 1, 0, 0);
@@ -153,7 +184,7 @@ static int open_fill(lua_State *L, int idx, const struct open *open)
 	if (status != LUA_ERRRUN || lua_type(L, -1) != LUA_TSTRING)
 		lua_error(L);
 	lbpf_object_release(L, idx, lua_touserdata(L, idx));
-	return open_fail(L, open, LIBBPF_ERRNO__FORMAT, lua_tostring(L, -1));
+	return open_fail(L, open, LIBBPF_ERRNO__FORMAT, lbpf_unplaced(L, -1));
 }
 
 /* Pushes the opened object, whose arguments are at 1 and 2; or nil, message and code. Returns how many. */
@@ -169,6 +200,8 @@ static int push_opened(lua_State *L, const char *what)
 	o = lbpf_object_new(L);
 	idx = lua_gettop(L);
 	o->pin_any_type = open.pin_any_type;
+	if (!open.path)
+		snprintf(o->name, sizeof(o->name), "%s", open.label);
 	lua_pushstring(L, open.btf);
 	lua_setiuservalue(L, idx, LBPF_OBJECT_CORE_BTF);
 	err = open_call(L, &open, o, &legacy, &log);
@@ -181,7 +214,7 @@ static int push_opened(lua_State *L, const char *what)
 	err = open_fill(L, idx, &open);
 	if (err)
 		return err;
-	lbpf_configure(L, idx);
+	lbpf_configure(L, idx, what);
 	return 1;
 }
 
@@ -190,10 +223,11 @@ of numbers in section "maps".
 @function bpf.open
 @tparam string|table source path of the ELF file, or `{ bytes = "…" }`
 @tparam ?table options
-- name: of the object, by default from the file's name
+- name: of the object, by default from the file's name; of bytes, the file and line of the script
 - vars: `{ name = value }`, initial values of global variables
-- maps: `{ name = … }`, where … is max_entries, `{ max_entries = }`, an existing map to use instead, or false for none:
-  programs that are loaded may not get at that one
+- maps: `{ name = … }`, where … is max_entries, a table of settings as for bpf.map.configure (`{ value_size = 1016,
+  map_flags = "no_prealloc" }`), an existing map to use instead, or false for none: programs that are loaded may not get
+at that one
 - autoload: `{ program = false }`, which programs not to load
 - pin_root: directory on a bpffs for maps that are pinned by name; a map that is pinned there is used if its parameters
   and its C types are the declared ones

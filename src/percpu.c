@@ -57,4 +57,4 @@ static void percpu_decode(lua_State *L, const struct lbpf_map *map, const void *
 	}
 }
 
-const struct lbpf_conv lbpf_conv_percpu = { percpu_encode, percpu_decode };
+const struct lbpf_conv lbpf_conv_percpu = { .encode = percpu_encode, .decode = percpu_decode };

@@ -94,9 +94,9 @@ static uint32_t cpu_at(lua_State *L, int idx, lua_Integer i)
 }
 
 /* Pushes what keeps the list, and returns it. idx is that of the options. */
-static struct cpus push_cpus(lua_State *L, int idx, const struct lbpf_map *map)
+static struct cpus push_cpus(lua_State *L, int idx, const struct lbpf_map *map, uint32_t possible)
 {
-	uint32_t possible = (uint32_t)lbpf_possible_cpus(L), *list;
+	uint32_t *list;
 	struct cpus cpus = { .count = possible < map->max_entries ? possible : map->max_entries };
 	lua_Unsigned given;
 
@@ -272,13 +272,16 @@ static int reader_add_map(lua_State *L, int idx, struct lbpf_reader *r, int firs
 	struct failure failure;
 	struct cpubuf model = { .source.fd = -1 };
 	struct cpus cpus;
-	int err;
+	int err, possible;
 
 	luaL_argcheck(L, map->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY, first, "a map of type perf_event_array expected");
 	luaL_argexpected(L, lua_isnoneornil(L, first + 2) || lua_isfunction(L, first + 2), first + 2, "function");
 	lbpf_arg_options(L, first + 3, perf_options, &options, "perfbuf");
 	check_options(L, first + 3, &options);
-	cpus = push_cpus(L, first + 3, map);
+	possible = lbpf_possible_cpus(L);
+	if (possible < 0)
+		return lbpf_possible_cpus_fail(L, possible, "perfbuf");
+	cpus = push_cpus(L, first + 3, map, (uint32_t)possible);
 	model.source.feed = lbpf_reader_feed(L, idx, first, &options.reader);
 	model.source.size = options.pages * (size_t)sysconf(_SC_PAGESIZE);
 	lbpf_reader_reserve(L, idx, r, cpus.count);
@@ -407,6 +410,11 @@ static int perfbuf_fd(lua_State *L)
 	return lbpf_reader_fd(L, &perf_kind);
 }
 
+/*** The same as perfbuf:fd, by the name that LuaSocket's select and other loops ask for: they take the reader itself.
+@function perfbuf:getfd
+@treturn integer
+@treturn nil,string,string on failure, as of perfbuf:fd */
+
 /*** Closes the reader and empties the map's slots; closing twice is fine, and so is closing in a handler. A forked
 child has the reader's file as well: the slots are emptied once the child, too, has closed the reader or ended.
 @function perfbuf:close
@@ -429,9 +437,9 @@ static int perfbuf_tostring(lua_State *L)
 }
 
 static const luaL_Reg perfbuf_methods[] = {
-	{ "add", perfbuf_add },	      { "poll", perfbuf_poll }, { "consume", perfbuf_consume },
-	{ "events", perfbuf_events }, { "lost", perfbuf_lost }, { "fd", perfbuf_fd },
-	{ "close", perfbuf_close },   { NULL, NULL },
+	{ "add", perfbuf_add },	      { "poll", perfbuf_poll },	  { "consume", perfbuf_consume },
+	{ "events", perfbuf_events }, { "lost", perfbuf_lost },	  { "fd", perfbuf_fd },
+	{ "getfd", perfbuf_fd },      { "close", perfbuf_close }, { NULL, NULL },
 };
 
 static const luaL_Reg perfbuf_meta[] = {

@@ -196,7 +196,7 @@ static nfds_t fill(lua_State *L, struct pollfd *list, nfds_t room)
 static int posix_poll(lua_State *L)
 {
 	struct pollfd *list;
-	nfds_t n;
+	nfds_t n, count;
 	int timeout;
 
 	luaL_checktype(L, 1, LUA_TTABLE);
@@ -204,8 +204,9 @@ static int posix_poll(lua_State *L)
 	lua_settop(L, 1);
 	n = fill(L, NULL, 0);
 	list = lua_newuserdatauv(L, (n + 1) * sizeof(*list), 0);
-	fill(L, list, n);
 	lua_newtable(L);
+	count = fill(L, list, n); /* finalizers may have changed the table */
+	n = count < n ? count : n;
 	if (poll(list, n, timeout) < 0)
 		return errno == EINTR ? 1 : lbpf_err_push(L, errno, NULL, "poll");
 	for (nfds_t i = 0; i < n; i++)
@@ -267,11 +268,27 @@ static int posix_exhausted(lua_State *L)
 	return 2;
 }
 
+/* Lua's error. But where the function of that level is C's, such as pcall, the place is that of the nearest one in Lua
+ * which is being called. */
+static int posix_error(lua_State *L)
+{
+	int level = lua_isinteger(L, 2) ? (int)lua_tointeger(L, 2) : 1;
+
+	lua_settop(L, 1);
+	if (lua_type(L, 1) == LUA_TSTRING && level > 0) {
+		lbpf_where(L, level);
+		lua_insert(L, 1);
+		lua_concat(L, 2);
+	}
+	return lua_error(L);
+}
+
 void lbpf_posix_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "clock", posix_clock },
 		{ "code", posix_code },
+		{ "error", posix_error },
 		{ "exhausted", posix_exhausted },
 		{ "finish", posix_finish },
 		{ "lock", posix_lock },

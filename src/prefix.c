@@ -105,4 +105,4 @@ static void prefix_decode(lua_State *L, const struct lbpf_map *map, const void *
 	lua_pushfstring(L, "%s/%I", addr, (LUAI_UACINT)prefix.len);
 }
 
-const struct lbpf_conv lbpf_conv_prefix = { prefix_encode, prefix_decode };
+const struct lbpf_conv lbpf_conv_prefix = { .encode = prefix_encode, .decode = prefix_decode };

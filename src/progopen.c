@@ -15,6 +15,7 @@
 #include "cause.h"
 #include "err.h"
 #include "program.h"
+#include "spare.h"
 
 int lbpf_program_describe(struct lbpf_program *p)
 {
@@ -51,8 +52,10 @@ static int opened(lua_State *L, struct lbpf_program *p, int err, const char *mis
 
 static struct lbpf_program *push_opened(lua_State *L)
 {
-	struct lbpf_program *p = lbpf_program_push_alone(L);
+	struct lbpf_program *p;
 
+	lbpf_spare(L, 1); /* an object's programs take none, so their class doesn't look */
+	p = lbpf_program_push_alone(L);
 	p->owns_fd = true;
 	return p;
 }

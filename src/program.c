@@ -15,6 +15,9 @@
 #include "arg.h"
 #include "cause.h"
 #include "err.h"
+#include "spare.h"
+
+#define DESCRIPTORS 4 /* of BTF, that libbpf opens to look for a target, and to learn whether modules have any */
 
 static void program_init(void *self)
 {
@@ -101,6 +104,8 @@ int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const
 	}
 	if (!last && err == EPERM)
 		last = lbpf_refused(L, "CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN");
+	if (!last && err == ENOSYS)
+		last = lbpf_no_bpf();
 	return lbpf_err_push(L, err, last, "program '%s': %s", p->name, operation);
 }
 
@@ -144,8 +149,7 @@ static int program_fd(lua_State *L)
 
 /* ---- settings from before the load ---- */
 
-/* Returns the failure of a setter. */
-static int setting_fail(lua_State *L, const struct lbpf_program *p, int err, const char *what)
+int lbpf_program_fail_setting(lua_State *L, const struct lbpf_program *p, int err, const char *what)
 {
 	return lbpf_err_push(L, err, err == -EINVAL || err == -EBUSY ? "the object is loaded already" : NULL,
 			     "program '%s': %s", p->name, what);
@@ -166,7 +170,7 @@ static int program_autoload(lua_State *L)
 		luaL_checktype(L, 2, LUA_TBOOLEAN);
 		err = bpf_program__set_autoload(p->prog, lua_toboolean(L, 2));
 		if (err)
-			return setting_fail(L, p, err, "autoload");
+			return lbpf_program_fail_setting(L, p, err, "autoload");
 	}
 	lua_pushboolean(L, bpf_program__autoload(p->prog));
 	return 1;
@@ -204,7 +208,7 @@ static int program_log_level(lua_State *L)
 	if (!lua_isnone(L, 2)) {
 		err = bpf_program__set_log_level(p->prog, (uint32_t)lbpf_arg_int(L, 2, 0, 7));
 		if (err)
-			return setting_fail(L, p, err, "log_level");
+			return lbpf_program_fail_setting(L, p, err, "log_level");
 	}
 	lua_pushinteger(L, bpf_program__log_level(p->prog));
 	return 1;
@@ -261,7 +265,7 @@ static int set_type(lua_State *L, const struct lbpf_program *p, enum bpf_prog_ty
 				     "1.2",
 				     "program '%s': type", p->name);
 	err = bpf_program__set_type(p->prog, type);
-	return err ? setting_fail(L, p, err, "type") : 0;
+	return err ? lbpf_program_fail_setting(L, p, err, "type") : 0;
 }
 
 /*** The kernel's name for the type of program; given one, sets that.
@@ -297,7 +301,7 @@ static int program_type(lua_State *L)
 	return 1;
 }
 
-static const char *attach_type_name(uint32_t type)
+const char *lbpf_program_attach_type_name(uint32_t type)
 {
 	return libbpf_bpf_attach_type_str((enum bpf_attach_type)type);
 }
@@ -305,7 +309,7 @@ static const char *attach_type_name(uint32_t type)
 uint32_t lbpf_program_attach_type(lua_State *L, const char *name)
 {
 	lua_pushstring(L, name);
-	return number_of_name(L, lua_gettop(L), attach_type_name, "attach type");
+	return number_of_name(L, lua_gettop(L), lbpf_program_attach_type_name, "attach type");
 }
 
 /*** What the program is to be attached to, as the kernel calls it; given a name, sets that.
@@ -322,11 +326,12 @@ static int program_expected_attach_type(lua_State *L)
 
 	if (!lua_isnone(L, 2)) {
 		err = bpf_program__set_expected_attach_type(
-			p->prog, (enum bpf_attach_type)number_of_name(L, 2, attach_type_name, "attach type"));
+			p->prog,
+			(enum bpf_attach_type)number_of_name(L, 2, lbpf_program_attach_type_name, "attach type"));
 		if (err)
-			return setting_fail(L, p, err, "expected_attach_type");
+			return lbpf_program_fail_setting(L, p, err, "expected_attach_type");
 	}
-	name = attach_type_name((uint32_t)bpf_program__expected_attach_type(p->prog));
+	name = lbpf_program_attach_type_name((uint32_t)bpf_program__expected_attach_type(p->prog));
 	lua_pushstring(L, name ? name : "other");
 	return 1;
 }
@@ -342,16 +347,18 @@ for, where its section doesn't.
 static int program_attach_target(lua_State *L)
 {
 	const char *func = lbpf_arg_string(L, 2); /* makes a string of a number, which may run a finalizer */
+	int fd = 0, err = lbpf_spare(L, DESCRIPTORS);
 	struct lbpf_program *p = lbpf_program_check(L, 1), *target;
 	struct lbpf_log *log;
-	int fd = 0, err;
 
+	if (err)
+		return lbpf_program_fail(L, p, err, "attach_target", NULL);
 	if (!lua_isnoneornil(L, 3)) {
 		target = lbpf_program_check_loaded(L, 3);
 		fd = lbpf_program_descriptor(target);
 	}
 	log = lbpf_log_begin(L);
-	p->searched = true;
+	p->searched |= !fd;
 	err = bpf_program__set_attach_target(p->prog, fd, func);
 	p->targeted |= !err && fd;
 	lbpf_log_end(log);
@@ -414,26 +421,6 @@ void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from)
 	lua_setfield(L, -2, "map_ids");
 }
 
-/*** What the kernel knows about the program.
-@function prog:info
-@treturn table the fields of struct bpf_prog_info: id, type, name, tag (hexadecimal), load_time (ns since boot), uid,
- jited_prog_len, xlated_prog_len (bytes), run_time_ns and run_cnt (while statistics are on),
- recursion_misses (runs that were left out because the program ran on that CPU already; kernel 5.12), verified_insns,
- btf_id, map_ids (a sequence); and type_number for a type without a name, "other"
-@treturn nil,string,string on failure
-@see bpf_obj_get_info_by_fd */
-static int program_info(lua_State *L)
-{
-	struct lbpf_program *p = lbpf_program_check_loaded(L, 1);
-	struct lbpf_program_info info;
-	int err = lbpf_program_fetch_info(lbpf_program_descriptor(p), &info);
-
-	if (err)
-		return lbpf_program_fail(L, p, err, "info", NULL);
-	lbpf_program_push_info(L, &info);
-	return 1;
-}
-
 /*** Closes a program that was opened by pin or id; closing twice is fine. A program of an object stays open in it.
 @function prog:close
 @treturn true */
@@ -469,7 +456,6 @@ static const luaL_Reg program_methods[] = {
 	{ "log_level", program_log_level },
 	{ "expected_attach_type", program_expected_attach_type },
 	{ "attach_target", program_attach_target },
-	{ "info", program_info },
 	{ "close", program_close },
 	{ NULL, NULL },
 };
@@ -481,7 +467,6 @@ static const luaL_Reg program_meta[] = {
 
 const struct lbpf_class lbpf_program_class = {
 	.name = "bpf.prog",
-	.descriptors = 4,
 	.methods = program_methods,
 	.meta = program_meta,
 	.init = program_init,

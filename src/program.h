@@ -67,6 +67,9 @@ const char *lbpf_program_type_name(uint32_t type);
 /* The number of an attach type by the kernel's name in lower case; raises for an unknown one. */
 uint32_t lbpf_program_attach_type(lua_State *L, const char *name);
 
+/* The name of an attach type, or NULL. */
+const char *lbpf_program_attach_type_name(uint32_t type);
+
 #define LBPF_PROGRAM_MAPS 64 /* the kernel's MAX_USED_MAPS */
 
 /* What the kernel knows about a program, with room for what it points to. */
@@ -83,6 +86,9 @@ void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from);
 
 /* nil, message, code, with libbpf's last words as the cause if it had any. */
 int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const char *operation, struct lbpf_log *log);
+
+/* The same for a setting from before the load. */
+int lbpf_program_fail_setting(lua_State *L, const struct lbpf_program *p, int err, const char *what);
 
 /* Opener: adds the table `prog` to the module table at the top. */
 void lbpf_program_open(lua_State *L);

@@ -45,8 +45,8 @@ static const struct lbpf_name flag_names[] = {
 	{ NULL, 0 },
 };
 
-/* Stack of program_run: the program, the options, the context's type or nil. */
-enum { RUN_PROG = 1, RUN_OPTIONS, RUN_TYPE };
+/* Stack of program_run: the program, the options, the context's type or nil, the context as it was given. */
+enum { RUN_PROG = 1, RUN_OPTIONS, RUN_TYPE, RUN_CONTEXT };
 
 /* Pushes a copy of a string in memory that the kernel may write to; room bytes are added. */
 static void *copy_string(lua_State *L, int idx, size_t room, uint32_t *len)
@@ -63,14 +63,13 @@ static void *copy_string(lua_State *L, int idx, size_t room, uint32_t *len)
 
 /* ---- the context ---- */
 
-/* The struct that the program's first parameter points to, 0 when its BTF doesn't tell. */
-static uint32_t parameter_type(const struct btf *btf, const char *name)
+/* The struct that a function's first parameter points to, 0 when its BTF doesn't tell. */
+static uint32_t parameter_type(const struct btf *btf, uint32_t function)
 {
-	int id = btf ? btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) : 0;
-	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	const struct btf_type *t = btf__type_by_id(btf, function);
 	uint32_t at;
 
-	t = t ? btf__type_by_id(btf, t->type) : NULL;
+	t = t && btf_is_func(t) ? btf__type_by_id(btf, t->type) : NULL;
 	if (!t || !btf_is_func_proto(t) || btf_vlen(t) < 1)
 		return 0;
 	at = btf_params(t)[0].type;
@@ -84,46 +83,83 @@ static uint32_t parameter_type(const struct btf *btf, const char *name)
 	return 0;
 }
 
-/* With the program as argument: its object's BTF must not go while it is compiled. */
-static int compile_parameter(lua_State *L)
-{
-	struct lbpf_program *p = lua_touserdata(L, 1);
-	uint32_t id = p->prog ? parameter_type(p->btf, p->name) : 0;
+/* BTF of the program's, and the function in it that the program is; 0 when it doesn't tell. */
+struct own {
+	struct btf *btf; /* NULL: there is none, or it can't be read */
+	uint32_t function;
+	int err; /* why */
+};
 
-	if (id)
-		lbpf_btf_compile(L, p->btf, id);
+/* Reads the BTF of a program that was opened into the handle. */
+static struct own read_opened(lua_State *L, const struct lbpf_program *p, struct lbpf_btf *handle)
+{
+	struct bpf_func_info first = { 0 }; /* of the program itself; functions that it calls follow */
+	struct bpf_prog_info info = { .nr_func_info = 1,
+				      .func_info_rec_size = sizeof(first),
+				      .func_info = (uintptr_t)&first };
+	uint32_t len = sizeof(info);
+	struct lbpf_log *log;
+
+	if (bpf_obj_get_info_by_fd(p->fd, &info, &len))
+		return (struct own){ .err = errno };
+	if (!info.btf_id)
+		return (struct own){ NULL, 0, 0 };
+	log = lbpf_log_begin(L);
+	handle->btf = btf__load_from_kernel_by_id(info.btf_id);
+	len = handle->btf ? 0 : (uint32_t)errno;
+	lbpf_log_end(log);
+	return (struct own){ handle->btf, first.type_id, (int)len };
+}
+
+/* An opened program's BTF goes into a handle, which is pushed. */
+static struct own push_own(lua_State *L, const struct lbpf_program *p)
+{
+	struct lbpf_btf *handle = lbpf_btf_new(L);
+	int id;
+
+	if (!p->prog)
+		return read_opened(L, p, handle);
+	id = p->btf ? btf__find_by_name_kind(p->btf, p->name, BTF_KIND_FUNC) : 0;
+	return (struct own){ (struct btf *)(uintptr_t)p->btf, id > 0 ? (uint32_t)id : 0, 0 };
+}
+
+/* With the program and the spec, or nil, as arguments: the context's type, or the errno with which its BTF can't be
+ * read, 0 where that doesn't tell. An object's BTF must not go while it is compiled. Types of the program's own go
+ * first. */
+static int compile_context(lua_State *L)
+{
+	struct own own = push_own(L, lua_touserdata(L, 1));
+	uint32_t id = own.btf && own.function ? parameter_type(own.btf, own.function) : 0;
+
+	if (!lua_isnil(L, 2) && (!own.err || own.err == EPERM))
+		lbpf_btf_spec(L, 2, own.btf, "ctx_type");
+	else if (id)
+		lbpf_btf_compile(L, own.btf, id);
 	else
-		lua_pushnil(L);
+		lua_pushinteger(L, own.err);
 	return 1;
 }
 
-/* With the program and the spec as arguments. Types of the object's own go first. */
-static int compile_named(lua_State *L)
+/* Leaves the type of the context table in RUN_TYPE. Returns 0 or the errno with which the program's BTF can't be read.
+ */
+static int find_context_type(lua_State *L)
 {
-	struct lbpf_program *p = lua_touserdata(L, 1);
+	int err;
 
-	lbpf_btf_spec(L, 2, p->prog ? (struct btf *)(uintptr_t)p->btf : NULL, "ctx_type");
-	return 1;
-}
-
-/* Leaves the type of the context table in RUN_TYPE. */
-static struct lbpf_type *context_type(lua_State *L)
-{
-	if (lua_getfield(L, RUN_OPTIONS, "ctx_type") != LUA_TNIL) {
-		lua_pushcfunction(L, compile_named);
-		lua_pushvalue(L, RUN_PROG);
-		lua_pushvalue(L, -3);
-		lbpf_call_undisturbed(L, 2, 1);
-	} else {
-		lua_pushcfunction(L, compile_parameter);
-		lua_pushvalue(L, RUN_PROG);
-		lbpf_call_undisturbed(L, 1, 1);
-	}
+	lua_pushcfunction(L, compile_context);
+	lua_pushvalue(L, RUN_PROG);
+	lua_getfield(L, RUN_OPTIONS, "ctx_type");
+	lbpf_call_undisturbed(L, 2, 1);
 	lua_replace(L, RUN_TYPE);
-	if (lua_isnil(L, RUN_TYPE))
-		luaL_error(L,
-			   "run: the program's BTF doesn't tell what its context is; give option 'ctx_type', or bytes");
-	return lua_touserdata(L, RUN_TYPE);
+	if (lua_isuserdata(L, RUN_TYPE))
+		return 0;
+	err = (int)lua_tointeger(L, RUN_TYPE);
+	if (!err || err == EPERM)
+		lbpf_arg_error(L, "run: %s; give option 'ctx_type', or bytes",
+			       err ? "what the program's context is can't be read from its BTF, which takes "
+				     "CAP_SYS_ADMIN of a program that was opened"
+				   : "the program's BTF doesn't tell what its context is");
+	return err;
 }
 
 /* Arguments of a tracepoint: a sequence of integers of 64 bits. */
@@ -156,27 +192,25 @@ static bool takes_arguments(enum bpf_prog_type type)
 /* Pushes the memory of option ctx: bytes as they are, a table by its type. */
 static void *run_context(lua_State *L, enum bpf_prog_type type, uint32_t *len)
 {
-	struct lbpf_type *ctx;
+	const struct lbpf_type *ctx;
 	void *buf;
-	int idx;
 
-	switch (lua_getfield(L, RUN_OPTIONS, "ctx")) {
+	switch (lua_type(L, RUN_CONTEXT)) {
 	case LUA_TNIL:
 		*len = 0;
 		return NULL;
 	case LUA_TSTRING:
-		return copy_string(L, lua_gettop(L), 0, len);
+		return copy_string(L, RUN_CONTEXT, 0, len);
 	case LUA_TTABLE:
 		break;
 	default:
-		luaL_error(L, "run: option 'ctx' must be a string or a table, got %s", luaL_typename(L, -1));
+		luaL_error(L, "run: option 'ctx' must be a string or a table, got %s", luaL_typename(L, RUN_CONTEXT));
 	}
-	idx = lua_gettop(L);
 	if (takes_arguments(type))
-		return context_of_arguments(L, idx, len);
-	ctx = context_type(L);
+		return context_of_arguments(L, RUN_CONTEXT, len);
+	ctx = lua_touserdata(L, RUN_TYPE);
 	buf = lua_newuserdatauv(L, ctx->size + 1, 0);
-	lbpf_encode(L, ctx, idx, buf, "ctx");
+	lbpf_encode(L, ctx, RUN_CONTEXT, buf, "ctx");
 	*len = ctx->size;
 	return buf;
 }
@@ -269,7 +303,8 @@ static const char *run_cause(int err)
 - data: the packet, a string; what the kernel demands depends on the type (14 bytes at least for xdp)
 - ctx: the context: bytes, or a table of the members of what the program's first parameter points to; of a raw_tp
   program a sequence of arguments
-- ctx_type: the context's C type, where the program's BTF doesn't tell
+- ctx_type: the context's C type, where the program's BTF doesn't tell, or can't be read: of a program opened by pin or
+  id that takes CAP_SYS_ADMIN
 - repeat_: how often to run it; 1 by default
 - cpu: where a raw_tp program is to run, from 0; this CPU by default
 - flags: a name or a sequence of "xdp_live_frames" (kernel 5.18: frames go where the program says, and neither they nor
@@ -297,8 +332,12 @@ static int program_run(lua_State *L)
 	}
 	lua_pushnil(L);
 	lbpf_arg_options(L, RUN_OPTIONS, run_options, &run, "run");
+	lua_getfield(L, RUN_OPTIONS, "ctx");
 	type = type_of(p);
 	flags = run_flags(L, type);
+	err = lua_istable(L, RUN_CONTEXT) && !takes_arguments(type) ? find_context_type(L) : 0;
+	if (err)
+		return lbpf_err_push(L, err, NULL, "program '%s': run: its BTF", p->name);
 	comes_back = !(flags & LIVE_FRAMES); /* frames that go where the program says are not handed back */
 	if (lua_getfield(L, RUN_OPTIONS, "data") == LUA_TSTRING) {
 		opts.data_in = copy_string(L, lua_gettop(L), 0, &opts.data_size_in);

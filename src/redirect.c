@@ -134,6 +134,6 @@ static void cpu_decode(lua_State *L, const struct lbpf_map *map, const void *buf
 	target_decode(L, map, buf, into, "qsize");
 }
 
-const struct lbpf_conv lbpf_conv_program = { program_encode, program_decode };
-const struct lbpf_conv lbpf_conv_device = { device_encode, device_decode };
-const struct lbpf_conv lbpf_conv_cpu = { cpu_encode, cpu_decode };
+const struct lbpf_conv lbpf_conv_program = { .encode = program_encode, .decode = program_decode };
+const struct lbpf_conv lbpf_conv_device = { .encode = device_encode, .decode = device_decode };
+const struct lbpf_conv lbpf_conv_cpu = { .encode = cpu_encode, .decode = cpu_decode };

@@ -233,6 +233,10 @@ static int ringbuf_fd(lua_State *L)
 	return lbpf_reader_fd(L, &ring_kind);
 }
 
+/*** The same as ringbuf:fd, by the name that LuaSocket's select and other loops ask for: they take the reader itself.
+@function ringbuf:getfd
+@treturn integer */
+
 /*** Closes the reader; closing twice is fine, and so is closing in a handler.
 @function ringbuf:close
 @treturn true */
@@ -253,9 +257,9 @@ static int ringbuf_tostring(lua_State *L)
 }
 
 static const luaL_Reg ringbuf_methods[] = {
-	{ "add", ringbuf_add },	      { "poll", ringbuf_poll }, { "consume", ringbuf_consume },
-	{ "events", ringbuf_events }, { "lost", ringbuf_lost }, { "fd", ringbuf_fd },
-	{ "close", ringbuf_close },   { NULL, NULL },
+	{ "add", ringbuf_add },	      { "poll", ringbuf_poll },	  { "consume", ringbuf_consume },
+	{ "events", ringbuf_events }, { "lost", ringbuf_lost },	  { "fd", ringbuf_fd },
+	{ "getfd", ringbuf_fd },      { "close", ringbuf_close }, { NULL, NULL },
 };
 
 static const luaL_Reg ringbuf_meta[] = {

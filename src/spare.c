@@ -14,22 +14,36 @@
 
 #define MOST 1024
 
-static int have(unsigned int count)
+/* Opens so many. Returns how many there were, with errno if they are too few. */
+static unsigned int take(int *fds, unsigned int count)
 {
-	int fds[MOST], err;
 	unsigned int n = 0;
 
-	if (count > MOST)
-		count = MOST;
-	errno = 0;
 	for (; n < count; n++) {
 		fds[n] = n ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : eventfd(0, EFD_CLOEXEC);
 		if (fds[n] < 0)
 			break;
 	}
-	err = n < count ? errno : 0;
-	while (n > 0)
-		close(fds[--n]);
+	return n;
+}
+
+void lbpf_spare_give(const int *fds, unsigned int count)
+{
+	while (count > 0)
+		close(fds[--count]);
+}
+
+/* Who may open no eventfd, by a seccomp filter say, may have descriptors all the same. */
+static int have(unsigned int count)
+{
+	int fds[MOST], err;
+	unsigned int n;
+
+	if (count > MOST)
+		count = MOST;
+	n = take(fds, count);
+	err = n < count && lbpf_spare_is_short(errno) ? errno : 0;
+	lbpf_spare_give(fds, n);
 	return err;
 }
 
@@ -41,6 +55,25 @@ int lbpf_spare(lua_State *L, unsigned int count)
 		return err;
 	lua_gc(L, LUA_GCCOLLECT);
 	return have(count);
+}
+
+bool lbpf_spare_again(lua_State *L, unsigned int count)
+{
+	int err = errno;
+	bool again = (err == EMFILE || err == ENFILE) && lbpf_spare(L, count) == 0;
+
+	errno = err;
+	return again;
+}
+
+unsigned int lbpf_spare_take_rest(int *fds, unsigned int count)
+{
+	unsigned int n = take(fds, count);
+
+	if (n < count)
+		return n;
+	lbpf_spare_give(fds, n);
+	return 0;
 }
 
 bool lbpf_spare_is_short(int err)

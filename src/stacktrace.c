@@ -66,4 +66,4 @@ static void stack_decode(lua_State *L, const struct lbpf_map *map, const void *b
 	}
 }
 
-const struct lbpf_conv lbpf_conv_stack = { NULL, stack_decode };
+const struct lbpf_conv lbpf_conv_stack = { .encode = NULL, .decode = stack_decode };

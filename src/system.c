@@ -20,6 +20,7 @@
 #include "err.h"
 #include "linkinfo.h"
 #include "map.h"
+#include "mapinfo.h"
 #include "program.h"
 
 union info {
@@ -46,7 +47,7 @@ static int fetch_map(int fd, union info *info)
 
 static void push_map(lua_State *L, const union info *info)
 {
-	lbpf_map_push_info(L, &info->map);
+	lbpf_mapinfo_push(L, &info->map);
 }
 
 static int fetch_program(int fd, union info *info)

@@ -281,6 +281,8 @@ static void push_enumerators(lua_State *L, const struct lbpf_type *type, const s
 	lbpf_type_push_names(L, type);
 	lua_rawgeti(L, -1, n->enums);
 	for (lua_pushnil(L); lua_next(L, top + 3); lua_pop(L, 1)) {
+		if (!lua_isinteger(L, -1)) /* its value isn't known */
+			continue;
 		lua_pushvalue(L, -1);
 		lua_pushvalue(L, -3);
 		lua_rawset(L, top + 1);

@@ -287,6 +287,11 @@ static int user_ringbuf_fd(lua_State *L)
 	return 1;
 }
 
+/*** The same as user_ringbuf:fd, by the name that LuaSocket's select and other loops ask for: they take the producer
+itself.
+@function user_ringbuf:getfd
+@treturn integer */
+
 /*** Closes the producer; closing twice is fine. What is in the ring stays there.
 @function user_ringbuf:close
 @treturn true */
@@ -309,6 +314,7 @@ static int user_ringbuf_tostring(lua_State *L)
 static const luaL_Reg user_ringbuf_methods[] = {
 	{ "submit", user_ringbuf_submit },
 	{ "fd", user_ringbuf_fd },
+	{ "getfd", user_ringbuf_fd },
 	{ "close", user_ringbuf_close },
 	{ NULL, NULL },
 };

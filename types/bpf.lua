@@ -77,9 +77,9 @@ local bpf = {}
 ---@field bytes string the contents of an ELF file
 
 ---@class bpf.open.options
----@field name? string of the object, by default from the file's name
+---@field name? string of the object, by default from the file's name; of bytes, the file and line of the script
 ---@field vars? { [string]: any } initial values of global variables
----@field maps? { [string]: integer|false|bpf.map|{ max_entries: integer } } sizes, existing maps to use instead, or none
+---@field maps? { [string]: integer|boolean|bpf.map|bpf.map.settings } entries, settings, existing maps to use instead, or none
 ---@field autoload? { [string]: boolean } false for programs not to load
 ---@field pin_root? string directory on a bpffs for maps that are pinned by name
 ---@field pin_any_type? boolean use a pinned map also if its keys or values have the right size and another C type
@@ -260,7 +260,9 @@ function bpf.features.helpers(prog_type) end
 function bpf.features.kernel() end
 
 ---How many CPUs this kernel may ever have.
----@return integer
+---@return integer?
+---@return string? message
+---@return string? code
 function bpf.features.cpus() end
 
 -- Maps ----------------------------------------------------------------------------------------------------------------
@@ -526,8 +528,30 @@ function bpf.map.freeze(m) end
 ---@return string? code
 function bpf.map.resize(m, max_entries) end
 
+---@class bpf.map.settings
+---@field type? bpf.map.kind
+---@field key_size? integer
+---@field value_size? integer
+---@field max_entries? integer
+---@field map_flags? bpf.map.flag|bpf.map.flag[]|integer
+---@field map_extra? integer
+---@field numa_node? integer
+---@field ifindex? integer
+---@field inner_map? bpf.map that the inner ones are like
+---@field autocreate? boolean
+---@field pin_path? string|false
+---@field initial_value? string the bytes of a section of variables
+
+---Sets what a map is that an object declares, before the object is loaded.
+---@param m bpf.map
+---@param settings bpf.map.settings
+---@return true? done
+---@return string? message
+---@return string? code
+function bpf.map.configure(m, settings) end
+
 ---@class bpf.map.information
----@field id integer
+---@field id integer none before the load
 ---@field type bpf.map.kind|"other"
 ---@field name string
 ---@field key_size integer
@@ -540,8 +564,14 @@ function bpf.map.resize(m, max_entries) end
 ---@field btf_value_type_id integer
 ---@field map_extra integer
 ---@field type_number? integer of a type without a name, "other"
+---@field numa_node? integer of an object's map, as the rest
+---@field autocreate? boolean
+---@field is_internal? boolean it holds variables
+---@field pin_path? string
+---@field inner_map? bpf.map.information before the load
+---@field initial_value? string before the load: the bytes of a section of variables
 
----What the kernel knows about the map.
+---What the kernel knows about the map, or, before its object is loaded, what that declares.
 ---@param m bpf.map
 ---@return bpf.map.information? info
 ---@return string? message
@@ -851,6 +881,13 @@ function prog:autoattach(on) end
 ---@return string? code
 function prog:log_level(level) end
 
+---The flags that the program is loaded with, besides those of its section; given some, sets them.
+---@param flags? string|string[]|integer "sleepable"
+---@return integer? n
+---@return string? message
+---@return string? code
+function prog:flags(flags) end
+
 ---The kernel's name for the type of program; given one, sets that.
 ---@param type? string such as "raw_tracepoint"
 ---@return string? text
@@ -913,6 +950,13 @@ function prog:unpin(path) end
 ---@field btf_id integer
 ---@field map_ids integer[] of the maps it uses
 ---@field type_number? integer of a type without a name, "other"
+---@field section_name? string of an object's program, as the rest
+---@field expected_attach_type? string
+---@field flags? integer
+---@field insn_cnt? integer instructions
+---@field log_level? integer
+---@field autoload? boolean
+---@field autoattach? boolean
 
 ---@class bpf.prog.run_options
 ---@field data? string packet
@@ -1038,6 +1082,10 @@ function ringbuf:lost() end
 ---@return integer
 function ringbuf:fd() end
 
+---The same as ringbuf:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer
+function ringbuf:getfd() end
+
 ---Closes the reader; closing twice is fine.
 ---@return true
 function ringbuf:close() end
@@ -1079,6 +1127,12 @@ function perfbuf:events(timeout) end
 ---@return string? code
 function perfbuf:fd() end
 
+---The same as perfbuf:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer? fd
+---@return string? message
+---@return string? code
+function perfbuf:getfd() end
+
 ---How many records found no room, as far as was read.
 ---@return integer
 function perfbuf:lost() end
@@ -1101,6 +1155,10 @@ function user_ringbuf:submit(value, timeout) end
 ---A descriptor for event loops: readable when a program has drained samples since submit last found the ring full.
 ---@return integer
 function user_ringbuf:fd() end
+
+---The same as user_ringbuf:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer
+function user_ringbuf:getfd() end
 
 ---Closes the producer; closing twice is fine.
 ---@return true
@@ -1155,9 +1213,10 @@ function bpf.json(value, layout) end
 ---@field name? string
 ---@field size? integer in bytes
 ---@field members? bpf.btf.member[]
----@field enumerators? { name: string, value: integer }[]
+---@field enumerators? { name: string, value?: integer, lower?: integer }[]
 ---@field values? table<string, integer>
 ---@field signed? true
+---@field cut? true the BTF has the lower halves of the values only
 ---@field char? true
 ---@field bool? true
 ---@field bits? integer

@@ -3,6 +3,7 @@
 -- @module bpf
 
 local core = require("bpf.core")
+local error = require("bpf.base.argument").error
 local number_text = require("bpf.base.number").text
 local posix = require("bpf.base.posix")
 

@@ -4,6 +4,7 @@
 
 local core = require("bpf.core")
 local argument = require("bpf.base.argument")
+local error = argument.error
 local number = require("bpf.base.number")
 local posix = require("bpf.base.posix")
 

@@ -14,6 +14,7 @@ local modules = {
 }
 
 local posix = core.posix -- by the metatable that core has from C
+local error = posix.error
 
 -- Loads a module of ours. Raises with a reason: `require` tells only where it has looked.
 local function load_part(module, level)

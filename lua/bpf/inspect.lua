@@ -7,6 +7,7 @@ local hist = require("bpf.hist")
 local map = bpf.map
 
 local argument = require("bpf.base.argument")
+local error = argument.error
 local number = require("bpf.base.number")
 
 local M = {}
@@ -343,7 +344,7 @@ local function programs_text(obj, options)
   for _, name in ipairs(sorted_keys(obj.progs)) do
     local prog, state = obj.progs[name], "not loaded"
     local ok, info = pcall(prog.info, prog)
-    if ok and info then
+    if ok and info and info.id then
       links = links or links_by_program()
       local n = links[info.id]
       state = n and ("%d link%s"):format(n, n == 1 and "" or "s") or "loaded"

@@ -5,6 +5,7 @@
 
 local core = require("bpf.core")
 local argument = require("bpf.base.argument")
+local error = argument.error
 local check = require("bpf.metrics.options").check
 local families = require("bpf.metrics.family")
 local http = require("bpf.metrics.http")

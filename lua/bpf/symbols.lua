@@ -4,6 +4,7 @@
 -- @module bpf.symbols
 
 local argument = require("bpf.base.argument")
+local error = argument.error
 local posix = require("bpf.base.posix")
 
 local symbols = {}

@@ -413,6 +413,24 @@ static void object_resized(void)
 	bpf_object__close(obj);
 }
 
+/* Entries of a map that its host has made one of another type, with values of another length, can't be touched. */
+static void object_retyped(void)
+{
+	struct bpf_object *obj = bpf_object__open_file("build/progs/calls.bpf.o", NULL);
+	lua_State *L = new_open();
+
+	CHECK(obj);
+	CHECK(lbpf_push_object(L, obj, LBPF_BORROW) == 0);
+	CHECK(bpf_map__set_type(bpf_object__find_map_by_name(obj, "hits"), BPF_MAP_TYPE_PERCPU_HASH) == 0);
+	run(L,
+	    "local o = ...; assert(o:load())\n"
+	    "assert(not pcall(function() return o.maps.hits[1] end)); assert(not pcall(bpf.map.update, o.maps.hits, 1, "
+	    "1))\n"
+	    "assert(bpf.map.info(o.maps.hits).type == 'percpu_hash'); assert(o.maps.slots[0] == 0)");
+	lua_close(L);
+	bpf_object__close(obj);
+}
+
 static void object_owned(void)
 {
 	struct bpf_object *obj = new_object(true);
@@ -913,6 +931,7 @@ static const struct {
 	{ "object_reusing", object_reusing },
 	{ "object_kinds", object_kinds },
 	{ "object_resized", object_resized },
+	{ "object_retyped", object_retyped },
 	{ "object_owned", object_owned },
 	{ "forking", forking },
 	{ "programs", programs },

@@ -76,6 +76,13 @@ layout.declarations = {
 
   -- Enums
   { "a b", "struct t { char a; enum { A, B } b; };" },
+  { "a b", "enum e { A } __attribute__((mode(byte))); struct t { char a; enum e b; };" },
+  { "a b", "struct t { char a; enum __attribute__((__mode__(__HI__))) { A = -1, B } b; };" },
+  { "a b", "enum e { A } __attribute__((mode(SI), packed)); struct t { char a; enum e b; };" },
+  { "a b", "enum e { A = 1 } __attribute__((mode(word))); struct t { char a; enum e b; };" },
+  { "a b", "struct t { char a; enum { A = -1 } __attribute__((mode(DI))) b; };" },
+  { "a b", "struct u; struct t { char a; int (*b)(struct u, char); };" },
+  { "a b", "struct t { char a; __builtin_va_list b; };" },
   { "a b", "enum big { HUGE_ONE = 0x123456789 }; struct t { char a; enum big b; };" },
   { "a b", "enum big { LOW = -1, HIGH = 0x80000000 }; struct t { char a; enum big b; };" },
   { "a b", "enum __attribute__((packed)) tiny { A, B = 200 }; struct t { char a; enum tiny b; };" },

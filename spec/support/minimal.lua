@@ -143,6 +143,7 @@ minimal.calls = {
   ["bpf.map.pin"] = function(f) return { f:map(), f:pin() } end,
   ["bpf.map.pop"] = function(f) return { f:map { type = "queue" } } end,
   ["bpf.map.push"] = function(f) return { f:map { type = "queue" }, 1 } end,
+  ["bpf.map.configure"] = function(f) return { f:opened().maps.events, {} } end,
   ["bpf.map.resize"] = function(f) return { f:opened().maps.events, 8 } end,
   ["bpf.map.sum"] = function(f) return { f:map { type = "percpu_array" }, 1 } end,
   ["bpf.map.type"] = on("map"),
@@ -201,6 +202,7 @@ minimal.calls = {
   ["prog:close"] = function(f) return { bpf.prog.by_id(f:prog():info().id) } end,
   ["prog:expected_attach_type"] = on("setting"),
   ["prog:fd"] = on("prog"),
+  ["prog:flags"] = on("setting"),
   ["prog:info"] = on("prog"),
   ["prog:log_level"] = on("setting"),
   ["prog:name"] = on("prog"),
@@ -239,6 +241,7 @@ minimal.calls = {
   ["ringbuf:consume"] = on("reader"),
   ["ringbuf:events"] = on("reader"),
   ["ringbuf:fd"] = on("reader"),
+  ["ringbuf:getfd"] = on("reader"),
   ["ringbuf:lost"] = on("reader"),
   ["ringbuf:poll"] = function(f) -- with something to read, for it would wait for ever
     local obj = f:keep(bpf.load(helper.obj("rings")))
@@ -251,6 +254,7 @@ minimal.calls = {
   ["perfbuf:consume"] = on("perf"),
   ["perfbuf:events"] = on("perf"),
   ["perfbuf:fd"] = on("perf"),
+  ["perfbuf:getfd"] = on("perf"),
   ["perfbuf:lost"] = on("perf"),
   ["perfbuf:poll"] = function(f)
     local obj = f:keep(bpf.load(helper.obj("perfs")))
@@ -260,6 +264,7 @@ minimal.calls = {
   end,
   ["user_ringbuf:close"] = on("producer"),
   ["user_ringbuf:fd"] = on("producer"),
+  ["user_ringbuf:getfd"] = on("producer"),
   ["user_ringbuf:submit"] = on("producer", "x"),
 
   ["bpf.features.cpus"] = with(),

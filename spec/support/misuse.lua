@@ -349,16 +349,11 @@ end
 
 local HERE <const> = "^" .. debug.getinfo(1, "S").short_src:gsub("%p", "%%%0") .. ":%d+: "
 
-local function call(fn, ...)
-  local results = table.pack(fn(...))
-  return results
-end
-
 local taken = {} -- how many functions came from one
 
 -- Queues the functions that a call returned; a few stand for all that it returns.
 local function take(name, results)
-  for i = 1, results.n do
+  for i = 2, results.n do
     if type(results[i]) == "function" and (taken[name] or 0) < ALIKE then
       taken[name] = (taken[name] or 0) + 1
       found(name .. ", result", results[i])
@@ -380,9 +375,10 @@ local function try(name, fn, chosen)
   local first = chosen[1]
   local before = first and maker_of[first] and tostring(args[1])
   calls = calls + 1
-  local ok, result = pcall(call, fn, table.unpack(args, 1, args.n))
-  if ok then
-    take(name, result)
+  local results = table.pack(pcall(fn, table.unpack(args, 1, args.n))) -- by C, as a script's pcall(fn, …) does
+  local result = results[2]
+  if results[1] then
+    take(name, results)
     if before and tostring(arguments[first][2]) ~= before then
       make(maker_of[first]) -- closed, or loaded: this call has done what it can do
       return nil

@@ -109,6 +109,22 @@ local function loaded()
   end
 end
 
+local function declared()
+  local inner <close> = assert(map.create { type = "array", value = "__u32", max_entries = 1 })
+  local obj <close> = assert(bpf.open("build/progs/declared.bpf.o", {
+    maps = { stacks = { value_size = 80, max_entries = 8 }, outer = { inner_map = inner },
+      kept = { pin_path = false } },
+  }))
+  assert(map.configure(obj.maps.pairs, { type = "percpu_hash", value_size = 16, map_flags = {} }))
+  for _, m in pairs(obj.maps) do
+    assert(map.info(m).type)
+  end
+  assert(obj.progs.zeta:info().insn_cnt > 0)
+  assert(obj:load())
+  obj.maps.pairs[1] = ("x"):rep(16)
+  assert(#obj.maps.pairs[1][1] == 16 and map.info(obj.maps.pairs).autocreate)
+end
+
 local function sampled()
   local obj <close> = assert(bpf.load "build/progs/perfs.bpf.o")
   local n = 0
@@ -167,6 +183,7 @@ local cases = {
   { "failures", failures, "refused" },
   { "an object that is opened", opened },
   { "an object that is loaded, and its ring buffers", loaded, "events" },
+  { "an object whose settings are read and set", declared },
   { "an object that is attached", attached, "calls" },
   { "a perf buffer", sampled, "perfs" },
   { "BTF", btf },

@@ -22,6 +22,16 @@ __attribute__((noipa)) int probed_add(int a, int b)
 	return a + b;
 }
 
+/* Which function this is, is chosen when the program starts. */
+int probed_chosen(int a);
+
+static int (*choose(void))(int)
+{
+	return probed_first;
+}
+
+__attribute__((ifunc("choose"))) int probed_chosen(int a);
+
 int main(void)
 {
 	long long n;

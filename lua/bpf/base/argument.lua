@@ -4,6 +4,10 @@
 
 local argument = {}
 
+-- `error`, which finds the script's line also where a C function, such as pcall, called the function of that level.
+local error <const> = require("bpf.core").posix.error
+argument.error = error
+
 -- Raises unless `type` or `math.type` gives what is expected for the argument.
 function argument.check(position, fname, value, expected, level)
   if type(value) ~= expected and math.type(value) ~= expected then

@@ -2,6 +2,7 @@
 -- One metric: what it was declared as, and its series, read from its map and written.
 
 local core = require("bpf.core")
+local error = require("bpf.base.argument").error
 local check = require("bpf.metrics.options")
 local labels = require("bpf.metrics.labels")
 local text = require("bpf.metrics.text")

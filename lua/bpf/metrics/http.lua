@@ -2,6 +2,7 @@
 -- Answers scrapes over HTTP/1.1. Every client is a coroutine that yields what it waits for, "read" or "write"; one loop
 -- waits for all of them, for new ones and for readers of ring buffers.
 
+local error = require("bpf.base.argument").error
 local check = require("bpf.metrics.options")
 local posix = require("bpf.base.posix")
 

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What a metric's series are called: members of keys and values, decoded to text.
 
+local error = require("bpf.base.argument").error
 local options = require("bpf.metrics.options")
 local text = require("bpf.metrics.text")
 local D = require("bpf.metrics.decode")

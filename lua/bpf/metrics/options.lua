@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Tables of options, looked through before they are used.
 
+local error = require("bpf.base.argument").error
+
 local options = {}
 
 -- Raises for options that don't exist or have the wrong type; `known` maps names to types, "a or b" for several.

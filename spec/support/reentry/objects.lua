@@ -45,6 +45,15 @@ return {
     setup = function() return handles(assert(bpf.open(obj "reentry"))) end,
     operations = common.with(object_operations("settings", { level = 1, text = "x" }), {
       resize = function(h) return map.resize(h.map, 8192) end,
+      configure = function(h) return map.configure(h.map, { max_entries = 4096, map_flags = { "zero_seed" } }) end,
+      configure_values = function(h)
+        return map.configure(h.obj.maps.notes, { value_size = 24, type = "hash", pin_path = false })
+      end,
+      info = function(h) return map.info(h.map), h.prog:info() end,
+      flags = function(h) return h.prog:flags { "strict_alignment" }, h.prog:flags(0) end,
+      order = function(h)
+        for name in pairs(h.obj.maps) do assert(name) end
+      end,
       set_small = function(h) h.vars.step = 2 end,
     }),
   },

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/* libbpf guesses from some of a struct's members whether it is packed, and leaves the place of a member to the compiler
+ * where that may come to another one. Here, nothing is left to it: structs are packed, all space between members is
+ * unnamed bit-fields, and the alignment is written out. Names and declarators are libbpf's. */
+#include "btfdefine.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/btf.h>
+
+#include "btfenum.h"
+
+enum {
+	DECLARATOR_MAX = 256, /* pointers and arrays of one declarator; btfweigh.c has refused more */
+	ALIGN_MAX = 1 << 28,
+};
+
+uint32_t lbpf_btfdefine_which(const struct btf *btf, uint32_t id)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	if (btf_is_composite(t) || btf_is_any_enum(t))
+		return id;
+	for (int i = 0; t && i < DECLARATOR_MAX; i++) {
+		if (btf_is_array(t))
+			id = btf_array(t)->type;
+		else if (btf_is_ptr(t) || btf_is_mod(t) || btf_is_func_proto(t))
+			id = t->type;
+		else
+			return (btf_is_composite(t) || btf_is_any_enum(t)) && !t->name_off ? id : 0;
+		t = btf__type_by_id(btf, id);
+	}
+	return 0;
+}
+
+static const char *name_at(const struct lbpf_btftext *t, uint32_t offset)
+{
+	const char *name = btf__name_by_offset(t->btf, offset);
+
+	return name ? name : "";
+}
+
+static void add_line(struct lbpf_btftext *t, int level)
+{
+	lbpf_btftext_add(t, "\n");
+	while (level-- > 0)
+		lbpf_btftext_add(t, "\t");
+}
+
+static uint64_t round_up(uint64_t n, uint64_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+/* ---- enums ---- */
+
+static void add_value(struct lbpf_btftext *t, const struct btf_type *type, int64_t value, bool is_signed)
+{
+	if (!btf_is_enum64(type))
+		lbpf_btftext_add(t, "%" PRId64, value);
+	else if (!is_signed)
+		lbpf_btftext_add(t, "%" PRIu64 "ULL", (uint64_t)value);
+	else if (value == INT64_MIN) /* C has no negative constants, and this one without its sign is too large */
+		lbpf_btftext_add(t, "-%" PRId64 "LL - 1", INT64_MAX);
+	else
+		lbpf_btftext_add(t, "%" PRId64 "LL", value);
+}
+
+static void define_enum(struct lbpf_btftext *t, const struct btf_type *type, int level)
+{
+	static const char *const modes[] = { [1] = "byte", [2] = "HI", [8] = "DI" };
+	bool is_signed = lbpf_btfenum_is_signed(t->btf, type);
+	uint32_t name;
+
+	if (lbpf_btfenum_is_cut(type)) {
+		add_line(t, level + 1);
+		lbpf_btftext_add(t, "/* the lower halves of the values; the BTF lacks the upper ones */");
+	}
+	for (uint16_t i = 0; i < btf_vlen(type); i++) {
+		int64_t value = lbpf_btfenum_value(type, i, is_signed, &name);
+
+		add_line(t, level + 1);
+		lbpf_btftext_add(t, "%s = ", name_at(t, name));
+		add_value(t, type, value, is_signed);
+		lbpf_btftext_add(t, ",");
+	}
+	add_line(t, level);
+	lbpf_btftext_add(t, "}");
+	if (type->size < sizeof(modes) / sizeof(*modes) && modes[type->size])
+		lbpf_btftext_add(t, " __attribute__((mode(%s)))", modes[type->size]);
+}
+
+/* ---- structs and unions ---- */
+
+/* A struct's layout so far. */
+struct layout {
+	uint64_t end;	/* in bits: of the members; of a union, of the longest */
+	uint32_t align; /* in bytes: what its members would like */
+	bool packed;	/* they don't get it */
+};
+
+/* Takes a member into account. Returns false, after noting why, if no struct can have it where it is. */
+static bool place(struct lbpf_btftext *t, struct layout *l, const struct btf_type *type, uint16_t i)
+{
+	const struct btf_member *m = btf_members(type) + i;
+	uint32_t at = btf_member_bit_offset(type, i), bits = btf_member_bitfield_size(type, i);
+	const char *name = m->name_off ? name_at(t, m->name_off) : "without a name", *what = NULL;
+	int64_t size = btf__resolve_size(t->btf, m->type);
+	int align = btf__align_of(t->btf, m->type);
+	uint64_t unit = 8 * (uint64_t)size;
+
+	if (align <= 0)
+		align = 1;
+	if (size < 0)
+		what = "has no size";
+	else if (bits && bits > unit)
+		what = "is a bit-field that is wider than its type";
+	else if (!bits && at % 8)
+		what = "begins within a byte";
+	else if (btf_is_union(type) && at)
+		what = "isn't at the start of the union";
+	else if (!btf_is_union(type) && at < l->end)
+		what = "overlaps the one before it";
+	else if (at + (bits ? bits : unit) > 8 * (uint64_t)type->size)
+		what = "doesn't fit into its struct";
+	if (what) {
+		lbpf_btftext_fail(t, "member %s %s", name, what);
+		return false;
+	}
+	l->packed |= bits ? at % unit + bits > unit : at % (8 * (uint64_t)align);
+	l->align = (uint32_t)align > l->align ? (uint32_t)align : l->align;
+	if (at + (bits ? bits : unit) > l->end)
+		l->end = at + (bits ? bits : unit);
+	return true;
+}
+
+/* Adds unnamed bit-fields up to a bit. */
+static void pad(struct lbpf_btftext *t, uint64_t from, uint64_t to, int level)
+{
+	for (; from < to && !t->err; from += to - from < 64 ? to - from : 64) {
+		add_line(t, level);
+		lbpf_btftext_add(t, "long long: %d;", to - from < 64 ? (int)(to - from) : 64);
+	}
+}
+
+static void define_member(struct lbpf_btftext *t, const struct btf_type *type, uint16_t i, int level)
+{
+	const struct btf_member *m = btf_members(type) + i;
+	uint32_t bits = btf_member_bitfield_size(type, i), inner = lbpf_btfdefine_which(t->btf, m->type);
+	const struct btf_type *inner_type = btf__type_by_id(t->btf, inner);
+	size_t start;
+
+	add_line(t, level);
+	start = t->len;
+	lbpf_btftext_declaration(t, m->type, name_at(t, m->name_off), level);
+	if (inner && !inner_type->name_off)
+		lbpf_btfdefine(t, start, inner, level);
+	if (bits)
+		lbpf_btftext_add(t, ": %u", bits);
+	lbpf_btftext_add(t, ";");
+}
+
+/* Adds a struct without members: what makes a union as large as it is, if that is more than a bit-field can be. */
+static void add_space(struct lbpf_btftext *t, uint64_t bits, int level)
+{
+	add_line(t, level);
+	lbpf_btftext_add(t, "struct {");
+	pad(t, 0, bits, level + 1);
+	add_line(t, level);
+	lbpf_btftext_add(t, "} __attribute__((packed));");
+}
+
+/* Adds the end of a struct: what is left up to its size, by alignment if one comes to it. */
+static void define_end(struct lbpf_btftext *t, const struct btf_type *type, const struct layout *l, int level)
+{
+	uint64_t end = round_up(l->end, 8) / 8;
+	uint32_t least = l->packed || type->size % l->align ? 1 : l->align, align = least;
+
+	while (align < ALIGN_MAX && round_up(end, align) < type->size)
+		align *= 2;
+	if (round_up(end, align) != type->size) {
+		align = least;
+		if (btf_is_union(type) && type->size > 8)
+			add_space(t, 8 * (uint64_t)type->size, level + 1);
+		else
+			pad(t, btf_is_union(type) ? 0 : l->end, 8 * (uint64_t)type->size, level + 1);
+	}
+	add_line(t, level);
+	lbpf_btftext_add(t, "} __attribute__((packed))");
+	if (align > 1)
+		lbpf_btftext_add(t, " __attribute__((aligned(%u)))", align);
+}
+
+static void define_members(struct lbpf_btftext *t, const struct btf_type *type, int level)
+{
+	struct layout l = { .align = 1 };
+
+	for (uint16_t i = 0; i < btf_vlen(type) && !t->err; i++) {
+		uint64_t end = btf_member_bitfield_size(type, i) ? l.end : round_up(l.end, 8);
+
+		if (place(t, &l, type, i) && !btf_is_union(type))
+			pad(t, end, btf_member_bit_offset(type, i), level + 1);
+		define_member(t, type, i, level + 1);
+	}
+	define_end(t, type, &l, level);
+}
+
+/* ---- in place of libbpf's ---- */
+
+/* The end of the braces that begin at text, and of the attributes that libbpf adds. */
+static const char *skip_braces(const char *text)
+{
+	static const char *const attributes[] = { " __attribute__((packed))", " __attribute__((mode(byte)))",
+						  " __attribute__((mode(word)))" };
+	int depth = 0;
+
+	for (bool inside = true; *text && inside; text++) {
+		depth += *text == '{' ? 1 : *text == '}' ? -1 : 0;
+		inside = depth > 0;
+	}
+	for (size_t i = 0; i < sizeof(attributes) / sizeof(*attributes); i++) {
+		size_t len = strlen(attributes[i]);
+
+		if (strncmp(text, attributes[i], len) == 0)
+			text += len;
+	}
+	return text;
+}
+
+void lbpf_btfdefine(struct lbpf_btftext *t, size_t start, uint32_t id, int level)
+{
+	const struct btf_type *type = btf__type_by_id(t->btf, id);
+	const char *open = t->err ? NULL : strchr(t->text + start, '{');
+	char *rest;
+
+	if (!open)
+		return;
+	rest = strdup(skip_braces(open));
+	if (!rest) {
+		t->err = ENOMEM;
+		return;
+	}
+	lbpf_btftext_cut(t, (size_t)(open - t->text) + 1);
+	if (btf_is_any_enum(type))
+		define_enum(t, type, level);
+	else
+		define_members(t, type, level);
+	lbpf_btftext_add(t, "%s", rest);
+	free(rest);
+}

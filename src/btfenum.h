@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Enumerators: what BTF says of their values. No Lua here. */
+#ifndef LBPF_BTFENUM_H
+#define LBPF_BTFENUM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <bpf/btf.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Whether values of an enum are signed. clang before 15, and pahole before 1.24, don't tell: there, what reads as a
+ * small negative number is one. */
+bool lbpf_btfenum_is_signed(const struct btf *btf, const struct btf_type *t);
+
+/* Whether the upper half of each enumerator is missing: clang before 15, and pahole before 1.24, describe an enum of 8
+ * bytes by values of 4. */
+bool lbpf_btfenum_is_cut(const struct btf_type *t);
+
+/* The value of enumerator number i, the lower half if it was cut, and where its name is. */
+int64_t lbpf_btfenum_value(const struct btf_type *t, uint16_t i, bool is_signed, uint32_t *name_off);
+
+LBPF_HIDDEN_END
+
+#endif

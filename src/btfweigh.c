@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* libbpf follows pointers, parameters and members without counting, and divides by alignments. So before it prints a
+ * type of damaged BTF, we look how deep its text is, and how long. */
+#include "btfweigh.h"
+
+#include <string.h>
+
+#include <lauxlib.h>
+
+#include <bpf/btf.h>
+
+enum {
+	DEPTH_MAX = 256,       /* what C allows to nest; the kernel's types stay below 40 */
+	WEIGHT_MAX = 1 << 27,  /* members, parameters and pointers in all; the kernel has some millions */
+	PADDING_MAX = 1 << 16, /* words between the members of a struct; alignments to pages take some hundreds */
+};
+
+/* What is known of a type, as it is and as the target of a pointer, where a struct with a name is a mere name. */
+struct node {
+	uint32_t weight;
+	uint16_t height; /* 0: not looked at yet */
+};
+
+struct weigh {
+	const struct btf *btf;
+	struct node *node; /* two for each id */
+};
+
+static const uint16_t IN_PROGRESS = UINT16_MAX;
+
+static bool weigh(struct weigh *w, uint32_t id, bool pointed, int depth);
+
+/* Whether a type has an alignment, by which libbpf divides. */
+static bool is_aligned(const struct btf *btf, uint32_t id)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	for (int i = 0; t && i < DEPTH_MAX; i++)
+		switch (btf_kind(t)) {
+		case BTF_KIND_TYPEDEF:
+		case BTF_KIND_VOLATILE:
+		case BTF_KIND_CONST:
+		case BTF_KIND_RESTRICT:
+		case BTF_KIND_TYPE_TAG:
+			t = btf__type_by_id(btf, t->type);
+			break;
+		case BTF_KIND_ARRAY:
+			t = btf__type_by_id(btf, btf_array(t)->type);
+			break;
+		case BTF_KIND_INT:
+		case BTF_KIND_ENUM:
+		case BTF_KIND_ENUM64:
+		case BTF_KIND_FLOAT:
+			return t->size != 0;
+		default:
+			return btf_is_ptr(t) || btf_is_composite(t);
+		}
+	return false;
+}
+
+/* Adds a part to what contains it. */
+static bool weigh_part(struct weigh *w, struct node *sum, uint32_t id, bool pointed, int depth)
+{
+	const struct node *part = &w->node[2 * id + pointed];
+
+	if (!weigh(w, id, pointed, depth + 1))
+		return false;
+	sum->weight += part->weight;
+	if (part->height >= sum->height)
+		sum->height = part->height + 1;
+	return sum->weight <= WEIGHT_MAX && sum->height <= DEPTH_MAX;
+}
+
+/* Adds the members of a struct or union, and the lines of padding between them. */
+static bool weigh_members(struct weigh *w, struct node *sum, const struct btf_type *t, int depth)
+{
+	uint64_t end = 0, lines = 0;
+
+	for (uint16_t i = 0; i < btf_vlen(t); i++) {
+		const struct btf_member *m = btf_members(t) + i;
+		uint64_t at = btf_member_bit_offset(t, i), bits = btf_member_bitfield_size(t, i);
+		int64_t size = bits ? 0 : btf__resolve_size(w->btf, m->type);
+
+		if (!is_aligned(w->btf, m->type) || !weigh_part(w, sum, m->type, false, depth))
+			return false;
+		lines += at > end ? (at - end) / 64 : 0;
+		end = at + (bits ? bits : size > 0 ? 8 * (uint64_t)size : 0);
+	}
+	lines += 8 * (uint64_t)t->size > end ? (8 * (uint64_t)t->size - end) / 64 : 0;
+	sum->weight += (uint32_t)(lines < PADDING_MAX ? lines : PADDING_MAX);
+	return lines <= PADDING_MAX && sum->weight <= WEIGHT_MAX;
+}
+
+/* Adds all that a type consists of. */
+static bool weigh_parts(struct weigh *w, struct node *sum, const struct btf_type *t, bool pointed, int depth)
+{
+	bool ok = true;
+
+	switch (btf_kind(t)) {
+	case BTF_KIND_PTR:
+		return weigh_part(w, sum, t->type, true, depth);
+	case BTF_KIND_TYPEDEF:
+	case BTF_KIND_VOLATILE:
+	case BTF_KIND_CONST:
+	case BTF_KIND_RESTRICT:
+	case BTF_KIND_TYPE_TAG:
+	case BTF_KIND_VAR:
+	case BTF_KIND_FUNC:
+		return weigh_part(w, sum, t->type, pointed, depth);
+	case BTF_KIND_ARRAY:
+		return weigh_part(w, sum, btf_array(t)->type, pointed, depth);
+	case BTF_KIND_FUNC_PROTO:
+		ok = weigh_part(w, sum, t->type, pointed, depth);
+		for (uint16_t i = 0; i < btf_vlen(t) && ok; i++)
+			ok = weigh_part(w, sum, btf_params(t)[i].type, pointed, depth);
+		return ok;
+	case BTF_KIND_STRUCT:
+	case BTF_KIND_UNION:
+		return (pointed && t->name_off) || weigh_members(w, sum, t, depth);
+	case BTF_KIND_ENUM:
+	case BTF_KIND_ENUM64:
+		sum->weight += btf_vlen(t);
+		return true;
+	default:
+		return true;
+	}
+}
+
+static bool weigh(struct weigh *w, uint32_t id, bool pointed, int depth)
+{
+	struct node *node = &w->node[2 * id + pointed], sum = { .weight = 1, .height = 1 };
+	const struct btf_type *t = btf__type_by_id(w->btf, id);
+
+	if (node->height)
+		return node->height != IN_PROGRESS;
+	if (!t || depth > DEPTH_MAX)
+		return false;
+	node->height = IN_PROGRESS;
+	if (!weigh_parts(w, &sum, t, pointed, depth))
+		return false;
+	*node = sum;
+	return true;
+}
+
+void lbpf_btfweigh(lua_State *L, const struct btf *btf, uint32_t first, uint32_t last)
+{
+	size_t size = 2 * (size_t)btf__type_cnt(btf) * sizeof(struct node);
+	struct weigh w = { btf, lua_newuserdatauv(L, size, 0) };
+	uint64_t weight = 0;
+
+	memset(w.node, 0, size);
+	for (uint32_t id = first; id <= last; id++) {
+		if (!weigh(&w, id, false, 0))
+			luaL_error(L, "malformed BTF: type %I contains itself, or too much, or what has no size",
+				   (LUAI_UACINT)id);
+		weight += w.node[2 * id].weight;
+		if (weight > WEIGHT_MAX)
+			luaL_error(L, "malformed BTF: its types contain too much");
+	}
+	lua_pop(L, 1);
+}

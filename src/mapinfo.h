@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* What is known about a map. */
+#ifndef LBPF_MAPINFO_H
+#define LBPF_MAPINFO_H
+
+#include <linux/bpf.h>
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Pushes a table of the kernel's fields. */
+void lbpf_mapinfo_push(lua_State *L, const struct bpf_map_info *info);
+
+/* Opener: adds to the table `map` of the module table at the top. */
+void lbpf_mapinfo_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif

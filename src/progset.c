@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* What an object declares of its programs: the flags, and what there is to be read, besides what the kernel knows. */
+#include "progset.h"
+
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+
+#include "arg.h"
+#include "err.h"
+#include "program.h"
+
+/* The kernel's in lower case without BPF_F_; by number where the headers of libbpf 1.1 don't know them. */
+static const struct lbpf_name load_flags[] = {
+	{ "strict_alignment", BPF_F_STRICT_ALIGNMENT },
+	{ "any_alignment", BPF_F_ANY_ALIGNMENT },
+	{ "test_rnd_hi32", BPF_F_TEST_RND_HI32 },
+	{ "test_state_freq", BPF_F_TEST_STATE_FREQ },
+	{ "sleepable", BPF_F_SLEEPABLE },
+	{ "xdp_has_frags", BPF_F_XDP_HAS_FRAGS },
+	{ "xdp_dev_bound_only", 1 << 6 },
+	{ "test_reg_invariants", 1 << 7 },
+	{ NULL, 0 },
+};
+
+/*** The flags that the program is loaded with, besides those of its section, such as "xdp.frags" or "fentry.s/…"; given
+some, sets them.
+@function prog:flags
+@tparam ?string|table|integer flags "sleepable", "xdp_has_frags", "any_alignment", "strict_alignment",
+"test_state_freq", …, a sequence of them, or their number; only before the object is loaded
+@treturn integer their number
+@treturn nil,string,string on failure: EBUSY once the object is loaded
+@see bpf_program__set_flags */
+static int program_flags(lua_State *L)
+{
+	struct lbpf_program *p;
+	uint64_t flags = 0;
+	int err;
+
+	if (lua_type(L, 2) == LUA_TNUMBER)
+		flags = (uint64_t)lbpf_arg_int(L, 2, 0, UINT32_MAX);
+	else
+		flags = lbpf_arg_flags(L, 2, load_flags, NULL);
+	p = lbpf_program_check(L, 1);
+	if (!lua_isnone(L, 2)) {
+		err = bpf_program__set_flags(p->prog, (uint32_t)flags);
+		if (err)
+			return lbpf_program_fail_setting(L, p, err, "flags");
+	}
+	lua_pushinteger(L, bpf_program__flags(p->prog));
+	return 1;
+}
+
+/* Adds to the table at the top what an object declares of its program. */
+static void add_declared(lua_State *L, const struct bpf_program *prog)
+{
+	const char *attach = lbpf_program_attach_type_name((uint32_t)bpf_program__expected_attach_type(prog));
+
+	lbpf_set_string(L, "section_name", bpf_program__section_name(prog));
+	lbpf_set_string(L, "expected_attach_type", attach ? attach : "other");
+	lbpf_set_integer(L, "flags", bpf_program__flags(prog));
+	lbpf_set_integer(L, "insn_cnt", (lua_Integer)bpf_program__insn_cnt(prog));
+	lbpf_set_integer(L, "log_level", bpf_program__log_level(prog));
+	lua_pushboolean(L, bpf_program__autoload(prog));
+	lua_setfield(L, -2, "autoload");
+	lua_pushboolean(L, bpf_program__autoattach(prog));
+	lua_setfield(L, -2, "autoattach");
+}
+
+/* With the program as the argument. */
+static int push_info(lua_State *L)
+{
+	struct lbpf_program *p = lua_touserdata(L, 1);
+	struct lbpf_program_info info;
+	int fd = lbpf_program_descriptor(p), err = fd < 0 ? 0 : lbpf_program_fetch_info(fd, &info);
+
+	if (err)
+		return lbpf_program_fail(L, p, err, "info", NULL);
+	if (fd >= 0) {
+		lbpf_program_push_info(L, &info);
+	} else {
+		const char *type = lbpf_program_type_name((uint32_t)bpf_program__type(p->prog));
+
+		lua_createtable(L, 0, 9);
+		lbpf_set_string(L, "name", bpf_program__name(p->prog));
+		lbpf_set_string(L, "type", type ? type : "other");
+	}
+	if (p->prog)
+		add_declared(L, p->prog);
+	return 1;
+}
+
+/*** What the kernel knows about the program, and what its object declares, which is all there is before the load.
+@function prog:info
+@treturn table the fields of struct bpf_prog_info: id, type, name, tag (hexadecimal), load_time (ns since boot), uid,
+ jited_prog_len, xlated_prog_len (bytes), run_time_ns and run_cnt (while statistics are on),
+ recursion_misses (runs that were left out because the program ran on that CPU already; kernel 5.12), verified_insns,
+ btf_id, map_ids (a sequence); and type_number for a type without a name, "other". Of an object's program also, as
+libbpf calls them: section_name, expected_attach_type, flags (a number), insn_cnt (instructions, before the load without
+those of functions that it calls), log_level, autoload, autoattach. Before the load there are these, type and name
+@treturn nil,string,string on failure
+@see bpf_obj_get_info_by_fd, bpf_program__insn_cnt */
+static int program_info(lua_State *L)
+{
+	lbpf_program_recheck(L, lbpf_class_check(L, 1, &lbpf_program_class));
+	lua_settop(L, 1);
+	lua_pushcfunction(L, push_info);
+	lua_insert(L, 1);
+	lbpf_call_undisturbed(L, 1, LUA_MULTRET); /* closing the object would free the program */
+	return lua_gettop(L);
+}
+
+static const luaL_Reg program_methods[] = {
+	{ "flags", program_flags },
+	{ "info", program_info },
+	{ NULL, NULL },
+};
+
+void lbpf_progset_open(lua_State *L)
+{
+	lbpf_class_add_methods(L, &lbpf_program_class, program_methods);
+}

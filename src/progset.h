@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* What an object declares of its programs. */
+#ifndef LBPF_PROGSET_H
+#define LBPF_PROGSET_H
+
+#include <lua.h>
+
+#include "compat.h"
+
+LBPF_HIDDEN_BEGIN
+
+/* Opener: adds methods to programs. */
+void lbpf_progset_open(lua_State *L);
+
+LBPF_HIDDEN_END
+
+#endif
