@@ -196,7 +196,7 @@ suite: export LBPF_LUA := $(RUN_LUA)
 suite: export LBPF_LUA_PC := $(LUA_PC)
 suite:
 	$(build) built
-	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox) $(PROVE) -e "$(TAP)timeout --foreground -s KILL $(SPEC_SECONDS) $(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
+	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox --net) $(PROVE) -e "$(TAP)timeout --foreground -s KILL $(SPEC_SECONDS) $(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
 
 built: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 	@:
@@ -270,7 +270,7 @@ vmtest: ## Run the tests on Debian's kernels in qemu: KERNEL="5.10 6.1 6.12 sid"
 	@build-aux/vmtest --kernels '$(KERNEL)' $(SPECS)
 
 # In a root of its own, so the packages are those to install there. The table of vmtest gets a column for each Lua.
-sidtest: ## Run the tests with the libraries of Debian sid, on this kernel: Lua 5.4 and 5.5, newest libbpf and clang
+sidtest: ## Run the tests with the libraries of Debian sid, on this kernel: Lua 5.5 and newest libbpf and clang; some with 5.4
 	$(call need,$(SID_PKGS))
 	@PACKAGES='$(TEST_PKGS) lua5.5 liblua5.5-dev' build-aux/sidtest $(SPEC)
 

@@ -358,13 +358,18 @@ addr  port  pad               packets  state  mac    name  delta
     end
     assert(map.update_batch(big, entries))
     local output = helper.run(([[
-      out=$(mktemp); { until [ -s $out ]; do sleep 0.02; done; %s -e %s; } & %s watch --count 3 --interval %d %d >$out
-      wait; grep -c '^+' $out; grep -o '^-.*' $out; rm $out]]):format(helper.LUA, helper.quote(([[
+      out=$(mktemp); env --default-signal=INT %s watch --count %d --interval 1 %d >$out & pid=$!
+      until [ -s $out ]; do kill -0 $pid || break; sleep 0.02; done
+      %s -e %s
+      until [ $(grep -c '^-' $out) -gt 100 ]; do kill -0 $pid || break; sleep 0.1; done
+      kill -INT $pid; wait $pid
+      grep -c '^+' $out; grep -o '^-.*' $out; rm $out]]):format(COMMAND, 60 * helper.slow, map.info(big).id, helper.LUA,
+      helper.quote(([[
         local map = require("bpf").map
         local m, entries = assert(map.by_id(%d)), {}
         for i = 20001, 25000 do entries[i] = 1 end
         assert(map.update_batch(m, entries))
-        for i = 1, 20000, 2 do m[i] = nil end]]):format(map.info(big).id)), COMMAND, helper.slow, map.info(big).id))
+        for i = 1, 20000, 2 do m[i] = nil end]]):format(map.info(big).id))))
     local new, gone = output:match "^(%d+)\n(.*)$"
     assert.equal("0", new, output)
     local n = 0

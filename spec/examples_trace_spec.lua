@@ -99,7 +99,8 @@ describe("tasks", function()
   it("lists processes, with their parents, states and memory", function()
     local output, ok = helper.run(([[
       sleep 50 & one=$!
-      sh -c 'kill -STOP $$' & two=$!; sleep 0.5
+      sh -c 'kill -STOP $$' & two=$!
+      until grep -q '(sleep) S' /proc/$one/stat && grep -q ') T' /proc/$two/stat; do sleep 0.02; done
       %s examples/tasks/main.lua; status=$?
       kill -KILL $one $two; echo "$$ $one $two"; exit $status]]):format(helper.LUA))
     assert(ok, output)
@@ -113,16 +114,19 @@ describe("tasks", function()
   end)
 
   it("lists those of a name, user, or state", function()
+    local name = "lb-" .. helper.tag -- nobody else's, and the user either
     local output = helper.run(([[
-      chmod 755 DIR; cp "$(command -v sleep)" DIR/lbpf-sleeper
-      DIR/lbpf-sleeper 50 & one=$!
-      setpriv --reuid 4242 --clear-groups DIR/lbpf-sleeper 50 & two=$!; sleep 0.5
+      chmod 755 DIR; cp "$(command -v sleep)" DIR/NAME
+      DIR/NAME 50 & one=$!
+      setpriv --reuid USER --clear-groups DIR/NAME 50 & two=$!
+      for pid in $one $two; do until grep -qx NAME /proc/$pid/comm; do sleep 0.02; done; done
       tasks() { LUA examples/tasks/main.lua "$@" | sed -n 's/.*  //p; $p'; }
-      tasks --comm lbpf-sleeper; tasks --uid 4242
-      tasks --comm lbpf-sleeper --state T; tasks --comm lbpf-sleeper --uid 1
-      kill $one $two]]):gsub("%u%u+", { LUA = helper.LUA, DIR = helper.tmpdir() }))
-    assert.equal("COMMAND\nlbpf-sleeper\nlbpf-sleeper\n2 processes\nCOMMAND\nlbpf-sleeper\n1 process\n" ..
-      "COMMAND\n0 processes\nCOMMAND\n0 processes\n", output)
+      tasks --comm NAME; tasks --uid USER
+      tasks --comm NAME --state T; tasks --comm NAME --uid 1
+      kill $one $two]]):gsub("%u%u+", { LUA = helper.LUA, DIR = helper.tmpdir(), NAME = name,
+      USER = 0x10000000 + helper.pid }))
+    assert.equal(("COMMAND\nNAME\nNAME\n2 processes\nCOMMAND\nNAME\n1 process\n" ..
+      "COMMAND\n0 processes\nCOMMAND\n0 processes\n"):gsub("NAME", name), output)
   end)
 
   it("shows who was busy meanwhile", function()

@@ -98,11 +98,12 @@ end
 
 --- Whether a condition comes true, as of what the kernel or another process does a little later.
 function helper.eventually(condition)
-  for _ = 1, 100 do
+  local socket = require "socket"
+  for _ = 1, 100 * helper.slow do
     if condition() then
       return true
     end
-    helper.run("sleep 0.05")
+    socket.sleep(0.05)
   end
   return false
 end

@@ -435,9 +435,10 @@ describe("names, without a descriptor", function()
       print(decode.process(1), select(4, process:find(address)))
       print(symbols.process(1))
       print(symbols.kernel())
-      print(set:write_file "/tmp/x.prom")
+      print(set:write_file "%s/x.prom")
       for _, file in ipairs(held) do file:close() end
-      print(decode.process(1) ~= "1", select(4, process:find(address)) == nil)]]):format(helper.pid, helper.pid)))
+      print(decode.process(1) ~= "1", select(4, process:find(address)) == nil)]]):format(helper.pid, helper.pid,
+      helper.tmpdir())))
     assert(ok, output)
     assert.matches("^1\t[^\t]*/proc/%d+/map_files/[^\t]*: Too many open files %(EMFILE%)\tEMFILE\n" ..
       "nil\t/proc/1/maps: Too many open files\tEMFILE\nnil\t/proc/kallsyms: Too many open files\tEMFILE\n" ..
