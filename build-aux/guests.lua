@@ -66,6 +66,7 @@ return {
   ["spec/sk_storage_spec.lua"] = { seconds = 20 },
   ["spec/sockmap_spec.lua"] = { seconds = 25 },
   ["spec/spare_spec.lua"] = { on = { "5.10" }, why = ours },
+  ["spec/token_spec.lua"] = { on = ENDS, why = "the kernel has tokens, or not, and says so", seconds = 25 },
   ["spec/userfunc_spec.lua"] = { on = NONE, why = files },
   ["spec/walk_spec.lua"] = { seconds = 90 },
 }

@@ -36,7 +36,7 @@ local layers = {
   "encode decode",
   "codec",
   "bits",
-  "source posix",
+  "source posix token",
   "type.h mapkinds.h",
   "conv mapmem.h wait",
   "err arg",

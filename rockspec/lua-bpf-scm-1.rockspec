@@ -121,6 +121,7 @@ build = {
         "src/stream.c",
         "src/structops.c",
         "src/system.c",
+        "src/token.c",
         "src/type.c",
         "src/userfunc.c",
         "src/user_ringbuf.c",

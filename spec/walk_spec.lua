@@ -817,8 +817,8 @@ describe("a walk by steps to which each step brings a new key", function()
   before_each(function()
     n = 1
     m = assert(map.create {
-      type = "lpm_trie", name = "endless", key = "struct p { __u32 len; __u8 data[4]; }", value = "__u32",
-      max_entries = 2,
+      type = "lpm_trie", name = "endless", max_entries = 2,
+      key = "struct p { __u32 len; __u8 data[4]; }", value = "__u32",
     })
     m[prefix(1)] = 1
   end)

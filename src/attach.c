@@ -63,11 +63,10 @@ struct lbpf_list lbpf_attach_names(lua_State *L, int idx)
 	list.names = list_memory(L, idx, &list);
 	for (size_t i = 0; i < list.count; i++) {
 		if (lua_rawgeti(L, idx, (lua_Integer)i + 1) != LUA_TSTRING)
-			lbpf_arg_error(L, "a list of names expected, element %I is a %s", (LUAI_UACINT)i + 1,
-				       luaL_typename(L, -1));
+			luaL_error(L, "a list of names expected, element %I is a %s", (LUAI_UACINT)i + 1,
+				   luaL_typename(L, -1));
 		if (!lbpf_arg_is_text(L, -1))
-			lbpf_arg_error(L, "a list of names expected, element %I has a NUL byte in it",
-				       (LUAI_UACINT)i + 1);
+			luaL_error(L, "a list of names expected, element %I has a NUL byte in it", (LUAI_UACINT)i + 1);
 		list.names[i] = lua_tostring(L, -1);
 		lua_pop(L, 1);
 	}
@@ -85,8 +84,8 @@ struct lbpf_list lbpf_attach_numbers(lua_State *L, int idx)
 		lua_rawgeti(L, idx, (lua_Integer)i + 1);
 		list.numbers[i] = (uint64_t)lua_tointegerx(L, -1, &is_int);
 		if (!is_int || lua_type(L, -1) != LUA_TNUMBER)
-			lbpf_arg_error(L, "a list of integers expected, element %I is a %s", (LUAI_UACINT)i + 1,
-				       luaL_typename(L, -1));
+			luaL_error(L, "a list of integers expected, element %I is a %s", (LUAI_UACINT)i + 1,
+				   luaL_typename(L, -1));
 		lua_pop(L, 1);
 	}
 	return list;
@@ -108,7 +107,7 @@ int lbpf_attach_symbols(lua_State *L, struct lbpf_target *to, int idx, int optio
 	if (lua_istable(L, options) && lua_getfield(L, options, "cookies") != LUA_TNIL) {
 		to->cookies = lbpf_attach_numbers(L, lua_gettop(L));
 		if (to->cookies.count != to->syms.count + to->addrs.count)
-			lbpf_arg_error(L, "option 'cookies' must have one for each of the functions listed");
+			luaL_error(L, "option 'cookies' must have one for each of the functions listed");
 	}
 	return 0;
 }

@@ -112,7 +112,7 @@ static uint32_t read_named(lua_State *L, const char *name, const struct lbpf_nam
 		const char *text = lua_tostring(L, -1);
 
 		if (!lbpf_arg_is_text(L, -1))
-			lbpf_arg_error(L, "option '%s' has a NUL byte in it", name);
+			luaL_error(L, "option '%s' has a NUL byte in it", name);
 		if (lbpf_name_value(names, text) < 0)
 			lbpf_name_unknown(L, names, name, text);
 		value = (uint32_t)lbpf_name_value(names, text);

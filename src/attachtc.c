@@ -39,7 +39,7 @@ static int read_tc(lua_State *L, struct lbpf_target *to)
 	if (point < 0)
 		lbpf_name_unknown(L, tc_points, "attach_point", to->mode);
 	if ((int64_t)to->priority < 0)
-		lbpf_arg_error(L, "attach_tc: " BAD_PRIORITY, (LUAI_UACINT)to->priority);
+		luaL_error(L, "attach_tc: " BAD_PRIORITY, (LUAI_UACINT)to->priority);
 	to->point = (uint32_t)point;
 	return lbpf_attach_interface(L, to);
 }

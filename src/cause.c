@@ -112,21 +112,41 @@ static const struct {
 	{ "CAP_SYS_ADMIN", BIT(CAP_SYS_ADMIN) },
 };
 
-/* Those that count: in a user namespace of its own, a process has many that are good for nothing here. *sure becomes
- * false where it can't be seen whether it is in one. */
-static uint64_t capabilities_of_ours(bool *sure)
+uint64_t lbpf_effective(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	if (syscall(SYS_capget, &header, data))
+		return 0;
+	return (uint64_t)data[1].effective << 32 | data[0].effective;
+}
+
+/* Whether the process is in a user namespace of its own. *sure becomes false where that can't be seen. */
+static bool in_user_namespace(bool *sure)
+{
 	const ino_t initial = 0xEFFFFFFD; /* the kernel's PROC_USER_INIT_INO */
 	struct stat namespace;
 
 	*sure = stat("/proc/self/ns/user", &namespace) == 0;
-	if (*sure && namespace.st_ino != initial)
-		return 0;
-	if (syscall(SYS_capget, &header, data))
-		return 0;
-	return (uint64_t)data[1].effective << 32 | data[0].effective;
+	return *sure && namespace.st_ino != initial;
+}
+
+bool lbpf_takes_token(void)
+{
+	bool sure;
+	int err = errno; /* which callers have yet to pass on */
+	bool takes = in_user_namespace(&sure);
+
+	errno = err;
+	return takes;
+}
+
+/* Those that count: in a user namespace of its own, a process has many that are good for nothing here. *sure becomes
+ * false where it can't be seen whether it is in one. */
+static uint64_t capabilities_of_ours(bool *sure)
+{
+	return in_user_namespace(sure) ? 0 : lbpf_effective();
 }
 
 /* Whether system calls of this thread are filtered, as far as /proc tells. */

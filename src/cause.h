@@ -25,6 +25,12 @@ const char *lbpf_pin_cause(const char *path, int err);
 /* Says that what is at path can be no pin, or NULL. */
 const char *lbpf_no_pin(const char *path);
 
+/* The process's effective capabilities, by their numbers; in a user namespace, those that it has there. */
+uint64_t lbpf_effective(void);
+
+/* Whether it is in a user namespace, where making maps and loading programs takes a BPF token. */
+bool lbpf_takes_token(void);
+
 /* Whether the process has all the capabilities that the text names. */
 bool lbpf_has_capabilities(const char *capabilities);
 

@@ -37,6 +37,7 @@
 #include "ringbuf.h"
 #include "stream.h"
 #include "system.h"
+#include "token.h"
 #include "type.h"
 #include "user_ringbuf.h"
 #include "view.h"
@@ -50,7 +51,7 @@ static void (*const openers[])(lua_State *L) = {
 	lbpf_progopen_open,  lbpf_progrun_open,	     lbpf_attach_open,	lbpf_stream_open,   lbpf_iter_open,
 	lbpf_object_open,    lbpf_pins_open,	     lbpf_load_open,	lbpf_open_open,	    lbpf_ringbuf_open,
 	lbpf_perfbuf_open,   lbpf_user_ringbuf_open, lbpf_system_open,	lbpf_features_open, lbpf_names_open,
-	lbpf_posix_open,     lbpf_mapset_open,	     lbpf_progset_open, lbpf_mapinfo_open,
+	lbpf_posix_open,     lbpf_mapset_open,	     lbpf_progset_open, lbpf_mapinfo_open,  lbpf_token_open,
 };
 
 int luaopen_bpf_core(lua_State *L)

@@ -4,20 +4,41 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bpf/libbpf.h>
 
 #include "btfopen.h"
+#include "cause.h"
 #include "err.h"
 #include "loadcause.h"
 #include "map.h"
 #include "mapset.h"
 #include "memory.h"
+#include "newer.h"
 #include "object.h"
 #include "pins.h"
 #include "program.h"
 #include "spare.h"
 #include "structops.h"
+#include "token.h"
+
+/* Pushes what an EPERM has to do with BPF tokens: nothing outside of user namespaces. */
+static const char *push_token_cause(lua_State *L, const struct lbpf_loadcause *found)
+{
+	if (!lbpf_takes_token())
+		return lua_pushliteral(L, "");
+	if (!lbpf_newer_token_fd)
+		return lua_pushfstring(L,
+				       "; in a user namespace it takes a BPF token, which needs libbpf 1.5, here is %s",
+				       libbpf_version_string());
+	if (!found->by_token)
+		return lua_pushliteral(L,
+				       "; in a user namespace it takes a BPF token: option 'token_path' of bpf.open");
+	return lua_pushliteral(L,
+			       "; or the token doesn't allow it: its bpffs delegates what its mount options "
+			       "delegate_cmds, delegate_maps, delegate_progs and delegate_attachs say");
+}
 
 /* Pushes nil, message, code and libbpf's lines with the whole verifier log, for the object at idx. */
 static int load_fail(lua_State *L, int idx, const struct lbpf_object *o, int err, const char *cause,
@@ -29,10 +50,13 @@ static int load_fail(lua_State *L, int idx, const struct lbpf_object *o, int err
 	luaL_checkstack(L, 20, NULL);
 	lbpf_loadcause_find(L, idx, o, lbpf_log_text(log), err, &found);
 	text = lua_pushstring(L, lbpf_log_text(log));
-	if (!*cause)
-		cause = lbpf_loadcause_push(L, &found, text);
-	else
+	if (*cause) {
 		found.err = err;
+	} else {
+		cause = lbpf_loadcause_push(L, &found, text);
+		if (found.err == EPERM)
+			cause = lua_pushfstring(L, "%s%s", cause, push_token_cause(L, &found));
+	}
 	lbpf_err_push(L, found.err, cause, "object '%s': load", o->name);
 	lua_pushstring(L, text);
 	return 4;
@@ -84,6 +108,30 @@ static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 	return 4;
 }
 
+/* Makes a token as libbpf will, which says less about a failure. Returns 0, or how many values of failure were
+ * pushed. */
+static int check_token(lua_State *L, int idx, const struct lbpf_object *o)
+{
+	const char *path;
+	int fd, err;
+
+	lua_getiuservalue(L, idx, LBPF_OBJECT_TOKEN);
+	path = lua_tostring(L, -1);
+	if (!path || !*path || !lbpf_newer_token_fd) {
+		lua_pop(L, 1);
+		return 0;
+	}
+	err = lbpf_token_make(L, path, &fd);
+	if (!err) {
+		close(fd);
+		lua_pop(L, 1);
+		return 0;
+	}
+	lbpf_err_push(L, err, lua_tostring(L, -1), "object '%s': load: token '%s'", o->name, path);
+	lua_pushliteral(L, "");
+	return 4;
+}
+
 /* Refuses what libbpf would look up in the kernel's BTF without having read that. Returns 0, or how many values of
  * failure were pushed. */
 static int check_kernel_btf(lua_State *L, int idx, struct lbpf_object *o)
@@ -119,12 +167,12 @@ static int check_kernel_btf(lua_State *L, int idx, struct lbpf_object *o)
 	return 4;
 }
 
-/* How many descriptors it takes at most, with those by which libbpf learns what the kernel can do. */
+/* How many descriptors it takes at most, with a token, and those by which libbpf learns what the kernel can do. */
 static unsigned int descriptors_of(const struct bpf_object *obj)
 {
 	struct bpf_program *prog;
 	struct bpf_map *map;
-	unsigned int n = 6;
+	unsigned int n = 7;
 
 	bpf_object__for_each_program(prog, obj)
 	{
@@ -148,6 +196,8 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 	if (!o->obj || o->loaded) /* a finalizer has closed or loaded it */
 		luaL_error(L, "object '%s' is %s", o->name, o->obj ? "loaded already" : "closed");
 	err = check_core_btf(L, idx, o);
+	if (!err)
+		err = check_token(L, idx, o);
 	if (err) {
 		lbpf_object_release(L, idx, o);
 		return err;

@@ -12,6 +12,7 @@
 #include "cause.h"
 #include "features.h"
 #include "map.h"
+#include "newer.h"
 #include "printed.h"
 #include "program.h"
 
@@ -159,6 +160,7 @@ void lbpf_loadcause_find(lua_State *L, int idx, const struct lbpf_object *o, con
 {
 	memset(found, 0, sizeof(*found));
 	found->err = err;
+	found->by_token = lbpf_newer_token_fd && lbpf_newer_token_fd(o->obj) > 0;
 	luaL_checkstack(L, 3, NULL);
 	find_program(found, o, text);
 	if (*found->prog.name)

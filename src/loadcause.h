@@ -28,6 +28,7 @@ struct lbpf_loadcause {
 		bool is_inner; /* what the maps in it are like */
 		struct lbpf_mapcause given;
 	} map;
+	bool by_token; /* the object had a BPF token, whatever was refused */
 	int err;
 };
 

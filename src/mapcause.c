@@ -220,8 +220,7 @@ static const char *push_amount(lua_State *L, const struct lbpf_mapcause *map, co
 	return lua_pushfstring(L, "%I %s", n, map->kind->can & LBPF_VIEW ? "pages" : "bytes");
 }
 
-/* The capabilities that it takes. */
-static const char *needs(const struct lbpf_mapcause *map)
+const char *lbpf_mapcause_needs(const struct lbpf_mapcause *map)
 {
 	if (map->flags & BPF_F_ZERO_SEED || map->ifindex)
 		return "CAP_SYS_ADMIN";
@@ -241,7 +240,7 @@ const char *lbpf_mapcause_push(lua_State *L, const struct lbpf_mapcause *map, in
 	case ERANGE:
 		return "map_extra: the arena would cross a border of 4 GiB";
 	case EPERM:
-		return lbpf_refused(L, needs(map));
+		return lbpf_refused(L, lbpf_mapcause_needs(map));
 	case ENOSYS:
 		return lbpf_no_bpf();
 	case ENOMEM:

@@ -27,6 +27,9 @@ struct lbpf_mapcause {
  * known. */
 const char *lbpf_mapcause_push(lua_State *L, const struct lbpf_mapcause *map, int err);
 
+/* The capabilities that creating it takes. */
+const char *lbpf_mapcause_needs(const struct lbpf_mapcause *map);
+
 LBPF_HIDDEN_END
 
 #endif

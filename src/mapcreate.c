@@ -11,20 +11,24 @@
 
 #include "arg.h"
 #include "btf.h"
+#include "cause.h"
 #include "class.h"
 #include "err.h"
 #include "map.h"
 #include "mapcause.h"
 #include "spare.h"
+#include "token.h"
 
 struct create {
 	const char *type, *name;
 	uint32_t max_entries, key_size, value_size, numa_node, ifindex;
 	uint64_t map_extra;
 	uint32_t flags;
-	struct lbpf_map *inner; /* that the inner ones are like; NULL without */
+	struct lbpf_map *inner;	  /* that the inner ones are like; NULL without */
+	struct lbpf_token *token; /* kept by the table of options; NULL without */
 	const struct lbpf_mapkind *kind;
 	int key_id, value_id; /* in the map's own BTF; 0 without */
+	bool without_btf;     /* the token allows none to be loaded */
 	struct bpf_map_create_opts opts;
 };
 
@@ -34,10 +38,19 @@ struct create {
 	}
 
 static const struct lbpf_option create_options[] = {
-	FIELD(STRING, type),	     { "key", LBPF_OPT_OTHER, 0 }, { "value", LBPF_OPT_OTHER, 0 },
-	FIELD(U32, max_entries),     FIELD(STRING, name),	   { "flags", LBPF_OPT_OTHER, 0 },
-	FIELD(U32, key_size),	     FIELD(U32, value_size),	   FIELD(U64, map_extra),
-	FIELD(U32, numa_node),	     FIELD(U32, ifindex),	   { "inner", LBPF_OPT_OTHER, 0 },
+	FIELD(STRING, type),
+	{ "key", LBPF_OPT_OTHER, 0 },
+	{ "value", LBPF_OPT_OTHER, 0 },
+	FIELD(U32, max_entries),
+	FIELD(STRING, name),
+	{ "flags", LBPF_OPT_OTHER, 0 },
+	FIELD(U32, key_size),
+	FIELD(U32, value_size),
+	FIELD(U64, map_extra),
+	FIELD(U32, numa_node),
+	FIELD(U32, ifindex),
+	{ "inner", LBPF_OPT_OTHER, 0 },
+	{ "token", LBPF_OPT_OTHER, 0 },
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
@@ -45,6 +58,23 @@ static const struct lbpf_option create_options[] = {
 #define DESCRIPTORS 4
 
 static int map_create(lua_State *L);
+
+/* Pushes what an EPERM may mean. */
+static const char *push_refused(lua_State *L, const struct create *c, const struct lbpf_mapcause *given)
+{
+	const char *needed = lbpf_mapcause_needs(given);
+
+	if (c->token)
+		return lua_pushfstring(L,
+				       "the token doesn't allow it; perhaps its bpffs isn't mounted with "
+				       "delegate_cmds=map_create:btf_load and delegate_maps=%s, or %s is missing in "
+				       "the user namespace",
+				       c->kind->name, needed);
+	if (!lbpf_takes_token())
+		return lbpf_refused(L, needed);
+	return lua_pushfstring(L, "%s; in a user namespace it takes a BPF token: bpf.token, and option 'token'",
+			       lbpf_refused(L, needed));
+}
 
 static int create_fail(lua_State *L, const struct create *c, const struct lbpf_map *map, int err)
 {
@@ -60,9 +90,9 @@ static int create_fail(lua_State *L, const struct create *c, const struct lbpf_m
 				       .extra = c->map_extra,
 				       .typed = c->opts.btf_fd != 0,
 				       .owned = map->value && map->value->owned };
+	const char *cause = err == EPERM ? push_refused(L, c, &given) : lbpf_mapcause_push(L, &given, err);
 
-	return lbpf_err_push(L, err, lbpf_mapcause_push(L, &given, err), "map.create (%s%s%s)", c->kind->name,
-			     *c->name ? " " : "", c->name);
+	return lbpf_err_push(L, err, cause, "map.create (%s%s%s)", c->kind->name, *c->name ? " " : "", c->name);
 }
 
 /* Compiles option `what` of the table at 1, or the preset, and adds its C text to btf, whose id for it is returned. */
@@ -126,20 +156,37 @@ static void create_types(lua_State *L, struct create *c, struct lbpf_map *map, i
 		c->key_id = add_bytes(L, btf, map->key_size);
 }
 
-/* Gives the types' BTF to the kernel where it takes any. Older kernels don't know every kind of BTF; then the map
- * does without, unless the kernel has to find its own members (a lock, …) by it. */
-static void create_give_btf(lua_State *L, struct create *c, const struct lbpf_map *map, struct btf *btf)
+/* Gives BTF to the kernel. Returns whether it took it. */
+static bool load_btf(lua_State *L, struct create *c, struct btf *btf)
 {
 	struct lbpf_log *log;
-	int err;
+	const void *data;
+	uint32_t size;
+	int fd, err;
 
-	if (c->kind->can & LBPF_NO_BTF || !c->value_id || !map->value || (!c->key_id && !(c->kind->can & LBPF_KEYLESS)))
-		return;
+	if (c->token) {
+		lbpf_token_check_open(L, c->token);
+		data = btf__raw_data(btf, &size);
+		fd = data ? lbpf_token_load_btf(c->token, data, size) : -ENOMEM;
+		if (fd >= 0)
+			btf__set_fd(btf, fd);
+		c->without_btf = fd == -EPERM;
+		return fd >= 0;
+	}
 	log = lbpf_log_begin(L);
 	err = btf__load_into_kernel(btf);
 	lbpf_log_end(log);
 	lbpf_log_deliver(L, log);
-	if (err)
+	return !err;
+}
+
+/* Gives the types' BTF to the kernel where it takes any. Older kernels don't know every kind of BTF; then the map
+ * does without, unless the kernel has to find its own members (a lock, …) by it. */
+static void create_give_btf(lua_State *L, struct create *c, const struct lbpf_map *map, struct btf *btf)
+{
+	if (c->kind->can & LBPF_NO_BTF || !c->value_id || !map->value || (!c->key_id && !(c->kind->can & LBPF_KEYLESS)))
+		return;
+	if (!load_btf(L, c, btf))
 		return;
 	c->opts.btf_fd = (uint32_t)btf__fd(btf);
 	c->opts.btf_key_type_id = (uint32_t)c->key_id;
@@ -148,9 +195,13 @@ static void create_give_btf(lua_State *L, struct create *c, const struct lbpf_ma
 
 static int create_call(const struct create *c, const struct lbpf_map *map, const struct bpf_map_create_opts *opts)
 {
-	int fd = bpf_map_create(c->kind->type, *c->name ? c->name : NULL, map->key_size, map->value_size,
-				c->max_entries, opts);
+	int fd;
 
+	if (c->token)
+		return lbpf_token_create_map(c->token, c->kind->type, c->name, map->key_size, map->value_size,
+					     c->max_entries, opts);
+	fd = bpf_map_create(c->kind->type, *c->name ? c->name : NULL, map->key_size, map->value_size, c->max_entries,
+			    opts);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -163,6 +214,8 @@ static int create_map(struct create *c, const struct lbpf_map *map)
 	c->opts.numa_node = c->numa_node;
 	c->opts.map_ifindex = c->ifindex;
 	c->opts.inner_map_fd = c->inner ? (uint32_t)c->inner->fd : 0;
+	if (c->without_btf && (map->value->owned || c->kind->can & LBPF_STORAGE))
+		return -EPERM;
 	fd = create_call(c, map, &c->opts);
 	if ((fd == -EINVAL || fd == -ENOTSUPP) && c->opts.btf_fd && !map->value->owned) {
 		struct bpf_map_create_opts without = c->opts;
@@ -180,6 +233,12 @@ static int create_inner(lua_State *L, struct create *c)
 	if (lua_getfield(L, 1, "inner") == LUA_TNIL)
 		return 0;
 	if (lua_istable(L, -1)) {
+		lbpf_arg_own(L, lua_gettop(L));
+		if (lua_getfield(L, -1, "token") == LUA_TNIL) {
+			lua_getfield(L, 1, "token");
+			lua_setfield(L, -3, "token");
+		}
+		lua_pop(L, 1);
 		lua_pushcfunction(L, map_create);
 		lua_insert(L, -2);
 		lbpf_call(L, 1, 3);
@@ -194,6 +253,19 @@ static int create_inner(lua_State *L, struct create *c)
 	if (c->inner->fd < 0)
 		lbpf_map_unusable(L, c->inner);
 	return 0;
+}
+
+/* Finds the token of option `token`, which the table of options keeps. */
+static void create_token(lua_State *L, struct create *c)
+{
+	if (lua_getfield(L, 1, "token") != LUA_TNIL) {
+		c->token = lbpf_class_test(L, -1, &lbpf_token_class);
+		if (!c->token)
+			luaL_error(L, "map.create: option 'token' must be a token of bpf.token, got %s",
+				   luaL_typename(L, -1));
+		lbpf_token_check_open(L, c->token);
+	}
+	lua_pop(L, 1);
 }
 
 /*** Creates a map without any object.
@@ -211,6 +283,7 @@ static int create_inner(lua_State *L, struct create *c)
 - map_extra: hash functions of a bloom_filter; address of an arena
 - numa_node: where the memory is to be; sets its flag as well
 - ifindex: of the interface that maps are offloaded to
+- token: a token of `bpf.token`, for a process in a user namespace; `inner` options have the same if they have none
 @treturn bpf.map the map; C types become its BTF in the kernel
 @treturn nil,string,string on failure: EINVAL (naming the attribute where it can be known), EPERM, ENOMEM, E2BIG
 @see bpf_map_create */
@@ -233,6 +306,7 @@ static int map_create(lua_State *L)
 	if (lua_getfield(L, 1, "numa_node") != LUA_TNIL)
 		c.flags |= BPF_F_NUMA_NODE;
 	lua_settop(L, 1);
+	create_token(L, &c);
 	fd = create_inner(L, &c);
 	if (fd)
 		return fd;
@@ -256,6 +330,8 @@ static int map_create(lua_State *L)
 		return lbpf_possible_cpus_fail(L, -fd, "map.create");
 	if (c.inner && c.inner->fd < 0) /* bpf.log's function or a finalizer may have closed it */
 		lbpf_map_unusable(L, c.inner);
+	if (c.token)
+		lbpf_token_check_open(L, c.token);
 	fd = create_map(&c, map);
 	lbpf_btf_drop(btf);
 	if (fd < 0)

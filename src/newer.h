@@ -53,6 +53,24 @@ struct lbpf_netfilter_opts { /* 1.3 */
 	size_t : 0;
 };
 
+struct lbpf_object_open_opts { /* bpf_token_path 1.4 */
+	size_t sz;
+	const char *object_name;
+	bool relaxed_maps;
+	const char *pin_root_path;
+	uint32_t : 32;
+	const char *kconfig, *btf_custom_path;
+	char *kernel_log_buf;
+	size_t kernel_log_size;
+	uint32_t kernel_log_level;
+	const char *bpf_token_path;
+	size_t : 0;
+};
+
+extern struct bpf_object *lbpf_newer_open_mem(const void *bytes, size_t size, const struct lbpf_object_open_opts *opts)
+	LBPF_NEWER(bpf_object__open_mem); /* which 1.1 has, with shorter options */
+/* 1.5, whose loads by a token are the first that are whole: 1.4 tries without it what the kernel can do. */
+extern int lbpf_newer_token_fd(const struct bpf_object *obj) LBPF_NEWER(bpf_object__token_fd);
 extern struct bpf_link *lbpf_newer_uprobe_multi(const struct bpf_program *prog, pid_t pid, const char *path,
 						const char *pattern, const struct lbpf_uprobe_multi_opts *opts)
 	LBPF_NEWER(bpf_program__attach_uprobe_multi);

@@ -39,7 +39,8 @@ enum {
 	LBPF_OBJECT_PROG_LIST,
 	LBPF_OBJECT_BTF,      /* the handle that scripts got last */
 	LBPF_OBJECT_CORE_BTF, /* the path of option `btf` */
-	LBPF_OBJECT_SLOTS = LBPF_OBJECT_CORE_BTF
+	LBPF_OBJECT_TOKEN,    /* the path of the bpffs that libbpf has to get a token from */
+	LBPF_OBJECT_SLOTS = LBPF_OBJECT_TOKEN
 };
 
 /* The open object at 1; raises otherwise. */

@@ -15,6 +15,7 @@
 #include "legacy.h"
 #include "load.h"
 #include "mapkinds.h"
+#include "newer.h"
 #include "object.h"
 #include "opencause.h"
 
@@ -22,7 +23,7 @@ struct open {
 	const char *path; /* or bytes */
 	const void *bytes;
 	size_t len;
-	const char *name, *pin_root, *kconfig, *btf;
+	const char *name, *pin_root, *kconfig, *btf, *token_path;
 	const char *label; /* what messages call it */
 	bool pin_any_type;
 };
@@ -37,6 +38,7 @@ static const struct lbpf_option open_options[] = {
 	FIELD(pin_root),
 	FIELD(kconfig),
 	FIELD(btf),
+	FIELD(token_path),
 	{ "pin_any_type", LBPF_OPT_BOOL, offsetof(struct open, pin_any_type) },
 	{ "vars", LBPF_OPT_OTHER, 0 },
 	{ "maps", LBPF_OPT_OTHER, 0 },
@@ -100,16 +102,21 @@ static bool is_no_object(const struct bpf_object *obj)
 /* Has libbpf open what was looked through. Returns an errno. */
 static int open_libbpf(const struct open *open, const struct lbpf_legacy *legacy, struct lbpf_object *o)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .pin_root_path = open->pin_root, .kconfig = open->kconfig,
-		    .btf_custom_path = open->btf);
+	struct lbpf_object_open_opts opts;
 	char name[sizeof(o->name)];
 	struct bpf_object *obj;
 
+	memset(&opts, 0, sizeof(opts));
+	opts.sz = sizeof(opts);
+	opts.pin_root_path = open->pin_root;
+	opts.kconfig = open->kconfig;
+	opts.btf_custom_path = open->btf;
+	opts.bpf_token_path = lbpf_newer_token_fd ? open->token_path : NULL;
 	opts.object_name = open_name(open, name, sizeof(name));
 	if (legacy->foreign)
 		opts.object_name = open->label; /* for its messages, which name the object */
-	obj = legacy->bytes ? bpf_object__open_mem(legacy->bytes, legacy->size, &opts)
-			    : bpf_object__open_mem(open->bytes, open->len, &opts);
+	obj = legacy->bytes ? lbpf_newer_open_mem(legacy->bytes, legacy->size, &opts)
+			    : lbpf_newer_open_mem(open->bytes, open->len, &opts);
 	if (!obj)
 		return errno;
 	if (is_no_object(obj))
@@ -197,6 +204,10 @@ static int push_opened(lua_State *L, const char *what)
 	int err, idx;
 
 	open_read(L, &open, what);
+	if (open.token_path && *open.token_path && !lbpf_newer_token_fd)
+		return open_fail(L, &open, ENOSYS,
+				 lua_pushfstring(L, "option 'token_path' needs libbpf 1.5, here is %s",
+						 libbpf_version_string()));
 	o = lbpf_object_new(L);
 	idx = lua_gettop(L);
 	o->pin_any_type = open.pin_any_type;
@@ -204,6 +215,8 @@ static int push_opened(lua_State *L, const char *what)
 		snprintf(o->name, sizeof(o->name), "%s", open.label);
 	lua_pushstring(L, open.btf);
 	lua_setiuservalue(L, idx, LBPF_OBJECT_CORE_BTF);
+	lua_pushstring(L, open.token_path ? open.token_path : getenv("LIBBPF_BPF_TOKEN_PATH"));
+	lua_setiuservalue(L, idx, LBPF_OBJECT_TOKEN);
 	err = open_call(L, &open, o, &legacy, &log);
 	if (err) {
 		err = open_fail(L, &open, err, *legacy.cause ? legacy.cause : lbpf_log_push_last(L, log));
@@ -234,6 +247,9 @@ at that one
 - pin_any_type: use it also if its keys or values have the right size and another C type
 - kconfig: text of additional kernel configuration for extern variables
 - btf: path of a kernel BTF for CO-RE, in place of the running kernel's; a regular file
+- token_path: where a bpffs is mounted that delegates loading to this user namespace (libbpf 1.5, kernel 6.9), or "" for
+  no token; else what the environment variable LIBBPF_BPF_TOKEN_PATH says. Without both, one of /sys/fs/bpf is used if
+  there is any
 @treturn bpf.object the object, with its maps, programs and variables
 @treturn nil,string,string on failure: ENOENT, EISDIR, EINVAL (no regular file), EFBIG (1 GiB or more),
  LIBBPF_ERRNO__FORMAT (no BPF object, a damaged one, or a malformed old map), LIBBPF_ERRNO__ENDIAN, …

@@ -87,7 +87,7 @@ static uint64_t number_or_name(lua_State *L, int idx, const char *name, const st
 			luaL_error(L, "event: option '%s' must be a name or an integer, got %s", name,
 				   luaL_typename(L, -1));
 		if (!lbpf_arg_is_text(L, -1))
-			lbpf_arg_error(L, "event: option '%s' has a NUL byte in it", name);
+			luaL_error(L, "event: option '%s' has a NUL byte in it", name);
 		if (!names || lbpf_name_value(names, text) < 0)
 			lbpf_name_unknown(L, names ? names : types, name, text);
 		value = (uint64_t)lbpf_name_value(names, text);
@@ -103,7 +103,7 @@ static void event_read_what(lua_State *L, int idx, struct perf_event_attr *attr)
 	const char *config = named ? lua_tostring(L, -1) : NULL;
 
 	if (!typed && !named)
-		lbpf_arg_error(L, "event: option 'config' must be a counter's name where 'type' is left out");
+		luaL_error(L, "event: option 'config' must be a counter's name where 'type' is left out");
 	if (typed)
 		attr->type = (uint32_t)number_or_name(L, idx, "type", types);
 	else
@@ -127,8 +127,7 @@ static uint64_t read_rate(lua_State *L, int idx, const char *name)
 	}
 	value = lua_tointegerx(L, -1, &is_int);
 	if (!is_int || lua_type(L, -1) != LUA_TNUMBER || value < 0)
-		lbpf_arg_error(L, "event: option '%s' must be an integer from 0 on, got %s", name,
-			       lbpf_arg_show(L, -1));
+		luaL_error(L, "event: option '%s' must be an integer from 0 on, got %s", name, lbpf_arg_show(L, -1));
 	lua_pop(L, 1);
 	return (uint64_t)value;
 }
@@ -136,8 +135,7 @@ static uint64_t read_rate(lua_State *L, int idx, const char *name)
 static void check_number(lua_State *L, const char *name, int32_t value)
 {
 	if (value < -1)
-		lbpf_arg_error(L, "event: option '%s' must be an integer from -1 to 2147483647, got %d", name,
-			       (int)value);
+		luaL_error(L, "event: option '%s' must be an integer from -1 to 2147483647, got %d", name, (int)value);
 }
 
 struct lbpf_event *lbpf_perfevent_read(lua_State *L, int idx)
@@ -154,15 +152,14 @@ struct lbpf_event *lbpf_perfevent_read(lua_State *L, int idx)
 	freq = read_rate(L, idx, "sample_freq");
 	period = read_rate(L, idx, "sample_period");
 	if (freq && period)
-		lbpf_arg_error(L, "event: give sample_freq or sample_period, not both");
+		luaL_error(L, "event: give sample_freq or sample_period, not both");
 	check_number(L, "pid", event->pid);
 	check_number(L, "tid", event->tid);
 	check_number(L, "cpu", event->cpu);
 	if (event->pid >= 0 && event->tid >= 0)
-		lbpf_arg_error(L, "event: give pid or tid, not both: a process or one thread");
+		luaL_error(L, "event: give pid or tid, not both: a process or one thread");
 	if (event->pid < 0 && event->tid < 0 && event->cpu < 0)
-		lbpf_arg_error(L,
-			       "event: give pid or cpu, or both: all processes on all CPUs is one event for each CPU");
+		luaL_error(L, "event: give pid or cpu, or both: all processes on all CPUs is one event for each CPU");
 	attr->freq = freq != 0;
 	attr->sample_period = freq ? freq : period;
 	return event;

@@ -155,10 +155,10 @@ static int find_context_type(lua_State *L)
 		return 0;
 	err = (int)lua_tointeger(L, RUN_TYPE);
 	if (!err || err == EPERM)
-		lbpf_arg_error(L, "run: %s; give option 'ctx_type', or bytes",
-			       err ? "what the program's context is can't be read from its BTF, which takes "
-				     "CAP_SYS_ADMIN of a program that was opened"
-				   : "the program's BTF doesn't tell what its context is");
+		luaL_error(L, "run: %s; give option 'ctx_type', or bytes",
+			   err ? "what the program's context is can't be read from its BTF, which takes "
+				 "CAP_SYS_ADMIN of a program that was opened"
+			       : "the program's BTF doesn't tell what its context is");
 	return err;
 }
 

@@ -85,6 +85,7 @@ local bpf = {}
 ---@field pin_any_type? boolean use a pinned map also if its keys or values have the right size and another C type
 ---@field kconfig? string text of additional kernel configuration for extern variables
 ---@field btf? string path of a kernel BTF for CO-RE
+---@field token_path? string where a bpffs is mounted that delegates loading to this user namespace; "" for no token
 
 ---Opens a compiled BPF object; nothing reaches the kernel yet.
 ---@param source string|bpf.open.source path of the ELF file, or its bytes
@@ -288,6 +289,7 @@ bpf.map = {}
 ---@field map_extra? integer
 ---@field numa_node? integer
 ---@field ifindex? integer
+---@field token? bpf.token for a process in a user namespace
 
 ---Creates a map without any object.
 ---@param options bpf.map.options
@@ -1499,6 +1501,24 @@ function stats:close() end
 ---@return string? message
 ---@return string? code
 function bpf.enable_stats() end
+
+---@class bpf.token: userdata
+local token = {}
+
+---The token's descriptor, for C code or another process. The token keeps it.
+---@return integer
+function token:fd() end
+
+---Closes the token. What was made by it stays.
+---@return true
+function token:close() end
+
+---Opens a BPF token, which stands for what a bpffs delegates to the user namespace of this process.
+---@param path string where the bpffs is mounted
+---@return bpf.token? token
+---@return string? message
+---@return string? code
+function bpf.token(path) end
 
 ---Goes over what programs print with bpf_printk.
 ---@param timeout? integer in milliseconds to wait for the next line before the loop ends

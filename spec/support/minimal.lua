@@ -58,6 +58,7 @@ function Fixtures:prog() return self:object().progs.count end
 function Fixtures:link() return self:keep(self:prog():attach_raw_tracepoint("sys_enter")) end
 function Fixtures:btf() return self:keep(bpf.btf.parse("struct pair { int a; int b; };")) end
 function Fixtures.type() return bpf.btf.type("struct pair { int a; int b; }") end
+function Fixtures:token() return self:keep(bpf.token("/sys/fs/bpf")) end
 function Fixtures.pin() return helper.bpffs() .. "/pin" end
 
 function Fixtures:pinned(handle)
@@ -118,6 +119,7 @@ minimal.calls = {
   ["bpf.prog_info"] = function(f) return { f:prog():info().id } end,
   ["bpf.progs"] = with(),
   ["bpf.ringbuf"] = function(f) return { f:map { type = "ringbuf", max_entries = 4096 } } end,
+  ["bpf.token"] = with("/sys/fs/bpf"),
   ["bpf.user_ringbuf"] = function(f) return { f:map { type = "user_ringbuf", max_entries = 4096 } } end,
 
   ["bpf.map.attach"] = on("map"),
@@ -235,6 +237,9 @@ minimal.calls = {
   ["link:update"] = function(f) return { f:link(), f:prog() } end,
 
   ["stats:close"] = function(f) return { f:keep(bpf.enable_stats()) } end,
+
+  ["token:close"] = on("token"),
+  ["token:fd"] = on("token"),
 
   ["ringbuf:add"] = function(f) return { f:reader(), f:map { type = "ringbuf", max_entries = 4096 } } end,
   ["ringbuf:close"] = on("reader"),
@@ -360,6 +365,8 @@ minimal.raises = {
   ["bpf.map.attach"] = "only the struct_ops maps of an object",
   ["link:lines"] = "no iterator",
   ["link:records"] = "no iterator",
+  ["token:close"] = "token '/sys/fs/bpf'", -- there is none outside of a container; token_spec has one
+  ["token:fd"] = "token '/sys/fs/bpf'",
 }
 
 --- Those that ask without their argument and set with it: nil is no value to set.

@@ -25,6 +25,7 @@ return {
       link_info = function(h) return bpf.link_info(h.id) end,
       statistics = function(h) h.stats = bpf.enable_stats() end,
       close_statistics = function(h) return h.stats:close() end,
+      token = function() return bpf.token "/sys/fs/bpf" end,
       printk = function() return bpf.printk(0) end,
       feature = function() return bpf.features.map_type "hash", bpf.features.prog_type "xdp" end,
       helper = function() return bpf.features.helper("xdp", "redirect"), bpf.features.cpus(), bpf.features.kernel() end,
