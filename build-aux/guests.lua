@@ -62,7 +62,7 @@ return {
   ["spec/prometheus_spec.lua"] = { on = NONE, why = server },
   ["spec/reader_spec.lua"] = { on = ENDS, why = handlers, seconds = 75 },
   ["spec/readme_spec.lua"] = { on = NONE, why = tree },
-  ["spec/settings_spec.lua"] = { on = { "5.10" }, why = ours },
+  ["spec/settings_spec.lua"] = { on = { "5.10" }, why = ours, seconds = 20 },
   ["spec/sk_storage_spec.lua"] = { seconds = 20 },
   ["spec/sockmap_spec.lua"] = { seconds = 25 },
   ["spec/spare_spec.lua"] = { on = { "5.10" }, why = ours },

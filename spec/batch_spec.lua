@@ -272,6 +272,14 @@ for _, row in ipairs(kinds) do
   end)
 end
 
+it("a value that doesn't fit is told of with its key, also where the kernel's keys are descriptors", function()
+  local m <close> = assert(map.create { type = "sk_storage", value = "struct v { int a; }" })
+  helper.raises(function() map.update_batch(m, { [7] = { a = "x" } }) end, "value.a: .*expected.* %(at key 7%)$")
+  local sockets = setmetatable({}, { __tostring = function() return "a socket" end })
+  sockets.getfd = function() return 7 end
+  helper.raises(function() map.update_batch(m, { [sockets] = { a = "x" } }) end, "%(at key a socket%)$")
+end)
+
 describe("bulk operations on arrays", function()
   for _, row in ipairs { { type = "array" }, { type = "percpu_array", percpu = true } } do
     it("store and read slots: " .. row.type, function()

@@ -570,7 +570,7 @@ void splitted_use(struct splitted *it);
 true	true
 false	stdin:18: 'struct splitted[2]' is no type of splitted, whose BTF has a base and takes no C text
 24	7
-false	BTF of splitted is closed
+false	stdin:21: BTF of splitted is closed
 ]], output)
   end)
 end)

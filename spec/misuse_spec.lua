@@ -130,7 +130,7 @@ describe("the place of an error", function()
       { "bpf.open: vars.nosuch: there is no variable 'nosuch'", bpf.open, COUNTERS, { vars = { nosuch = 1 } } },
       { "bpf.open: vars.numbers[2]: 4294967296 does not fit in ", bpf.open, VARS,
         { vars = { numbers = { 1, 1 << 32 } } } },
-      { 'bpf.open: maps["vars.bss"]: autocreate can\'t be set, it holds the object\'s variables, and is created with it',
+      { 'bpf.open: maps["vars.bss"]: autocreate can\'t be set, it holds the object\'s variables, and is created with ',
         bpf.open, VARS, { maps = { ["vars.bss"] = false } } },
       { "bpf.load: autoload.count must be true or false, got number", bpf.load, COUNTERS,
         { autoload = { count = 1 } } },

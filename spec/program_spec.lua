@@ -73,12 +73,13 @@ describe("a program", function()
     end
   end)
 
-  it("has a descriptor once it is loaded only", function()
+  it("has a descriptor, and what the kernel knows, once it is loaded only", function()
     local obj <close> = assert(bpf.open(PACKETS, { autoload = { add = false } }))
     local prog = obj.progs.on_packet
     for _, name in ipairs({ "fd", "run", "attach" }) do
       helper.raises(function() prog[name](prog) end, "program 'on_packet' is not loaded; load its object first")
     end
+    assert.is_nil(prog:info().id)
     kernel.root()
     assert(obj:load())
     assert.matches("bpf%-prog", (helper.run(("readlink /proc/%d/fd/%d"):format(helper.pid, prog:fd()))))

@@ -104,6 +104,11 @@ describe("a function with several versions", function()
       several.progs.on_several:attach_uprobe_multi(LIBC, { "clock", "memcpy" }))
     fails("ENOENT", "exports no function 'lbpf_nothing'",
       several.progs.on_several:attach_uprobe_multi(LIBC, { "clock", "lbpf_nothing" }))
+    do -- and by section, of one that names no pattern
+      local by_section <close> = assert(attach.load("attach_causes", { "of_many" }))
+      local link <close> = assert(by_section.progs.of_many:attach())
+      assert.equal(1, link:info().count)
+    end
     fails("EINVAL", "no code is at 0x1;", several.progs.on_several:attach_uprobe_multi(LIBC, { 1 }))
   end)
 end)

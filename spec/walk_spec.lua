@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Walking a map, by pairs and map.keys: every entry once, whatever happens to the map meanwhile.
 local helper = require("spec.helper")
+local attach = require("spec.support.attach")
 local kernel = require("spec.support.kernel")
 local bpf = require("bpf")
 
@@ -690,6 +691,19 @@ describe("the lifetime of a walk:", function()
   end)
 end)
 
+-- Deletes what a step gave. Two of the keys that have been seen are there at a time, others each time.
+local function toggle(m, order, value)
+  local n = #order
+  m[order[n]] = nil
+  if n > 4 then
+    m[order[n - 4]] = nil
+    m[order[(n * 7) % (n - 1) + 1]] = nil
+    m[order[n % 5 + 1]] = value
+    m[order[(n + 3) % 5 + 1]] = nil
+    m[order[n // 2]] = value
+  end
+end
+
 describe("keys that were seen come back while the loop deletes:", function()
   local N <const> = 300
   local inner
@@ -711,7 +725,6 @@ describe("keys that were seen come back while the loop deletes:", function()
     })
   end
 
-  -- Two of the keys that have been seen are there at a time, others each time.
   local function walk(type, how)
     local m <close> = made(type)
     local key_of = type == "lpm_trie" and prefix or same
@@ -723,15 +736,7 @@ describe("keys that were seen come back while the loop deletes:", function()
     local function step(k)
       assert(not seen[k], "a key came twice")
       order[#order + 1], seen[k] = k, true
-      m[k] = nil
-      local n = #order
-      if n > 4 then
-        m[order[n - 4]] = nil
-        m[order[(n * 7) % (n - 1) + 1]] = nil
-        m[order[n % 5 + 1]] = value
-        m[order[(n + 3) % 5 + 1]] = nil
-        m[order[n // 2]] = value
-      end
+      toggle(m, order, value)
     end
     if how == "keys" then
       for k in map.keys(m) do step(k) end
@@ -749,6 +754,60 @@ describe("keys that were seen come back while the loop deletes:", function()
         walk(type, how)
       end)
     end
+  end
+end)
+
+describe("the system calls of a walk by steps", function()
+  local function counter()
+    local obj = assert(attach.load("calls", { "count_enter" }, { target = attach.self() }))
+    assert(obj.progs.count_enter:attach())
+    return obj
+  end
+
+  -- How many for each of n entries, without those of the loop's body.
+  local function calls(obj, row, n, body)
+    local m <close> = assert(map.create {
+      type = row.type, max_entries = n, key = row.type == "lpm_trie" and 8 or nil,
+      value = row.type == "lpm_trie" and "__u32" or nil,
+    })
+    local key_of = row.type == "lpm_trie" and prefix or same
+    for i = 1, n do
+      m[key_of(i)] = 1
+    end
+    local order, start = {}, obj.vars.entered
+    for k in (row.how == "pairs" and pairs or map[row.how])(m) do
+      order[#order + 1] = k
+      local before = obj.vars.entered
+      if body then
+        body(m, order, 1)
+      end
+      start = start + obj.vars.entered - before
+    end
+    assert.equal(n, #order)
+    return (obj.vars.entered - start) / n
+  end
+
+  for _, row in ipairs {
+    { type = "lpm_trie", how = "pairs", calls = 3 },
+    { type = "lpm_trie", how = "keys", calls = 2 },
+    { type = "lpm_trie", how = "drain", calls = 4 }, -- it has no calls that look up and delete
+    { type = "devmap_hash", how = "pairs", calls = 3 },
+    { type = "devmap_hash", how = "keys", calls = 2 },
+    { type = "devmap_hash", how = "drain", calls = 3 },
+  } do
+    it(("are %d an entry: %s of %s"):format(row.calls, row.how, row.type), function()
+      local obj <close> = counter()
+      local few = calls(obj, row, 400)
+      assert.is_true(few < row.calls + 0.2, few .. " calls")
+    end)
+
+    it("are a few more where seen keys come and go, however many entries: " .. row.how .. " of " .. row.type, function()
+      local obj <close> = counter()
+      for _, n in ipairs { 100, 400 } do
+        local few = calls(obj, row, n, toggle)
+        assert.is_true(few < row.calls + 5.2, few .. " calls")
+      end
+    end)
   end
 end)
 
@@ -920,6 +979,38 @@ describe("walking while others write", function()
     end
     pipe:read("a")
   end)
+
+  for _, row in ipairs {
+    { type = "devmap_hash", how = "pairs", stable = 500 },
+    { type = "devmap_hash", how = "keys", stable = 500 },
+    { type = "devmap_hash", how = "drain", stable = 500 },
+    -- the kernel waits for readers with each change
+    { type = "hash_of_maps", how = "drain", stable = 20, key = "__u32",
+      inner = { type = "array", max_entries = 1, value = "__u32" } },
+  } do
+    it("by steps, each stable entry comes once: " .. row.how .. " of a " .. row.type, function()
+      local walk = row.how == "pairs" and pairs or map[row.how]
+      local inner <close> = assert(map.create { type = "array", max_entries = 1, value = "__u32" })
+      local value = row.inner and inner or 1
+      local m <close> = assert(map.create { type = row.type, key = row.key, inner = row.inner, max_entries = 8192 })
+      local pipe <close> = assert(io.popen(("build/support/hammer %d 1000 2 %d 0"):format(map.info(m).id, row.stable)))
+      assert.equal("ready", pipe:read("l"))
+      for _ = 1, 3 do
+        for i = 0, row.stable - 1 do
+          m[stable_number(i)] = value
+        end
+        local seen = {}
+        for k in walk(m) do
+          assert(not seen[k], "a key came twice")
+          seen[k] = true
+        end
+        for i = 0, row.stable - 1 do
+          assert(seen[stable_number(i)], "a stable key didn't come")
+        end
+      end
+      assert.is_true(math.tointeger(pipe:read("l")) > 0)
+    end)
+  end
 
   it("clear ends, and takes what was there", function()
     for _, type in ipairs { "hash", "lpm_trie" } do

@@ -181,32 +181,68 @@ static const char *usdt_cause(lua_State *L, const struct lbpf_program *p, const 
 
 /* ---- sections that name a function or a mark ---- */
 
-/* Reads "uprobe/<path>:<function>+<offset>", "uretprobe.s/…", "usdt/<path>:<provider>:<name>"; the text is cut into
- * pieces. Returns false for other sections, and for what libbpf refuses. */
+/* Kinds of sections of a file's functions: "uprobe/<path>:<function>+<offset>", "uprobe.multi/<path>:<pattern>". */
+static const struct {
+	const char *name;
+	bool retprobe, multi, session;
+} kinds[] = {
+	{ "uprobe", false, false, false },	  { "uprobe.s", false, false, false },
+	{ "uretprobe", true, false, false },	  { "uretprobe.s", true, false, false },
+	{ "uprobe.multi", false, true, false },	  { "uprobe.multi.s", false, true, false },
+	{ "uretprobe.multi", true, true, false }, { "uretprobe.multi.s", true, true, false },
+	{ "uprobe.session", false, true, true },  { "uprobe.session.s", false, true, true },
+};
+
+/* Reads "usdt/<path>:<provider>:<name>", behind the path. */
+static bool read_mark(struct lbpf_target *to, char *mark)
+{
+	char *name = strchr(mark, ':');
+
+	if (!name)
+		return false;
+	*name++ = '\0';
+	to->provider = mark;
+	to->name = name;
+	return true;
+}
+
+/* Reads a section's text, which is cut into pieces. Returns false for other sections, and for what libbpf refuses. A
+ * function is func_name, a pattern name, a mark has a provider. */
 static bool read_section(struct lbpf_target *to, char *text)
 {
 	char *path = strchr(text, '/'), *name = path ? strchr(path, ':') : NULL, *more;
+	size_t i = 0;
 
 	if (!name)
 		return false;
 	*path++ = *name++ = '\0';
 	*to = (struct lbpf_target){ .path = path, .pid = -1 };
-	if (strcmp(text, "usdt") == 0) {
-		more = strchr(name, ':');
-		if (more)
-			*more++ = '\0';
-		to->provider = name;
-		to->name = more;
-		return more;
+	if (strcmp(text, "usdt") == 0)
+		return read_mark(to, name);
+	while (i < sizeof(kinds) / sizeof(*kinds) && strcmp(text, kinds[i].name) != 0)
+		i++;
+	if (i == sizeof(kinds) / sizeof(*kinds))
+		return false;
+	to->retprobe = kinds[i].retprobe;
+	to->session = kinds[i].session;
+	if (kinds[i].multi) {
+		to->name = name;
+		return true;
 	}
-	to->retprobe = strcmp(text, "uretprobe") == 0 || strcmp(text, "uretprobe.s") == 0;
+	to->func_name = name;
 	more = strchr(name, '+');
 	if (more) {
 		*more++ = '\0';
 		to->offset = strtoul(more, NULL, 0);
 	}
-	to->func_name = name;
-	return to->retprobe ? !to->offset : strcmp(text, "uprobe") == 0 || strcmp(text, "uprobe.s") == 0;
+	return !to->retprobe || !to->offset;
+}
+
+static int attach_by_section(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	if (to->func_name)
+		return attach_uprobe(link, p, to);
+	return to->provider || !lbpf_newer_uprobe_multi ? -1 : attach_uprobe_multi(link, p, to);
 }
 
 int lbpf_attach_user_section(struct lbpf_link *link, const struct lbpf_program *p)
@@ -214,7 +250,7 @@ int lbpf_attach_user_section(struct lbpf_link *link, const struct lbpf_program *
 	bool probe = bpf_program__type(p->prog) == BPF_PROG_TYPE_KPROBE;
 	char *text = strdup(bpf_program__section_name(p->prog));
 	struct lbpf_target to;
-	int err = !text ? ENOMEM : probe && read_section(&to, text) && to.func_name ? attach_uprobe(link, p, &to) : -1;
+	int err = !text ? ENOMEM : probe && read_section(&to, text) ? attach_by_section(link, p, &to) : -1;
 
 	free(text);
 	return err;
@@ -229,7 +265,9 @@ const char *lbpf_attach_user_cause(lua_State *L, const struct lbpf_program *p, i
 	if (bpf_program__type(p->prog) != BPF_PROG_TYPE_KPROBE ||
 	    !read_section(&to, memcpy(lua_newuserdatauv(L, size, 0), section, size)))
 		return NULL;
-	return to.func_name ? uprobe_cause(L, p, &to, err) : usdt_cause(L, p, &to, err);
+	if (to.func_name)
+		return uprobe_cause(L, p, &to, err);
+	return to.provider ? usdt_cause(L, p, &to, err) : uprobe_multi_cause(L, p, &to, err);
 }
 
 /*** Attaches a uprobe or uretprobe program to a function of programs and libraries.

@@ -83,8 +83,7 @@ struct bulk {
 	uint32_t room, count; /* of the batch */
 	uint8_t *keys, *values;
 	lua_Integer done;
-	int at;	     /* stack index of the key that is being added */
-	bool valued; /* its value is being read */
+	bool valued; /* the value of the key that is being added is being read */
 };
 
 static uint8_t *bulk_key(const struct bulk *b, uint32_t i)
@@ -112,7 +111,7 @@ static void bulk_set_room(lua_State *L, int holder, struct bulk *b, uint32_t roo
 static void bulk_push_holder(lua_State *L, struct bulk *b)
 {
 	b->singly = b->singly || b->map->kind->can & LBPF_HANDLES;
-	lua_newuserdatauv(L, 0, 1);
+	lua_newuserdatauv(L, 0, 2); /* the batch; the last key, if it doesn't come back from its bytes */
 	bulk_set_room(L, lua_gettop(L), b, b->singly ? 1 : lbpf_walk_first_room(b->map));
 }
 
@@ -152,6 +151,23 @@ static int bulk_call_one(const struct bulk *b, uint32_t at, uint32_t *n)
 	return err;
 }
 
+enum { COLLECT_BULK = 1, COLLECT_SOURCE, COLLECT_HOLDER = 5 };
+
+/* Whether keys, paths or sockets, don't come back from their bytes. They go to the kernel one by one. */
+static bool is_oneway(const struct bulk *b)
+{
+	return b->map->kind->key && !b->map->kind->key->decode;
+}
+
+/* Pushes the key at position `at`. */
+static void bulk_push_key(lua_State *L, const struct bulk *b, int holder, uint32_t at)
+{
+	if (is_oneway(b))
+		lua_getiuservalue(L, holder, 2);
+	else
+		lbpf_map_decode_key(L, b->map, bulk_key(b, at));
+}
+
 /* Pushes what bulk operations return on failure, with the key at position `at`. */
 static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err, const char *cause)
 {
@@ -161,10 +177,7 @@ static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err, c
 	lbpf_map_fail_because(L, b->map, err, cause ? cause : lbpf_map_invalid(b->map, err, b->flags), b->operation);
 	lua_pushinteger(L, b->done);
 	n = lua_gettop(L);
-	if (b->map->kind->key && !b->map->kind->key->decode)
-		lua_pushvalue(L, b->at); /* a path or a socket doesn't come back, and goes to the kernel by itself */
-	else
-		lbpf_map_decode_key(L, b->map, bulk_key(b, at));
+	bulk_push_key(L, b, COLLECT_HOLDER, at);
 	lua_pushfstring(L, "%s (after %I entries, at key %s)", lua_tostring(L, n - 2), (LUAI_UACINT)b->done,
 			luaL_tolstring(L, -1, NULL));
 	lua_replace(L, n - 2);
@@ -198,14 +211,15 @@ static int bulk_flush(lua_State *L, struct bulk *b)
 	return 0;
 }
 
-enum { COLLECT_BULK = 1, COLLECT_SOURCE, COLLECT_HOLDER = 5 };
-
 /* Collects the entry whose key is at stack index k, its value at k + 1. */
 static int bulk_add(lua_State *L, struct bulk *b, int k)
 {
 	int err, top = lua_gettop(L);
 
-	b->at = k;
+	if (is_oneway(b)) {
+		lua_pushvalue(L, k);
+		lua_setiuservalue(L, COLLECT_HOLDER, 2);
+	}
 	err = lbpf_map_encode_key(L, b->map, k, bulk_key(b, b->count));
 	if (!err && !b->deleting) {
 		b->valued = true;
@@ -291,8 +305,8 @@ static int bulk_collect_placed(lua_State *L, struct bulk *b)
 	lua_pushvalue(L, top);
 	if (lbpf_pcall(L, 5, LUA_MULTRET) == LUA_OK)
 		return lua_gettop(L) - top;
-	if (b->valued && lua_type(L, -1) == LUA_TSTRING && (!b->map->kind->key || b->map->kind->key->decode)) {
-		lbpf_map_decode_key(L, b->map, bulk_key(b, b->count));
+	if (b->valued && lua_type(L, -1) == LUA_TSTRING) {
+		bulk_push_key(L, b, top, b->count);
 		lua_pushfstring(L, "%s (at key %s)", lua_tostring(L, top + 1), luaL_tolstring(L, -1, NULL));
 	}
 	return lua_error(L);

@@ -109,11 +109,10 @@ static bool place(struct lbpf_btftext *t, struct layout *l, const struct btf_typ
 	uint32_t at = btf_member_bit_offset(type, i), bits = btf_member_bitfield_size(type, i);
 	const char *name = m->name_off ? name_at(t, m->name_off) : "without a name", *what = NULL;
 	int64_t size = btf__resolve_size(t->btf, m->type);
-	int align = btf__align_of(t->btf, m->type);
-	uint64_t unit = 8 * (uint64_t)size;
+	int wish = btf__align_of(t->btf, m->type);
+	uint32_t align = wish > 0 ? (uint32_t)wish : 1;
+	uint64_t unit = 8 * (uint64_t)size, taken = bits ? bits : unit;
 
-	if (align <= 0)
-		align = 1;
 	if (size < 0)
 		what = "has no size";
 	else if (bits && bits > unit)
@@ -124,16 +123,16 @@ static bool place(struct lbpf_btftext *t, struct layout *l, const struct btf_typ
 		what = "isn't at the start of the union";
 	else if (!btf_is_union(type) && at < l->end)
 		what = "overlaps the one before it";
-	else if (at + (bits ? bits : unit) > 8 * (uint64_t)type->size)
+	else if (at + taken > 8 * (uint64_t)type->size)
 		what = "doesn't fit into its struct";
 	if (what) {
 		lbpf_btftext_fail(t, "member %s %s", name, what);
 		return false;
 	}
-	l->packed |= bits ? at % unit + bits > unit : at % (8 * (uint64_t)align);
-	l->align = (uint32_t)align > l->align ? (uint32_t)align : l->align;
-	if (at + (bits ? bits : unit) > l->end)
-		l->end = at + (bits ? bits : unit);
+	l->packed |= bits ? at % unit + bits > unit : at % (8 * (uint64_t)align) != 0;
+	l->align = align > l->align ? align : l->align;
+	if (at + taken > l->end)
+		l->end = at + taken;
 	return true;
 }
 

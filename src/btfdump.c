@@ -86,8 +86,15 @@ static void give_up(struct lbpf_btfpieces *p, uint32_t k, const char *why)
 	lbpf_btfpieces_name(p, p->id[k]);
 }
 
-/* Parses the text, and takes what it has wrong. Returns whether the text is to be written once more. A piece may be
- * wrong because of another that it contains, so one that we have printed is hopeless only if no other is to be. */
+/* Whether a piece is about an enum. */
+static bool is_enum(const struct lbpf_btfpieces *p, uint32_t k)
+{
+	return btf_is_any_enum(btf__type_by_id(p->text.btf, p->id[k]));
+}
+
+/* Parses the text, and takes what it has wrong: enums first, without which structs may be right. Returns whether the
+ * text is to be written once more. A piece may be wrong because of another that it contains, so one that we have
+ * printed is hopeless only if no other is to be. */
 static bool is_wrong(lua_State *L, struct lbpf_btfpieces *p, bool all)
 {
 	struct lbpf_cpieces pieces = { .piece = p->piece, .count = p->count };
@@ -104,13 +111,14 @@ static bool is_wrong(lua_State *L, struct lbpf_btfpieces *p, bool all)
 		lua_pop(L, 2);
 		return true;
 	}
-	for (uint32_t k = 0; k < p->count; k++)
-		if (!is_right(p, parsed, k, &same)) {
-			wrong = true;
-			which = k;
-			hopeless = same;
-			taken |= take(p, k, all);
-		}
+	for (int enums = 1; enums >= 0 && !taken; enums--)
+		for (uint32_t k = 0; k < p->count; k++)
+			if (is_enum(p, k) == enums && !is_right(p, parsed, k, &same)) {
+				wrong = true;
+				which = k;
+				hopeless = same;
+				taken |= take(p, k, all);
+			}
 	if (wrong && !taken)
 		give_up(p, which, hopeless.difference);
 	lua_pop(L, 1);

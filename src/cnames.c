@@ -94,9 +94,11 @@ static const struct {
 
 uint32_t lbpf_cname_word(const struct lbpf_cparser *p)
 {
+	const char *text = p->lex.text + p->lex.tok.at;
+
 	if (p->lex.tok.kind == LBPF_TOKEN_NAME)
 		for (size_t i = 0; i < LBPF_COUNT(words); i++)
-			if (lbpf_lex_is(&p->lex, words[i].name))
+			if (words[i].name[0] == *text && lbpf_lex_is(&p->lex, words[i].name))
 				return words[i].word;
 	return LBPF_WORD_NONE;
 }

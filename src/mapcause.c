@@ -20,7 +20,10 @@
 #define SOCKETS (TYPE(SOCKMAP) | TYPE(SOCKHASH) | TYPE(REUSEPORT_SOCKARRAY))
 #define RINGS (TYPE(RINGBUF) | TYPE(USER_RINGBUF))
 #define CGROUP_STORAGES (TYPE(CGROUP_STORAGE) | TYPE(PERCPU_CGROUP_STORAGE))
-#define PERCPU (TYPE(PERCPU_HASH) | TYPE(PERCPU_ARRAY) | TYPE(LRU_PERCPU_HASH) | TYPE(PERCPU_CGROUP_STORAGE))
+#define PERCPU (TYPE(PERCPU_HASH) | TYPE(PERCPU_ARRAY) | TYPE(LRU_PERCPU_HASH))
+#define CGRP_STORAGE (UINT64_C(1) << 32) /* newer than the headers of libbpf 1.1 */
+#define ARENA (UINT64_C(1) << 33)
+#define STORAGES (TYPE(SK_STORAGE) | TYPE(INODE_STORAGE) | TYPE(TASK_STORAGE) | CGRP_STORAGE)
 #define IDS                                                                                                          \
 	(TYPE(PROG_ARRAY) | TYPE(PERF_EVENT_ARRAY) | TYPE(CGROUP_ARRAY) | TYPE(ARRAY_OF_MAPS) | TYPE(HASH_OF_MAPS) | \
 	 TYPE(XSKMAP))
@@ -40,6 +43,7 @@ struct sizes {
 static const struct sizes key_sizes[] = {
 	{ TYPE(STACK_TRACE), 4, 4, "key must take 4 bytes, it is the number of a stack" },
 	{ TYPE(DEVMAP_HASH), 4, 4, "key must take 4 bytes" },
+	{ STORAGES, 4, 4, "key must be an int, it is a descriptor" },
 	{ CGROUP_STORAGES, 8, 16, "key must be a struct bpf_cgroup_storage_key, or a cgroup's id of 8 bytes" },
 	{ 0, 0, 0, NULL },
 };
@@ -58,6 +62,19 @@ static const char *size_invalid(const struct lbpf_mapcause *map, const struct si
 	if (!row->types || (row->or_bytes ? size == row->bytes || size == row->or_bytes : size % row->bytes == 0))
 		return NULL;
 	return row->cause;
+}
+
+static const char *stack_invalid(const struct lbpf_mapcause *map)
+{
+	const bool by_id = map->flags & BPF_F_STACK_BUILD_ID;
+
+	if (!is_one_of(map, TYPE(STACK_TRACE)))
+		return NULL;
+	if (by_id && map->value_size % 32)
+		return "value must take a multiple of 32 bytes, which the build id and offset of each frame take";
+	if (map->value_size / (by_id ? 32 : 8) > 127)
+		return "value has room for more frames than kernel.perf_event_max_stack allows, by default 127";
+	return NULL;
 }
 
 /* What the kernel must have found invalid in the sizes of keys and values. */
@@ -81,7 +98,9 @@ static const char *sizes_invalid(const struct lbpf_mapcause *map)
 	if (is_one_of(map, TYPE(LPM_TRIE)) && (map->key_size < 5 || map->key_size > 260))
 		return "key must be a __u32 and 1 to 256 bytes of data";
 	cause = size_invalid(map, key_sizes, map->key_size);
-	return cause ? cause : size_invalid(map, value_sizes, map->value_size);
+	if (!cause)
+		cause = size_invalid(map, value_sizes, map->value_size);
+	return cause ? cause : stack_invalid(map);
 }
 
 static const char *entries_invalid(const struct lbpf_mapcause *map)
@@ -92,6 +111,8 @@ static const char *entries_invalid(const struct lbpf_mapcause *map)
 		return "max_entries must be left out, the kernel makes entries as it needs them";
 	if (!(map->kind->can & LBPF_STORAGE) && map->max_entries == 0)
 		return "max_entries must be greater than 0";
+	if (is_one_of(map, TYPE(DEVMAP_HASH)) && map->max_entries > UINT32_C(1) << 31)
+		return "max_entries must be 2147483648 at most";
 	if (is_one_of(map, RINGS) && (map->max_entries & (map->max_entries - 1) || map->max_entries % (uint32_t)page))
 		return "max_entries must be a power of two and a multiple of the page size";
 	return NULL;
@@ -128,13 +149,19 @@ static const struct {
 	uint32_t flag;
 	uint64_t types;
 } flags_of[] = {
+	{ BPF_F_NO_PREALLOC, HASHES | TYPE(LPM_TRIE) | STORAGES },
 	{ BPF_F_NO_COMMON_LRU, LRU },
+	{ BPF_F_NUMA_NODE, ~(PERCPU | STORAGES | ARENA) },
+	{ BPF_F_RDONLY | BPF_F_WRONLY, ~(STORAGES | TYPE(CPUMAP) | RINGS | ARENA) },
 	{ BPF_F_STACK_BUILD_ID, TYPE(STACK_TRACE) },
 	{ BPF_F_ZERO_SEED, HASHES | TYPE(BLOOM_FILTER) },
+	{ BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG,
+	  HASHES | ARRAYS | QUEUES | TYPE(LPM_TRIE) | TYPE(REUSEPORT_SOCKARRAY) | CGROUP_STORAGES },
+	{ BPF_F_CLONE, STORAGES },
+	{ BPF_F_MMAPABLE, TYPE(ARRAY) | ARENA },
 	{ BPF_F_PRESERVE_ELEMS, TYPE(PERF_EVENT_ARRAY) },
 	{ BPF_F_INNER_MAP, TYPE(ARRAY) },
-	{ BPF_F_NUMA_NODE, ~PERCPU },
-	{ BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG, HASHES | ARRAYS | QUEUES | TYPE(LPM_TRIE) | DEVICES },
+	{ 1 << 17 | 1 << 18, ARENA }, /* segv_on_fault, no_user_conv */
 	{ LBPF_RB_OVERWRITE, TYPE(RINGBUF) },
 };
 
@@ -202,6 +229,8 @@ static const char *push_unsupported(lua_State *L, const struct lbpf_mapcause *ma
 {
 	if (is_one_of(map, LRU) && map->flags & BPF_F_NO_PREALLOC)
 		return "flags: LRU maps have all their entries from the start, they can't have 'no_prealloc'";
+	if (map->ifindex)
+		return "ifindex: the interface's driver takes no maps";
 	if (map->owned)
 		return "this type may not have locks, timers or other members of the kernel's in its values";
 	if (map->inner)

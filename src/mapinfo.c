@@ -23,21 +23,27 @@ static void set_type(lua_State *L, uint32_t type)
 		lbpf_set_integer(L, "type_number", type);
 }
 
-void lbpf_mapinfo_push(lua_State *L, const struct bpf_map_info *info)
+/* Adds the fields that both the kernel and an object have. */
+static void set_fields(lua_State *L, const struct bpf_map_info *info)
 {
-	lua_createtable(L, 0, 13);
 	set_type(L, info->type);
-	lbpf_set_string(L, "name", info->name);
-	lbpf_set_integer(L, "id", info->id);
 	lbpf_set_integer(L, "key_size", info->key_size);
 	lbpf_set_integer(L, "value_size", info->value_size);
 	lbpf_set_integer(L, "max_entries", info->max_entries);
 	lbpf_set_integer(L, "map_flags", info->map_flags);
 	lbpf_set_integer(L, "ifindex", info->ifindex);
-	lbpf_set_integer(L, "btf_id", info->btf_id);
 	lbpf_set_integer(L, "btf_key_type_id", info->btf_key_type_id);
 	lbpf_set_integer(L, "btf_value_type_id", info->btf_value_type_id);
 	lbpf_set_integer(L, "map_extra", (lua_Integer)info->map_extra);
+}
+
+void lbpf_mapinfo_push(lua_State *L, const struct bpf_map_info *info)
+{
+	lua_createtable(L, 0, 13);
+	set_fields(L, info);
+	lbpf_set_string(L, "name", info->name);
+	lbpf_set_integer(L, "id", info->id);
+	lbpf_set_integer(L, "btf_id", info->btf_id);
 }
 
 /* Returns how many values were pushed. */
@@ -52,64 +58,107 @@ static int push_known(lua_State *L, const struct lbpf_map *map)
 	return 1;
 }
 
+/* What libbpf knows of a declared map, copied: while a table is made, a finalizer may close the object. */
+struct declared {
+	struct bpf_map_info info; /* without the kernel's own fields */
+	uint32_t numa_node;
+	bool autocreate, is_internal;
+};
+
+static struct declared read_declared(const struct bpf_map *of)
+{
+	return (struct declared){
+		.info = { .type = (uint32_t)bpf_map__type(of),
+			  .key_size = bpf_map__key_size(of),
+			  .value_size = bpf_map__value_size(of),
+			  .max_entries = bpf_map__max_entries(of),
+			  .map_flags = bpf_map__map_flags(of),
+			  .ifindex = bpf_map__ifindex(of),
+			  .btf_key_type_id = bpf_map__btf_key_type_id(of),
+			  .btf_value_type_id = bpf_map__btf_value_type_id(of),
+			  .map_extra = bpf_map__map_extra(of) },
+		.numa_node = bpf_map__numa_node(of),
+		.autocreate = bpf_map__autocreate(of),
+		.is_internal = bpf_map__is_internal(of),
+	};
+}
+
 /* Adds to the table at the top what only libbpf knows. */
-static void add_own(lua_State *L, const struct bpf_map *of)
+static void add_own(lua_State *L, const struct declared *d)
 {
-	lbpf_set_integer(L, "numa_node", bpf_map__numa_node(of));
-	lua_pushboolean(L, bpf_map__autocreate(of));
+	lbpf_set_integer(L, "numa_node", d->numa_node);
+	lua_pushboolean(L, d->autocreate);
 	lua_setfield(L, -2, "autocreate");
-	lua_pushboolean(L, bpf_map__is_internal(of));
+	lua_pushboolean(L, d->is_internal);
 	lua_setfield(L, -2, "is_internal");
-	if (bpf_map__pin_path(of))
-		lbpf_set_string(L, "pin_path", bpf_map__pin_path(of));
 }
 
-/* Pushes a table of what is declared. */
-static void push_declared(lua_State *L, struct bpf_map *of, const char *name)
+/* Pushes a table of what is declared, with the name at idx. */
+static void push_declared(lua_State *L, const struct declared *d, int idx)
 {
-	struct bpf_map *inner;
-	const void *bytes;
-	size_t size;
-
-	luaL_checkstack(L, 6, NULL);
 	lua_createtable(L, 0, 16);
-	set_type(L, (uint32_t)bpf_map__type(of));
-	lbpf_set_string(L, "name", name);
-	lbpf_set_integer(L, "key_size", bpf_map__key_size(of));
-	lbpf_set_integer(L, "value_size", bpf_map__value_size(of));
-	lbpf_set_integer(L, "max_entries", bpf_map__max_entries(of));
-	lbpf_set_integer(L, "map_flags", bpf_map__map_flags(of));
-	lbpf_set_integer(L, "map_extra", (lua_Integer)bpf_map__map_extra(of));
-	lbpf_set_integer(L, "ifindex", bpf_map__ifindex(of));
-	lbpf_set_integer(L, "btf_key_type_id", bpf_map__btf_key_type_id(of));
-	lbpf_set_integer(L, "btf_value_type_id", bpf_map__btf_value_type_id(of));
-	add_own(L, of);
-	inner = bpf_map__inner_map(of);
-	if (inner) {
-		push_declared(L, inner, bpf_map__name(inner));
-		lua_setfield(L, -2, "inner_map");
-	}
-	bytes = bpf_map__is_internal(of) ? bpf_map__initial_value(of, &size) : NULL;
-	if (bytes) {
-		lua_pushlstring(L, bytes, size);
-		lua_setfield(L, -2, "initial_value");
-	}
+	set_fields(L, &d->info);
+	add_own(L, d);
+	lua_pushvalue(L, idx);
+	lua_setfield(L, -2, "name");
 }
 
-/* With a map of an object as the argument. */
-static int push_info(lua_State *L)
+/* The map's, which a finalizer may have closed while something was pushed. */
+static struct bpf_map *declared_of(lua_State *L, const struct lbpf_map *map)
 {
-	struct lbpf_map *map = lua_touserdata(L, 1);
+	if (!map->of)
+		lbpf_map_unusable(L, map);
+	return map->of;
+}
+
+/* Pushes what is declared, or nil: the path of the pin, the bytes, the inner map's name. */
+static void push_texts(lua_State *L, const struct lbpf_map *map)
+{
+	struct bpf_map *of = declared_of(L, map), *inner;
+	const void *bytes;
+	size_t size = 0;
+
+	lua_pushstring(L, bpf_map__pin_path(of));
+	of = declared_of(L, map);
+	bytes = map->fd < 0 && bpf_map__is_internal(of) ? bpf_map__initial_value(of, &size) : NULL;
+	if (bytes)
+		lua_pushlstring(L, bytes, size);
+	else
+		lua_pushnil(L);
+	inner = bpf_map__inner_map(declared_of(L, map));
+	lua_pushstring(L, inner ? bpf_map__name(inner) : NULL);
+}
+
+/* Pushes what is known of the map at 1, the top, which an object declares. Returns how many values. */
+static int push_of_object(lua_State *L, const struct lbpf_map *map)
+{
+	struct declared own, template = { 0 };
+	struct bpf_map *inner;
 	int pushed;
 
+	push_texts(L, map);
+	lua_pushstring(L, map->name);
+	own = read_declared(declared_of(L, map));
+	inner = lua_isnil(L, 4) ? NULL : bpf_map__inner_map(map->of);
+	if (inner)
+		template = read_declared(inner);
 	if (map->fd < 0) {
-		push_declared(L, map->of, map->name);
-		return 1;
+		push_declared(L, &own, 5);
+	} else {
+		pushed = push_known(L, map);
+		if (pushed != 1)
+			return pushed;
+		add_own(L, &own);
 	}
-	pushed = push_known(L, map);
-	if (pushed == 1)
-		add_own(L, map->of);
-	return pushed;
+	if (inner) {
+		push_declared(L, &template, 4);
+		lua_setfield(L, -2, "inner_map");
+	}
+	lua_pushvalue(L, 2);
+	lua_setfield(L, -2, "pin_path");
+	lua_pushvalue(L, 3);
+	lua_setfield(L, -2, "initial_value");
+	return 1;
 }
 
 /*** What the kernel knows about the map, or, before its object is loaded, what that declares.
@@ -128,13 +177,8 @@ static int map_info(lua_State *L)
 
 	if (map->fd < 0 && !map->of)
 		lbpf_map_unusable(L, map);
-	if (!map->of)
-		return push_known(L, map);
 	lua_settop(L, 1);
-	lua_pushcfunction(L, push_info);
-	lua_insert(L, 1);
-	lbpf_call_undisturbed(L, 1, LUA_MULTRET); /* closing the object would free the map */
-	return lua_gettop(L);
+	return map->of ? push_of_object(L, map) : push_known(L, map);
 }
 
 void lbpf_mapinfo_open(lua_State *L)

@@ -50,43 +50,40 @@ static int program_flags(lua_State *L)
 	return 1;
 }
 
-/* Adds to the table at the top what an object declares of its program. */
-static void add_declared(lua_State *L, const struct bpf_program *prog)
-{
-	const char *attach = lbpf_program_attach_type_name((uint32_t)bpf_program__expected_attach_type(prog));
+/* What an object declares of its program, copied: while a table is made, a finalizer may close the object. */
+struct declared {
+	const char *type, *attach; /* libbpf's names, which stay */
+	uint32_t flags, log_level;
+	size_t insn_cnt;
+	bool autoload, autoattach;
+};
 
-	lbpf_set_string(L, "section_name", bpf_program__section_name(prog));
-	lbpf_set_string(L, "expected_attach_type", attach ? attach : "other");
-	lbpf_set_integer(L, "flags", bpf_program__flags(prog));
-	lbpf_set_integer(L, "insn_cnt", (lua_Integer)bpf_program__insn_cnt(prog));
-	lbpf_set_integer(L, "log_level", bpf_program__log_level(prog));
-	lua_pushboolean(L, bpf_program__autoload(prog));
-	lua_setfield(L, -2, "autoload");
-	lua_pushboolean(L, bpf_program__autoattach(prog));
-	lua_setfield(L, -2, "autoattach");
+static struct declared read_declared(const struct bpf_program *prog)
+{
+	return (struct declared){
+		.type = lbpf_program_type_name((uint32_t)bpf_program__type(prog)),
+		.attach = lbpf_program_attach_type_name((uint32_t)bpf_program__expected_attach_type(prog)),
+		.flags = bpf_program__flags(prog),
+		.log_level = bpf_program__log_level(prog),
+		.insn_cnt = bpf_program__insn_cnt(prog),
+		.autoload = bpf_program__autoload(prog),
+		.autoattach = bpf_program__autoattach(prog),
+	};
 }
 
-/* With the program as the argument. */
-static int push_info(lua_State *L)
+/* Adds it to the table at the top; the section's name is at 2. */
+static void add_declared(lua_State *L, const struct declared *d)
 {
-	struct lbpf_program *p = lua_touserdata(L, 1);
-	struct lbpf_program_info info;
-	int fd = lbpf_program_descriptor(p), err = fd < 0 ? 0 : lbpf_program_fetch_info(fd, &info);
-
-	if (err)
-		return lbpf_program_fail(L, p, err, "info", NULL);
-	if (fd >= 0) {
-		lbpf_program_push_info(L, &info);
-	} else {
-		const char *type = lbpf_program_type_name((uint32_t)bpf_program__type(p->prog));
-
-		lua_createtable(L, 0, 9);
-		lbpf_set_string(L, "name", bpf_program__name(p->prog));
-		lbpf_set_string(L, "type", type ? type : "other");
-	}
-	if (p->prog)
-		add_declared(L, p->prog);
-	return 1;
+	lua_pushvalue(L, 2);
+	lua_setfield(L, -2, "section_name");
+	lbpf_set_string(L, "expected_attach_type", d->attach ? d->attach : "other");
+	lbpf_set_integer(L, "flags", d->flags);
+	lbpf_set_integer(L, "insn_cnt", (lua_Integer)d->insn_cnt);
+	lbpf_set_integer(L, "log_level", d->log_level);
+	lua_pushboolean(L, d->autoload);
+	lua_setfield(L, -2, "autoload");
+	lua_pushboolean(L, d->autoattach);
+	lua_setfield(L, -2, "autoattach");
 }
 
 /*** What the kernel knows about the program, and what its object declares, which is all there is before the load.
@@ -101,12 +98,32 @@ those of functions that it calls), log_level, autoload, autoattach. Before the l
 @see bpf_obj_get_info_by_fd, bpf_program__insn_cnt */
 static int program_info(lua_State *L)
 {
-	lbpf_program_recheck(L, lbpf_class_check(L, 1, &lbpf_program_class));
+	struct lbpf_program *p = lbpf_class_check(L, 1, &lbpf_program_class);
+	struct lbpf_program_info info;
+	struct declared declared = { 0 };
+	int fd, err = 0;
+
+	lbpf_program_recheck(L, p);
 	lua_settop(L, 1);
-	lua_pushcfunction(L, push_info);
-	lua_insert(L, 1);
-	lbpf_call_undisturbed(L, 1, LUA_MULTRET); /* closing the object would free the program */
-	return lua_gettop(L);
+	lua_pushstring(L, p->prog ? bpf_program__section_name(p->prog) : NULL);
+	lbpf_program_recheck(L, p);
+	if (p->prog)
+		declared = read_declared(p->prog);
+	fd = lbpf_program_descriptor(p);
+	if (fd >= 0)
+		err = lbpf_program_fetch_info(fd, &info);
+	if (err)
+		return lbpf_program_fail(L, p, err, "info", NULL);
+	if (fd >= 0) {
+		lbpf_program_push_info(L, &info);
+	} else {
+		lua_createtable(L, 0, 9);
+		lbpf_set_string(L, "name", p->name);
+		lbpf_set_string(L, "type", declared.type ? declared.type : "other");
+	}
+	if (!lua_isnil(L, 2))
+		add_declared(L, &declared);
+	return 1;
 }
 
 static const luaL_Reg program_methods[] = {

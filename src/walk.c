@@ -48,13 +48,6 @@ enum { WALK_BUFFER = 2, WALK_STEPS, WALK_SLOTS = WALK_STEPS };
 
 static const struct lbpf_class walk_class, drain_class;
 
-static struct walk *walk_check(lua_State *L, int idx)
-{
-	struct walk *w = lbpf_class_test_borrower(L, idx, &walk_class);
-
-	return lbpf_likely(w) ? w : lbpf_class_check(L, idx, &drain_class);
-}
-
 /* ---- memory: Lua's ---- */
 
 static size_t entry_bytes(const struct lbpf_map *map)
@@ -135,7 +128,6 @@ static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map, b
 	struct walk *w;
 
 	w = lbpf_class_new_borrower(L, &walk_class, sizeof(*w) + (within ? bytes : 0), WALK_SLOTS, map_idx);
-
 	w->map = map;
 	w->taking = taking;
 	w->stepping = stepping;
@@ -343,14 +335,18 @@ static int walk_push_next(lua_State *L, int idx, struct walk *w)
 	return i < 0 || w->err ? 0 : w->keys_only ? 1 : 2;
 }
 
+/* The walk is the upvalue: what a script passes may be anything, the memory of a collected walk as well. */
 static int walk_next(lua_State *L)
 {
-	struct walk *w = walk_check(L, 1);
-	int n = walk_push_next(L, 1, w);
+	int idx = lua_upvalueindex(1), n;
+	struct walk *w = lua_touserdata(L, idx);
 
+	if (lbpf_unlikely(lua_touserdata(L, 1) != w))
+		lbpf_class_mismatch(L, 1, &walk_class);
+	n = walk_push_next(L, idx, w);
 	if (lbpf_likely(n))
 		return n;
-	walk_free(L, 1, w);
+	walk_free(L, idx, w);
 	if (w->err)
 		lbpf_map_raise(L, w->map, w->err, "walk");
 	lua_pushnil(L);
@@ -386,11 +382,13 @@ static int walk_put_back(struct walk *w, lua_Integer *lost)
 
 static int walk_close(lua_State *L)
 {
-	struct walk *w = walk_check(L, 1);
 	bool failing = !lua_isnoneornil(L, 2);
+	struct walk *w = lbpf_class_test_borrower(L, 1, &walk_class);
 	lua_Integer lost;
 	int err;
 
+	if (!w)
+		w = lbpf_class_check(L, 1, &drain_class);
 	if (!w->taking)
 		return 0;
 	err = walk_put_back(w, &lost);
@@ -411,13 +409,21 @@ static void walk_release(lua_State *L, int idx, void *self)
 	walk_put_back(self, &lost);
 }
 
+/* Pushes the function that steps the walk at the top, and inserts it below. */
+static int walk_return(lua_State *L)
+{
+	lua_pushvalue(L, -1);
+	lua_pushcclosure(L, walk_next, 1);
+	lua_insert(L, -2);
+	return 2;
+}
+
 static int begin_pairs(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_WALK, "keys to walk");
 
-	lua_pushcfunction(L, walk_next);
 	walk_push(L, 1, map, false);
-	return 2;
+	return walk_return(L);
 }
 
 static int map_pairs(lua_State *L)
@@ -433,9 +439,8 @@ static int map_keys(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_WALK, "keys to walk");
 
-	lua_pushcfunction(L, walk_next);
 	walk_push(L, 1, map, false)->keys_only = true;
-	return 2;
+	return walk_return(L);
 }
 
 static int drain_queue(lua_State *L)
@@ -476,8 +481,8 @@ static int map_drain(lua_State *L)
 	}
 	if ((map->kind->can & needs) != needs)
 		lbpf_map_cannot(L, map, "drain");
-	lua_pushcfunction(L, walk_next);
 	walk_push(L, 1, map, true);
+	walk_return(L);
 	lua_pushnil(L);
 	lua_pushvalue(L, -2);
 	return 4;

@@ -43,6 +43,12 @@ int of_chosen(void *ctx)
 	return 0;
 }
 
+SEC("?uprobe.multi/libc.so.6:posix_spawn")
+int of_many(void *ctx)
+{
+	return 0;
+}
+
 SEC("usdt/libc.so.6:lbpf:nothing")
 int of_no_mark(void *ctx)
 {

@@ -5,8 +5,9 @@
  *
  * Each thread keeps inserting, overwriting and deleting churn keys, and overwrites stable keys, of which there may be
  * none. A key is a number n; churn and stable ones take turns, in blocks of 8. In 4 bytes it is n itself; in 8, for an
- * lpm_trie, it is the address n with 32 bits, or down to 24 where the bits beyond are zero. A value repeats n. Prints
- * "ready" once it has begun, and at the end how many calls succeeded. */
+ * lpm_trie, it is the address n with 32 bits, or down to 24 where the bits beyond are zero. A value repeats n; in a
+ * devmap_hash it is the loopback interface, in a hash_of_maps an array of one __u32. Prints "ready" once it has begun,
+ * and at the end how many calls succeeded. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
@@ -25,6 +26,7 @@
 static int fd;
 static struct bpf_map_info info;
 static size_t value_bytes;
+static uint32_t reference;     /* the value where not every number is one */
 static uint32_t churn, stable; /* keys of each kind */
 static struct timespec end;
 
@@ -57,6 +59,10 @@ static void make_key(uint32_t n, uint32_t key[2])
 
 static void make_value(uint32_t n, unsigned char *value)
 {
+	if (reference) {
+		memcpy(value, &reference, sizeof(reference));
+		return;
+	}
 	for (size_t i = 0; i + sizeof(n) <= value_bytes; i += sizeof(n))
 		memcpy(value + i, &n, sizeof(n));
 }
@@ -111,6 +117,15 @@ static int open_map(const char *id)
 	if (fd < 0 || cpus < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
 		return -1;
 	value_bytes = is_percpu() ? (size_t)(info.value_size + 7) / 8 * 8 * (size_t)cpus : info.value_size;
+	if (info.type == BPF_MAP_TYPE_DEVMAP_HASH)
+		reference = 1;
+	if (info.type == BPF_MAP_TYPE_HASH_OF_MAPS) {
+		int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, sizeof(uint32_t), sizeof(uint32_t), 1, NULL);
+
+		if (inner < 0)
+			return -1;
+		reference = (uint32_t)inner;
+	}
 	if (value_bytes > MAX_VALUE || (info.key_size != 4 && info.key_size != 8)) {
 		errno = EINVAL;
 		return -1;

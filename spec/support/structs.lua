@@ -11,7 +11,8 @@ local SCALARS <const> = {
 -- Of each integer type that can have bit-fields, its width.
 local FIELDS <const> = {
   { "char", 8 }, { "unsigned char", 8 }, { "short", 16 }, { "unsigned short", 16 }, { "int", 32 },
-  { "unsigned int", 32 }, { "long", 64 }, { "unsigned long long", 64 }, { "_Bool", 1 }, { "enum small", 8 }, { "enum plain", 32 },
+  { "unsigned int", 32 }, { "long", 64 }, { "unsigned long long", 64 }, { "_Bool", 1 }, { "enum small", 8 },
+  { "enum plain", 32 },
 }
 
 structs.PREAMBLE = [[
