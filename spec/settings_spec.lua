@@ -283,7 +283,7 @@ describe("a map's settings", function()
     kernel.root()
     if kernel.libbpf_before("1.3") then
       helper.raises(function() bpf.open(DECLARED, { maps = { [".data.grows"] = { value_size = 4096 } } }) end,
-        "'.data.grows': value_size can't be set.*libbpf before 1.3 can't resize")
+        "maps%[\"%.data%.grows\"%]: value_size can't be set.*libbpf before 1.3 can't resize")
       return
     end
     with({ maps = LOADED }, function(obj)
@@ -428,7 +428,9 @@ describe("random settings", function()
     kernel.root()
     local pipe <close> = assert(io.popen("ls build/progs/*.bpf.o"))
     local paths = {}
-    for path in pipe:lines() do paths[#paths + 1] = path end
+    for path in pipe:lines() do
+      if not path:find("/forward.bpf.o", 1, true) then paths[#paths + 1] = path end -- which doesn't open
+    end
     assert.is_true(#paths > 50)
     local output, ok = helper.lua(([[
       local bpf = require("bpf")
