@@ -705,8 +705,12 @@ local function toggle(m, order, value)
 end
 
 describe("keys that were seen come back while the loop deletes:", function()
-  local N <const> = 300
   local inner
+
+  -- The kernel waits for all CPUs in each update of a map of maps, which takes guests long.
+  local function count_of(type)
+    return type == "hash_of_maps" and helper.slow > 1 and 40 or 300
+  end
 
   setup(function()
     inner = assert(map.create { type = "array", max_entries = 1, value = "__u32" })
@@ -718,7 +722,8 @@ describe("keys that were seen come back while the loop deletes:", function()
 
   local function made(type)
     return assert(map.create {
-      type = type, name = "back", max_entries = N, key = type == "lpm_trie" and "struct p { __u32 len; __u8 data[4]; }"
+      type = type, name = "back", max_entries = count_of(type),
+      key = type == "lpm_trie" and "struct p { __u32 len; __u8 data[4]; }"
         or type == "hash_of_maps" and "__u32" or nil,
       value = type == "lpm_trie" and "__u32" or nil,
       inner = type == "hash_of_maps" and { type = "array", max_entries = 1, value = "__u32" } or nil,
@@ -729,7 +734,8 @@ describe("keys that were seen come back while the loop deletes:", function()
     local m <close> = made(type)
     local key_of = type == "lpm_trie" and prefix or same
     local value = type == "hash_of_maps" and inner or 1
-    for i = 1, N do
+    local n = count_of(type)
+    for i = 1, n do
       m[key_of(i)] = value
     end
     local order, seen = {}, {}
@@ -745,7 +751,7 @@ describe("keys that were seen come back while the loop deletes:", function()
     else
       for k in pairs(m) do step(k) end
     end
-    assert.equal(N, #order)
+    assert.equal(n, #order)
   end
 
   for _, type in ipairs { "lpm_trie", "devmap_hash", "hash_of_maps" } do
