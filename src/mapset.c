@@ -378,11 +378,14 @@ static struct lbpf_map *check_declared(lua_State *L, const char *operation)
 @see bpf_map__set_max_entries */
 static int map_resize(lua_State *L)
 {
-	lua_Integer n = lbpf_arg_int(L, 2, 1, UINT32_MAX);
-	struct lbpf_map *map = check_declared(L, "resize");
+	struct lbpf_map *map;
 	const char *why;
+	lua_Integer n;
 	int err;
 
+	lbpf_class_check(L, 1, &lbpf_map_class);
+	n = lbpf_arg_int(L, 2, 1, UINT32_MAX);
+	map = check_declared(L, "resize");
 	if (!map)
 		return 3;
 	why = has_fixed_entries(map->of, (uint32_t)n);
