@@ -208,29 +208,15 @@ int lbpf_relay(lua_State *L, lua_CFunction fn)
 	return lua_gettop(L);
 }
 
-/* The collector counts nothing while it is stopped, and from zero afterwards: a loop of such calls alone would never
- * collect. So it works for what they have left. */
-static void collect_for(lua_State *L, int kilobytes)
-{
-	kilobytes = kilobytes > 0 ? kilobytes : 1;
-#if LUA_VERSION_NUM >= 505
-	lua_gc(L, LUA_GCSTEP, (size_t)kilobytes * 1024);
-#else
-	lua_gc(L, LUA_GCSTEP, kilobytes);
-#endif
-}
-
 void lbpf_call_undisturbed(lua_State *L, int nargs, int nresults)
 {
-	int running = lua_gc(L, LUA_GCISRUNNING), before = lua_gc(L, LUA_GCCOUNT), status;
+	int running = lua_gc(L, LUA_GCISRUNNING), status;
 
 	luaL_checkstack(L, 2, NULL); /* now, for it may raise */
 	lua_gc(L, LUA_GCSTOP);
 	status = lbpf_pcall(L, nargs, nresults);
-	if (running) {
+	if (running)
 		lua_gc(L, LUA_GCRESTART);
-		collect_for(L, lua_gc(L, LUA_GCCOUNT) - before);
-	}
 	if (status != LUA_OK)
 		lua_error(L);
 }
