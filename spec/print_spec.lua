@@ -33,13 +33,15 @@ local function compile(texts, names)
   return table.unpack(all)
 end
 
--- A type's layout, as text. Structs that nothing can be read from are space.
+-- A type's layout, as text. Structs that nothing can be read from are space. BTF of clang before 15 doesn't tell whether
+-- enums of 8 bytes are signed.
 local function shape(btf, which)
   local t = btf:resolve(which)
   if t.kind == "array" then
     return ("%s[%d]"):format(shape(btf, t.type_id), t.count)
   elseif not t.members then
-    return ("%s%s%s"):format(t.kind, t.size, t.signed and " signed" or "")
+    local signed = t.signed and not (t.kind == "enum" and t.size == 8)
+    return ("%s%s%s"):format(t.kind, t.size, signed and " signed" or "")
   end
   local list = {}
   for _, m in ipairs(t.members) do

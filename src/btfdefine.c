@@ -69,9 +69,41 @@ static void add_value(struct lbpf_btftext *t, const struct btf_type *type, int64
 		lbpf_btftext_add(t, "%" PRId64 "LL", value);
 }
 
-static void define_enum(struct lbpf_btftext *t, const struct btf_type *type, int level)
+/* The size that compilers give an enum of these values if it is packed, or if they are larger than an int. */
+static uint32_t least_size(const struct btf_type *type, bool is_signed, bool *negative)
+{
+	uint64_t most = 0;
+	uint32_t name, bits;
+
+	*negative = false;
+	for (uint16_t i = 0; i < btf_vlen(type); i++) {
+		int64_t value = lbpf_btfenum_value(type, i, is_signed, &name);
+		bool below = is_signed && value < 0;
+
+		*negative = *negative || below;
+		most |= below ? ~(uint64_t)value : (uint64_t)value;
+	}
+	bits = (most ? 64 - (uint32_t)__builtin_clzll(most) : 0) + *negative;
+	return bits <= 8 ? 1 : bits <= 16 ? 2 : bits <= 32 ? 4 : 8;
+}
+
+/* What makes an enum as large as it is. One with a mode is signed for clang since 15, whatever its values, so it is
+ * left to the values where they do. */
+static void add_enum_size(struct lbpf_btftext *t, const struct btf_type *type, bool is_signed)
 {
 	static const char *const modes[] = { [1] = "byte", [2] = "HI", [8] = "DI" };
+	bool negative, natural = least_size(type, is_signed, &negative) == type->size && negative == is_signed;
+
+	if (type->size >= sizeof(modes) / sizeof(*modes) || !modes[type->size])
+		return;
+	if (!natural || lbpf_btfenum_is_cut(type))
+		lbpf_btftext_add(t, " __attribute__((mode(%s)))", modes[type->size]);
+	else if (type->size < 8)
+		lbpf_btftext_add(t, " __attribute__((packed))");
+}
+
+static void define_enum(struct lbpf_btftext *t, const struct btf_type *type, int level)
+{
 	bool is_signed = lbpf_btfenum_is_signed(t->btf, type);
 	uint32_t name;
 
@@ -89,8 +121,7 @@ static void define_enum(struct lbpf_btftext *t, const struct btf_type *type, int
 	}
 	add_line(t, level);
 	lbpf_btftext_add(t, "}");
-	if (type->size < sizeof(modes) / sizeof(*modes) && modes[type->size])
-		lbpf_btftext_add(t, " __attribute__((mode(%s)))", modes[type->size]);
+	add_enum_size(t, type, is_signed);
 }
 
 /* ---- structs and unions ---- */

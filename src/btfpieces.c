@@ -62,20 +62,21 @@ void lbpf_btfpieces_name(struct lbpf_btfpieces *p, uint32_t id)
 		 name && *name ? ", " : "", name ? name : "", why);
 }
 
-/* Whether values are cut, of an enum that is defined with a type: then its text has to say so. */
-static bool is_cut(const struct btf *btf, uint32_t which)
+/* Whether there is more to say than libbpf does of an enum that is defined with a type: that its values are cut, or
+ * that it has one byte by its values, for which libbpf has a mode, which makes it signed. */
+static bool has_more(const struct btf *btf, uint32_t which)
 {
 	const struct btf_type *t = btf__type_by_id(btf, which);
-	bool cut = false;
+	bool more = false;
 
 	if (!which || btf_is_any_enum(t))
-		return which && lbpf_btfenum_is_cut(t);
-	for (uint16_t i = 0; i < btf_vlen(t) && !cut; i++) {
+		return which && (lbpf_btfenum_is_cut(t) || t->size == 1);
+	for (uint16_t i = 0; i < btf_vlen(t) && !more; i++) {
 		uint32_t inner = lbpf_btfdefine_which(btf, btf_members(t)[i].type);
 
-		cut = inner && !btf__type_by_id(btf, inner)->name_off && is_cut(btf, inner);
+		more = inner && !btf__type_by_id(btf, inner)->name_off && has_more(btf, inner);
 	}
-	return cut;
+	return more;
 }
 
 void lbpf_btfpieces_end(struct lbpf_btfpieces *p, size_t start, uint32_t id)
@@ -86,7 +87,7 @@ void lbpf_btfpieces_end(struct lbpf_btfpieces *p, size_t start, uint32_t id)
 
 	if (p->text.err)
 		return;
-	p->ours[id] |= is_cut(btf, which);
+	p->ours[id] |= has_more(btf, which);
 	if (p->ours[id] && which)
 		lbpf_btfdefine(&p->text, lbpf_btftext_paragraph(&p->text, start), which, 0);
 	if (p->text.err == EOPNOTSUPP)

@@ -15,11 +15,12 @@ local FIELDS <const> = {
   { "enum plain", 32 },
 }
 
+-- One with a mode has a negative value: without, it is signed for clang since 15 and unsigned for others.
 structs.PREAMBLE = [[
 enum small { S_ONE = 1, S_LAST = 200 } __attribute__((packed));
 enum low { L_LOW = -3, L_HIGH = 4 } __attribute__((packed));
 enum middle { M_ONE = 1, M_LAST = 60000 } __attribute__((packed));
-enum forced { F_ONE = 1 } __attribute__((mode(HI)));
+enum forced { F_LOW = -1, F_ONE = 1 } __attribute__((mode(HI)));
 enum plain { P_ZERO, P_LAST = 0x7fffffff };
 enum negative { N_LOW = -1, N_ONE = 1 };
 enum large { G_ONE = 1, G_LAST = 0x123456789 };
