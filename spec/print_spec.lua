@@ -33,8 +33,8 @@ local function compile(texts, names)
   return table.unpack(all)
 end
 
--- A type's layout, as text. Structs that nothing can be read from are space. BTF of clang before 15 doesn't tell whether
--- enums of 8 bytes are signed.
+-- A type's layout, as text. Structs that nothing can be read from are space. BTF of clang before 15 doesn't tell
+-- whether enums of 8 bytes are signed.
 local function shape(btf, which)
   local t = btf:resolve(which)
   if t.kind == "array" then
