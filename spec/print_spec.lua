@@ -117,7 +117,7 @@ describe("the C text of a type", function()
 end)
 
 -- BTF of records made here.
-local INT <const>, STRUCT <const>, UNION <const>, ENUM <const> = 1, 4, 5, 6
+local INT <const>, STRUCT <const>, UNION <const>, ENUM <const>, FWD <const> = 1, 4, 5, 6, 7
 
 local function made(records, names)
   local types, strings, offsets = {}, "\0", {}
@@ -127,7 +127,7 @@ local function made(records, names)
   end
   for i, r in ipairs(records) do
     types[i] = string.pack("<I4I4I4", offsets[r.name] or 0, r.kind << 24 | (r.flag and 1 << 31 or 0) | #(r.parts or {}),
-      r.size) .. (r.kind == INT and string.pack("<I4", 1 << 24 | r.size * 8) or "")
+      r.size) .. (r.kind == INT and string.pack("<I4", (r.unmarked and 0 or 1 << 24) | r.size * 8) or "")
     for _, part in ipairs(r.parts or {}) do
       types[i] = types[i] ..
         string.pack(part[3] and "<I4I4I4" or "<I4I4", offsets[part[1]], part[2] & 0xffffffff, part[3])
@@ -191,6 +191,20 @@ describe("an enum that isn't marked as signed", function()
     assert.equal(-2, both:find "enum marked".values.B)
     assert.equal("enum one {\n\tA = 4294967295,\n};", both:print "enum one")
     assert.equal(0xffffffff, both:type "enum one":decode "\xff\xff\xff\xff")
+  end)
+end)
+
+describe("BTF by an old pahole", function()
+  it("is printed, though signed char isn't marked, and a struct is declared by itself", function()
+    local btf <close> = made({
+      { kind = INT, name = "signed char", size = 1, unmarked = true },
+      { kind = FWD, name = "path", size = 0 },
+      { kind = STRUCT, name = "path", size = 1, parts = { { "a", 1, 0 } } },
+      { kind = STRUCT, name = "user", size = 1, parts = { { "p", 3, 0 } } },
+    }, { "signed char", "path", "user", "a", "p" })
+    local again <close> = parse((assert(btf:dump()):gsub("#[^\n]*", "")))
+    assert.equal(1, again:find "struct user".size)
+    assert.equal("struct path {\n\tsigned char a;\n};", btf:print "struct path")
   end)
 end)
 

@@ -126,13 +126,22 @@ static bool same_enum(struct lbpf_btfsame *s, const struct btf_type *found, cons
 	return true;
 }
 
+/* Whether a type's name, which C has as it is, says less or more about its sign than the BTF: a compiler's option
+ * decides about char, and old versions of pahole mark no signed char. */
+static bool is_char(const struct btf *btf, const struct btf_type *t)
+{
+	const char *name = name_of(btf, t->name_off);
+
+	return strcmp(name, "char") == 0 || strcmp(name, "signed char") == 0;
+}
+
 /* Compilers differ in whether a char is marked as one. */
 static bool is_same_int(const struct lbpf_btfsame *s, const struct btf_type *found, const struct btf_type *wanted)
 {
 	unsigned int mask = BTF_INT_SIGNED | BTF_INT_BOOL;
 
-	if (s->whole && strcmp(name_of(s->wanted, wanted->name_off), "char") == 0)
-		mask = 0; /* a compiler's option decides about its sign */
+	if (s->whole && is_char(s->wanted, wanted))
+		mask = 0;
 	return found->size == wanted->size && btf_int_bits(found) == btf_int_bits(wanted) &&
 		(btf_int_encoding(found) & mask) == (btf_int_encoding(wanted) & mask);
 }
@@ -238,6 +247,9 @@ static bool same_type(struct lbpf_btfsame *s, uint32_t found_id, uint32_t wanted
 
 	if (!found || !wanted || depth == MAX_DEPTH || (!s->whole && is_stand_in(found, wanted)) ||
 	    is_va_list(s->wanted, wanted_id))
+		return true;
+	/* where BTF has a type, and by itself a declaration of it, C has one */
+	if (s->whole && btf_is_fwd(wanted) && btf_kind(found) == (btf_kflag(wanted) ? BTF_KIND_UNION : BTF_KIND_STRUCT))
 		return true;
 	if (kind_of(found) != kind_of(wanted))
 		return differ(s, found, wanted);
