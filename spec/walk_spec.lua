@@ -707,9 +707,9 @@ end
 describe("keys that were seen come back while the loop deletes:", function()
   local inner
 
-  -- The kernel waits for all CPUs in each update of a map of maps, which takes guests long.
+  -- The kernel waits for all CPUs in each update of a map of maps.
   local function count_of(type)
-    return type == "hash_of_maps" and helper.slow > 1 and 40 or 300
+    return type == "hash_of_maps" and 40 or 300
   end
 
   setup(function()
