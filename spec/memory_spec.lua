@@ -509,7 +509,7 @@ describe("variables of unusual types", function()
   local frame = { data = ("\0"):rep(64) }
 
   it("beside a lock and a timer work by system calls, before and after the load", function()
-    kernel.need("timers, and locks among variables", "5.15")
+    kernel.need("locks among variables", "6.2")
     kernel.root()
     local obj <close> = assert(bpf.open(GLOBALS))
     obj.vars.counted, obj.vars.beside = 5, 1000
@@ -529,7 +529,7 @@ describe("variables of unusual types", function()
   end)
 
   it("have all elements of a flexible array", function()
-    kernel.need("timers, and locks among variables", "5.15")
+    kernel.need("locks among variables", "6.2")
     kernel.root()
     local obj <close> = assert(bpf.open(GLOBALS))
     assert.same({ n = 3, list = { 2, 3, 5 } }, obj.vars.primes)
