@@ -288,7 +288,7 @@ fuzz: ## Feed damaged objects to what reads them, FUZZ_SECONDS=60 each
 
 build/fuzz/legacy_fuzz: src/legacy.c src/legacydef.c src/legacywrite.c src/legacybtf.c src/elf.c src/btfcheck.c
 build/fuzz/elfsym_fuzz: src/elfsym.c src/elf.c
-build/fuzz/%_fuzz: fuzz/%_fuzz.c $(wildcard src/*.h)
+build/fuzz/%_fuzz: fuzz/%_fuzz.c $(wildcard src/*.h fuzz/*.h)
 	@mkdir -p $(@D)
 	$(call run,CC )$(CLANG) $(C_FLAGS) -O1 -g -fno-omit-frame-pointer \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -U_FORTIFY_SOURCE -o $@ $(filter %.c,$^) $(BPF_LIBS)

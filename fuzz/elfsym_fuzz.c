@@ -1,22 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Looks for functions in damaged programs and libraries: what is found lies inside the file. */
+#include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "../src/elf.h"
 #include "../src/elfsym.h"
+#include "must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(ok)                                           \
-	do {                                               \
-		if (!(ok)) {                               \
-			fprintf(stderr, "not: %s\n", #ok); \
-			__builtin_trap();                  \
-		}                                          \
-	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

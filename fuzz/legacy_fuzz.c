@@ -2,7 +2,6 @@
 /* Hands damaged objects to the rewriting of old map definitions, and looks at what comes out: every section inside the
  * file, no old section left, BTF that libbpf reads, every map's symbol in .maps. */
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,18 +10,10 @@
 
 #include "../src/elf.h"
 #include "../src/legacy.h"
+#include "must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-
-/* Not assert, whose aborts name the line but end in the same place for the fuzzer. */
-#define must(ok)                                           \
-	do {                                               \
-		if (!(ok)) {                               \
-			fprintf(stderr, "not: %s\n", #ok); \
-			__builtin_trap();                  \
-		}                                          \
-	} while (0)
 
 /* Checks .BTF: it has a DATASEC .maps with variables that don't reach out of the section. */
 static void check_btf(const struct lbpf_elf *elf, const Elf64_Shdr *section, uint64_t maps_size)

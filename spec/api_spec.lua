@@ -7,10 +7,7 @@ local kernel = require("spec.support.kernel")
 local lfs = require("lfs")
 local minimal = require("spec.support.minimal")
 
-local function read(path)
-  local file <close> = assert(io.open(path))
-  return file:read("a")
-end
+local read = helper.read
 
 -- Checks that two sets of names are the same, and says which names aren't in both.
 local function same_names(what, left, right)

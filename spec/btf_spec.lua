@@ -9,15 +9,7 @@ local parse = bpf.btf.parse
 
 local KERNEL = "/sys/kernel/btf/vmlinux"
 
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read("a")
-end
-
-local function write(path, bytes)
-  local file <close> = assert(io.open(path, "wb"))
-  assert(file:write(bytes))
-end
+local read, write = helper.read, helper.write
 
 local function need_kernel()
   if kernel.config "CONFIG_DEBUG_INFO_BTF" == "n" then

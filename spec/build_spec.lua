@@ -32,10 +32,7 @@ local function words(text)
   return sorted(list)
 end
 
-local function read(path)
-  local file <close> = assert(io.open(path))
-  return file:read("a")
-end
+local read = helper.read
 
 local function rockspec()
   local env = {}

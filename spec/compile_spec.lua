@@ -39,10 +39,7 @@ local function seen(source, options)
   return obj.vars.seen
 end
 
-local function write(path, text)
-  local file <close> = assert(io.open(path, "wb"))
-  assert(file:write(text))
-end
+local write = helper.write
 
 local temporary -- where the compiler's files are during these tests
 

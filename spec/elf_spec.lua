@@ -6,16 +6,7 @@ local lfs = require("lfs")
 
 local ITERS = helper.obj("iters")
 
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read("a")
-end
-
-local function write(path, bytes)
-  local file <close> = assert(io.open(path, "wb"))
-  assert(file:write(bytes))
-  return path
-end
+local read, write = helper.read, helper.write
 
 -- Puts numbers in place of what is at an offset.
 local function put(s, at, format, ...)

@@ -21,15 +21,22 @@ package.cpath = package.cpath .. ";build/?.so" -- require "support.x" for spec/s
 --- The command that runs Lua, under the sanitizer or valgrind if the specs are.
 helper.LUA = os.getenv "LBPF_LUA" or "lua5.4"
 
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read("a")
-  file:close()
-  return text
+--- The bytes of a file.
+function helper.read(path)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read("a")
+end
+
+--- Writes a file. Returns its path.
+function helper.write(path, bytes)
+  local file <close> = assert(io.open(path, "wb"))
+  assert(file:write(bytes))
+  assert(file:close())
+  return path
 end
 
 --- This process's id.
-helper.pid = math.tointeger(read("/proc/self/stat"):match("^%d+"))
+helper.pid = math.tointeger(helper.read("/proc/self/stat"):match("^%d+"))
 
 --- For names that are the machine's: this run's own, of at most 11 characters. One that was killed may have left its.
 helper.tag = ("%d%04x"):format(helper.pid, math.random(0, 0xffff))
@@ -147,6 +154,15 @@ function helper.tmpdir()
   return dir
 end
 
+--- What a directory has, sorted.
+function helper.entries(dir)
+  local list = {}
+  for name in helper.run("ls " .. dir):gmatch("%S+") do
+    list[#list + 1] = name
+  end
+  return list
+end
+
 --- A path at which nothing is, and nobody else makes anything.
 function helper.absent()
   return helper.tmpdir() .. "/absent"
@@ -255,7 +271,7 @@ local function resources()
       held["mapping " .. range] = name
     end
   end
-  held.threads = read("/proc/self/status"):match("Threads:%s*(%d+)")
+  held.threads = helper.read("/proc/self/status"):match("Threads:%s*(%d+)")
   return held
 end
 

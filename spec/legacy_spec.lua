@@ -11,16 +11,7 @@ local ABSENT = helper.absent()
 local PLAIN, KERNEL = helper.obj("legacy_plain"), helper.obj("legacy_kernel")
 local IPROUTE, MIXED = helper.obj("legacy_iproute"), helper.obj("legacy_mixed")
 
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read("a")
-end
-
-local function write(path, bytes)
-  local file <close> = assert(io.open(path, "wb"))
-  assert(file:write(bytes))
-  return path
-end
+local read, write = helper.read, helper.write
 
 -- The object as a compiler without -g makes it.
 local function without_g(name)

@@ -4,10 +4,7 @@ local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 
-local function read(path)
-  local file <close> = assert(io.open(path))
-  return file:read("a")
-end
+local read = helper.read
 
 local COUNTERS <const>, VARS <const> = helper.obj("counters"), helper.obj("vars")
 

@@ -15,16 +15,7 @@ local ABSENT = helper.absent()
 local CALLS, REFUSED, PINNED = helper.obj("calls"), helper.obj("refused"), helper.obj("pinned")
 local EXTERNS, PACKETS = helper.obj("externs"), helper.obj("packets")
 
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read("a")
-end
-
-local function write(path, bytes)
-  local file <close> = assert(io.open(path, "wb"))
-  assert(file:write(bytes))
-  return path
-end
+local read, write = helper.read, helper.write
 
 -- The id by which BPF programs know this process: not /proc's where that belongs to another PID namespace.
 local function tgid()
@@ -439,14 +430,6 @@ end)
 describe("pinning an object", function()
   kernel.root()
 
-  local function names(dir)
-    local list = {}
-    for name in helper.run("ls " .. dir):gmatch("%S+") do
-      list[#list + 1] = name
-    end
-    return list
-  end
-
   it("pins its maps and programs by name, and unpins them", function()
     local dir = helper.bpffs() .. "/calls"
     local obj <close> = assert(bpf.open(CALLS, { autoload = { homeless = false } }))
@@ -455,14 +438,14 @@ describe("pinning an object", function()
     assert(obj:load())
     assert.is_true(obj:pin(dir))
     assert.same({ "bump", "calls_bss", "calls_rodata", "count_enter", "count_exit", "hits", "slots", "whoami" },
-      names(dir))
+      helper.entries(dir))
     bump(obj, 1, 5)
     local hits <close> = assert(map.open(dir .. "/hits"))
     assert.equal(5, hits[1])
     local prog <close> = assert(bpf.prog.open(dir .. "/bump"))
     assert.equal(obj.progs.bump:info().id, prog:info().id)
     assert.is_true(obj:unpin(dir))
-    assert.same({}, names(dir))
+    assert.same({}, helper.entries(dir))
     local ok, message, code = obj:unpin(dir)
     assert.same({ n = 3, code = "ENOENT" }, { n = select("#", ok, message, code), code = code })
     assert.matches("^object 'calls': unpin '.*/calls/hits': ", message)
@@ -476,7 +459,7 @@ describe("pinning an object", function()
     assert.is_nil(ok)
     assert.equal("EEXIST", code)
     assert.matches("^object 'calls': pin '.*/whoami': ", message)
-    assert.same({ "whoami" }, names(dir))
+    assert.same({ "whoami" }, helper.entries(dir))
     assert(obj.progs.whoami:unpin(dir .. "/whoami"))
     ok, message, code = obj:pin(helper.tmpdir()) -- no bpffs
     assert.is_nil(ok)
@@ -500,7 +483,7 @@ describe("pinning an object", function()
     end
     local there = helper.tmpdir()
     assert.is_nil((obj:pin(there)))
-    assert.same({}, names(there))
+    assert.same({}, helper.entries(there))
     assert.equal("directory", lfs.attributes(there, "mode"))
   end)
 
@@ -515,7 +498,7 @@ describe("pinning an object", function()
       local other <close> = assert(bpf.open(PINNED, { pin_root = path }))
       assert(other:load())
     end
-    assert.same({ "lasting" }, names(path))
+    assert.same({ "lasting" }, helper.entries(path))
   end)
 
   -- The kernel numbers maps, programs and their types each for themselves. Returns an object and one that has a socket
@@ -564,7 +547,7 @@ describe("pinning an object", function()
     local ok, message, code = obj:unpin(dir)
     assert.same({ n = 2, nil, "EINVAL" }, { n = 2, ok, code })
     assert.matches("unpin '.*/hits'", message)
-    assert.same({ "hits" }, names(dir))
+    assert.same({ "hits" }, helper.entries(dir))
     assert(other.progs.by_socket:unpin(dir .. "/hits"))
   end)
 

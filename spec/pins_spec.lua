@@ -9,14 +9,6 @@ local map = bpf.map
 
 local PINS, PINNED, CALLS = helper.obj("pins"), helper.obj("pinned"), helper.obj("calls")
 
-local function names(dir)
-  local list = {}
-  for name in helper.run("ls " .. dir):gmatch("%S+") do
-    list[#list + 1] = name
-  end
-  return list
-end
-
 -- A folder in which `name` is the pin of a map that is created with the options.
 local function pinned(name, options)
   local dir = helper.bpffs()
@@ -69,7 +61,7 @@ describe("a map that is pinned by name", function()
     local dir = helper.bpffs()
     local mine <close> = assert(map.create { type = "array", key = "__u32", value = "__u32", max_entries = 2 })
     local _ <close> = assert(bpf.load(PINNED, { pin_root = dir, maps = { lasting = mine } }))
-    assert.same({}, names(dir))
+    assert.same({}, helper.entries(dir))
   end)
 
   it("is refused with what differs", function()
@@ -130,9 +122,9 @@ describe("the pins of an object", function()
       local obj <close> = assert(bpf.load(PINNED, { pin_root = helper.bpffs(), maps = { passing = m } }))
       local dir = helper.bpffs() .. "/new"
       assert(obj:pin(dir))
-      assert.same({ "count", "lasting", "passing" }, names(dir))
+      assert.same({ "count", "lasting", "passing" }, helper.entries(dir))
       assert(obj:unpin(dir))
-      assert.same({}, names(dir))
+      assert.same({}, helper.entries(dir))
     end
   end)
 
@@ -150,7 +142,7 @@ describe("the pins of an object", function()
       file:close()
     end
     assert.equal("EEXIST", code)
-    assert.same({ "whoami" }, names(dir))
+    assert.same({ "whoami" }, helper.entries(dir))
     assert(obj.progs.whoami:unpin(dir .. "/whoami"))
   end)
 
@@ -162,6 +154,6 @@ describe("the pins of an object", function()
     local ok, message, code = obj:unpin(dir)
     assert.same({ n = 2, nil, "ENOENT" }, { n = 2, ok, code })
     assert.matches("unpin '.*/slots'", message)
-    assert.same({}, names(dir))
+    assert.same({}, helper.entries(dir))
   end)
 end)

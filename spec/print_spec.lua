@@ -4,11 +4,7 @@ local bpf = require "bpf"
 local helper = require "spec.helper"
 local structs = require "spec.support.structs"
 
-local function write(path, text)
-  local file = assert(io.open(path, "w"))
-  assert(file:write(text))
-  assert(file:close())
-end
+local write = helper.write
 
 local function parse(text)
   return assert(bpf.btf.parse(text))

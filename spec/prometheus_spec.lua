@@ -19,10 +19,7 @@ local function start(command, log)
   end })
 end
 
-local function read(path)
-  local file <close> = assert(io.open(path))
-  return file:read "a"
-end
+local read = helper.read
 
 -- Calls a function until it gives something, for so many seconds.
 local function wait(seconds, what, fn)

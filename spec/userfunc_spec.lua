@@ -28,15 +28,7 @@ before_each(function()
   obj.vars.hits = 0
 end)
 
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read("a")
-end
-
-local function write(path, bytes)
-  local file <close> = assert(io.open(path, "wb"))
-  assert(file:write(bytes))
-end
+local read, write = helper.read, helper.write
 
 -- Attaches the program to this process's calls alone, and calls the C library's posix_spawn once.
 local function spawns(name, options)
