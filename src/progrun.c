@@ -290,8 +290,7 @@ static const char *run_cause(int err)
 		return "the kernel can't run programs of this type on data";
 	case EINVAL:
 		return "the kernel refused data, context or flags: xdp and tc want 14 bytes of data at least, a "
-		       "context's "
-		       "members that the type doesn't take must be zero, …";
+		       "context's members that the type doesn't take must be zero, …";
 	default:
 		return NULL;
 	}

@@ -131,8 +131,7 @@ static const char *create_cause(int err, int bpffs)
 		return "it is a folder of a bpffs, not its root";
 	case ENOENT:
 		return "this bpffs delegates nothing: its mount options delegate_cmds, delegate_maps, delegate_progs "
-		       "and "
-		       "delegate_attachs do";
+		       "and delegate_attachs do";
 	case EOPNOTSUPP:
 		return "this process is in the initial user namespace, which needs capabilities and no token";
 	case EPERM:

@@ -218,8 +218,7 @@ static const char *push_chosen_cause(lua_State *L, const char *path, const char 
 		snprintf(text, sizeof(text), ", 0x%" PRIx64 " in this process", here);
 	return lua_pushfstring(L,
 			       "'%s' chooses when a process starts which function '%s' is (IFUNC): give the name of "
-			       "the "
-			       "chosen one, or its offset in the file%s",
+			       "the chosen one, or its offset in the file%s",
 			       path, name, text);
 }
 
@@ -227,8 +226,7 @@ static const char *push_chosen_cause(lua_State *L, const char *path, const char 
 static const char *const words[] = {
 	[LBPF_ELFSYM_ABSENT] = "'%s' has no function '%s'",
 	[LBPF_ELFSYM_STRIPPED] = "'%s' exports no function '%s', and it is stripped: it has no symbols of others; give "
-				 "the "
-				 "function's offset in the file",
+				 "the function's offset in the file",
 	[LBPF_ELFSYM_SEVERAL] = "'%s' has several functions '%s': give the offset of one in the file",
 	[LBPF_ELFSYM_VERSIONS] = "'%s' has several versions of '%s', none of them the default: give one, as in "
 				 "name@version",
