@@ -54,7 +54,7 @@ BPF_LIBS   := $(or $(shell $(PKG_CONFIG) --libs libbpf 2>/dev/null),-lbpf)
 WARNINGS   := -Wall -Wextra -Wshadow -Wundef -Wwrite-strings -Wcast-qual -Wpointer-arith -Wstrict-prototypes \
 	-Wmissing-prototypes -Wold-style-definition -Wredundant-decls -Wvla -Wformat=2 -Wconversion \
 	-Wsign-conversion -Wnull-dereference $(if $(WERROR),-Werror)
-C_FLAGS     = -std=gnu11 $(WARNINGS) $(HARDEN) $(LUA_CFLAGS) $(BPF_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+C_FLAGS     = -std=gnu11 -iquote src $(WARNINGS) $(HARDEN) $(LUA_CFLAGS) $(BPF_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 BPF_FLAGS  := -target bpf -g -O2 -Wall -D__TARGET_ARCH_$(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/') \
 	-idirafter /usr/include/$(shell uname -m)-linux-gnu
 
@@ -62,7 +62,7 @@ BUILD    := build/$(VARIANT)
 MODULE   := $(BUILD)/bpf/core.so
 LIBRARY  := $(BUILD)/liblbpf.a
 LUA_MODULES := $(wildcard lua/bpf/*.lua lua/bpf/*/*.lua)
-OBJS     := $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/*.c))
+OBJS     := $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/*/*.c))
 PROGS    := $(patsubst spec/progs/%.c,build/progs/%.o,$(wildcard spec/progs/*.bpf.c))
 SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c)) \
 	$(patsubst spec/support/lua/%.c,build/support/%.so,$(wildcard spec/support/lua/*.c))
@@ -70,7 +70,7 @@ HOSTS    := $(patsubst spec/hosts/%.c,$(BUILD)/hosts/%,$(wildcard spec/hosts/*.c
 EXAMPLES := $(patsubst %.c,%.o,$(wildcard examples/*/*.bpf.c)) $(BUILD)/policyd
 BENCH    := $(patsubst bench/%.c,build/bench/%,$(filter-out %.bpf.c,$(wildcard bench/*.c))) \
 	$(patsubst bench/%.c,build/bench/%.o,$(wildcard bench/*.bpf.c)) build/bench/floor.so
-VERSION  := $(shell sed -n 's/^\#define LBPF_VERSION_M[AI][JN]OR \(.*\)/\1./p; s/^\#define LBPF_VERSION_PATCH //p' src/lbpf.h | tr -d '\n')
+VERSION  := $(shell sed -n 's/^\#define LBPF_VERSION_M[AI][JN]OR \(.*\)/\1./p; s/^\#define LBPF_VERSION_PATCH //p' src/host/lbpf.h | tr -d '\n')
 
 # How tests and examples find the tree's own modules, whatever the caller's environment says.
 export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;
@@ -97,8 +97,8 @@ $(BUILD)/luafiles.c: build-aux/luafiles.lua $(LUA_MODULES)
 	@mkdir -p $(@D)
 	$(call run,LUA)$(LUA) build-aux/luafiles.lua $(filter lua/%,$^) >$@
 
-$(BUILD)/luafiles.o: $(BUILD)/luafiles.c src/luafiles.h
-	$(call run,CC )$(CC) -fPIC -iquote src $(C_FLAGS) -c -o $@ $<
+$(BUILD)/luafiles.o: $(BUILD)/luafiles.c src/host/luafiles.h
+	$(call run,CC )$(CC) -fPIC $(C_FLAGS) -c -o $@ $<
 
 $(BUILD)/%.o: src/%.c
 	@mkdir -p $(@D)
@@ -111,7 +111,7 @@ build/support/%: spec/support/%.c
 # C hosts that specs run, with the library of the same variant.
 $(BUILD)/hosts/%: spec/hosts/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(call run,CC )$(CC) -iquote src -MMD -MP -MF $@.d $(C_FLAGS) $(LDFLAGS) -o $@ $< $(LIBRARY) \
+	$(call run,CC )$(CC) -iquote src/host -MMD -MP -MF $@.d $(C_FLAGS) $(LDFLAGS) -o $@ $< $(LIBRARY) \
 		$(shell $(PKG_CONFIG) --libs $(LUA_PC)) $(BPF_LIBS) -lpthread
 
 # Lua modules that specs need: require "support.x".
@@ -148,7 +148,7 @@ $(BUILD)/include/policyd.skel.h: examples/embed/policyd.bpf.o
 	@mkdir -p $(@D)
 	$(call run,SKL)bpftool gen skeleton $< name policyd >$@
 
-$(BUILD)/include/lbpf.h: src/lbpf.h
+$(BUILD)/include/lbpf.h: src/host/lbpf.h
 	@mkdir -p $(@D)
 	$(call run,CP )cp $< $@
 
@@ -230,10 +230,10 @@ oom: ## Fail each memory allocation of Lua's in turn, under AddressSanitizer
 	$(call need,$(ASAN_PKGS))
 	@build-aux/apicheck $(LUA)
 	$(build) root $(PROGS)
-	$(build) $(asan_build) all build/asan/host
-	@LUA_CPATH='$(CURDIR)/build/asan/?.so;;' build-aux/sandbox $(PROVE) -e build/asan/host spec/support/oom.lua
+	$(build) $(asan_build) all build/asan/oom
+	@LUA_CPATH='$(CURDIR)/build/asan/?.so;;' build-aux/sandbox $(PROVE) -e build/asan/oom spec/support/oom.lua
 
-build/asan/host: spec/support/host.c
+build/asan/oom: spec/support/host.c
 	$(call run,CC )$(CC) $(C_FLAGS) -o $@ $< $(shell $(PKG_CONFIG) --libs $(LUA_PC))
 
 # Each operation within each allocation of each other one, and random ones, for which SEEDS="7" repeats one run.
@@ -286,9 +286,9 @@ fuzz: ## Feed damaged objects to what reads them, FUZZ_SECONDS=60 each
 		build/fuzz/$${name}_fuzz -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
 			-artifact_prefix=build/fuzz/$$name- build/fuzz/$$name fuzz/corpus/$$name; done
 
-build/fuzz/legacy_fuzz: src/legacy.c src/legacydef.c src/legacywrite.c src/legacybtf.c src/elf.c src/btfcheck.c
-build/fuzz/elfsym_fuzz: src/elfsym.c src/elf.c
-build/fuzz/%_fuzz: fuzz/%_fuzz.c $(wildcard src/*.h fuzz/*.h)
+build/fuzz/legacy_fuzz: $(wildcard src/object/legacy*.c) src/btf/elf.c src/btf/check.c
+build/fuzz/elfsym_fuzz: src/btf/elfsym.c src/btf/elf.c
+build/fuzz/%_fuzz: fuzz/%_fuzz.c $(wildcard src/*/*.h fuzz/*.h)
 	@mkdir -p $(@D)
 	$(call run,CC )$(CLANG) $(C_FLAGS) -O1 -g -fno-omit-frame-pointer \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -U_FORTIFY_SOURCE -o $@ $(filter %.c,$^) $(BPF_LIBS)
@@ -297,24 +297,24 @@ root:
 	@[ "$$(id -u)" = 0 ] || { echo "This loads programs into the kernel, so it needs root; 'make check' doesn't." >&2; exit 1; }
 
 ##@ Checking the source
-C_FILES   := $(wildcard src/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c spec/hosts/*.c examples/*/*.c bench/*.c fuzz/*.c)
+C_FILES   := $(wildcard src/*/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c spec/hosts/*.c examples/*/*.c bench/*.c fuzz/*.c)
 LUA_FILES := $(wildcard bin/lua-bpf lua spec examples bench build-aux/*.lua .luacheckrc .busted)
 
-reference := $(LUA) build-aux/reference.lua src/*.c $(LUA_MODULES)
+reference := $(LUA) build-aux/reference.lua src/*/*.c $(LUA_MODULES)
 
 lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, formatting, include graph, reference, version
 	$(call need,$(LINT_PKGS))
 	$(build) VARIANT=lint-gcc CC=gcc WERROR=1 all
 	$(build) VARIANT=lint-clang CC=clang WERROR=1 all
 	$(build) VARIANT=lint-analyzer CC=gcc WERROR=1 CFLAGS='-O1 -fanalyzer' all
-	gcc -iquote src $(C_FLAGS) -Werror -fsyntax-only $(wildcard spec/support/*.c spec/support/lua/*.c spec/hosts/*.c)
-	printf '%s\n' src/*.c | xargs -P$(JOBS) -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- -std=gnu11 $(LUA_CFLAGS) $(BPF_CFLAGS)
+	gcc -iquote src/host $(C_FLAGS) -Werror -fsyntax-only $(wildcard spec/support/*.c spec/support/lua/*.c spec/hosts/*.c)
+	printf '%s\n' src/*/*.c | xargs -P$(JOBS) -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- -std=gnu11 -iquote src $(LUA_CFLAGS) $(BPF_CFLAGS)
 	luacheck --quiet --no-color $(LUA_FILES)
 	clang-format --dry-run -Werror $(C_FILES)
-	$(LUA) build-aux/includes.lua src/*.[ch]
+	$(LUA) build-aux/includes.lua src/*/*.[ch]
 	@$(reference) | diff docs/reference.md - || { echo "docs/reference.md isn't what the sources give: make doc" >&2; exit 1; }
-	@! grep -nF '$(VERSION)' $$(ls -d Makefile bin/* src/* lua/bpf/*.lua lua/bpf/*/* rockspec/*) | grep -v '^src/lbpf.h:' || \
-		{ echo 'The version stands in src/lbpf.h only.' >&2; exit 1; }
+	@! grep -nF '$(VERSION)' $$(ls -d Makefile bin/* src/*/* lua/bpf/*.lua lua/bpf/*/* rockspec/*) | grep -v '^src/host/lbpf.h:' || \
+		{ echo 'The version stands in src/host/lbpf.h only.' >&2; exit 1; }
 
 doc: ## Generate docs/reference.md
 	@mkdir -p build
@@ -349,7 +349,7 @@ install: all ## Install under PREFIX, below DESTDIR if given
 	install -m 644 lua/bpf/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf'
 	install -m 644 lua/bpf/base/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf/base'
 	install -m 644 lua/bpf/metrics/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf/metrics'
-	install -m 644 src/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
+	install -m 644 src/host/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
 	install -m 644 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/liblbpf.a'
 	sed $(PC_VALUES) build-aux/lua-bpf.pc.in >'$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
 	chmod 644 '$(DESTDIR)$(PC_DIR)/lua-bpf.pc'

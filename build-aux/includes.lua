@@ -1,57 +1,23 @@
 -- SPDX-License-Identifier: MIT
--- Usage: includes.lua src/*.[ch]
--- Checks that includes point downward only: a file may include its own header and those of the layers below its own.
+-- Usage: includes.lua src/*/*.[ch]
+-- Checks the plan of the sources: a file may include headers of its own folder and of lower floors; within a folder,
+-- includes make no circle. A C file and its header count as one.
 
--- From top to bottom. Files of one layer don't know each other. A header may have another layer than its C file.
-local layers = {
-  "core embed",
-  "open",
-  "configure load",
-  "loadcause",
-  "pins mapset",
-  "pinned",
-  "object",
-  "legacy opencause structops ringbuf perfbuf user_ringbuf batch memory view attach iter system features names",
-  "attachtrace attachuser attachnet attachtc",
-  "attachopened attachcause",
-  "attach.h perfevent walk reader perfrecord",
-  "steps",
-  "innermap redirect percpu prefix stacktrace link",
-  "progopen progrun progset",
-  "program mapkinds mapcreate mapinfo mapopen mapops mapmem descriptor",
-  "map mapcause seen stream legacywrite userfunc",
-  "legacydef btfopen elfsym",
-  "btfdump",
-  "btfpieces",
-  "btfinfo",
-  "legacybtf elf btf btfsame linkinfo btfdefine",
-  "btfcheck btftext btfweigh",
-  "cdecl",
-  "cattrs cexpr cnames ctagged",
-  "cparse",
-  "cbtf clayout",
-  "ctypes",
-  "clex",
-  "type key",
-  "encode decode",
-  "codec",
-  "bits",
-  "source posix token",
-  "type.h mapkinds.h",
-  "conv mapmem.h wait",
-  "err arg",
-  "syscall newer bpffd latch needs cause declared qdisc",
-  "class",
-  "raise",
-  "luafiles process printed spare btfenum",
-  "compat",
-  "lbpf",
+-- From top to bottom. Folders on one floor don't know each other.
+local FLOORS = {
+  "host",
+  "object system",
+  "program event",
+  "map",
+  "btf",
+  "cdecl value",
+  "base",
 }
 
-local layer_of = {}
-for i, names in ipairs(layers) do
-  for name in names:gmatch("%S+") do
-    layer_of[name] = i
+local floor_of = {}
+for i, names in ipairs(FLOORS) do
+  for name in names:gmatch "%S+" do
+    floor_of[name] = i
   end
 end
 
@@ -61,21 +27,64 @@ local function complain(...)
   bad = true
 end
 
+-- What a file counts as, and its folder.
+local function place(file)
+  return (file:gsub("%.[ch]$", "")), file:match "^[^/]+"
+end
+
+-- Each include of a source: the line's number and the header, with its folder.
+local function includes(path)
+  local file <close> = assert(io.open(path))
+  local found, number = {}, 0
+  for line in file:lines() do
+    number = number + 1
+    local header = line:match '^%s*#%s*include%s+"([^"]+)"'
+    if header then
+      found[#found + 1] = { line = number, header = header }
+    end
+  end
+  return found
+end
+
+-- Within a folder: what each place includes, and where.
+local edges = {}
 for _, path in ipairs(arg) do
-  local file, name = path:match("(([%w_]+)%.[ch])$")
-  local layer = layer_of[file] or layer_of[name]
-  if not layer then
-    complain("%s: in no layer; give it one in %s", path, arg[0])
+  local from, folder = place(path:match "([^/]+/[^/]+)$")
+  edges[from] = edges[from] or {}
+  if not floor_of[folder] then
+    complain("%s: %s is on no floor; give it one in %s", path, folder, arg[0])
   else
-    local number = 0
-    for line in io.lines(path) do
-      number = number + 1
-      local header, included = line:match('^%s*#%s*include%s+"(([%w_]+)%.h)"')
-      if header and included ~= name and (layer_of[header] or layer_of[included] or 0) <= layer then
-        complain("%s:%d: includes %s, which is not in a layer below", path, number, header)
+    for _, it in ipairs(includes(path)) do
+      local to, room = place(it.header)
+      if room == folder then
+        edges[from][to] = edges[from][to] or ("%s:%d"):format(path, it.line)
+      elseif (floor_of[room] or 0) <= floor_of[folder] then
+        complain("%s:%d: includes %s, which is not on a lower floor", path, it.line, it.header)
       end
     end
   end
+end
+
+-- Walks along the includes from a place. `trail` has the way to it; what is in `done` leads to no circle.
+local done = {}
+local function follow(from, trail)
+  if trail[from] then
+    local circle = table.concat(trail, " -> ", trail[from])
+    complain("%s: includes make a circle: %s -> %s", edges[trail[#trail]][from], circle, from)
+  elseif not done[from] then
+    trail[#trail + 1], trail[from] = from, #trail + 1
+    for to in pairs(edges[from] or {}) do
+      if to ~= from then
+        follow(to, trail)
+      end
+    end
+    trail[#trail], trail[from] = nil, nil
+    done[from] = true
+  end
+end
+
+for from in pairs(edges) do
+  follow(from, {})
 end
 
 os.exit(not bad)

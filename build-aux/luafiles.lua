@@ -4,7 +4,7 @@
 
 local rows = {}
 
-io.write '/* Made by build-aux/luafiles.lua. */\n#include "luafiles.h"\n'
+io.write '/* Made by build-aux/luafiles.lua. */\n#include "host/luafiles.h"\n'
 for i, path in ipairs(arg) do
   local file <close> = assert(io.open(path, "rb"))
   local text = file:read "a"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Usage: reference.lua src/*.c lua/bpf/*.lua lua/bpf/*/*.lua >docs/reference.md
+-- Usage: reference.lua src/*/*.c lua/bpf/*.lua lua/bpf/*/*.lua >docs/reference.md
 -- Writes the reference: the sections of reference.head.md, each followed by the functions that belong to it, as their
 -- doc blocks describe them: `/*** … */` with @function in C, `---` above the function in Lua.
 -- Tags: @function name (several for synonyms), @tparam type name text, @param name text, @treturn type text,

@@ -3,8 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../src/elf.h"
-#include "../src/elfsym.h"
+#include "btf/elf.h"
+#include "btf/elfsym.h"
 #include "must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -8,9 +8,9 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
-#include "../src/elf.h"
-#include "../src/legacy.h"
+#include "btf/elf.h"
 #include "must.h"
+#include "object/legacy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);

@@ -41,7 +41,7 @@ local function rockspec()
 end
 
 local function header_version()
-  local header = read "src/lbpf.h"
+  local header = read "src/host/lbpf.h"
   return ("%s.%s.%s"):format(header:match "LBPF_VERSION_MAJOR (%d+)\n", header:match "LBPF_VERSION_MINOR (%d+)\n",
     header:match "LBPF_VERSION_PATCH (%d+)\n")
 end
@@ -55,7 +55,7 @@ end
 
 describe("the rockspec", function()
   it("lists every C file", function()
-    assert.same(words(run "ls src/*.c"), sorted(rockspec().build.modules["bpf.core"].sources))
+    assert.same(words(run "ls src/*/*.c"), sorted(rockspec().build.modules["bpf.core"].sources))
   end)
 
   it("lists every Lua file under its module's name", function()
@@ -84,7 +84,7 @@ end)
 
 describe("the build", function()
   it("exports nothing but the openers and what lbpf.h declares", function()
-    local header = read("src/lbpf.h")
+    local header = read("src/host/lbpf.h")
     for _, symbol in ipairs(words(run "nm -D --defined-only --format=just-symbols build/release/bpf/core.so")) do
       assert(header:find("LBPF_API[^;]-%f[%w_]" .. symbol .. "%f[^%w_]%("), symbol .. " is exported")
     end
@@ -112,7 +112,7 @@ describe("the build", function()
       ([[cd /; export LUA_PATH="%s/share/lua/A/?.lua;%s/share/lua/A/?/init.lua" LUA_CPATH="%s/lib/lua/A/?.so"
       %s/bin/lua-bpf --version]]):gsub("/A/", "/" .. ABI .. "/"):format(root, root, root, root)))
     assert.equal("0\n", run(("cmp docs/lua-bpf.1 %s/share/man/man1/lua-bpf.1; echo $?"):format(root)))
-    assert.equal("0\n", run(("cmp src/lbpf.h %s/include/lbpf.h; echo $?"):format(root)))
+    assert.equal("0\n", run(("cmp src/host/lbpf.h %s/include/lbpf.h; echo $?"):format(root)))
     run(("%s uninstall PREFIX=/opt/x DESTDIR=%s"):format(MAKE, dir))
     assert.equal("", run("find " .. dir .. " -type f"))
   end)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Arguments: ranged integers, flags by name, option tables that refuse what they don't know; and fields of results. */
 #define _GNU_SOURCE
-#include "needs.h"
+#include "base/needs.h"
 
-#include "arg.h"
+#include "base/arg.h"
 
 #include <errno.h>
 #include <net/if.h>
@@ -15,8 +15,8 @@
 
 #include <lauxlib.h>
 
-#include "class.h"
-#include "spare.h"
+#include "base/class.h"
+#include "base/spare.h"
 
 lua_Integer lbpf_arg_int(lua_State *L, int idx, lua_Integer min, lua_Integer max)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Arguments: ranged integers, flags by name, option tables that refuse what they don't know; and fields of results. */
-#ifndef LBPF_ARG_H
-#define LBPF_ARG_H
+#ifndef LBPF_BASE_ARG_H
+#define LBPF_BASE_ARG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,8 +9,8 @@
 
 #include <lua.h>
 
-#include "compat.h"
-#include "raise.h"
+#include "base/compat.h"
+#include "base/raise.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
-#include "bpffd.h"
+#include "base/bpffd.h"
 
 #include <errno.h>
 #include <stdint.h>

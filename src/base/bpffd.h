@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What kind of object of BPF's a descriptor is of. /proc tells; without it, the kernel's answer to an info request has
  * to do, which it gives for any kind. */
-#ifndef LBPF_BPFFD_H
-#define LBPF_BPFFD_H
+#ifndef LBPF_BASE_BPFFD_H
+#define LBPF_BASE_BPFFD_H
 
 #include <stdbool.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
-#include "cause.h"
+#include "base/cause.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +16,8 @@
 #include <linux/capability.h>
 #include <linux/magic.h>
 
-#include "printed.h"
-#include "raise.h"
+#include "base/printed.h"
+#include "base/raise.h"
 
 /* ---- what is there to be seen ---- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What an errno alone doesn't say: which capability or file system the kernel's refusal was about. */
-#ifndef LBPF_CAUSE_H
-#define LBPF_CAUSE_H
+#ifndef LBPF_BASE_CAUSE_H
+#define LBPF_BASE_CAUSE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -3,12 +3,12 @@
  *
  * A metatable stands in the registry under the address of its class descriptor. Scripts see `false` in its place,
  * so they can't fetch __gc; should they get it by the debug library, the tag check still holds. */
-#include "class.h"
+#include "base/class.h"
 
 #include <stdint.h>
 #include <string.h>
 
-#include "spare.h"
+#include "base/spare.h"
 
 static int class_gc(lua_State *L)
 {

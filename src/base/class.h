@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Userdata classes: how every handle is made, recognised, closed and collected. */
-#ifndef LBPF_CLASS_H
-#define LBPF_CLASS_H
+#ifndef LBPF_BASE_CLASS_H
+#define LBPF_BASE_CLASS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,9 +10,9 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-#include "compat.h"
-#include "process.h"
-#include "raise.h"
+#include "base/compat.h"
+#include "base/process.h"
+#include "base/raise.h"
 
 LBPF_HIDDEN_BEGIN
 

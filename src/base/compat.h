@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What differs between the Lua, libc and libbpf versions we support. */
-#ifndef LBPF_COMPAT_H
-#define LBPF_COMPAT_H
+#ifndef LBPF_BASE_COMPAT_H
+#define LBPF_BASE_COMPAT_H
 
 #include <lua.h>
 

@@ -4,7 +4,7 @@
  * libbpf has one print callback for the whole process. We put ours in front of the host's: it keeps what our own calls
  * cause, per thread, and passes everything else on. */
 #define _GNU_SOURCE
-#include "err.h"
+#include "base/err.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,8 +18,8 @@
 
 #include <lauxlib.h>
 
-#include "class.h"
-#include "printed.h"
+#include "base/class.h"
+#include "base/printed.h"
 
 struct lbpf_log {
 	struct lbpf_head head;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Failures as scripts see them: `nil, message, code`, and what libbpf has to say about them. */
-#ifndef LBPF_ERR_H
-#define LBPF_ERR_H
+#ifndef LBPF_BASE_ERR_H
+#define LBPF_BASE_ERR_H
 
 #include <stddef.h>
 
 #include <lua.h>
 
-#include "compat.h"
-#include "raise.h"
+#include "base/compat.h"
+#include "base/raise.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A descriptor that becomes readable when one of others does, and stays so: an eventfd that the kernel's asynchronous
  * polls write to. */
-#include "latch.h"
+#include "base/latch.h"
 
 #include <errno.h>
 #include <linux/aio_abi.h>
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "process.h"
+#include "base/process.h"
 
 /* Has the kernel write to the eventfd, once, when the descriptor is readable. Returns 0 or an errno. */
 static int watch(const struct lbpf_latch *latch, int fd)

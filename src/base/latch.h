@@ -2,13 +2,13 @@
 /* A descriptor that becomes readable when one of others does, and stays so until it is reset. It is for those that say
  * only once that there is something to read, whoever asks: perf events do. An event loop that asks twice, as those with
  * an epoll in another do, would sleep over what is there. */
-#ifndef LBPF_LATCH_H
-#define LBPF_LATCH_H
+#ifndef LBPF_BASE_LATCH_H
+#define LBPF_BASE_LATCH_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Says which packages are missing, instead of which file. The file that make and luarocks compile first includes it. */
-#ifndef LBPF_NEEDS_H
-#define LBPF_NEEDS_H
+#ifndef LBPF_BASE_NEEDS_H
+#define LBPF_BASE_NEEDS_H
 
 #if !__has_include(<lua.h>)
 #error "Lua's headers are missing. Debian: apt install liblua5.4-dev; Fedora: dnf install lua-devel"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Libbpf's functions that are newer than 1.1, under names of our own: weak, so that the module loads without them, and
  * NULL then. Their options are passed in structs of our own with the same layout, whose sz tells their length. */
-#ifndef LBPF_NEWER_H
-#define LBPF_NEWER_H
+#ifndef LBPF_BASE_NEWER_H
+#define LBPF_BASE_NEWER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
 /* Parts of POSIX for our own Lua modules, which get them by `require "bpf.base.posix"`. They are no part of the API, so
  * the module table has them by its metatable only, where pairs doesn't find them. */
 #define _GNU_SOURCE
-#include "posix.h"
+#include "base/posix.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +18,8 @@
 
 #include <lauxlib.h>
 
-#include "err.h"
-#include "wait.h"
+#include "base/err.h"
+#include "base/wait.h"
 
 /* ---- files ---- */
 

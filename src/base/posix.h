@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* What our Lua modules need of the system and Lua's libraries lack: a clock, poll(2), names of errors, locks; and files
  * that are written whole or not at all. */
-#ifndef LBPF_POSIX_H
-#define LBPF_POSIX_H
+#ifndef LBPF_BASE_POSIX_H
+#define LBPF_BASE_POSIX_H
 
 #include <stddef.h>
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -2,7 +2,7 @@
 /* libbpf prints a failure where it happens, and once more in each function that the failure passes on its way out. It
  * also warns of what it goes on without. So the cause is the last message, from the end, that is neither. */
 #define _GNU_SOURCE
-#include "printed.h"
+#include "base/printed.h"
 
 #include <fnmatch.h>
 #include <stdbool.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What libbpf prints: which of its messages says why a call failed. Knows no Lua. */
-#ifndef LBPF_PRINTED_H
-#define LBPF_PRINTED_H
+#ifndef LBPF_BASE_PRINTED_H
+#define LBPF_BASE_PRINTED_H
 
 #include <stddef.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

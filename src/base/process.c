@@ -3,7 +3,7 @@
  * pthread_atfork would miss a child made by clone(2) or _Fork, and its code would have to stay loaded for good. Threads
  * made by clone(CLONE_VM), and a child of vfork, share the page as they share the mappings. */
 #define _GNU_SOURCE
-#include "process.h"
+#include "base/process.h"
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -3,15 +3,15 @@
  *
  * What an object undoes by itself belongs to the process that made the object, and some of the kernel's mappings are
  * not passed on to a child. So objects remember the number of their process, and compare it where that matters. */
-#ifndef LBPF_PROCESS_H
-#define LBPF_PROCESS_H
+#ifndef LBPF_BASE_PROCESS_H
+#define LBPF_BASE_PROCESS_H
 
 #include <stdatomic.h>
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Errors with the script's file and line. */
-#include "raise.h"
+#include "base/raise.h"
 
 #include <stdarg.h>
 #include <stdbool.h>

@@ -2,15 +2,15 @@
 /* Errors that scripts cause, raised with the script's file and line: those of the nearest Lua function that is being
  * called. lauxlib looks no further than our own caller, and finds no line there if that is a C function, such as pcall.
  * So the functions of lauxlib that raise are replaced by ours, under their names. */
-#ifndef LBPF_RAISE_H
-#define LBPF_RAISE_H
+#ifndef LBPF_BASE_RAISE_H
+#define LBPF_BASE_RAISE_H
 
 #include <stddef.h>
 
 #include <lauxlib.h>
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -5,7 +5,7 @@
  * thousand. And libbpf remembers for the whole process what the kernel can do: where it tried without descriptors, it
  * remembers that there is nothing. So those are opened first, and closed just before they are needed. */
 #define _GNU_SOURCE
-#include "spare.h"
+#include "base/spare.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptors for what is about to open some. */
-#ifndef LBPF_SPARE_H
-#define LBPF_SPARE_H
+#ifndef LBPF_BASE_SPARE_H
+#define LBPF_BASE_SPARE_H
 
 #include <stdbool.h>
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

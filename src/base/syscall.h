@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The bpf(2) calls of the hot path, as libbpf makes them but inlined: after a system call the processor predicts no
  * indirect branch, so each hop through a linkage table costs as much as the rest of our own work. */
-#ifndef LBPF_SYSCALL_H
-#define LBPF_SYSCALL_H
+#ifndef LBPF_BASE_SYSCALL_H
+#define LBPF_BASE_SYSCALL_H
 
 #include <errno.h>
 #include <stddef.h>

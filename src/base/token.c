@@ -6,7 +6,7 @@
  * The calls with a token are made here: libbpf has them since 1.5 only, and leaves out a map's name where it can't try
  * without a token whether the kernel knows names. */
 #define _GNU_SOURCE
-#include "token.h"
+#include "base/token.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,10 +20,10 @@
 #include <linux/bpf.h>
 #include <linux/magic.h>
 
-#include "arg.h"
-#include "cause.h"
-#include "err.h"
-#include "syscall.h"
+#include "base/arg.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "base/syscall.h"
 
 /* ---- bpf(2), with what Linux 6.9 added ---- */
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* BPF tokens: the right to make maps and load programs that a bpffs passes on to a user namespace. */
-#ifndef LBPF_TOKEN_H
-#define LBPF_TOKEN_H
+#ifndef LBPF_BASE_TOKEN_H
+#define LBPF_BASE_TOKEN_H
 
 #include <stdint.h>
 
 #include <bpf/bpf.h>
 
-#include "class.h"
-#include "compat.h"
+#include "base/class.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -3,7 +3,7 @@
  *
  * We wait by poll(2), also for an epoll descriptor: the kernel continues a poll(2) after a stop (Ctrl-Z, SIGSTOP,
  * an attached debugger), and ends it only for a signal that has a handler. An epoll_wait(2) ends for both alike. */
-#include "wait.h"
+#include "base/wait.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -11,7 +11,7 @@
 
 #include <lauxlib.h>
 
-#include "arg.h"
+#include "base/arg.h"
 
 int lbpf_wait_arg(lua_State *L, int idx, int absent)
 {

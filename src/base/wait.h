@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Waiting for descriptors: time-outs, deadlines, and what a signal means meanwhile. */
-#ifndef LBPF_WAIT_H
-#define LBPF_WAIT_H
+#ifndef LBPF_BASE_WAIT_H
+#define LBPF_BASE_WAIT_H
 
 #include <stdbool.h>
 #include <time.h>
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

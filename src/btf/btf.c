@@ -4,7 +4,7 @@
  * BTF may come from a damaged file, so nothing in it is believed: sizes, offsets and depth are checked before a plan
  * relies on them. */
 #define _GNU_SOURCE
-#include "btf.h"
+#include "btf/btf.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,12 +12,12 @@
 
 #include <bpf/libbpf.h>
 
-#include "arg.h"
-#include "btfenum.h"
-#include "cause.h"
-#include "cdecl.h"
-#include "err.h"
-#include "spare.h"
+#include "base/arg.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "base/spare.h"
+#include "cdecl/btfenum.h"
+#include "cdecl/cdecl.h"
 
 #define BTF_MAX_DEPTH 64
 #define BTF_MAX_NODES 100000

@@ -8,9 +8,9 @@
 
 #include <bpf/btf.h>
 
-#include "class.h"
-#include "compat.h"
-#include "type.h"
+#include "base/class.h"
+#include "base/compat.h"
+#include "value/type.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every type's record must lie inside, every id and name lead somewhere, sections hold variables, functions have
  * prototypes, and no type may contain itself: libbpf follows these without looking, without end in the last case. */
-#include "btfcheck.h"
+#include "btf/check.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether the BTF of an object can be given to libbpf, which before 1.3 believes what it says. No Lua here. */
-#ifndef LBPF_BTFCHECK_H
-#define LBPF_BTFCHECK_H
+#ifndef LBPF_BTF_CHECK_H
+#define LBPF_BTF_CHECK_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include <linux/btf.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 /* What a header has at least, and all that is read of it; newer headers of the kernel have more. */
 #define LBPF_BTF_HEADER (offsetof(struct btf_header, str_len) + sizeof(uint32_t))

@@ -2,7 +2,7 @@
 /* libbpf guesses from some of a struct's members whether it is packed, and leaves the place of a member to the compiler
  * where that may come to another one. Here, nothing is left to it: structs are packed, all space between members is
  * unnamed bit-fields, and the alignment is written out. Names and declarators are libbpf's. */
-#include "btfdefine.h"
+#include "btf/define.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,7 +11,7 @@
 
 #include <bpf/btf.h>
 
-#include "btfenum.h"
+#include "cdecl/btfenum.h"
 
 enum {
 	DECLARATOR_MAX = 256, /* pointers and arrays of one declarator; btfweigh.c has refused more */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Definitions of structs, unions and enums in C that have the layout that the BTF has. No Lua here. */
-#ifndef LBPF_BTFDEFINE_H
-#define LBPF_BTFDEFINE_H
+#ifndef LBPF_BTF_DEFINE_H
+#define LBPF_BTF_DEFINE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "btftext.h"
-#include "compat.h"
+#include "base/compat.h"
+#include "btf/text.h"
 
 LBPF_HIDDEN_BEGIN
 

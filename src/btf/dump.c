@@ -4,7 +4,7 @@
  * libbpf's text doesn't always have the layout that the BTF has. So what it printed is parsed, each definition is held
  * against its type, and what differs is printed once more by btfdefine.c. For that we ask libbpf for one definition at
  * a time, in the order in which it would print them. */
-#include "btfdump.h"
+#include "btf/dump.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,17 +13,17 @@
 
 #include <bpf/btf.h>
 
-#include "arg.h"
-#include "btf.h"
-#include "btfdefine.h"
-#include "btfinfo.h"
-#include "btfpieces.h"
-#include "btfsame.h"
-#include "btftext.h"
-#include "btfweigh.h"
-#include "cdecl.h"
-#include "err.h"
-#include "posix.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "base/posix.h"
+#include "btf/btf.h"
+#include "btf/define.h"
+#include "btf/info.h"
+#include "btf/pieces.h"
+#include "btf/same.h"
+#include "btf/text.h"
+#include "btf/weigh.h"
+#include "cdecl/cdecl.h"
 
 /* ---- what is written, while Lua looks at it ---- */
 

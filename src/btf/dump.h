@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Types of BTF as the text of C declarations. */
-#ifndef LBPF_BTFDUMP_H
-#define LBPF_BTFDUMP_H
+#ifndef LBPF_BTF_DUMP_H
+#define LBPF_BTF_DUMP_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading the section table of an ELF file that may be damaged or hostile. Offsets may be unaligned and overlap; so
  * everything is copied out, and ranges are checked without sums that could overflow. */
-#include "elf.h"
+#include "btf/elf.h"
 
 #include <errno.h>
 #include <stdlib.h>

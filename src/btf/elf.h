@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The section table of a BPF ELF file, read from a descriptor or from memory. Nothing in the file is believed: what
  * these functions return lies inside it. No Lua here. */
-#ifndef LBPF_ELF_H
-#define LBPF_ELF_H
+#ifndef LBPF_BTF_ELF_H
+#define LBPF_BTF_ELF_H
 
 #include <elf.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

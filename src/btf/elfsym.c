@@ -4,7 +4,7 @@
  * .dynsym has the functions that others may call, of which libraries keep old versions: .gnu.version has a number for
  * each symbol, and a bit for those that are not the default; .gnu.version_d has the numbers' names. .symtab has all
  * functions, unless the file is stripped, with the version as a part of the name: "memcpy@@GLIBC_2.14". */
-#include "elfsym.h"
+#include "btf/elfsym.h"
 
 #include <errno.h>
 #include <stdlib.h>

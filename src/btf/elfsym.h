@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Functions of an ELF file by name: where in the file they begin. Nothing in the file is believed. No Lua here. */
-#ifndef LBPF_ELFSYM_H
-#define LBPF_ELFSYM_H
+#ifndef LBPF_BTF_ELFSYM_H
+#define LBPF_BTF_ELFSYM_H
 
 #include <stdint.h>
 
-#include "compat.h"
-#include "elf.h"
+#include "base/compat.h"
+#include "btf/elf.h"
 
 LBPF_HIDDEN_BEGIN
 

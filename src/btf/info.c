@@ -3,15 +3,15 @@
  *
  * Tables are made with the collector stopped, because a finalizer could close the handle, or its object, meanwhile. The
  * BTF was checked when it was read: ids and names lead somewhere. Nothing else about it is believed. */
-#include "btfinfo.h"
+#include "btf/info.h"
 
 #include <stdbool.h>
 #include <string.h>
 
 #include <lauxlib.h>
 
-#include "arg.h"
-#include "btfenum.h"
+#include "base/arg.h"
+#include "cdecl/btfenum.h"
 
 enum {
 	TEXT_MAX = 2000, /* types that the text of one declarator may mention */

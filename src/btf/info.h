@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* What BTF says about its types, as tables. */
-#ifndef LBPF_BTFINFO_H
-#define LBPF_BTFINFO_H
+#ifndef LBPF_BTF_INFO_H
+#define LBPF_BTF_INFO_H
 
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "btf.h"
-#include "compat.h"
+#include "base/compat.h"
+#include "btf/btf.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -4,7 +4,7 @@
  * The kernel's BTF is read once and never closed: handles that scripts get, and the BTF of modules, which refers to
  * it, keep it alive. BTF of a file is checked before libbpf sees it. */
 #define _GNU_SOURCE
-#include "btfopen.h"
+#include "btf/open.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,14 +17,14 @@
 
 #include <bpf/libbpf.h>
 
-#include "arg.h"
-#include "btfcheck.h"
-#include "btfdump.h"
-#include "btfinfo.h"
-#include "cause.h"
-#include "cdecl.h"
-#include "elf.h"
-#include "err.h"
+#include "base/arg.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "btf/check.h"
+#include "btf/dump.h"
+#include "btf/elf.h"
+#include "btf/info.h"
+#include "cdecl/cdecl.h"
 
 static void btf_release(lua_State *L, int idx, void *self)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Where BTF comes from, and its class. */
-#ifndef LBPF_BTFOPEN_H
-#define LBPF_BTFOPEN_H
+#ifndef LBPF_BTF_OPEN_H
+#define LBPF_BTF_OPEN_H
 
 #include <lua.h>
 
-#include "btf.h"
-#include "compat.h"
+#include "base/compat.h"
+#include "btf/btf.h"
 
 LBPF_HIDDEN_BEGIN
 

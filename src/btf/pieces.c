@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "btfpieces.h"
+#include "btf/pieces.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 
 #include <bpf/btf.h>
 
-#include "btfdefine.h"
-#include "btfenum.h"
+#include "btf/define.h"
+#include "cdecl/btfenum.h"
 
 enum { ORDERING = 1, ORDERED };
 

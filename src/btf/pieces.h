@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* A text of C declarations in pieces, each of which is about one type: in the order in which libbpf would write them,
  * each by libbpf, or by btfdefine.c. No Lua here. */
-#ifndef LBPF_BTFPIECES_H
-#define LBPF_BTFPIECES_H
+#ifndef LBPF_BTF_PIECES_H
+#define LBPF_BTF_PIECES_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "btftext.h"
-#include "cdecl.h"
-#include "compat.h"
+#include "base/compat.h"
+#include "btf/text.h"
+#include "cdecl/cdecl.h"
 
 struct lbpf_btfpieces {
 	struct lbpf_btftext text;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Names of structs, typedefs and enumerators don't matter, and what pointers point to doesn't: what does is where each
  * member lies, how it is called, and how its bytes are read. */
-#include "btfsame.h"
+#include "btf/same.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include <bpf/btf.h>
 
-#include "btfenum.h"
+#include "cdecl/btfenum.h"
 
 enum { MAX_DEPTH = 32 };
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether two types, each of its own BTF, mean the same by the same bytes. No Lua here. */
-#ifndef LBPF_BTFSAME_H
-#define LBPF_BTFSAME_H
+#ifndef LBPF_BTF_SAME_H
+#define LBPF_BTF_SAME_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "btftext.h"
+#include "btf/text.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Text of C declarations, as libbpf's btf_dump writes it. No Lua here. */
-#ifndef LBPF_BTFTEXT_H
-#define LBPF_BTFTEXT_H
+#ifndef LBPF_BTF_TEXT_H
+#define LBPF_BTF_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 struct btf;
 struct btf_dump;

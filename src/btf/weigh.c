@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* libbpf follows pointers, parameters and members without counting, and divides by alignments. So before it prints a
  * type of damaged BTF, we look how deep its text is, and how long. */
-#include "btfweigh.h"
+#include "btf/weigh.h"
 
 #include <string.h>
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether there is an end to the text of a type of BTF, which may be damaged. */
-#ifndef LBPF_BTFWEIGH_H
-#define LBPF_BTFWEIGH_H
+#ifndef LBPF_BTF_WEIGH_H
+#define LBPF_BTF_WEIGH_H
 
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 struct btf;
 

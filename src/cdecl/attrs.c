@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Attributes in C declarations: those that say something about a layout, and type tags; others are skipped. */
-#include "cparse.h"
+#include "cdecl/parse.h"
 
 #define MAX_ALIGN (1u << 28)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "btfenum.h"
+#include "cdecl/btfenum.h"
 
 bool lbpf_btfenum_is_cut(const struct btf_type *t)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Enumerators: what BTF says of their values. No Lua here. */
-#ifndef LBPF_BTFENUM_H
-#define LBPF_BTFENUM_H
+#ifndef LBPF_CDECL_BTFENUM_H
+#define LBPF_CDECL_BTFENUM_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <bpf/btf.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Types of C declarations and BTF: what the BTF has already, and the way into it. What it has may come from a damaged
  * file: its sizes, depth and loops are checked, and the work that it can cause is bounded. */
-#include "ctypes.h"
+#include "cdecl/types.h"
 
 #include <string.h>
 
@@ -9,8 +9,8 @@
 
 #include <bpf/btf.h>
 
-#include "btfenum.h"
-#include "err.h"
+#include "base/err.h"
+#include "cdecl/btfenum.h"
 
 #define CBTF_MAX_DEPTH 32
 #define CBTF_MAX_STEPS 1000000

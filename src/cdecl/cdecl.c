@@ -3,13 +3,13 @@
  *
  * The parser builds types in a table (ctypes.h) that is written to the BTF once the whole text has been understood. All
  * memory is on the C stack or in userdata on the Lua stack, so that errors free it. */
-#include "cdecl.h"
+#include "cdecl/cdecl.h"
 
 #include <string.h>
 
 #include <lauxlib.h>
 
-#include "cparse.h"
+#include "cdecl/parse.h"
 
 #define CDECL_MAX_DEPTH 64
 #define CDECL_MAX_ALIASES 30

@@ -9,7 +9,7 @@
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 struct btf;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Constant expressions in C declarations: the lengths of arrays, the widths of bit-fields, the values of enumerators.
  * Values have the types that C gives them, int to unsigned long, as these decide about signs and sizes. */
-#include "cparse.h"
+#include "cdecl/parse.h"
 
 static struct lbpf_cvalue unary(struct lbpf_cparser *p);
 

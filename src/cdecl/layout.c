@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Where the members of structs lie, and how large enums are: as gcc has it, which is the System V ABI and what
  * attributes make of it. */
-#include "ctypes.h"
+#include "cdecl/types.h"
 
 struct layout {
 	uint64_t pos, align; /* in bits */

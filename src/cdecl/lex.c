@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The words of C declarations. The text is a script's and may hold anything, NULs included. */
-#include "clex.h"
+#include "cdecl/lex.h"
 
 #include <stdarg.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The words of C declarations, and errors that say where they are. */
-#ifndef LBPF_CLEX_H
-#define LBPF_CLEX_H
+#ifndef LBPF_CDECL_LEX_H
+#define LBPF_CDECL_LEX_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,8 +9,8 @@
 
 #include <lua.h>
 
-#include "compat.h"
-#include "raise.h"
+#include "base/compat.h"
+#include "base/raise.h"
 
 enum lbpf_token_kind {
 	LBPF_TOKEN_END,

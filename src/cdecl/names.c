@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Names in C declarations: words of the language, built-in types, and what a text and its BTF have declared. */
-#include "cparse.h"
+#include "cdecl/parse.h"
 
 #include <limits.h>
 #include <stdarg.h>

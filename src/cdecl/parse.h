@@ -2,17 +2,17 @@
 /* What the files of the parser of C declarations share: cnames.c knows names, cexpr.c constant expressions, ctagged.c
  * structs, unions and enums, and cdecl.c all the rest. Every function takes the tokens it understands and leaves the
  * next one in p->lex; what it doesn't understand it raises as an error. */
-#ifndef LBPF_CPARSE_H
-#define LBPF_CPARSE_H
+#ifndef LBPF_CDECL_PARSE_H
+#define LBPF_CDECL_PARSE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "clex.h"
-#include "compat.h"
-#include "ctypes.h"
+#include "base/compat.h"
+#include "cdecl/lex.h"
+#include "cdecl/types.h"
 
 #define LBPF_COUNT(array) (sizeof(array) / sizeof(*(array)))
 

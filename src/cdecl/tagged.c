@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Structs, unions and enums in C declarations. */
-#include "cparse.h"
+#include "cdecl/parse.h"
 
 #include <string.h>
 

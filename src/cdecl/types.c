@@ -3,7 +3,7 @@
  *
  * Types refer to each other by index and get their BTF ids last, in the order in which they were made: so a struct can
  * point to itself, which BTF written as one goes can't, and a bad text adds nothing. */
-#include "ctypes.h"
+#include "cdecl/types.h"
 
 #include <limits.h>
 #include <stddef.h>

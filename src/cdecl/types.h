@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* C types while a text of declarations is read: a table of them, what BTF already knows, and the way into BTF. */
-#ifndef LBPF_CTYPES_H
-#define LBPF_CTYPES_H
+#ifndef LBPF_CDECL_TYPES_H
+#define LBPF_CDECL_TYPES_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "clex.h"
-#include "compat.h"
+#include "base/compat.h"
+#include "cdecl/lex.h"
 
 struct btf;
 

@@ -4,7 +4,7 @@
  * The kernel forgets the events in a map's slots when the open file goes that put them there. So a reader opens the map
  * anew, by its id: then closing it empties its own slots and no others, even if another reader has taken the map over.
  * Who may not open by id shares the map's file, and has to empty the slots. */
-#include "perfbuf.h"
+#include "event/perfbuf.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,11 +16,11 @@
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
 
-#include "cause.h"
-#include "err.h"
-#include "map.h"
-#include "perfrecord.h"
-#include "reader.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "event/perfrecord.h"
+#include "event/reader.h"
+#include "map/map.h"
 
 #define PAGES 64	    /* of each CPU, where the script doesn't say */
 #define PAGES_MAX (1 << 18) /* 1 GiB of pages of 4 KiB */

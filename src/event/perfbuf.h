@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Readers of perf buffers. */
-#ifndef LBPF_PERFBUF_H
-#define LBPF_PERFBUF_H
+#ifndef LBPF_EVENT_PERFBUF_H
+#define LBPF_EVENT_PERFBUF_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Records in a perf event's memory, which isn't mapped twice in a row: a record can have its end at the start. */
-#include "perfrecord.h"
+#include "event/perfrecord.h"
 
 #include <string.h>
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Records in a perf event's memory. */
-#ifndef LBPF_PERFRECORD_H
-#define LBPF_PERFRECORD_H
+#ifndef LBPF_EVENT_PERFRECORD_H
+#define LBPF_EVENT_PERFRECORD_H
 
 #include <stdbool.h>
 
-#include "compat.h"
-#include "source.h"
+#include "base/compat.h"
+#include "event/source.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -5,7 +5,7 @@
  * counts as consumed before its handler runs, so an error in the handler leaves through poll as any other, nothing is
  * delivered twice, and a handler may poll, add or close as it likes. The kernel sees our position now and then and
  * whenever a source is empty. */
-#include "reader.h"
+#include "event/reader.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,9 +14,9 @@
 
 #include <lauxlib.h>
 
-#include "codec.h"
-#include "err.h"
-#include "map.h"
+#include "base/err.h"
+#include "map/map.h"
+#include "value/codec.h"
 
 #define STORE_EVERY (64u << 10) /* bytes after which the kernel is told where we are */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What readers of ring buffers and of perf buffers share: sources that the kernel fills, the forms in which their
  * records reach scripts, waiting with a deadline. */
-#ifndef LBPF_READER_H
-#define LBPF_READER_H
+#ifndef LBPF_EVENT_READER_H
+#define LBPF_EVENT_READER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,12 +10,12 @@
 
 #include <lua.h>
 
-#include "arg.h"
-#include "class.h"
-#include "compat.h"
-#include "latch.h"
-#include "source.h"
-#include "wait.h"
+#include "base/arg.h"
+#include "base/class.h"
+#include "base/compat.h"
+#include "base/latch.h"
+#include "base/wait.h"
+#include "event/source.h"
 
 LBPF_HIDDEN_BEGIN
 

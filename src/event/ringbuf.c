@@ -6,7 +6,7 @@
  *
  * Everybody who has the map can write our position, and so have the kernel overwrite records that we are reading. So
  * the length of a record is held against the kernel's position, which nobody else can write. */
-#include "ringbuf.h"
+#include "event/ringbuf.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -14,9 +14,9 @@
 
 #include <linux/bpf.h>
 
-#include "err.h"
-#include "map.h"
-#include "reader.h"
+#include "base/err.h"
+#include "event/reader.h"
+#include "map/map.h"
 
 struct ring {
 	struct lbpf_source source;

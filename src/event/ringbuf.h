@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Readers of ring buffers. */
-#ifndef LBPF_RINGBUF_H
-#define LBPF_RINGBUF_H
+#ifndef LBPF_EVENT_RINGBUF_H
+#define LBPF_EVENT_RINGBUF_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sources of records whose positions are not what we left them at. */
-#include "source.h"
+#include "event/source.h"
 
 #define TRIES 16 /* of reading two positions that are moving */
 

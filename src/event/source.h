@@ -3,8 +3,8 @@
  *
  * Our position lies in a page that other processes and other readers can map and write, so it is read anew before each
  * record. What is read of shared memory is read once, and held against what can be there before it is used. */
-#ifndef LBPF_SOURCE_H
-#define LBPF_SOURCE_H
+#ifndef LBPF_EVENT_SOURCE_H
+#define LBPF_EVENT_SOURCE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -13,8 +13,8 @@
 
 #include <lua.h>
 
-#include "compat.h"
-#include "type.h"
+#include "base/compat.h"
+#include "value/type.h"
 
 LBPF_HIDDEN_BEGIN
 

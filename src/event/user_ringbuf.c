@@ -6,7 +6,7 @@
  * sample is written first and counted by the position afterwards, so nothing half done is ever in the ring; it is
  * encoded elsewhere before, because encoding may raise, or run a finalizer that closes the producer. The mapping keeps
  * the ring alive, whatever becomes of map and object. */
-#include "user_ringbuf.h"
+#include "event/user_ringbuf.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -17,12 +17,12 @@
 
 #include <linux/bpf.h>
 
-#include "arg.h"
-#include "btf.h"
-#include "codec.h"
-#include "err.h"
-#include "map.h"
-#include "wait.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "base/wait.h"
+#include "btf/btf.h"
+#include "map/map.h"
+#include "value/codec.h"
 
 /* The kernel hands samples to programs as dynptrs, which hold no more. It would refuse a longer one, and all that
  * follow it, for good. */

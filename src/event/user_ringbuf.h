@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Producers of user ring buffers. */
-#ifndef LBPF_USER_RINGBUF_H
-#define LBPF_USER_RINGBUF_H
+#ifndef LBPF_EVENT_USER_RINGBUF_H
+#define LBPF_EVENT_USER_RINGBUF_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

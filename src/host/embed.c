@@ -4,7 +4,7 @@
  * A host may have no protected call around. So whatever can raise is a C function of Lua's, called in protected mode
  * with a light userdata that has its arguments, neither of which takes memory to push. Nothing becomes a handle's own
  * before nothing can fail any more. */
-#include "lbpf.h"
+#include "host/lbpf.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,18 +15,18 @@
 
 #include <lauxlib.h>
 
-#include "btf.h"
-#include "class.h"
-#include "codec.h"
-#include "err.h"
-#include "link.h"
-#include "luafiles.h"
-#include "map.h"
-#include "mapopen.h"
-#include "load.h"
-#include "object.h"
-#include "progopen.h"
-#include "program.h"
+#include "base/class.h"
+#include "base/err.h"
+#include "btf/btf.h"
+#include "host/luafiles.h"
+#include "map/map.h"
+#include "map/open.h"
+#include "object/load.h"
+#include "object/object.h"
+#include "program/link.h"
+#include "program/open.h"
+#include "program/program.h"
+#include "value/codec.h"
 
 /* What a host calls with, and how it went. */
 struct call {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The Lua modules within liblbpf.a; build-aux/luafiles.lua writes them as C. */
-#ifndef LBPF_LUAFILES_H
-#define LBPF_LUAFILES_H
+#ifndef LBPF_HOST_LUAFILES_H
+#define LBPF_HOST_LUAFILES_H
 
 #include <stddef.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

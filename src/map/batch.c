@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations on many entries at once: in batches where the kernel has them, one by one elsewhere. */
-#include "batch.h"
+#include "map/batch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,12 +8,12 @@
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 
-#include "arg.h"
-#include "class.h"
-#include "err.h"
-#include "map.h"
-#include "mapops.h"
-#include "walk.h"
+#include "base/arg.h"
+#include "base/class.h"
+#include "base/err.h"
+#include "map/map.h"
+#include "map/ops.h"
+#include "map/walk.h"
 
 static const struct lbpf_name lock_flag[] = { { "lock", BPF_F_LOCK }, { NULL, 0 } };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations on many entries at once. */
-#ifndef LBPF_BATCH_H
-#define LBPF_BATCH_H
+#ifndef LBPF_MAP_BATCH_H
+#define LBPF_MAP_BATCH_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Why the kernel refuses to create a map. The rules are those of map_create and each type's map_alloc_check. */
-#include "mapcause.h"
+#include "map/cause.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <lauxlib.h>
 #include <linux/bpf.h>
 
-#include "cause.h"
+#include "base/cause.h"
 
 #define TYPE(name) (UINT64_C(1) << BPF_MAP_TYPE_##name)
 #define HASHES (TYPE(HASH) | TYPE(PERCPU_HASH) | TYPE(LRU_HASH) | TYPE(LRU_PERCPU_HASH) | TYPE(HASH_OF_MAPS))

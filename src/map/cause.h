@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Why the kernel refuses to create a map, in words. It answers with an errno alone, whichever parameter it means. */
-#ifndef LBPF_MAPCAUSE_H
-#define LBPF_MAPCAUSE_H
+#ifndef LBPF_MAP_CAUSE_H
+#define LBPF_MAP_CAUSE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "compat.h"
-#include "mapkinds.h"
+#include "base/compat.h"
+#include "map/kinds.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Conversions: how keys and values travel that the codec alone can't carry. Rows of mapkinds name them. */
-#ifndef LBPF_CONV_H
-#define LBPF_CONV_H
+#ifndef LBPF_MAP_CONV_H
+#define LBPF_MAP_CONV_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Creating maps without any object: options, and BTF for the types. */
-#include "mapcreate.h"
+#include "map/create.h"
 
 #include <errno.h>
 #include <string.h>
@@ -9,15 +9,15 @@
 #include <bpf/btf.h>
 #include <linux/bpf.h>
 
-#include "arg.h"
-#include "btf.h"
-#include "cause.h"
-#include "class.h"
-#include "err.h"
-#include "map.h"
-#include "mapcause.h"
-#include "spare.h"
-#include "token.h"
+#include "base/arg.h"
+#include "base/cause.h"
+#include "base/class.h"
+#include "base/err.h"
+#include "base/spare.h"
+#include "base/token.h"
+#include "btf/btf.h"
+#include "map/cause.h"
+#include "map/map.h"
 
 struct create {
 	const char *type, *name;

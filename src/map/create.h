@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Creating maps without any object. */
-#ifndef LBPF_MAPCREATE_H
-#define LBPF_MAPCREATE_H
+#ifndef LBPF_MAP_CREATE_H
+#define LBPF_MAP_CREATE_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -2,7 +2,7 @@
 /* libbpf knows the ids, but where it uses another map instead of creating the object's (one that is pinned, or that its
  * host gave it), it takes over the ids of that map, which are of another BTF. Then the object's are looked up by name,
  * as libbpf does when it opens an object. */
-#include "declared.h"
+#include "map/declared.h"
 
 #include <stdbool.h>
 #include <string.h>

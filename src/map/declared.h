@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What an object's BTF says of its maps. */
-#ifndef LBPF_DECLARED_H
-#define LBPF_DECLARED_H
+#ifndef LBPF_MAP_DECLARED_H
+#define LBPF_MAP_DECLARED_H
 
 #include <stdint.h>
 
 #include <bpf/libbpf.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

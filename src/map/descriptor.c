@@ -12,11 +12,11 @@
 
 #include <lauxlib.h>
 
-#include "class.h"
-#include "conv.h"
-#include "descriptor.h"
-#include "map.h"
-#include "spare.h"
+#include "base/class.h"
+#include "base/spare.h"
+#include "map/conv.h"
+#include "map/descriptor.h"
+#include "map/map.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* File descriptors as arguments. */
-#ifndef LBPF_DESCRIPTOR_H
-#define LBPF_DESCRIPTOR_H
+#ifndef LBPF_MAP_DESCRIPTOR_H
+#define LBPF_MAP_DESCRIPTOR_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

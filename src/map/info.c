@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What is known about a map: what the kernel has, and what an object declares. */
-#include "mapinfo.h"
+#include "map/info.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,9 +8,9 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "arg.h"
-#include "err.h"
-#include "map.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "map/map.h"
 
 static void set_type(lua_State *L, uint32_t type)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What is known about a map. */
-#ifndef LBPF_MAPINFO_H
-#define LBPF_MAPINFO_H
+#ifndef LBPF_MAP_INFO_H
+#define LBPF_MAP_INFO_H
 
 #include <linux/bpf.h>
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

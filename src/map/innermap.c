@@ -5,10 +5,10 @@
 
 #include <lauxlib.h>
 
-#include "cause.h"
-#include "conv.h"
-#include "map.h"
-#include "mapopen.h"
+#include "base/cause.h"
+#include "map/conv.h"
+#include "map/map.h"
+#include "map/open.h"
 
 static int inner_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One table: what each map type's keys, values and operations are. */
-#include "mapkinds.h"
+#include "map/kinds.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,8 +8,8 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
-#include "cause.h"
-#include "err.h"
+#include "base/cause.h"
+#include "base/err.h"
 
 /* Newer than the headers of libbpf 1.1. */
 #define MAP_TYPE_CGRP_STORAGE 32

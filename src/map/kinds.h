@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* One table: what each map type's keys, values and operations are. */
-#ifndef LBPF_MAPKINDS_H
-#define LBPF_MAPKINDS_H
+#ifndef LBPF_MAP_KINDS_H
+#define LBPF_MAP_KINDS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "arg.h"
-#include "compat.h"
-#include "conv.h"
+#include "base/arg.h"
+#include "base/compat.h"
+#include "map/conv.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -4,7 +4,7 @@
  * A handle owns its file descriptor, or borrows that of the object which declares the map; then the object calls
  * lbpf_map_orphan before it goes. Indexing a handle is a key look-up and nothing else, so operations are functions
  * of the table `bpf.map`. */
-#include "map.h"
+#include "map/map.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,10 +14,10 @@
 #include <bpf/btf.h>
 #include <linux/bpf.h>
 
-#include "arg.h"
-#include "btf.h"
-#include "declared.h"
-#include "err.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "btf/btf.h"
+#include "map/declared.h"
 
 static void map_init(void *self)
 {

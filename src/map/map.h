@@ -10,13 +10,13 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
-#include "class.h"
-#include "codec.h"
-#include "compat.h"
-#include "key.h"
-#include "mapkinds.h"
-#include "mapmem.h"
-#include "spare.h"
+#include "base/class.h"
+#include "base/compat.h"
+#include "base/spare.h"
+#include "map/kinds.h"
+#include "map/memory.h"
+#include "value/codec.h"
+#include "value/key.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A map's own memory in this process: of arrays made "mmapable", and arenas. */
 #define _GNU_SOURCE
-#include "mapmem.h"
+#include "map/memory.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -9,7 +9,7 @@
 
 #include <linux/bpf.h>
 
-#include "map.h"
+#include "map/map.h"
 
 static size_t memory_size(const struct lbpf_map *map)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* A map's own memory in this process: of arrays made "mmapable", and arenas. */
-#ifndef LBPF_MAPMEM_H
-#define LBPF_MAPMEM_H
+#ifndef LBPF_MAP_MEMORY_H
+#define LBPF_MAP_MEMORY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Handles of maps that exist already: by pin, id or descriptor, and through other types; and their pins. */
 #define _GNU_SOURCE
-#include "mapopen.h"
+#include "map/open.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,13 +13,13 @@
 #include <bpf/btf.h>
 #include <linux/bpf.h>
 
-#include "arg.h"
-#include "bpffd.h"
-#include "btf.h"
-#include "cause.h"
-#include "err.h"
-#include "map.h"
-#include "spare.h"
+#include "base/arg.h"
+#include "base/bpffd.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "base/spare.h"
+#include "btf/btf.h"
+#include "map/map.h"
 
 int lbpf_map_describe(lua_State *L, struct lbpf_map *map)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Handles of maps that exist already, and their pins. */
-#ifndef LBPF_MAPOPEN_H
-#define LBPF_MAPOPEN_H
+#ifndef LBPF_MAP_OPEN_H
+#define LBPF_MAP_OPEN_H
 
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations on one entry of a map, as functions and as index syntax: encode, one system call, decode. */
-#include "mapops.h"
+#include "map/ops.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,10 +8,10 @@
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 
-#include "arg.h"
-#include "err.h"
-#include "map.h"
-#include "syscall.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "base/syscall.h"
+#include "map/map.h"
 
 const struct lbpf_name lbpf_update_flags[] = {
 	{ "any", BPF_ANY }, { "noexist", BPF_NOEXIST }, { "exist", BPF_EXIST }, { "lock", BPF_F_LOCK }, { NULL, 0 },

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations on one entry of a map. */
-#ifndef LBPF_MAPOPS_H
-#define LBPF_MAPOPS_H
+#ifndef LBPF_MAP_OPS_H
+#define LBPF_MAP_OPS_H
 
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "arg.h"
-#include "compat.h"
+#include "base/arg.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

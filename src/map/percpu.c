@@ -4,8 +4,8 @@
 
 #include <lauxlib.h>
 
-#include "conv.h"
-#include "map.h"
+#include "map/conv.h"
+#include "map/map.h"
 
 static int percpu_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
 {

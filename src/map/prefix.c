@@ -6,8 +6,8 @@
 
 #include <lauxlib.h>
 
-#include "conv.h"
-#include "map.h"
+#include "map/conv.h"
+#include "map/map.h"
 
 struct prefix {
 	uint32_t len; /* bits that count */

@@ -9,10 +9,10 @@
 
 #include <lauxlib.h>
 
-#include "arg.h"
-#include "conv.h"
-#include "map.h"
-#include "program.h"
+#include "base/arg.h"
+#include "map/conv.h"
+#include "map/map.h"
+#include "program/program.h"
 
 /* Of struct bpf_devmap_val and struct bpf_cpumap_val; maps may do without the program. */
 struct target {

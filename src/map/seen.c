@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A set of keys in the order in which they were met, in Lua's memory. */
-#include "seen.h"
+#include "map/seen.h"
 
 #include <string.h>
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The keys that a walk has met while stepping. */
-#ifndef LBPF_SEEN_H
-#define LBPF_SEEN_H
+#ifndef LBPF_MAP_SEEN_H
+#define LBPF_MAP_SEEN_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -6,9 +6,9 @@
 
 #include <lauxlib.h>
 
-#include "arg.h"
-#include "conv.h"
-#include "map.h"
+#include "base/arg.h"
+#include "map/conv.h"
+#include "map/map.h"
 
 /* Pushes frame i, or nil after the last one. */
 static void push_address(lua_State *L, const char *frames, uint32_t i)

@@ -5,14 +5,14 @@
  * keys they have met, go back to the last one that is still there, and forward from there over those they have met. And
  * the kernel passes over keys when the ones beside them change at that very moment; so in the end each key that was met
  * is asked once more what follows it. */
-#include "steps.h"
+#include "map/steps.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include <bpf/bpf.h>
 
-#include "map.h"
+#include "map/map.h"
 
 /* How often the steps begin anew, and calls for each entry that a map can have. */
 #define MOST_ROUNDS 4

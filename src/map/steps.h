@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Walking a map by steps from key to key, where the kernel's own steps start over, repeat and pass over. */
-#ifndef LBPF_STEPS_H
-#define LBPF_STEPS_H
+#ifndef LBPF_MAP_STEPS_H
+#define LBPF_MAP_STEPS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "compat.h"
-#include "seen.h"
+#include "base/compat.h"
+#include "map/seen.h"
 
 struct lbpf_map;
 

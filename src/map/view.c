@@ -3,7 +3,7 @@
  *
  * A view keeps its map, and finds the memory anew each time: closing the map or freezing it unmaps. */
 #define _GNU_SOURCE
-#include "view.h"
+#include "map/view.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +13,9 @@
 
 #include <linux/bpf.h>
 
-#include "arg.h"
-#include "err.h"
-#include "map.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "map/map.h"
 
 #define SEGV_ON_FAULT (1u << 17) /* BPF_F_SEGV_ON_FAULT of kernel 6.9 */
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Views of a map's memory. */
-#ifndef LBPF_VIEW_H
-#define LBPF_VIEW_H
+#ifndef LBPF_MAP_VIEW_H
+#define LBPF_MAP_VIEW_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -4,18 +4,18 @@
  * Where a kind's batches go from bucket to bucket, a walk fetches in batches: a bucket is read at once, so nothing is
  * seen twice or missed whatever others do. Elsewhere it goes by steps. A walk has nothing to release; once a drain has
  * taken entries out, it becomes an object that has: what the script doesn't get is put back. */
-#include "walk.h"
+#include "map/walk.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include <bpf/bpf.h>
 
-#include "arg.h"
-#include "err.h"
-#include "map.h"
-#include "mapops.h"
-#include "steps.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "map/map.h"
+#include "map/ops.h"
+#include "map/steps.h"
 
 struct walk {
 	struct lbpf_borrower self;

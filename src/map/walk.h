@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Walking a map: pairs, keys and the length operator. */
-#ifndef LBPF_WALK_H
-#define LBPF_WALK_H
+#ifndef LBPF_MAP_WALK_H
+#define LBPF_MAP_WALK_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

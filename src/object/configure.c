@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The options of bpf.open that set something of what the object holds: `maps`, `vars`, `autoload`. */
-#include "configure.h"
+#include "object/configure.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -8,12 +8,12 @@
 
 #include <bpf/libbpf.h>
 
-#include "arg.h"
-#include "err.h"
-#include "map.h"
-#include "mapset.h"
-#include "object.h"
-#include "program.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "map/map.h"
+#include "object/mapsettings.h"
+#include "object/object.h"
+#include "program/program.h"
 
 /* Puts the number of entries at idx in the place of the option, as a table of settings. */
 static void entries_as_settings(lua_State *L, int idx)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The options of bpf.open that set something of what the object holds. */
-#ifndef LBPF_CONFIGURE_H
-#define LBPF_CONFIGURE_H
+#ifndef LBPF_OBJECT_CONFIGURE_H
+#define LBPF_OBJECT_CONFIGURE_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A file is read once, as a whole, and libbpf gets what was read: by the time that it would read the file itself, that
  * may be another. */
-#include "legacy.h"
+#include "object/legacy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +13,10 @@
 
 #include <bpf/libbpf.h>
 
-#include "btfcheck.h"
-#include "elf.h"
-#include "legacydef.h"
-#include "legacywrite.h"
+#include "btf/check.h"
+#include "btf/elf.h"
+#include "object/legacydef.h"
+#include "object/legacywrite.h"
 
 #define FILE_MAX (1 << 30) /* bytes of a file; the largest objects have some millions */
 

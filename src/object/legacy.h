@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What libbpf can't be given as it is: objects whose maps are `struct bpf_map_def SEC("maps")`, which 1.0 and newer
  * refuse, are rewritten; those with damaged BTF, over which versions before 1.3 stumble, fail. No Lua here. */
-#ifndef LBPF_LEGACY_H
-#define LBPF_LEGACY_H
+#ifndef LBPF_OBJECT_LEGACY_H
+#define LBPF_OBJECT_LEGACY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -2,7 +2,7 @@
 /* libbpf reads a map from a variable in the DATASEC .maps whose type is a struct: each member is a pointer, to an
  * array of N for the number N, or to the type of the keys or values. The variables of old definitions have types of
  * their own in DATASECs of their own. Those become plain structs of the same length, so that every id stays. */
-#include "legacybtf.h"
+#include "object/legacybtf.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include <linux/bpf.h>
 #include <linux/btf.h>
 
-#include "btfcheck.h"
+#include "btf/check.h"
 
 enum { MEMBERS_MAX = 9, POINTER = 8 };
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* BTF for maps that were declared without: what libbpf 1.0 and newer read a map's attributes from. No Lua here. */
-#ifndef LBPF_LEGACYBTF_H
-#define LBPF_LEGACYBTF_H
+#ifndef LBPF_OBJECT_LEGACYBTF_H
+#define LBPF_OBJECT_LEGACYBTF_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

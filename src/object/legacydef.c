@@ -2,7 +2,7 @@
 /* Old map definitions are structs of 32-bit numbers in section "maps", or one each in "maps/<name>". Symbols name them
  * and say where they are; what the numbers mean depends on who wrote the object. */
 #define _GNU_SOURCE
-#include "legacydef.h"
+#include "object/legacydef.h"
 
 #include <errno.h>
 #include <stdarg.h>

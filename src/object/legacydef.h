@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Old map definitions: `struct bpf_map_def SEC("maps")` and its kin, found by their symbols. No Lua here. */
-#ifndef LBPF_LEGACYDEF_H
-#define LBPF_LEGACYDEF_H
+#ifndef LBPF_OBJECT_LEGACYDEF_H
+#define LBPF_OBJECT_LEGACYDEF_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "compat.h"
-#include "elf.h"
-#include "legacybtf.h"
+#include "base/compat.h"
+#include "btf/elf.h"
+#include "object/legacybtf.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -2,7 +2,7 @@
 /* The new object is the old file with a few entries changed in place, followed by what has grown: names of sections,
  * .maps, .BTF, and the section table. Sections keep their numbers and symbols theirs. Each map gets a place in .maps,
  * as large as the struct that describes it in BTF; libbpf looks at the size only, so there are zeros. */
-#include "legacywrite.h"
+#include "object/legacywrite.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The new object for one with old map definitions. No Lua here. */
-#ifndef LBPF_LEGACYWRITE_H
-#define LBPF_LEGACYWRITE_H
+#ifndef LBPF_OBJECT_LEGACYWRITE_H
+#define LBPF_OBJECT_LEGACYWRITE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "compat.h"
-#include "legacydef.h"
+#include "base/compat.h"
+#include "object/legacydef.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Loading objects into the kernel. */
-#include "load.h"
+#include "object/load.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,20 +8,20 @@
 
 #include <bpf/libbpf.h>
 
-#include "btfopen.h"
-#include "cause.h"
-#include "err.h"
-#include "loadcause.h"
-#include "map.h"
-#include "mapset.h"
-#include "memory.h"
-#include "newer.h"
-#include "object.h"
-#include "pins.h"
-#include "program.h"
-#include "spare.h"
-#include "structops.h"
-#include "token.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "base/newer.h"
+#include "base/spare.h"
+#include "base/token.h"
+#include "btf/open.h"
+#include "map/map.h"
+#include "object/loadcause.h"
+#include "object/mapsettings.h"
+#include "object/object.h"
+#include "object/pins.h"
+#include "object/structops.h"
+#include "object/vars.h"
+#include "program/program.h"
 
 /* Pushes what an EPERM has to do with BPF tokens: nothing outside of user namespaces. */
 static const char *push_token_cause(lua_State *L, const struct lbpf_loadcause *found)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Loading objects into the kernel. */
-#ifndef LBPF_LOAD_H
-#define LBPF_LOAD_H
+#ifndef LBPF_OBJECT_LOAD_H
+#define LBPF_OBJECT_LOAD_H
 
 #include <bpf/libbpf.h>
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

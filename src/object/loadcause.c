@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a load failed for. libbpf answers with an errno; which program or map it is of, its messages tell. */
 #define _GNU_SOURCE
-#include "loadcause.h"
+#include "object/loadcause.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,12 +9,12 @@
 
 #include <bpf/libbpf.h>
 
-#include "cause.h"
-#include "features.h"
-#include "map.h"
-#include "newer.h"
-#include "printed.h"
-#include "program.h"
+#include "base/cause.h"
+#include "base/newer.h"
+#include "base/printed.h"
+#include "map/map.h"
+#include "program/program.h"
+#include "system/features.h"
 
 /* ---- programs ---- */
 

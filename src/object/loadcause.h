@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a load failed for: the program or the map that the kernel refused, and why. */
-#ifndef LBPF_LOADCAUSE_H
-#define LBPF_LOADCAUSE_H
+#ifndef LBPF_OBJECT_LOADCAUSE_H
+#define LBPF_OBJECT_LOADCAUSE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,9 +9,9 @@
 
 #include <lua.h>
 
-#include "compat.h"
-#include "mapcause.h"
-#include "object.h"
+#include "base/compat.h"
+#include "map/cause.h"
+#include "object/object.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -4,7 +4,7 @@
  *
  * A map given as inner_map stays the script's; the object's list of maps keeps its handle, under that of the outer
  * one. */
-#include "mapset.h"
+#include "object/mapsettings.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,11 +14,11 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
-#include "arg.h"
-#include "err.h"
-#include "map.h"
-#include "memory.h"
-#include "object.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "map/map.h"
+#include "object/object.h"
+#include "object/vars.h"
 
 /* What is being set. The map is at index 1, the new value at the top of the stack. */
 struct setting {

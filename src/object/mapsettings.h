@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What an object declares of its maps: to be read, and to be set before the load. */
-#ifndef LBPF_MAPSET_H
-#define LBPF_MAPSET_H
+#ifndef LBPF_OBJECT_MAPSETTINGS_H
+#define LBPF_OBJECT_MAPSETTINGS_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -4,24 +4,24 @@
  * The handle owns libbpf's object and everything in it, or borrows it of a C host, which closes it later. Handles of
  * its maps, programs and variables borrow; before the object goes, its links are closed and those handles cleared, so a
  * script that keeps one gets an error. */
-#include "object.h"
+#include "object/object.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include <bpf/libbpf.h>
 
-#include "arg.h"
-#include "attach.h"
-#include "btfopen.h"
-#include "declared.h"
-#include "err.h"
-#include "link.h"
-#include "map.h"
-#include "memory.h"
-#include "program.h"
-#include "spare.h"
-#include "structops.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "base/spare.h"
+#include "btf/open.h"
+#include "map/declared.h"
+#include "map/map.h"
+#include "object/structops.h"
+#include "object/vars.h"
+#include "program/attach.h"
+#include "program/link.h"
+#include "program/program.h"
 
 void lbpf_object_each(lua_State *L, int idx, int list, void (*fn)(void *self, bool *seen), bool *seen)
 {

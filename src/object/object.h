@@ -8,9 +8,9 @@
 
 #include <bpf/libbpf.h>
 
-#include "class.h"
-#include "compat.h"
-#include "link.h"
+#include "base/class.h"
+#include "base/compat.h"
+#include "program/link.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening compiled BPF objects: the source, the options, and libbpf's part. */
-#include "open.h"
+#include "object/open.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,15 +9,15 @@
 
 #include <bpf/libbpf.h>
 
-#include "arg.h"
-#include "configure.h"
-#include "err.h"
-#include "legacy.h"
-#include "load.h"
-#include "mapkinds.h"
-#include "newer.h"
-#include "object.h"
-#include "opencause.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "base/newer.h"
+#include "map/kinds.h"
+#include "object/configure.h"
+#include "object/legacy.h"
+#include "object/load.h"
+#include "object/object.h"
+#include "object/opencause.h"
 
 struct open {
 	const char *path; /* or bytes */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening compiled BPF objects. */
-#ifndef LBPF_OPEN_H
-#define LBPF_OPEN_H
+#ifndef LBPF_OBJECT_OPEN_H
+#define LBPF_OBJECT_OPEN_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Why libbpf doesn't open an object. */
-#include "opencause.h"
+#include "object/opencause.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,8 +9,8 @@
 
 #include <bpf/btf.h>
 
-#include "elf.h"
-#include "printed.h"
+#include "base/printed.h"
+#include "btf/elf.h"
 
 /* The object's BTF; NULL where there is none, or no memory. */
 static struct btf *read_btf(const struct lbpf_elf *elf)

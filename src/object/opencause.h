@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Why libbpf doesn't open an object, where it says too little: read from the object's BTF. No Lua here. */
-#ifndef LBPF_OPENCAUSE_H
-#define LBPF_OPENCAUSE_H
+#ifndef LBPF_OBJECT_OPENCAUSE_H
+#define LBPF_OBJECT_OPENCAUSE_H
 
 #include <stddef.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -2,7 +2,7 @@
 /* libbpf compares what is pinned with what is declared, and says only that they differ. It doesn't know what kernels
  * change by themselves, and doesn't compare types. So we compare, and hand over the descriptor. */
 #define _GNU_SOURCE
-#include "pinned.h"
+#include "object/pinned.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -15,10 +15,10 @@
 #include <bpf/btf.h>
 #include <linux/bpf.h>
 
-#include "bpffd.h"
-#include "btfsame.h"
-#include "declared.h"
-#include "mapkinds.h"
+#include "base/bpffd.h"
+#include "btf/same.h"
+#include "map/declared.h"
+#include "map/kinds.h"
 
 /* Flags of the descriptor that a map is created with, which the map itself doesn't keep. */
 #define DESCRIPTOR_FLAGS ((uint32_t)(BPF_F_RDONLY | BPF_F_WRONLY))

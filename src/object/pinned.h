@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Maps that are pinned by name: whether what is pinned there is the map that the object declares. No Lua here. */
-#ifndef LBPF_PINNED_H
-#define LBPF_PINNED_H
+#ifndef LBPF_OBJECT_PINNED_H
+#define LBPF_OBJECT_PINNED_H
 
 #include <limits.h>
 #include <stdbool.h>
 
 #include <bpf/libbpf.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The pins of an object. What fails leaves neither pins nor folders. */
-#include "pins.h"
+#include "object/pins.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -12,14 +12,14 @@
 
 #include <bpf/bpf.h>
 
-#include "arg.h"
-#include "bpffd.h"
-#include "cause.h"
-#include "declared.h"
-#include "err.h"
-#include "map.h"
-#include "object.h"
-#include "spare.h"
+#include "base/arg.h"
+#include "base/bpffd.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "base/spare.h"
+#include "map/declared.h"
+#include "map/map.h"
+#include "object/object.h"
 
 /* A walk over the pins. */
 struct pins {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The pins of an object, each under its map's or program's name in one folder. */
-#ifndef LBPF_PINS_H
-#define LBPF_PINS_H
+#ifndef LBPF_OBJECT_PINS_H
+#define LBPF_OBJECT_PINS_H
 
 #include <limits.h>
 
 #include <bpf/libbpf.h>
 #include <lua.h>
 
-#include "compat.h"
-#include "pinned.h"
+#include "base/compat.h"
+#include "object/pinned.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -2,7 +2,7 @@
 /* For every struct_ops map libbpf looks into the kernel's BTF. Before 1.2 it reads that only if a program that is to be
  * loaded needs it, and crashes otherwise. Looking for an attach target makes it read the BTF; done for a program that
  * isn't to be loaded, this changes nothing else. */
-#include "structops.h"
+#include "object/structops.h"
 
 /* Exported by every kernel that has BPF, so that it is found. */
 #define SOME_FUNCTION "bpf_prog_put"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Objects with struct_ops maps, before they are loaded by libbpf 1.1. No Lua here. */
-#ifndef LBPF_STRUCTOPS_H
-#define LBPF_STRUCTOPS_H
+#ifndef LBPF_OBJECT_STRUCTOPS_H
+#define LBPF_OBJECT_STRUCTOPS_H
 
 #include <stdbool.h>
 
 #include <bpf/libbpf.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -5,7 +5,7 @@
  * section's array ourselves (libbpf before 1.5 leaves the image private), or read and write it as a whole where the
  * kernel can't map it: a section with static variables only. Variables are found by the address of their interned
  * name. */
-#include "memory.h"
+#include "object/vars.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,11 +16,11 @@
 #include <bpf/btf.h>
 #include <linux/bpf.h>
 
-#include "arg.h"
-#include "btf.h"
-#include "codec.h"
-#include "declared.h"
-#include "err.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "btf/btf.h"
+#include "map/declared.h"
+#include "value/codec.h"
 
 struct section {
 	struct bpf_map *map;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory shared with the kernel: an object's global variables. */
-#ifndef LBPF_MEMORY_H
-#define LBPF_MEMORY_H
+#ifndef LBPF_OBJECT_VARS_H
+#define LBPF_OBJECT_VARS_H
 
 #include <bpf/libbpf.h>
 
-#include "class.h"
-#include "compat.h"
+#include "base/class.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -4,7 +4,7 @@
  * Every way is a row: the method's name, what it reads from its arguments, its options, and the call. The rows are in
  * attachtrace.c and attachnet.c. */
 #define _GNU_SOURCE
-#include "attach.h"
+#include "program/attach.h"
 
 #include <errno.h>
 #include <net/if.h>
@@ -15,14 +15,14 @@
 
 #include <lauxlib.h>
 
-#include "arg.h"
-#include "cause.h"
-#include "class.h"
-#include "err.h"
-#include "link.h"
-#include "map.h"
-#include "program.h"
-#include "spare.h"
+#include "base/arg.h"
+#include "base/cause.h"
+#include "base/class.h"
+#include "base/err.h"
+#include "base/spare.h"
+#include "map/map.h"
+#include "program/link.h"
+#include "program/program.h"
 
 int lbpf_attach_done(struct lbpf_link *link, struct bpf_link *made)
 {

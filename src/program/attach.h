@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Attaching programs: the rows that say how, and what they have in common. */
-#ifndef LBPF_ATTACH_H
-#define LBPF_ATTACH_H
+#ifndef LBPF_PROGRAM_ATTACH_H
+#define LBPF_PROGRAM_ATTACH_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,10 +9,10 @@
 
 #include <bpf/libbpf.h>
 
-#include "arg.h"
-#include "compat.h"
-#include "link.h"
-#include "newer.h"
+#include "base/arg.h"
+#include "base/compat.h"
+#include "base/newer.h"
+#include "program/link.h"
 
 LBPF_HIDDEN_BEGIN
 

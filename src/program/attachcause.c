@@ -17,10 +17,10 @@
 
 #include <lauxlib.h>
 
-#include "attach.h"
-#include "cause.h"
-#include "perfevent.h"
-#include "program.h"
+#include "base/cause.h"
+#include "program/attach.h"
+#include "program/perfevent.h"
+#include "program/program.h"
 
 struct row {
 	int err;

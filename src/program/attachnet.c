@@ -15,11 +15,11 @@
 
 #include <lauxlib.h>
 
-#include "attach.h"
-#include "descriptor.h"
-#include "map.h"
-#include "newer.h"
-#include "program.h"
+#include "base/newer.h"
+#include "map/descriptor.h"
+#include "map/map.h"
+#include "program/attach.h"
+#include "program/program.h"
 
 /* ---- xdp ---- */
 

@@ -13,8 +13,8 @@
 
 #include <lauxlib.h>
 
-#include "attach.h"
-#include "program.h"
+#include "program/attach.h"
+#include "program/program.h"
 
 /* Kernel 6.4, 6.6 and libbpf 1.3. */
 enum { NETFILTER = 45 };

@@ -9,10 +9,10 @@
 
 #include <lauxlib.h>
 
-#include "attach.h"
-#include "newer.h"
-#include "program.h"
-#include "qdisc.h"
+#include "base/newer.h"
+#include "program/attach.h"
+#include "program/program.h"
+#include "program/qdisc.h"
 
 /* ---- tc ---- */
 

@@ -14,12 +14,12 @@
 
 #include <lauxlib.h>
 
-#include "attach.h"
-#include "descriptor.h"
-#include "map.h"
-#include "newer.h"
-#include "perfevent.h"
-#include "program.h"
+#include "base/newer.h"
+#include "map/descriptor.h"
+#include "map/map.h"
+#include "program/attach.h"
+#include "program/perfevent.h"
+#include "program/program.h"
 
 /* ---- kernel functions ---- */
 

@@ -12,10 +12,10 @@
 
 #include <lauxlib.h>
 
-#include "attach.h"
-#include "newer.h"
-#include "program.h"
-#include "userfunc.h"
+#include "base/newer.h"
+#include "program/attach.h"
+#include "program/program.h"
+#include "program/userfunc.h"
 
 static const struct lbpf_option uprobe_options[] = {
 	LBPF_TARGET_OPT(S32, pid),	  LBPF_TARGET_OPT(BOOL, retprobe),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What iterator programs print, and what all programs print to the kernel's trace pipe. */
-#include "iter.h"
+#include "program/iter.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,13 +11,13 @@
 
 #include <lauxlib.h>
 
-#include "arg.h"
-#include "btf.h"
-#include "cause.h"
-#include "err.h"
-#include "link.h"
-#include "stream.h"
-#include "wait.h"
+#include "base/arg.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "base/wait.h"
+#include "btf/btf.h"
+#include "program/link.h"
+#include "program/stream.h"
 
 /* Pushes a stream of what the iterator at index 1 prints, from the beginning; or nil, message and code. Returns how
  * many. */

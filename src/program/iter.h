@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What iterator programs print, and what all programs print to the kernel's trace pipe. */
-#ifndef LBPF_ITER_H
-#define LBPF_ITER_H
+#ifndef LBPF_PROGRAM_ITER_H
+#define LBPF_PROGRAM_ITER_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

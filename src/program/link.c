@@ -4,7 +4,7 @@
  * The owner keeps its open links in a set, so a dropped return value never detaches anything, and closes them before
  * it goes: libbpf's USDT links use their object when they are destroyed. A link that was opened by pin or id is
  * nobody's; it keeps a descriptor and no more. A C host's link is borrowed, or given to the state's keeper of links. */
-#include "link.h"
+#include "program/link.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,15 +15,15 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
-#include "arg.h"
-#include "bpffd.h"
-#include "cause.h"
-#include "err.h"
-#include "linkinfo.h"
-#include "map.h"
-#include "newer.h"
-#include "program.h"
-#include "spare.h"
+#include "base/arg.h"
+#include "base/bpffd.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "base/newer.h"
+#include "base/spare.h"
+#include "map/map.h"
+#include "program/linkinfo.h"
+#include "program/program.h"
 
 /* User values; LINK_NAME: of one that was opened, what messages call it. */
 enum { LINK_OWNER = 1, LINK_NAME, LINK_USER_VALUES = LINK_NAME };

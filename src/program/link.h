@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Links: how an attachment is kept, closed and owned. */
-#ifndef LBPF_LINK_H
-#define LBPF_LINK_H
+#ifndef LBPF_PROGRAM_LINK_H
+#define LBPF_PROGRAM_LINK_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,8 +9,8 @@
 
 #include <bpf/libbpf.h>
 
-#include "class.h"
-#include "compat.h"
+#include "base/class.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

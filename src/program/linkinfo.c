@@ -3,7 +3,7 @@
  *
  * Places are those in the kernel's struct bpf_link_info, written out because the installed header may be older than the
  * kernel; they are ABI. A field beyond what the kernel filled is left out. */
-#include "linkinfo.h"
+#include "program/linkinfo.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 
 #include <lauxlib.h>
 
-#include "arg.h"
+#include "base/arg.h"
 
 enum kind {
 	END,

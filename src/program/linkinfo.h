@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the kernel knows about a link, by its file descriptor. */
-#ifndef LBPF_LINKINFO_H
-#define LBPF_LINKINFO_H
+#ifndef LBPF_PROGRAM_LINKINFO_H
+#define LBPF_PROGRAM_LINKINFO_H
 
 #include <stdint.h>
 
@@ -9,7 +9,7 @@
 
 #include <linux/bpf.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

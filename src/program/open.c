@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs that the kernel has already: by pin and id; and their pins. */
-#include "progopen.h"
+#include "program/open.h"
 
 #include <errno.h>
 #include <string.h>
@@ -10,12 +10,12 @@
 
 #include <lauxlib.h>
 
-#include "arg.h"
-#include "bpffd.h"
-#include "cause.h"
-#include "err.h"
-#include "program.h"
-#include "spare.h"
+#include "base/arg.h"
+#include "base/bpffd.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "base/spare.h"
+#include "program/program.h"
 
 int lbpf_program_describe(struct lbpf_program *p)
 {

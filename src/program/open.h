@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs that the kernel has already: by pin and id; and their pins. */
-#ifndef LBPF_PROGOPEN_H
-#define LBPF_PROGOPEN_H
+#ifndef LBPF_PROGRAM_OPEN_H
+#define LBPF_PROGRAM_OPEN_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "perfevent.h"
+#include "program/perfevent.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,8 +12,8 @@
 
 #include <lauxlib.h>
 
-#include "arg.h"
-#include "cause.h"
+#include "base/arg.h"
+#include "base/cause.h"
 
 static const struct lbpf_name types[] = {
 	{ "hardware", PERF_TYPE_HARDWARE },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Perf events: reading by name which one is meant, and opening it. */
-#ifndef LBPF_PERFEVENT_H
-#define LBPF_PERFEVENT_H
+#ifndef LBPF_PROGRAM_PERFEVENT_H
+#define LBPF_PROGRAM_PERFEVENT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

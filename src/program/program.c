@@ -3,7 +3,7 @@
  *
  * A handle borrows the object's program, and the object clears it when it closes; or it owns the descriptor of a
  * program that was opened by pin or id. A host's own program stands alone: only the handle's close clears it. */
-#include "program.h"
+#include "program/program.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,10 +12,10 @@
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 
-#include "arg.h"
-#include "cause.h"
-#include "err.h"
-#include "spare.h"
+#include "base/arg.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "base/spare.h"
 
 #define DESCRIPTORS 4 /* of BTF, that libbpf opens to look for a target, and to learn whether modules have any */
 

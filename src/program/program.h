@@ -8,8 +8,8 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
-#include "class.h"
-#include "compat.h"
+#include "base/class.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

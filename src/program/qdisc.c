@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "qdisc.h"
+#include "program/qdisc.h"
 
 #include <errno.h>
 #include <stddef.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Which queueing discipline a network interface has where tc programs are attached. No Lua here. */
-#ifndef LBPF_QDISC_H
-#define LBPF_QDISC_H
+#ifndef LBPF_PROGRAM_QDISC_H
+#define LBPF_PROGRAM_QDISC_H
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Running programs on data of one's own, and what the kernel counts of all runs. */
-#include "progrun.h"
+#include "program/run.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,12 +12,12 @@
 
 #include <lauxlib.h>
 
-#include "arg.h"
-#include "btf.h"
-#include "codec.h"
-#include "cause.h"
-#include "err.h"
-#include "program.h"
+#include "base/arg.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "btf/btf.h"
+#include "program/program.h"
+#include "value/codec.h"
 
 #define GROWTH 65536 /* bytes that a program may add to a packet */
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Running programs on data of one's own, and what the kernel counts of all runs. */
-#ifndef LBPF_PROGRUN_H
-#define LBPF_PROGRUN_H
+#ifndef LBPF_PROGRAM_RUN_H
+#define LBPF_PROGRAM_RUN_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

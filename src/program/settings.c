@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What an object declares of its programs: the flags, and what there is to be read, besides what the kernel knows. */
-#include "progset.h"
+#include "program/settings.h"
 
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
-#include "arg.h"
-#include "err.h"
-#include "program.h"
+#include "base/arg.h"
+#include "base/err.h"
+#include "program/program.h"
 
 /* The kernel's in lower case without BPF_F_; by number where the headers of libbpf 1.1 don't know them. */
 static const struct lbpf_name load_flags[] = {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What an object declares of its programs. */
-#ifndef LBPF_PROGSET_H
-#define LBPF_PROGSET_H
+#ifndef LBPF_PROGRAM_SETTINGS_H
+#define LBPF_PROGRAM_SETTINGS_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Streams: text and records from a file descriptor, which iterator programs and the kernel's trace pipe write to. */
-#include "stream.h"
+#include "program/stream.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,8 +8,8 @@
 
 #include <lauxlib.h>
 
-#include "codec.h"
-#include "err.h"
+#include "base/err.h"
+#include "value/codec.h"
 
 #define CHUNK 4096
 

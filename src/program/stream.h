@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Streams: text and records from a file descriptor. */
-#ifndef LBPF_STREAM_H
-#define LBPF_STREAM_H
+#ifndef LBPF_PROGRAM_STREAM_H
+#define LBPF_PROGRAM_STREAM_H
 
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "class.h"
-#include "compat.h"
-#include "type.h"
-#include "wait.h"
+#include "base/class.h"
+#include "base/compat.h"
+#include "base/wait.h"
+#include "value/type.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -5,7 +5,7 @@
  * isn't weak, and where the function is chosen when a process starts, it finds none or an old one that nothing calls.
  * So it gets the place in the file. */
 #define _GNU_SOURCE
-#include "userfunc.h"
+#include "program/userfunc.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,7 +19,7 @@
 
 #include <bpf/libbpf.h>
 
-#include "elf.h"
+#include "btf/elf.h"
 
 /* ---- files ---- */
 

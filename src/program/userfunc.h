@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Functions of programs and libraries that probes are put on: which file is meant, and where in it the function begins.
  */
-#ifndef LBPF_USERFUNC_H
-#define LBPF_USERFUNC_H
+#ifndef LBPF_PROGRAM_USERFUNC_H
+#define LBPF_PROGRAM_USERFUNC_H
 
 #include <limits.h>
 #include <stdbool.h>
@@ -10,8 +10,8 @@
 
 #include <lua.h>
 
-#include "compat.h"
-#include "elfsym.h"
+#include "base/compat.h"
+#include "btf/elfsym.h"
 
 LBPF_HIDDEN_BEGIN
 

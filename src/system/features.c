@@ -4,7 +4,7 @@
  * libbpf tries the types. It says no where the kernel said EPERM; the kernel's errno is still there then. Helpers we
  * try ourselves: newer kernels refuse them in words that libbpf 1.1 takes for a yes, and without permission it says
  * yes to all. */
-#include "features.h"
+#include "system/features.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,12 +18,12 @@
 
 #include <lauxlib.h>
 
-#include "arg.h"
-#include "cause.h"
-#include "err.h"
-#include "mapkinds.h"
-#include "program.h"
-#include "spare.h"
+#include "base/arg.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "base/spare.h"
+#include "map/kinds.h"
+#include "program/program.h"
 
 #define ARENA 33
 #define NETFILTER_HOOK 45 /* BPF_NETFILTER */

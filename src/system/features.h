@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What this kernel can do for this process. */
-#ifndef LBPF_FEATURES_H
-#define LBPF_FEATURES_H
+#ifndef LBPF_SYSTEM_FEATURES_H
+#define LBPF_SYSTEM_FEATURES_H
 
 #include <stdint.h>
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What programs see as numbers and people know by name: cgroups and network interfaces. */
 #define _GNU_SOURCE
-#include "names.h"
+#include "system/names.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +15,10 @@
 
 #include <lauxlib.h>
 
-#include "arg.h"
-#include "cause.h"
-#include "err.h"
-#include "spare.h"
+#include "base/arg.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "base/spare.h"
 
 #define KERNFS_HANDLE 0xfe /* FILEID_KERNFS: the handle is the id and nothing else */
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* bpf.cgroup_path, bpf.interface_name. */
-#ifndef LBPF_NAMES_H
-#define LBPF_NAMES_H
+#ifndef LBPF_SYSTEM_NAMES_H
+#define LBPF_SYSTEM_NAMES_H
 
 #include <lua.h>
 
-#include "compat.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

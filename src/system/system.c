@@ -3,7 +3,7 @@
  *
  * A walk steps from id to id, and what vanishes before it could be asked is left out. Nothing is held in between: each
  * descriptor is closed before anything of Lua's runs. */
-#include "system.h"
+#include "system/system.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,13 +15,13 @@
 
 #include <lauxlib.h>
 
-#include "arg.h"
-#include "cause.h"
-#include "err.h"
-#include "linkinfo.h"
-#include "map.h"
-#include "mapinfo.h"
-#include "program.h"
+#include "base/arg.h"
+#include "base/cause.h"
+#include "base/err.h"
+#include "map/info.h"
+#include "map/map.h"
+#include "program/linkinfo.h"
+#include "program/program.h"
 
 union info {
 	struct bpf_map_info map;

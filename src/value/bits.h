@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Bit-fields in memory, byte by byte. */
-#ifndef LBPF_BITS_H
-#define LBPF_BITS_H
+#ifndef LBPF_VALUE_BITS_H
+#define LBPF_VALUE_BITS_H
 
-#include "type.h"
+#include "value/type.h"
 
 /* The bits of a field that lie in one byte: little-endian machines fill bytes from the low end, big-endian ones
  * from the high end, and BTF counts bits the same way. */

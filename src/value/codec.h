@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Bytes <-> Lua, by the plan of a type. Knows neither libbpf nor system calls. */
-#ifndef LBPF_CODEC_H
-#define LBPF_CODEC_H
+#ifndef LBPF_VALUE_CODEC_H
+#define LBPF_VALUE_CODEC_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,9 +10,9 @@
 
 #include <lua.h>
 
-#include "compat.h"
-#include "raise.h"
-#include "type.h"
+#include "base/compat.h"
+#include "base/raise.h"
+#include "value/type.h"
 
 LBPF_HIDDEN_BEGIN
 

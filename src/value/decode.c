@@ -2,8 +2,8 @@
 /* Bytes to Lua values, by the plan of a type. */
 #include <string.h>
 
-#include "bits.h"
-#include "codec.h"
+#include "value/bits.h"
+#include "value/codec.h"
 
 struct decoder {
 	lua_State *L;

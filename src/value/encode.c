@@ -6,9 +6,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "arg.h"
-#include "bits.h"
-#include "codec.h"
+#include "base/arg.h"
+#include "value/bits.h"
+#include "value/codec.h"
 
 struct frame {
 	const struct frame *up;

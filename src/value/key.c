@@ -4,12 +4,12 @@
  * To the kernel all bytes of a key count, also those that no member has: a program that fills a struct member by member
  * may leave anything in the padding. Such a key has no table that means it. Of each struct we keep the bits that no
  * member carries, its gaps; they are found when the first key is read. */
-#include "key.h"
+#include "value/key.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "bits.h"
+#include "value/bits.h"
 
 static const uint8_t *value_end(const struct lbpf_type *type, const uint8_t *p)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Keys of maps: what is read encodes back to the bytes it came from, or is these bytes themselves. */
-#ifndef LBPF_KEY_H
-#define LBPF_KEY_H
+#ifndef LBPF_VALUE_KEY_H
+#define LBPF_VALUE_KEY_H
 
-#include "codec.h"
+#include "value/codec.h"
 
 LBPF_HIDDEN_BEGIN
 

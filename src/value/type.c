@@ -3,12 +3,12 @@
  *
  * The plan lies in the userdata itself. Its names (members, C types, tables of enumerators) are Lua values in a
  * sequence that the registry holds, so that decoding pushes a name without hashing it again. */
-#include "type.h"
+#include "value/type.h"
 
 #include <string.h>
 
-#include "arg.h"
-#include "codec.h"
+#include "base/arg.h"
+#include "value/codec.h"
 
 static void type_release(lua_State *L, int idx, void *self)
 {

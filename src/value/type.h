@@ -3,14 +3,14 @@
  *
  * The plan is an array of nodes in preorder. Node 0 is the value itself; a struct or union is followed by its
  * members (anonymous ones flattened into it), an array by its one element. `next` jumps over a subtree. */
-#ifndef LBPF_TYPE_H
-#define LBPF_TYPE_H
+#ifndef LBPF_VALUE_TYPE_H
+#define LBPF_VALUE_TYPE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "class.h"
-#include "compat.h"
+#include "base/class.h"
+#include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What Lua's libraries lack, from src/posix.c; and what comes of errno.
+-- What Lua's libraries lack, from src/base/posix.c; and what comes of errno.
 
 local c = require("bpf.core").posix
 
