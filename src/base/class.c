@@ -10,6 +10,8 @@
 
 #include "base/spare.h"
 
+#define CLASSES "bpf.classes" /* in the registry: the classes whose objects have a descriptor, by their names */
+
 static int class_gc(lua_State *L)
 {
 	const struct lbpf_class *cls = lua_touserdata(L, lua_upvalueindex(1));
@@ -77,6 +79,24 @@ void lbpf_class_register(lua_State *L, const struct lbpf_class *cls)
 	lua_pushboolean(L, 0);
 	lua_setfield(L, -2, "__metatable");
 	lua_rawsetp(L, LUA_REGISTRYINDEX, cls);
+	if (cls->descriptor) {
+		luaL_getsubtable(L, LUA_REGISTRYINDEX, CLASSES);
+		lua_pushlightuserdata(L, (void *)(uintptr_t)cls);
+		lua_setfield(L, -2, cls->name);
+		lua_pop(L, 1);
+	}
+}
+
+int lbpf_class_descriptor(lua_State *L, int idx, const char *name)
+{
+	const struct lbpf_class *cls = NULL;
+	int top = lua_gettop(L);
+
+	idx = lua_absindex(L, idx);
+	if (lua_getfield(L, LUA_REGISTRYINDEX, CLASSES) == LUA_TTABLE && lua_getfield(L, -1, name))
+		cls = lua_touserdata(L, -1);
+	lua_settop(L, top);
+	return cls && lbpf_class_test(L, idx, cls) ? cls->descriptor(L, idx) : -1;
 }
 
 void lbpf_class_extend(lua_State *L, const struct lbpf_class *cls, const luaL_Reg *meta)

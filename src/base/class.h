@@ -26,6 +26,8 @@ struct lbpf_class {
 	 * times, with the object at stack index idx. Never raises. NULL when there is nothing to free. What it undoes
 	 * outside of this process, it undoes only if lbpf_class_undoes. */
 	void (*release)(lua_State *L, int idx, void *self);
+	/* The descriptor of the object at idx; raises when it has none now, and says why. NULL: such objects have none. */
+	int (*descriptor)(lua_State *L, int idx);
 	unsigned char descriptors; /* that making one may open at a time, and which are collected for if need be */
 	bool lasting;		   /* a scope's end doesn't close it: others use it, and only collection releases it */
 	bool borrows;		   /* its objects are borrowers */
@@ -92,6 +94,10 @@ static inline void *lbpf_class_test(lua_State *L, int idx, const struct lbpf_cla
 		return head;
 	return NULL;
 }
+
+/* The descriptor of the object at idx, if its class has this name; -1 for anything else. For those who can't know the
+ * class itself, since it lives on a floor above theirs. */
+int lbpf_class_descriptor(lua_State *L, int idx, const char *name);
 
 /* The borrower at idx if it is of this class, else NULL. */
 static inline void *lbpf_class_test_borrower(lua_State *L, int idx, const struct lbpf_class *cls)

@@ -10,7 +10,7 @@
 
 #include "base/class.h"
 #include "base/compat.h"
-#include "value/type.h"
+#include "value/plan.h"
 
 LBPF_HIDDEN_BEGIN
 

@@ -14,7 +14,7 @@
 #include <lua.h>
 
 #include "base/compat.h"
-#include "value/type.h"
+#include "value/plan.h"
 
 LBPF_HIDDEN_BEGIN
 

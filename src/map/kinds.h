@@ -52,6 +52,12 @@ struct lbpf_mapkind {
 /* The row of a kernel map type; of one we don't know, a row of raw bytes. */
 const struct lbpf_mapkind *lbpf_mapkind_of(uint32_t type);
 
+/* Whether maps of a kind are memory and nothing else. */
+static inline bool lbpf_mapkind_is_arena(const struct lbpf_mapkind *kind)
+{
+	return kind->can & LBPF_VIEW && kind->can & LBPF_VALUELESS;
+}
+
 /* For maps whose keys or values have no size: no entries that user space could name. */
 extern const struct lbpf_mapkind lbpf_mapkind_opaque;
 

@@ -73,6 +73,12 @@ static inline bool lbpf_map_has_memory(const struct lbpf_map *map)
 	return map->flags & BPF_F_MMAPABLE && map->kind->can & LBPF_VIEW;
 }
 
+/* Whether the map's memory is at hand, mapped now or before; mem.err says why it isn't. */
+bool lbpf_map_memory(struct lbpf_map *map);
+
+/* Once the object that declares the map is loaded; whether that is a host's or owned. */
+void lbpf_map_memory_loaded(struct lbpf_map *map, bool owned);
+
 /* Bytes of the value of all CPUs, as system calls take it. */
 static inline size_t lbpf_map_bytes(const struct lbpf_map *map)
 {

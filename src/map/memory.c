@@ -7,23 +7,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <linux/bpf.h>
+#include <bpf/libbpf.h>
 
-#include "map/map.h"
-
-static size_t memory_size(const struct lbpf_map *map)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	if (map->kind->can & LBPF_VALUELESS)
-		return map->max_entries * page;
-	return (map->max_entries * (((size_t)map->value_size + 7) / 8 * 8) + page - 1) / page * page;
-}
-
-static bool is_arena(const struct lbpf_mapkind *kind)
-{
-	return kind->can & LBPF_VIEW && kind->can & LBPF_VALUELESS;
-}
+#include "base/process.h"
+#include "map/kinds.h"
 
 /* Whether the memory was mapped by a process that this one was forked from, and not passed on. */
 static inline bool is_elsewhere(const struct lbpf_mapmem *mem)
@@ -42,11 +29,10 @@ static uint8_t *mapped_by_libbpf(struct bpf_map *of)
 }
 
 /* An arena has its address from the one who made it, or else from the first who maps it. */
-static void *map_as(const struct lbpf_map *map, size_t size, int prot)
+static void *map_as(const struct lbpf_mapping *mapping, int prot)
 {
-	void *at = (void *)(uintptr_t)map->extra;
-	int fixed = at && map->kind->can & LBPF_VALUELESS ? MAP_FIXED_NOREPLACE : 0;
-	void *base = mmap(fixed ? at : NULL, size, prot, MAP_SHARED | fixed, map->fd, 0);
+	void *at = mapping->arena ? (void *)(uintptr_t)mapping->at : NULL;
+	void *base = mmap(at, mapping->size, prot, MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0), mapping->fd, 0);
 
 	return base == MAP_FAILED ? NULL : base;
 }
@@ -57,30 +43,23 @@ static void keep_here(void *base, size_t size)
 	madvise(base, size, MADV_DONTFORK);
 }
 
-bool lbpf_mapmem_map(struct lbpf_map *map)
+bool lbpf_mapmem_map(struct lbpf_mapmem *mem, const struct lbpf_mapping *mapping)
 {
-	struct lbpf_mapmem *mem = &map->mem;
-
-	if (lbpf_likely(mem->base && !mem->process))
-		return true;
 	if (mem->base) {
 		mem->err = is_elsewhere(mem) ? EFAULT : 0;
 		return !mem->err;
 	}
-	if (!lbpf_map_has_memory(map) || mem->refused || map->fd < 0)
-		return false;
-	mem->size = memory_size(map);
+	mem->size = mapping->size;
 	mem->writable = true;
-	mem->base = mem->libbpfs == lbpf_process_number() ? mapped_by_libbpf(map->of) : NULL;
+	mem->base = mem->libbpfs == lbpf_process_number() ? mapped_by_libbpf(mapping->of) : NULL;
 	mem->borrowed = mem->base != NULL;
 	if (!mem->base)
-		mem->base = map_as(map, mem->size, PROT_READ | PROT_WRITE);
+		mem->base = map_as(mapping, PROT_READ | PROT_WRITE);
 	if (!mem->base && (errno == EPERM || errno == EACCES)) {
 		mem->writable = false;
-		mem->base = map_as(map, mem->size, PROT_READ);
+		mem->base = map_as(mapping, PROT_READ);
 	}
-	if (mem->base && is_arena(map->kind)) {
-		map->extra = (uintptr_t)mem->base; /* an arena stays where it was first mapped */
+	if (mem->base && mapping->arena) {
 		mem->process = lbpf_process_number();
 		if (!mem->borrowed)
 			keep_here(mem->base, mem->size);
@@ -90,31 +69,29 @@ bool lbpf_mapmem_map(struct lbpf_map *map)
 	return mem->base;
 }
 
-void lbpf_mapmem_unmap(struct lbpf_map *map)
+void lbpf_mapmem_unmap(struct lbpf_mapmem *mem)
 {
-	struct lbpf_mapmem *mem = &map->mem;
-
 	if (mem->base && !mem->borrowed && !is_elsewhere(mem))
 		munmap(mem->base, mem->size);
 	mem->base = NULL;
 }
 
-void lbpf_mapmem_forget(struct lbpf_map *map)
+void lbpf_mapmem_forget(struct lbpf_mapmem *mem)
 {
-	if (is_elsewhere(&map->mem))
-		map->mem.base = NULL;
+	if (is_elsewhere(mem))
+		mem->base = NULL;
 }
 
-void lbpf_mapmem_loaded(struct lbpf_map *map, bool owned)
+void *lbpf_mapmem_loaded(struct lbpf_mapmem *mem, const struct lbpf_mapping *mapping, bool owned)
 {
-	uint8_t *base = is_arena(map->kind) ? mapped_by_libbpf(map->of) : NULL;
+	uint8_t *base = mapping->arena ? mapped_by_libbpf(mapping->of) : NULL;
 
 	if (!base)
-		return;
+		return NULL;
 	if (owned)
-		keep_here(base, memory_size(map));
-	map->mem.libbpfs = lbpf_process_number();
-	map->extra = (uintptr_t)base;
+		keep_here(base, mapping->size);
+	mem->libbpfs = lbpf_process_number();
+	return base;
 }
 
 /* Has something to unmap where libbpf mapped the arena. Returns false if there is something else. */
@@ -141,7 +118,7 @@ bool lbpf_mapmem_leave(const struct bpf_object *obj, uint32_t process)
 		return true;
 	bpf_object__for_each_map(map, obj)
 	{
-		if (is_arena(lbpf_mapkind_of(bpf_map__type(map))) && !hold(map))
+		if (lbpf_mapkind_is_arena(lbpf_mapkind_of(bpf_map__type(map))) && !hold(map))
 			return false;
 	}
 	return true;

@@ -12,8 +12,17 @@
 
 LBPF_HIDDEN_BEGIN
 
+struct bpf_map;
 struct bpf_object;
-struct lbpf_map;
+
+/* What is to be mapped. */
+struct lbpf_mapping {
+	int fd;
+	size_t size; /* bytes, whole pages */
+	bool arena;
+	uint64_t at;	    /* where an arena has to be; 0: anywhere */
+	struct bpf_map *of; /* in the object that declares it, or NULL */
+};
 
 /* A handle maps it when it is first needed. */
 struct lbpf_mapmem {
@@ -28,15 +37,16 @@ struct lbpf_mapmem {
 	uint32_t process, libbpfs;
 };
 
-/* Whether the map's memory is at hand, mapped now or before. It isn't in a child of the process that mapped an arena:
- * EFAULT. */
-bool lbpf_mapmem_map(struct lbpf_map *map);
+/* Whether the memory is at hand, mapped now or before. It isn't in a child of the process that mapped an arena: EFAULT.
+ */
+bool lbpf_mapmem_map(struct lbpf_mapmem *mem, const struct lbpf_mapping *mapping);
 
 /* Forgets a mapping that this process did not inherit, so that the next need maps it here. */
-void lbpf_mapmem_forget(struct lbpf_map *map);
+void lbpf_mapmem_forget(struct lbpf_mapmem *mem);
 
-/* Once the map's object is loaded; whether that is a host's or owned. */
-void lbpf_mapmem_loaded(struct lbpf_map *map, bool owned);
+/* Once the object that declares the map is loaded; whether that is a host's or owned. Returns where libbpf mapped its
+ * arena, or NULL. */
+void *lbpf_mapmem_loaded(struct lbpf_mapmem *mem, const struct lbpf_mapping *mapping, bool owned);
 
 /* Before libbpf frees an object that was loaded in the process of this number (0: in none), once its maps' handles have
  * let go. Returns false if it mustn't: it would unmap what isn't its own. */
@@ -54,7 +64,7 @@ static inline void lbpf_copy_value(void *memory, const void *value, size_t size)
 }
 
 /* Lets go of it; the next need maps it again. */
-void lbpf_mapmem_unmap(struct lbpf_map *map);
+void lbpf_mapmem_unmap(struct lbpf_mapmem *mem);
 
 LBPF_HIDDEN_END
 

@@ -82,7 +82,7 @@ static uint8_t *slot_memory(struct lbpf_map *map, const void *key)
 {
 	uint32_t slot;
 
-	if (!(map->flags & BPF_F_MMAPABLE) || !lbpf_mapmem_map(map))
+	if (!(map->flags & BPF_F_MMAPABLE) || !lbpf_map_memory(map))
 		return NULL;
 	memcpy(&slot, key, sizeof(slot));
 	return slot < map->max_entries ? map->mem.base + (size_t)slot * ((map->value_size + 7u) / 8 * 8) : NULL;
@@ -449,7 +449,7 @@ __attribute__((noinline)) static bool index_memory(lua_State *L, struct lbpf_map
 	uint32_t slot;
 	uint8_t *memory;
 
-	if (!lbpf_mapmem_map(map))
+	if (!lbpf_map_memory(map))
 		return false;
 	lbpf_map_encode_key(L, map, 2, &slot);
 	memory = slot_memory(map, &slot);
@@ -473,7 +473,7 @@ __attribute__((noinline)) static bool newindex_memory(lua_State *L, struct lbpf_
 	uint32_t slot;
 	uint8_t *memory;
 
-	if (!lbpf_mapmem_map(map) || !map->mem.writable)
+	if (!lbpf_map_memory(map) || !map->mem.writable)
 		return false;
 	lbpf_map_encode_key(L, map, 2, &slot);
 	LBPF_SCRATCH(L, value, map->value_size);

@@ -12,7 +12,6 @@
 #include "base/arg.h"
 #include "map/conv.h"
 #include "map/map.h"
-#include "program/program.h"
 
 /* Of struct bpf_devmap_val and struct bpf_cpumap_val; maps may do without the program. */
 struct target {
@@ -23,9 +22,11 @@ struct target {
 /* The descriptor of the program at idx. */
 static uint32_t program_arg(lua_State *L, int idx)
 {
-	if (!lbpf_class_test(L, idx, &lbpf_program_class))
+	int fd = lbpf_class_descriptor(L, idx, "bpf.prog");
+
+	if (fd < 0)
 		luaL_error(L, "value: a program expected, got %s", luaL_typename(L, idx));
-	return (uint32_t)lbpf_program_descriptor(lbpf_program_check_loaded(L, idx));
+	return (uint32_t)fd;
 }
 
 static int program_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)

@@ -33,7 +33,7 @@ static const struct lbpf_class view_class;
 /* The address of element i. Raises when the memory has gone. */
 static uint8_t *view_address(lua_State *L, const struct view *v, size_t i)
 {
-	if (lbpf_unlikely(!lbpf_mapmem_map(v->map))) {
+	if (lbpf_unlikely(!lbpf_map_memory(v->map))) {
 		if (v->map->fd < 0)
 			lbpf_map_unusable(L, v->map);
 		lbpf_map_raise(L, v->map, v->map->mem.err, "view");
@@ -173,8 +173,8 @@ static int map_view(lua_State *L)
 	if (type->owned)
 		luaL_error(L, "view: %s has members that belong to the kernel", type->node[0].ctype);
 	map->mem.refused = false; /* what was in the way may have gone */
-	lbpf_mapmem_forget(map);
-	if (!lbpf_mapmem_map(map))
+	lbpf_mapmem_forget(&map->mem);
+	if (!lbpf_map_memory(map))
 		return lbpf_map_fail_because(L, map, map->mem.err, no_mapping(map), "view");
 	room = offset > (lua_Integer)map->mem.size ? -1 : ((lua_Integer)map->mem.size - offset) / type->size;
 	if (room < 0 || count > room)

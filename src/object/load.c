@@ -69,7 +69,7 @@ static void map_loaded(void *self, bool *owned)
 	if (!map->of)
 		return;
 	lbpf_map_loaded(map);
-	lbpf_mapmem_loaded(map, *owned);
+	lbpf_map_memory_loaded(map, *owned);
 }
 
 /* libbpf answers no such question, but refuses this setting once it has loaded the object. */

@@ -66,6 +66,11 @@ struct lbpf_program *lbpf_program_check_loaded(lua_State *L, int idx)
 	return p;
 }
 
+static int program_descriptor(lua_State *L, int idx)
+{
+	return lbpf_program_descriptor(lbpf_program_check_loaded(L, idx));
+}
+
 struct lbpf_program *lbpf_program_push_alone(lua_State *L)
 {
 	struct lbpf_program *p = lbpf_class_new(L, &lbpf_program_class, sizeof(*p), 1);
@@ -143,7 +148,7 @@ static int program_section(lua_State *L)
 @see bpf_program__fd */
 static int program_fd(lua_State *L)
 {
-	lua_pushinteger(L, lbpf_program_descriptor(lbpf_program_check_loaded(L, 1)));
+	lua_pushinteger(L, program_descriptor(L, 1));
 	return 1;
 }
 
@@ -471,6 +476,7 @@ const struct lbpf_class lbpf_program_class = {
 	.meta = program_meta,
 	.init = program_init,
 	.release = program_release,
+	.descriptor = program_descriptor,
 };
 
 void lbpf_program_open(lua_State *L)

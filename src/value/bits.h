@@ -3,7 +3,7 @@
 #ifndef LBPF_VALUE_BITS_H
 #define LBPF_VALUE_BITS_H
 
-#include "value/type.h"
+#include "value/plan.h"
 
 /* The bits of a field that lie in one byte: little-endian machines fill bytes from the low end, big-endian ones
  * from the high end, and BTF counts bits the same way. */

@@ -12,7 +12,7 @@
 
 #include "base/compat.h"
 #include "base/raise.h"
-#include "value/type.h"
+#include "value/plan.h"
 
 LBPF_HIDDEN_BEGIN
 
