@@ -26,7 +26,8 @@ struct lbpf_class {
 	 * times, with the object at stack index idx. Never raises. NULL when there is nothing to free. What it undoes
 	 * outside of this process, it undoes only if lbpf_class_undoes. */
 	void (*release)(lua_State *L, int idx, void *self);
-	/* The descriptor of the object at idx; raises when it has none now, and says why. NULL: such objects have none. */
+	/* The descriptor of the object at idx; raises when it has none now, and says why. NULL: such objects have none.
+	 */
 	int (*descriptor)(lua_State *L, int idx);
 	unsigned char descriptors; /* that making one may open at a time, and which are collected for if need be */
 	bool lasting;		   /* a scope's end doesn't close it: others use it, and only collection releases it */

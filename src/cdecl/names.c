@@ -2,11 +2,10 @@
 /* Names in C declarations: words of the language, built-in types, and what a text and its BTF have declared. */
 #include "cdecl/parse.h"
 
-#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 
-#define NAMES_MAX_GUESS 40
+#include "base/distance.h"
 
 static const struct {
 	const char *name;
@@ -198,36 +197,12 @@ bool lbpf_cname_starts_type(struct lbpf_cparser *p)
 
 struct guess {
 	const char *name, *best;
-	int distance; /* of the best */
+	unsigned int distance; /* of the best */
 };
-
-/* How many letters must be added, removed or changed to get from one to the other. */
-static int distance(const char *a, const char *b)
-{
-	int row[NAMES_MAX_GUESS + 1] = { 0 }, length = (int)strlen(b);
-
-	if (length > NAMES_MAX_GUESS)
-		return INT_MAX;
-	for (int j = 0; j <= length; j++)
-		row[j] = j;
-	for (int i = 0; a[i]; i++) {
-		int diagonal = row[0];
-
-		row[0] = i + 1;
-		for (int j = 0; j < length; j++) {
-			int best = diagonal + (a[i] != b[j]);
-
-			diagonal = row[j + 1];
-			best = row[j] + 1 < best ? row[j] + 1 : best;
-			row[j + 1] = diagonal + 1 < best ? diagonal + 1 : best;
-		}
-	}
-	return row[length];
-}
 
 static void guess(struct guess *g, const char *name)
 {
-	int d = distance(g->name, name);
+	unsigned int d = lbpf_distance(g->name, name);
 
 	if (d < g->distance) {
 		g->distance = d;
@@ -268,8 +243,8 @@ void lbpf_cname_unknown_type(struct lbpf_cparser *p)
 	if (tag)
 		lbpf_lex_error(&p->lex, at, "unknown type name %s; did you mean '%s %s'?", quoted, tag, g.name);
 	/* A third of the letters may be wrong. */
-	g.distance = (int)(strlen(g.name) + 2) / 3 + 1;
-	if (strlen(g.name) > NAMES_MAX_GUESS)
+	g.distance = (unsigned int)(strlen(g.name) + 2) / 3 + 1;
+	if (strlen(g.name) > LBPF_DISTANCE_MAX)
 		g.distance = 0;
 	for (size_t i = 0; i < LBPF_COUNT(builtins); i++)
 		guess(&g, builtins[i].name);

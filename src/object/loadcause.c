@@ -14,7 +14,6 @@
 #include "base/printed.h"
 #include "map/map.h"
 #include "program/program.h"
-#include "system/features.h"
 
 /* ---- programs ---- */
 
@@ -190,6 +189,6 @@ const char *lbpf_loadcause_push(lua_State *L, const struct lbpf_loadcause *found
 		return lua_pushfstring(L, "prog '%s' %s", found->prog.name, said);
 	if (*found->prog.name && (found->err == EPERM || found->err == EACCES))
 		return lua_pushfstring(L, "prog '%s': %s", found->prog.name,
-				       lbpf_refused_kind(L, found->prog.kind, lbpf_features_needs(found->prog.type)));
+				       lbpf_refused_kind(L, found->prog.kind, lbpf_progkind_needs(found->prog.type)));
 	return lbpf_load_cause(L, text, found->err);
 }

@@ -114,13 +114,6 @@ int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const
 	return lbpf_err_push(L, err, last, "program '%s': %s", p->name, operation);
 }
 
-const char *lbpf_program_type_name(uint32_t type)
-{
-	const char *name = libbpf_bpf_prog_type_str((enum bpf_prog_type)type);
-
-	return name ? name : type == LBPF_PROG_TYPE_NETFILTER ? "netfilter" : NULL;
-}
-
 /*** The program's name: the C function's.
 @function prog:name
 @treturn string */

@@ -10,6 +10,7 @@
 
 #include "base/class.h"
 #include "base/compat.h"
+#include "program/kinds.h"
 
 LBPF_HIDDEN_BEGIN
 
@@ -58,11 +59,6 @@ struct lbpf_program *lbpf_program_push_alone(lua_State *L);
 
 /* Pushes the handle of a program of the object at stack index owner. */
 struct lbpf_program *lbpf_program_push(lua_State *L, int owner, struct bpf_program *prog, const struct btf *btf);
-
-#define LBPF_PROG_TYPE_NETFILTER 32 /* kernel 6.4, libbpf 1.3 */
-
-/* The kernel's name for a type of program in lower case, or NULL. */
-const char *lbpf_program_type_name(uint32_t type);
 
 /* The number of an attach type by the kernel's name in lower case; raises for an unknown one. */
 uint32_t lbpf_program_attach_type(lua_State *L, const char *name);

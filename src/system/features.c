@@ -20,13 +20,13 @@
 
 #include "base/arg.h"
 #include "base/cause.h"
+#include "base/distance.h"
 #include "base/err.h"
 #include "base/spare.h"
 #include "map/kinds.h"
-#include "program/program.h"
+#include "program/kinds.h"
 
 #define ARENA 33
-#define NETFILTER_HOOK 45 /* BPF_NETFILTER */
 
 struct origin {
 	const char *since; /* the kernel that brought it */
@@ -34,7 +34,6 @@ struct origin {
 };
 
 #define NET "CAP_BPF or CAP_NET_ADMIN"
-#define TRACE "CAP_BPF or CAP_PERFMON"
 
 static const struct origin map_origins[] = {
 	[BPF_MAP_TYPE_HASH] = { "3.19", NULL },
@@ -72,41 +71,6 @@ static const struct origin map_origins[] = {
 	[ARENA] = { "6.9", NULL },
 };
 
-static const struct origin prog_origins[] = {
-	[BPF_PROG_TYPE_SOCKET_FILTER] = { "3.19", NULL },
-	[BPF_PROG_TYPE_KPROBE] = { "4.1", TRACE },
-	[BPF_PROG_TYPE_SCHED_CLS] = { "4.1", NET },
-	[BPF_PROG_TYPE_SCHED_ACT] = { "4.1", NET },
-	[BPF_PROG_TYPE_TRACEPOINT] = { "4.7", TRACE },
-	[BPF_PROG_TYPE_XDP] = { "4.8", NET },
-	[BPF_PROG_TYPE_PERF_EVENT] = { "4.9", TRACE },
-	[BPF_PROG_TYPE_CGROUP_SKB] = { "4.10", NULL },
-	[BPF_PROG_TYPE_CGROUP_SOCK] = { "4.10", NET },
-	[BPF_PROG_TYPE_LWT_IN] = { "4.10", NET },
-	[BPF_PROG_TYPE_LWT_OUT] = { "4.10", NET },
-	[BPF_PROG_TYPE_LWT_XMIT] = { "4.10", NET },
-	[BPF_PROG_TYPE_SOCK_OPS] = { "4.13", NET },
-	[BPF_PROG_TYPE_SK_SKB] = { "4.14", NET },
-	[BPF_PROG_TYPE_CGROUP_DEVICE] = { "4.15", NET },
-	[BPF_PROG_TYPE_SK_MSG] = { "4.17", NET },
-	[BPF_PROG_TYPE_RAW_TRACEPOINT] = { "4.17", TRACE },
-	[BPF_PROG_TYPE_CGROUP_SOCK_ADDR] = { "4.17", NET },
-	[BPF_PROG_TYPE_LWT_SEG6LOCAL] = { "4.18", NET },
-	[BPF_PROG_TYPE_LIRC_MODE2] = { "4.18", NULL },
-	[BPF_PROG_TYPE_SK_REUSEPORT] = { "4.19", NULL },
-	[BPF_PROG_TYPE_FLOW_DISSECTOR] = { "4.20", NET },
-	[BPF_PROG_TYPE_CGROUP_SYSCTL] = { "5.2", NET },
-	[BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE] = { "5.2", TRACE },
-	[BPF_PROG_TYPE_CGROUP_SOCKOPT] = { "5.3", NET },
-	[BPF_PROG_TYPE_TRACING] = { "5.5", TRACE },
-	[BPF_PROG_TYPE_STRUCT_OPS] = { "5.6", TRACE },
-	[BPF_PROG_TYPE_EXT] = { "5.6", TRACE },
-	[BPF_PROG_TYPE_LSM] = { "5.7", TRACE },
-	[BPF_PROG_TYPE_SK_LOOKUP] = { "5.9", NET },
-	[BPF_PROG_TYPE_SYSCALL] = { "5.14", NULL },
-	[LBPF_PROG_TYPE_NETFILTER] = { "6.4", NET },
-};
-
 #define DESCRIPTORS 4 /* that a trial may have open */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -126,34 +90,6 @@ static const char *map_name(uint32_t type)
 static const char *helper_name(uint32_t id)
 {
 	return id < COUNT(helpers) ? helpers[id] : NULL;
-}
-
-/* How many letters must change to make one name of the other; names count as far as LETTERS. */
-#define LETTERS 40
-
-static unsigned int distance(const char *a, const char *b)
-{
-	size_t n = strnlen(a, LETTERS), m = strnlen(b, LETTERS);
-	unsigned int row[LETTERS + 1];
-
-	for (unsigned int j = 0; j <= m; j++)
-		row[j] = j;
-	for (unsigned int i = 1; i <= n; i++) {
-		unsigned int diagonal = row[0];
-
-		row[0] = i;
-		for (unsigned int j = 1; j <= m; j++) {
-			unsigned int best = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[m];
 }
 
 /* A kind of thing that has names. */
@@ -178,7 +114,8 @@ _Noreturn static void name_unknown(lua_State *L, const struct sort *sort, const 
 		for (uint32_t i = 1; sort->name(i) && found < 6; i++) {
 			const char *name = sort->name(i);
 
-			if (distance(got, name) != near && !(near == 1 && (strstr(name, got) || strstr(got, name))))
+			if (lbpf_distance(got, name) != near &&
+			    !(near == 1 && (strstr(name, got) || strstr(got, name))))
 				continue;
 			luaL_addstring(&b, found++ ? ", " : "near: ");
 			luaL_addstring(&b, name);
@@ -257,26 +194,6 @@ static struct verdict try_map(lua_State *L, uint32_t type, uint32_t unused)
 	return verdict_of(result, err);
 }
 
-/* What programs of a type have to say when they are loaded, where that is more than the type. */
-static void load_options(uint32_t type, struct bpf_prog_load_opts *opts)
-{
-	static const struct {
-		uint32_t type, attach, flags;
-	} wants[] = {
-		{ BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, 0 },
-		{ BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT, 0 },
-		{ BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP, 0 },
-		{ BPF_PROG_TYPE_SYSCALL, 0, BPF_F_SLEEPABLE },
-		{ LBPF_PROG_TYPE_NETFILTER, NETFILTER_HOOK, 0 },
-	};
-
-	for (size_t i = 0; i < COUNT(wants); i++)
-		if (wants[i].type == type) {
-			opts->expected_attach_type = (enum bpf_attach_type)wants[i].attach;
-			opts->prog_flags = wants[i].flags;
-		}
-}
-
 /* Loads a program that calls a helper, or none for 0, and returns. Returns 0 or an errno, and the verifier's log. */
 static int load(uint32_t type, uint32_t helper, char *text, uint32_t room)
 {
@@ -286,11 +203,15 @@ static int load(uint32_t type, uint32_t helper, char *text, uint32_t room)
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_buf = text, .log_size = room, .log_level = 1);
+	const struct lbpf_progkind *kind = lbpf_progkind_of(type);
 	size_t skip = helper ? 0 : 1;
 	int fd;
 
 	*text = '\0';
-	load_options(type, &opts);
+	if (kind) {
+		opts.expected_attach_type = (enum bpf_attach_type)kind->attach;
+		opts.prog_flags = kind->flags;
+	}
 	fd = bpf_prog_load((enum bpf_prog_type)type, NULL, "GPL", insns + skip, COUNT(insns) - skip, &opts);
 	if (fd < 0)
 		return errno;
@@ -368,7 +289,7 @@ static unsigned long version(const char *release)
 	return major << 16 | (*end == '.' ? strtoul(end + 1, NULL, 10) & 0xffff : 0);
 }
 
-static const char *push_cause(lua_State *L, const struct verdict *verdict, const struct origin *origin)
+static const char *push_cause(lua_State *L, const struct verdict *verdict, struct origin origin)
 {
 	struct utsname name;
 	const char *when;
@@ -376,19 +297,19 @@ static const char *push_cause(lua_State *L, const struct verdict *verdict, const
 	if (verdict->cause)
 		return verdict->cause;
 	if (is_refusal(verdict->err))
-		return lbpf_refused(L, origin && origin->needs ? origin->needs : "CAP_BPF");
+		return lbpf_refused(L, origin.needs ? origin.needs : "CAP_BPF");
 	if (verdict->has == UNSURE)
 		return verdict->err == EOPNOTSUPP ? lua_pushfstring(L, "libbpf %s can't tell", libbpf_version_string())
 						  : NULL;
 	uname(&name);
-	if (!origin || !origin->since)
+	if (!origin.since)
 		return lua_pushfstring(L, "this kernel, %s, has none", name.release);
-	when = version(name.release) < version(origin->since) ? "they" : "perhaps it was built without, for they";
-	return lua_pushfstring(L, "this kernel, %s, has none; %s came with %s", name.release, when, origin->since);
+	when = version(name.release) < version(origin.since) ? "they" : "perhaps it was built without, for they";
+	return lua_pushfstring(L, "this kernel, %s, has none; %s came with %s", name.release, when, origin.since);
 }
 
 /* Pushes true, or false or nil with message and code. Returns how many. */
-static int push_verdict(lua_State *L, const struct verdict *verdict, const struct origin *origin, const char *what,
+static int push_verdict(lua_State *L, const struct verdict *verdict, struct origin origin, const char *what,
 			const char *name)
 {
 	if (verdict->has == YES) {
@@ -403,21 +324,16 @@ static int push_verdict(lua_State *L, const struct verdict *verdict, const struc
 	return 3;
 }
 
-static const struct origin *map_origin(uint32_t type)
+static struct origin map_origin(uint32_t type)
 {
-	return type < COUNT(map_origins) ? &map_origins[type] : NULL;
+	return type < COUNT(map_origins) ? map_origins[type] : (struct origin){ NULL, NULL };
 }
 
-static const struct origin *prog_origin(uint32_t type)
+static struct origin prog_origin(uint32_t type)
 {
-	return type < COUNT(prog_origins) ? &prog_origins[type] : NULL;
-}
+	const struct lbpf_progkind *kind = lbpf_progkind_of(type);
 
-const char *lbpf_features_needs(uint32_t prog_type)
-{
-	const struct origin *origin = prog_origin(prog_type);
-
-	return origin && origin->needs ? origin->needs : "CAP_BPF";
+	return kind ? (struct origin){ kind->since, kind->needs } : (struct origin){ NULL, NULL };
 }
 
 /* Pushes a table of what there is, and one of why not. For helpers, `of` is the program type. */
@@ -430,7 +346,7 @@ static int push_all(lua_State *L, const struct sort *sort,
 	lua_newtable(L);
 	for (uint32_t i = 1; sort->name(i); i++, lua_settop(L, top + 2)) {
 		struct verdict verdict = try_one(L, i, of);
-		const struct origin *origin = sort == &map_sort ? map_origin(i) : prog_origin(of ? of : i);
+		struct origin origin = sort == &map_sort ? map_origin(i) : prog_origin(of ? of : i);
 
 		if (push_verdict(L, &verdict, origin, sort->what, sort->name(i)) > 1) {
 			lua_pushvalue(L, -2);

@@ -3,16 +3,11 @@
 #ifndef LBPF_SYSTEM_FEATURES_H
 #define LBPF_SYSTEM_FEATURES_H
 
-#include <stdint.h>
-
 #include <lua.h>
 
 #include "base/compat.h"
 
 LBPF_HIDDEN_BEGIN
-
-/* The capabilities that programs of a type take, as text for lbpf_refused. */
-const char *lbpf_features_needs(uint32_t prog_type);
 
 /* Opener: adds the table `features` to the module table at the top. */
 void lbpf_features_open(lua_State *L);
