@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "map/map.h"
 #include "map/ops.h"
+#include "map/room.h"
 #include "map/walk.h"
 
 static const struct lbpf_name lock_flag[] = { { "lock", BPF_F_LOCK }, { NULL, 0 } };
@@ -112,7 +113,7 @@ static void bulk_push_holder(lua_State *L, struct bulk *b)
 {
 	b->singly = b->singly || b->map->kind->can & LBPF_HANDLES;
 	lua_newuserdatauv(L, 0, 2); /* the batch; the last key, if it doesn't come back from its bytes */
-	bulk_set_room(L, lua_gettop(L), b, b->singly ? 1 : lbpf_walk_first_room(b->map));
+	bulk_set_room(L, lua_gettop(L), b, b->singly ? 1 : lbpf_room_first(b->map));
 }
 
 /* Whether an error is no more than the kernel's answer to flags, or to a key that isn't there. */
@@ -238,8 +239,8 @@ static int bulk_add(lua_State *L, struct bulk *b, int k)
 	if (err)
 		return err;
 	lua_settop(L, top); /* closes what the entry's encoding has opened */
-	if (!b->singly && b->room < lbpf_walk_next_room(b->map, b->room))
-		bulk_set_room(L, COLLECT_HOLDER, b, lbpf_walk_next_room(b->map, b->room));
+	if (!b->singly && b->room < lbpf_room_next(b->map, b->room))
+		bulk_set_room(L, COLLECT_HOLDER, b, lbpf_room_next(b->map, b->room));
 	return 0;
 }
 
@@ -382,132 +383,10 @@ static int map_delete_batch(lua_State *L)
 	return bulk_run(L, &b);
 }
 
-/* ---- clearing ---- */
-
-struct clearing {
-	struct lbpf_map *map;
-	uint8_t *keys, *values;
-	uint32_t room;
-	lua_Integer done;
-};
-
-/* Pushes memory for `room` entries. */
-static void clearing_set_room(lua_State *L, struct clearing *c, uint32_t room)
-{
-	size_t keys = ((size_t)room * c->map->key_size + 7) / 8 * 8;
-
-	c->keys = lua_newuserdatauv(L, keys + (size_t)room * lbpf_map_bytes(c->map), 0);
-	c->values = c->keys + keys;
-	c->room = room;
-}
-
-/* One pass over the buckets: what others insert meanwhile may stay. Returns an errno; EINVAL at once when this kernel
- * has no such batches. */
-static int clear_batched(lua_State *L, struct clearing *c)
-{
-	uint32_t cursor = 0;
-	bool first = true;
-
-	for (;;) {
-		uint32_t count = c->room;
-		int err = bpf_map_lookup_and_delete_batch(c->map->fd, first ? NULL : &cursor, &cursor, c->keys,
-							  c->values, &count, NULL)
-			? errno
-			: 0;
-
-		if (err == ENOSPC) {
-			clearing_set_room(L, c, 2 * c->room);
-			lua_replace(L, -2);
-			continue;
-		}
-		if (err && err != ENOENT)
-			return err;
-		c->done += count;
-		first = false;
-		if (err)
-			return 0;
-		if (c->room < lbpf_walk_next_room(c->map, c->room)) {
-			clearing_set_room(L, c, lbpf_walk_next_room(c->map, c->room));
-			lua_replace(L, -2);
-		}
-	}
-}
-
-/* As many steps as the map can have entries, so that a busy writer can't keep us here. */
-static int clear_by_key(struct clearing *c)
-{
-	for (uint32_t n = 0; n < c->map->max_entries; n++) {
-		if (bpf_map_get_next_key(c->map->fd, NULL, c->keys))
-			return errno == ENOENT ? 0 : errno;
-		if (bpf_map_delete_elem(c->map->fd, c->keys) == 0)
-			c->done++;
-		else if (errno != ENOENT)
-			return errno;
-	}
-	return 0;
-}
-
-/* Slots of references are emptied, those of values zeroed. */
-static int clear_slots(struct clearing *c)
-{
-	bool empty = c->map->kind->can & LBPF_DELETE;
-
-	memset(c->values, 0, lbpf_map_bytes(c->map));
-	for (uint32_t i = 0; i < c->map->max_entries; i++) {
-		int err = empty ? lbpf_map_erase(c->map, &i) : 0;
-
-		if (!empty && bpf_map_update_elem(c->map->fd, &i, c->values, BPF_ANY))
-			err = errno;
-		if (err && err != ENOENT)
-			return err;
-		c->done += !err;
-	}
-	return 0;
-}
-
-static int clear_queue(struct clearing *c)
-{
-	for (uint32_t n = 0; n < c->map->max_entries; n++, c->done++)
-		if (bpf_map_lookup_and_delete_elem(c->map->fd, NULL, c->values))
-			return errno == ENOENT ? 0 : errno;
-	return 0;
-}
-
-/*** Deletes every entry; sets every slot of an array to zero; empties a queue or stack.
-@function bpf.map.clear
-@tparam bpf.map m
-@treturn integer how many entries were deleted, or slots set
-@treturn nil,string,string on failure
-@see bpf_map_lookup_and_delete_batch */
-static int map_clear(lua_State *L)
-{
-	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "clear");
-	struct clearing c = { .map = map };
-	uint32_t can = map->kind->can;
-	int err;
-
-	if (!(can & (LBPF_POP | LBPF_INDEXED)) && (can & (LBPF_DELETE | LBPF_WALK)) != (LBPF_DELETE | LBPF_WALK))
-		lbpf_map_cannot(L, map, "clear");
-	lua_settop(L, 1);
-	clearing_set_room(L, &c, can & LBPF_BATCH && !(can & LBPF_INDEXED) ? lbpf_walk_first_room(map) : 1);
-	if (can & LBPF_POP)
-		err = clear_queue(&c);
-	else if (can & LBPF_INDEXED)
-		err = clear_slots(&c);
-	else if (!(can & LBPF_BATCH) ||
-		 ((err = clear_batched(L, &c)) && c.done == 0 && (err == EINVAL || err == ENOTSUPP)))
-		err = clear_by_key(&c);
-	if (err)
-		return lbpf_map_fail(L, map, err, "clear");
-	lua_pushinteger(L, c.done);
-	return 1;
-}
-
 static const luaL_Reg map_functions[] = {
 	{ "lookup_batch", map_lookup_batch },
 	{ "update_batch", map_update_batch },
 	{ "delete_batch", map_delete_batch },
-	{ "clear", map_clear },
 	{ NULL, NULL },
 };
 

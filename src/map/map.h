@@ -79,6 +79,17 @@ bool lbpf_map_memory(struct lbpf_map *map);
 /* Once the object that declares the map is loaded; whether that is a host's or owned. */
 void lbpf_map_memory_loaded(struct lbpf_map *map, bool owned);
 
+/* Where an array's slot lies in memory; NULL when a system call has to do, or to say why not. */
+static inline uint8_t *lbpf_map_slot(struct lbpf_map *map, const void *key)
+{
+	uint32_t slot;
+
+	if (!(map->flags & BPF_F_MMAPABLE) || !lbpf_map_memory(map))
+		return NULL;
+	memcpy(&slot, key, sizeof(slot));
+	return slot < map->max_entries ? map->mem.base + (size_t)slot * ((map->value_size + 7u) / 8 * 8) : NULL;
+}
+
 /* Bytes of the value of all CPUs, as system calls take it. */
 static inline size_t lbpf_map_bytes(const struct lbpf_map *map)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Operations on one entry of a map, as functions and as index syntax: encode, one system call, decode. */
+/* Operations on one entry of a map, as functions: encode, one system call, decode. */
 #include "map/ops.h"
 
 #include <errno.h>
@@ -77,20 +77,9 @@ static struct elem_options elem_options(lua_State *L, int idx, const struct lbpf
 
 /* ---- the calls: memory where the map has some here, else bpf(2). They return an errno. ---- */
 
-/* Where the slot lies in memory; NULL when a system call has to do, or to say why not. */
-static uint8_t *slot_memory(struct lbpf_map *map, const void *key)
-{
-	uint32_t slot;
-
-	if (!(map->flags & BPF_F_MMAPABLE) || !lbpf_map_memory(map))
-		return NULL;
-	memcpy(&slot, key, sizeof(slot));
-	return slot < map->max_entries ? map->mem.base + (size_t)slot * ((map->value_size + 7u) / 8 * 8) : NULL;
-}
-
 static int elem_lookup(struct lbpf_map *map, const void *key, void *value, uint64_t flags)
 {
-	const uint8_t *memory = flags ? NULL : slot_memory(map, key);
+	const uint8_t *memory = flags ? NULL : lbpf_map_slot(map, key);
 
 	if (!memory)
 		return bpf_map_lookup_elem_flags(map->fd, key, value, flags) ? errno : 0;
@@ -100,7 +89,7 @@ static int elem_lookup(struct lbpf_map *map, const void *key, void *value, uint6
 
 static int elem_update(struct lbpf_map *map, const void *key, const void *value, uint64_t flags)
 {
-	uint8_t *memory = flags ? NULL : slot_memory(map, key);
+	uint8_t *memory = flags ? NULL : lbpf_map_slot(map, key);
 
 	if (!memory || !map->mem.writable)
 		return bpf_map_update_elem(map->fd, key, value, flags) ? errno : 0;
@@ -424,130 +413,6 @@ static int map_contains(lua_State *L)
 	return 1;
 }
 
-/* ---- syntax ---- */
-
-/* An index beyond an array in memory is an error, as the access to the memory would be. */
-_Noreturn static void no_such_slot(lua_State *L, const struct lbpf_map *map, const char *operation)
-{
-	luaL_error(L, "map '%s': %s: no such slot, the last one is %I (E2BIG)", lbpf_map_label(map), operation,
-		   (LUAI_UACINT)map->max_entries - 1);
-	__builtin_unreachable();
-}
-
-static bool has_slot(const struct lbpf_map *map, const void *key)
-{
-	uint32_t slot;
-
-	memcpy(&slot, key, sizeof(slot));
-	return slot < map->max_entries;
-}
-
-/* Pushes the slot's value; false without memory. What becomes tables is copied first, for making them may run a
- * finalizer that closes the map. */
-__attribute__((noinline)) static bool index_memory(lua_State *L, struct lbpf_map *map)
-{
-	uint32_t slot;
-	uint8_t *memory;
-
-	if (!lbpf_map_memory(map))
-		return false;
-	lbpf_map_encode_key(L, map, 2, &slot);
-	memory = slot_memory(map, &slot);
-	if (lbpf_unlikely(!memory))
-		no_such_slot(L, map, "lookup");
-	if (map->value->depth == 0) {
-		lbpf_decode(L, map->value, memory, map->value_size);
-	} else {
-		LBPF_SCRATCH(L, copy, map->value_size);
-		memory = slot_memory(map, &slot);
-		if (!memory)
-			lbpf_map_unusable(L, map);
-		memcpy(copy, memory, map->value_size);
-		lbpf_decode(L, map->value, copy, map->value_size);
-	}
-	return true;
-}
-
-__attribute__((noinline)) static bool newindex_memory(lua_State *L, struct lbpf_map *map)
-{
-	uint32_t slot;
-	uint8_t *memory;
-
-	if (!lbpf_map_memory(map) || !map->mem.writable)
-		return false;
-	lbpf_map_encode_key(L, map, 2, &slot);
-	LBPF_SCRATCH(L, value, map->value_size);
-	lbpf_map_encode_value(L, map, 3, value);
-	if (lbpf_unlikely(!has_slot(map, &slot)))
-		no_such_slot(L, map, "update");
-	memory = slot_memory(map, &slot); /* a finalizer may have closed or frozen the map */
-	if (lbpf_unlikely(map->fd < 0))
-		lbpf_map_unusable(L, map);
-	if (lbpf_unlikely(!memory || !map->mem.writable))
-		return false;
-	lbpf_copy_value(memory, value, map->value_size);
-	return true;
-}
-
-static int map_index(lua_State *L)
-{
-	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP, "lookup");
-	int err;
-
-	if (map->flags & BPF_F_MMAPABLE && index_memory(L, map))
-		return 1;
-	LBPF_SCRATCH(L, key, map->key_size);
-	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
-	err = lbpf_map_encode_key(L, map, 2, key);
-	if (lbpf_likely(!err))
-		err = lbpf_sys_elem(BPF_MAP_LOOKUP_ELEM, map->fd, key, value, 0);
-	if (lbpf_unlikely(err)) {
-		if (err != ENOENT)
-			lbpf_map_raise(L, map, err, "lookup");
-		lua_pushnil(L);
-		return 1;
-	}
-	lbpf_map_decode_value(L, map, value);
-	return 1;
-}
-
-static int index_delete(lua_State *L)
-{
-	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_DELETE, "delete");
-	int err;
-
-	LBPF_SCRATCH(L, key, map->key_size);
-	err = lbpf_map_encode_key(L, map, 2, key);
-	if (!err)
-		err = lbpf_map_erase(map, key);
-	if (err && err != ENOENT)
-		lbpf_map_raise(L, map, err, "delete");
-	return 0;
-}
-
-static int map_newindex(lua_State *L)
-{
-	struct lbpf_map *map;
-	int err;
-
-	if (lua_isnil(L, 3))
-		return index_delete(L);
-	map = lbpf_map_check(L, 1, LBPF_UPDATE, "update");
-	if (map->flags & BPF_F_MMAPABLE && newindex_memory(L, map))
-		return 0;
-	LBPF_SCRATCH(L, key, map->key_size);
-	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
-	err = lbpf_map_encode_key(L, map, 2, key);
-	if (!err)
-		err = lbpf_map_encode_value(L, map, 3, value);
-	if (lbpf_unlikely(err))
-		lbpf_map_raise_because(L, map, err, lua_tostring(L, -1), "update");
-	err = lbpf_sys_elem(BPF_MAP_UPDATE_ELEM, map->fd, key, value, BPF_ANY);
-	if (lbpf_unlikely(err))
-		lbpf_map_raise_because(L, map, err, lbpf_map_invalid(map, err, BPF_ANY), "update");
-	return 0;
-}
-
 static const luaL_Reg map_functions[] = {
 	{ "lookup", map_lookup },     { "unpack", map_unpack },	    { "sum", map_sum },
 	{ "update", map_update },     { "delete", map_delete },	    { "lookup_and_delete", map_lookup_and_delete },
@@ -555,15 +420,8 @@ static const luaL_Reg map_functions[] = {
 	{ "peek", map_peek },	      { "contains", map_contains }, { NULL, NULL },
 };
 
-static const luaL_Reg map_meta[] = {
-	{ "__index", map_index },
-	{ "__newindex", map_newindex },
-	{ NULL, NULL },
-};
-
 void lbpf_mapops_open(lua_State *L)
 {
-	lbpf_class_extend(L, &lbpf_map_class, map_meta);
 	lua_getfield(L, -1, "map");
 	luaL_setfuncs(L, map_functions, 0);
 	lua_pop(L, 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Walking a map: pairs, keys, the length operator, and drain, which takes entries out as it goes.
+/* Walking a map: from entry to entry, or from key to key; a drain takes entries out as it goes.
  *
  * Where a kind's batches go from bucket to bucket, a walk fetches in batches: a bucket is read at once, so nothing is
  * seen twice or missed whatever others do. Elsewhere it goes by steps. A walk has nothing to release; once a drain has
@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "map/map.h"
 #include "map/ops.h"
+#include "map/room.h"
 #include "map/steps.h"
 
 struct walk {
@@ -38,80 +39,27 @@ struct walk {
 
 enum { WALK_BUFFER = 2, WALK_STEPS, WALK_SLOTS = WALK_STEPS };
 
-/* Bytes of the first batch and of the largest, and how fast they grow. */
-#define FIRST_BATCH 1024
-#define MOST_BATCH (1 << 20)
-#define GROWTH 4
-
-/* Bytes of the C stack for batches that are only counted. */
-#define COUNTED_BATCH 8192
-
 static const struct lbpf_class walk_class, drain_class;
 
 /* ---- memory: Lua's ---- */
 
-static size_t entry_bytes(const struct lbpf_map *map)
-{
-	return map->key_size + lbpf_map_bytes(map);
-}
-
-static size_t cursor_bytes(const struct lbpf_map *map)
-{
-	return (map->key_size + 15) / 8 * 8;
-}
-
-static size_t keys_bytes(const struct lbpf_map *map, uint32_t room)
-{
-	return ((size_t)room * map->key_size + 7) / 8 * 8;
-}
-
-static size_t buffer_bytes(const struct lbpf_map *map, uint32_t room)
-{
-	return 2 * cursor_bytes(map) + keys_bytes(map, room) + (size_t)room * lbpf_map_bytes(map);
-}
-
-static uint32_t room_in(const struct lbpf_map *map, size_t bytes)
-{
-	size_t room = bytes / entry_bytes(map);
-
-	if (room > LBPF_BATCH_ENTRIES)
-		room = LBPF_BATCH_ENTRIES;
-	if (room > map->max_entries)
-		room = map->max_entries;
-	return room ? (uint32_t)room : 1;
-}
-
-uint32_t lbpf_walk_first_room(const struct lbpf_map *map)
-{
-	return room_in(map, FIRST_BATCH);
-}
-
-uint32_t lbpf_walk_next_room(const struct lbpf_map *map, uint32_t room)
-{
-	uint32_t most = room_in(map, MOST_BATCH);
-
-	if (room >= most)
-		return room;
-	return room < most / GROWTH ? room * GROWTH : most;
-}
-
 /* Goes on in a buffer with room for so many entries, which none of the old ones is kept in. */
 static void walk_use(struct walk *w, uint8_t *buffer, uint32_t room)
 {
-	size_t cursor = cursor_bytes(w->map);
+	size_t cursor = lbpf_room_cursor(w->map);
 
 	if (w->started)
 		memcpy(buffer, w->in, cursor);
 	w->in = buffer;
 	w->out = buffer + cursor;
 	w->keys = buffer + 2 * cursor;
-	w->values = w->keys + keys_bytes(w->map, room);
+	w->values = w->keys + lbpf_room_keys(w->map, room);
 	w->room = room;
 }
 
 static void walk_set_room(lua_State *L, int idx, struct walk *w, uint32_t room)
 {
-	uint8_t *buffer = lua_newuserdatauv(L, buffer_bytes(w->map, room), 0);
+	uint8_t *buffer = lua_newuserdatauv(L, lbpf_room_bytes(w->map, room), 0);
 
 	walk_use(w, buffer, room);
 	lua_setiuservalue(L, idx, WALK_BUFFER);
@@ -122,9 +70,9 @@ static void walk_set_room(lua_State *L, int idx, struct walk *w, uint32_t room)
 static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map, bool taking)
 {
 	bool stepping = !(map->kind->can & LBPF_BATCH) || (taking && map->kind->can & LBPF_HANDLES);
-	uint32_t room = stepping ? 1 : lbpf_walk_first_room(map);
-	size_t bytes = buffer_bytes(map, room);
-	bool within = !taking && bytes <= 2 * FIRST_BATCH;
+	uint32_t room = stepping ? 1 : lbpf_room_first(map);
+	size_t bytes = lbpf_room_bytes(map, room);
+	bool within = !taking && bytes <= 2 * LBPF_FIRST_BATCH;
 	struct walk *w;
 
 	w = lbpf_class_new_borrower(L, &walk_class, sizeof(*w) + (within ? bytes : 0), WALK_SLOTS, map_idx);
@@ -169,7 +117,7 @@ static int batch_call(const struct walk *w, uint32_t *count)
 /* Fetches the next batch; false when this kernel has none for the map. */
 static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 {
-	uint32_t room = lbpf_walk_next_room(w->map, w->room);
+	uint32_t room = lbpf_room_next(w->map, w->room);
 
 	if (w->started && w->room < room)
 		walk_set_room(L, idx, w, room);
@@ -409,139 +357,33 @@ static void walk_release(lua_State *L, int idx, void *self)
 	walk_put_back(self, &lost);
 }
 
-/* Pushes the function that steps the walk at the top, and inserts it below. */
-static int walk_return(lua_State *L)
+int lbpf_walk_begin(lua_State *L, int map_idx, enum lbpf_walk_what what)
 {
+	struct walk *w = walk_push(L, map_idx, lua_touserdata(L, map_idx), what == LBPF_WALK_DRAIN);
+
+	w->keys_only = what == LBPF_WALK_KEYS;
 	lua_pushvalue(L, -1);
 	lua_pushcclosure(L, walk_next, 1);
 	lua_insert(L, -2);
 	return 2;
 }
 
-static int begin_pairs(lua_State *L)
+lua_Integer lbpf_walk_count(lua_State *L, int map_idx)
 {
-	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_WALK, "keys to walk");
-
-	walk_push(L, 1, map, false);
-	return walk_return(L);
-}
-
-static int map_pairs(lua_State *L)
-{
-	return lbpf_relay(L, begin_pairs);
-}
-
-/*** Walks the keys of a map, as pairs walks keys and values: `for k in map.keys(m) do`.
-@function bpf.map.keys
-@tparam bpf.map m
-@treturn function iterator; raises for kinds without keys, and in the loop when the kernel refuses */
-static int map_keys(lua_State *L)
-{
-	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_WALK, "keys to walk");
-
-	walk_push(L, 1, map, false)->keys_only = true;
-	return walk_return(L);
-}
-
-static int drain_queue(lua_State *L)
-{
-	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_POP, "drain");
-
-	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
-	if (bpf_map_lookup_and_delete_elem(map->fd, NULL, value) == 0)
-		lbpf_map_decode_value(L, map, value);
-	else if (errno == ENOENT)
-		lua_pushnil(L);
-	else
-		lbpf_map_raise(L, map, errno, "drain");
-	return 1;
-}
-
-/*** Takes entries out of a map while walking it: `for k, v in map.drain(m) do`, or `for v in map.drain(queue) do` until
-the queue or stack is empty. Each entry is looked up and deleted in one step (since kernel 5.14 for single entries, 5.6
-for batches); only what a program adds to a value that it had looked up just before goes nowhere. Leaving the loop early
-puts back the entries of the current batch that it didn't get to, but for keys that were stored anew meanwhile. A
-process that is killed by SIGKILL puts nothing back: up to a batch, 256 entries, is lost; with `update_batch(to,
-drain(from))` up to two.
-@function bpf.map.drain
-@tparam bpf.map m
-@treturn function iterator, with what the loop closes; raises for kinds whose entries can't be deleted, and in the
- loop when the kernel refuses
-@see bpf_map_lookup_and_delete_batch */
-static int map_drain(lua_State *L)
-{
-	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "drain");
-	uint32_t needs = LBPF_WALK | LBPF_LOOKUP | LBPF_DELETE;
-
-	lua_settop(L, 1);
-	if (map->kind->can & LBPF_POP) {
-		lua_pushcfunction(L, drain_queue);
-		lua_insert(L, 1);
-		return 2;
-	}
-	if ((map->kind->can & needs) != needs)
-		lbpf_map_cannot(L, map, "drain");
-	walk_push(L, 1, map, true);
-	walk_return(L);
-	lua_pushnil(L);
-	lua_pushvalue(L, -2);
-	return 4;
-}
-
-/* Counts in batches that nothing is kept of; false where it takes a walk, which also tells what is wrong. */
-static bool count_batches(struct lbpf_map *map, lua_Integer *n)
-{
-	_Alignas(8) uint8_t buffer[COUNTED_BATCH];
-	struct walk w = { .map = map };
-	uint32_t room = room_in(map, sizeof(buffer) - 2 * cursor_bytes(map) - 8), count;
-	int err;
-
-	if (!(map->kind->can & LBPF_BATCH) || buffer_bytes(map, room) > sizeof(buffer))
-		return false;
-	walk_use(&w, buffer, room);
-	*n = 0;
-	do {
-		count = room;
-		err = batch_call(&w, &count);
-		if (err && err != ENOENT)
-			return false;
-		*n += count;
-		w.started = true;
-		memcpy(w.in, w.out, cursor_bytes(map));
-	} while (!err);
-	return true;
-}
-
-static lua_Integer count_walk(lua_State *L, struct lbpf_map *map)
-{
+	struct lbpf_map *map = lua_touserdata(L, map_idx);
+	struct walk *w = walk_push(L, map_idx, map, false);
+	int idx = lua_gettop(L);
 	lua_Integer n = 0;
-	struct walk *w;
 
-	lua_settop(L, 1);
-	w = walk_push(L, 1, map, false);
 	w->keys_only = true;
-	for (; walk_advance(L, 2, w) >= 0; n++) {
+	for (; walk_advance(L, idx, w) >= 0; n++) {
 		n += (lua_Integer)w->count - w->at;
 		w->at = w->count;
 	}
 	if (w->err)
 		lbpf_map_raise(L, map, w->err, "walk");
+	lua_settop(L, idx - 1);
 	return n;
-}
-
-/* The number of slots for arrays; of entries, which have to be walked, for the rest. */
-static int map_len(lua_State *L)
-{
-	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "length");
-	lua_Integer n = map->max_entries;
-
-	if (!(map->kind->can & LBPF_INDEXED)) {
-		lbpf_map_check(L, 1, LBPF_WALK, "length");
-		if (!count_batches(map, &n))
-			n = count_walk(L, map);
-	}
-	lua_pushinteger(L, n);
-	return 1;
 }
 
 /* ---- walks that others step ---- */
@@ -575,24 +417,8 @@ static const luaL_Reg walk_meta[] = {
 static const struct lbpf_class walk_class = { .name = "bpf.walk", .meta = walk_meta, .borrows = true };
 static const struct lbpf_class drain_class = { .name = "bpf.walk", .meta = walk_meta, .release = walk_release };
 
-static const luaL_Reg map_meta[] = {
-	{ "__pairs", map_pairs },
-	{ "__len", map_len },
-	{ NULL, NULL },
-};
-
-static const luaL_Reg map_functions[] = {
-	{ "keys", map_keys },
-	{ "drain", map_drain },
-	{ NULL, NULL },
-};
-
 void lbpf_walk_open(lua_State *L)
 {
 	lbpf_class_register(L, &walk_class);
 	lbpf_class_register(L, &drain_class);
-	lbpf_class_extend(L, &lbpf_map_class, map_meta);
-	lua_getfield(L, -1, "map");
-	luaL_setfuncs(L, map_functions, 0);
-	lua_pop(L, 1);
 }

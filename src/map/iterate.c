@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* Iterating over a map: pairs, keys, drain and the length operator. */
+#include "map/iterate.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+
+#include "base/err.h"
+#include "map/map.h"
+#include "map/room.h"
+#include "map/walk.h"
+
+/* Bytes of the C stack for batches that are only counted. */
+#define COUNTED_BATCH 8192
+
+static int begin_pairs(lua_State *L)
+{
+	lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_WALK, "keys to walk");
+	return lbpf_walk_begin(L, 1, LBPF_WALK_PAIRS);
+}
+
+static int map_pairs(lua_State *L)
+{
+	return lbpf_relay(L, begin_pairs);
+}
+
+/*** Walks the keys of a map, as pairs walks keys and values: `for k in map.keys(m) do`.
+@function bpf.map.keys
+@tparam bpf.map m
+@treturn function iterator; raises for kinds without keys, and in the loop when the kernel refuses */
+static int map_keys(lua_State *L)
+{
+	lbpf_map_check(L, 1, LBPF_WALK, "keys to walk");
+	return lbpf_walk_begin(L, 1, LBPF_WALK_KEYS);
+}
+
+static int drain_queue(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_POP, "drain");
+
+	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
+	if (bpf_map_lookup_and_delete_elem(map->fd, NULL, value) == 0)
+		lbpf_map_decode_value(L, map, value);
+	else if (errno == ENOENT)
+		lua_pushnil(L);
+	else
+		lbpf_map_raise(L, map, errno, "drain");
+	return 1;
+}
+
+/*** Takes entries out of a map while walking it: `for k, v in map.drain(m) do`, or `for v in map.drain(queue) do` until
+the queue or stack is empty. Each entry is looked up and deleted in one step (since kernel 5.14 for single entries, 5.6
+for batches); only what a program adds to a value that it had looked up just before goes nowhere. Leaving the loop early
+puts back the entries of the current batch that it didn't get to, but for keys that were stored anew meanwhile. A
+process that is killed by SIGKILL puts nothing back: up to a batch, 256 entries, is lost; with `update_batch(to,
+drain(from))` up to two.
+@function bpf.map.drain
+@tparam bpf.map m
+@treturn function iterator, with what the loop closes; raises for kinds whose entries can't be deleted, and in the
+ loop when the kernel refuses
+@see bpf_map_lookup_and_delete_batch */
+static int map_drain(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, 0, "drain");
+	uint32_t needs = LBPF_WALK | LBPF_LOOKUP | LBPF_DELETE;
+
+	lua_settop(L, 1);
+	if (map->kind->can & LBPF_POP) {
+		lua_pushcfunction(L, drain_queue);
+		lua_insert(L, 1);
+		return 2;
+	}
+	if ((map->kind->can & needs) != needs)
+		lbpf_map_cannot(L, map, "drain");
+	lbpf_walk_begin(L, 1, LBPF_WALK_DRAIN);
+	lua_pushnil(L);
+	lua_pushvalue(L, -2);
+	return 4;
+}
+
+/* Counts in batches that nothing is kept of; false where it takes a walk, which also tells what is wrong. */
+static bool count_batches(const struct lbpf_map *map, lua_Integer *n)
+{
+	_Alignas(8) uint8_t buffer[COUNTED_BATCH];
+	size_t cursor = lbpf_room_cursor(map);
+	uint32_t room = lbpf_room_in(map, sizeof(buffer) - 2 * cursor - 8), count;
+	uint8_t *in = buffer, *out = buffer + cursor, *keys = out + cursor, *values = keys + lbpf_room_keys(map, room);
+	bool first = true;
+	int err;
+
+	if (!(map->kind->can & LBPF_BATCH) || lbpf_room_bytes(map, room) > sizeof(buffer))
+		return false;
+	*n = 0;
+	do {
+		count = room;
+		err = bpf_map_lookup_batch(map->fd, first ? NULL : in, out, keys, values, &count, NULL) ? errno : 0;
+		if (err && err != ENOENT)
+			return false;
+		*n += count;
+		first = false;
+		memcpy(in, out, cursor);
+	} while (!err);
+	return true;
+}
+
+/* The number of slots for arrays; of entries, which have to be walked, for the rest. */
+static int map_len(lua_State *L)
+{
+	const struct lbpf_map *map = lbpf_map_check(L, 1, 0, "length");
+	lua_Integer n = map->max_entries;
+
+	if (!(map->kind->can & LBPF_INDEXED)) {
+		lbpf_map_check(L, 1, LBPF_WALK, "length");
+		if (!count_batches(map, &n))
+			n = lbpf_walk_count(L, 1);
+	}
+	lua_pushinteger(L, n);
+	return 1;
+}
+
+static const luaL_Reg map_meta[] = {
+	{ "__pairs", map_pairs },
+	{ "__len", map_len },
+	{ NULL, NULL },
+};
+
+static const luaL_Reg map_functions[] = {
+	{ "keys", map_keys },
+	{ "drain", map_drain },
+	{ NULL, NULL },
+};
+
+void lbpf_iterate_open(lua_State *L)
+{
+	lbpf_class_extend(L, &lbpf_map_class, map_meta);
+	lua_getfield(L, -1, "map");
+	luaL_setfuncs(L, map_functions, 0);
+	lua_pop(L, 1);
+}
