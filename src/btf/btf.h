@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* BTF: handles, type look-up, and compiling a type's BTF to the codec's plan. */
+/* BTF: handles, and types by what scripts write for them. */
 #ifndef LBPF_BTF_H
 #define LBPF_BTF_H
 
@@ -30,7 +30,7 @@ struct lbpf_btf {
 	char name[64];			/* of what it describes, for messages; "" for handles that scripts never see */
 };
 
-extern const struct lbpf_class lbpf_btf_class; /* its methods are in btfopen.c */
+extern const struct lbpf_class lbpf_btf_class;
 
 /* Pushes a handle without BTF; store what libbpf returns into it at once. */
 struct lbpf_btf *lbpf_btf_new(lua_State *L);
@@ -54,9 +54,6 @@ int lbpf_btf_use_base(struct lbpf_btf *handle, struct lbpf_btf *base);
 /* Frees the BTF at once, if it is the handle's own and no other handle's base, and with it its descriptor; types that
  * were compiled from it don't need it. */
 void lbpf_btf_drop(struct lbpf_btf *handle);
-
-/* Pushes the type of a BTF id. Raises when it has no size or the BTF is malformed. */
-struct lbpf_type *lbpf_btf_compile(lua_State *L, const struct btf *btf, uint32_t id);
 
 /* Pushes the type that the spec at idx means: a name found in own (may be NULL) or the kernel's BTF, C text, a size
  * in bytes, a bpf.type; nothing or nil means raw bytes of any length. Raises, with `what` in front, if it can't. */

@@ -23,15 +23,9 @@
 #include "btf/check.h"
 #include "btf/dump.h"
 #include "btf/elf.h"
+#include "btf/compile.h"
 #include "btf/info.h"
 #include "cdecl/cdecl.h"
-
-static void btf_release(lua_State *L, int idx, void *self)
-{
-	(void)L;
-	(void)idx;
-	lbpf_btf_drop(self);
-}
 
 /* ---- sources ---- */
 
@@ -471,13 +465,6 @@ static const luaL_Reg btf_meta[] = {
 	{ NULL, NULL },
 };
 
-const struct lbpf_class lbpf_btf_class = {
-	.name = "bpf.btf",
-	.methods = btf_methods,
-	.meta = btf_meta,
-	.release = btf_release,
-};
-
 static const luaL_Reg btf_functions[] = {
 	{ "kernel", btf_kernel }, { "module", btf_module }, { "file", btf_file },
 	{ "parse", btf_parse },	  { "type", btf_type },	    { NULL, NULL },
@@ -486,6 +473,8 @@ static const luaL_Reg btf_functions[] = {
 void lbpf_btf_open(lua_State *L)
 {
 	lbpf_class_register(L, &lbpf_btf_class);
+	lbpf_class_add_methods(L, &lbpf_btf_class, btf_methods);
+	lbpf_class_extend(L, &lbpf_btf_class, btf_meta);
 	lbpf_btfdump_open(L);
 	luaL_newlib(L, btf_functions);
 	lua_setfield(L, -2, "btf");

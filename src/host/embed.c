@@ -18,6 +18,7 @@
 #include "base/class.h"
 #include "base/err.h"
 #include "btf/btf.h"
+#include "btf/compile.h"
 #include "host/luafiles.h"
 #include "map/map.h"
 #include "map/open.h"

@@ -16,6 +16,7 @@
 #include "base/spare.h"
 #include "base/token.h"
 #include "btf/btf.h"
+#include "btf/compile.h"
 #include "map/cause.h"
 #include "map/map.h"
 

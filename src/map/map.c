@@ -17,6 +17,7 @@
 #include "base/arg.h"
 #include "base/err.h"
 #include "btf/btf.h"
+#include "btf/compile.h"
 #include "map/declared.h"
 
 static void map_init(void *self)

@@ -19,6 +19,7 @@
 #include "base/arg.h"
 #include "base/err.h"
 #include "btf/btf.h"
+#include "btf/compile.h"
 #include "map/declared.h"
 #include "value/codec.h"
 

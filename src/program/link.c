@@ -25,9 +25,6 @@
 #include "program/linkinfo.h"
 #include "program/program.h"
 
-/* User values; LINK_NAME: of one that was opened, what messages call it. */
-enum { LINK_OWNER = 1, LINK_NAME, LINK_USER_VALUES = LINK_NAME };
-
 /* Leaves the handle closed; what it held is the caller's. */
 static void link_init(void *self)
 {
@@ -60,7 +57,7 @@ void lbpf_link_drop(lua_State *L, int idx)
 	int top = lua_gettop(L);
 
 	idx = lua_absindex(L, idx);
-	if (lua_getiuservalue(L, idx, LINK_OWNER) == LUA_TUSERDATA &&
+	if (lua_getiuservalue(L, idx, LBPF_LINK_OWNER) == LUA_TUSERDATA &&
 	    lua_getiuservalue(L, -1, LBPF_OWNER_LINKS) == LUA_TTABLE) {
 		lua_pushvalue(L, idx);
 		lua_pushnil(L);
@@ -139,13 +136,13 @@ struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind, cons
 
 	luaL_checkstack(L, 6, NULL);
 	owner = owner ? lua_absindex(L, owner) : 0;
-	handle = lbpf_class_new(L, &lbpf_link_class, sizeof(*handle), LINK_USER_VALUES);
+	handle = lbpf_class_new(L, &lbpf_link_class, sizeof(*handle), LBPF_LINK_USER_VALUES);
 	handle->kind = kind;
 	strncpy(handle->of, of, sizeof(handle->of) - 1);
 	if (!owner)
 		return handle;
 	lua_pushvalue(L, owner);
-	lua_setiuservalue(L, -2, LINK_OWNER);
+	lua_setiuservalue(L, -2, LBPF_LINK_OWNER);
 	lua_getiuservalue(L, owner, LBPF_OWNER_LINKS);
 	lua_pushvalue(L, -2);
 	lua_pushboolean(L, 1);
@@ -224,7 +221,7 @@ int lbpf_link_descriptor(const struct lbpf_link *handle)
 
 int lbpf_link_fail(lua_State *L, const struct lbpf_link *handle, int err, const char *cause, const char *operation)
 {
-	if (lua_getiuservalue(L, 1, LINK_NAME) == LUA_TSTRING)
+	if (lua_getiuservalue(L, 1, LBPF_LINK_NAME) == LUA_TSTRING)
 		return lbpf_err_push(L, err, cause, "link %s: %s", lua_tostring(L, -1), operation);
 	return lbpf_err_push(L, err, cause, "link (%s): %s", handle->kind, operation);
 }
@@ -425,66 +422,6 @@ static int link_info(lua_State *L)
 	return 1;
 }
 
-/* Checks the link at the top, whose descriptor is set or failed to be. Returns how many values to return. */
-static int link_opened(lua_State *L, struct lbpf_link *handle, int err, const char *cause, const char *what)
-{
-	struct lbpf_link_info info;
-
-	if (!err && (!lbpf_fd_is_link(handle->fd) || lbpf_link_fetch_info(handle->fd, &info)))
-		err = EINVAL;
-	if (!err) {
-		strncpy(handle->of, lbpf_link_type_name(&info), sizeof(handle->of) - 1);
-		lua_pop(L, 1); /* what it is for */
-		return 1;
-	}
-	link_release(L, -2, handle);
-	return lbpf_err_push(L, err,
-			     err == EPERM			      ? lbpf_refused(L, "CAP_BPF or CAP_SYS_ADMIN")
-				     : err == EINVAL || err == ENOENT ? cause
-								      : NULL,
-			     "%s", what);
-}
-
-/*** Opens a pinned link. It belongs to nobody: closing it detaches nothing that the pin keeps attached.
-@function bpf.link.open
-@tparam string path of the pin on a bpffs
-@treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT, EPERM, EINVAL (the pin of something else)
-@see bpf_link__open */
-static int link_open(lua_State *L)
-{
-	const char *path = lbpf_arg_string(L, 1);
-	struct lbpf_link *handle = lbpf_link_push(L, 0, "open", "");
-	int err;
-
-	lua_pushfstring(L, "'%s'", path);
-	lua_setiuservalue(L, -2, LINK_NAME);
-	handle->fd = bpf_obj_get(path);
-	err = handle->fd < 0 ? errno : 0;
-	return link_opened(L, handle, err, handle->fd < 0 ? NULL : "this is no link",
-			   lua_pushfstring(L, "link.open '%s'", path));
-}
-
-/*** Opens a link by its kernel id.
-@function bpf.link.by_id
-@tparam integer id as `link:info().id` and bpftool give it
-@treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT (no such link), EPERM (no CAP_SYS_ADMIN)
-@see bpf_link_get_fd_by_id
-@since kernel 5.8 */
-static int link_by_id(lua_State *L)
-{
-	lua_Integer id = lbpf_arg_int(L, 1, 0, UINT32_MAX);
-	struct lbpf_link *handle = lbpf_link_push(L, 0, "by_id", "");
-	int err;
-
-	lua_pushfstring(L, "with id %I", (LUAI_UACINT)id);
-	lua_setiuservalue(L, -2, LINK_NAME);
-	handle->fd = bpf_link_get_fd_by_id((uint32_t)id);
-	err = handle->fd < 0 ? errno : 0;
-	return link_opened(L, handle, err, "no such link", lua_pushfstring(L, "link.by_id %I", (LUAI_UACINT)id));
-}
-
 static int link_tostring(lua_State *L)
 {
 	struct lbpf_link *handle = lbpf_class_check(L, 1, &lbpf_link_class);
@@ -498,12 +435,6 @@ static int link_tostring(lua_State *L)
 		lua_pushfstring(L, "bpf.link: %s (%s, fd %d)", handle->kind, handle->of, fd);
 	return 1;
 }
-
-static const luaL_Reg link_functions[] = {
-	{ "open", link_open },
-	{ "by_id", link_by_id },
-	{ NULL, NULL },
-};
 
 static const luaL_Reg link_methods[] = {
 	{ "close", link_close }, { "detach", link_detach }, { "fd", link_fd },	   { "update", link_update },
@@ -528,6 +459,4 @@ const struct lbpf_class lbpf_link_class = {
 void lbpf_link_open(lua_State *L)
 {
 	lbpf_class_register(L, &lbpf_link_class);
-	luaL_newlib(L, link_functions);
-	lua_setfield(L, -2, "link");
 }

@@ -58,6 +58,9 @@ static inline bool lbpf_link_is_open(const struct lbpf_link *handle)
 	return handle->link || handle->fd >= 0 || handle->undo;
 }
 
+/* User values; LBPF_LINK_NAME: of one that was opened, what messages call it. */
+enum { LBPF_LINK_OWNER = 1, LBPF_LINK_NAME, LBPF_LINK_USER_VALUES = LBPF_LINK_NAME };
+
 /* Pushes a closed link that belongs to the owner at stack index `owner`, 0 for nobody; store what libbpf returns into
  * it. `of` is for tostring. */
 struct lbpf_link *lbpf_link_push(lua_State *L, int owner, const char *kind, const char *of);
@@ -86,7 +89,7 @@ void lbpf_link_close_all(lua_State *L, int owner, bool asked);
 /* Pushes the state's keeper: the owner of links that no object's handle owns. It goes with the state. */
 void lbpf_link_push_keeper(lua_State *L);
 
-/* Adds the table `link` to the module table at the top. */
+/* Opener: registers the class. */
 void lbpf_link_open(lua_State *L);
 
 LBPF_HIDDEN_END

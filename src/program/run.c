@@ -16,6 +16,7 @@
 #include "base/cause.h"
 #include "base/err.h"
 #include "btf/btf.h"
+#include "btf/compile.h"
 #include "program/program.h"
 #include "value/codec.h"
 
