@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of the parser of C declarations share: cnames.c knows names, cexpr.c constant expressions, ctagged.c
- * structs, unions and enums, and cdecl.c all the rest. Every function takes the tokens it understands and leaves the
- * next one in p->lex; what it doesn't understand it raises as an error. */
+/* What the files of the parser of C declarations share: names.c knows names, expr.c constant expressions, tagged.c
+ * structs, unions and enums, declarator.c what stands around a name, and cdecl.c all the rest. Every function takes the
+ * tokens it understands and leaves the next one in p->lex; what it doesn't understand it raises as an error. */
 #ifndef LBPF_CDECL_PARSE_H
 #define LBPF_CDECL_PARSE_H
 
@@ -13,6 +13,8 @@
 #include "base/compat.h"
 #include "cdecl/lex.h"
 #include "cdecl/types.h"
+
+#define LBPF_CDECL_DEPTH 64 /* levels that a text may nest */
 
 #define LBPF_COUNT(array) (sizeof(array) / sizeof(*(array)))
 
@@ -77,7 +79,7 @@ LBPF_HIDDEN_BEGIN
 void lbpf_cparse_enter(struct lbpf_cparser *p);
 void lbpf_cparse_leave(struct lbpf_cparser *p);
 
-/* cnames.c */
+/* names.c */
 
 /* What the token is. */
 uint32_t lbpf_cname_word(const struct lbpf_cparser *p);
@@ -104,12 +106,12 @@ bool lbpf_cname_starts_type(struct lbpf_cparser *p);
 /* The token is no type. Suggests one. */
 _Noreturn void lbpf_cname_unknown_type(struct lbpf_cparser *p);
 
-/* cexpr.c */
+/* expr.c */
 
 /* A constant expression. */
 struct lbpf_cvalue lbpf_cexpr(struct lbpf_cparser *p);
 
-/* ctagged.c */
+/* tagged.c */
 
 /* With "struct", "union" or "enum" as the token. defines gets whether there are members. */
 uint32_t lbpf_ctagged(struct lbpf_cparser *p, bool *defines);
@@ -120,7 +122,7 @@ void lbpf_ctagged_complete(struct lbpf_cparser *p, uint32_t type);
 /* Raises unless the type has a size. what names the thing declared: "member 'x'". */
 void lbpf_ctagged_need(struct lbpf_cparser *p, uint32_t type, uint32_t at, const char *what);
 
-/* cattrs.c */
+/* attrs.c */
 
 /* Whether the token begins attributes. */
 bool lbpf_cattr_is(const struct lbpf_cparser *p);
@@ -130,7 +132,13 @@ void lbpf_cattrs(struct lbpf_cparser *p, struct lbpf_cattrs *a);
 
 /* cdecl.c */
 
+/* Specifiers, among them those of storage if there may be any. */
 void lbpf_cparse_specs(struct lbpf_cparser *p, struct lbpf_cspecs *s, bool storage);
+
+/* The type with its type tag, if it has one. Tells the kernel something about pointers to it. */
+uint32_t lbpf_cparse_tagged(struct lbpf_cparser *p, uint32_t type, const struct lbpf_cattrs *a);
+
+/* declarator.c */
 
 /* With or without a name, which is left to the caller to want. */
 void lbpf_cparse_declarator(struct lbpf_cparser *p, uint32_t base, struct lbpf_cdeclarator *d);

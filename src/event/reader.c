@@ -20,11 +20,6 @@
 
 #define STORE_EVERY (64u << 10) /* bytes after which the kernel is told where we are */
 
-/* User values: memory of the sources; for each feed its handler, type, table to fill, function for losses. */
-enum { READER_SOURCES = 1, READER_REFS };
-
-enum { REF_HANDLER = 1, REF_TYPE, REF_INTO, REF_LOST, REFS = REF_LOST };
-
 void lbpf_reader_init(void *self)
 {
 	struct lbpf_reader *r = self;
@@ -83,7 +78,7 @@ int lbpf_reader_new(lua_State *L, const struct lbpf_reader_kind *kind)
 	r->kind = kind;
 	lbpf_wait_watch_hook(L, &r->hook);
 	lua_newtable(L);
-	lua_setiuservalue(L, 5, READER_REFS);
+	lua_setiuservalue(L, 5, LBPF_READER_REFS);
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (r->epoll < 0)
 		return lbpf_err_push(L, errno, NULL, "%s", kind->name);
@@ -107,93 +102,6 @@ int lbpf_reader_add_map(lua_State *L, const struct lbpf_reader_kind *kind)
 		return n;
 	lua_settop(L, 1);
 	return 1;
-}
-
-/* ---- adding ---- */
-
-/* Pushes the table of option `into`, or nil. */
-static bool push_into(lua_State *L, int idx, const struct lbpf_type *type, const struct lbpf_reader_options *options)
-{
-	if (lua_isnoneornil(L, idx)) {
-		lua_pushnil(L);
-		return false;
-	}
-	if (lua_getfield(L, idx, "into") == LUA_TNIL)
-		return false;
-	luaL_argcheck(L, lua_istable(L, -1) && type->node[0].kind >= LBPF_ARRAY && !options->unpack, idx,
-		      "'into' takes a table, for structs and arrays, and not together with 'unpack'");
-	return true;
-}
-
-/* Pushes the function of option `lost`, or nil. */
-static void push_lost(lua_State *L, int idx)
-{
-	if (lua_isnoneornil(L, idx)) {
-		lua_pushnil(L);
-		return;
-	}
-	lua_getfield(L, idx, "lost");
-	luaL_argcheck(L, lua_isnil(L, -1) || lua_isfunction(L, -1), idx, "'lost' takes a function");
-}
-
-struct lbpf_feed lbpf_reader_feed(lua_State *L, int idx, int first, const struct lbpf_reader_options *options)
-{
-	struct lbpf_reader *r = lua_touserdata(L, idx);
-	struct lbpf_feed feed = { .unpack = options->unpack };
-	int refs = lua_gettop(L) + 1;
-
-	luaL_checkstack(L, 8, NULL);
-	lua_getiuservalue(L, idx, READER_REFS);
-	feed.type = lbpf_map_push_spec(L, first, first + 1, "event");
-	feed.into = push_into(L, first + 3, feed.type, options);
-	push_lost(L, first + 3);
-	feed.refs = r->feeds++ * REFS; /* nobody else's, whatever finalizers add from here on */
-	lua_rawseti(L, refs, feed.refs + REF_LOST);
-	lua_rawseti(L, refs, feed.refs + REF_INTO);
-	lua_rawseti(L, refs, feed.refs + REF_TYPE);
-	lua_pushvalue(L, first + 2);
-	lua_rawseti(L, refs, feed.refs + REF_HANDLER);
-	lua_settop(L, refs - 1);
-	return feed;
-}
-
-void lbpf_reader_unfeed(lua_State *L, int idx, const struct lbpf_feed *feed)
-{
-	lua_getiuservalue(L, idx, READER_REFS);
-	for (int i = 1; i <= REFS; i++) {
-		lua_pushnil(L);
-		lua_rawseti(L, -2, feed->refs + i);
-	}
-	lua_pop(L, 1);
-}
-
-void lbpf_reader_reserve(lua_State *L, int idx, struct lbpf_reader *r, uint32_t more)
-{
-	while (r->room - r->count < more) { /* allocating may run a finalizer that adds sources */
-		uint32_t room = r->count + more > 2 * r->count ? r->count + more : 2 * r->count;
-		void *memory = lua_newuserdatauv(L, room * r->kind->source_size, 0);
-
-		if (r->count <= room) {
-			if (r->count)
-				memcpy(memory, r->source, r->count * r->kind->source_size);
-			lua_pushvalue(L, -1);
-			lua_setiuservalue(L, idx, READER_SOURCES);
-			r->source = memory;
-			r->room = room;
-		}
-		lua_pop(L, 1);
-	}
-}
-
-int lbpf_reader_add(struct lbpf_reader *r)
-{
-	struct lbpf_source *s = lbpf_reader_source(r, r->count);
-	struct epoll_event event = { .events = EPOLLIN };
-
-	if (epoll_ctl(r->epoll, EPOLL_CTL_ADD, s->fd, &event))
-		return errno;
-	r->count++;
-	return 0;
 }
 
 /* ---- records ---- */
@@ -259,7 +167,7 @@ static inline int push_record(lua_State *L, const struct lbpf_source *s, const s
 	if (s->feed.unpack) {
 		n = lbpf_decode_unpack(L, type, rec->data, rec->len);
 	} else if (s->feed.into) {
-		lua_rawgeti(L, refs, s->feed.refs + REF_INTO);
+		lua_rawgeti(L, refs, s->feed.refs + LBPF_REF_INTO);
 		lbpf_decode_into(L, type, rec->data, rec->len, -1);
 		lua_remove(L, -2);
 	} else {
@@ -278,7 +186,7 @@ static void report_lost(lua_State *L, struct lbpf_reader *r, uint32_t i, const s
 	int cpu = s->cpu;
 
 	r->lost += rec->lost;
-	if (lua_rawgeti(L, refs, s->feed.refs + REF_LOST) == LUA_TNIL) {
+	if (lua_rawgeti(L, refs, s->feed.refs + LBPF_REF_LOST) == LUA_TNIL) {
 		lua_pop(L, 1);
 		return;
 	}
@@ -303,7 +211,7 @@ static lua_Integer source_consume(lua_State *L, struct lbpf_reader *r, uint32_t 
 	lua_Integer n = 0;
 	int handler;
 
-	if (lua_rawgeti(L, refs, s->feed.refs + REF_HANDLER) != LUA_TFUNCTION)
+	if (lua_rawgeti(L, refs, s->feed.refs + LBPF_REF_HANDLER) != LUA_TFUNCTION)
 		luaL_error(L, "this %s has no handler: read it by events()", r->kind->what);
 	handler = lua_gettop(L);
 	while (n < max && !nonsense && take_record(L, r, i, end, &rec, small)) {
@@ -400,7 +308,7 @@ static lua_Integer reader_consume(lua_State *L, struct lbpf_reader *r, lua_Integ
 	int refs;
 
 	luaL_checkstack(L, 8, NULL);
-	lua_getiuservalue(L, 1, READER_REFS);
+	lua_getiuservalue(L, 1, LBPF_READER_REFS);
 	refs = lua_gettop(L);
 	for (uint32_t i = 0; i < r->count && n < max; i++) {
 		uint32_t turn = first + i < r->count ? first + i : first + i - r->count;
@@ -474,7 +382,7 @@ static int next_record(lua_State *L, struct lbpf_reader *r)
 	struct lbpf_record rec;
 
 	lua_settop(L, 1);
-	lua_getiuservalue(L, 1, READER_REFS);
+	lua_getiuservalue(L, 1, LBPF_READER_REFS);
 	for (uint32_t n = 0; n < r->count; n++) {
 		uint32_t i = (r->turn + n) % r->count;
 

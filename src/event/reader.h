@@ -21,6 +21,11 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_reader;
 
+/* User values: memory of the sources; for each feed its handler, type, table to fill, function for losses. */
+enum { LBPF_READER_SOURCES = 1, LBPF_READER_REFS };
+
+enum { LBPF_REF_HANDLER = 1, LBPF_REF_TYPE, LBPF_REF_INTO, LBPF_REF_LOST, LBPF_REFS = LBPF_REF_LOST };
+
 /* A kind of reader. */
 struct lbpf_reader_kind {
 	const struct lbpf_class *cls;

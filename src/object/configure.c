@@ -81,7 +81,7 @@ static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 		lbpf_arg_own(L, idx);
 	else
 		luaL_error(L, "must be an integer, a table, a map or a boolean, got %s", luaL_typename(L, idx));
-	lbpf_mapset_apply(L, map_idx, idx, map->name);
+	lbpf_mapsettings_apply(L, map_idx, idx, map->name);
 }
 
 static void option_autoload(lua_State *L, struct lbpf_program *p, int idx)

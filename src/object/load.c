@@ -208,7 +208,7 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 		lbpf_object_release(L, idx, o);
 		return err;
 	}
-	lbpf_mapset_check(L, idx);
+	lbpf_mapsettings_check(L, idx);
 	log = lbpf_log_begin(L);
 	err = o->borrowed && is_loaded(o->obj) ? 0 : lbpf_pins_load(o->obj, &pinned); /* its host may have done it */
 	lbpf_log_end(log);

@@ -319,7 +319,7 @@ static int apply(lua_State *L)
 	return 0;
 }
 
-void lbpf_mapset_apply(lua_State *L, int map_idx, int idx, const char *what)
+void lbpf_mapsettings_apply(lua_State *L, int map_idx, int idx, const char *what)
 {
 	map_idx = lua_absindex(L, map_idx);
 	idx = lua_absindex(L, idx);
@@ -331,7 +331,7 @@ void lbpf_mapset_apply(lua_State *L, int map_idx, int idx, const char *what)
 	lbpf_call_undisturbed(L, 3, 0); /* closing the object would free the map */
 }
 
-void lbpf_mapset_check(lua_State *L, int idx)
+void lbpf_mapsettings_check(lua_State *L, int idx)
 {
 	int list = lua_gettop(L) + 1;
 	struct lbpf_map *inner, *outer;
@@ -430,7 +430,7 @@ static int map_configure(lua_State *L)
 	map = check_declared(L, "configure");
 	if (!map)
 		return 3;
-	lbpf_mapset_apply(L, 1, 2, lua_tostring(L, 3));
+	lbpf_mapsettings_apply(L, 1, 2, lua_tostring(L, 3));
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -441,7 +441,7 @@ static const luaL_Reg map_functions[] = {
 	{ NULL, NULL },
 };
 
-void lbpf_mapset_open(lua_State *L)
+void lbpf_mapsettings_open(lua_State *L)
 {
 	lua_getfield(L, -1, "map");
 	luaL_setfuncs(L, map_functions, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory shared with the kernel: an object's global variables.
+/* An object's global variables: memory shared with the kernel.
  *
  * Before the object is loaded, variables live in libbpf's start-up image of their section. From then on we map the
  * section's array ourselves (libbpf before 1.5 leaves the image private), or read and write it as a whole where the
@@ -18,7 +18,6 @@
 
 #include "base/arg.h"
 #include "base/err.h"
-#include "btf/btf.h"
 #include "btf/compile.h"
 #include "map/declared.h"
 #include "value/codec.h"
@@ -495,7 +494,7 @@ static const struct lbpf_class vars_class = {
 	.name = "bpf.vars", .meta = vars_meta, .release = vars_release, .lasting = true, /* the object's */
 };
 
-void lbpf_memory_open(lua_State *L)
+void lbpf_vars_open(lua_State *L)
 {
 	lbpf_class_register(L, &vars_class);
 }

@@ -25,7 +25,7 @@ int lbpf_vars_loaded(struct lbpf_vars *vars);
 /* Before the object goes: unmaps the sections; variables can't be used from then on. */
 void lbpf_vars_orphan(struct lbpf_vars *vars);
 
-void lbpf_memory_open(lua_State *L);
+void lbpf_vars_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

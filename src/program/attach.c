@@ -375,6 +375,7 @@ void lbpf_attach_open(lua_State *L)
 	lua_pushcclosure(L, program_attach, 1);
 	lua_setfield(L, -2, by_section.method);
 	add_methods(L, lbpf_ways_trace);
+	add_methods(L, lbpf_ways_iter);
 	add_methods(L, lbpf_ways_user);
 	add_methods(L, lbpf_ways_net);
 	add_methods(L, lbpf_ways_tc);

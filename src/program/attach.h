@@ -77,6 +77,7 @@ struct lbpf_way {
 	}
 
 extern const struct lbpf_way lbpf_ways_trace[]; /* attachtrace.c; rows end with a NULL method */
+extern const struct lbpf_way lbpf_ways_iter[];	/* attachiter.c */
 extern const struct lbpf_way lbpf_ways_user[];	/* attachuser.c */
 extern const struct lbpf_way lbpf_ways_net[];	/* attachnet.c */
 extern const struct lbpf_way lbpf_ways_tc[];	/* attachtc.c */

@@ -132,7 +132,7 @@ static const luaL_Reg program_methods[] = {
 	{ NULL, NULL },
 };
 
-void lbpf_progset_open(lua_State *L)
+void lbpf_progsettings_open(lua_State *L)
 {
 	lbpf_class_add_methods(L, &lbpf_program_class, program_methods);
 }

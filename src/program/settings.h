@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds methods to programs. */
-void lbpf_progset_open(lua_State *L);
+void lbpf_progsettings_open(lua_State *L);
 
 LBPF_HIDDEN_END
 
