@@ -72,6 +72,18 @@ describe("the rockspec", function()
   end)
 end)
 
+describe("the design page", function()
+  it("names every file of src/ under its folder", function()
+    local tree = read("docs/design.md"):match "\n## The tree\n(.-)\n## "
+    for _, path in ipairs(words(run "ls src/*/*.[ch]")) do
+      local folder, name = path:match "^src/(%w+)/([%w_]+)%.[ch]$"
+      local rows = tree:match("| %*%*`" .. folder .. "/`%*%* | |\n(.-)\n|? ?%*?%*?`?%w*/?`?%*?%*?|? ?|?\n") or
+        tree:match("| %*%*`" .. folder .. "/`%*%* | |\n(.*)$")
+      assert(rows and rows:find("`" .. name .. "[.`]"), path .. " is not in docs/design.md")
+    end
+  end)
+end)
+
 describe("the version", function()
   it("is the header's in the module", function()
     assert.equal(header_version(), require("bpf")._VERSION)

@@ -14,7 +14,7 @@
 #include "cdecl/btfenum.h"
 
 enum {
-	DECLARATOR_MAX = 256, /* pointers and arrays of one declarator; btfweigh.c has refused more */
+	DECLARATOR_MAX = 256, /* pointers and arrays of one declarator; weigh.c has refused more */
 	ALIGN_MAX = 1 << 28,
 };
 

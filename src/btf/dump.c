@@ -2,7 +2,7 @@
 /* Types of BTF as the text of C declarations, by libbpf's btf_dump.
  *
  * libbpf's text doesn't always have the layout that the BTF has. So what it printed is parsed, each definition is held
- * against its type, and what differs is printed once more by btfdefine.c. For that we ask libbpf for one definition at
+ * against its type, and what differs is printed once more by define.c. For that we ask libbpf for one definition at
  * a time, in the order in which it would print them. */
 #include "btf/dump.h"
 
@@ -68,7 +68,7 @@ static bool is_right(const struct lbpf_btfpieces *p, const struct btf *parsed, u
 		lbpf_btfsame(same, p->piece[k].id, btf_is_var(t) || btf_is_func(t) ? t->type : p->id[k]);
 }
 
-/* Has a piece printed by btfdefine.c, or all. Returns whether that is new. */
+/* Has a piece printed by define.c, or all. Returns whether that is new. */
 static bool take(struct lbpf_btfpieces *p, uint32_t k, bool all)
 {
 	bool taken = false;

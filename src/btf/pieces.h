@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A text of C declarations in pieces, each of which is about one type: in the order in which libbpf would write them,
- * each by libbpf, or by btfdefine.c. No Lua here. */
+ * each by libbpf, or by define.c. No Lua here. */
 #ifndef LBPF_BTF_PIECES_H
 #define LBPF_BTF_PIECES_H
 
@@ -18,7 +18,7 @@ struct lbpf_btfpieces {
 	struct lbpf_cpiece *piece; /* of each piece: where it ends, and the type that its text means */
 	uint32_t count;
 	uint8_t *order; /* of each type: whether it has been met */
-	bool *ours;	/* of each type: btfdefine.c is to write it */
+	bool *ours;	/* of each type: define.c is to write it */
 };
 
 LBPF_HIDDEN_BEGIN
@@ -34,7 +34,7 @@ void lbpf_btfpieces_begin(struct lbpf_btfpieces *p);
 void lbpf_btfpieces_end(struct lbpf_btfpieces *p, size_t start, uint32_t id);
 
 /* Adds the definitions that a type needs, then its own, as btf_dump_order_type does, for the same text. Behind a
- * pointer a struct is a mere name. Returns whether the type is defined now. btfweigh.c has seen that there is an end to
+ * pointer a struct is a mere name. Returns whether the type is defined now. weigh.c has seen that there is an end to
  * it. */
 bool lbpf_btfpieces_order(struct lbpf_btfpieces *p, uint32_t id, bool pointed);
 

@@ -12,7 +12,7 @@
 
 enum { MAX_DEPTH = 32 };
 
-/* The type without its qualifiers and typedefs. The kernel has checked its BTF, btfcheck.c the object's. */
+/* The type without its qualifiers and typedefs. The kernel has checked its BTF, check.c the object's. */
 static const struct btf_type *bare_type(const struct btf *btf, uint32_t id)
 {
 	const struct btf_type *t = btf__type_by_id(btf, id);
@@ -178,7 +178,7 @@ static bool same_member(struct lbpf_btfsame *s, const struct btf_type *found, co
 	return same;
 }
 
-/* The first member from i on that means something. btfdefine.c makes a union longer by a struct without members. */
+/* The first member from i on that means something. define.c makes a union longer by a struct without members. */
 static uint16_t skip_space(const struct lbpf_btfsame *s, const struct btf_type *found, uint16_t i)
 {
 	const struct btf_member *m = btf_members(found);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* C declarations -> BTF: specifiers, and declarations of what follows them.
  *
- * The parser builds types in a table (ctypes.h) that is written to the BTF once the whole text has been understood. All
+ * The parser builds types in a table (types.h) that is written to the BTF once the whole text has been understood. All
  * memory is on the C stack or in userdata on the Lua stack, so that errors free it. */
 #include "cdecl/cdecl.h"
 

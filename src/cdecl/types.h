@@ -148,7 +148,7 @@ bool lbpf_ctype_equal(struct lbpf_ctypes *t, uint32_t a, uint32_t b);
 /* Whether two structs, unions or enums have the same members. */
 bool lbpf_ctype_same_members(struct lbpf_ctypes *t, uint32_t a, uint32_t b);
 
-/* clayout.c */
+/* layout.c */
 
 /* Gives the members of a struct or union their places. align is what was asked for it, or 0. */
 void lbpf_clayout_struct(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t align);
