@@ -176,13 +176,13 @@ bench: ## Measure each workload beside the same loop in C, as root
 	@set -e; for main in bench/*.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main; done
 
 ##@ Testing
-SPECS   := $(or $(SPEC),$(wildcard spec/*_spec.lua spec/article/*_spec.lua spec/regress/*_spec.lua))
+SPECS   := $(or $(SPEC),$(wildcard spec/*/*_spec.lua))
 $(foreach spec,$(SPEC),$(if $(wildcard $(spec)),,$(error There is no such spec: $(spec))))
 RUN_LUA ?= $(LUA)
 SPEC_SECONDS ?= 900
 PROVE   := prove --timer --failures --comments --directives
 
-test: ## Run all the tests, as root; installs what is missing; SPEC=spec/map_spec.lua runs one
+test: ## Run all the tests, as root; installs what is missing; SPEC=spec/map/map_spec.lua runs one
 	$(call need,$(TEST_PKGS))
 	@$(MAKE) --no-print-directory TAP='build-aux/tap build/vmtest/host ' root suite
 
@@ -202,7 +202,7 @@ built: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 	@:
 
 # The installation is the release's business; the other suites need not repeat it.
-NOT_BUILD = $(filter-out spec/build_spec.lua spec/install_spec.lua,$(SPECS))
+NOT_BUILD = $(filter-out spec/tree/build_spec.lua spec/tree/install_spec.lua,$(SPECS))
 
 # A Lua that checks how it is used, for the interpreter, what it starts and programs in C. It is not instrumented, so the
 # loader puts ASan in front of it: unlike LD_PRELOAD, children don't inherit that. It keeps its name, by which scripts

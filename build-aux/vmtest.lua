@@ -14,7 +14,7 @@ local NEWEST = "sid"
 -- What other targets left of this machine's own kernel, `make test`, and `make sidtest` with the newest libraries; and
 -- what needs both those and another kernel.
 local EXTRA = { "host", "sid-libs", "sid-lua55", "6.12-libs" }
-local LIBS = { kernel = "6.12", spec = "spec/attach_net_spec.lua" }
+local LIBS = { kernel = "6.12", spec = "spec/program/attach_net_spec.lua" }
 
 -- The file of a spec's results. Those with other libraries, "libs:<spec>", have a folder of their own.
 local tap_path

@@ -10,7 +10,7 @@ local lfs = require "lfs"
 local helper = {}
 package.loaded["spec.helper"] = helper
 
--- The Makefile sets both paths; this is for `lua5.4 $(command -v busted) spec/map_spec.lua`.
+-- The Makefile sets both paths; this is for `lua5.4 $(command -v busted) spec/map/map_spec.lua`.
 if not package.searchpath("bpf.core", package.cpath) then
   package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
   package.cpath = "build/release/?.so;" .. package.cpath

@@ -1,7 +1,7 @@
 ---@meta bpf
 -- SPDX-License-Identifier: MIT
 -- The public API for editors that run the Lua language server; never loaded at run time. What each function does
--- is in docs/reference.md, and spec/api_spec.lua compares the two with the library itself.
+-- is in docs/reference.md, and spec/tree/api_spec.lua compares the two with the library itself.
 --
 -- Maps are compared with ==, which the language server takes for granted.
 

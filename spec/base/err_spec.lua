@@ -32,9 +32,9 @@ end
 describe("error arguments:", function()
   it("misuse raises, with the place and the argument's number", function()
     local message = helper.raises(function() bpf.open(true) end, "bad argument #1 to 'open'")
-    assert.matches("^spec/err_spec%.lua:%d+: ", message)
+    assert.matches("^spec/base/err_spec%.lua:%d+: ", message)
     message = helper.raises(function() map.create(1) end, "bad argument #1 to 'create'")
-    assert.matches("^spec/err_spec%.lua:%d+: ", message)
+    assert.matches("^spec/base/err_spec%.lua:%d+: ", message)
   end)
 
   it("misuse of a handle raises with the place", function()
@@ -46,7 +46,7 @@ describe("error arguments:", function()
       function() obj.progs.bump:run() end,
       function() return obj.vars.self end,
     }) do
-      assert.matches("^spec/err_spec%.lua:%d+: ", (helper.raises(fn, "closed")))
+      assert.matches("^spec/base/err_spec%.lua:%d+: ", (helper.raises(fn, "closed")))
     end
   end)
 end)

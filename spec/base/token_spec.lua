@@ -56,14 +56,14 @@ describe("a BPF token", function()
     fails("EINVAL", "it is no bpffs", bpf.token(DIR))
     fails("ENOENT", "No such file or directory", bpf.token(DIR .. "/absent"))
     fails("ENOTDIR", "Not a directory", bpf.token(CALLS))
-    assert.matches("^spec/token_spec%.lua:", helper.raises(function() bpf.token("/sys\0") end, "NUL"))
+    assert.matches("^spec/base/token_spec%.lua:", helper.raises(function() bpf.token("/sys\0") end, "NUL"))
     helper.raises(function() bpf.token() end, "bad argument #1 to 'token'")
   end)
 
   it("isn't what map.create takes for one", function()
     local message = helper.raises(function() map.create { type = "array", token = "/sys/fs/bpf" } end,
       "option 'token' must be a token of bpf%.token, got string")
-    assert.matches("^spec/token_spec%.lua:", message)
+    assert.matches("^spec/base/token_spec%.lua:", message)
   end)
 
   it("makes maps in a container, which refuses them and objects without one", function()

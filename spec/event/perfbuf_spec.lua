@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Readers of perf buffers: every form of record, CPUs, losses, when a reader is woken, and the slots of the map. What
--- they have in common with readers of ring buffers is in spec/reader_spec.lua.
+-- they have in common with readers of ring buffers is in spec/event/reader_spec.lua.
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")

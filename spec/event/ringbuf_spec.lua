@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Readers of ring buffers: every form of record, discarded ones, rings that wrap and run full, several rings at once.
--- What they have in common with readers of perf buffers is in spec/reader_spec.lua.
+-- What they have in common with readers of perf buffers is in spec/event/reader_spec.lua.
 local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")

@@ -7,14 +7,14 @@ local lfs = require "lfs"
 
 local needs, need_root = examples.needs, examples.need_root
 
--- What the test of each example is; one that isn't here fails. That of exporter is in spec/prometheus_spec.lua.
+-- What the test of each example is; one that isn't here fails. That of exporter is in spec/metrics/prometheus_spec.lua.
 local tested = {
   deny = true, embed = true, execsnoop = true, exporter = true, firewall = true, funccount = true, lighttpd = true,
   netcg = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true, tasks = true,
   traffic = true, usdt = true,
 }
 -- Those that don't share examples/common.lua have tests of their own for what it does; that in C in embed_spec.lua. The
--- others' options are in spec/examples_options_spec.lua.
+-- others' options are in spec/examples/options_spec.lua.
 local alone = { embed = true, opens = true, syscount = true }
 -- Without the capabilities that BPF needs, and so like any user, but with root's access to the files.
 local POWERLESS = "setpriv --bounding-set=-all --inh-caps=-all"

@@ -25,7 +25,7 @@ int second = nowhere;
 -- The line of this file that has a text once only; what is between the brackets is no part of it.
 local function line_with(text)
   local number = 0
-  for line in io.lines "spec/compile_spec.lua" do
+  for line in io.lines "spec/lua/compile_spec.lua" do
     number = number + 1
     if line:find(text, 1, true) and not line:find("line_with", 1, true) then
       return number
@@ -140,7 +140,7 @@ describe("what clang complains about", function()
   it("has the line of the script where the text stands", function()
     local bytes, message, code, messages = bpf.compile(BROKEN)
     assert.same({ nil, "EINVAL" }, { bytes, code })
-    local where = ("spec/compile_spec.lua:%d:14: error: use of undeclared identifier 'nowhere'"):format(
+    local where = ("spec/lua/compile_spec.lua:%d:14: error: use of undeclared identifier 'nowhere'"):format(
       line_with "int second = nowhere;")
     assert(message:find("bpf.compile: " .. where, 1, true), message)
     assert(message:find(" %(EINVAL%)$"), message)
@@ -151,7 +151,7 @@ describe("what clang complains about", function()
   it("has the line of the text nearest above the call, if it is there more than once", function()
     local first, second = [[int one_of_two = y;]], select(2, bpf.compile [[int one_of_two = y;]])
     local line = debug.getinfo(1, "l").currentline - 1
-    assert(second:find(("spec/compile_spec.lua:%d:"):format(line), 1, true), second)
+    assert(second:find(("spec/lua/compile_spec.lua:%d:"):format(line), 1, true), second)
     assert(first)
   end)
 
@@ -163,7 +163,7 @@ char tab[] = "]] .. "\t" .. [[";
 int third = missing;
 ]]))
     local line = line_with "int before_the_two_lines;" + 3
-    assert(message:find(("spec/compile_spec.lua:%d:"):format(line), 1, true), message)
+    assert(message:find(("spec/lua/compile_spec.lua:%d:"):format(line), 1, true), message)
   end)
 
   it("has lines of the text where no script has it", function()

@@ -256,7 +256,7 @@ for _, row in ipairs(kinds) do
           i = i + 1
           return key_of(row, i), i < 3 and i or "x"
         end)
-      end, "^spec/batch_spec.lua:%d+: value: .*expected.* %(at key ")
+      end, "^spec/map/batch_spec.lua:%d+: value: .*expected.* %(at key ")
       assert.equal(("(at key %s)"):format(key_of(row, 3)), message:match("%(at key .*$"))
       helper.raises(function() map.update_batch(m, { [true] = 1 }) end, "key")
       helper.raises(function() map.delete_batch(m, { true }) end, "key")

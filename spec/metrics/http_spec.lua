@@ -478,7 +478,7 @@ describe("serve", function()
     assert.same({ nil, "ENOENT" }, { (small():serve { socket = ABSENT .. "/s" }),
       (select(3, small():serve { socket = ABSENT .. "/s" })) })
     helper.raises(function() small():serve { prot = 1 } end,
-      "spec/metrics_http_spec.lua:%d+: metrics:serve: there is no option 'prot' %(options: address, path, poll, " ..
+      "spec/metrics/http_spec.lua:%d+: metrics:serve: there is no option 'prot' %(options: address, path, poll, " ..
       "port, readers, ready, seconds, socket, timeout%)")
     helper.raises(function() small():serve { port = 65536 } end, "metrics:serve: port 65536 is none of 0 to 65535")
     helper.raises(function() small():serve { port = -1 } end, "port %-1 is none of")

@@ -412,7 +412,7 @@ describe("a label for the CPU", function()
     assert.equal(2 * bpf.features.cpus(), select(2, text:gsub("\na_total", "")))
     local plain = create { type = "hash", max_entries = 4, key = "__u32", value = "__u64" }
     helper.raises(function() set:counter { name = "e", map = plain, labels = { { "cpu", cpu = true } } } end,
-      "spec/metrics_spec.lua:%d+: metrics:counter: label 'cpu': the map has no values by CPU")
+      "spec/metrics/metrics_spec.lua:%d+: metrics:counter: label 'cpu': the map has no values by CPU")
   end)
 end)
 
@@ -802,7 +802,7 @@ describe("declaring", function()
     helper.raises(function()
       local set = metrics.new():counter { name = "there", value = print }
       set[kind](set, options)
-    end, "spec/metrics_spec.lua:%d+: metrics:" .. kind .. ": " .. pattern)
+    end, "spec/metrics/metrics_spec.lua:%d+: metrics:" .. kind .. ": " .. pattern)
   end
 
   it("raises for what makes no sense", function()
@@ -850,7 +850,7 @@ describe("declaring", function()
       { name = "a", map = {}, slot = "s", bounds = print })
     refuses("option 'max_series' must be an integer, got string", "gauge", { name = "a", map = {}, max_series = "1" })
     helper.raises(function() metrics.new { prefx = "" } end,
-      "spec/metrics_spec.lua:%d+: metrics.new: there is no option 'prefx' %(options: max_series, on_error, prefix%)")
+      "spec/metrics/metrics_spec.lua:%d+: metrics.new: there is no option 'prefx' %(options: max_series, on_error, prefix%)")
   end)
 
   it("raises for members that the map's types don't have", function()

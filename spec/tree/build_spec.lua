@@ -205,8 +205,8 @@ describe("the rock", function()
 
   it("runs the tests", function()
     kernel.root()
-    local output = run(("SPEC=spec/hist_spec.lua LUA=%s LUA_PC=%s %s test %s"):format(helper.LUA, LUA_PC, LUAROCKS,
+    local output = run(("SPEC=spec/lua/hist_spec.lua LUA=%s LUA_PC=%s %s test %s"):format(helper.LUA, LUA_PC, LUAROCKS,
       ROCKSPEC))
-    assert.matches("spec/hist_spec%.lua %.+ ok .*\nResult: PASS\n", output)
+    assert.matches("spec/lua/hist_spec%.lua %.+ ok .*\nResult: PASS\n", output)
   end)
 end)
