@@ -62,6 +62,7 @@ BUILD    := build/$(VARIANT)
 MODULE   := $(BUILD)/bpf/core.so
 LIBRARY  := $(BUILD)/liblbpf.a
 LUA_MODULES := $(wildcard lua/bpf/*.lua lua/bpf/*/*.lua)
+HOST_MODULES := $(filter-out lua/bpf/command/%,$(LUA_MODULES))
 OBJS     := $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/*/*.c))
 PROGS    := $(patsubst spec/progs/%.c,build/progs/%.o,$(wildcard spec/progs/*.bpf.c))
 SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c)) \
@@ -93,7 +94,7 @@ $(LIBRARY): $(OBJS) $(BUILD)/luafiles.o
 	$(call run,AR )$(CC) -r -nostdlib -o $(@:.a=.o) $^ && $(OBJCOPY) --localize-hidden $(@:.a=.o) && \
 		rm -f $@ && $(AR) rcsD $@ $(@:.a=.o)
 
-$(BUILD)/luafiles.c: build-aux/luafiles.lua $(LUA_MODULES)
+$(BUILD)/luafiles.c: build-aux/luafiles.lua $(HOST_MODULES)
 	@mkdir -p $(@D)
 	$(call run,LUA)$(LUA) build-aux/luafiles.lua $(filter lua/%,$^) >$@
 
@@ -342,13 +343,14 @@ format: ## Format the C sources
 PC_VALUES = $(foreach name,PREFIX LUA_PC VERSION,-e 's|@$(name)@|$($(name))|') \
 	$(foreach name,LIBDIR INCDIR LUA_CDIR LUA_LDIR,-e 's|@$(name)@|$($(name):$(PREFIX)/%=$${prefix}/%)|')
 
+# The folders below bpf/ that our Lua modules are in.
+LUA_DIRS = $(patsubst lua/%/,'$(DESTDIR)$(LUA_LDIR)/%',$(filter-out lua/bpf/,$(sort $(dir $(LUA_MODULES)))))
+
 install: all ## Install under PREFIX, below DESTDIR if given
-	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf/base' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' \
+	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' $(LUA_DIRS) \
 		'$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1'
 	install -m 755 $(MODULE) '$(DESTDIR)$(LUA_CDIR)/bpf/core.so'
-	install -m 644 lua/bpf/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf'
-	install -m 644 lua/bpf/base/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf/base'
-	install -m 644 lua/bpf/metrics/*.lua '$(DESTDIR)$(LUA_LDIR)/bpf/metrics'
+	set -e; for file in $(LUA_MODULES:lua/%=%); do install -m 644 "lua/$$file" '$(DESTDIR)$(LUA_LDIR)'"/$$file"; done
 	install -m 644 src/host/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
 	install -m 644 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/liblbpf.a'
 	sed $(PC_VALUES) build-aux/lua-bpf.pc.in >'$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
@@ -361,8 +363,7 @@ uninstall: ## Remove what install put there
 	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(LUA_MODULES)) \
 		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(LIBDIR)/liblbpf.a' '$(DESTDIR)$(PC_DIR)/lua-bpf.pc' \
 		'$(DESTDIR)$(BINDIR)/lua-bpf' '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1'
-	@for dir in '$(DESTDIR)$(LUA_LDIR)/bpf/base' '$(DESTDIR)$(LUA_LDIR)/bpf/metrics' '$(DESTDIR)$(LUA_CDIR)/bpf' \
-		'$(DESTDIR)$(LUA_LDIR)/bpf'; do [ ! -d "$$dir" ] || rmdir --ignore-fail-on-non-empty "$$dir"; done
+	@for dir in $(LUA_DIRS) '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'; do [ ! -d "$$dir" ] || rmdir --ignore-fail-on-non-empty "$$dir"; done
 
 dist: ## Make a tarball of the committed tree
 	@mkdir -p build

@@ -1,0 +1,83 @@
+-- SPDX-License-Identifier: MIT
+-- lua-bpf dump.
+
+local bpf = require("bpf")
+local entries = require("bpf.command.entries")
+local frame = require("bpf.command.frame")
+local target = require("bpf.command.target")
+
+local hist, map = bpf.hist, bpf.map
+
+local USAGE <const> = [[
+Usage: lua-bpf dump MAP [--key KEY]... [--limit N] [--json]
+
+Shows a map's entries by the types that its BTF has.
+  --key KEY            this one only: a number, text, or a struct as a Lua table: '{ port = 80 }'
+  --limit N            at most N entries
+  --json               one object, whose field `entries` is an array of { "key": , "value": }. Integers have all
+                       their digits; bytes are arrays of numbers; the value of a per-CPU map is an array by CPU.
+]]
+
+local function dump_json(m, given)
+  local key_layout, value_layout = entries.layouts(m)
+  local info = frame.need(map.info(m))
+  local progress <close> = hist.progress("entries")
+  local n, list = 0, {}
+  local step, state, control, closing = entries.chosen(m, given.key)
+  frame.write(('{"id":%d,"name":%s,"type":"%s","entries":['):format(info.id, bpf.json(info.name), info.type))
+  for key, value in step, state, control, closing do
+    if n == given.limit then
+      break
+    end
+    n = n + 1
+    list[#list + 1] = (n > 1 and ",\n" or "\n") .. '{"key":' .. bpf.json(key, key_layout) .. ',"value":'
+      .. bpf.json(value, value_layout) .. "}"
+    if #list == 1000 then
+      frame.write(table.concat(list))
+      list = {}
+      progress(n)
+    end
+  end
+  frame.write(table.concat(list), "\n]}\n")
+end
+
+-- The entries that are asked for, keys and values in a column each.
+local function dump_table(m, given)
+  local key_layout, value_layout = entries.layouts(m)
+  local rows, more = {}, 0
+  for key, value in entries.chosen(m, given.key) do
+    if #rows == given.limit then
+      more = more + 1
+    else
+      rows[#rows + 1] = { entries.shown(key, key_layout), entries.shown(value, value_layout) }
+    end
+  end
+  frame.print_line(hist.table(rows, { { name = "key" }, { name = "value" } }, { width = frame.width() }))
+  if more > 0 then
+    frame.print_line(("… and %d more"):format(more))
+  end
+end
+
+local function run(given, names)
+  if #names ~= 1 then
+    frame.misuse(#names == 0 and "which map?" or "not understood: " .. names[2], USAGE)
+  end
+  local m <close> = target.open(names[1])
+  for i, key in ipairs(given.key) do
+    entries.look_up(m, key) -- before anything is printed
+    given.key[i] = key
+  end
+  if given.json then
+    dump_json(m, given)
+  elseif #given.key > 0 then
+    dump_table(m, given)
+  elseif map.type(m):find("_of_maps$") then
+    frame.print_line(tostring(m))
+    dump_table(m, given)
+  else
+    entries.walk(m)
+    bpf.inspect(m, { limit = given.limit or math.huge, width = frame.width() })
+  end
+end
+
+return { usage = USAGE, options = { json = true, key = frame.any, limit = frame.count }, run = run }

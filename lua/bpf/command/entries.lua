@@ -1,0 +1,88 @@
+-- SPDX-License-Identifier: MIT
+-- The entries of a map, as commands show them.
+
+local bpf = require("bpf")
+local frame = require("bpf.command.frame")
+
+local map = bpf.map
+local entries = {}
+
+-- A key as it was typed: Lua's number or table, or text.
+local function read_key(text)
+  local chunk = load("return " .. text, "=key", "t", {})
+  local ok, value = pcall(chunk or error)
+  return ok and value ~= nil and value or text
+end
+
+-- The value of a key that was typed, and the key as the map took it.
+function entries.look_up(m, text)
+  local key = read_key(text)
+  local ok, value, message = pcall(map.lookup, m, key)
+  if not ok and key ~= text then -- digits that are text
+    local again, same, why = pcall(map.lookup, m, text)
+    if again then
+      ok, value, message, key = again, same, why, text
+    end
+  end
+  if not ok or message then
+    frame.fail(ok and message or value)
+  elseif value == nil then
+    frame.fail("there is no key " .. text)
+  end
+  return key, value
+end
+
+function entries.layouts(m)
+  local key, value = map.types(m)
+  key, value = key and key:layout(), value and value:layout()
+  if map.type(m):find("percpu", 1, true) then
+    value = { kind = "array", element = value, type = value.type .. " by CPU" }
+  end
+  return key, value
+end
+
+-- A map within a map by its id: the handle and its descriptor are ours, and gone when this command ends.
+function entries.by_id(value)
+  if type(value) == "userdata" and map.type(value) then
+    local inner <close> = value
+    return frame.need(map.info(inner)).id
+  end
+  return value
+end
+
+-- pairs of a map that has them, with ids for the maps within.
+function entries.walk(m)
+  local ok, step, state, control, closing = pcall(pairs, m)
+  if not ok then
+    frame.fail(step)
+  elseif not map.type(m):find("_of_maps$") then
+    return step, state, control, closing
+  end
+  return function(s, key)
+    local value
+    key, value = step(s, key)
+    return key, entries.by_id(value)
+  end, state, control, closing
+end
+
+-- Entries to print: those of the keys that were given, or all.
+function entries.chosen(m, keys)
+  if #keys == 0 then
+    return entries.walk(m)
+  end
+  local i = 0
+  return function()
+    i = i + 1
+    if keys[i] then
+      local key, value = entries.look_up(m, keys[i])
+      return key, entries.by_id(value)
+    end
+  end
+end
+
+-- A key or value as text.
+function entries.shown(value, layout)
+  return bpf.inspect(value, { text = true, layout = layout })
+end
+
+return entries
