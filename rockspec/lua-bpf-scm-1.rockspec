@@ -32,6 +32,7 @@ build = {
         "src/base/distance.c",
         "src/base/err.c",
         "src/base/latch.c",
+        "src/base/log.c",
         "src/base/posix.c",
         "src/base/printed.c",
         "src/base/process.c",

@@ -91,11 +91,8 @@ _Noreturn void lbpf_name_unknown(lua_State *L, const struct lbpf_name *names, co
 	luaL_Buffer b;
 
 	luaL_buffinit(L, &b);
-	for (const struct lbpf_name *n = names; n->name; n++) {
-		if (n != names)
-			luaL_addstring(&b, ", ");
-		luaL_addstring(&b, n->name);
-	}
+	for (const struct lbpf_name *n = names; n->name; n++)
+		lbpf_list_add(&b, n->name);
 	luaL_pushresult(&b);
 	luaL_error(L, "%s '%s' is unknown (one of: %s)", what, got, lua_tostring(L, -1));
 }
@@ -130,12 +127,11 @@ _Noreturn static void field_unknown(lua_State *L, int idx, const char *const *al
 
 	lbpf_arg_show(L, idx);
 	luaL_buffinit(L, &b);
-	for (; also && *also; also++) {
-		luaL_addstring(&b, *also);
-		luaL_addstring(&b, ", ");
-	}
+	for (; also && *also; also++)
+		lbpf_list_add(&b, *also);
+	lbpf_list_add(&b, "flags as a sequence");
 	luaL_pushresult(&b);
-	luaL_error(L, "unknown option '%s' (options: %sflags as a sequence)", lua_tostring(L, -2), lua_tostring(L, -1));
+	luaL_error(L, "unknown option '%s' (options: %s)", lua_tostring(L, -2), lua_tostring(L, -1));
 }
 
 uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, const char *const *also)
@@ -230,11 +226,8 @@ _Noreturn static void option_unknown(lua_State *L, const struct lbpf_option *opt
 
 	lbpf_arg_show(L, -2);
 	luaL_buffinit(L, &b);
-	for (const struct lbpf_option *opt = options; opt->name; opt++) {
-		if (opt != options)
-			luaL_addstring(&b, ", ");
-		luaL_addstring(&b, opt->name);
-	}
+	for (const struct lbpf_option *opt = options; opt->name; opt++)
+		lbpf_list_add(&b, opt->name);
 	luaL_pushresult(&b);
 	luaL_error(L, "%s: unknown option '%s' (options: %s)", what, lua_tostring(L, -2), lua_tostring(L, -1));
 }

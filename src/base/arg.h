@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <lauxlib.h>
 #include <lua.h>
 
 #include "base/compat.h"
@@ -48,6 +49,14 @@ struct lbpf_name {
 /* The number of a name, or -1. */
 int64_t lbpf_name_value(const struct lbpf_name *names, const char *name);
 
+/* Adds a name to a list that the buffer holds alone. */
+static inline void lbpf_list_add(luaL_Buffer *b, const char *name)
+{
+	if (luaL_bufflen(b))
+		luaL_addstring(b, ", ");
+	luaL_addstring(b, name);
+}
+
 /* Raises "<what> 'x' is unknown (one of: a, b, c)"; never returns. */
 _Noreturn void lbpf_name_unknown(lua_State *L, const struct lbpf_name *names, const char *what, const char *got);
 
@@ -69,6 +78,12 @@ struct lbpf_option {
 	} kind;
 	size_t offset; /* of the field in the caller's struct */
 };
+
+/* The row of an option that has the name of its field. */
+#define LBPF_OPTION(kind, type, name)                        \
+	{                                                    \
+#name, LBPF_OPT_##kind, offsetof(type, name) \
+	}
 
 /* Fills the fields of *out from the table at idx; absent options leave theirs alone, and so do nil and none in
  * place of the table. Raises for an unknown option, naming all, and for a value of the wrong type. */

@@ -12,6 +12,7 @@
 #include "base/arg.h"
 #include "base/cause.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/spare.h"
 #include "btf/compile.h"
 #include "cdecl/cdecl.h"

@@ -15,6 +15,7 @@
 
 #include "base/arg.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/posix.h"
 #include "btf/btf.h"
 #include "btf/define.h"

@@ -20,10 +20,11 @@
 #include "base/arg.h"
 #include "base/cause.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "btf/check.h"
+#include "btf/compile.h"
 #include "btf/dump.h"
 #include "btf/elf.h"
-#include "btf/compile.h"
 #include "btf/info.h"
 #include "cdecl/cdecl.h"
 

@@ -6,7 +6,7 @@
 
 #include <bpf/libbpf.h>
 
-#include "base/err.h"
+#include "base/log.h"
 #include "base/posix.h"
 #include "base/process.h"
 #include "base/token.h"
@@ -49,7 +49,7 @@
 
 /* In this order: handles are collected in reverse, and later parts add to earlier ones. */
 static void (*const openers[])(lua_State *L) = {
-	lbpf_process_open,	lbpf_err_open,		lbpf_type_open,	    lbpf_btf_open,     lbpf_map_open,
+	lbpf_process_open,	lbpf_log_open,		lbpf_type_open,	    lbpf_btf_open,     lbpf_map_open,
 	lbpf_mapcreate_open,	lbpf_descriptor_open,	lbpf_mapopen_open,  lbpf_mapops_open,  lbpf_index_open,
 	lbpf_walk_open,		lbpf_iterate_open,	lbpf_batch_open,    lbpf_clear_open,   lbpf_view_open,
 	lbpf_vars_open,		lbpf_link_open,		lbpf_linkopen_open, lbpf_program_open, lbpf_progopen_open,

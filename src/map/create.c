@@ -13,6 +13,7 @@
 #include "base/cause.h"
 #include "base/class.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/spare.h"
 #include "base/token.h"
 #include "btf/btf.h"
@@ -33,23 +34,18 @@ struct create {
 	struct bpf_map_create_opts opts;
 };
 
-#define FIELD(kind, name)                                             \
-	{                                                             \
-#name, LBPF_OPT_##kind, offsetof(struct create, name) \
-	}
-
 static const struct lbpf_option create_options[] = {
-	FIELD(STRING, type),
+	LBPF_OPTION(STRING, struct create, type),
 	{ "key", LBPF_OPT_OTHER, 0 },
 	{ "value", LBPF_OPT_OTHER, 0 },
-	FIELD(U32, max_entries),
-	FIELD(STRING, name),
+	LBPF_OPTION(U32, struct create, max_entries),
+	LBPF_OPTION(STRING, struct create, name),
 	{ "flags", LBPF_OPT_OTHER, 0 },
-	FIELD(U32, key_size),
-	FIELD(U32, value_size),
-	FIELD(U64, map_extra),
-	FIELD(U32, numa_node),
-	FIELD(U32, ifindex),
+	LBPF_OPTION(U32, struct create, key_size),
+	LBPF_OPTION(U32, struct create, value_size),
+	LBPF_OPTION(U64, struct create, map_extra),
+	LBPF_OPTION(U32, struct create, numa_node),
+	LBPF_OPTION(U32, struct create, ifindex),
 	{ "inner", LBPF_OPT_OTHER, 0 },
 	{ "token", LBPF_OPT_OTHER, 0 },
 	{ NULL, LBPF_OPT_OTHER, 0 },

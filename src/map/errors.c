@@ -36,17 +36,11 @@ static const struct {
 _Noreturn void lbpf_map_cannot(lua_State *L, const struct lbpf_map *map, const char *operation)
 {
 	luaL_Buffer b;
-	const char *sep = "";
 
 	luaL_buffinit(L, &b);
-	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++) {
-		if (!(map->kind->can & operations[i].can) ||
-		    (operations[i].can == LBPF_VIEW && !lbpf_map_has_memory(map)))
-			continue;
-		luaL_addstring(&b, sep);
-		luaL_addstring(&b, operations[i].names);
-		sep = ", ";
-	}
+	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++)
+		if (map->kind->can & operations[i].can && (operations[i].can != LBPF_VIEW || lbpf_map_has_memory(map)))
+			lbpf_list_add(&b, operations[i].names);
 	luaL_pushresult(&b);
 	luaL_error(L, "map '%s': maps of type %s have no %s (they have: %s)", lbpf_map_label(map), map->kind->name,
 		   operation, *lua_tostring(L, -1) ? lua_tostring(L, -1) : "none on entries");

@@ -10,6 +10,7 @@
 
 #include "base/cause.h"
 #include "base/err.h"
+#include "base/log.h"
 
 /* Newer than the headers of libbpf 1.1. */
 #define MAP_TYPE_CGRP_STORAGE 32

@@ -17,6 +17,7 @@
 #include "base/bpffd.h"
 #include "base/cause.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/spare.h"
 #include "btf/btf.h"
 #include "map/map.h"

@@ -10,6 +10,7 @@
 
 #include "base/arg.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "map/map.h"
 #include "object/mapsettings.h"
 #include "object/object.h"

@@ -10,6 +10,7 @@
 
 #include "base/cause.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/newer.h"
 #include "base/spare.h"
 #include "base/token.h"

@@ -16,6 +16,7 @@
 
 #include "base/arg.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "map/map.h"
 #include "object/object.h"
 #include "object/vars.h"

@@ -13,6 +13,7 @@
 
 #include "base/arg.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/spare.h"
 #include "btf/open.h"
 #include "map/declared.h"

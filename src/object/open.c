@@ -11,6 +11,7 @@
 
 #include "base/arg.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/newer.h"
 #include "map/kinds.h"
 #include "object/configure.h"
@@ -28,17 +29,12 @@ struct open {
 	bool pin_any_type;
 };
 
-#define FIELD(name)                                                 \
-	{                                                           \
-#name, LBPF_OPT_STRING, offsetof(struct open, name) \
-	}
-
 static const struct lbpf_option open_options[] = {
-	FIELD(name),
-	FIELD(pin_root),
-	FIELD(kconfig),
-	FIELD(btf),
-	FIELD(token_path),
+	LBPF_OPTION(STRING, struct open, name),
+	LBPF_OPTION(STRING, struct open, pin_root),
+	LBPF_OPTION(STRING, struct open, kconfig),
+	LBPF_OPTION(STRING, struct open, btf),
+	LBPF_OPTION(STRING, struct open, token_path),
 	{ "pin_any_type", LBPF_OPT_BOOL, offsetof(struct open, pin_any_type) },
 	{ "vars", LBPF_OPT_OTHER, 0 },
 	{ "maps", LBPF_OPT_OTHER, 0 },

@@ -269,10 +269,8 @@ __attribute__((noinline)) _Noreturn static void vars_unknown(lua_State *L, const
 
 	lbpf_arg_show(L, idx);
 	luaL_buffinit(L, &b);
-	for (uint32_t i = 0; i < vars->variables && i < 20; i++) {
-		luaL_addstring(&b, i ? ", " : "");
-		luaL_addstring(&b, i == 19 ? "…" : vars->variable[i].name);
-	}
+	for (uint32_t i = 0; i < vars->variables && i < 20; i++)
+		lbpf_list_add(&b, i == 19 ? "…" : vars->variable[i].name);
 	luaL_pushresult(&b);
 	luaL_error(L, "there is no variable '%s' (variables: %s)", lua_tostring(L, -2),
 		   vars->variables ? lua_tostring(L, -1) : "none");

@@ -19,6 +19,7 @@
 #include "base/cause.h"
 #include "base/class.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/spare.h"
 #include "map/map.h"
 #include "program/link.h"
@@ -269,19 +270,15 @@ int lbpf_attach_auto(lua_State *L, int prog_idx, int owner)
 static bool check_type(lua_State *L, const struct lbpf_program *p, const struct lbpf_way *way)
 {
 	uint32_t type = p->prog ? (uint32_t)bpf_program__type(p->prog) : p->type;
-	const char *name = lbpf_program_type_name(type), *sep = "";
+	const char *name = lbpf_program_type_name(type);
 	luaL_Buffer b;
 
 	if (!way->types || (way->types >> (type & 63) & 1))
 		return true;
 	luaL_buffinit(L, &b);
-	for (uint32_t i = 0; i < 64; i++) {
-		if (!(way->types >> i & 1))
-			continue;
-		luaL_addstring(&b, sep);
-		luaL_addstring(&b, lbpf_program_type_name(i) ? lbpf_program_type_name(i) : "newer ones");
-		sep = ", ";
-	}
+	for (uint32_t i = 0; i < 64; i++)
+		if (way->types >> i & 1)
+			lbpf_list_add(&b, lbpf_program_type_name(i) ? lbpf_program_type_name(i) : "newer ones");
 	luaL_pushresult(&b);
 	lua_pushfstring(L, "it is of type %s, this takes %s", name ? name : "other", lua_tostring(L, -1));
 	lbpf_err_push(L, EINVAL, lua_tostring(L, -1), "program '%s': %s", p->name, way->method);

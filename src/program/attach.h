@@ -71,10 +71,7 @@ struct lbpf_way {
 
 #define LBPF_OF(type) (UINT64_C(1) << BPF_PROG_TYPE_##type)
 
-#define LBPF_TARGET_OPT(kind, name)                                        \
-	{                                                                  \
-#name, LBPF_OPT_##kind, offsetof(struct lbpf_target, name) \
-	}
+#define LBPF_TARGET_OPT(kind, name) LBPF_OPTION(kind, struct lbpf_target, name)
 
 extern const struct lbpf_way lbpf_ways_trace[]; /* attachtrace.c; rows end with a NULL method */
 extern const struct lbpf_way lbpf_ways_iter[];	/* attachiter.c */

@@ -19,6 +19,7 @@
 #include "base/bpffd.h"
 #include "base/cause.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/newer.h"
 #include "base/spare.h"
 #include "map/map.h"

@@ -55,20 +55,15 @@ static const struct lbpf_name software[] = {
 	{ NULL, 0 },
 };
 
-#define FIELD(kind, name, member)                                          \
-	{                                                                  \
-		name, LBPF_OPT_##kind, offsetof(struct lbpf_event, member) \
-	}
-
 static const struct lbpf_option options[] = {
 	{ "type", LBPF_OPT_OTHER, 0 },
 	{ "config", LBPF_OPT_OTHER, 0 },
 	{ "sample_freq", LBPF_OPT_OTHER, 0 },
 	{ "sample_period", LBPF_OPT_OTHER, 0 },
-	FIELD(S32, "pid", pid),
-	FIELD(S32, "tid", tid),
-	FIELD(S32, "cpu", cpu),
-	FIELD(BOOL, "inherit", inherit),
+	LBPF_OPTION(S32, struct lbpf_event, pid),
+	LBPF_OPTION(S32, struct lbpf_event, tid),
+	LBPF_OPTION(S32, struct lbpf_event, cpu),
+	LBPF_OPTION(BOOL, struct lbpf_event, inherit),
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 

@@ -15,6 +15,7 @@
 #include "base/arg.h"
 #include "base/cause.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/spare.h"
 
 #define DESCRIPTORS 4 /* of BTF, that libbpf opens to look for a target, and to learn whether modules have any */

@@ -15,6 +15,7 @@
 #include "base/arg.h"
 #include "base/cause.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "btf/btf.h"
 #include "btf/compile.h"
 #include "program/program.h"

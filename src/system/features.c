@@ -22,6 +22,7 @@
 #include "base/cause.h"
 #include "base/distance.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/spare.h"
 #include "map/kinds.h"
 #include "program/kinds.h"
