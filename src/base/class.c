@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/spare.h"
 
@@ -115,6 +116,23 @@ void lbpf_class_add_methods(lua_State *L, const struct lbpf_class *cls, const lu
 		lua_getupvalue(L, -1, 1);
 	luaL_setfuncs(L, methods, 0);
 	lua_settop(L, top);
+}
+
+void lbpf_holder_init(void *self)
+{
+	((struct lbpf_holder *)self)->fd = -1;
+}
+
+void lbpf_holder_release(lua_State *L, int idx, void *self)
+{
+	struct lbpf_holder *holder = self;
+	int fd = holder->fd;
+
+	(void)L;
+	(void)idx;
+	holder->fd = -1;
+	if (fd >= 0)
+		close(fd);
 }
 
 void *lbpf_class_new(lua_State *L, const struct lbpf_class *cls, size_t size, int nuv)

@@ -42,6 +42,15 @@ struct lbpf_head {
 	bool asked;	  /* to close, by the script or the host */
 };
 
+/* An object that owns one descriptor; what its class's init and release are. */
+struct lbpf_holder {
+	struct lbpf_head head;
+	int fd; /* -1: closed */
+};
+
+void lbpf_holder_init(void *self);
+void lbpf_holder_release(lua_State *L, int idx, void *self);
+
 /* First member of an object of which scripts make many, and that has nothing to free: all it needs belongs to another
  * one. Such an object has no finalizer, which would keep it and its memory for one more collection, and a loop outruns
  * those. So its tag isn't cleared, and memory that Lua hands out again may have it: what tells a borrower is also that

@@ -74,7 +74,7 @@ static int create_token(int bpffs)
 	return call((enum bpf_cmd)TOKEN_CREATE, &attr, sizeof(attr));
 }
 
-int lbpf_token_load_btf(const struct lbpf_token *token, const void *data, uint32_t size)
+int lbpf_token_load_btf(const struct lbpf_holder *token, const void *data, uint32_t size)
 {
 	struct btf_attr attr = {
 		.btf = (uintptr_t)data,
@@ -86,7 +86,7 @@ int lbpf_token_load_btf(const struct lbpf_token *token, const void *data, uint32
 	return call(BPF_BTF_LOAD, &attr, sizeof(attr));
 }
 
-int lbpf_token_create_map(const struct lbpf_token *token, uint32_t type, const char *name, uint32_t key_size,
+int lbpf_token_create_map(const struct lbpf_holder *token, uint32_t type, const char *name, uint32_t key_size,
 			  uint32_t value_size, uint32_t max_entries, const struct bpf_map_create_opts *opts)
 {
 	struct map_attr attr = {
@@ -162,24 +162,7 @@ int lbpf_token_make(lua_State *L, const char *path, int *fd)
 
 /* ---- the handle ---- */
 
-static void token_init(void *self)
-{
-	((struct lbpf_token *)self)->fd = -1;
-}
-
-static void token_release(lua_State *L, int idx, void *self)
-{
-	struct lbpf_token *token = self;
-	int fd = token->fd;
-
-	(void)L;
-	(void)idx;
-	token->fd = -1;
-	if (fd >= 0)
-		close(fd);
-}
-
-void lbpf_token_check_open(lua_State *L, const struct lbpf_token *token)
+void lbpf_token_check_open(lua_State *L, const struct lbpf_holder *token)
 {
 	if (token->fd < 0)
 		luaL_error(L, "the token is closed");
@@ -199,7 +182,7 @@ without capabilities outside makes maps by it, option `token` of `bpf.map.create
 static int token_new(lua_State *L)
 {
 	const char *path = lbpf_arg_string(L, 1);
-	struct lbpf_token *token = lbpf_class_new(L, &lbpf_token_class, sizeof(*token), 0);
+	struct lbpf_holder *token = lbpf_class_new(L, &lbpf_token_class, sizeof(*token), 0);
 	int fd, err = lbpf_token_make(L, path, &fd);
 
 	token->fd = fd;
@@ -213,7 +196,7 @@ static int token_new(lua_State *L)
 @treturn integer descriptor */
 static int token_fd(lua_State *L)
 {
-	struct lbpf_token *token = lbpf_class_check(L, 1, &lbpf_token_class);
+	struct lbpf_holder *token = lbpf_class_check(L, 1, &lbpf_token_class);
 
 	lbpf_token_check_open(L, token);
 	lua_pushinteger(L, token->fd);
@@ -230,7 +213,7 @@ static int token_close(lua_State *L)
 
 static int token_tostring(lua_State *L)
 {
-	struct lbpf_token *token = lbpf_class_check(L, 1, &lbpf_token_class);
+	struct lbpf_holder *token = lbpf_class_check(L, 1, &lbpf_token_class);
 
 	if (token->fd < 0)
 		lua_pushliteral(L, "bpf.token: (closed)");
@@ -255,8 +238,8 @@ const struct lbpf_class lbpf_token_class = {
 	.descriptors = 4,
 	.methods = token_methods,
 	.meta = token_meta,
-	.init = token_init,
-	.release = token_release,
+	.init = lbpf_holder_init,
+	.release = lbpf_holder_release,
 };
 
 void lbpf_token_open(lua_State *L)

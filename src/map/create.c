@@ -26,8 +26,8 @@ struct create {
 	uint32_t max_entries, key_size, value_size, numa_node, ifindex;
 	uint64_t map_extra;
 	uint32_t flags;
-	struct lbpf_map *inner;	  /* that the inner ones are like; NULL without */
-	struct lbpf_token *token; /* kept by the table of options; NULL without */
+	struct lbpf_map *inner;	   /* that the inner ones are like; NULL without */
+	struct lbpf_holder *token; /* kept by the table of options; NULL without */
 	const struct lbpf_mapkind *kind;
 	int key_id, value_id; /* in the map's own BTF; 0 without */
 	bool without_btf;     /* the token allows none to be loaded */

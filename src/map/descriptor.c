@@ -23,37 +23,15 @@
 #endif
 #define PIDFD_OF_THREAD O_EXCL /* PIDFD_THREAD of kernel 6.9 */
 
-struct descriptor {
-	struct lbpf_head head;
-	int fd;
-};
-
-static void descriptor_init(void *self)
-{
-	((struct descriptor *)self)->fd = -1;
-}
-
-static void descriptor_release(lua_State *L, int idx, void *self)
-{
-	struct descriptor *d = self;
-	int fd = d->fd;
-
-	(void)L;
-	(void)idx;
-	d->fd = -1;
-	if (fd >= 0)
-		close(fd);
-}
-
 static const struct lbpf_class descriptor_class = {
 	.name = "bpf.descriptor",
-	.init = descriptor_init,
-	.release = descriptor_release,
+	.init = lbpf_holder_init,
+	.release = lbpf_holder_release,
 };
 
 int *lbpf_descriptor_push(lua_State *L)
 {
-	struct descriptor *d;
+	struct lbpf_holder *d;
 
 	luaL_checkstack(L, 4, NULL);
 	d = lbpf_class_new(L, &descriptor_class, sizeof(*d), 0);

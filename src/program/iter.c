@@ -28,8 +28,8 @@ static int iter_push(lua_State *L, struct lbpf_stream **s)
 
 	*s = lbpf_stream_push(L);
 	fd = lbpf_link_descriptor(link);
-	(*s)->fd = fd < 0 ? -1 : bpf_iter_create(fd);
-	if ((*s)->fd >= 0)
+	(*s)->file.fd = fd < 0 ? -1 : bpf_iter_create(fd);
+	if ((*s)->file.fd >= 0)
 		return 1;
 	err = fd < 0 ? EINVAL : errno;
 	return lbpf_link_fail(L, link, err, err == EINVAL ? "this is the link of no iterator" : NULL, "read");
@@ -192,8 +192,8 @@ static int bpf_printk_open(lua_State *L)
 	struct lbpf_stream *s = lbpf_stream_push(L);
 
 	s->timeout = timeout;
-	s->fd = open_trace_pipe();
-	if (s->fd >= 0)
+	s->file.fd = open_trace_pipe();
+	if (s->file.fd >= 0)
 		return lbpf_stream_return(L, printk_next);
 	err = errno;
 	return lbpf_err_push(L, err,

@@ -368,28 +368,6 @@ static int program_run(lua_State *L)
 
 /* ---- statistics ---- */
 
-struct stats {
-	struct lbpf_head head;
-	int fd;
-};
-
-static void stats_init(void *self)
-{
-	((struct stats *)self)->fd = -1;
-}
-
-static void stats_release(lua_State *L, int idx, void *self)
-{
-	struct stats *s = self;
-	int fd = s->fd;
-
-	(void)L;
-	(void)idx;
-	s->fd = -1;
-	if (fd >= 0)
-		close(fd);
-}
-
 static const struct lbpf_class stats_class;
 
 /*** Ends the counting, unless somebody else has it on.
@@ -402,7 +380,7 @@ static int stats_close(lua_State *L)
 
 static int stats_tostring(lua_State *L)
 {
-	struct stats *s = lbpf_class_check(L, 1, &stats_class);
+	struct lbpf_holder *s = lbpf_class_check(L, 1, &stats_class);
 
 	lua_pushstring(L, s->fd < 0 ? "bpf.stats: (closed)" : "bpf.stats: run time");
 	return 1;
@@ -417,7 +395,7 @@ run_time_ns), until the handle is closed or collected. It costs some 20 ns a run
 @since kernel 5.8 */
 static int enable_stats(lua_State *L)
 {
-	struct stats *s = lbpf_class_new(L, &stats_class, sizeof(*s), 0);
+	struct lbpf_holder *s = lbpf_class_new(L, &stats_class, sizeof(*s), 0);
 
 	s->fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	if (s->fd < 0)
@@ -441,8 +419,8 @@ static const struct lbpf_class stats_class = {
 	.descriptors = 4,
 	.methods = stats_methods,
 	.meta = stats_meta,
-	.init = stats_init,
-	.release = stats_release,
+	.init = lbpf_holder_init,
+	.release = lbpf_holder_release,
 };
 
 static const luaL_Reg methods[] = {

@@ -15,28 +15,11 @@
 
 enum { STREAM_BUFFER = 1, STREAM_TYPE };
 
-static void stream_init(void *self)
-{
-	((struct lbpf_stream *)self)->fd = -1;
-}
-
-static void stream_release(lua_State *L, int idx, void *self)
-{
-	struct lbpf_stream *s = self;
-	int fd = s->fd;
-
-	(void)L;
-	(void)idx;
-	s->fd = -1;
-	if (fd >= 0)
-		close(fd);
-}
-
 static const struct lbpf_class stream_class = {
 	.name = "bpf.stream",
 	.descriptors = 4,
-	.init = stream_init,
-	.release = stream_release,
+	.init = lbpf_holder_init,
+	.release = lbpf_holder_release,
 };
 
 struct lbpf_stream *lbpf_stream_push(lua_State *L)
@@ -61,7 +44,7 @@ static struct lbpf_stream *stream_step(lua_State *L)
 
 	lua_settop(L, 0);
 	lua_pushvalue(L, lua_upvalueindex(1));
-	if (s->fd < 0)
+	if (s->file.fd < 0)
 		luaL_error(L, "this iteration has been closed");
 	return s;
 }
@@ -122,8 +105,8 @@ static bool stream_fill(lua_State *L, int idx, struct lbpf_stream *s)
 	ssize_t n;
 
 	stream_reserve(L, idx, s);
-	while (s->fd >= 0) { /* a finalizer or a hook may close it */
-		n = read(s->fd, s->buf + s->len, s->room - s->len);
+	while (s->file.fd >= 0) { /* a finalizer or a hook may close it */
+		n = read(s->file.fd, s->buf + s->len, s->room - s->len);
 		if (n > 0)
 			s->len += (size_t)n;
 		if (n >= 0)
@@ -132,7 +115,7 @@ static bool stream_fill(lua_State *L, int idx, struct lbpf_stream *s)
 		if (err == EAGAIN && left == 0)
 			return false;
 		if (err == EAGAIN) {
-			err = lbpf_wait_hook_is_new(&s->hook) ? EINTR : lbpf_wait_readable(s->fd, left);
+			err = lbpf_wait_hook_is_new(&s->hook) ? EINTR : lbpf_wait_readable(s->file.fd, left);
 			left = lbpf_wait_left(&wait);
 		}
 		if (err == EINTR && !lbpf_wait_run_hook(L))

@@ -15,9 +15,8 @@
 LBPF_HIDDEN_BEGIN
 
 struct lbpf_stream {
-	struct lbpf_head head;
+	struct lbpf_holder file;
 	struct lbpf_wait_hook hook;
-	int fd;			      /* owned; -1: closed */
 	int timeout;		      /* ms to wait for more; -1: for ever */
 	const struct lbpf_type *type; /* of records, kept by a user value */
 	char *buf;		      /* kept by a user value */
