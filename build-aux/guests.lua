@@ -62,6 +62,7 @@ return {
   ["spec/metrics/prometheus_spec.lua"] = { on = NONE, why = server },
   ["spec/event/reader_spec.lua"] = { on = ENDS, why = handlers, seconds = 75 },
   ["spec/tree/readme_spec.lua"] = { on = NONE, why = tree },
+  ["spec/tree/reference_spec.lua"] = { on = NONE, why = tree },
   ["spec/object/settings_spec.lua"] = { on = { "5.10" }, why = ours, seconds = 20 },
   ["spec/map/sk_storage_spec.lua"] = { seconds = 20 },
   ["spec/map/sockmap_spec.lua"] = { seconds = 25 },

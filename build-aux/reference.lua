@@ -3,8 +3,9 @@
 -- Writes the reference: the sections of reference.head.md, each followed by the functions that belong to it, as their
 -- doc blocks describe them: `/*** … */` with @function in C, `---` above the function in Lua.
 -- Tags: @function name (several for synonyms), @tparam type name text, @param name text, @treturn type text,
--- @return text, @see name, name, @since text. A type or name with "?" in front is optional. Below a @tparam, lines
--- "- name: text" describe the fields of a table.
+-- @return text, @see name, name, @since text, @usage. A type or name with "?" in front is optional. Below a @tparam,
+-- lines "- name: text" describe the fields of a table; below a @usage stands an example, which
+-- spec/tree/reference_spec.lua runs unless "not run: reason" follows the tag.
 
 local HEAD = arg[0]:gsub("%.lua$", ".head.md")
 local NOTE = "<!-- Made by `make doc` from the sources and build-aux/reference.head.md: change those. -->"
@@ -81,6 +82,8 @@ local function split(block)
       tags[#tags + 1] = tag
     elseif not tag then
       description[#description + 1] = line
+    elseif tag.tag == "usage" then
+      tag.code = (tag.code and tag.code .. "\n" or "") .. line
     elseif key then
       field = { name = key, text = text }
       tag.fields[#tag.fields + 1] = field
@@ -141,6 +144,14 @@ end
 
 function readers.since(_, fn, tag)
   fn.since = tag.text
+end
+
+function readers.usage(block, fn, tag)
+  if not tag.code then
+    return complain(block, "@usage: the example is missing")
+  end
+  fn.usage = tag.code:gsub("%s+$", "")
+  fn.unrun = tag.text ~= "" and tag.text or nil
 end
 
 local sections, section_of = {}, {} -- in the order of the head; by name
@@ -317,6 +328,13 @@ local function write_function(name, fn)
       write("- %s", joined(value.type and returned(value.type), value.text))
     end
     write("")
+  end
+  if fn.usage then
+    write("Example\n")
+    if fn.unrun then
+      write("<!-- %s -->\n", fn.unrun)
+    end
+    write("```lua\n%s\n```\n", fn.usage)
   end
   local notes = {}
   if fn.see[1] then

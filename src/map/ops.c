@@ -113,6 +113,9 @@ static int push_fetched(lua_State *L, struct lbpf_map *map, const void *value)
  field `cpu` the number of the one CPU, from 0, whose value of a per-CPU map is asked for
 @return a copy of the value, or one nil when there is no such key
 @treturn nil,string,string on failure
+@usage
+local count = map.lookup(m, 1)           -- 10
+local second = map.lookup(cpus, 0, { cpu = 1 })
 @see bpf_map_lookup_elem_flags */
 static int map_lookup(lua_State *L)
 {
