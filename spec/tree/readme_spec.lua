@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Every Lua block of README.md and docs/*.md compiles and runs, from the top of the tree and on its own; those of the
--- reference are in reference_spec. One below the comment `<!-- not run: reason -->` only has to compile. What a block prints is compared with a ```text block that
--- follows under `<!-- output -->`: spaces don't matter, and "…" stands for anything.
-local helper = require("spec.helper")
+-- reference are in reference_spec. One below the comment `<!-- not run: reason -->` only has to compile. What a block
+-- prints is compared with a ```text block that follows under `<!-- output -->`: spaces don't matter, and "…" stands
+-- for anything.
 local kernel = require("spec.support.kernel")
 local lfs = require("lfs")
 
