@@ -3,6 +3,7 @@
 -- reference are in reference_spec. One below the comment `<!-- not run: reason -->` only has to compile. What a block
 -- prints is compared with a ```text block that follows under `<!-- output -->`: spaces don't matter, and "…" stands
 -- for anything.
+local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local lfs = require("lfs")
 
