@@ -5,6 +5,7 @@
 assert(_VERSION >= "Lua 5.4", "the specs need Lua 5.4, this is " .. _VERSION .. ": use `make test`")
 
 local busted = require "busted"
+local check = require "luassert"
 local lfs = require "lfs"
 
 local helper = {}
@@ -131,6 +132,15 @@ function helper.raises(fn, pattern)
     busted.fail(("wrong error.\nExpected: %s\nGot: %s"):format(pattern, message), 2)
   end
   return message
+end
+
+--- Checks that the results are nil, a message that matches the pattern, and the code, in which the message ends.
+function helper.fails(code, pattern, ...)
+  local result, message, got = ...
+  check.same({ n = 3, code = code }, { n = select("#", ...), code = got })
+  check.is_nil(result)
+  check.matches(pattern, message)
+  check.matches("%(" .. code .. "%)$", message)
 end
 
 --- The path of spec/progs/<name>.bpf.c, compiled.

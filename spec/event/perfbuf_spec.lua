@@ -8,6 +8,8 @@ local lfs = require("lfs")
 local readers = require("spec.support.reader")
 local sys = require("support.sys")
 
+local fails = helper.fails
+
 kernel.root()
 kernel.need("running raw tracepoint programs", "5.10")
 
@@ -17,15 +19,6 @@ local perfs, held, next_event, now = readers.perfbuf, readers.held, readers.next
 local open, run, send, watch = perfs.open, perfs.run, perfs.send, perfs.watch
 
 local function nothing() end
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  assert.equal(3, select("#", ...))
-  local result, message, got = ...
-  assert.is_nil(result)
-  assert.equal(code, got)
-  assert.matches(pattern, message)
-end
 
 after_each(readers.close_all)
 

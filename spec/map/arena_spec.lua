@@ -6,7 +6,7 @@ local kernel = require("spec.support.kernel")
 local kinds = require("spec.support.kinds")
 local bpf = require("bpf")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 kernel.root()
 kernel.need("arena", "6.9")
@@ -15,15 +15,6 @@ kinds.need("syscall")
 local ARENA = helper.obj("arena")
 local ADDRESS, PAGE, PAGES = 0x20000000, 4096, 16
 local COUNTER = "struct counter { __u64 count; __u32 last; char name[12]; }"
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  assert.equal(3, select("#", ...))
-  local result, message, got = ...
-  assert.is_nil(result)
-  assert.equal(code, got)
-  assert.matches(pattern, message)
-end
 
 local function arena(options)
   local all = { type = "arena", name = "memory", max_entries = 4 }

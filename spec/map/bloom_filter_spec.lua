@@ -4,22 +4,13 @@ local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local bpf = require("bpf")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 kernel.root()
 kernel.need("bloom_filter", "5.16")
 
 local BLOOM = helper.obj("bloom")
 local ENOENT = 2
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  assert.equal(3, select("#", ...))
-  local result, message, got = ...
-  assert.is_nil(result)
-  assert.equal(code, got)
-  assert.matches(pattern, message)
-end
 
 local function filter(options)
   local all = { type = "bloom_filter", name = "seen", value = "__u64", max_entries = 1000 }

@@ -7,22 +7,13 @@ local kernel = require("spec.support.kernel")
 local bpf = require("bpf")
 local sys = require("support.sys")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 local ABSENT = helper.absent()
 
 kernel.root()
 
 local GROUPS = helper.obj("groups")
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  assert.equal(3, select("#", ...))
-  local result, message, got = ...
-  assert.is_nil(result)
-  assert.equal(code, got)
-  assert.matches(pattern, message)
-end
 
 describe("a cgroup_array", function()
   local obj, groups, ours

@@ -6,7 +6,7 @@ local kernel = require("spec.support.kernel")
 local bpf = require("bpf")
 local sys = require("support.sys")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 kernel.root()
 
@@ -30,15 +30,6 @@ local PACKET = 20 + 8 + 1
 local function send(group, n)
   local script = "ip link set lo up && exec " .. helper.LUA .. " -e " .. helper.quote(SEND:format(n))
   group:run("unshare -n sh -c " .. helper.quote(script))
-end
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  assert.equal(3, select("#", ...))
-  local result, message, got = ...
-  assert.is_nil(result)
-  assert.equal(code, got)
-  assert.matches(pattern, message)
 end
 
 local function sum(values)

@@ -6,21 +6,13 @@ local calls = require("support.netcalls")
 local net = require("spec.support.net")
 local bpf = require("bpf")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 kernel.root()
 kernel.need("links of xdp programs", "5.9") -- and programs in device maps, since 5.8
 
 local PROGS = helper.obj("devmap")
 local PORT = 7007 -- the one that the programs touch
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  local result, message, got = ...
-  assert.same({ n = 3, code = code }, { n = select("#", ...), code = got })
-  assert.is_nil(result)
-  assert.matches(pattern, message)
-end
 
 -- A router with three cables, and where they lead. Host 1 sends; hosts 2 and 3 look the same to it, and which of them
 -- gets a packet is up to the router. The process lives on the router.

@@ -12,7 +12,7 @@ local kinds_of_programs = require("spec.support.kinds")
 local bpf = require("bpf")
 local sys = require("support.sys")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 local ABSENT = helper.absent()
 
@@ -22,15 +22,6 @@ local STORAGES = helper.obj("storages")
 local VALGRIND = helper.LUA:find("^valgrind") and "valgrind has no pidfd_open"
 local NOBODY = 1 << 22 -- the kernel gives out lower process ids only
 local NOTE = "struct note { struct bpf_spin_lock lock; __u32 times; char text[8]; }"
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  assert.equal(3, select("#", ...))
-  local result, message, got = ...
-  assert.is_nil(result)
-  assert.equal(code, got)
-  assert.matches(pattern, message)
-end
 
 -- A key as a pattern.
 local function literally(key)

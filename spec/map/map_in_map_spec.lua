@@ -6,22 +6,13 @@ local kernel = require("spec.support.kernel")
 local kinds = require("spec.support.kinds")
 local bpf = require("bpf")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 kernel.root()
 
 local NESTED = helper.obj("nested")
 local HIT = "struct hit { __u64 count; __u32 last; }"
 local KINDS = { "array_of_maps", "hash_of_maps" }
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  assert.equal(3, select("#", ...))
-  local result, message, got = ...
-  assert.is_nil(result)
-  assert.equal(code, got)
-  assert.matches(pattern, message)
-end
 
 local function hits(options)
   local all = { type = "hash", name = "hits", key = "__u32", value = HIT, max_entries = 8 }

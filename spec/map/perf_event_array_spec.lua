@@ -5,22 +5,13 @@ local kernel = require("spec.support.kernel")
 local bpf = require("bpf")
 local perf = require("support.perf")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 local ABSENT = helper.absent()
 
 kernel.root()
 
 local COUNTERS = helper.obj("counters")
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  assert.equal(3, select("#", ...))
-  local result, message, got = ...
-  assert.is_nil(result)
-  assert.equal(code, got)
-  assert.matches(pattern, message)
-end
 
 -- A system call that Lua can't do without.
 local function system_call()

@@ -4,22 +4,13 @@ local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local bpf = require("bpf")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 kernel.root()
 
 local JUMPS = helper.obj("jumps")
 local PACKET = ("\x11"):rep(60)
 local STAYED = 1 -- what `enter` returns when its jump found nothing
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  assert.equal(3, select("#", ...))
-  local result, message, got = ...
-  assert.is_nil(result)
-  assert.equal(code, got)
-  assert.matches(pattern, message)
-end
 
 local function create(options)
   local all = { type = "prog_array", name = "jumps", max_entries = 4 }

@@ -8,18 +8,10 @@ local calls = require("support.netcalls")
 local net = require("spec.support.net")
 local bpf = require("bpf")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 kernel.root()
 kernel.need("arrays of sockets", "4.19")
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  local result, message, got = ...
-  assert.same({ n = 3, code = code }, { n = select("#", ...), code = got })
-  assert.is_nil(result)
-  assert.matches(pattern, message)
-end
 
 local function cookie(s)
   return calls.cookie(s:getfd())

@@ -9,20 +9,12 @@ local calls = require("support.netcalls")
 local net = require("spec.support.net")
 local bpf = require("bpf")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 kernel.root()
 kernel.need("storage of sockets", "5.2")
 if kernel.config("CONFIG_CGROUP_BPF") == "n" then
   helper.skip("needs CONFIG_CGROUP_BPF")
-end
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  local result, message, got = ...
-  assert.same({ n = 3, code = code }, { n = select("#", ...), code = got })
-  assert.is_nil(result)
-  assert.matches(pattern, message)
 end
 
 -- Two sockets whose packets the program sees, as they belong to a cgroup of their own.

@@ -8,20 +8,12 @@ local calls = require("support.netcalls")
 local net = require("spec.support.net")
 local bpf = require("bpf")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 kernel.root()
 kernel.need("sk_skb verdicts without a parser", "5.10") -- and looking up cookies, UDP sockets: since 5.7
 if kernel.config("CONFIG_NET_SOCK_MSG") == "n" or kernel.config("CONFIG_BPF_STREAM_PARSER") == "n" then
   helper.skip("needs CONFIG_NET_SOCK_MSG and CONFIG_BPF_STREAM_PARSER")
-end
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  local result, message, got = ...
-  assert.same({ n = 3, code = code }, { n = select("#", ...), code = got })
-  assert.is_nil(result)
-  assert.matches(pattern, message)
 end
 
 local function cookie(s)

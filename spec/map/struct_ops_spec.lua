@@ -10,7 +10,7 @@ local net = require("spec.support.net")
 local bpf = require("bpf")
 local sys = require("support.sys")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 kernel.root()
 kernel.need("struct_ops", "5.6")
@@ -22,15 +22,6 @@ kinds.need("struct_ops")
 
 local CONGESTION = helper.obj("congestion")
 local NAME = congestion.name
-
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  assert.equal(3, select("#", ...))
-  local result, message, got = ...
-  assert.is_nil(result)
-  assert.equal(code, got)
-  assert.matches(pattern, message)
-end
 
 local function bytes()
   return congestion.object("congestion", "lbpf_cc")

@@ -6,7 +6,7 @@ local net = require("spec.support.net")
 local xsk = require("support.xsk")
 local bpf = require("bpf")
 
-local map = bpf.map
+local fails, map = helper.fails, bpf.map
 
 kernel.root()
 kernel.need("links of xdp programs", "5.9") -- and maps that closed sockets leave, since 5.3
@@ -16,33 +16,16 @@ end
 
 local PORT = 7009 -- the one that the program touches
 
--- Checks that the results are nil, a message that matches the pattern, and the code.
-local function fails(code, pattern, ...)
-  local result, message, got = ...
-  assert.same({ n = 3, code = code }, { n = select("#", ...), code = got })
-  assert.is_nil(result)
-  assert.matches(pattern, message)
-end
-
 -- Packets come from one namespace into another, where the process lives.
-local sender, receiver, obj, m
+local path, obj, m
 
 setup(function()
-  local there, here = net.space(), net.space()
-  net.cable({ space = there, name = "far", mac = "02:00:00:00:00:01", address = "10.255.252.1/24" },
-    { space = here, name = "near", mac = "02:00:00:00:00:02", address = "10.255.252.2/24" })
-  net.neighbour(there, "far", "10.255.252.2", "02:00:00:00:00:02")
-  sender = net.udp(there, 1)
-  receiver = net.udp(here, 5, "10.255.252.2", PORT)
-  net.enter(here)
+  path = net.path(PORT)
 end)
 
 teardown(function()
-  if sender then
-    sender:close()
-  end
-  if receiver then
-    receiver:close()
+  if path then
+    path.close()
   end
   net.remove()
 end)
@@ -57,30 +40,21 @@ after_each(function()
   obj:close()
 end)
 
-local sent = 0
-
-local function send()
-  sent = sent + 1
-  local text = ("packet %d"):format(sent)
-  assert(sender:sendto(text, "10.255.252.2", PORT))
-  return text
-end
-
 -- Checks that a packet gets to the stack, and so to the ordinary socket.
 local function passes()
-  assert.equal(send(), (receiver:receive()))
+  assert.equal(path.send(), (path.receiver:receive()))
 end
 
 -- Checks that a packet gets to the AF_XDP socket, and there alone.
 local function reaches(s)
-  local text = send()
+  local text = path.send()
   local frame = s:receive(5000)
   assert.is_string(frame, "no frame")
   assert.equal(14 + 20 + 8 + #text, #frame)
   assert.equal(text, frame:sub(-#text))
-  receiver:settimeout(0)
-  assert.is_nil((receiver:receive()))
-  receiver:settimeout(5 * helper.slow)
+  path.receiver:settimeout(0)
+  assert.is_nil((path.receiver:receive()))
+  path.receiver:settimeout(5 * helper.slow)
 end
 
 describe("xskmap:", function()
@@ -148,10 +122,10 @@ describe("xskmap:", function()
   end)
 
   it("refuses what isn't such a socket", function()
-    fails("EOPNOTSUPP", "update", map.update(m, 0, receiver))
+    fails("EOPNOTSUPP", "update", map.update(m, 0, path.receiver))
     fails("ENOTSOCK", "update", map.update(m, 0, map.fd(m)))
     fails("EBADF", "update", map.update(m, 0, 99999))
-    helper.raises(function() m[0] = receiver end, "EOPNOTSUPP")
+    helper.raises(function() m[0] = path.receiver end, "EOPNOTSUPP")
     for _, wrong in ipairs({ true, "0", -1, 1.5, 1 << 32, {}, { getfd = 1 }, { getfd = function() return "x" end },
       print }) do
       helper.raises(function() m[0] = wrong end, "")

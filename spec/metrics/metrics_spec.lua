@@ -850,7 +850,7 @@ describe("declaring", function()
       { name = "a", map = {}, slot = "s", bounds = print })
     refuses("option 'max_series' must be an integer, got string", "gauge", { name = "a", map = {}, max_series = "1" })
     helper.raises(function() metrics.new { prefx = "" } end,
-      "spec/metrics/metrics_spec.lua:%d+: metrics.new: there is no option 'prefx' %(options: max_series, on_error, prefix%)")
+      "metrics_spec.lua:%d+: metrics.new: there is no option 'prefx' %(options: max_series, on_error, prefix%)")
   end)
 
   it("raises for members that the map's types don't have", function()

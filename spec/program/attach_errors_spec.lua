@@ -110,13 +110,13 @@ describe("every attach method", function()
 
       if method.libbpf and kernel.libbpf_before(method.libbpf) then
         it("says which libbpf it needs", function()
-          attach.fails("ENOSYS", "program 'add': " .. name .. ": this needs libbpf " .. method.libbpf
+          helper.fails("ENOSYS", "program 'add': " .. name .. ": this needs libbpf " .. method.libbpf
             .. ", here is v%d", call(obj.progs.add, name, arguments(method)))
         end)
       else
         it("fails for a program of another type", function()
           local why = method.takes and ("it is of type syscall, this takes %s (EINVAL)"):format(method.takes) or ""
-          attach.fails(method.code or "EINVAL", "program 'add': " .. name .. ": " .. why:gsub("%p", "%%%0"),
+          helper.fails(method.code or "EINVAL", "program 'add': " .. name .. ": " .. why:gsub("%p", "%%%0"),
             call(obj.progs.add, name, arguments(method)))
           assert.same({}, attach.links(obj.progs.add))
         end)
@@ -164,7 +164,7 @@ describe("a refusal is said in words:", function()
 
   it("an MTU that is too large for a program of SEC(\"xdp\")", function()
     for _, options in ipairs({ {}, { mode = "native" }, { netlink = true } }) do
-      attach.fails("ERANGE", 'the MTU of the interface, or of its peer, is too large .* "skb" %(',
+      helper.fails("ERANGE", 'the MTU of the interface, or of its peer, is too large .* "skb" %(',
         progs.whole:attach_xdp("near", options))
     end
     local link <close> = assert(progs.whole:attach_xdp("near", { mode = "skb" })) -- the cure
@@ -175,31 +175,31 @@ describe("a refusal is said in words:", function()
     net.must("ip link set near mtu 1500 && ip link set far mtu 1500")
     do
       local generic <close> = assert(progs.whole:attach_xdp("near", { mode = "skb" }))
-      attach.fails("EEXIST",
+      helper.fails("EEXIST",
         'a program is attached in mode "skb", and native and generic ones can\'t both be active %(',
         progs.whole:attach_xdp("near", { mode = "native" }))
-      attach.fails("EEXIST", 'attached in mode "skb"', progs.whole:attach_xdp("near")) -- a cable has native mode
-      attach.fails("EBUSY", "the interface has a program already", progs.whole:attach_xdp("near", { mode = "skb" }))
-      attach.fails("EBUSY", "has a link: link:update replaces it",
+      helper.fails("EEXIST", 'attached in mode "skb"', progs.whole:attach_xdp("near")) -- a cable has native mode
+      helper.fails("EBUSY", "the interface has a program already", progs.whole:attach_xdp("near", { mode = "skb" }))
+      helper.fails("EBUSY", "has a link: link:update replaces it",
         progs.whole:attach_xdp("near", { mode = "skb", netlink = true, replace = true }))
       assert.is_true(generic:close())
     end
     local native <close> = assert(progs.whole:attach_xdp("near", { mode = "native" }))
-    attach.fails("EEXIST", "a program is attached in native mode", progs.whole:attach_xdp("near", { mode = "skb" }))
+    helper.fails("EEXIST", "a program is attached in native mode", progs.whole:attach_xdp("near", { mode = "skb" }))
     assert.is_number(native:fd())
   end)
 
   it("a mode that the driver lacks, an interface that isn't there", function()
-    attach.fails("EOPNOTSUPP", 'takes no programs in this mode; mode "skb" needs no driver',
+    helper.fails("EOPNOTSUPP", 'takes no programs in this mode; mode "skb" needs no driver',
       progs.whole:attach_xdp("lo", { mode = "native" }))
     local _, message = progs.whole:attach_xdp(99999)
     assert.matches("there is no network interface with index 99999 %(E", message)
-    attach.fails("ENODEV", "there is no network interface with index 99999", progs.filter:attach_tc(99999))
+    helper.fails("ENODEV", "there is no network interface with index 99999", progs.filter:attach_tc(99999))
   end)
 
   it("a tc priority out of range", function()
     for _, priority in ipairs({ 65536, 1 << 32 }) do
-      attach.fails("EINVAL", "option 'priority' must be an integer from 0 to 65535, got %d+ %(",
+      helper.fails("EINVAL", "option 'priority' must be an integer from 0 to 65535, got %d+ %(",
         progs.filter:attach_tc("lo", { priority = priority }))
     end
     helper.raises(function() progs.filter:attach_tc("lo", { priority = -1 }) end,
@@ -209,22 +209,22 @@ describe("a refusal is said in words:", function()
 
   it("a program of SEC(\"tc\") for tcx and netkit", function()
     kernel.libbpf("attach_tcx", "1.3")
-    attach.fails("EINVAL", 'this takes a program of SEC%("tcx/ingress"%) or', progs.filter:attach_tcx("lo"))
-    attach.fails("EINVAL", 'this takes a program of SEC%("netkit/primary"%) or', progs.filter:attach_netkit("lo"))
+    helper.fails("EINVAL", 'this takes a program of SEC%("tcx/ingress"%) or', progs.filter:attach_tcx("lo"))
+    helper.fails("EINVAL", 'this takes a program of SEC%("netkit/primary"%) or', progs.filter:attach_netkit("lo"))
   end)
 
   it("what is no network namespace, or is full", function()
-    attach.fails("EINVAL", "this is no network namespace", progs.dissect:attach_netns("/proc/self/ns/pid"))
+    helper.fails("EINVAL", "this is no network namespace", progs.dissect:attach_netns("/proc/self/ns/pid"))
     local link <close> = assert(progs.dissect:attach_netns("/proc/self/ns/net"))
-    attach.fails("E2BIG", "has as many programs of this type as it takes",
+    helper.fails("E2BIG", "has as many programs of this type as it takes",
       progs.dissect:attach_netns("/proc/self/ns/net"))
     assert.is_number(link:fd())
   end)
 
   it("functions and tracepoints that the kernel doesn't have", function()
-    attach.fails("ENOENT", "program 'of_no_tracepoint': attach: there is no tracepoint 'lbpf_nothing' %(",
+    helper.fails("ENOENT", "program 'of_no_tracepoint': attach: there is no tracepoint 'lbpf_nothing' %(",
       progs.of_no_tracepoint:attach())
-    attach.fails("ENOENT", "attach_raw_tracepoint: there is no tracepoint 'lbpf_other' %(",
+    helper.fails("ENOENT", "attach_raw_tracepoint: there is no tracepoint 'lbpf_other' %(",
       progs.of_no_tracepoint:attach_raw_tracepoint("lbpf_other"))
     for _, method in ipairs({ "attach", "attach_kprobe" }) do
       local _, message, code = progs.of_no_function[method](progs.of_no_function, "lbpf_nothing")
@@ -243,7 +243,7 @@ describe("a refusal is said in words:", function()
       assert.is_false(ok)
       assert.matches("^[^:]*attach_errors_spec%.lua:%d+: event: .*" .. case[2], message)
     end
-    attach.fails("EINVAL", "option 'cpu' must be from 0 to %d+ here, got 8191",
+    helper.fails("EINVAL", "option 'cpu' must be from 0 to %d+ here, got 8191",
       progs.sample:attach_perf_event({ config = "cpu_clock", cpu = 8191, sample_freq = 1 }))
   end)
 end)

@@ -12,7 +12,7 @@ local sys = require("support.sys")
 
 local ABSENT = helper.absent()
 
-local fails = attach.fails
+local fails = helper.fails
 
 kernel.root()
 

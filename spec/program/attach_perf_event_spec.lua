@@ -7,7 +7,7 @@ local kinds = require("spec.support.kinds")
 local attach = require("spec.support.attach")
 local perf = require("support.perf")
 
-local fails = attach.fails
+local fails = helper.fails
 
 kernel.root()
 kernel.need("programs of perf events", "4.9")

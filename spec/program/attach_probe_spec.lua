@@ -7,7 +7,7 @@ local lfs = require("lfs")
 
 local ABSENT = helper.absent()
 
-local fails = attach.fails
+local fails = helper.fails
 
 kernel.root()
 

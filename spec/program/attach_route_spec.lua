@@ -141,7 +141,7 @@ describe("a program of a route or an action", function()
       if name ~= "on_seg6local" then -- which newer kernels don't run
         assert.equal(7, assert(obj.progs[name]:run({ data = ("\x45"):rep(64) })).retval)
       end
-      attach.fails("EOPNOTSUPP", "program '" .. name .. "': attach: ", obj.progs[name]:attach())
+      helper.fails("EOPNOTSUPP", "program '" .. name .. "': attach: ", obj.progs[name]:attach())
     end)
   end
 end)

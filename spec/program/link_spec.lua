@@ -14,7 +14,7 @@ local ABSENT = helper.absent()
 kernel.root()
 kernel.need("links of xdp programs", "5.9")
 
-local fails = attach.fails
+local fails = helper.fails
 
 local CALLS, PACKETS = helper.obj("calls"), helper.obj("packets")
 

@@ -6,7 +6,7 @@ local attach = require("spec.support.attach")
 
 kernel.root()
 
-local fails = attach.fails
+local fails = helper.fails
 
 local PROBED <const> = attach.probed()
 local COPY <const> = helper.tmpdir() .. "/copy"

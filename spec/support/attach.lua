@@ -8,15 +8,6 @@ local assert = require("luassert")
 
 local attach = {}
 
---- Checks that the results are nil, a message that matches the pattern, and the code.
-function attach.fails(code, pattern, ...)
-  local result, message, got = ...
-  assert.same({ n = 3, code = code }, { n = select("#", ...), code = got })
-  assert.is_nil(result)
-  assert.matches(pattern, message)
-  assert.matches("%(" .. code .. "%)$", message)
-end
-
 --- Loads of an object those programs alone that are named, as `bpf.load` does.
 function attach.load(name, progs, vars)
   local obj, message, code = bpf.open(helper.obj(name), { vars = vars })

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Networks to test on: namespaces of their own, cables between them, sockets in them; and cgroups. What was made is
 -- removed by `net.remove()`, in a teardown. `local net = require "spec.support.net"`.
+local check = require("luassert")
 local socket = require("socket")
 
 local calls = require("support.netcalls")
@@ -107,6 +108,49 @@ function net.udp(space, seconds, address, port)
     s:settimeout(seconds * helper.slow)
     return s
   end)
+end
+
+--- Packets that come over a cable from one namespace into another, where this process lives from then on, as datagrams
+-- to a port. Its end of the cable is the interface `near`. Returns a table: `receiver` is a socket here; `send()` sends a
+-- packet and returns its text; `arrives()` sends one and returns what arrives and what was sent; `is_lost()` checks that
+-- one gets nowhere; `close()` belongs in a teardown, before `net.remove()`.
+function net.path(port)
+  local there, here = net.space(), net.space()
+  local address, mac = "10.255.252.2", "02:00:00:00:00:02"
+  net.cable({ space = there, name = "far", mac = "02:00:00:00:00:01", address = "10.255.252.1/24" },
+    { space = here, name = "near", mac = mac, address = address .. "/24" })
+  net.neighbour(there, "far", address, mac)
+  local path, sent = {}, 0
+  local sender = net.udp(there, 1)
+  path.receiver = net.udp(here, 5, address, port)
+  net.enter(here)
+
+  function path.send()
+    sent = sent + 1
+    local text = ("packet %d"):format(sent)
+    assert(sender:sendto(text, address, port))
+    return text
+  end
+
+  function path.arrives()
+    local text = path.send()
+    local got = path.receiver:receive()
+    check.is_string(got, "nothing arrived")
+    return got, text
+  end
+
+  function path.is_lost()
+    path.send()
+    path.receiver:settimeout(0.1)
+    check.is_nil((path.receiver:receive()))
+    path.receiver:settimeout(5 * helper.slow)
+  end
+
+  function path.close()
+    sender:close()
+    path.receiver:close()
+  end
+  return path
 end
 
 --- A TCP connection over the loopback of this namespace: the two ends.
