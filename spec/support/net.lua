@@ -110,10 +110,10 @@ function net.udp(space, seconds, address, port)
   end)
 end
 
---- Packets that come over a cable from one namespace into another, where this process lives from then on, as datagrams
--- to a port. Its end of the cable is the interface `near`. Returns a table: `receiver` is a socket here; `send()` sends a
--- packet and returns its text; `arrives()` sends one and returns what arrives and what was sent; `is_lost()` checks that
--- one gets nowhere; `close()` belongs in a teardown, before `net.remove()`.
+--- Packets that come over a cable from one namespace into another, where this process lives from then on, as
+-- datagrams to a port. Its end of the cable is the interface `near`. Returns a table: `receiver` is a socket here;
+-- `send()` sends a packet and returns its text; `arrives()` sends one and returns what arrives and what was sent;
+-- `is_lost()` checks that one gets nowhere; `close()` belongs in a teardown, before `net.remove()`.
 function net.path(port)
   local there, here = net.space(), net.space()
   local address, mac = "10.255.252.2", "02:00:00:00:00:02"
