@@ -22,20 +22,10 @@ LIBDIR     ?= $(PREFIX)/lib
 PC_DIR     ?= $(LIBDIR)/pkgconfig
 BINDIR     ?= $(PREFIX)/bin
 MANDIR     ?= $(PREFIX)/share/man
+DOCDIR     ?= $(PREFIX)/share/doc/lua-bpf
+TYPESDIR   ?= $(PREFIX)/share/lua-bpf/types
 
-# The Debian packages that building, testing and the rest need. Keep the README's list the same.
-BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
-DEMO_PKGS     := $(BUILD_PKGS) clang
-EXAMPLE_PKGS  := $(DEMO_PKGS) bpftool iproute2 lua-socket lighttpd lighttpd-modules-lua curl systemtap-sdt-dev
-TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus cmark-gfm rlwrap locales
-HTML_PKGS     := cmark-gfm perl
-RECORD_PKGS   := $(DEMO_PKGS) termtosvg
-LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
-ASAN_PKGS     := $(TEST_PKGS) dpkg-dev
-VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
-FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
-SID_PKGS      := mmdebstrap
-VM_PKGS       := $(TEST_PKGS) qemu-system-x86 busybox-static cpio kmod xz-utils
+include build-aux/packages.mk
 need = @build-aux/deps $(1)
 
 # Builds use all cores; what runs tests is started without make's own jobs, of which programs below it would hear.
@@ -55,7 +45,7 @@ WARNINGS   := -Wall -Wextra -Wshadow -Wundef -Wwrite-strings -Wcast-qual -Wpoint
 	-Wmissing-prototypes -Wold-style-definition -Wredundant-decls -Wvla -Wformat=2 -Wconversion \
 	-Wsign-conversion -Wnull-dereference $(if $(WERROR),-Werror)
 C_FLAGS     = -std=gnu11 -iquote src $(WARNINGS) $(HARDEN) $(LUA_CFLAGS) $(BPF_CFLAGS) $(CPPFLAGS) $(CFLAGS)
-BPF_FLAGS  := -target bpf -g -O2 -Wall -D__TARGET_ARCH_$(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/') \
+BPF_FLAGS  := -target bpf -mcpu=v3 -g -O2 -Wall -D__TARGET_ARCH_$(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/') \
 	-idirafter /usr/include/$(shell uname -m)-linux-gnu
 
 BUILD    := build/$(VARIANT)
@@ -202,180 +192,12 @@ suite:
 built: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 	@:
 
-# The installation is the release's business; the other suites need not repeat it.
-NOT_BUILD = $(filter-out spec/tree/build_spec.lua spec/tree/install_spec.lua,$(SPECS))
-
-# A Lua that checks how it is used, for the interpreter, what it starts and programs in C. It is not instrumented, so the
-# loader puts ASan in front of it: unlike LD_PRELOAD, children don't inherit that. It keeps its name, by which scripts
-# may start it again.
-APICHECK    := $(CURDIR)/build/lua-apicheck
-SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all
-ASAN_LUA     = $(shell ldd $$(command -v $(LUA)) | awk '$$1 ~ "/ld" { print $$1 }') \
-	--preload $(shell gcc -print-file-name=libasan.so) --argv0 $(LUA) $(APICHECK)/$(LUA)
-# Lua unloads the module before leaks are reported; nodelete keeps the names of its functions.
-# Thread-local storage made by dlopen confuses the leak check where it happens to lie 16 bytes into a page.
-asan_build   = VARIANT=asan CC=gcc CFLAGS='-g -O1 -fno-omit-frame-pointer -ftls-model=initial-exec $(SANITIZE)' HARDEN= \
-	LDFLAGS='$(SANITIZE) -Wl,-z,nodelete'
-asan oom reentry: export PATH := $(APICHECK):$(PATH)
-asan oom reentry: export PKG_CONFIG_PATH := $(APICHECK):$(PKG_CONFIG_PATH)
-asan oom reentry: export ASAN_OPTIONS := detect_leaks=1:detect_stack_use_after_return=1
-asan oom reentry: export LSAN_OPTIONS := suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0
-
-asan: ## Run the tests under AddressSanitizer, UBSan and leak detection, by a Lua that checks how C uses it
-	$(call need,$(ASAN_PKGS))
-	@build-aux/apicheck $(LUA)
-	@$(MAKE) --no-print-directory root
-	@$(MAKE) --no-print-directory $(asan_build) SPEC='$(NOT_BUILD)' RUN_LUA='$(ASAN_LUA)' suite
-
-oom: ## Fail each memory allocation of Lua's in turn, under AddressSanitizer
-	$(call need,$(ASAN_PKGS))
-	@build-aux/apicheck $(LUA)
-	$(build) root $(PROGS)
-	$(build) $(asan_build) all build/asan/oom
-	@LUA_CPATH='$(CURDIR)/build/asan/?.so;;' build-aux/sandbox $(PROVE) -e build/asan/oom spec/support/oom.lua
-
-build/asan/oom: spec/support/host.c
-	$(call run,CC )$(CC) $(C_FLAGS) -o $@ $< $(shell $(PKG_CONFIG) --libs $(LUA_PC))
-
-# Each operation within each allocation of each other one, and random ones, for which SEEDS="7" repeats one run.
-SEEDS ?= 1 2 3 4 5 6 7 8
-
-reentry: ## Run operations in finalizers within every allocation of others, under AddressSanitizer
-	$(call need,$(ASAN_PKGS))
-	@build-aux/apicheck $(LUA)
-	$(build) root $(PROGS) build/support/splitbtf build/support/probed
-	$(build) $(asan_build) all
-	@set -e; export LUA_CPATH='$(CURDIR)/build/asan/?.so;;'; run() { timeout --foreground -s KILL $(SPEC_SECONDS) build-aux/sandbox unshare --net $(ASAN_LUA) "$$@"; }; \
-		run spec/support/reentry/systematic.lua || { cat build/reentry-at; exit 1; }; \
-		for seed in $(SEEDS); do run spec/support/reentry/random.lua $$seed; done
-
-tsan: ## Run eight Lua states in as many threads, under ThreadSanitizer
-	$(call need,$(TEST_PKGS))
-	@$(MAKE) --no-print-directory root
-	$(build) VARIANT=tsan CC=gcc CFLAGS='-g -O1 -fsanitize=thread' HARDEN= \
-		LDFLAGS='-fsanitize=thread' build/tsan/hosts/threads $(addprefix build/progs/,events.bpf.o refused.bpf.o)
-	build-aux/sandbox setarch -R build/tsan/hosts/threads 10
-
-valgrind: ## Run the tests under valgrind
-	$(call need,$(VALGRIND_PKGS))
-	@$(MAKE) --no-print-directory root
-	@$(MAKE) --no-print-directory SPEC='$(NOT_BUILD)' RUN_LUA='valgrind -q --error-exitcode=9 --leak-check=full \
-		--keep-debuginfo=yes --suppressions=spec/support/valgrind.supp $(LUA)' suite
-
-# Objects are compiled here, not in the guest. `make test` before it adds this machine's kernel to the table.
-KERNEL ?= 5.10 6.1 6.12 sid
-
-vmtest: ## Run the tests on Debian's kernels in qemu: KERNEL="5.10 6.1 6.12 sid", or one of them
-	$(call need,$(VM_PKGS))
-	$(build) root built
-	@build-aux/vmtest --kernels '$(KERNEL)' $(SPECS)
-
-# In a root of its own, so the packages are those to install there. The table of vmtest gets a column for each Lua.
-sidtest: ## Run the tests with the libraries of Debian sid, on this kernel: Lua 5.5 and newest libbpf and clang; some with 5.4
-	$(call need,$(SID_PKGS))
-	@PACKAGES='$(TEST_PKGS) lua5.5 liblua5.5-dev' build-aux/sidtest $(SPEC)
-
-# What reads files and knows nothing of Lua, each with its fuzz/<name>_fuzz.c and seeds in fuzz/corpus/<name>. Inputs
-# that were found stay in build/fuzz/<name>; one that fails is written to build/fuzz/<name>-crash-…
-FUZZ_SECONDS ?= 60
-FUZZERS      := $(patsubst fuzz/%_fuzz.c,%,$(wildcard fuzz/*_fuzz.c))
-
-fuzz: ## Feed damaged objects to what reads them, FUZZ_SECONDS=60 each
-	$(call need,$(FUZZ_PKGS))
-	$(build) $(addprefix build/fuzz/,$(addsuffix _fuzz,$(FUZZERS)))
-	@set -e; for name in $(FUZZERS); do mkdir -p build/fuzz/$$name; \
-		build/fuzz/$${name}_fuzz -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
-			-artifact_prefix=build/fuzz/$$name- build/fuzz/$$name fuzz/corpus/$$name; done
-
-build/fuzz/legacy_fuzz: $(wildcard src/object/legacy*.c) src/btf/elf.c src/btf/check.c
-build/fuzz/elfsym_fuzz: src/btf/elfsym.c src/btf/elf.c
-build/fuzz/%_fuzz: fuzz/%_fuzz.c $(wildcard src/*/*.h fuzz/*.h)
-	@mkdir -p $(@D)
-	$(call run,CC )$(CLANG) $(C_FLAGS) -O1 -g -fno-omit-frame-pointer \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -U_FORTIFY_SOURCE -o $@ $(filter %.c,$^) $(BPF_LIBS)
+include build-aux/sanitize.mk build-aux/machines.mk build-aux/source.mk build-aux/install.mk
 
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "This loads programs into the kernel, so it needs root; 'make check' doesn't." >&2; exit 1; }
 
-##@ Checking the source
-C_FILES   := $(wildcard src/*/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c spec/hosts/*.c examples/*/*.c bench/*.c fuzz/*.c)
-LUA_FILES := $(wildcard bin/lua-bpf lua spec examples bench build-aux/*.lua .luacheckrc .busted)
-
-reference := $(LUA) build-aux/reference.lua src/*/*.c $(LUA_MODULES)
-
-lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, formatting, include graph, reference, version
-	$(call need,$(LINT_PKGS))
-	$(build) VARIANT=lint-gcc CC=gcc WERROR=1 all
-	$(build) VARIANT=lint-clang CC=clang WERROR=1 all
-	$(build) VARIANT=lint-analyzer CC=gcc WERROR=1 CFLAGS='-O1 -fanalyzer' all
-	gcc -iquote src/host $(C_FLAGS) -Werror -fsyntax-only $(wildcard spec/support/*.c spec/support/lua/*.c spec/hosts/*.c)
-	printf '%s\n' src/*/*.c | xargs -P$(JOBS) -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- -std=gnu11 -iquote src $(LUA_CFLAGS) $(BPF_CFLAGS)
-	luacheck --quiet --no-color $(LUA_FILES)
-	clang-format --dry-run -Werror $(C_FILES)
-	$(LUA) build-aux/includes.lua src/*/*.[ch]
-	@$(reference) | diff docs/reference.md - || { echo "docs/reference.md isn't what the sources give: make doc" >&2; exit 1; }
-	@! grep -nF '$(VERSION)' $$(ls -d Makefile bin/* src/*/* lua/bpf/*.lua lua/bpf/*/* rockspec/*) | grep -v '^src/host/lbpf.h:' || \
-		{ echo 'The version stands in src/host/lbpf.h only.' >&2; exit 1; }
-
-doc: ## Generate docs/reference.md
-	@mkdir -p build
-	$(reference) >build/reference.md
-	mv build/reference.md docs/reference.md
-
-html: ## Make build/html of docs/*.md
-	$(call need,$(HTML_PKGS))
-	build-aux/html build/html docs/*.md
-
-# Something to see beside the demo: many small writes, and programs that come and go.
-RECORD_LOAD := (dd if=/dev/zero of=/dev/null bs=1 count=9999999 status=none & \
-	for i in 1 2 3 4 5 6; do find /usr/share >/dev/null; wc -c /etc/hosts >/dev/null; sleep 0.5; done; kill $$!) &
-
-recordings: ## Record docs/demo.svg and docs/prompt.svg, as root
-	$(call need,$(RECORD_PKGS))
-	@$(MAKE) --no-print-directory root all $(filter examples/syscount/%,$(EXAMPLES))
-	build-aux/recording docs/demo.svg 80 24 'sh -c "$(RECORD_LOAD) exec build-aux/sandbox $(LUA) examples/syscount/main.lua -n 4"'
-	build-aux/recording docs/prompt.svg 92 24 'build-aux/sandbox $(LUA) bin/lua-bpf repl' docs/prompt.keys
-
-format: ## Format the C sources
-	clang-format -i $(C_FILES)
-
-##@ Packaging
-PC_VALUES = $(foreach name,PREFIX LUA_PC VERSION,-e 's|@$(name)@|$($(name))|') \
-	$(foreach name,LIBDIR INCDIR LUA_CDIR LUA_LDIR,-e 's|@$(name)@|$($(name):$(PREFIX)/%=$${prefix}/%)|')
-
-# The folders below bpf/ that our Lua modules are in.
-LUA_DIRS = $(patsubst lua/%/,'$(DESTDIR)$(LUA_LDIR)/%',$(filter-out lua/bpf/,$(sort $(dir $(LUA_MODULES)))))
-
-install: all ## Install under PREFIX, below DESTDIR if given
-	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' $(LUA_DIRS) \
-		'$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1'
-	install -m 755 $(MODULE) '$(DESTDIR)$(LUA_CDIR)/bpf/core.so'
-	set -e; for file in $(LUA_MODULES:lua/%=%); do install -m 644 "lua/$$file" '$(DESTDIR)$(LUA_LDIR)'"/$$file"; done
-	install -m 644 src/host/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
-	install -m 644 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/liblbpf.a'
-	sed $(PC_VALUES) build-aux/lua-bpf.pc.in >'$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
-	chmod 644 '$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
-	sed '1s|lua5.4|$(LUA)|' bin/lua-bpf >'$(DESTDIR)$(BINDIR)/lua-bpf'
-	chmod 755 '$(DESTDIR)$(BINDIR)/lua-bpf'
-	install -m 644 docs/lua-bpf.1 '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1'
-
-uninstall: ## Remove what install put there
-	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(LUA_MODULES)) \
-		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(LIBDIR)/liblbpf.a' '$(DESTDIR)$(PC_DIR)/lua-bpf.pc' \
-		'$(DESTDIR)$(BINDIR)/lua-bpf' '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1'
-	@for dir in $(LUA_DIRS) '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf'; do [ ! -d "$$dir" ] || rmdir --ignore-fail-on-non-empty "$$dir"; done
-
-dist: ## Make a tarball of the committed tree
-	@mkdir -p build
-	git archive --prefix=lua-bpf-$(VERSION)/ -o build/lua-bpf-$(VERSION).tar.gz HEAD
-
-# What `luarocks pack` would make, but that it wants the tarball's place in this machine's file system.
-rock: dist ## Make a source rock of the committed tree
-	@sed 's|"scm-1"|"$(VERSION)-1"|; s|"git+file://.".*|"file://lua-bpf-$(VERSION).tar.gz",|' rockspec/lua-bpf-scm-1.rockspec \
-		>build/lua-bpf-$(VERSION)-1.rockspec
-	@cd build && rm -f lua-bpf-$(VERSION)-1.src.rock && zip -q lua-bpf-$(VERSION)-1.src.rock \
-		lua-bpf-$(VERSION)-1.rockspec lua-bpf-$(VERSION).tar.gz
-
+##@ Keeping house
 clean: ## Remove everything that was built
 	rm -rf build $(wildcard examples/*/*.o)
 
@@ -383,4 +205,4 @@ deps: ## Install the Debian packages that all of these need
 	$(call need,$(sort $(TEST_PKGS) $(ASAN_PKGS) $(LINT_PKGS) $(FUZZ_PKGS) $(VM_PKGS) $(SID_PKGS)))
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z]+:.*## / { printf "  %-11s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z]+:.*## / { printf "  %-11s%s\n", $$1, $$2 }' $(filter Makefile %.mk,$(MAKEFILE_LIST))

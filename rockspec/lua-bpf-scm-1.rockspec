@@ -179,6 +179,7 @@ build = {
     ["bpf.metrics.text"] = "lua/bpf/metrics/text.lua",
     ["bpf.symbols"] = "lua/bpf/symbols.lua",
   },
+  copy_directories = { "docs", "examples", "types" },
   install = {
     bin = { ["lua-bpf"] = "bin/lua-bpf" },
   },

@@ -324,7 +324,7 @@ end
 -- What clang is to do, as a shell command.
 local function command(clang, machine, dir, options, includes, beside)
   local list = {
-    quote(clang), "-target", "bpf", "-g", "-O2", "-fno-color-diagnostics",
+    quote(clang), "-target", "bpf", "-mcpu=v3", "-g", "-O2", "-fno-color-diagnostics",
     "-fms-extensions", "-Wno-microsoft-anon-tag", -- members without a name, of a struct with one: kernels from 6.19 on
     "-D__TARGET_ARCH_" .. (options.target or ARCHES[machine] or machine),
   }

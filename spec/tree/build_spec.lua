@@ -148,7 +148,7 @@ describe("what is missing is told with the packages that have it:", function()
   setup(function()
     dir = helper.tmpdir()
     compiler = poor_compiler(dir)
-    run(("cp -r Makefile bin src lua rockspec %s"):format(dir))
+    run(("cp -r Makefile build-aux bin src lua rockspec docs examples types %s"):format(dir))
   end)
 
   -- Checks that a command fails and what it prints first names both packages.
@@ -179,7 +179,7 @@ describe("the rock", function()
   setup(function()
     dir = helper.tmpdir()
     -- luarocks leaves its objects where it stands, so it gets a copy.
-    run(("mkdir %s/src && cp -r bin src lua rockspec %s/src"):format(dir, dir))
+    run(("mkdir %s/src && cp -r bin src lua rockspec docs examples types %s/src"):format(dir, dir))
     run(("cd %s/src && %s --tree %s/made make %s"):format(dir, LUAROCKS, dir, ROCKSPEC))
   end)
 

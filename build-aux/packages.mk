@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+# The Debian packages that building, testing and the rest need. Keep the README's list the same.
+BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
+DEMO_PKGS     := $(BUILD_PKGS) clang
+EXAMPLE_PKGS  := $(DEMO_PKGS) bpftool iproute2 lua-socket lighttpd lighttpd-modules-lua curl systemtap-sdt-dev
+TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus cmark-gfm rlwrap locales
+HTML_PKGS     := cmark-gfm perl
+RECORD_PKGS   := $(DEMO_PKGS) termtosvg
+LINT_PKGS     := $(DEMO_PKGS) clang-format clang-tidy lua-check
+ASAN_PKGS     := $(TEST_PKGS) dpkg-dev
+VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
+FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
+SID_PKGS      := mmdebstrap
+VM_PKGS       := $(TEST_PKGS) qemu-system-x86 busybox-static cpio kmod xz-utils
