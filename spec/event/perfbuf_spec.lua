@@ -72,11 +72,9 @@ describe("perf buffer arguments:", function()
   end
 
   it("CPUs that don't exist fail, by name", function()
-    fails("ENODEV", "^map 'notes': perfbuf: CPU 100000: perf_event_open: there is no such CPU, or it is offline",
-      (function(...)
-        local result, message, code = ...
-        return result, message, code == "EINVAL" and "ENODEV" or code
-      end)(bpf.perfbuf(obj.maps.notes, nil, nothing, { cpus = { 100000 } })))
+    local result, message, code = bpf.perfbuf(obj.maps.notes, nil, nothing, { cpus = { 100000 } })
+    fails(code == "EINVAL" and "EINVAL" or "ENODEV", -- by the kernel's version
+      "^map 'notes': perfbuf: CPU 100000: perf_event_open: there is no such CPU, or it is offline", result, message, code)
   end)
 
   it("CPUs for which the map has no slot fail", function()

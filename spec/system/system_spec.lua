@@ -4,6 +4,7 @@ local bpf = require("bpf")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local kinds = require("spec.support.kinds")
+local calls = require("support.netcalls")
 local map = bpf.map
 
 kernel.root()
@@ -356,7 +357,7 @@ describe("bpf.links", function()
       netns_ino = math.tointeger(helper.run("stat -L -c %i " .. path)) }, info)
     assert.equal(info.netns_ino, field(json, "netns_ino"))
 
-    local ifindex = math.tointeger(helper.run("ip -o link show dev " .. ns):match("^%d+"))
+    local ifindex = calls.index(ns)
     assert(kinds.program(obj, "on_packet"):attach_xdp(ns))
     assert.same({ type = "xdp", ifindex = ifindex }, (link_of("on_packet")))
 
