@@ -74,7 +74,8 @@ describe("perf buffer arguments:", function()
   it("CPUs that don't exist fail, by name", function()
     local result, message, code = bpf.perfbuf(obj.maps.notes, nil, nothing, { cpus = { 100000 } })
     fails(code == "EINVAL" and "EINVAL" or "ENODEV", -- by the kernel's version
-      "^map 'notes': perfbuf: CPU 100000: perf_event_open: there is no such CPU, or it is offline", result, message, code)
+      "^map 'notes': perfbuf: CPU 100000: perf_event_open: there is no such CPU, or it is offline", result, message,
+      code)
   end)
 
   it("CPUs for which the map has no slot fail", function()
