@@ -26,16 +26,25 @@ static int decode_room(lua_State *L, const struct lbpf_map *map)
 	return map->kind->value && map->kind->value->fetch ? lbpf_spare(L, LBPF_MAP_DESCRIPTORS) : 0;
 }
 
-/*** Reads the next entries of a map, as many as asked for: a walk in pieces.
+/*** Returns the next entries of a map, up to a number. To iterate over a map in pieces, pass the returned cursor to the
+next call. Entries are read in batches where the kernel has batches, so a value is as old as its batch. The guarantees
+are those of `pairs`. A cursor needs no closing.
 @function bpf.map.lookup_batch
 @tparam bpf.map m
-@param ?cursor what the call before returned; nil begins
-@tparam ?integer count how many at most, 256 by default
-@tparam ?string|table flags "lock"
+@param ?cursor what the previous call returned; nil begins
+@tparam ?integer count the largest number of entries to return; 256 by default
+@tparam ?string|table flags "lock" reads each value under its bpf_spin_lock
 @treturn table sequence of keys
 @treturn table sequence of their values
-@return the cursor for the next call, or nil when this was the end
+@return the cursor for the next call, or nil after the last entry. A piece of `count` entries always has a cursor: if no
+ entry follows, the next call returns two empty tables and nil
 @treturn nil,string,string on failure
+@usage
+local keys, values, cursor
+repeat -- prints three entries, in pieces of two
+  keys, values, cursor = map.lookup_batch(m, cursor, 2)
+  for i, key in ipairs(keys) do print(key, values[i]) end
+until not cursor
 @see bpf_map_lookup_batch */
 static int map_lookup_batch(lua_State *L)
 {
@@ -343,18 +352,25 @@ static int bulk_run(lua_State *L, struct bulk *b)
 	return 1;
 }
 
-/*** Stores many entries, in batches where the kernel can.
+/*** Stores many entries and returns their number. Existing entries are replaced. One system call stores up to 256
+entries; where the kernel has no batches, and with the flags "noexist" and "exist", it stores one entry. Only one batch
+is in memory at a time, so an iterator may return any number of entries. A failure does not undo what was stored before.
 @function bpf.map.update_batch
 @tparam bpf.map m
-@tparam table|function|bpf.map source a table or a map whose entries to store, or an iterator as `for` takes it:
- `map.update_batch(m, pairs(t))`; it may be endless but for the map
-@param ?flags_or_state flags: "any" (the default), "lock"; with "noexist" or "exist" entries that they refuse are left
- out, one by one. After an iterator function, its state
-@param ?control after an iterator function, its control variable
-@tparam ?string|table flags after an iterator function, the flags; or what is to be closed, and the flags after it:
- `map.update_batch(to, map.drain(from))` moves entries, of which a failure loses those of one batch at most
-@treturn integer how many were stored
-@treturn nil,string,string,integer,any on failure: message, code, how many were stored before it and the key that failed
+@tparam table|function|bpf.map source a table or a map whose entries are stored; or an iterator with its state and
+ control variable, as `for` takes it: `map.update_batch(m, pairs(t))`
+@param ?flags_or_state after a table or map the flags: "any" (the default), "lock", "noexist" or "exist"; entries that
+ "noexist" or "exist" refuses are skipped. After an iterator function its state
+@param ?control after an iterator function its control variable
+@tparam ?string|table flags after an iterator function the flags; or the value that `for` closes, followed by the flags.
+ So `map.update_batch(to, map.drain(from))` moves entries; a failure loses those of one batch at most
+@treturn integer the number of entries stored
+@return on failure `nil, message, code, done, key`: done is the number of entries stored before it, key the key that
+ failed
+@usage
+assert(map.update_batch(m, { [4] = 40, [5] = 50 }) == 2)
+assert(map.update_batch(m, { [5] = 0, [6] = 60 }, "noexist") == 1)  -- skips 5
+assert(map.update_batch(m, ipairs { 11, 22 }) == 2)                 -- replaces 1 and 2
 @see bpf_map_update_batch */
 static int map_update_batch(lua_State *L)
 {
@@ -364,16 +380,19 @@ static int map_update_batch(lua_State *L)
 	return bulk_run(L, &b);
 }
 
-/*** Deletes many entries, in batches where the kernel can. Keys that aren't there are left out.
+/*** Deletes many entries and returns their number. Keys that are not in the map are skipped. One system call deletes up
+to 256 entries where the kernel has batches, else one entry. A failure does not undo what was deleted before.
 @function bpf.map.delete_batch
 @tparam bpf.map m
-@tparam table|function|bpf.map keys a sequence of keys, a map, or an iterator, followed by its state and control
-variable, whose first values are the keys: `map.delete_batch(m, map.keys(other))`
-@param ?state
-@param ?control
-@treturn integer how many were deleted
-@treturn nil,string,string,integer,any on failure: message, code, how many were deleted before it and the key that
-failed
+@tparam table|function|bpf.map keys a sequence of keys; a map whose keys are deleted; or an iterator with its state and
+ control variable, whose first values are the keys: `map.delete_batch(m, map.keys(other))`
+@param ?state after an iterator function its state
+@param ?control after an iterator function its control variable
+@treturn integer the number of entries deleted
+@return on failure `nil, message, code, done, key`: done is the number of entries deleted before it, key the key that
+ failed
+@usage
+assert(map.delete_batch(m, { 1, 2, 99 }) == 2)  -- 99 isn't there
 @see bpf_map_delete_batch */
 static int map_delete_batch(lua_State *L)
 {

@@ -101,11 +101,16 @@ static int clear_queue(struct clearing *c)
 	return 0;
 }
 
-/*** Deletes every entry; sets every slot of an array to zero; empties a queue or stack.
+/*** Deletes all entries of a map and returns their number. In an array it sets every slot to zero, or empties the slots
+if they hold references; a queue or stack becomes empty. Entries that others insert meanwhile may remain. Hashes are
+cleared in batches of up to 256 entries where the kernel has batches. Otherwise each slot, element or entry takes one or
+two system calls.
 @function bpf.map.clear
 @tparam bpf.map m
-@treturn integer how many entries were deleted, or slots set
+@treturn integer the number of entries deleted, or of slots set
 @treturn nil,string,string on failure
+@usage
+assert(map.clear(m) == 3 and #m == 0)
 @see bpf_map_lookup_and_delete_batch */
 static int map_clear(lua_State *L)
 {

@@ -265,24 +265,31 @@ static void create_token(lua_State *L, struct create *c)
 	lua_pop(L, 1);
 }
 
-/*** Creates a map without any object.
+/*** Creates a map, without an object file, and returns its handle. The map lives as long as a handle, a pin, a program
+or another map refers to it.
 @function bpf.map.create
 @tparam table options
 - type: the kernel's name in lower case: "hash", "array", "percpu_hash", "lpm_trie", "queue", …
-- key, value: C types ("__u32", "struct hit { __u64 count; char comm[16]; }") or sizes in bytes for raw strings;
-  where the kernel leaves no choice they may be left out: indices are __u32, maps of sockets, programs, interfaces and
-  the like have their own values, and queues have no key
-- max_entries: entries or slots; bytes of a ring buffer, pages of an arena; none for storages
-- name: at most 15 characters reach the kernel
-- flags: "no_prealloc", "rdonly_prog", …, or a sequence of them; an lpm_trie gets its no_prealloc by itself
-- key_size, value_size: in place of key and value
-- inner: for maps of maps, a map or options to create one; the inner maps have to be like it
-- map_extra: hash functions of a bloom_filter; address of an arena
-- numa_node: where the memory is to be; sets its flag as well
-- ifindex: of the interface that maps are offloaded to
-- token: a token of `bpf.token`, for a process in a user namespace; `inner` options have the same if they have none
+- key, value: C types ("__u32", "struct hit { __u64 count; char comm[16]; }"), or sizes in bytes for raw strings. Leave
+  them out where the kernel leaves no choice: indices are __u32, queues have no key, and maps of sockets, programs,
+  interfaces and the like have the values that the kernel wants
+- max_entries: the number of entries or slots; bytes of a ring buffer, pages of an arena; none for storage maps
+- name: only the first 15 characters reach the kernel
+- flags: "no_prealloc", "rdonly_prog", …, or a sequence of flags; an lpm_trie gets "no_prealloc" by itself
+- key_size, value_size: sizes in bytes, instead of key and value
+- inner: for maps of maps: a map, or the options to create one, that all inner maps have to be like
+- map_extra: the number of hash functions of a bloom_filter, or the address of an arena
+- numa_node: the NUMA node of the map's memory; also sets the flag "numa_node"
+- ifindex: the index of the interface that the map is offloaded to
+- token: a token of `bpf.token`, for a process in a user namespace. `inner` options without a token get the same one
 @treturn bpf.map the map; C types become its BTF in the kernel
-@treturn nil,string,string on failure: EINVAL (naming the attribute where it can be known), EPERM, ENOMEM, E2BIG
+@treturn nil,string,string on failure: EINVAL (the message names the attribute where it can be known), EPERM, ENOMEM,
+ E2BIG
+@usage
+local hits <close> = assert(map.create {
+  type = "hash", name = "hits", max_entries = 1024, key = "__u32", value = "struct hit { __u64 count; char comm[16]; }",
+})
+hits[1] = { count = 5, comm = "curl" }
 @see bpf_map_create */
 static int map_create(lua_State *L)
 {

@@ -161,15 +161,23 @@ static int push_of_object(lua_State *L, const struct lbpf_map *map)
 	return 1;
 }
 
-/*** What the kernel knows about the map, or, before its object is loaded, what that declares.
+/*** Returns what the kernel knows about a map. Before the map's object is loaded, it returns what the object declares.
+
+- Every map has the fields of the kernel's `struct bpf_map_info`: `id`, `type`, `name`, `key_size`, `value_size`,
+  `max_entries`, `map_flags`, `ifindex`, `btf_id`, `btf_key_type_id`, `btf_value_type_id`, `map_extra`. `type` is the
+  name of the type. A type without a name is "other", and `type_number` has its number.
+- A map of an object also has libbpf's `numa_node`, `autocreate`, `is_internal` (true if it holds variables) and
+  `pin_path`.
+
+Before the load, a map has no `id` and no `btf_id`. It may have `inner_map`, the same fields for the declared inner
+maps, and `initial_value`, the bytes of a section of variables, with or without BTF.
 @function bpf.map.info
 @tparam bpf.map m
-@treturn table the fields of struct bpf_map_info, with the type's name: id, type, name, key_size, value_size,
-max_entries, map_flags, ifindex, btf_id, btf_key_type_id, btf_value_type_id, map_extra; and type_number for a type
-without a name, "other". Of an object's map also, as libbpf calls them: numa_node, autocreate, is_internal (it holds
-variables) and pin_path. Before the load there are no id and btf_id, and besides: inner_map, the same fields of what is
-declared for the inner maps, and initial_value, the bytes of a section of variables, also of one that has no BTF
+@treturn table the fields
 @treturn nil,string,string on failure
+@usage
+local info = assert(map.info(m))
+print(info.id, info.type, info.max_entries)  -- 57  hash  16
 @see bpf_obj_get_info_by_fd */
 static int map_info(lua_State *L)
 {

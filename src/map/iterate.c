@@ -26,10 +26,15 @@ static int map_pairs(lua_State *L)
 	return lbpf_relay(L, begin_pairs);
 }
 
-/*** Walks the keys of a map, as pairs walks keys and values: `for k in map.keys(m) do`.
+/*** Iterates over the keys of a map: `for k in map.keys(m) do`. The guarantees are those of `pairs`. No value is
+converted to Lua, so it costs less than `pairs`.
 @function bpf.map.keys
 @tparam bpf.map m
-@treturn function iterator; raises for kinds without keys, and in the loop when the kernel refuses */
+@treturn function iterator; for types without keys, the call raises an error; if the kernel refuses, the loop does
+@usage
+for key in map.keys(m) do
+  print(key)  -- 1, 2 and 3, in the kernel's order
+end */
 static int map_keys(lua_State *L)
 {
 	lbpf_map_check(L, 1, LBPF_WALK, "keys to walk");
@@ -50,16 +55,24 @@ static int drain_queue(lua_State *L)
 	return 1;
 }
 
-/*** Takes entries out of a map while walking it: `for k, v in map.drain(m) do`, or `for v in map.drain(queue) do` until
-the queue or stack is empty. Each entry is looked up and deleted in one step (since kernel 5.14 for single entries, 5.6
-for batches); only what a program adds to a value that it had looked up just before goes nowhere. Leaving the loop early
-puts back the entries of the current batch that it didn't get to, but for keys that were stored anew meanwhile. A
-process that is killed by SIGKILL puts nothing back: up to a batch, 256 entries, is lost; with `update_batch(to,
-drain(from))` up to two.
+/*** Iterates over a map and deletes each entry that it returns: `for k, v in map.drain(m) do`. Of a queue or stack it
+pops the elements until none is left: `for v in map.drain(queue) do`.
+
+In hashes, queues and stacks, looking up and deleting an entry is atomic; in hashes since kernel 5.6 for batches and
+since 5.14 for single entries. If a program looked up the value just before, what the program adds to it afterwards is
+lost. For other types it may take two system calls, between which another writer can change the entry.
+
+A loop that ends early puts back the entries of the current batch that it did not return, except those whose keys were
+stored again meanwhile. A process killed by SIGKILL puts nothing back: up to one batch of 256 entries is lost, up to two
+with `update_batch(to, drain(from))`.
 @function bpf.map.drain
 @tparam bpf.map m
-@treturn function iterator, with what the loop closes; raises for kinds whose entries can't be deleted, and in the
- loop when the kernel refuses
+@treturn function iterator, with the value that `for` closes; for types whose entries can't be deleted, the call raises
+ an error; if the kernel refuses, the loop does
+@usage
+local sum = 0
+for key, value in map.drain(m) do sum = sum + value end
+assert(sum == 60 and #m == 0)
 @see bpf_map_lookup_and_delete_batch */
 static int map_drain(lua_State *L)
 {

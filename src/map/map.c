@@ -260,11 +260,16 @@ void lbpf_map_orphan(struct lbpf_map *map)
 
 /* ---- the map as a whole ---- */
 
-/*** Makes the map read-only for user space, for good.
+/*** Makes a map read-only for user space. It can't be undone. Programs may still write, unless the map has the flag
+"rdonly_prog". Views of this handle can still be read. The kernel refuses while another handle or process has mapped the
+map for writing.
 @function bpf.map.freeze
 @tparam bpf.map m
 @treturn true
 @treturn nil,string,string on failure: EBUSY, EPERM (frozen already, mapped for writing, opened read-only), …
+@usage
+assert(map.freeze(m))
+local ok, message, code = map.update(m, 1, 11)  -- nil, code is "EPERM"
 @see bpf_map_freeze
 @since kernel 5.2 */
 static int map_freeze(lua_State *L)
@@ -285,30 +290,40 @@ static int map_freeze(lua_State *L)
 	return 1;
 }
 
-/*** The map's file descriptor, which stays the map's.
+/*** Returns the map's file descriptor. The handle still owns it: don't close it, and duplicate it if you need it for
+longer than the handle.
 @function bpf.map.fd
 @tparam bpf.map m
-@treturn integer fd */
+@treturn integer the descriptor
+@usage
+local same <close> = assert(map.by_fd(map.fd(m)))
+assert(same == m) */
 static int map_fd(lua_State *L)
 {
 	lua_pushinteger(L, lbpf_map_check(L, 1, 0, "fd")->fd);
 	return 1;
 }
 
-/*** Closes the handle; closing twice is fine. A map of an object stays open in the object.
+/*** Closes the handle; closing twice is fine. Other handles, pins and programs keep the map itself. A map of an object
+stays open in the object.
 @function bpf.map.close
 @tparam bpf.map m
-@treturn true */
+@treturn true
+@usage
+map.close(m)
+print(map.type(m))  -- closed map */
 static int map_close(lua_State *L)
 {
 	return lbpf_class_close(L, &lbpf_map_class);
 }
 
-/*** Tells whether a value is a map, and of what type.
+/*** Returns the type of a map, or nil if the value is no map.
 @function bpf.map.type
 @param value anything
-@treturn ?string the map's type ("hash", …; "other" for one this library doesn't know), "closed map" for a closed one,
-nil for anything else */
+@treturn ?string the map's type: "hash", …, or "other" for one that this library doesn't know. "closed map" for a closed
+ handle, nil for a value that is no map
+@usage
+assert(map.type(m) == "hash" and map.type(queue) == "queue" and map.type {} == nil) */
 static int map_type(lua_State *L)
 {
 	struct lbpf_map *map;
@@ -322,11 +337,14 @@ static int map_type(lua_State *L)
 	return 1;
 }
 
-/*** The types of a map's keys and values.
+/*** Returns the C types of a map's keys and values.
 @function bpf.map.types
 @tparam bpf.map m
-@treturn ?bpf.type key; nil where the map has none, as a queue
-@treturn ?bpf.type value; of a per-CPU map, one CPU's; nil where the map has none */
+@treturn ?bpf.type type of a key; nil if the map has none, as a queue
+@treturn ?bpf.type type of a value, in a per-CPU map that of one CPU's value; nil if the map has none
+@usage
+local key, value = map.types(m)
+print(key:name(), value:size())  -- __u32  8 */
 static int map_types(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_class_check(L, 1, &lbpf_map_class);

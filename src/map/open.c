@@ -91,13 +91,18 @@ static const char *open_cause(const char *path, int err)
 	return err == EACCES ? "the permissions of the pin or its folder don't allow it" : NULL;
 }
 
-/*** Opens a pinned map.
+/*** Opens a pinned map and returns its handle. A map without BTF has keys and values of raw bytes: see bpf.map.typed.
 @function bpf.map.open
-@tparam string path of the pin on a bpffs
+@tparam string path of the pin, on a bpffs
 @tparam ?string flags "rdonly" for a handle that can't change the map, "wronly" for one that can't read it
 @treturn bpf.map the map, typed by its BTF if it has any
-@treturn nil,string,string on failure: ENOENT, EACCES (the permissions of the pin or its folder), EPERM (before
-Linux 5.19: no CAP_BPF while kernel.unprivileged_bpf_disabled is set), EINVAL (the pin of something else)
+@treturn nil,string,string on failure: ENOENT, EACCES (the permissions of the pin or its folder), EPERM (before Linux
+ 5.19: no CAP_BPF while kernel.unprivileged_bpf_disabled is set), EINVAL (the pin of something else)
+@usage
+assert(map.pin(m, "/sys/fs/bpf/hits"))
+local hits <close> = assert(map.open("/sys/fs/bpf/hits", "rdonly"))
+print(hits[1])  -- 10
+assert(map.unpin(m, "/sys/fs/bpf/hits"))
 @see bpf_obj_get_opts */
 static int map_open(lua_State *L)
 {
@@ -139,12 +144,15 @@ int lbpf_map_push_id(lua_State *L, uint32_t id)
 	return err;
 }
 
-/*** Opens a map by its kernel id.
+/*** Opens a map by its kernel id and returns its handle. An id names nothing any more when its map is gone.
 @function bpf.map.by_id
-@tparam integer id as `bpf.map.info(m).id` and bpftool give it
+@tparam integer id as in `bpf.map.info(m).id` and bpftool's output
 @tparam ?string flags "rdonly" for a handle that can't change the map, "wronly" for one that can't read it
 @treturn bpf.map the map, typed by its BTF if it has any
 @treturn nil,string,string on failure: ENOENT (no such map), EPERM (no CAP_SYS_ADMIN)
+@usage
+local same <close> = assert(map.by_id(map.info(m).id))
+assert(same == m and same[1] == 10)
 @see bpf_map_get_fd_by_id_opts */
 static int map_by_id(lua_State *L)
 {
@@ -162,11 +170,16 @@ static int map_by_id(lua_State *L)
 	return map_finish(L, map, NULL, lua_pushfstring(L, "map.by_id %I", (LUAI_UACINT)id));
 }
 
-/*** Makes a handle for a map's file descriptor, which is duplicated.
+/*** Makes a handle for the map behind a file descriptor. The handle has a duplicate of the descriptor: closing one does
+not close the other.
 @function bpf.map.by_fd
-@tparam integer fd of a map
-@treturn bpf.map the map; closing it leaves fd open
-@treturn nil,string,string on failure: EBADF, EINVAL (the descriptor of something else) */
+@tparam integer fd descriptor of a map
+@treturn bpf.map the map, typed by its BTF if it has any; closing it leaves `fd` open
+@treturn nil,string,string on failure: EBADF, EINVAL (the descriptor of something else)
+@usage
+local same <close> = assert(map.by_fd(map.fd(m)))
+same[1] = 11
+assert(m[1] == 11) */
 static int map_by_fd(lua_State *L)
 {
 	int fd = (int)lbpf_arg_int(L, 1, 0, INT32_MAX);
@@ -178,13 +191,16 @@ static int map_by_fd(lua_State *L)
 	return map_finish(L, map, "this is no map's descriptor", lua_pushfstring(L, "map.by_fd %d", fd));
 }
 
-/*** Views a map through types of your choice: one without BTF, or one whose bytes mean something else to you. Raises if
-a type has the wrong size.
+/*** Makes another handle for a map, with C types of your choice. Use it for a map without BTF, or to read the bytes in
+another way. The map itself and its first handle don't change. A type of the wrong size raises an error.
 @function bpf.map.typed
-@tparam bpf.map m stays as it is
+@tparam bpf.map m the map
 @tparam ?string|integer|bpf.type key C type of the keys; nil keeps the map's
 @tparam ?string|integer|bpf.type value C type of the values; nil keeps the map's
-@treturn bpf.map another handle of the same map, to be closed on its own */
+@treturn bpf.map another handle of the same map, to be closed on its own
+@usage
+local halves <close> = map.typed(m, nil, "struct halves { __u32 low, high; }")
+print(halves[1].low)  -- 10 where low bytes come first */
 static int map_typed(lua_State *L)
 {
 	static const char *const whats[] = { "key", "value" };
@@ -217,12 +233,15 @@ static int map_typed(lua_State *L)
 	return 1;
 }
 
-/*** Pins the map, so that it outlives its handles and others can open it.
+/*** Pins a map at a path, which keeps the map when all handles are closed and lets other processes open it.
 @function bpf.map.pin
 @tparam bpf.map m
-@tparam string path on a bpffs, not existing yet
+@tparam string path on a bpffs; nothing may exist there yet
 @treturn true
 @treturn nil,string,string on failure: EEXIST, ENOENT, EPERM, …
+@usage
+assert(map.pin(m, "/sys/fs/bpf/hits"))
+assert(map.unpin(m, "/sys/fs/bpf/hits"))
 @see bpf_obj_pin */
 static int map_pin(lua_State *L)
 {
@@ -245,6 +264,10 @@ static int map_pin(lua_State *L)
 @tparam string path of a pin of this map
 @treturn true
 @treturn nil,string,string on failure: ENOENT, EINVAL (another object's pin), …
+@usage
+assert(map.pin(m, "/sys/fs/bpf/hits"))
+assert(map.unpin(m, "/sys/fs/bpf/hits"))
+assert(m[1] == 10)  -- the handle is still open
 @see unlink(2) */
 static int map_unpin(lua_State *L)
 {

@@ -105,13 +105,15 @@ static int push_fetched(lua_State *L, struct lbpf_map *map, const void *value)
 	return err ? lbpf_map_fail_because(L, map, err, lua_tostring(L, -1), "lookup") : 1;
 }
 
-/*** Looks a key up.
+/*** Looks up a key and returns a copy of its value. In an array created with the flag "mmapable", a look-up without
+flags makes no system call.
 @function bpf.map.lookup
 @tparam bpf.map m
 @param key
-@tparam ?string|table flags "lock", or a sequence of flags; a field `into` is a table to fill in place of a new one, a
- field `cpu` the number of the one CPU, from 0, whose value of a per-CPU map is asked for
-@return a copy of the value, or one nil when there is no such key
+@tparam ?string|table flags "lock" reads the value under its bpf_spin_lock; or a sequence of flags, in which may be
+- into: a table to fill instead of a new one
+- cpu: the number of a CPU, from 0: returns that CPU's value of a per-CPU map
+@return a copy of the value, or one nil if there is no such key
 @treturn nil,string,string on failure
 @usage
 local count = map.lookup(m, 1)           -- 10
@@ -146,12 +148,15 @@ static int map_lookup(lua_State *L)
 	return 1;
 }
 
-/*** Looks a struct up and gives its members as values, without a table.
+/*** Looks up a struct and returns its members as separate values. That creates no table for the struct.
 @function bpf.map.unpack
 @tparam bpf.map m
 @param key
-@return the members in declaration order (the one value where it is no struct), or one nil when there is no such key
+@return the members in declaration order (a value that is no struct as it is), or one nil if there is no such key
 @treturn nil,string,string on failure
+@usage
+local count, comm = map.unpack(hits, 1)
+print(count, comm)  -- 5  curl
 @see bpf_map_lookup_elem */
 static int map_unpack(lua_State *L)
 {
@@ -175,13 +180,16 @@ static int map_unpack(lua_State *L)
 	return lbpf_decode_unpack(L, map->value, value, map->value_size);
 }
 
-/*** Adds up the values that the CPUs have for a key.
+/*** Returns the sum of all CPUs' values for a key. Numbers are added member by member. For a text, the sum has the
+first one that isn't empty; for any other member, that of CPU 0.
 @function bpf.map.sum
 @tparam bpf.map m of a per-CPU type
 @param key
-@return one value, numbers added member by member; of texts the first that isn't empty, of other members that of CPU 0;
- one nil when there is no such key
-@treturn nil,string,string on failure */
+@return the sum, or one nil if there is no such key
+@treturn nil,string,string on failure
+@usage
+cpus[0] = 2  -- sets every CPU's value
+assert(map.sum(cpus, 0) == 2 * #cpus[0]) */
 static int map_sum(lua_State *L)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_PERCPU, "values to sum");
@@ -212,17 +220,22 @@ static int encode_one_cpu(lua_State *L, struct lbpf_map *map, const void *key, v
 	return 0;
 }
 
-/*** Stores a value.
+/*** Inserts or replaces an entry. In an array created with the flag "mmapable", an update without flags makes no system
+call.
 @function bpf.map.update
 @tparam bpf.map m
 @param key
 @param value
-@tparam ?string|table flags "any" (the default), "noexist", "exist", "lock", or a sequence of them; a field `cpu` is the
- number of the one CPU, from 0, whose value of a per-CPU map is set: the others' are read and written back, so what
- programs change meanwhile is lost
+@tparam ?string|table flags "any" (the default), "noexist" to insert only, "exist" to replace only, "lock" to write
+ under the value's bpf_spin_lock; or a sequence of flags, in which may be
+- cpu: the number of a CPU, from 0: sets only that CPU's value of a per-CPU map. It reads the values of all CPUs and
+  writes all of them back, because the kernel can't update a single one; what programs change in between is lost
 @treturn true
-@treturn false,string when "noexist" or "exist" refused it: "EEXIST", "ENOENT"
+@treturn false,string when "noexist" or "exist" refuses it: "EEXIST", "ENOENT"
 @treturn nil,string,string on failure: E2BIG (full, or no such slot), ENOMEM, EPERM, …
+@usage
+assert(map.update(m, 4, 40))
+local inserted, code = map.update(m, 4, 0, "noexist")  -- false, "EEXIST"
 @see bpf_map_update_elem */
 static int map_update(lua_State *L)
 {
@@ -255,13 +268,16 @@ int lbpf_map_erase(const struct lbpf_map *map, const void *key)
 	return map->kind->can & LBPF_INDEXED && (err == EINVAL || err == E2BIG) ? ENOENT : err;
 }
 
-/*** Deletes an entry.
+/*** Deletes an entry and returns whether it was there.
 @function bpf.map.delete
 @tparam bpf.map m
 @param key
-@treturn true
+@treturn true when the entry was there
 @treturn false,string "ENOENT" when there is no such key
 @treturn nil,string,string on failure
+@usage
+assert(map.delete(m, 1) == true)
+print(map.delete(m, 1))  -- false  ENOENT
 @see bpf_map_delete_elem */
 static int map_delete(lua_State *L)
 {
@@ -288,13 +304,17 @@ int lbpf_map_take(const struct lbpf_map *map, const void *key, void *value, uint
 	return bpf_map_lookup_elem(map->fd, key, value) ? errno : lbpf_map_erase(map, key);
 }
 
-/*** Takes an entry out of the map. In one step since kernel 5.14; before, another writer can come in between.
+/*** Deletes an entry and returns its value. Since kernel 5.14 that is atomic. Before, it takes two system calls, and
+another writer can change the entry between them.
 @function bpf.map.lookup_and_delete
 @tparam bpf.map m
 @param key
-@tparam ?string|table flags "lock"
-@return the value that was there, or one nil when there is no such key
+@tparam ?string|table flags "lock" reads the value under its bpf_spin_lock
+@return the value, or one nil if there is no such key
 @treturn nil,string,string on failure
+@usage
+assert(map.lookup_and_delete(m, 1) == 10)
+assert(m[1] == nil)
 @see bpf_map_lookup_and_delete_elem_flags */
 static int map_lookup_and_delete(lua_State *L)
 {
@@ -314,13 +334,19 @@ static int map_lookup_and_delete(lua_State *L)
 	return 1;
 }
 
-/*** The key that follows another in the kernel's order. Prefer pairs and keys: when `key` isn't in the map (any more),
-the kernel starts over from the first.
+/*** Returns the key that follows another one in the kernel's order. If `key` is not in the map any more, the kernel
+starts over from the first key. `pairs` and `map.keys` never start over, so prefer them.
 @function bpf.map.next_key
 @tparam bpf.map m
-@param ?key nil for the first
+@param ?key nil for the first key
 @return the next key, or one nil after the last
 @treturn nil,string,string on failure
+@usage
+local key = map.next_key(m)
+while key do
+  print(key)  -- 1, 2 and 3, in the kernel's order
+  key = map.next_key(m, key)
+end
 @see bpf_map_get_next_key */
 static int map_next_key(lua_State *L)
 {
@@ -337,13 +363,16 @@ static int map_next_key(lua_State *L)
 	return 1;
 }
 
-/*** Adds an element to a queue, a stack or a Bloom filter.
+/*** Adds an element to a queue, a stack or a Bloom filter. It does not wait when the map is full.
 @function bpf.map.push
 @tparam bpf.map m
 @param value
 @tparam ?string|table flags "exist" makes room by dropping the oldest element
 @treturn true
 @treturn nil,string,string on failure: E2BIG when it is full
+@usage
+for value = 1, 4 do assert(map.push(queue, value)) end  -- now it is full
+assert(map.push(queue, 5, "exist"))                     -- drops 1
 @see bpf_map_update_elem */
 static int map_push(lua_State *L)
 {
@@ -359,11 +388,14 @@ static int map_push(lua_State *L)
 	return 1;
 }
 
-/*** Takes the next element: a queue's oldest, a stack's newest.
+/*** Removes the next element and returns it: a queue's oldest, a stack's newest. It does not wait for an element.
 @function bpf.map.pop
 @tparam bpf.map m
-@return the element, or one nil when the map is empty
+@return the element, or one nil if the map is empty
 @treturn nil,string,string on failure
+@usage
+assert(map.push(queue, 7))
+assert(map.pop(queue) == 7 and map.pop(queue) == nil)
 @see bpf_map_lookup_and_delete_elem */
 static int map_pop(lua_State *L)
 {
@@ -376,11 +408,14 @@ static int map_pop(lua_State *L)
 	return 1;
 }
 
-/*** Reads the next element and leaves it there.
+/*** Returns the next element and leaves it in the map: a queue's oldest, a stack's newest.
 @function bpf.map.peek
 @tparam bpf.map m
-@return the element, or one nil when the map is empty
+@return the element, or one nil if the map is empty
 @treturn nil,string,string on failure
+@usage
+assert(map.push(queue, 7))
+assert(map.peek(queue) == 7 and map.pop(queue) == 7)
 @see bpf_map_lookup_elem */
 static int map_peek(lua_State *L)
 {
@@ -393,12 +428,15 @@ static int map_peek(lua_State *L)
 	return 1;
 }
 
-/*** Asks a Bloom filter whether a value was pushed.
+/*** Returns whether a value may have been pushed into a Bloom filter.
 @function bpf.map.contains
 @tparam bpf.map m of type bloom_filter
 @param value
 @treturn boolean false: certainly not; true: very likely
 @treturn nil,string,string on failure
+@usage
+assert(map.push(filter, 7))
+assert(map.contains(filter, 7))
 @see bpf_map_lookup_elem
 @since kernel 5.16 */
 static int map_contains(lua_State *L)

@@ -138,21 +138,26 @@ static const char *no_mapping(const struct lbpf_map *map)
 	return readonly ? "the kernel maps no memory through a handle that was opened read-only" : NULL;
 }
 
-/*** Views an arena, or an array created with the flag "mmapable", as a sequence of values: `v[i]` reads, `v[i] = x`
-writes, without a system call, and programs see it at once. Indices are those of C, from 0; `#v` is how many fit.
-Touching a page of an arena that no program has allocated allocates it, or raises if the arena has the flag
-"segv_on_fault". The kernel passes an arena's memory on to no forked child: using the view there raises, until map.view
-maps the arena in the child.
+/*** Returns the memory of an arena, or of an array created with the flag "mmapable", as a sequence of values. `v[i]`
+reads and `v[i] = x` writes an element without a system call, and programs see the change at once. Indices start at 0,
+as in C. `#v` is the number of elements. An element's size is sizeof(type), and an array's values lie at least 8 bytes
+apart.
+
+If no program has allocated a page of an arena, touching the page allocates it, or raises an error if the arena has the
+flag "segv_on_fault". A forked child does not inherit an arena's memory: using the view there raises an error until
+map.view has mapped the arena in the child.
 @function bpf.map.view
 @tparam bpf.map m
 @tparam string|integer|bpf.type type of an element: a name in the object's BTF or the kernel's, C text, or bytes
-@tparam ?integer offset where the first one lies, in bytes from the start of the memory; 0 by default
-@tparam ?integer count how many; by default as many as fit
-@treturn bpf.view the view, which keeps the map; usable until the map is closed. An element's size is sizeof(type): an
- array's values lie 8 bytes apart at least.
-@treturn nil,string,string on failure: ENOTSUP, EACCES (a handle that can't read), EINVAL (one that was
- opened read-only: use look-ups), EEXIST (this process has mapped the
- arena's address otherwise), …
+@tparam ?integer offset of the first element, in bytes from the start of the memory; 0 by default
+@tparam ?integer count the number of elements; by default as many as fit
+@treturn bpf.view the view, which keeps the map's handle from being collected; usable until the map is closed
+@treturn nil,string,string on failure: ENOTSUP, EACCES (a handle that can't read), EINVAL (one that was opened
+ read-only: use look-ups), EEXIST (this process has mapped the arena's address otherwise), …
+@usage
+local view = assert(map.view(slots, "__u64"))
+view[2] = 7
+assert(slots[2] == 7 and #view >= 8)
 @see mmap(2)
 @since kernel 5.5 for arrays, 6.9 for arenas */
 static int map_view(lua_State *L)
