@@ -169,10 +169,14 @@ void lbpf_log_deliver(lua_State *L, struct lbpf_log *log)
 	lua_pop(L, 3);
 }
 
-/*** Sets who hears libbpf's messages. By default nobody does; failed calls carry theirs in the error.
+/*** Sets the function that receives libbpf's messages. By default no function does, and libbpf prints nothing. A failed
+call has its messages in the error.
 @function bpf.log
-@tparam ?function fn called with each line libbpf prints (warnings, information, and what `prog:log_level` makes the
- verifier say) while a call of this library runs; nil for nobody
+@tparam ?function fn called with each line that libbpf prints while a call of this library runs: warnings, information,
+ and the verifier's output that `prog:log_level` asks for. nil for no function
+@usage
+bpf.log(function(line) io.stderr:write("libbpf: ", line, "\n") end)
+bpf.log(nil)  -- silent again
 @see libbpf_set_print */
 static int log_set(lua_State *L)
 {

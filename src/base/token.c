@@ -168,15 +168,21 @@ void lbpf_token_check_open(lua_State *L, const struct lbpf_holder *token)
 		luaL_error(L, "the token is closed");
 }
 
-/*** Opens a BPF token, which stands for what a bpffs delegates to the user namespace of this process: a container
-without capabilities outside makes maps by it, option `token` of `bpf.map.create`. Objects make their own, from option
-`token_path` of `bpf.open`. Inside, the process needs CAP_BPF, and for some types CAP_PERFMON or CAP_NET_ADMIN.
+/*** Opens a BPF token, by which a container without capabilities outside creates maps: option `token` of
+`bpf.map.create`. A token stands for what a bpffs delegates to the user namespace of this process. Objects create their
+own token, from option `token_path` of `bpf.open`. Inside the user namespace, the process needs CAP_BPF, and for some
+types CAP_PERFMON or CAP_NET_ADMIN.
 @function bpf.token
 @tparam string path where the bpffs is mounted
-@treturn bpf.token token
+@treturn bpf.token the token
 @treturn nil,string,string on failure: EINVAL (the kernel is older than 6.9; this is no bpffs, or not its root), ENOENT
  (nothing is delegated, or there is no such folder), EPERM (the bpffs belongs to another user namespace; no CAP_BPF in
  this one), EOPNOTSUPP (in the initial user namespace), …
+@usage not run: a bpffs has to delegate to the user namespace
+local token <close> = assert(bpf.token "/sys/fs/bpf")
+local hits <close> = assert(bpf.map.create {
+  type = "hash", max_entries = 1024, key = "__u32", value = "__u64", token = token,
+})
 @see bpf_token_create
 @since kernel 6.9 */
 static int token_new(lua_State *L)
@@ -191,9 +197,12 @@ static int token_new(lua_State *L)
 	return 1;
 }
 
-/*** The token's descriptor, for C code or another process. The token keeps it.
+/*** Returns the token's descriptor, for C code or another process. The token still owns it.
 @function token:fd
-@treturn integer descriptor */
+@treturn integer the descriptor
+@usage not run: a bpffs has to delegate to the user namespace
+local token <close> = assert(bpf.token "/sys/fs/bpf")
+print(token:fd()) */
 static int token_fd(lua_State *L)
 {
 	struct lbpf_holder *token = lbpf_class_check(L, 1, &lbpf_token_class);
@@ -203,9 +212,12 @@ static int token_fd(lua_State *L)
 	return 1;
 }
 
-/*** Closes the token. What was made by it stays.
+/*** Closes the token; closing twice is fine. What was created with it stays.
 @function token:close
-@treturn true */
+@treturn true
+@usage not run: a bpffs has to delegate to the user namespace
+local token = assert(bpf.token "/sys/fs/bpf")
+token:close() */
 static int token_close(lua_State *L)
 {
 	return lbpf_class_close(L, &lbpf_token_class);

@@ -282,16 +282,22 @@ static int print_one(lua_State *L)
 	return 1;
 }
 
-/*** The C declaration of a type, as text: of a struct, union or enum its definition, of a function its prototype.
+/*** Returns a type as C text: the definition of a struct, union or enum, the prototype of a function, the declaration
+of anything else.
+
+The text has the layout that the BTF has. libbpf's text is parsed and compared with the type; a definition that libbpf
+gets wrong is written as a packed struct with all its padding. For enums that are `cut` (see the
+[descriptions](#descriptions-of-types)), the text has the lower halves of the values, and says so.
 @function btf:print
-@tparam string|integer which a name or an id; raises when there is no such type
+@tparam string|integer which a name or an id; raises an error if there is no such type
 @tparam ?table options
-- deep: true puts what the declaration needs before it, so that it compiles
-@treturn string C text, without a newline at the end. It has the layout that the BTF has: libbpf's text is parsed and
- held against the type, and a definition that it gets wrong is written as a packed struct with all its padding. Of enums
- that are `cut` (see the [descriptions](#descriptions-of-types)) it has the lower halves of the values, and says so
-@treturn nil,string,string on failure: ELOOP (damaged BTF), EOPNOTSUPP (C has no words for it: the message names the
- type and the member), ENOMEM
+- deep: true puts what the declaration needs before it, so that the text compiles
+@treturn string C text, without a newline at the end
+@treturn nil,string,string on failure: ELOOP (damaged BTF), EOPNOTSUPP (C can't express it: the message names the type
+ and the member), ENOMEM
+@usage
+print(btf:print "enum verdict")  -- enum verdict { PASS = 0, DROP = 1, };, in lines
+print(btf:print("hit_t", { deep = true }))
 @see btf_dump__dump_type, btf_dump__emit_type_decl */
 int lbpf_btf_print(lua_State *L)
 {
@@ -356,14 +362,20 @@ static int dump(lua_State *L)
 	return deliver(L, handle, path);
 }
 
-/*** All types as a C header, in an order that compiles: what `bpftool btf dump … format c` prints, and what is known
-as vmlinux.h. Definitions whose layout bpftool gets wrong are right, as those of [btf:print](#btfprint). Accesses to its
-structs are relocated when a program that includes it is loaded (CO-RE). Kernels from 6.19 on have structs with other
-named structs as members without a name: clang needs `-fms-extensions` for these, which bpf.compile gives.
+/*** Returns all types as a C header, known as vmlinux.h, or writes the header to a file. The types are in an order that
+compiles. The header is that of `bpftool btf dump … format c`, except that definitions whose layout bpftool gets wrong
+are right, as in [btf:print](#btfprint). Programs that include the header access its structs by relocations (CO-RE),
+which are resolved at load time.
+
+Since kernel 6.19, structs have other named structs as members without a name. For these, clang needs `-fms-extensions`,
+which bpf.compile passes.
 @function btf:dump
-@tparam ?string path of a file to write to. It gets its name when all is written, in place of one that exists
-@treturn string|true the text; true when it went to a file
+@tparam ?string path of the file to write. An existing file is replaced once everything has been written
+@treturn string|true the text; true if it was written to a file
 @treturn nil,string,string on failure: EOPNOTSUPP, as btf:print; EACCES, ENOSPC, …
+@usage
+local header = assert(btf:dump())
+assert(header:find("struct hit {", 1, true))
 @see btf_dump__dump_type */
 int lbpf_btf_dump(lua_State *L)
 {

@@ -374,11 +374,15 @@ static int find(lua_State *L)
 	return 1;
 }
 
-/*** Finds a type and describes it.
+/*** Finds a type and returns its description.
 @function btf:find
-@tparam string|integer which "struct task_struct", "pid_t", "vfs_read"; or an id
-@tparam ?string kind as in the description: finds types of this kind only, by their plain name
-@treturn table|nil the [description](#descriptions-of-types); nil when there is no such type
+@tparam string|integer which a name such as "struct task_struct", "pid_t" or "vfs_read"; or an id
+@tparam ?string kind as in the descriptions: finds only types of this kind, by their plain name
+@treturn table|nil the [description](#descriptions-of-types), or nil if there is no such type
+@usage
+local hit = btf:find "struct hit"
+print(hit.kind, hit.size, hit.members[1].name)  -- struct  24  count
+assert(btf:find("verdict", "enum").values.DROP == 1)
 @see btf__find_by_name_kind */
 int lbpf_btf_find(lua_State *L)
 {
@@ -410,10 +414,13 @@ static int resolve(lua_State *L)
 	return 1;
 }
 
-/*** Describes what a type is behind typedefs, `const`, `volatile`, `restrict` and tags.
+/*** Follows typedefs, `const`, `volatile`, `restrict`, type tags and variables to a type, and returns its description.
 @function btf:resolve
-@tparam string|integer which a name or an id, such as a member's `type_id`
-@treturn table|nil the [description](#descriptions-of-types); nil when there is no such type */
+@tparam string|integer which a name, or an id such as a member's `type_id`
+@treturn table|nil the [description](#descriptions-of-types), or nil if there is no such type
+@usage
+assert(btf:find("hit_t").kind == "typedef")
+assert(btf:resolve("hit_t").kind == "struct") */
 int lbpf_btf_resolve(lua_State *L)
 {
 	lbpf_btf_check(L);
@@ -449,10 +456,15 @@ static int types_next(lua_State *L)
 	return 1;
 }
 
-/*** Iterates over types, by rising id: `for t in btf:types("struct") do`. BTF of a module has its own types only.
+/*** Iterates over types in the order of their ids: `for t in btf:types("struct") do`. In the BTF of a module, that is
+the module's own types, without the kernel's.
 @function btf:types
-@tparam ?string kind as in the descriptions; nil for types of every kind
-@treturn function iterator over [descriptions](#descriptions-of-types) */
+@tparam ?string kind as in the descriptions; nil for all kinds
+@treturn function iterator over [descriptions](#descriptions-of-types)
+@usage
+for t in btf:types "struct" do
+  print(t.name, t.size)  -- hit  24
+end */
 int lbpf_btf_types(lua_State *L)
 {
 	struct lbpf_btf *handle = lbpf_btf_check(L);

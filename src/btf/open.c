@@ -54,10 +54,13 @@ static int kernel_fail(lua_State *L, int err)
 	return lbpf_err_push(L, err, lbpf_no_kernel_btf(), "BTF of the kernel");
 }
 
-/*** The running kernel's BTF. It is read at first use and kept.
+/*** Returns the running kernel's BTF. The first use reads it; after that, it stays in memory.
 @function bpf.btf.kernel
 @treturn bpf.btf a handle
 @treturn nil,string,string on failure: ENOENT, ESRCH (the kernel was built without CONFIG_DEBUG_INFO_BTF)
+@usage
+local btf <close> = assert(bpf.btf.kernel())
+print(btf:find("struct task_struct").size)
 @see btf__load_vmlinux_btf */
 static int btf_kernel(lua_State *L)
 {
@@ -69,11 +72,14 @@ static int btf_kernel(lua_State *L)
 	return 1;
 }
 
-/*** BTF of a loaded kernel module. Its types refer to the kernel's, which can be found in it as well.
+/*** Returns the BTF of a loaded kernel module. Its types refer to the kernel's, which can be found in it as well.
 @function bpf.btf.module
-@tparam string name of the module: "nf_conntrack"
+@tparam string name of the module, such as "nf_conntrack"
 @treturn bpf.btf a handle
 @treturn nil,string,string on failure: ENOENT (no such module, or it has no BTF)
+@usage not run: the module may not be loaded
+local btf <close> = assert(bpf.btf.module "nf_conntrack")
+for t in btf:types "struct" do print(t.name) end
 @see btf__load_module_btf
 @since kernel 5.11 */
 static int btf_module(lua_State *L)
@@ -285,15 +291,19 @@ static struct btf *use_base(lua_State *L, struct lbpf_btf *handle, struct lbpf_b
 	return base->btf;
 }
 
-/*** BTF of a file: of an ELF file with a section .BTF, such as a compiled object, or of BTF alone, such as
-/sys/kernel/btf/vmlinux.
+/*** Reads BTF from a file. That is an ELF file with a section .BTF, such as a compiled object, or a file of BTF alone,
+such as /sys/kernel/btf/vmlinux.
 @function bpf.btf.file
 @tparam string path
 @tparam ?table options
-- base: the BTF that the file's types refer to, and which can be found in it as well: `bpf.btf.kernel()` for a module's
+- base: the BTF that the file's types refer to, `bpf.btf.kernel()` for a module's. Its types can be found in the result
+  as well
 @treturn bpf.btf a handle
 @treturn nil,string,string on failure: ENOENT, ENODATA (an ELF file without BTF), EFBIG (more than 256 MiB of BTF),
  LIBBPF_ERRNO__FORMAT (damaged, of another byte order, or of another base), …
+@usage
+local btf <close> = assert(bpf.btf.file "/sys/kernel/btf/vmlinux")
+print(btf:print "struct list_head")
 @see btf__parse_split */
 static int btf_file(lua_State *L)
 {
@@ -309,10 +319,13 @@ static int btf_file(lua_State *L)
 	return err ? lbpf_err_push(L, err, cause, "BTF of '%s'", path) : 1;
 }
 
-/*** BTF of C declarations. Raises, with line and column, for text that is none.
+/*** Makes BTF from C declarations. Text that is no C declaration raises an error with line and column.
 @function bpf.btf.parse
 @tparam string text such as "struct hit { __u64 count; }; enum verdict { PASS, DROP };"
-@treturn bpf.btf a handle */
+@treturn bpf.btf a handle
+@usage
+local btf <close> = bpf.btf.parse "struct hit { __u64 count; }; enum verdict { PASS, DROP };"
+assert(btf:find("enum verdict").values.DROP == 1) */
 static int btf_parse(lua_State *L)
 {
 	size_t len;
@@ -326,11 +339,16 @@ static int btf_parse(lua_State *L)
 	return 1;
 }
 
-/*** Compiles a C type. Raises, with line and column, for text that is no declaration.
+/*** Compiles a C type, to encode and decode values and for functions that take a C type. Text that is no C declaration
+raises an error with line and column.
 @function bpf.btf.type
-@tparam string|integer|bpf.type spec C text whose last declaration is meant ("struct hit { __u64 count; }"), the name
- of a type in the kernel's BTF ("struct task_struct"), or a size in bytes for raw strings
-@treturn bpf.type the type */
+@tparam string|integer|bpf.type spec C text, whose last declaration is the type ("struct hit { __u64 count; }"); the
+ name of a type in the kernel's BTF ("struct task_struct"); or a size in bytes, for raw strings
+@treturn bpf.type the type
+@usage
+local hit = bpf.btf.type "struct hit { __u64 count; char comm[16]; }"
+local bytes = hit:encode { count = 5, comm = "curl" }
+assert(hit:decode(bytes).comm == "curl") */
 static int btf_type(lua_State *L)
 {
 	luaL_argexpected(L, !lua_isnoneornil(L, 1), 1, "C type, size in bytes or bpf.type");
@@ -363,11 +381,14 @@ static int compile(lua_State *L)
 	return 1;
 }
 
-/*** Compiles a type of this BTF: for encoding and decoding, and for whatever takes a C type.
+/*** Compiles a type of this BTF, to encode and decode values and for functions that take a C type.
 @function btf:type
-@tparam string|integer which "struct event", "event_t", an id, or C text that may use the types of this BTF
- ("struct event[4]"); raises when there is no such type, or it has no values
-@treturn bpf.type the type; it doesn't need the BTF any more */
+@tparam string|integer which a name such as "struct event" or "event_t", an id, or C text that may use the types of this
+ BTF ("struct event[4]"). Raises an error if there is no such type, or if the type has no values
+@treturn bpf.type the type, which doesn't need the BTF any more
+@usage
+local hits = btf:type "struct hit[2]"
+assert(hits:size() == 48 and #hits:decode(("\0"):rep(48)) == 2) */
 static int handle_type(lua_State *L)
 {
 	lbpf_btf_check(L);
@@ -388,10 +409,15 @@ static int bytes(lua_State *L)
 	return 1;
 }
 
-/*** The BTF itself, as a file has it.
+/*** Returns the bytes of the BTF, as they are in a file.
 @function btf:bytes
-@treturn string
+@treturn string the bytes
 @treturn nil,string,string on failure: ENOMEM
+@usage
+local path = os.tmpname()
+assert(io.open(path, "wb")):write(btf:bytes()):close()
+local same <close> = assert(bpf.btf.file(path))
+assert(os.remove(path) and same:find("struct hit").size == 24)
 @see btf__raw_data */
 static int handle_bytes(lua_State *L)
 {
@@ -399,10 +425,13 @@ static int handle_bytes(lua_State *L)
 	return lbpf_btf_undisturbed(L, bytes);
 }
 
-/*** A number that tells this BTF from others: FNV-1a of its bytes.
+/*** Returns a number that distinguishes this BTF from other BTF: the 64-bit FNV-1a hash of its bytes.
 @function btf:hash
 @treturn string 16 hexadecimal digits
-@treturn nil,string,string on failure: ENOMEM */
+@treturn nil,string,string on failure: ENOMEM
+@usage
+local other <close> = bpf.btf.parse "struct hit { __u32 count; };"
+assert(other:hash() ~= btf:hash()) */
 static int handle_hash(lua_State *L)
 {
 	struct lbpf_btf *handle = lbpf_btf_check(L);
@@ -422,7 +451,11 @@ static int handle_hash(lua_State *L)
 
 /*** Closes the handle; closing twice is fine. Compiled types stay usable.
 @function btf:close
-@treturn true */
+@treturn true
+@usage
+local hit = btf:type "struct hit"
+btf:close()
+assert(hit:size() == 24) */
 static int handle_close(lua_State *L)
 {
 	return lbpf_class_close(L, &lbpf_btf_class);

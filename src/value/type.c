@@ -19,9 +19,11 @@ static void type_init(void *self)
 	((struct lbpf_type *)self)->names = LUA_NOREF;
 }
 
-/*** The size of a value in bytes, without a flexible array at its end.
+/*** Returns the size of a value in bytes, without a flexible array at its end.
 @function type:size
-@treturn integer bytes */
+@treturn integer bytes
+@usage
+assert(bpf.btf.type("struct hit { __u64 count; char comm[16]; }"):size() == 24) */
 static int type_size(lua_State *L)
 {
 	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
@@ -30,9 +32,11 @@ static int type_size(lua_State *L)
 	return 1;
 }
 
-/*** What C calls the type.
+/*** Returns the C name of the type.
 @function type:name
-@treturn string such as "struct event" or "unsigned int [4]" */
+@treturn string such as "struct event" or "unsigned int [4]"
+@usage
+print(bpf.btf.type("struct hit { __u64 count; }"):name())  -- struct hit */
 static int type_name(lua_State *L)
 {
 	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
@@ -41,10 +45,13 @@ static int type_name(lua_State *L)
 	return 1;
 }
 
-/*** Turns a Lua value into the bytes that C has for it.
+/*** Encodes a Lua value as the bytes of the C type. A value that doesn't fit raises an error that names the member.
 @function type:encode
-@param value as in the table of values: what does not fit raises
-@treturn string exactly `type:size()` bytes */
+@param value as in the [table of values](#types-and-values)
+@treturn string exactly `type:size()` bytes
+@usage
+local port = bpf.btf.type "struct port { __be16 number; _Bool open; }"
+assert(port:encode { number = 80, open = true } == "\0\80\1\0") */
 static int type_encode(lua_State *L)
 {
 	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
@@ -57,10 +64,14 @@ static int type_encode(lua_State *L)
 	return 1;
 }
 
-/*** Turns bytes into a Lua value.
+/*** Decodes bytes of the C type to a Lua value.
 @function type:decode
-@tparam string bytes at least `type:size()` of them; more fill a flexible array
-@return the value; raises when there are too few bytes */
+@tparam string bytes at least `type:size()` of them; further bytes fill a flexible array
+@return the value; too few bytes raise an error
+@usage
+local port = bpf.btf.type "struct port { __be16 number; _Bool open; }"
+local value = port:decode "\0\80\1\0"
+print(value.number, value.open)  -- 80  true */
 static int type_decode(lua_State *L)
 {
 	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
@@ -86,10 +97,15 @@ static void push_member(lua_State *L, const struct lbpf_node *m)
 		lbpf_set_integer(L, "bits", m->bits);
 }
 
-/*** The members of a struct or union in declaration order, those of anonymous members among them.
+/*** Returns the members of a struct or union in declaration order, with those of anonymous members among them.
 @function type:members
-@treturn {table,...} each `{ name =, type =, offset =, size =, bit_offset =, bits = }`: offset and size in bytes,
- bit_offset from the start of the struct, bits only for bit-fields; empty for what has no members */
+@treturn {table,...} each `{ name =, type =, offset =, size =, bit_offset =, bits = }`. offset and size are in bytes,
+ bit_offset counts from the start of the struct, bits is there for bit-fields only. A type without members has an empty
+ sequence
+@usage
+for _, member in ipairs(bpf.btf.type("struct hit { __u64 count; char comm[16]; }"):members()) do
+  print(member.offset, member.type, member.name)  -- 0  __u64  count, then 8  char[16]  comm
+end */
 static int type_members(lua_State *L)
 {
 	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
@@ -155,11 +171,14 @@ static void push_layout(lua_State *L, const struct lbpf_type *type, const struct
 	}
 }
 
-/*** What values of the type consist of, at every depth: for printing or converting them.
+/*** Returns what values of the type consist of, at every depth. Use it to print or convert values.
 @function type:layout
-@treturn table `{ kind =, type =, size = }`: kind is "unsigned", "signed", "boolean", "float", "string" (char[N]),
- "bytes", "array" or "struct", and type what C calls it; element is an array's; a struct or union is a sequence of its
- members, which have a name; an enum has enumerators, `{ [value] = name }` */
+@treturn table `{ kind =, type =, size = }`. kind is "unsigned", "signed", "boolean", "float", "string" (char[N]),
+ "bytes", "array" or "struct"; type is the C name. An array has an element. A struct or union is a sequence of its
+ members, which have a name. An enum has enumerators, `{ [value] = name }`
+@usage
+local layout = bpf.btf.type("struct hit { __u64 count; char comm[16]; }"):layout()
+print(layout.kind, layout[2].name, layout[2].kind)  -- struct  comm  string */
 static int type_layout(lua_State *L)
 {
 	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
