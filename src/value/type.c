@@ -50,8 +50,8 @@ static int type_name(lua_State *L)
 @param value as in the [table of values](#types-and-values)
 @treturn string exactly `type:size()` bytes
 @usage
-local port = bpf.btf.type "struct port { __be16 number; _Bool open; }"
-assert(port:encode { number = 80, open = true } == "\0\80\1\0") */
+local flow = bpf.btf.type "struct flow { __u8 protocol; _Bool open; }"
+assert(flow:encode { protocol = 6, open = true } == "\6\1") */
 static int type_encode(lua_State *L)
 {
 	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
@@ -69,9 +69,9 @@ static int type_encode(lua_State *L)
 @tparam string bytes at least `type:size()` of them; further bytes fill a flexible array
 @return the value; too few bytes raise an error
 @usage
-local port = bpf.btf.type "struct port { __be16 number; _Bool open; }"
-local value = port:decode "\0\80\1\0"
-print(value.number, value.open)  -- 80  true */
+local flow = bpf.btf.type "struct flow { __u8 protocol; _Bool open; }"
+local value = flow:decode "\6\1"
+assert(value.protocol == 6 and value.open == true) */
 static int type_decode(lua_State *L)
 {
 	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
