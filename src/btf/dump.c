@@ -296,7 +296,7 @@ gets wrong is written as a packed struct with all its padding. For enums that ar
 @treturn nil,string,string on failure: ELOOP (damaged BTF), EOPNOTSUPP (C can't express it: the message names the type
  and the member), ENOMEM
 @usage
-print(btf:print "enum verdict")  -- enum verdict { PASS = 0, DROP = 1, };, in lines
+print(btf:print "enum verdict")  -- enum verdict { PASS = 0, … }, in four lines
 print(btf:print("hit_t", { deep = true }))
 @see btf_dump__dump_type, btf_dump__emit_type_decl */
 int lbpf_btf_print(lua_State *L)
@@ -364,11 +364,11 @@ static int dump(lua_State *L)
 
 /*** Returns all types as a C header, known as vmlinux.h, or writes the header to a file. The types are in an order that
 compiles. The header is that of `bpftool btf dump … format c`, except that definitions whose layout bpftool gets wrong
-are right, as in [btf:print](#btfprint). Programs that include the header access its structs by relocations (CO-RE),
-which are resolved at load time.
+are right, as in btf:print. Programs that include the header access its structs by relocations (CO-RE), which are
+resolved at load time.
 
-Since kernel 6.19, structs have other named structs as members without a name. For these, clang needs `-fms-extensions`,
-which bpf.compile passes.
+Kernels since 6.19 have structs with members without a name that are named structs. For these, clang needs
+`-fms-extensions`, which bpf.compile passes.
 @function btf:dump
 @tparam ?string path of the file to write. An existing file is replaced once everything has been written
 @treturn string|true the text; true if it was written to a file

@@ -97,7 +97,7 @@ static void push_member(lua_State *L, const struct lbpf_node *m)
 		lbpf_set_integer(L, "bits", m->bits);
 }
 
-/*** Returns the members of a struct or union in declaration order, with those of anonymous members among them.
+/*** Returns the members of a struct or union in declaration order, including those of anonymous members.
 @function type:members
 @treturn {table,...} each `{ name =, type =, offset =, size =, bit_offset =, bits = }`. offset and size are in bytes,
  bit_offset counts from the start of the struct, bits is there for bit-fields only. A type without members has an empty
