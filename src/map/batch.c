@@ -26,9 +26,9 @@ static int decode_room(lua_State *L, const struct lbpf_map *map)
 	return map->kind->value && map->kind->value->fetch ? lbpf_spare(L, LBPF_MAP_DESCRIPTORS) : 0;
 }
 
-/*** Returns the next entries of a map, up to a number. To iterate over a map in pieces, pass the returned cursor to the
-next call. Entries are read in batches where the kernel has batches, so a value is as old as its batch. The guarantees
-are those of `pairs`. A cursor needs no closing.
+/*** Returns up to `count` entries of a map, and a cursor for the next ones. To iterate over a map in pieces, pass the
+cursor to the next call. Entries are read in batches where the kernel has batches, so a value is as old as its batch.
+The guarantees are those of `pairs`. A cursor needs no closing.
 @function bpf.map.lookup_batch
 @tparam bpf.map m
 @param ?cursor what the previous call returned; nil begins

@@ -101,8 +101,8 @@ static int clear_queue(struct clearing *c)
 	return 0;
 }
 
-/*** Deletes all entries of a map and returns their number. In an array it sets every slot to zero, or empties the slots
-if they hold references; a queue or stack becomes empty. Entries that others insert meanwhile may remain. Hashes are
+/*** Deletes all entries of a map and returns their number. In an array, it sets every slot to zero; if the slots hold
+references, it empties them. A queue or stack becomes empty. Entries that others insert meanwhile may remain. Hashes are
 cleared in batches of up to 256 entries where the kernel has batches. Otherwise each slot, element or entry takes one or
 two system calls.
 @function bpf.map.clear

@@ -55,8 +55,8 @@ static int drain_queue(lua_State *L)
 	return 1;
 }
 
-/*** Iterates over a map and deletes each entry that it returns: `for k, v in map.drain(m) do`. Of a queue or stack it
-pops the elements until none is left: `for v in map.drain(queue) do`.
+/*** Iterates over a map and deletes each entry that it returns: `for k, v in map.drain(m) do`. For a queue or stack, it
+pops elements until none is left: `for v in map.drain(queue) do`.
 
 In hashes, queues and stacks, looking up and deleting an entry is atomic; in hashes since kernel 5.6 for batches and
 since 5.14 for single entries. If a program looked up the value just before, what the program adds to it afterwards is

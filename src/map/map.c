@@ -260,9 +260,9 @@ void lbpf_map_orphan(struct lbpf_map *map)
 
 /* ---- the map as a whole ---- */
 
-/*** Makes a map read-only for user space. It can't be undone. Programs may still write, unless the map has the flag
-"rdonly_prog". Views of this handle can still be read. The kernel refuses while another handle or process has mapped the
-map for writing.
+/*** Makes a map read-only for user space. Freezing can't be undone. Programs may still write, unless the map has the
+flag "rdonly_prog". Views of this handle can still be read. The kernel refuses while another handle or process has
+mapped the map for writing.
 @function bpf.map.freeze
 @tparam bpf.map m
 @treturn true

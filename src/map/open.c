@@ -144,7 +144,7 @@ int lbpf_map_push_id(lua_State *L, uint32_t id)
 	return err;
 }
 
-/*** Opens a map by its kernel id and returns its handle. An id names nothing any more when its map is gone.
+/*** Opens a map by its kernel id and returns its handle. Once a map is gone, its id names no map.
 @function bpf.map.by_id
 @tparam integer id as in `bpf.map.info(m).id` and bpftool's output
 @tparam ?string flags "rdonly" for a handle that can't change the map, "wronly" for one that can't read it
