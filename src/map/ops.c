@@ -180,8 +180,8 @@ static int map_unpack(lua_State *L)
 	return lbpf_decode_unpack(L, map->value, value, map->value_size);
 }
 
-/*** Returns the sum of all CPUs' values for a key. Numbers are added member by member. The sum of texts is the first
-one that isn't empty. The sum of other members is that of CPU 0.
+/*** Returns the sum of all CPUs' values for a key. Numbers are added member by member. For texts (char[N]), the sum is
+the first one that isn't empty; for other members, it is CPU 0's value.
 @function bpf.map.sum
 @tparam bpf.map m of a per-CPU type
 @param key
