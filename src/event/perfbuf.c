@@ -310,45 +310,58 @@ static const struct lbpf_reader_kind perf_kind = {
 	.add = reader_add_map,
 };
 
-/*** Opens a reader of a perf buffer: of a map of type perf_event_array that programs send records to by
-`bpf_perf_event_output` with `BPF_F_CURRENT_CPU`. Each CPU has memory of its own; records of one CPU come in their
-order, those of several in none. A map has one reader: the next one takes the slots over. CPUs that come online later
-aren't read. The kernel fills a record up to 4 bytes short of a multiple of 8, with whatever: give the type, or the
-size, to be rid of that. In a flexible array it looks like elements. The kernel passes that memory on to no forked
-child: everything but close raises there, and a child makes a reader of its own.
+/*** Opens a reader of a perf buffer: a map of type perf_event_array that programs send records to by
+`bpf_perf_event_output` with `BPF_F_CURRENT_CPU`.
+
+- Order: each CPU has memory of its own. The records of one CPU are in order; between CPUs there is no order.
+- One reader: a map has one reader. The next reader takes the map's slots over.
+- CPUs: a CPU that comes online later is not read.
+- Sizes: the kernel extends a record to 4 bytes short of a multiple of 8, with arbitrary bytes. Give the type or the
+  size of the records to cut these bytes off. In a flexible array they look like elements.
+- Forks: the kernel does not pass the reader's memory on to a forked child. In a child, everything but close raises an
+  error: open a reader of its own there.
 @function bpf.perfbuf
 @tparam bpf.map map of type perf_event_array
 @tparam ?string|integer|bpf.type type of the records: a name in the object's BTF or the kernel's, C text, or a size in
- bytes; nil gives the bytes, with the filling
-@tparam ?function handler called with each record and the number of its CPU by poll and consume; nil for a reader used
- by events only
+ bytes; nil gives the bytes, with those that the kernel added
+@tparam ?function handler called by poll and consume with each record and the number of its CPU; nil for a reader that
+ only events reads
 @tparam ?table options
 - unpack: true passes the members of a struct as values instead of a table: `function(pid, comm, cpu)`
-- into: a table to fill with every record instead of making new ones
-- lost: `function(cpu, n, why)`, called in its place among the records where n records found no room; `why` is nil then.
- It is a text where something else than this reader and the kernel wrote the buffer's memory, which counts as one record
-- pages: of each CPU's memory, a power of two; 64 by default
-- cpus: a sequence of the CPUs to read, all that are online by default
+- into: a table to fill with every record instead of creating new ones
+- lost: `function(cpu, n, why)`, called in its place among the records where n records found no room; then `why` is nil.
+  If something else than this reader and the kernel wrote the buffer's memory, `why` is a text, and n is 1
+- pages: the size of each CPU's memory in pages, a power of two; 64 by default
+- cpus: a sequence of the CPUs to read; by default all that are online
 - sample_period: a waiting reader is woken when this many records have come to one CPU's memory; 1 by default. When its
- time runs out it reads what is there
-- wakeup_events: the same, by the kernel's name
+  timeout ends, it reads the records that are there
+- wakeup_events: the kernel's name for sample_period
 @treturn bpf.perfbuf the reader
 @treturn nil,string,string on failure: EPERM, EACCES, EMFILE, ENODEV (no such CPU, or it is offline), E2BIG (the map has
  no slot for the CPU), …
+@usage
+local obj <close> = assert(bpf.load("build/progs/perfs.bpf.o"))
+local reader <close> = assert(bpf.perfbuf(obj.maps.notes, "struct note", function(note, cpu)
+  print(cpu, note.seq, note.text)
+end, { pages = 16, lost = function(cpu, n) print(n .. " records lost on CPU " .. cpu) end }))
+reader:poll(10) -- waits up to 10 ms for the first record
 @see perf_buffer__new */
 static int perfbuf_new(lua_State *L)
 {
 	return lbpf_reader_new(L, &perf_kind);
 }
 
-/*** Adds another map to the reader; the arguments are those of bpf.perfbuf.
+/*** Adds another map to the reader. The arguments are those of bpf.perfbuf.
 @function perfbuf:add
 @tparam bpf.map map
 @tparam ?string|integer|bpf.type type
 @tparam ?function handler
 @tparam ?table options
 @treturn bpf.perfbuf the reader itself
-@treturn nil,string,string on failure */
+@treturn nil,string,string on failure
+@usage
+assert(reader:add(obj.maps.others, "struct note", function(note, cpu) print(cpu, note.seq) end))
+*/
 static int perfbuf_add(lua_State *L)
 {
 	return lbpf_reader_add_map(L, &perf_kind);
@@ -356,69 +369,92 @@ static int perfbuf_add(lua_State *L)
 
 /* ---- methods ---- */
 
-/*** Hands the records that are there to their handlers; when there are none, waits for the first.
-An error in a handler ends the call; its record counts as consumed, the rest stays for the next call. Raises for a map
-without handler: read that by events.
+/*** Passes the records that are there to their handlers. If there are none, the call waits for the first. If a handler
+raises an error, the call ends with it: the handler's record counts as consumed, and the next call gets the rest. A map
+without a handler raises an error: read it by perfbuf:events.
 @function perfbuf:poll
 @tparam ?integer timeout in milliseconds; 0 doesn't wait, -1 or nil waits for ever
 @tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
-@treturn integer how many records were handled; 0 when the time ran out, or a signal came that the process handles
+@treturn integer how many records were handled; 0 when the timeout ended, or after a signal that the process handles
 @treturn nil,string,string on failure: EINTR in a coroutine, when a signal's handler has set a hook in the main thread,
- as that of `lua` for Ctrl-C does, in this call or since the reader's last one
+ as the one of `lua` for Ctrl-C does, during this call or since the reader's last one
+@usage
+print(reader:poll(1000)) -- 3, after the handler was called for three records
 @see perf_buffer__poll */
 static int perfbuf_poll(lua_State *L)
 {
 	return lbpf_reader_poll(L, &perf_kind);
 }
 
-/*** Hands the records that are there to their handlers, without waiting. Raises for a map without handler.
+/*** Passes the records that are there to their handlers, without waiting. A map without a handler raises an error.
 @function perfbuf:consume
 @tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
 @treturn integer how many records were handled
+@usage
+print(reader:consume(2)) -- 2; the third record stays
 @see perf_buffer__consume */
 static int perfbuf_consume(lua_State *L)
 {
 	return lbpf_reader_consume(L, &perf_kind);
 }
 
-/*** Iterates over records as they come: `for e, cpu in reader:events(1000) do`. Handlers are not called, `lost` is.
+/*** Iterates over records as they come: `for e, cpu in reader:events(1000) do`. It does not call the handlers, but it
+calls `lost`.
 @function perfbuf:events
-@tparam ?integer timeout in milliseconds to wait for the next record before the loop ends; -1 or nil for ever. A signal
- doesn't end the loop: Ctrl-C raises an error out of it. In a coroutine, where that error can't be raised, the loop ends
-@treturn function iterator over records, or with `unpack` over their members, and the number of the CPU after each */
+@tparam ?integer timeout in milliseconds to wait for the next record before the loop ends; -1 or nil waits for ever. A
+ signal doesn't end the loop: Ctrl-C raises an error out of the loop. In a coroutine, where that error can't be raised,
+ the loop ends
+@treturn function iterator over records, or with `unpack` over their members, and the number of the CPU after each
+@usage
+for note, cpu in reader:events(10) do
+  print(cpu, note.seq, note.text)
+end
+*/
 static int perfbuf_events(lua_State *L)
 {
 	return lbpf_reader_events(L, &perf_kind);
 }
 
-/*** How many records were lost since the reader was opened, as far as was read: the kernel tells of records that found
-no room with the next one that finds some.
+/*** Returns how many records were lost since the reader was opened, as far as it has read. The kernel reports records
+that found no room with the next record that finds room.
 @function perfbuf:lost
-@treturn integer the number */
+@treturn integer the number
+@usage
+print(reader:lost()) -- 0
+*/
 static int perfbuf_lost(lua_State *L)
 {
 	return lbpf_reader_lost(L, &perf_kind);
 }
 
-/*** A descriptor for event loops: readable when a record is there. Then call consume.
+/*** Returns a descriptor for event loops, which is readable when a record is there. Then call perfbuf:consume.
 @function perfbuf:fd
-@treturn integer a descriptor, which stays the reader's
+@treturn integer the descriptor, which belongs to the reader: don't close it
 @treturn nil,string,string on failure, the first time: EMFILE, EAGAIN (see fs.aio-max-nr), ENOSYS (no asynchronous I/O)
+@usage
+local fd = assert(reader:fd())
 @see perf_buffer__epoll_fd */
 static int perfbuf_fd(lua_State *L)
 {
 	return lbpf_reader_fd(L, &perf_kind);
 }
 
-/*** The same as perfbuf:fd, by the name that LuaSocket's select and other loops ask for: they take the reader itself.
+/*** Returns what perfbuf:fd returns, under the name that LuaSocket's select and other loops call. Give them the reader
+itself.
 @function perfbuf:getfd
-@treturn integer
-@treturn nil,string,string on failure, as of perfbuf:fd */
+@treturn integer the descriptor
+@treturn nil,string,string on failure, as for perfbuf:fd
+@usage
+local readable = require("socket").select({ reader }, nil, 1)
+if readable[1] then readable[1]:consume() end
+*/
 
-/*** Closes the reader and empties the map's slots; closing twice is fine, and so is closing in a handler. A forked
-child has the reader's file as well: the slots are emptied once the child, too, has closed the reader or ended.
+/*** Closes the reader and empties the map's slots. Closing it twice is allowed, and so is closing it in a handler. A
+forked child has a copy of the reader's file: the slots are emptied once the child, too, has closed the reader or ended.
 @function perfbuf:close
 @treturn true
+@usage
+reader:close()
 @see perf_buffer__free */
 static int perfbuf_close(lua_State *L)
 {

@@ -141,40 +141,51 @@ static const struct lbpf_reader_kind ring_kind = {
 };
 
 /*** Opens a reader of a ring buffer map.
-A ring takes one reader at a time, in all processes: every reader keeps its position in memory that belongs to the ring.
-A second reader, in this process or another, breaks nothing but takes records away from the first, and both may get a
-record, or parts of a newer one. A reader that finds the position moved goes on from there. A position where no record
-can begin, because something else wrote it, is not believed: the reader goes on with the next record that comes, and
-calls `lost`. A ring created with the flag `rb_overwrite` has no reader here: its records may be overwritten while they
-are read.
+
+- One reader: a ring takes one reader at a time, in all processes, because the reader's position is in memory that
+  belongs to the ring. A second reader, in this process or another one, breaks nothing. But it takes records away from
+  the first, and both may get a record, or parts of a newer one.
+- Position: a reader that finds the position moved continues from there. If no record can begin at the position, because
+  something else wrote it, the reader continues with the next record that comes, and calls `lost`.
+- Overwriting: a ring created with the flag `rb_overwrite` can't be read, because its records may be overwritten while
+  they are read.
 @function bpf.ringbuf
 @tparam bpf.map map of type ringbuf
 @tparam ?string|integer|bpf.type type of the records: a name in the object's BTF or the kernel's, C text, or a size in
  bytes; nil gives the bytes
-@tparam ?function handler called with each record by poll and consume; nil for a reader used by events only
+@tparam ?function handler called by poll and consume with each record; nil for a reader that only events reads
 @tparam ?table options
 - unpack: true passes the members of a struct as values instead of a table: `function(pid, comm)`
-- into: a table to fill with every record instead of making new ones
+- into: a table to fill with every record instead of creating new ones
 - lost: `function(n, why)`, called in its place among the records where records were lost because something else than
- this reader and the kernel wrote the ring's memory; n is 1, and `why` a text. The kernel doesn't tell of records that
- found no room: the program knows of them, `bpf_ringbuf_reserve` gave it NULL
+  this reader and the kernel wrote the ring's memory; n is 1, and `why` is a text. The kernel does not report records
+  that found no room. The program knows of them: `bpf_ringbuf_reserve` returned NULL
 @treturn bpf.ringbuf the reader
 @treturn nil,string,string on failure: EPERM, EMFILE, EOPNOTSUPP (the ring has the flag `rb_overwrite`), …
+@usage
+local obj <close> = assert(bpf.load("build/progs/events.bpf.o"))
+local reader <close> = assert(bpf.ringbuf(obj.maps.events, "struct event", function(event)
+  print(event.pid, event.comm)
+end))
+reader:poll(10) -- waits up to 10 ms for the first record
 @since kernel 5.8 */
 static int ringbuf_new(lua_State *L)
 {
 	return lbpf_reader_new(L, &ring_kind);
 }
 
-/*** Adds another ring buffer to the reader; the arguments are those of bpf.ringbuf. Raises in a
-forked child, which would add it to its parent's reader as well: open a reader of its own there.
+/*** Adds another ring buffer to the reader. The arguments are those of bpf.ringbuf. In a forked child this raises an
+error, because it would add the ring to the parent's reader as well: open a reader of its own there.
 @function ringbuf:add
 @tparam bpf.map map
 @tparam ?string|integer|bpf.type type
 @tparam ?function handler
 @tparam ?table options
 @treturn bpf.ringbuf the reader itself
-@treturn nil,string,string on failure */
+@treturn nil,string,string on failure
+@usage
+assert(reader:add(obj.maps.small, "struct note", function(note) print(note.seq) end))
+*/
 static int ringbuf_add(lua_State *L)
 {
 	return lbpf_reader_add_map(L, &ring_kind);
@@ -182,64 +193,89 @@ static int ringbuf_add(lua_State *L)
 
 /* ---- methods ---- */
 
-/*** Hands the records that are there to their handlers; when there are none, waits for the first.
-An error in a handler ends the call; its record counts as consumed, the rest stays for the next call. Raises for a ring
-without handler: read that by events.
+/*** Passes the records that are there to their handlers. If there are none, the call waits for the first. If a handler
+raises an error, the call ends with it: the handler's record counts as consumed, and the next call gets the rest. A ring
+without a handler raises an error: read it by ringbuf:events.
 @function ringbuf:poll
 @tparam ?integer timeout in milliseconds; 0 doesn't wait, -1 or nil waits for ever
 @tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
-@treturn integer how many records were handled; 0 when the time ran out, or a signal came that the process handles
+@treturn integer how many records were handled; 0 when the timeout ended, or after a signal that the process handles
 @treturn nil,string,string on failure: EINTR in a coroutine, when a signal's handler has set a hook in the main thread,
- as that of `lua` for Ctrl-C does, in this call or since the reader's last one */
+ as the one of `lua` for Ctrl-C does, during this call or since the reader's last one
+@usage
+print(reader:poll(1000)) -- 3, after the handler was called for three records
+*/
 static int ringbuf_poll(lua_State *L)
 {
 	return lbpf_reader_poll(L, &ring_kind);
 }
 
-/*** Hands the records that are there to their handlers, without waiting. Raises for a ring without handler.
+/*** Passes the records that are there to their handlers, without waiting. A ring without a handler raises an error.
 @function ringbuf:consume
 @tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
 @treturn integer how many records were handled
+@usage
+print(reader:consume(2)) -- 2; the third record stays
 @see ring_buffer__consume_n */
 static int ringbuf_consume(lua_State *L)
 {
 	return lbpf_reader_consume(L, &ring_kind);
 }
 
-/*** Iterates over records as they come: `for e in reader:events(1000) do`. Handlers are not called.
+/*** Iterates over records as they come: `for e in reader:events(1000) do`. It does not call the handlers.
 @function ringbuf:events
-@tparam ?integer timeout in milliseconds to wait for the next record before the loop ends; -1 or nil for ever. A signal
- doesn't end the loop: Ctrl-C raises an error out of it. In a coroutine, where that error can't be raised, the loop ends
-@treturn function iterator over records, or with `unpack` over their members */
+@tparam ?integer timeout in milliseconds to wait for the next record before the loop ends; -1 or nil waits for ever. A
+ signal doesn't end the loop: Ctrl-C raises an error out of the loop. In a coroutine, where that error can't be raised,
+ the loop ends
+@treturn function iterator over records, or with `unpack` over their members
+@usage
+for note in reader:events(10) do
+  print(note.seq, note.text)
+end
+*/
 static int ringbuf_events(lua_State *L)
 {
 	return lbpf_reader_events(L, &ring_kind);
 }
 
-/*** How many times records were lost because the ring's memory was written by something else than this reader and the
-kernel: see `lost` of bpf.ringbuf.
+/*** Returns how many times records were lost because something else than this reader and the kernel wrote the ring's
+memory: see `lost` of bpf.ringbuf.
 @function ringbuf:lost
-@treturn integer the number */
+@treturn integer the number
+@usage
+print(reader:lost()) -- 0
+*/
 static int ringbuf_lost(lua_State *L)
 {
 	return lbpf_reader_lost(L, &ring_kind);
 }
 
-/*** A descriptor for event loops: readable when a record is there. Then call consume.
+/*** Returns a descriptor for event loops, which is readable when a record is there. Then call ringbuf:consume.
 @function ringbuf:fd
-@treturn integer an epoll descriptor, which stays the reader's */
+@treturn integer an epoll descriptor, which belongs to the reader: don't close it
+@usage
+local fd = reader:fd()
+*/
 static int ringbuf_fd(lua_State *L)
 {
 	return lbpf_reader_fd(L, &ring_kind);
 }
 
-/*** The same as ringbuf:fd, by the name that LuaSocket's select and other loops ask for: they take the reader itself.
+/*** Returns what ringbuf:fd returns, under the name that LuaSocket's select and other loops call. Give them the reader
+itself.
 @function ringbuf:getfd
-@treturn integer */
+@treturn integer the descriptor
+@usage
+local readable = require("socket").select({ reader }, nil, 1)
+if readable[1] then readable[1]:consume() end
+*/
 
-/*** Closes the reader; closing twice is fine, and so is closing in a handler.
+/*** Closes the reader. Closing it twice is allowed, and so is closing it in a handler. The maps stay open.
 @function ringbuf:close
-@treturn true */
+@treturn true
+@usage
+reader:close()
+*/
 static int ringbuf_close(lua_State *L)
 {
 	return lbpf_class_close(L, &reader_class);

@@ -105,15 +105,19 @@ static int producer_map(struct producer *p, const struct lbpf_map *map)
 	return 0;
 }
 
-/*** Opens a user ring buffer map for sending samples to the BPF programs that drain it.
-A ring may have several producers in one thread, but never in two threads or processes at a time: each writes the
-position as if it were alone.
+/*** Opens a user ring buffer map for sending samples to the BPF programs that drain it. Several producers of a ring may
+be open in one thread. Two threads or processes must not send to a ring at the same time, because each writes the
+position as if no other did.
 @function bpf.user_ringbuf
 @tparam bpf.map map of type user_ringbuf
 @tparam ?string|integer|bpf.type type of the samples: a name in the object's BTF or the kernel's, C text, or a size in
  bytes; nil for strings of any length
 @treturn bpf.user_ringbuf the producer
 @treturn nil,string,string on failure: EPERM, EMFILE, …
+@usage
+local ring <close> = assert(map.create { type = "user_ringbuf", name = "samples", max_entries = 4096 })
+local producer <close> = assert(bpf.user_ringbuf(ring, "struct sample { __u32 seq; __u32 value; }"))
+assert(producer:submit { seq = 1, value = 10 })
 @see user_ring_buffer__new
 @since kernel 6.1 */
 static int user_ringbuf_new(lua_State *L)
@@ -249,15 +253,19 @@ static int submit_fail(lua_State *L, const struct producer *p, int err, size_t l
 	return lbpf_err_push(L, err, cause, "user ring buffer '%s': submit", p->name);
 }
 
-/*** Sends a sample to the program that drains the ring.
+/*** Sends a sample to the program that drains the ring. It does not run the program.
 @function user_ringbuf:submit
-@param value of the type given to bpf.user_ringbuf, or a string without one; what doesn't fit the type raises
+@param value of the type given to bpf.user_ringbuf, or a string if none was given; a value that does not fit the type
+ raises an error
 @tparam ?integer timeout in milliseconds to wait for room while the ring is full; 0 or nil doesn't wait, -1 waits for
  ever
 @treturn true
 @treturn nil,string,string on failure: ENOSPC (full, until a program drains it), E2BIG (longer than the ring, or 16 MiB
- and more), EINTR on a signal that the process handles, in a coroutine also when Ctrl-C came since the last wait, EIO
+ and more), EINTR (a signal that the process handles; in a coroutine also if Ctrl-C came since the last wait), EIO
  (another process wrote a position where no sample can begin; the ring is empty now, so submit the sample again)
+@usage
+assert(producer:submit { seq = 1, value = 10, text = "ten" })
+assert(producer:submit({ seq = 2, value = 20 }, 1000)) -- waits up to a second if the ring is full
 @see user_ring_buffer__reserve_blocking, user_ring_buffer__submit */
 static int user_ringbuf_submit(lua_State *L)
 {
@@ -278,23 +286,33 @@ static int user_ringbuf_submit(lua_State *L)
 	return 1;
 }
 
-/*** A descriptor for event loops: readable when a program has drained samples since submit last found the ring full.
+/*** Returns a descriptor for event loops, which is readable when a program has drained samples since submit last found
+the ring full.
 @function user_ringbuf:fd
-@treturn integer an epoll descriptor, which stays the producer's */
+@treturn integer an epoll descriptor, which belongs to the producer: don't close it
+@usage
+local fd = producer:fd()
+*/
 static int user_ringbuf_fd(lua_State *L)
 {
 	lua_pushinteger(L, producer_check(L)->epoll);
 	return 1;
 }
 
-/*** The same as user_ringbuf:fd, by the name that LuaSocket's select and other loops ask for: they take the producer
-itself.
+/*** Returns what user_ringbuf:fd returns, under the name that LuaSocket's select and other loops call. Give them the
+producer itself.
 @function user_ringbuf:getfd
-@treturn integer */
+@treturn integer the descriptor
+@usage
+local drained = require("socket").select({ producer }, nil, 0)[1] -- nil: the ring was never full
+*/
 
-/*** Closes the producer; closing twice is fine. What is in the ring stays there.
+/*** Closes the producer. Closing it twice is allowed. The samples that are in the ring stay there.
 @function user_ringbuf:close
-@treturn true */
+@treturn true
+@usage
+producer:close()
+*/
 static int user_ringbuf_close(lua_State *L)
 {
 	return lbpf_class_close(L, &producer_class);

@@ -230,13 +230,17 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 	return 0;
 }
 
-/*** Creates the object's maps and loads its programs into the kernel. A failed object is closed: open it again to
-retry.
+/*** Creates the object's maps and loads its programs into the kernel. If that fails, the object is closed: to try
+again, open it again.
 @function object:load
 @treturn true
-@treturn nil,string,string,string on failure: message with the verifier's telling line, code, and libbpf's lines with
- the whole verifier log; EACCES (refused by the verifier), EPERM (a capability is missing, or the kernel takes no
- programs of this kind, which the message then says), EINVAL, …
+@treturn nil,string,string,string on failure: the message, which ends with the verifier's reason; the code; and the
+ lines that libbpf wrote, with the verifier's complete log. EACCES (the verifier rejects a program), EPERM (a capability
+ is missing, or the kernel takes no programs of this kind; the message tells which), EINVAL, …
+@usage
+local fresh <close> = assert(bpf.open("build/progs/counters.bpf.o"))
+local ok, message, code, log = fresh:load()
+if not ok then io.stderr:write(message, "\n", log) end
 @see bpf_object__load */
 static int object_load(lua_State *L)
 {

@@ -376,6 +376,9 @@ static struct lbpf_map *check_declared(lua_State *L, const char *operation)
 @tparam integer max_entries
 @treturn true
 @treturn nil,string,string on failure: EBUSY once the map exists
+@usage
+local obj <close> = assert(bpf.open("build/progs/events.bpf.o"))
+assert(map.resize(obj.maps.events, 1 << 20)) -- 1 MiB for a ring buffer
 @see bpf_map__set_max_entries */
 static int map_resize(lua_State *L)
 {
@@ -400,25 +403,29 @@ static int map_resize(lua_State *L)
 	return 1;
 }
 
-/*** Sets what a map is that an object declares, before the object is loaded. map.info tells what is declared. Where the
-size of keys or values is another than that of their C type, they are bytes.
+/*** Sets what an object declares about a map, before the object is loaded. `map.info` returns what is declared. If a
+size differs from that of the C type, keys or values are bytes.
 @function bpf.map.configure
 @tparam bpf.map m
-@tparam table settings with libbpf's names
-- type: the kernel's name in lower case; not of maps that hold programs, maps or variables, struct_ops, arenas
-- key_size, value_size: bytes; a section of variables can only grow, and its last variable, if that is an array, with it
-  (libbpf 1.3)
+@tparam table settings by libbpf's names
+- type: the kernel's name in lower case; can't be set for maps that hold programs, maps or variables, for struct_ops and
+  for arenas
+- key_size, value_size: bytes; a section of variables can only grow, and its last variable grows with it if that is an
+  array (libbpf 1.3)
 - max_entries: entries, bytes or pages
-- map_flags: "no_prealloc", …, a sequence of them, or the number
-- map_extra: as of map.create
-- numa_node: where the memory is to be; sets its flag as well
-- ifindex: of the interface that the map is offloaded to
-- inner_map: a map that the inner ones are like, in place of what is declared; it must be open when the object is loaded
-- autocreate: false if the map isn't to be created
-- pin_path: where it is pinned, or opened if it is pinned there; false for nowhere
+- map_flags: a name such as "no_prealloc", a sequence of names, or the number
+- map_extra: as for map.create
+- numa_node: the NUMA node whose memory the map uses; this also sets the flag for it
+- ifindex: the index of the interface that the map is offloaded to
+- inner_map: a map that the inner maps are like, in place of what is declared; it must be open when the object is loaded
+- autocreate: false if the load is not to create the map
+- pin_path: where the load pins the map, or opens it if it is pinned there; false for nowhere
 - initial_value: the bytes of a section of variables
 @treturn true
 @treturn nil,string,string on failure: EBUSY once the object is loaded
+@usage
+local obj <close> = assert(bpf.open("build/progs/events.bpf.o"))
+assert(map.configure(obj.maps.others, { max_entries = 1 << 20, numa_node = 0 }))
 @see bpf_map__set_value_size */
 static int map_configure(lua_State *L)
 {

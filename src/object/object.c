@@ -282,11 +282,15 @@ void lbpf_object_fill(lua_State *L, int idx, struct lbpf_object *o)
 
 /* ---- attaching ---- */
 
-/*** Attaches every program by its section. Programs whose section doesn't say where are left out, and so are those
-whose autoload is off. If one fails, those attached by this call are detached again.
+/*** Attaches every program to the place that its section names. Left out are programs whose section names no place,
+programs that were not loaded, and programs whose autoattach is off. If a program fails, the programs that this call
+attached are detached again.
 @function object:attach
 @treturn true
 @treturn nil,string,string on failure
+@usage
+assert(obj:attach())
+obj:detach()
 @see bpf_program__attach */
 static int object_attach(lua_State *L)
 {
@@ -321,9 +325,13 @@ static int object_attach(lua_State *L)
 	return 1;
 }
 
-/*** Detaches every link of the object.
+/*** Detaches every link of the object. The object stays loaded, and its programs can be attached again.
 @function object:detach
-@treturn true */
+@treturn true
+@usage
+assert(obj:attach())
+obj:detach()
+*/
 static int object_detach(lua_State *L)
 {
 	lbpf_object_check(L);
@@ -342,10 +350,14 @@ static bool push_btf(lua_State *L)
 	return false;
 }
 
-/*** The object's BTF: its types, functions and variables.
+/*** Returns the object's BTF, which describes its types, functions and variables.
 @function object:btf
 @treturn bpf.btf a handle, which closes with the object
-@treturn nil,string,string on failure: ENODATA (compiled without -g) */
+@treturn nil,string,string on failure: ENODATA (the object was compiled without -g)
+@usage
+local btf = assert(obj:btf())
+print(btf:print "struct bpf_perf_event_value") -- its definition in C
+*/
 static int object_btf(lua_State *L)
 {
 	struct lbpf_object *o = lbpf_object_check(L);
@@ -367,9 +379,11 @@ static int object_btf(lua_State *L)
 	return 1;
 }
 
-/*** The object's name.
+/*** Returns the object's name. By default it is that of the file up to the first dot.
 @function object:name
 @treturn string
+@usage
+print(obj:name()) -- counters
 @see bpf_object__name */
 static int object_name(lua_State *L)
 {
@@ -379,9 +393,11 @@ static int object_name(lua_State *L)
 	return 1;
 }
 
-/*** Closes the object and everything in it: links, programs, maps. Closing twice is fine. What is pinned stays.
+/*** Closes the object with its links, programs and maps. Closing it twice is allowed. What is pinned stays.
 @function object:close
 @treturn true
+@usage
+obj:close()
 @see bpf_object__close */
 static int object_close(lua_State *L)
 {

@@ -227,40 +227,49 @@ static int push_opened(lua_State *L, const char *what)
 	return 1;
 }
 
-/*** Opens a compiled BPF object; nothing reaches the kernel yet. Maps may be declared as before libbpf 1.0, by a struct
-of numbers in section "maps".
+/*** Opens a compiled BPF object, and returns it with its maps, programs and variables. The kernel gets nothing before
+object:load. Maps may also be declared as before libbpf 1.0, by a struct of numbers in section "maps".
 @function bpf.open
 @tparam string|table source path of the ELF file, or `{ bytes = "…" }`
 @tparam ?table options
-- name: of the object, by default from the file's name; of bytes, the file and line of the script
+- name: the name of the object, by default that of the file; for bytes, the file and line of the script
 - vars: `{ name = value }`, initial values of global variables
 - maps: `{ name = … }`, where … is max_entries, a table of settings as for bpf.map.configure (`{ value_size = 1016,
-  map_flags = "no_prealloc" }`), an existing map to use instead, or false for none: programs that are loaded may not get
-at that one
+  map_flags = "no_prealloc" }`), an existing map to use in its place, or false to create none; then no program that is
+  loaded may use that map
 - autoload: `{ program = false }`, which programs not to load
-- pin_root: directory on a bpffs for maps that are pinned by name; a map that is pinned there is used if its parameters
-  and its C types are the declared ones
-- pin_any_type: use it also if its keys or values have the right size and another C type
+- pin_root: the directory of a bpffs for maps that are declared as pinned by name; a map that is pinned there is used if
+  its parameters and its C types are the declared ones
+- pin_any_type: true also uses a pinned map if its keys or values have the right size and another C type
 - kconfig: text of additional kernel configuration for extern variables
 - btf: path of a kernel BTF for CO-RE, in place of the running kernel's; a regular file
 - token_path: where a bpffs is mounted that delegates loading to this user namespace (libbpf 1.5, kernel 6.9), or "" for
-  no token; else what the environment variable LIBBPF_BPF_TOKEN_PATH says. Without both, one of /sys/fs/bpf is used if
-  there is any
-@treturn bpf.object the object, with its maps, programs and variables
+  no token. The default is the environment variable LIBBPF_BPF_TOKEN_PATH, and without it the token of /sys/fs/bpf, if
+  that has one
+@treturn bpf.object the object
 @treturn nil,string,string on failure: ENOENT, EISDIR, EINVAL (no regular file), EFBIG (1 GiB or more),
  LIBBPF_ERRNO__FORMAT (no BPF object, a damaged one, or a malformed old map), LIBBPF_ERRNO__ENDIAN, …
+@usage
+local obj <close> = assert(bpf.open("build/progs/events.bpf.o", {
+  vars = { first = 100 }, maps = { events = 1 << 20 },
+}))
+assert(obj:load())
 @see bpf_object__open_file, bpf_object__open_mem */
 static int object_open(lua_State *L)
 {
 	return push_opened(L, "bpf.open");
 }
 
-/*** Opens and loads a compiled BPF object.
+/*** Opens a compiled BPF object and loads it into the kernel. It does not attach the programs.
 @function bpf.load
 @tparam string|table source as for bpf.open
 @tparam ?table options as for bpf.open
 @treturn bpf.object the loaded object
-@treturn nil,string,string,?string on failure, as from bpf.open and object:load */
+@treturn nil,string,string,?string on failure, as from bpf.open and object:load
+@usage
+local obj <close> = assert(bpf.load("build/progs/events.bpf.o", { vars = { first = 100 } }))
+print(obj.vars.first) -- 100
+*/
 static int object_open_load(lua_State *L)
 {
 	int n = push_opened(L, "bpf.load"), idx = lua_gettop(L);

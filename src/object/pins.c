@@ -151,12 +151,16 @@ static struct lbpf_object *pins_check(lua_State *L)
 	return o;
 }
 
-/*** Pins all maps and loaded programs of the object in a folder, each under its name, with `_` for dots. If one can't
-be, none is.
+/*** Pins all maps and all loaded programs of the object in a directory, each under its name, with `_` for dots. If one
+can't be pinned, none is.
 @function object:pin
-@tparam string dir on a bpffs; it is made if it isn't there
+@tparam string dir on a bpffs; the call creates the directory if it does not exist
 @treturn true
 @treturn nil,string,string on failure: EEXIST, EPERM (no bpffs), ENOENT, …
+@usage
+assert(obj:pin(dir .. "/counters")) -- dir is a directory of a bpffs, such as "/sys/fs/bpf"
+local events <close> = assert(map.open(dir .. "/counters/events"))
+assert(obj:unpin(dir .. "/counters"))
 @see bpf_object__pin */
 static int object_pin(lua_State *L)
 {
@@ -170,12 +174,15 @@ static int object_pin(lua_State *L)
 	return 1;
 }
 
-/*** Removes what object:pin pinned. Pins that can't be removed stay, and the other pins are removed all the same; the
-failure is that of the first one.
+/*** Removes the pins that object:pin made. If a pin can't be removed, the call removes the other pins all the same, and
+returns the first failure.
 @function object:unpin
-@tparam string dir as it was given to object:pin
+@tparam string dir the directory that was given to object:pin
 @treturn true
 @treturn nil,string,string on failure: ENOENT, EINVAL (the pin of something else), EPERM, …
+@usage
+assert(obj:pin(dir .. "/counters"))
+assert(obj:unpin(dir .. "/counters"))
 @see bpf_object__unpin */
 static int object_unpin(lua_State *L)
 {

@@ -173,10 +173,13 @@ static int attach_section(struct lbpf_link *link, const struct lbpf_program *p, 
 	return err < 0 ? lbpf_attach_done(link, bpf_program__attach(p->prog)) : err;
 }
 
-/*** Attaches the program where its section says.
+/*** Attaches the program to the place that its section names, and returns the link.
 @function prog:attach
 @treturn bpf.link the link, which belongs to the object and is closed with it
-@treturn nil,string,string on failure: EOPNOTSUPP when the section doesn't say where
+@treturn nil,string,string on failure: EOPNOTSUPP if the section names no place
+@usage
+local link = assert(obj.progs.count:attach()) -- SEC("raw_tp/sys_enter")
+link:close()
 @see bpf_program__attach */
 static const struct lbpf_way by_section = {
 	.method = "attach",
@@ -318,12 +321,14 @@ static int program_attach(lua_State *L)
 	return attach_by(L, p, lua_gettop(L), way, &to) ? 3 : 1;
 }
 
-/*** Registers a struct_ops map of a loaded object with the kernel: a TCP congestion control, say.
+/*** Registers a struct_ops map of a loaded object with the kernel, for example a TCP congestion control.
 @function bpf.map.attach
 @tparam bpf.map m of type struct_ops
 @treturn bpf.link the link, which belongs to the object and is closed with it
-@treturn nil,string,string on failure: EEXIST (the name is taken), EBUSY (registered already, or, with libbpf before
- 1.2, ever before), EPERM, …
+@treturn nil,string,string on failure: EEXIST (the name is taken), EBUSY (the map is registered already; with libbpf
+ before 1.2 also if it ever was), EPERM, …
+@usage not run: it registers a congestion control, which all processes can choose
+local link <close> = assert(map.attach(obj.maps.cubic))
 @see bpf_map__attach_struct_ops
 @since kernel 5.6 */
 static int map_attach(lua_State *L)

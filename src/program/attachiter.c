@@ -102,15 +102,21 @@ static int opened_iter(struct lbpf_link *link, const struct lbpf_program *p, con
 	return lbpf_opened_iter(link, p, to);
 }
 
-/*** Attaches an iterator program; what it prints is read by link:lines, link:read and link:records.
+/*** Attaches an iterator program, and returns a link whose link:lines, link:read and link:records run it. Attaching
+does not run the program.
 @function prog:attach_iter
-@tparam ?table options what to go over, where the program takes that:
-- map: whose elements
-- cgroup: path or descriptor, and order: "self_only" (the default), "descendants_pre", "descendants_post",
-  "ancestors_up" (kernel 6.1)
-- pid: whose threads, tid: the one thread (kernel 6.1)
+@tparam ?table options what the program iterates over, if it can be told; by default everything of its kind:
+- map: the map whose elements it iterates over
+- cgroup: the path or descriptor of the cgroup where it begins (kernel 6.1)
+- order: which cgroups it visits: "self_only" (the default), "descendants_pre", "descendants_post" or "ancestors_up"
+  (kernel 6.1)
+- pid: the process whose threads it iterates over (kernel 6.1)
+- tid: the one thread (kernel 6.1)
 @treturn bpf.link the link
 @treturn nil,string,string on failure
+@usage
+local link <close> = assert(obj.progs.tasks:attach_iter()) -- SEC("iter/task")
+local text = link:read()
 @see bpf_program__attach_iter
 @since kernel 5.8 */
 const struct lbpf_way lbpf_ways_iter[] = {

@@ -270,66 +270,91 @@ static int attach_reuseport(struct lbpf_link *link, const struct lbpf_program *p
 @tparam string|integer interface name or index
 @tparam ?table options
 - mode: "skb", "native" or "offload"; by default the kernel chooses native or skb
-- netlink: true attaches as `ip link` does, without a link of the kernel's: the only way before kernel 5.9
-- replace: true puts it in place of a program that is attached by netlink
+- netlink: true attaches as `ip link` does, without a link in the kernel; before kernel 5.9 this is the only way
+- replace: true replaces a program that is attached by netlink
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENODEV (no such interface), EBUSY or EEXIST (it has a program), EOPNOTSUPP (no
- such mode), EPERM, …
+@treturn nil,string,string on failure: ENODEV (no such interface), EBUSY or EEXIST (the interface has a program),
+ EOPNOTSUPP (the interface does not have this mode), EPERM, …
+@usage
+local link = assert(obj.progs.pass:attach_xdp("eth0", { mode = "skb" }))
+link:close() -- detaches the program
 @see bpf_program__attach_xdp, bpf_xdp_attach
 @since kernel 5.9; 4.8 by netlink */
 
 /*** Attaches a netfilter program to a hook.
 @function prog:attach_netfilter
 @tparam table options
-- pf: "ipv4" (the default) or "ipv6"
-- hooknum: "pre_routing", "local_in" (the default), "forward", "local_out", "post_routing"
-- priority: among others, lower ones first; must differ from theirs
-- flags: "defrag"
+- pf: the protocol family, "ipv4" (the default) or "ipv6"
+- hooknum: "pre_routing", "local_in" (the default), "forward", "local_out" or "post_routing"
+- priority: the program's place among those of the hook; lower priorities run first, and no two may be the same
+- flags: "defrag" reassembles fragments before the program runs
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), EBUSY (the priority is taken), …
+@usage not run: it needs libbpf 1.3
+local link <close> = assert(obj.progs.filter:attach_netfilter { hooknum = "local_in", priority = -100 })
 @see bpf_program__attach_netfilter
 @since kernel 6.4, libbpf 1.3 */
 
 /*** Attaches a flow_dissector or sk_lookup program to a network namespace.
 @function prog:attach_netns
-@tparam string|integer netns path such as "/proc/self/ns/net", or descriptor
+@tparam string|integer netns path such as "/proc/self/ns/net", or a descriptor
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT, E2BIG (it has a flow dissector), EPERM, …
+@treturn nil,string,string on failure: ENOENT, E2BIG (the namespace has a flow dissector), EPERM, …
+@usage
+local link = assert(obj.progs.look_up:attach_netns("/proc/self/ns/net")) -- SEC("sk_lookup")
+link:close()
 @see bpf_program__attach_netns
 @since kernel 5.7 for flow_dissector, 5.9 for sk_lookup */
 
-/*** Attaches a cgroup program to a cgroup (of version 2).
+/*** Attaches a cgroup program to a cgroup of version 2. The program also runs for the cgroup's descendants.
 @function prog:attach_cgroup
 @tparam string|integer cgroup path or descriptor
 @tparam ?table options
-- flags, relative_fd, relative_id, expected_revision: as of attach_tcx (libbpf 1.6, kernel 6.17)
-- attach_type: of a program opened by pin or id that doesn't tell, "cgroup_inet_egress" say
+- flags, relative_fd, relative_id, expected_revision: as in prog:attach_tcx (libbpf 1.6, kernel 6.17)
+- attach_type: only for a program opened by pin or id whose type has several, for example "cgroup_inet_egress"
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT, EPERM, …
+@usage
+local link = assert(obj.progs.count_packets:attach_cgroup(group)) -- group is a path, such as "/sys/fs/cgroup/web"
+link:close()
 @see bpf_program__attach_cgroup, bpf_program__attach_cgroup_opts
 @since kernel 5.7 */
 
-/*** Attaches an sk_skb or sk_msg program to a map of sockets, for what its section says. It concerns the sockets that
-come into the map from then on.
+/*** Attaches an sk_skb or sk_msg program to a map of sockets, in the role that its section names. The program runs for
+sockets that are stored in the map from then on, not for those that the map holds already.
 @function prog:attach_sockmap
 @tparam bpf.map map of type sockmap or sockhash
-@tparam ?table options attach_type, of an sk_skb program opened by pin or id: "sk_skb_stream_verdict" say
-@treturn bpf.link the link; one to the kernel since kernel 6.10 with libbpf 1.5
+@tparam ?table options
+- attach_type: only for an sk_skb program opened by pin or id, for example "sk_skb_stream_verdict"
+@treturn bpf.link the link; the kernel has a link for it since kernel 6.10, with libbpf 1.5
 @treturn nil,string,string on failure: EBUSY, EPERM, …
+@usage
+local link = assert(obj.progs.skb_to_sock:attach_sockmap(obj.maps.socks)) -- SEC("sk_skb/stream_verdict")
+link:close()
 @see bpf_program__attach_sockmap, bpf_prog_attach */
 
-/*** Attaches a socket filter to a socket: it sees what the socket would receive, and cuts it or drops it.
+/*** Attaches a socket filter to a socket. The filter runs for each packet before the socket receives it, and may cut or
+drop the packet.
 @function prog:attach_socket
-@tparam integer|userdata socket descriptor, or an object with getfd
-@treturn bpf.link the link, which is none to the kernel
+@tparam integer|userdata socket descriptor, or an object with the method getfd
+@treturn bpf.link the link; the kernel has no link for it
 @treturn nil,string,string on failure: EINVAL, EPERM (the filter is locked), …
+@usage
+local link = assert(obj.progs.everything:attach_socket(sock)) -- sock is a socket of LuaSocket
+link:close()
 @see setsockopt(2) SO_ATTACH_BPF */
 
-/*** Attaches an sk_reuseport program to the group of a socket with SO_REUSEPORT: it chooses who receives.
+/*** Attaches an sk_reuseport program to the group of a socket with SO_REUSEPORT. The program chooses which socket of
+the group receives a packet or connection.
 @function prog:attach_reuseport
-@tparam integer|userdata socket descriptor, or an object with getfd
-@treturn bpf.link the link, which is none to the kernel
+@tparam integer|userdata socket descriptor, or an object with the method getfd
+@treturn bpf.link the link; the kernel has no link for it
 @treturn nil,string,string on failure: EINVAL (no such group), EPERM, …
+@usage
+sock:setoption("reuseport", true)
+assert(sock:setsockname("127.0.0.1", 0))
+local link = assert(obj.progs.by_choice:attach_reuseport(sock))
+link:close()
 @see setsockopt(2) SO_ATTACH_REUSEPORT_EBPF
 @since kernel 4.19 */
 const struct lbpf_way lbpf_ways_net[] = {

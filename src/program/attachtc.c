@@ -167,38 +167,49 @@ static int attach_netkit(struct lbpf_link *link, const struct lbpf_program *p, c
 	return lbpf_attach_done(link, lbpf_newer_netkit(p->prog, to->ifindex, &opts));
 }
 
-/*** Attaches a tc program (SEC("tc")) to an interface's clsact queueing discipline, which is made if it isn't there and
-stays.
+/*** Attaches a tc program (SEC("tc")) to the clsact queueing discipline of an interface. If the interface has no
+clsact, the call creates one, which stays when the link is closed.
 @function prog:attach_tc
 @tparam string|integer interface name or index
 @tparam ?table options
 - attach_point: "ingress" (the default) or "egress"
-- handle, priority: of the filter; by default the kernel chooses
-- replace: true puts it in place of the filter with that handle and priority
-@treturn bpf.link the link, which is none to the kernel: it can't be pinned
-@treturn nil,string,string on failure: ENODEV, EEXIST (the filter's place is taken, or an ingress queueing discipline
- is there, which egress can't use), EPERM, …
+- handle: the handle of the filter; by default the kernel chooses it
+- priority: the priority of the filter, up to 65535; by default the kernel chooses it
+- replace: true replaces the filter that has this handle and priority
+@treturn bpf.link the link; the kernel has no link for it, so it can't be pinned
+@treturn nil,string,string on failure: ENODEV, EEXIST (another filter has the handle and priority, or the interface has
+ an ingress queueing discipline, which egress can't use), EPERM, …
+@usage
+local link = assert(obj.progs.one:attach_tc("eth0", { attach_point = "egress" }))
+link:close()
 @see bpf_tc_hook_create, bpf_tc_attach */
 
-/*** Attaches a tc program (SEC("tcx/ingress"), "tcx/egress") to an interface, among others.
+/*** Adds a tc program (SEC("tcx/ingress") or SEC("tcx/egress")) to an interface's list of programs.
 @function prog:attach_tcx
 @tparam string|integer interface name or index
 @tparam ?table options
-- flags: "before", "after", "replace", "id", "link": where in the list, next to relative_fd or relative_id
-- relative_fd, relative_id: a program's, or a link's with the flag "link"
-- expected_revision: of the list
-- attach_type: "tcx_ingress" or "tcx_egress", of a program whose section doesn't say it, or opened by pin or id
+- flags: "before", "after" or "replace": the place in the list, relative to relative_fd or relative_id; "id" and "link"
+  tell what these are; a name or a sequence of names
+- relative_fd, relative_id: descriptor or id of a program in the list; with the flag "link", of its link
+- expected_revision: attach only if the list has this revision
+- attach_type: "tcx_ingress" or "tcx_egress", for a program whose section names neither or that was opened by pin or id
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), ENODEV, …
+@usage not run: it needs libbpf 1.3
+local last <close> = assert(obj.progs.count:attach_tcx("eth0"))
+local order = { flags = "before", relative_fd = obj.progs.count:fd() }
+local first <close> = assert(obj.progs.drop:attach_tcx("eth0", order))
 @see bpf_program__attach_tcx
 @since kernel 6.6, libbpf 1.3 */
 
-/*** Attaches a program (SEC("netkit/primary"), "netkit/peer") to a netkit interface.
+/*** Attaches a program (SEC("netkit/primary") or SEC("netkit/peer")) to a netkit interface.
 @function prog:attach_netkit
 @tparam string|integer interface name or index
-@tparam ?table options as of attach_tcx
+@tparam ?table options as for prog:attach_tcx; attach_type is "netkit_primary" or "netkit_peer"
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), ENODEV, …
+@usage not run: it needs libbpf 1.3
+local link <close> = assert(obj.progs.primary:attach_netkit("nk0"))
 @see bpf_program__attach_netkit
 @since kernel 6.7, libbpf 1.3 */
 const struct lbpf_way lbpf_ways_tc[] = {

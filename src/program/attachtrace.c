@@ -245,56 +245,74 @@ static int attach_perf_event(struct lbpf_link *link, const struct lbpf_program *
 @tparam string func name of the function
 @tparam ?table options
 - retprobe: true runs the program when the function returns
-- offset: bytes from its start
-- bpf_cookie: what bpf_get_attach_cookie gives (kernel 5.15)
+- offset: bytes from the function's start
+- bpf_cookie: what bpf_get_attach_cookie returns in the program (kernel 5.15)
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT (no such function, or no kprobes in this kernel), EINVAL, EPERM, …
+@treturn nil,string,string on failure: ENOENT (the kernel has no such function, or no kprobes), EINVAL, EPERM, …
+@usage not run: it attaches to a function that every process calls
+local link <close> = assert(obj.progs.on_unlink:attach_kprobe("do_unlinkat", { retprobe = true }))
 @see bpf_program__attach_kprobe_opts */
 
-/*** Attaches a kprobe.multi program to many functions of the kernel at once.
+/*** Attaches a kprobe.multi program to many functions of the kernel with one system call.
 @function prog:attach_kprobe_multi
-@tparam string|table functions a pattern such as "tcp_*", a sequence of names, or of addresses
+@tparam string|table functions a pattern such as "tcp_*", a sequence of names, or a sequence of addresses
 @tparam ?table options
 - retprobe: true runs the program when a function returns
-- cookies: a sequence with one for each function listed
-- session: true runs it at both ends (libbpf 1.5, kernel 6.10)
+- cookies: a sequence with one cookie for each function listed
+- session: true runs the program at both ends of a function (libbpf 1.5, kernel 6.10)
 - unique_match: true refuses a pattern that more than one function matches (libbpf 1.6)
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT, EOPNOTSUPP, …
+@usage not run: it attaches to functions that every process calls
+local link <close> = assert(obj.progs.on_any:attach_kprobe_multi("vfs_*"))
+local two <close> = assert(obj.progs.on_some:attach_kprobe_multi({ "vfs_read", "vfs_write" }, { cookies = { 1, 2 } }))
 @see bpf_program__attach_kprobe_multi_opts
 @since kernel 5.18 */
 
-/*** Attaches a kprobe program to a system call, whatever the kernel calls its function.
+/*** Attaches a kprobe program to a system call. You name the system call; libbpf finds the kernel's function for it.
 @function prog:attach_ksyscall
 @tparam string name such as "unlinkat"
-@tparam ?table options retprobe, bpf_cookie, as of attach_kprobe
+@tparam ?table options
+- retprobe, bpf_cookie: as in prog:attach_kprobe
 @treturn bpf.link the link
 @treturn nil,string,string on failure
+@usage not run: it attaches to a function that every process calls
+local link <close> = assert(obj.progs.on_unlink:attach_ksyscall("unlinkat"))
 @see bpf_program__attach_ksyscall */
 
-/*** Attaches a tracepoint program.
+/*** Attaches a tracepoint program to a tracepoint. This needs a mounted tracefs.
 @function prog:attach_tracepoint
 @tparam string category such as "syscalls"
 @tparam string name such as "sys_enter_openat"
-@tparam ?table options bpf_cookie, what bpf_get_attach_cookie gives (kernel 5.15)
+@tparam ?table options
+- bpf_cookie: what bpf_get_attach_cookie returns in the program (kernel 5.15)
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT (no such tracepoint, or no tracefs), EPERM, …
+@usage not run: it needs a mounted tracefs
+local link <close> = assert(obj.progs.on_open:attach_tracepoint("syscalls", "sys_enter_openat"))
 @see bpf_program__attach_tracepoint_opts */
 
-/*** Attaches a raw_tp program to a tracepoint.
+/*** Attaches a raw_tp program to a tracepoint. This needs no tracefs.
 @function prog:attach_raw_tracepoint
 @tparam string name such as "sys_enter"
-@tparam ?table options cookie, what bpf_get_attach_cookie gives (kernel 6.9, libbpf 1.4)
+@tparam ?table options
+- cookie: what bpf_get_attach_cookie returns in the program (kernel 6.9, libbpf 1.4)
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT, EPERM, …
+@usage
+local link = assert(obj.progs.on_raw:attach_raw_tracepoint("sys_enter"))
+link:close()
 @see bpf_program__attach_raw_tracepoint */
 
-/*** Attaches a fentry, fexit, fmod_ret or tp_btf program where its section, or prog:attach_target, says.
+/*** Attaches a fentry, fexit, fmod_ret or tp_btf program to the function or tracepoint that its section or
+prog:attach_target names.
 @function prog:attach_trace
-@tparam ?table options cookie, what bpf_get_attach_cookie gives (kernel 5.19; of tp_btf programs kernel 6.9 and libbpf
- 1.4)
+@tparam ?table options
+- cookie: what bpf_get_attach_cookie returns in the program (kernel 5.19; for tp_btf programs kernel 6.9 and libbpf 1.4)
 @treturn bpf.link the link
 @treturn nil,string,string on failure
+@usage not run: hardened kernels refuse such programs
+local link <close> = assert(obj.progs.on_exit:attach_trace()) -- SEC("fexit/vfs_read")
 @see bpf_program__attach_trace_opts
 @since kernel 5.5 */
 
@@ -302,31 +320,41 @@ static int attach_perf_event(struct lbpf_link *link, const struct lbpf_program *
 @function prog:attach_lsm
 @treturn bpf.link the link
 @treturn nil,string,string on failure: EBUSY, EPERM, …
+@usage not run: hardened kernels refuse such programs
+local link <close> = assert(obj.progs.no_renames:attach_lsm()) -- SEC("lsm/inode_rename")
 @see bpf_program__attach_lsm
 @since kernel 5.7, with `bpf` among its LSMs */
 
-/*** Attaches a perf_event program to an event: a counter that overflows.
+/*** Attaches a perf_event program to a perf event. The program runs each time that the event's counter overflows.
 @function prog:attach_perf_event
-@tparam integer|table event a descriptor, which stays yours, or which event to open:
-- type: "software", "hardware", "hw_cache", "tracepoint", "raw", or a number; found by config's name when left out
+@tparam integer|table event a descriptor, which the caller still has to close, or a table that names the event to open:
+- type: "software", "hardware", "hw_cache", "tracepoint", "raw", or a number; by default the type that config names
 - config: a name such as "cpu_clock", "page_faults", "context_switches", "cpu_cycles", "instructions", "cache_misses",
   or a number
-- sample_freq: how often a second, or sample_period: after how many
-- pid: of a process, 0 for this one, with all its threads, those too that it starts later; -1 for all (the default)
-- tid: of one thread, 0 for this one, in place of pid
-- cpu: its number, -1 for all; a pid, tid or cpu must be given
-- inherit: true watches processes, too, that are started from then on (kernels before 5.13 do so with pid in any case)
-@tparam ?table options bpf_cookie, what bpf_get_attach_cookie gives (kernel 5.15)
+- sample_freq: how many times a second the program runs
+- sample_period: after how many events the program runs, in place of sample_freq
+- pid: the process to watch, with all its threads, including those that it starts later; 0 for this one, -1 for all
+  processes (the default)
+- tid: the one thread to watch, in place of pid; 0 for this one
+- cpu: the number of the CPU to watch, -1 for all; one of pid, tid and cpu must be given
+- inherit: true also watches processes that are started from then on (kernels before 5.13 do so with pid in any case)
+@tparam ?table options
+- bpf_cookie: what bpf_get_attach_cookie returns in the program (kernel 5.15)
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT, EOPNOTSUPP (no such counter here), EACCES, …
+@treturn nil,string,string on failure: ENOENT, EOPNOTSUPP (this machine has no such counter), EACCES, …
+@usage
+local link = assert(obj.progs.on_event:attach_perf_event({ config = "cpu_clock", sample_freq = 99, pid = 0 }))
+link:close()
 @see bpf_program__attach_perf_event_opts */
 
 /*** Attaches a freplace program in place of a function of another program.
 @function prog:attach_freplace
-@tparam bpf.prog target loaded
-@tparam string func name of its function
+@tparam bpf.prog target the other program, which is loaded
+@tparam string func name of the function
 @treturn bpf.link the link
 @treturn nil,string,string on failure
+@usage not run: hardened kernels refuse such programs
+local link <close> = assert(obj.progs.instead:attach_freplace(filter.progs.on_packet, "verdict"))
 @see bpf_program__attach_freplace
 @since kernel 5.10 */
 

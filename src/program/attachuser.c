@@ -270,44 +270,55 @@ const char *lbpf_attach_user_cause(lua_State *L, const struct lbpf_program *p, i
 	return to.provider ? usdt_cause(L, p, &to, err) : uprobe_multi_cause(L, p, &to, err);
 }
 
-/*** Attaches a uprobe or uretprobe program to a function of programs and libraries.
+/*** Attaches a uprobe or uretprobe program to a function of a program or library.
 @function prog:attach_uprobe
 @tparam string path of the file, or the name of a program in $PATH or of a library ("libc.so.6")
-@tparam string|integer func name of the function, or its offset in the file. Of several versions the default one is
- meant; "name@version" is another one.
+@tparam string|integer func name of the function, or its offset in the file. If the library has several versions of the
+ function, the name alone is the default version; "name@version" is another version.
 @tparam ?table options
 - pid: the one process, -1 for all (the default), 0 for this one
 - retprobe: true runs the program when the function returns
 - offset: bytes from the function's start
-- ref_ctr_offset: of a semaphore to count up, in the file
-- bpf_cookie: what bpf_get_attach_cookie gives (kernel 5.15)
+- ref_ctr_offset: the offset in the file of a semaphore that the kernel counts up while the program is attached
+- bpf_cookie: what bpf_get_attach_cookie returns in the program (kernel 5.15)
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT (no such file or function), EOPNOTSUPP (the function is chosen when a
- process starts, as the C library's memcpy is: the message says where this process's is), ENOTUNIQ (several functions
- have the name), EINVAL (no code is there: an address, say), …
+ process starts, for example memcpy of the C library; the message says where this process has it), ENOTUNIQ (several
+ functions have the name), EINVAL (the place has no code, for example because it is an address), …
+@usage
+local link = assert(obj.progs.on_function:attach_uprobe("libc.so.6", "getppid", { pid = 0 }))
+link:close()
 @see bpf_program__attach_uprobe_opts */
 
-/*** Attaches a uprobe.multi program to many functions of a file at once.
+/*** Attaches a uprobe.multi program to many functions of a file with one system call.
 @function prog:attach_uprobe_multi
 @tparam string path of the file
-@tparam string|table functions a pattern, a sequence of names, or of offsets; names as of attach_uprobe
-@tparam ?table options pid, retprobe, session (libbpf 1.6), and cookies, a sequence with one for each function listed
+@tparam string|table functions a pattern, a sequence of names, or a sequence of offsets; names are as for
+ prog:attach_uprobe
+@tparam ?table options
+- pid, retprobe: as in prog:attach_uprobe
+- session: true runs the program at both ends of a function (libbpf 1.6)
+- cookies: a sequence with one cookie for each function listed
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), and as of attach_uprobe
+@treturn nil,string,string on failure: ENOSYS (libbpf before 1.3), and as for prog:attach_uprobe
+@usage not run: it needs libbpf 1.3
+local link <close> = assert(obj.progs.on_any:attach_uprobe_multi("libssl.so.3", "SSL_*", { pid = 0 }))
 @see bpf_program__attach_uprobe_multi
 @since kernel 6.6, libbpf 1.3 */
 
-/*** Attaches a usdt program to marks that a program or library has of itself.
+/*** Attaches a usdt program to a USDT probe of a program or library.
 @function prog:attach_usdt
 @tparam string path of the file
-@tparam string provider
-@tparam string name of the mark
+@tparam string provider of the USDT probe
+@tparam string name of the USDT probe
 @tparam ?table options
 - pid: the one process, -1 for all (the default), 0 for this one
-- usdt_cookie: what bpf_usdt_cookie gives
+- usdt_cookie: what bpf_usdt_cookie returns in the program
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT (no such mark), ESRCH (no such process, or the object doesn't include
- <bpf/usdt.bpf.h>), …
+@treturn nil,string,string on failure: ENOENT (no such USDT probe), ESRCH (no such process, or the object doesn't
+ include <bpf/usdt.bpf.h>), …
+@usage not run: the USDT probe is another program's
+local link <close> = assert(obj.progs.on_query:attach_usdt("/usr/sbin/mariadbd", "mysql", "query__start"))
 @see bpf_program__attach_usdt */
 const struct lbpf_way lbpf_ways_user[] = {
 	{ .method = "attach_uprobe",

@@ -35,10 +35,15 @@ static int iter_push(lua_State *L, struct lbpf_stream **s)
 	return lbpf_link_fail(L, link, err, err == EINVAL ? "this is the link of no iterator" : NULL, "read");
 }
 
-/*** Runs an iterator program and goes over the lines that it prints: `for line in link:lines() do`.
+/*** Runs an iterator program and iterates over the lines that it prints. Each call runs the program anew.
 @function link:lines
-@treturn function iterator over lines without their newline, with what the loop closes; raises for a link that is no
- iterator's
+@treturn function iterator over lines without their newline, with a value that closes the output when the loop ends;
+ a link of another kind of program raises an error
+@usage
+local link <close> = assert(obj.progs.tasks:attach_iter()) -- SEC("iter/task")
+for line in link:lines() do
+  print(line)
+end
 @see bpf_iter_create
 @since kernel 5.8 */
 static int link_lines(lua_State *L)
@@ -59,11 +64,17 @@ static int compile_record(lua_State *L)
 	return 1;
 }
 
-/*** Runs an iterator program that writes records of one size (bpf_seq_write) and goes over them.
+/*** Runs an iterator program that writes records of one size (bpf_seq_write), and iterates over these records. Each
+call runs the program anew.
 @function link:records
 @tparam string|integer|bpf.type type of a record: C text, a name in the object's BTF or the kernel's, or a size in bytes
-@treturn function iterator over records, with what the loop closes; raises for a link that is no iterator's, and in the
- loop when the output ends in the middle of a record
+@treturn function iterator over records, with a value that closes the output when the loop ends. A link of another kind
+ of program raises an error; so does the loop, if the output ends in the middle of a record
+@usage not run: the object is yours
+local link <close> = assert(obj.progs.dump:attach_iter { map = obj.maps.counts }) -- SEC("iter/bpf_map_elem")
+for pair in link:records "struct pair { __u32 key; __u64 value; }" do
+  print(pair.key, pair.value)
+end
 @see bpf_iter_create
 @since kernel 5.8 */
 static int link_records(lua_State *L)
@@ -86,10 +97,13 @@ static int link_records(lua_State *L)
 	return lbpf_stream_return(L, lbpf_stream_next_record);
 }
 
-/*** Runs an iterator program and gives all that it prints.
+/*** Runs an iterator program and returns everything that it prints. Each call runs the program anew.
 @function link:read
 @treturn string
-@treturn nil,string,string on failure: EINVAL (no iterator's link), …
+@treturn nil,string,string on failure: EINVAL (the link is of another kind of program), …
+@usage
+local link <close> = assert(obj.progs.tasks:attach_iter()) -- SEC("iter/task")
+local text = assert(link:read())
 @see bpf_iter_create
 @since kernel 5.8 */
 static int link_read(lua_State *L)
@@ -176,15 +190,20 @@ static int printk_next(lua_State *L)
 	}
 }
 
-/*** Goes over what programs print with bpf_printk: `for text, from in bpf.printk(1000) do`. There is one pipe for the
-whole system: what one reader takes, others don't see.
+/*** Iterates over the texts that programs of all processes print with bpf_printk. The system has one pipe for these
+texts: a text that one reader takes, no other reader gets. This needs a mounted tracefs.
 @function bpf.printk
-@tparam ?integer timeout in milliseconds to wait for the next line before the loop ends; -1 or nil for ever. A signal
-doesn't end the loop: Ctrl-C raises an error out of it. In a coroutine, where that error can't be raised, the loop ends
-@treturn function iterator over texts, each with a table of the task's name and pid, the cpu and the time in seconds
-since boot; with what the loop closes
-@treturn nil,string,string on failure: ENOENT (no tracefs is mounted), EBUSY (somebody reads them already; newer kernels
-give them to one reader at a time), EPERM, …
+@tparam ?integer timeout in milliseconds to wait for the next line before the loop ends; -1 or nil waits for ever. A
+ signal doesn't end the loop: Ctrl-C raises an error out of the loop. In a coroutine, where that error can't be raised,
+ the loop ends
+@treturn function iterator over texts, each with a table: `task` (the name), `pid`, `cpu`, and `time` in seconds since
+ boot; with a value that closes the pipe when the loop ends
+@treturn nil,string,string on failure: ENOENT (no tracefs is mounted), EBUSY (another process reads the pipe; newer
+ kernels give it to one reader at a time), EPERM, …
+@usage not run: it needs a mounted tracefs
+for text, from in assert(bpf.printk(1000)) do
+  print(from.time, from.task, text)
+end
 @see bpf_trace_printk */
 static int bpf_printk_open(lua_State *L)
 {

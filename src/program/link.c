@@ -241,22 +241,27 @@ static int link_need_descriptor(lua_State *L, const struct lbpf_link *handle, co
 	return fd;
 }
 
-/*** Closes the link: the program is detached, unless the link is pinned or somebody else has it open too. Doing so
-twice is fine. Collection and the end of a scope detach only what this process attached, not what the process attached
-that forked it; an explicit close detaches that, too.
+/*** Closes the link, which detaches the program unless the link is pinned or another process has it open. Closing a
+link twice is allowed. The collector and the end of a scope detach only what this process attached. They do not detach
+what its parent attached before the fork; an explicit close does.
 @function link:close
 @treturn true
+@usage
+link:close()
 @see bpf_link__destroy */
 static int link_close(lua_State *L)
 {
 	return lbpf_class_close(L, &lbpf_link_class);
 }
 
-/*** Detaches the program, whoever else may have the link open or pinned, and closes it. Doing so twice is fine.
+/*** Detaches the program at once, even if other processes have the link open or the link is pinned, and closes the
+handle. Detaching a link twice is allowed.
 @function link:detach
 @treturn true
+@usage
+link:detach()
 @see bpf_link__detach
-@since kernel 5.9; where a kind of link can't be detached, it is only closed */
+@since kernel 5.9; a link of a kind that the kernel can't detach is only closed */
 static int link_detach(lua_State *L)
 {
 	struct lbpf_link *handle = lbpf_class_check(L, 1, &lbpf_link_class);
@@ -267,9 +272,11 @@ static int link_detach(lua_State *L)
 	return lbpf_class_close(L, &lbpf_link_class);
 }
 
-/*** The link's file descriptor, or nil for an attachment that has none.
+/*** Returns the link's file descriptor, or nil for an attachment that has none. The descriptor belongs to the handle.
 @function link:fd
 @treturn ?integer
+@usage
+local fd = link:fd()
 @see bpf_link__fd */
 static int link_fd(lua_State *L)
 {
@@ -301,11 +308,16 @@ static struct lbpf_map *check_struct_ops(lua_State *L, int idx)
 	return map;
 }
 
-/*** Puts another program, or of struct_ops another map, in place of the attached one, at one stroke.
+/*** Replaces the attached program, or the map of a struct_ops link, atomically: no event is missed.
 @function link:update
-@tparam bpf.prog|bpf.map replacement loaded, of the same type; a map in section ".struct_ops.link" for the same name
+@tparam bpf.prog|bpf.map replacement a loaded program of the same type; for struct_ops a map of section
+ ".struct_ops.link" that has the same name in the kernel
 @treturn true
-@treturn nil,string,string on failure: EOPNOTSUPP (this kind of link can't), EINVAL (a program of another type), …
+@treturn nil,string,string on failure: EOPNOTSUPP (the kernel has no link for the attachment), EINVAL (a program of
+ another type, or links of this kind can't be updated), …
+@usage
+local link <close> = assert(obj.progs.pass:attach_xdp("eth0"))
+assert(link:update(obj.progs.drop))
 @see bpf_link__update_program, bpf_link__update_map
 @since kernel 5.7 for cgroups, 5.9 for xdp, 6.4 and libbpf 1.2 for struct_ops, … */
 static int link_update(lua_State *L)
@@ -332,11 +344,14 @@ static int link_update(lua_State *L)
 	return 1;
 }
 
-/*** Pins the link: the program stays attached when the link is closed and the process has ended.
+/*** Pins the link to a path. The program then stays attached when the link is closed and when the process ends.
 @function link:pin
-@tparam string path on a bpffs, not existing yet
+@tparam string path on a bpffs, where no file is yet
 @treturn true
-@treturn nil,string,string on failure: EOPNOTSUPP (no link to the kernel), EEXIST, ENOENT, EPERM, …
+@treturn nil,string,string on failure: EOPNOTSUPP (the kernel has no link for the attachment), EEXIST, ENOENT, EPERM, …
+@usage
+assert(link:pin(dir .. "/on_raw")) -- dir is a directory of a bpffs, such as "/sys/fs/bpf/tool"
+assert(link:unpin(dir .. "/on_raw"))
 @see bpf_link__pin */
 static int link_pin(lua_State *L)
 {
@@ -358,11 +373,14 @@ static int link_pin(lua_State *L)
 	return 1;
 }
 
-/*** Removes a pin of the link.
+/*** Removes a pin of the link. The program stays attached as long as the link is open or has another pin.
 @function link:unpin
 @tparam string path of a pin of this link
 @treturn true
-@treturn nil,string,string on failure: ENOENT, EINVAL (another object's pin), …
+@treturn nil,string,string on failure: ENOENT, EINVAL (the pin of another link, map or program), …
+@usage
+assert(link:pin(dir .. "/on_raw"))
+assert(link:unpin(dir .. "/on_raw"))
 @see bpf_link__unpin */
 static int link_unpin(lua_State *L)
 {
@@ -381,9 +399,11 @@ static int link_unpin(lua_State *L)
 	return 1;
 }
 
-/*** Lets go of the link without detaching: the program stays attached until the process ends. The handle is closed.
+/*** Closes the handle without detaching the program, which stays attached until the process ends.
 @function link:disconnect
 @treturn true
+@usage not run: the program stays attached until the process ends
+link:disconnect()
 @see bpf_link__disconnect */
 static int link_disconnect(lua_State *L)
 {
@@ -402,11 +422,15 @@ static int link_disconnect(lua_State *L)
 	return 1;
 }
 
-/*** What the kernel knows about the link.
+/*** Returns what the kernel knows about the link.
 @function link:info
 @treturn table id, type, prog_id, and the fields of its type, as from `bpf.links()`
-@treturn nil,string,string on failure: EOPNOTSUPP (no link to the kernel), EINVAL (before kernel 5.8, or an attachment
-of a kernel before 5.15)
+@treturn nil,string,string on failure: EOPNOTSUPP (the kernel has no link for the attachment), EINVAL (a kernel before
+ 5.8, or an attachment of a kernel before 5.15)
+@usage
+local info = assert(link:info())
+print(info.type, info.tp_name)           -- raw_tracepoint   sys_enter
+print(bpf.prog_info(info.prog_id).name)  -- on_raw
 @see bpf_obj_get_info_by_fd */
 static int link_info(lua_State *L)
 {

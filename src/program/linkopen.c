@@ -35,11 +35,15 @@ static int link_opened(lua_State *L, struct lbpf_link *handle, int err, const ch
 			     "%s", what);
 }
 
-/*** Opens a pinned link. It belongs to nobody: closing it detaches nothing that the pin keeps attached.
+/*** Opens a pinned link. No object owns the handle: closing it leaves the program attached as long as the pin exists.
 @function bpf.link.open
 @tparam string path of the pin on a bpffs
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT, EPERM, EINVAL (the pin of something else)
+@usage
+assert(link:pin(dir .. "/on_raw"))
+local same <close> = assert(bpf.link.open(dir .. "/on_raw"))
+assert(same:unpin(dir .. "/on_raw"))
 @see bpf_link__open */
 static int link_open(lua_State *L)
 {
@@ -55,11 +59,13 @@ static int link_open(lua_State *L)
 			   lua_pushfstring(L, "link.open '%s'", path));
 }
 
-/*** Opens a link by its kernel id.
+/*** Opens the link that has an id in the kernel.
 @function bpf.link.by_id
-@tparam integer id as `link:info().id` and bpftool give it
+@tparam integer id as `link:info().id` and bpftool print it
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT (no such link), EPERM (no CAP_SYS_ADMIN)
+@usage
+local same <close> = assert(bpf.link.by_id(link:info().id))
 @see bpf_link_get_fd_by_id
 @since kernel 5.8 */
 static int link_by_id(lua_State *L)

@@ -60,13 +60,18 @@ static struct lbpf_program *push_opened(lua_State *L)
 	return p;
 }
 
-/*** Opens a pinned program: to run and inspect it, to store it in maps, and to attach it in the ways that don't take
-its object: all but attach, attach_kprobe, attach_uprobe and their kin, attach_tracepoint. Its links stay until they are
-closed, or the script ends.
+/*** Opens a pinned program. The handle runs and inspects the program and stores it in maps. It also attaches the
+program in all ways except those that need its object: attach, attach_kprobe, attach_kprobe_multi, attach_ksyscall,
+attach_tracepoint, attach_uprobe, attach_uprobe_multi and attach_usdt. Links of such a handle stay attached until they
+are closed or the script ends.
 @function bpf.prog.open
 @tparam string path of the pin on a bpffs
 @treturn bpf.prog the program
 @treturn nil,string,string on failure: ENOENT, EPERM, EINVAL (the pin of something else)
+@usage
+assert(prog:pin(dir .. "/filter")) -- dir is a directory of a bpffs, such as "/sys/fs/bpf/tool"
+local same <close> = assert(bpf.prog.open(dir .. "/filter"))
+local result = assert(same:run { data = ("\0"):rep(64) })
 @see bpf_obj_get */
 static int prog_open(lua_State *L)
 {
@@ -79,11 +84,14 @@ static int prog_open(lua_State *L)
 	return opened(L, p, err, NULL, lua_pushfstring(L, "prog.open '%s'", path));
 }
 
-/*** Opens a program by its kernel id.
+/*** Opens the program that has an id in the kernel. What the handle can do is as for bpf.prog.open.
 @function bpf.prog.by_id
-@tparam integer id as `prog:info().id` and bpftool give it
+@tparam integer id as `prog:info().id` and bpftool print it
 @treturn bpf.prog the program
 @treturn nil,string,string on failure: ENOENT (no such program), EPERM (no CAP_SYS_ADMIN)
+@usage
+local same <close> = assert(bpf.prog.by_id(prog:info().id))
+print(same:name()) -- on_packet
 @see bpf_prog_get_fd_by_id */
 static int prog_by_id(lua_State *L)
 {
@@ -96,11 +104,13 @@ static int prog_by_id(lua_State *L)
 	return opened(L, p, err, "no such program", lua_pushfstring(L, "prog.by_id %I", (LUAI_UACINT)id));
 }
 
-/*** Pins the program, so that it outlives its handles and others can open it.
+/*** Pins the program to a path. A pinned program outlives its handles, and other processes can open it.
 @function prog:pin
-@tparam string path on a bpffs, not existing yet
+@tparam string path on a bpffs, where no file is yet
 @treturn true
 @treturn nil,string,string on failure: EEXIST, ENOENT, EPERM, …
+@usage
+assert(prog:pin(dir .. "/filter")) -- dir is a directory of a bpffs, such as "/sys/fs/bpf/tool"
 @see bpf_obj_pin */
 static int program_pin(lua_State *L)
 {
@@ -116,11 +126,14 @@ static int program_pin(lua_State *L)
 	return 1;
 }
 
-/*** Removes a pin of the program.
+/*** Removes a pin of the program. The handle stays open.
 @function prog:unpin
 @tparam string path of a pin of this program
 @treturn true
-@treturn nil,string,string on failure: ENOENT, EINVAL (another object's pin), …
+@treturn nil,string,string on failure: ENOENT, EINVAL (the pin of another program, map or link), …
+@usage
+assert(prog:pin(dir .. "/filter"))
+assert(prog:unpin(dir .. "/filter"))
 @see unlink(2) */
 static int program_unpin(lua_State *L)
 {

@@ -115,9 +115,12 @@ int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const
 	return lbpf_err_push(L, err, last, "program '%s': %s", p->name, operation);
 }
 
-/*** The program's name: the C function's.
+/*** Returns the program's name, which is that of its C function.
 @function prog:name
-@treturn string */
+@treturn string
+@usage
+print(prog:name()) -- on_packet
+*/
 static int program_name(lua_State *L)
 {
 	struct lbpf_program *p = lbpf_class_check(L, 1, &lbpf_program_class);
@@ -126,9 +129,11 @@ static int program_name(lua_State *L)
 	return 1;
 }
 
-/*** The section the program stands in, which says what it is and where it attaches.
+/*** Returns the name of the program's section, from which libbpf takes the program's type and the place to attach it.
 @function prog:section
 @treturn string such as "tracepoint/sched/sched_process_exec"
+@usage
+print(prog:section()) -- xdp
 @see bpf_program__section_name */
 static int program_section(lua_State *L)
 {
@@ -136,9 +141,11 @@ static int program_section(lua_State *L)
 	return 1;
 }
 
-/*** The program's file descriptor, which stays the object's or the handle's.
+/*** Returns the program's file descriptor. It belongs to the object or the handle: don't close it.
 @function prog:fd
-@treturn integer fd; raises before the object is loaded
+@treturn integer the descriptor; before the object is loaded, an error is raised
+@usage
+local fd = prog:fd()
 @see bpf_program__fd */
 static int program_fd(lua_State *L)
 {
@@ -154,11 +161,14 @@ int lbpf_program_fail_setting(lua_State *L, const struct lbpf_program *p, int er
 			     "program '%s': %s", p->name, what);
 }
 
-/*** Whether the program is loaded with its object; given a boolean, sets that.
+/*** Returns whether the program is loaded with its object; given a boolean, sets it first.
 @function prog:autoload
 @tparam ?boolean on only before the object is loaded
 @treturn boolean
 @treturn nil,string,string on failure: EINVAL once the object is loaded
+@usage
+opened.progs.shorten:autoload(false)
+assert(opened:load()) -- without this program
 @see bpf_program__set_autoload */
 static int program_autoload(lua_State *L)
 {
@@ -175,10 +185,12 @@ static int program_autoload(lua_State *L)
 	return 1;
 }
 
-/*** Whether obj:attach() attaches the program; given a boolean, sets that.
+/*** Returns whether object:attach attaches the program; given a boolean, sets it first.
 @function prog:autoattach
 @tparam ?boolean on
 @treturn boolean
+@usage
+prog:autoattach(false)
 @see bpf_program__set_autoattach */
 static int program_autoattach(lua_State *L)
 {
@@ -192,12 +204,15 @@ static int program_autoattach(lua_State *L)
 	return 1;
 }
 
-/*** How much the verifier says when the program is loaded; given a level, sets that. What it says of a program that it
-takes goes to the function given to bpf.log.
+/*** Returns the level of the verifier's log when the program is loaded; given a level, sets it first. The log of a
+program that the verifier accepts goes to the function that was given to bpf.log.
 @function prog:log_level
-@tparam ?integer level 0: nothing, but for a refused program; 1: more; 2: all; 4: statistics; may be added up
+@tparam ?integer level 0: only for a program that the verifier rejects; 1: more; 2: everything; 4: statistics; levels
+ may be added up
 @treturn integer
 @treturn nil,string,string on failure: EBUSY once the object is loaded
+@usage
+assert(opened.progs.on_packet:log_level(4))
 @see bpf_program__set_log_level */
 static int program_log_level(lua_State *L)
 {
@@ -267,12 +282,15 @@ static int set_type(lua_State *L, const struct lbpf_program *p, enum bpf_prog_ty
 	return err ? lbpf_program_fail_setting(L, p, err, "type") : 0;
 }
 
-/*** The kernel's name for the type of program; given one, sets that.
+/*** Returns the kernel's name for the program's type; given a name, sets the type first.
 @function prog:type
 @tparam ?string type such as "raw_tracepoint", "xdp"; only before the object is loaded
 @treturn string
-@treturn nil,string,string on failure: EBUSY once the object is loaded; EOPNOTSUPP (before libbpf 1.2, a program whose
- section names a target in BTF, such as "fentry/…", "iter/…" or "lsm/…", can't become one of another kind)
+@treturn nil,string,string on failure: EBUSY once the object is loaded; EOPNOTSUPP (libbpf before 1.2 can't change the
+ type of a program whose section names a target in BTF, such as "fentry/…", "iter/…" or "lsm/…", to one that has no
+ such target)
+@usage
+print(prog:type()) -- xdp
 @see bpf_program__set_type */
 static int program_type(lua_State *L)
 {
@@ -311,11 +329,13 @@ uint32_t lbpf_program_attach_type(lua_State *L, const char *name)
 	return number_of_name(L, lua_gettop(L), lbpf_program_attach_type_name, "attach type");
 }
 
-/*** What the program is to be attached to, as the kernel calls it; given a name, sets that.
+/*** Returns the kernel's name for the program's attach type; given a name, sets the attach type first.
 @function prog:expected_attach_type
 @tparam ?string type such as "cgroup_inet_ingress", "xdp"; only before the object is loaded
 @treturn string
 @treturn nil,string,string on failure: EBUSY once the object is loaded
+@usage
+print(prog:expected_attach_type()) -- xdp
 @see bpf_program__set_expected_attach_type */
 static int program_expected_attach_type(lua_State *L)
 {
@@ -335,13 +355,17 @@ static int program_expected_attach_type(lua_State *L)
 	return 1;
 }
 
-/*** Says which function of the kernel, or of another program, a fentry, fexit, fmod_ret, lsm or freplace program is
-for, where its section doesn't.
+/*** Sets the function that a fentry, fexit, fmod_ret, lsm or freplace program attaches to, if its section names none.
+The function is one of the kernel, or of another program.
 @function prog:attach_target
 @tparam string func name of the function
-@tparam ?bpf.prog target the program whose function that is; nil for the kernel's
+@tparam ?bpf.prog target the program that has the function; nil for a function of the kernel
 @treturn true
 @treturn nil,string,string on failure: ENOENT (no such function), EINVAL once the object is loaded
+@usage not run: hardened kernels refuse such programs
+local obj <close> = assert(bpf.open("trace.bpf.o"))
+assert(obj.progs.on_entry:attach_target("vfs_read")) -- SEC("fentry")
+assert(obj:load())
 @see bpf_program__set_attach_target */
 static int program_attach_target(lua_State *L)
 {
@@ -420,9 +444,14 @@ void lbpf_program_push_info(lua_State *L, const struct lbpf_program_info *from)
 	lua_setfield(L, -2, "map_ids");
 }
 
-/*** Closes a program that was opened by pin or id; closing twice is fine. A program of an object stays open in it.
+/*** Closes a program that was opened by pin or id. Closing it twice is allowed. A program of an object stays open until
+the object is closed.
 @function prog:close
-@treturn true */
+@treturn true
+@usage
+local same = assert(bpf.prog.by_id(prog:info().id))
+same:close()
+*/
 static int program_close(lua_State *L)
 {
 	return lbpf_class_close(L, &lbpf_program_class);

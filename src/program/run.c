@@ -297,22 +297,27 @@ static const char *run_cause(int err)
 	}
 }
 
-/*** Runs the program in the kernel on data of your own.
+/*** Runs the program in the kernel on data that the script gives, without attaching it.
 @function prog:run
 @tparam ?table options
-- data: the packet, a string; what the kernel demands depends on the type (14 bytes at least for xdp)
-- ctx: the context: bytes, or a table of the members of what the program's first parameter points to; of a raw_tp
-  program a sequence of arguments
-- ctx_type: the context's C type, where the program's BTF doesn't tell, or can't be read: of a program opened by pin or
-  id that takes CAP_SYS_ADMIN
-- repeat_: how often to run it; 1 by default
-- cpu: where a raw_tp program is to run, from 0; this CPU by default
-- flags: a name or a sequence of "xdp_live_frames" (kernel 5.18: frames go where the program says, and neither they nor
-  the context come back), "run_on_cpu", "skb_checksum_complete"; or a number, as BPF_PROG_TEST_RUN takes it
-- batch_size: of live frames
-@treturn table `{ retval =, data =, ctx =, duration = }`: the return value, signed as in C, the packet and context
-afterwards where they were given, and nanoseconds for one run
-@treturn nil,string,string on failure: EINVAL, ENOTSUPP (this type can't be run), ENXIO (no such CPU), …
+- data: the packet, a string; what the kernel demands depends on the type (for xdp at least 14 bytes)
+- ctx: the context: bytes, or a table of the members of the struct that the program's first parameter points to; for a
+  raw_tp program a sequence of arguments
+- ctx_type: the context's C type, if the program's BTF doesn't tell it or can't be read; reading the BTF of a program
+  opened by pin or id takes CAP_SYS_ADMIN
+- repeat_: how many times to run it; 1 by default
+- cpu: the CPU where a raw_tp program runs, from 0; by default the current one
+- flags: "xdp_live_frames" (kernel 5.18: the frames go where the program says, and neither the frames nor the context
+  are returned), "run_on_cpu", "skb_checksum_complete", a sequence of these names, or the number that BPF_PROG_TEST_RUN
+  takes
+- batch_size: how many live frames make up a batch
+@treturn table `{ retval =, data =, ctx =, duration = }`: the return value, signed as in C; the packet and the context
+ after the run, if they were given; and the nanoseconds that one run took
+@treturn nil,string,string on failure: EINVAL, ENOTSUPP (programs of this type can't be run), ENXIO (no such CPU), …
+@usage
+local result = assert(prog:run { data = "\x11" .. ("\0"):rep(63), repeat_ = 1000 }) -- prog is an xdp program
+print(result.retval, #result.data)  -- 2   64: XDP_PASS, and the packet after the run
+print(result.duration)              -- nanoseconds for one run
 @see bpf_prog_test_run_opts */
 static int program_run(lua_State *L)
 {
@@ -369,9 +374,13 @@ static int program_run(lua_State *L)
 
 static const struct lbpf_class stats_class;
 
-/*** Ends the counting, unless somebody else has it on.
+/*** Ends the counting of runs, unless another process has it on.
 @function stats:close
-@treturn true */
+@treturn true
+@usage
+local stats = assert(bpf.enable_stats())
+stats:close()
+*/
 static int stats_close(lua_State *L)
 {
 	return lbpf_class_close(L, &stats_class);
@@ -385,11 +394,16 @@ static int stats_tostring(lua_State *L)
 	return 1;
 }
 
-/*** Makes the kernel count the runs of all programs and their time, for `prog:info()` and `bpf.progs()` (run_cnt,
-run_time_ns), until the handle is closed or collected. It costs some 20 ns a run.
+/*** Makes the kernel count the runs of all programs and their time, until the handle is closed or collected. The counts
+are the fields run_cnt and run_time_ns of `prog:info()` and `bpf.progs()`. Counting costs about 20 ns a run.
 @function bpf.enable_stats
-@treturn bpf.stats to be closed
+@treturn bpf.stats the handle
 @treturn nil,string,string on failure: EPERM (no CAP_SYS_ADMIN), EINVAL
+@usage
+local stats <close> = assert(bpf.enable_stats())
+for info in assert(bpf.progs()) do
+  print(info.name, info.run_cnt, info.run_time_ns)
+end
 @see bpf_enable_stats
 @since kernel 5.8 */
 static int enable_stats(lua_State *L)

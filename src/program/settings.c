@@ -22,13 +22,15 @@ static const struct lbpf_name load_flags[] = {
 	{ NULL, 0 },
 };
 
-/*** The flags that the program is loaded with, besides those of its section, such as "xdp.frags" or "fentry.s/…"; given
-some, sets them.
+/*** Returns the flags that the program is loaded with, as a number; given flags, sets them first. Flags that the
+section names, such as "xdp.frags" or "fentry.s/…", are not among them.
 @function prog:flags
 @tparam ?string|table|integer flags "sleepable", "xdp_has_frags", "any_alignment", "strict_alignment",
-"test_state_freq", …, a sequence of them, or their number; only before the object is loaded
-@treturn integer their number
+ "test_state_freq", …, a sequence of these names, or their number; only before the object is loaded
+@treturn integer the number
 @treturn nil,string,string on failure: EBUSY once the object is loaded
+@usage
+assert(opened.progs.on_packet:flags "xdp_has_frags")
 @see bpf_program__set_flags */
 static int program_flags(lua_State *L)
 {
@@ -86,15 +88,20 @@ static void add_declared(lua_State *L, const struct declared *d)
 	lua_setfield(L, -2, "autoattach");
 }
 
-/*** What the kernel knows about the program, and what its object declares, which is all there is before the load.
+/*** Returns what the kernel knows about the program, and what its object declares. Before the load, only the declared
+fields exist.
 @function prog:info
 @treturn table the fields of struct bpf_prog_info: id, type, name, tag (hexadecimal), load_time (ns since boot), uid,
- jited_prog_len, xlated_prog_len (bytes), run_time_ns and run_cnt (while statistics are on),
- recursion_misses (runs that were left out because the program ran on that CPU already; kernel 5.12), verified_insns,
- btf_id, map_ids (a sequence); and type_number for a type without a name, "other". Of an object's program also, as
-libbpf calls them: section_name, expected_attach_type, flags (a number), insn_cnt (instructions, before the load without
-those of functions that it calls), log_level, autoload, autoattach. Before the load there are these, type and name
+ jited_prog_len and xlated_prog_len (bytes), run_time_ns and run_cnt (counted while statistics are on),
+ recursion_misses (runs that were left out because the program was running on that CPU already; kernel 5.12),
+ verified_insns, btf_id, map_ids (a sequence). If the type has no name, type is "other" and type_number is its number.
+ A program of an object also has these fields, named as in libbpf: section_name, expected_attach_type, flags (a number),
+ insn_cnt (instructions; before the load without those of functions that it calls), log_level, autoload, autoattach.
+ Before the load there are these fields, type and name
 @treturn nil,string,string on failure
+@usage
+local info = assert(prog:info())
+print(info.id, info.name, info.type, info.section_name) -- 12   on_packet   xdp   xdp
 @see bpf_obj_get_info_by_fd, bpf_program__insn_cnt */
 static int program_info(lua_State *L)
 {

@@ -359,12 +359,15 @@ static int push_all(lua_State *L, const struct sort *sort,
 	return 2;
 }
 
-/*** Whether maps of a type can be created, by this process on this kernel. Tried anew with each call.
+/*** Returns whether this process can create maps of a type on this kernel. Each call tries anew.
 @function bpf.features.map_type
-@tparam string name the kernel's in lower case, such as "ringbuf"; an unknown one raises
+@tparam string name the kernel's in lower case, such as "ringbuf"; an unknown name raises an error
 @treturn boolean true, or false with a message and a code: EPERM (a capability may be missing), EINVAL and others (this
- kernel has none)
-@treturn nil,string,string when it can't be told: EOPNOTSUPP (this libbpf is too old to try), EMFILE, ENOMEM
+ kernel has no such maps)
+@treturn nil,string,string if it can't be told: EOPNOTSUPP (this libbpf is too old to try), EMFILE, ENOMEM
+@usage
+local has, message = bpf.features.map_type("ringbuf")
+if not has then print(message) end
 @see libbpf_probe_bpf_map_type */
 static int features_map_type(lua_State *L)
 {
@@ -374,12 +377,16 @@ static int features_map_type(lua_State *L)
 	return push_verdict(L, &verdict, map_origin(type), map_sort.what, map_name(type));
 }
 
-/*** Whether programs of a type can be loaded, by this process on this kernel. Tried anew with each call.
+/*** Returns whether this process can load programs of a type on this kernel. Each call tries anew. The kernel may still
+reject some programs of a type that it takes.
 @function bpf.features.prog_type
-@tparam string name the kernel's in lower case, such as "xdp"; an unknown one raises
+@tparam string name the kernel's in lower case, such as "xdp"; an unknown name raises an error
 @treturn boolean true, or false with a message and a code: EPERM (a capability may be missing), EINVAL and others (this
- kernel has none)
-@treturn nil,string,string when it can't be told: EOPNOTSUPP (this libbpf is too old to try), EMFILE, ENOMEM
+ kernel has no such programs)
+@treturn nil,string,string if it can't be told: EOPNOTSUPP (this libbpf is too old to try), EMFILE, ENOMEM
+@usage
+local has, message, code = bpf.features.prog_type("lsm")
+print(has, code)
 @see libbpf_probe_bpf_prog_type */
 static int features_prog_type(lua_State *L)
 {
@@ -389,15 +396,16 @@ static int features_prog_type(lua_State *L)
 	return push_verdict(L, &verdict, prog_origin(type), prog_sort.what, lbpf_program_type_name(type));
 }
 
-/*** Whether programs of a type can call a helper: `bpf.features.helper("xdp", "fib_lookup")`. Tried anew with each
-call.
+/*** Returns whether programs of a type can call a helper. Each call tries anew.
 @function bpf.features.helper
-@tparam string prog_type such as "xdp"; an unknown one raises
-@tparam string name the helper's without `bpf_`, such as "map_lookup_elem"; an unknown one raises
-@treturn boolean true, or false with a message and a code: EPERM (a capability may be missing), EINVAL (not in these
- programs, or not in this kernel)
-@treturn nil,string,string when it can't be told: EOPNOTSUPP (tracing, ext, lsm and struct_ops programs, where it
- depends on what they attach to)
+@tparam string prog_type such as "xdp"; an unknown type raises an error
+@tparam string name the helper's without `bpf_`, such as "map_lookup_elem"; an unknown name raises an error
+@treturn boolean true, or false with a message and a code: EPERM (a capability may be missing), EINVAL (these programs,
+ or this kernel, don't have the helper)
+@treturn nil,string,string if it can't be told: EOPNOTSUPP (tracing, ext, lsm and struct_ops programs, where it depends
+ on what they attach to)
+@usage
+print(bpf.features.helper("xdp", "redirect_map")) -- true
 @see bpf-helpers(7) */
 static int features_helper(lua_State *L)
 {
@@ -407,38 +415,56 @@ static int features_helper(lua_State *L)
 	return push_verdict(L, &verdict, prog_origin(type), helper_sort.what, helper_name(id));
 }
 
-/*** All map types, and whether maps of them can be created.
+/*** Returns all map types, and whether this process can create maps of them.
 @function bpf.features.map_types
-@treturn table `{ hash = true, xskmap = false, … }`; those are absent of which it can't be told
-@treturn table for each that isn't true, the message that bpf.features.map_type gives */
+@treturn table `{ hash = true, xskmap = false, … }`; types for which it can't be told are absent
+@treturn table for each type that isn't true, the message that bpf.features.map_type returns
+@usage
+local has, why = bpf.features.map_types()
+for name, message in pairs(why) do
+  print(name, has[name], message)
+end
+*/
 static int features_map_types(lua_State *L)
 {
 	return push_all(L, &map_sort, try_map, 0);
 }
 
-/*** All program types, and whether programs of them can be loaded.
+/*** Returns all program types, and whether this process can load programs of them.
 @function bpf.features.prog_types
-@treturn table `{ xdp = true, lirc_mode2 = false, … }`; those are absent of which it can't be told
-@treturn table for each that isn't true, the message that bpf.features.prog_type gives */
+@treturn table `{ xdp = true, lirc_mode2 = false, … }`; types for which it can't be told are absent
+@treturn table for each type that isn't true, the message that bpf.features.prog_type returns
+@usage
+local has, why = bpf.features.prog_types()
+for name, message in pairs(why) do
+  print(name, has[name], message)
+end
+*/
 static int features_prog_types(lua_State *L)
 {
 	return push_all(L, &prog_sort, try_prog, 0);
 }
 
-/*** All helpers that the library knows, and whether programs of a type can call them. Loads more than 200 programs,
-which takes some 10 milliseconds.
+/*** Returns all helpers that the library knows, and whether programs of a type can call them. The call loads more than
+200 programs, which takes some 10 milliseconds.
 @function bpf.features.helpers
-@tparam string prog_type such as "xdp"; an unknown one raises
-@treturn table `{ map_lookup_elem = true, sysctl_get_name = false, … }`; those are absent of which it can't be told
-@treturn table for each that isn't true, the message that bpf.features.helper gives */
+@tparam string prog_type such as "xdp"; an unknown type raises an error
+@treturn table `{ map_lookup_elem = true, sysctl_get_name = false, … }`; helpers for which it can't be told are absent
+@treturn table for each helper that isn't true, the message that bpf.features.helper returns
+@usage
+local has = bpf.features.helpers("xdp")
+print(has.map_lookup_elem, has.sysctl_get_name) -- true   false
+*/
 static int features_helpers(lua_State *L)
 {
 	return push_all(L, &helper_sort, try_helper, arg_name(L, 1, &prog_sort));
 }
 
-/*** The running kernel's release, as `uname -r` prints it.
+/*** Returns the running kernel's release, as `uname -r` prints it.
 @function bpf.features.kernel
 @treturn string
+@usage
+print(bpf.features.kernel()) -- for example 6.12.41-amd64
 @see uname(2) */
 static int features_kernel(lua_State *L)
 {
@@ -449,10 +475,13 @@ static int features_kernel(lua_State *L)
 	return 1;
 }
 
-/*** How many CPUs this kernel may ever have: the length of what per-CPU maps hold.
+/*** Returns how many CPUs this kernel can have, online or not. A per-CPU map has this many values for each key.
 @function bpf.features.cpus
 @treturn integer
-@treturn nil,string,string when it can't be told: ENOENT (/sys is not mounted), EMFILE
+@treturn nil,string,string if it can't be told: ENOENT (/sys is not mounted), EMFILE
+@usage
+local percpu <close> = assert(bpf.map.create { type = "percpu_array", max_entries = 1, key = "__u32", value = "__u64" })
+assert(#percpu[0] == bpf.features.cpus())
 @see libbpf_num_possible_cpus */
 static int features_cpus(lua_State *L)
 {

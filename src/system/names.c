@@ -68,12 +68,16 @@ static ssize_t path_of(int fd, char *path, size_t size)
 }
 
 /***
-The path of a cgroup of version 2, by the id that programs get from `bpf_get_current_cgroup_id`.
+Returns the path of a cgroup of version 2 by its id, which programs get from `bpf_get_current_cgroup_id`.
 @function bpf.cgroup_path
 @tparam integer id
-@treturn string the path from the hierarchy's root: "/system.slice/ssh.service", "/" for the root itself; one nil when
- there is no such cgroup (any more)
+@treturn string the path from the hierarchy's root: "/system.slice/ssh.service", "/" for the root itself; one nil if
+ there is no such cgroup, or no longer
 @treturn nil,string,string on failure: EPERM (no CAP_DAC_READ_SEARCH), ENOENT (no cgroup2 is mounted)
+@usage not run: it needs a mounted cgroup2
+for info in assert(bpf.links()) do
+  print(info.id, info.cgroup_id and assert(bpf.cgroup_path(info.cgroup_id)))
+end
 @see open_by_handle_at(2)
 @since kernel 5.5
 */
@@ -117,11 +121,13 @@ static int l_cgroup_path(lua_State *L)
 }
 
 /***
-The name of a network interface of this process's network namespace, by its index.
+Returns the name of a network interface by its index, in this process's network namespace.
 @function bpf.interface_name
 @tparam integer ifindex
-@treturn string the name, one nil when there is no such interface
+@treturn string the name, or one nil if there is no such interface
 @treturn nil,string,string on failure: EMFILE, ENFILE
+@usage
+print(bpf.interface_name(1)) -- lo
 @see if_indextoname(3)
 */
 static int l_interface_name(lua_State *L)

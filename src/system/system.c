@@ -149,11 +149,15 @@ static int one(lua_State *L, const struct sort *sort)
 	return 1;
 }
 
-/*** Iterates over all maps that the kernel holds, whoever made them: `for info in assert(bpf.maps()) do`.
+/*** Iterates over all maps that the kernel holds, of all processes: `for info in assert(bpf.maps()) do`.
 @function bpf.maps
-@treturn function iterator over tables as [bpf.map.info](#bpfmapinfo) returns them, by rising id; what comes and goes
- meanwhile may be missing. Open one with `bpf.map.by_id(info.id)`
+@treturn function iterator over tables as [bpf.map.info](#bpfmapinfo) returns them, by rising id. Maps that are created
+ or freed during the loop may be missing. `bpf.map.by_id(info.id)` opens one
 @treturn nil,string,string on failure: EPERM (no CAP_SYS_ADMIN)
+@usage
+for info in assert(bpf.maps()) do
+  print(info.id, info.type, info.name, info.max_entries)
+end
 @see bpf_map_get_next_id
 @since kernel 4.13 */
 static int system_maps(lua_State *L)
@@ -161,11 +165,15 @@ static int system_maps(lua_State *L)
 	return walk(L, &maps);
 }
 
-/*** Iterates over all programs that the kernel holds: `for info in assert(bpf.progs()) do`.
+/*** Iterates over all programs that the kernel holds, of all processes: `for info in assert(bpf.progs()) do`.
 @function bpf.progs
-@treturn function iterator over tables as prog:info returns them, by rising id; what comes and goes meanwhile may be
- missing
+@treturn function iterator over tables as prog:info returns them, by rising id. Programs that are loaded or freed during
+ the loop may be missing. `bpf.prog.by_id(info.id)` opens one
 @treturn nil,string,string on failure: EPERM (no CAP_SYS_ADMIN)
+@usage
+for info in assert(bpf.progs()) do
+  print(info.id, info.type, info.name, info.tag)
+end
 @see bpf_prog_get_next_id
 @since kernel 4.13 */
 static int system_progs(lua_State *L)
@@ -173,11 +181,15 @@ static int system_progs(lua_State *L)
 	return walk(L, &progs);
 }
 
-/*** Iterates over all links that the kernel holds: `for info in assert(bpf.links()) do`.
+/*** Iterates over all links that the kernel holds, of all processes: `for info in assert(bpf.links()) do`.
 @function bpf.links
-@treturn function iterator over tables as bpf.link_info returns them, by rising id; what comes and goes meanwhile may
- be missing. Of a link that the kernel fails to describe there is the id, and "other" for its type
+@treturn function iterator over tables as bpf.link_info returns them, by rising id. Links that are made or freed during
+ the loop may be missing. If the kernel fails to describe a link, the table has its id, and "other" for its type
 @treturn nil,string,string on failure: EPERM (no CAP_SYS_ADMIN)
+@usage
+for info in assert(bpf.links()) do
+  print(info.id, info.type, info.prog_id)
+end
 @see bpf_link_get_next_id
 @since kernel 5.8 */
 static int system_links(lua_State *L)
@@ -185,34 +197,46 @@ static int system_links(lua_State *L)
 	return walk(L, &links);
 }
 
-/*** What the kernel knows about a map, by its id; without opening it.
+/*** Returns what the kernel knows about a map, by the map's id. No handle of the map stays open.
 @function bpf.map_info
 @tparam integer id
 @treturn table as bpf.map.info returns it
 @treturn nil,string,string on failure: ENOENT (no such map), EPERM (no CAP_SYS_ADMIN)
+@usage
+local m <close> = assert(bpf.map.create { type = "array", name = "hits", max_entries = 8, value = "__u64" })
+print(bpf.map_info(bpf.map.info(m).id).name) -- hits
 @see bpf_map_get_fd_by_id */
 static int system_map_info(lua_State *L)
 {
 	return one(L, &maps);
 }
 
-/*** What the kernel knows about a program, by its id: `bpf.prog_info(link_info.prog_id).name`.
+/*** Returns what the kernel knows about a program, by the program's id. No handle of the program stays open.
 @function bpf.prog_info
 @tparam integer id
 @treturn table as prog:info returns it
 @treturn nil,string,string on failure: ENOENT (no such program), EPERM (no CAP_SYS_ADMIN)
+@usage
+for link in assert(bpf.links()) do
+  local program = bpf.prog_info(link.prog_id) -- nil if it was freed meanwhile
+  print(link.type, program and program.name)
+end
 @see bpf_prog_get_fd_by_id */
 static int system_prog_info(lua_State *L)
 {
 	return one(L, &progs);
 }
 
-/*** What the kernel knows about a link, by its id.
+/*** Returns what the kernel knows about a link, by the link's id. No handle of the link stays open.
 @function bpf.link_info
 @tparam integer id
-@treturn table with id, type, prog_id and, of struct bpf_link_info, the fields of the type (see
- [What the kernel holds](#what-the-kernel-holds)); type_number for a type without a name, "other"
+@treturn table with id, type, prog_id and the fields of struct bpf_link_info for the type (see
+ [What the kernel holds](#what-the-kernel-holds)). If the type has no name, type is "other" and type_number is its
+ number
 @treturn nil,string,string on failure: ENOENT (no such link), EPERM (no CAP_SYS_ADMIN)
+@usage
+local info, message = bpf.link_info(1)
+print(info and info.type or message) -- link_info 1: no such link (ENOENT)
 @see bpf_link_get_fd_by_id */
 static int system_link_info(lua_State *L)
 {
