@@ -426,17 +426,18 @@ local function run(shell, dir)
   return bytes, messages ~= "" and messages or nil
 end
 
---- Compiles BPF C by the clang that is installed, with `-g -O2`. Messages name the script and its lines where the C
--- text stands as it is in a script that called, else lines of the text. Where the source includes "vmlinux.h", that is
--- made of the running kernel's BTF and kept in `$XDG_CACHE_HOME/lua-bpf`, by default `~/.cache/lua-bpf`. It is made
--- each time if that can't be written, or if the directory `$XDG_CACHE_HOME` or `~` doesn't exist. Files in quotes are
--- also looked for beside the script.
+--- Compiles BPF C with the installed clang and `-g -O2`, and returns the object's bytes. The call starts clang and
+-- waits for it.
 --
---     local obj <close> = assert(bpf.load { bytes = assert(bpf.compile(source)) })
---
+-- - Messages name the script and its lines, if the C text stands as it is in a script that called; otherwise they name
+--   the lines of the text.
+-- - "vmlinux.h": if the source includes it, it is made of the running kernel's BTF and kept in
+--   `$XDG_CACHE_HOME/lua-bpf`, by default `~/.cache/lua-bpf`. It is made each time if that directory can't be written,
+--   or if `$XDG_CACHE_HOME` or `~` doesn't exist.
+-- - Files in quotes are also looked for in the directory of the script.
 -- @tparam string source C text
 -- @tparam ?table options
--- - include: a directory, or a sequence of them, in which to look for headers
+-- - include: a directory, or a sequence of directories, in which to look for headers
 -- - defines: macros, `{ NAME = value, OTHER = true }`, or a sequence of `"NAME=value"`
 -- - cflags: a sequence of further arguments of clang
 -- - target: the architecture of the kernel, `"x86"`, `"arm64"`, …, which sets `__TARGET_ARCH_x86`; by default
@@ -444,8 +445,15 @@ end
 -- - name: what messages call text that stands in no script, by default "bpf.compile"
 -- @treturn string the object's bytes
 -- @treturn ?string clang's warnings
--- @treturn nil,string,string,string on failure: the first error and, last, all that clang said; EINVAL (the text has
---  errors), ENOENT (no clang), ENOSPC, ENOMEM, EMFILE, EIO (clang was killed), …
+-- @treturn nil,string,string,string on failure: the first error, its code, and everything that clang wrote; EINVAL (the
+--  text has errors), ENOENT (no clang), ENOSPC, ENOMEM, EMFILE, EIO (clang was killed), …
+-- @usage
+-- local bytes = assert(bpf.compile [[
+--   #include <linux/bpf.h>
+--   #include <bpf/bpf_helpers.h>
+--   SEC("xdp") int pass(void *ctx) { return XDP_PASS; }
+-- ]])
+-- local obj <close> = assert(bpf.load { bytes = bytes })
 -- @since clang 10
 function M.compile(source, options)
   if type(source) ~= "string" then

@@ -42,8 +42,10 @@ end
 
 local is_terminal -- whether standard output is one; nil until asked
 
---- Whether standard output is a terminal. Asks the shell, once.
+--- Returns whether standard output is a terminal. The first call starts a shell; later calls return what it found.
 -- @treturn boolean
+-- @usage
+-- local redraw = hist.terminal()
 function hist.terminal()
   if is_terminal == nil then
     is_terminal = os.execute("test -t 1") == true
@@ -61,21 +63,29 @@ local function dimension(variable, capability, default)
   return n and n > 0 and n or default
 end
 
---- The width to print in: `$COLUMNS`, else the terminal's as `tput` gives it, else 80. Starts a process when the
--- environment doesn't say, so ask once.
+--- Returns the width to print in: `$COLUMNS`, else the terminal's width as `tput` prints it, else 80. If the
+-- environment has no `$COLUMNS`, each call starts a process, so call it once.
 -- @treturn integer columns
+-- @usage
+-- local width = hist.width() -- for example 80
 function hist.width()
   return dimension("COLUMNS", "cols", 80)
 end
 
---- The terminal's height: `$LINES`, else the terminal's as `tput` gives it, else 24.
+--- Returns the terminal's height: `$LINES`, else the height as `tput` prints it, else 24. If the environment has no
+-- `$LINES`, each call starts a process.
 -- @treturn integer lines
+-- @usage
+-- local height = hist.height() -- for example 24
 function hist.height()
   return dimension("LINES", "lines", 24)
 end
 
---- Whether the locale (`LC_ALL`, `LC_CTYPE`, `LANG`, the first that is set) has UTF-8, and so the bars and "…".
+--- Returns whether the locale uses UTF-8. Bars and "…" depend on it. The locale is the first of `LC_ALL`, `LC_CTYPE`
+-- and `LANG` that is set.
 -- @treturn boolean
+-- @usage
+-- local ellipsis = hist.utf8() and "…" or "~"
 function hist.utf8()
   for _, variable in ipairs { "LC_ALL", "LC_CTYPE", "LANG" } do
     local locale = os.getenv(variable)
@@ -86,13 +96,15 @@ function hist.utf8()
   return false
 end
 
---- A line on standard error that tells how far something long has come, if that is a terminal: it appears when more
--- than a second has passed and goes when the line is closed.
---
---     local progress <close> = hist.progress("entries")
---     for k in map.keys(m) do n = n + 1; progress(n) end
+--- Returns a function that shows on standard error how far something long is, if that is a terminal. The line appears
+-- when more than a second has passed, and goes when the function is closed.
 -- @tparam string what is counted
--- @treturn function to be called with the count, as often as you like; it can be closed
+-- @treturn function to be called with the count, at every step if you like; `<close>` removes the line
+-- @usage
+-- local progress <close> = hist.progress("entries")
+-- for i = 1, 1000 do
+--   progress(i)
+-- end
 function hist.progress(what)
   local began, calls, drawn, shown, terminal = posix.seconds() // 1, 0, 0, false, nil
   local line = {}
@@ -159,25 +171,31 @@ local BINARY = { "", "K", "M", "G", "T", "P", "E" }
 local TIMES = { " ns", " us", " ms", " s" }
 local BYTES = { " B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB" }
 
---- A number in three digits and a decimal suffix: 999, "12.3k", "4.56M".
+--- Returns a number in three digits with a decimal suffix: 999, "12.3k", "4.56M".
 -- @tparam number n
 -- @treturn string
+-- @usage
+-- print(hist.number(12345)) -- 12.3k
 function hist.number(n)
   check_number("number", n)
   return printable(n) and scaled(n, 1000, SI) or number.text(n)
 end
 
---- A number of bytes in three or four digits and a binary unit: "512 B", "4 KiB", "1.50 MiB".
+--- Returns a number of bytes in three or four digits with a binary unit: "512 B", "4 KiB", "1.50 MiB".
 -- @tparam number n
 -- @treturn string
+-- @usage
+-- print(hist.bytes(4096)) -- 4 KiB
 function hist.bytes(n)
   check_number("bytes", n)
   return printable(n) and scaled(n, 1024, BYTES, true) or number.text(n) .. " B"
 end
 
---- A time in three digits and a unit: "850 ns", "1 us", "4.50 ms", "12.3 s"; from 100 s on "2m 05s", "3h 07m".
+--- Returns a time in three digits with a unit: "850 ns", "1 us", "4.50 ms", "12.3 s"; from 100 s on "2m 05s", "3h 07m".
 -- @tparam number ns nanoseconds
 -- @treturn string
+-- @usage
+-- print(hist.time(4500000)) -- 4.50 ms
 function hist.time(ns)
   check_number("time", ns)
   if not printable(ns) then
@@ -210,12 +228,14 @@ local function cut(text, width, ellipsis)
   return width < 1 and "" or text:sub(1, utf8.offset(text, width) - 1) .. ellipsis
 end
 
---- A text in one line of a terminal. What is too long ends in "…", or "~" without UTF-8. Control characters, which a
--- process may well have in its name, and bytes that aren't UTF-8 are shown as "?".
+--- Returns a text as one line of a terminal, not padded. A text that is too long is cut and ends in "…", or in "~"
+-- without UTF-8. Control characters, which the name of a process can contain, and bytes that are not UTF-8 become "?".
 -- @tparam string text
 -- @tparam integer width in columns; every character counts as one
 -- @tparam ?boolean unicode whether to cut with "…"; by default the locale says
--- @treturn string not padded
+-- @treturn string
+-- @usage
+-- print(hist.line("a\tlong name", 8, false)) -- a?long ~
 function hist.line(text, width, unicode)
   argument.check(1, "line", text, "string")
   argument.check(2, "line", math.tointeger(width) or width, "integer")
@@ -301,23 +321,24 @@ local function check_columns(columns)
   end
 end
 
---- An aligned table. What doesn't fit the width is cut, text before numbers; cells are made safe as `hist.line` does.
---
---     print(hist.table(rows, {
---       { name = "PID", field = "pid" },
---       { name = "COMMAND", field = "comm" },
---       { name = "TIME", field = "ns", format = hist.time, align = "right" },
---     }))
+--- Returns an aligned table. If the rows are wider than the width, cells are cut, text before numbers. Cells are
+-- cleaned as `hist.line` does.
 -- @tparam table rows a sequence of tables
--- @tparam table columns a sequence of tables; without any name there is no line of headings
+-- @tparam table columns a sequence of tables; if no column has a name, there is no line of headings
 -- - name: the heading
--- - field: of the row, by default the column's number
+-- - field: the key of the row's value, by default the column's number
 -- - align: "left" or "right", by default right if all values are numbers
--- - format: a function that makes text of a value; it also gets the row
+-- - format: a function that returns the text of a value; its second argument is the row
 -- @tparam ?table options
--- - width: to fit, by default `hist.width()`
--- - utf8: whether to cut with "…" or "~", by default the locale says
+-- - width: the width to fit, by default `hist.width()`
+-- - utf8: whether to cut with "…" or "~", by default as the locale says
 -- @treturn string lines, without a newline at the end
+-- @usage
+-- print(hist.table({ { pid = 1, comm = "init", ns = 4500000 } }, {
+--   { name = "PID", field = "pid" },
+--   { name = "COMMAND", field = "comm" },
+--   { name = "TIME", field = "ns", format = hist.time, align = "right" },
+-- }))
 function hist.table(rows, columns, options)
   argument.check(1, "table", rows, "table")
   check_columns(columns)
@@ -352,12 +373,14 @@ end
 
 local EIGHTHS = { "▏", "▎", "▍", "▌", "▋", "▊", "▉" }
 
---- A bar of a given length.
+--- Returns a bar whose length is the share of a value in the maximum, not padded.
 -- @tparam number value
--- @tparam number max the value that fills the width; anything but nothing shows at least a little
+-- @tparam number max the value that fills the width; any value above 0 shows at least a little
 -- @tparam integer width in columns
--- @tparam ?boolean unicode whether to use eighths of a block, or "#"; by default the locale says
--- @treturn string not padded
+-- @tparam ?boolean unicode true draws with eighths of a block, false with "#"; by default the locale says
+-- @treturn string
+-- @usage
+-- print(hist.bar(50, 100, 10, false)) -- #####
 function hist.bar(value, max, width, unicode)
   argument.check(1, "bar", value, "number")
   argument.check(2, "bar", max, "number")
@@ -454,20 +477,20 @@ end
 
 local HISTOGRAM <const> = { unit = "string", title = "string", width = "number", first = "number", utf8 = "boolean" }
 
---- A histogram whose buckets double: bucket i holds what lies in [2^i, 2^(i+1)), the first one 0 and 1. Empty buckets
--- at both ends are left out.
---
---     print(hist.log2(obj.vars.latency, { title = "Latency", unit = "ns" }))   -- __u64 latency[64];
---     print(hist.log2(obj.maps.sizes, { unit = "B" }))                         -- an array map, per CPU or not
+--- Returns a histogram whose buckets double: bucket i counts the values in [2^i, 2^(i+1)), and the first bucket those
+-- of 0 and 1. Empty buckets at both ends are left out.
 -- @tparam table|bpf.map counts a sequence, as an array of BPF C is read, where `counts[1]` is the bucket of 0 and 1; or
--- an array map, where that is the one of key 0
+-- an array map, per CPU or not, where that bucket has the key 0
 -- @tparam ?table options
--- - unit: what the values are: "ns", "us", "ms", "s", "B", or any word to follow the number
--- - title: a line above
--- - width: of the whole, by default `hist.width()`
--- - first: key of the first bucket, by default 1, and 0 for a map
--- - utf8: whether to draw with eighths of a block or "#", by default the locale says
--- @treturn string lines, without a newline at the end; "(no values)" when there are none
+-- - unit: the unit of the values: "ns", "us", "ms", "s", "B", or any word to print after the number
+-- - title: a line above the histogram
+-- - width: the width of the whole, by default `hist.width()`
+-- - first: the key of the first bucket, by default 1, and 0 for a map
+-- - utf8: whether to draw with eighths of a block or "#", by default as the locale says
+-- @treturn string lines, without a newline at the end; "(no values)" if all buckets are empty
+-- @usage
+-- local latency = { 0, 3, 12, 7 } -- as obj.vars.latency is read, with __u64 latency[64]
+-- print(hist.log2(latency, { title = "Latency", unit = "ns" }))
 function hist.log2(counts, options)
   check_counts("log2", counts)
   local text = draw("log2", counts, check_options("log2", 2, options, HISTOGRAM), 64, function(i)
@@ -476,15 +499,15 @@ function hist.log2(counts, options)
   return text -- see hist.linear
 end
 
---- A histogram whose buckets are equally wide: bucket i holds what lies in [from + i * step, from + (i + 1) * step).
--- Empty buckets at both ends are left out.
---
---     print(hist.linear(obj.vars.sizes, { step = 100, unit = "B" }))
+--- Returns a histogram whose buckets are equally wide: bucket i counts the values in [from + i * step, from + (i + 1) *
+-- step). Empty buckets at both ends are left out.
 -- @tparam table|bpf.map counts as for `hist.log2`; at most 4096 buckets
 -- @tparam ?table options those of `hist.log2`, and
--- - step: width of a bucket, by default 1
--- - from: where the first one begins, by default 0
--- @treturn string lines, without a newline at the end; "(no values)" when there are none
+-- - step: the width of a bucket, by default 1
+-- - from: where the first bucket begins, by default 0
+-- @treturn string lines, without a newline at the end; "(no values)" if all buckets are empty
+-- @usage
+-- print(hist.linear({ 5, 20, 3 }, { step = 100, unit = "B" }))
 function hist.linear(counts, options)
   check_counts("linear", counts)
   local known = { step = "number", from = "number" }

@@ -29,10 +29,12 @@ local function load_part(module, level)
   error(("%s can't be loaded: %s"):format(module, why or value), level + 1)
 end
 
---- Loads at once what is otherwise loaded when it is first used: `bpf.metrics`, `bpf.compile` and the like, and
--- LuaSocket for `metrics:serve` where it is installed. For scripts that call chroot(2), give up their right to read
--- files, or use up their descriptors.
+--- Loads the Lua modules that are otherwise loaded when they are first used: `bpf.metrics`, `bpf.compile` and the like.
+-- It also loads LuaSocket for `metrics:serve`, if that is installed. A script needs this before it calls chroot(2),
+-- gives up its right to read files, or uses up its descriptors.
 -- @treturn true
+-- @usage
+-- bpf.preload()
 function core.preload()
   for name, module in pairs(modules) do
     rawset(core, name, load_part(module, 2))

@@ -465,22 +465,29 @@ local function check(options)
   return options
 end
 
---- Shows a value at the prompt. A map's entries are a table, typed and aligned: members of structs are columns,
--- values of per-CPU maps have their sum or a row for each CPU, bytes are hexadecimal, unsigned integers are
--- unsigned, enumerators have their names; sorted by key in maps of up to 1000 entries. An object shows its maps,
--- programs with their types and links, and variables with their values; a program or link what the kernel knows
--- about it; a type its members. Anything else is shown as in Lua. A walk that takes more than a second says on
--- standard error, if that is a terminal, how far it is.
+--- Prints a value for people, as the prompt does.
 --
---     > bpf.inspect(hits, { limit = 5 })
+-- - A map: its entries as a table, typed and aligned. Members of structs are columns. Values of per-CPU maps have their
+--   sum, or a row for each CPU. Bytes are hexadecimal, unsigned integers are unsigned, and enumerators have their
+--   names. Maps of up to 1000 entries are sorted by key.
+-- - An object: its maps, its programs with their types and links, and its variables with their values.
+-- - A program or link: what the kernel knows about it.
+-- - A type: its members.
+-- - Anything else: as Lua code.
+--
+-- If iterating over a map takes more than a second, a line on standard error tells how far it is, if that is a
+-- terminal.
 -- @param value anything
 -- @tparam ?table options
--- - limit: how many entries of a map or view to show, by default 20; how many there are besides is told
--- - width: to fit, by default that of the terminal
--- - layout: of a value in C, as `type:layout()` gives it: it is shown in one line, by its types
--- - utf8: whether to use "…" or "~" in what is cut, by default the locale says
--- - text: true returns the text in place of printing it
--- @treturn ?string with `text = true`; else it prints to `io.stdout` and returns nothing
+-- - limit: how many entries of a map or view to show, 20 by default; a last line tells how many more there are
+-- - width: the width to fit in columns, by default that of the terminal
+-- - layout: the layout of a value in C, as `type:layout()` returns it; the value is shown in one line, by its types
+-- - utf8: whether to cut with "…" or "~", by default as the locale says
+-- - text: true returns the text instead of printing it
+-- @treturn ?string the text with `text = true`; otherwise the call prints to `io.stdout` and returns nothing
+-- @usage
+-- local m <close> = assert(bpf.map.create { type = "array", name = "hits", max_entries = 4, value = "__u64" })
+-- local text = bpf.inspect(m, { limit = 2, text = true }) -- without text, it prints
 function M.inspect(value, options)
   local given = check(options)
   local width = given.width or hist.width()

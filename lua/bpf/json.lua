@@ -106,14 +106,19 @@ function encode(value, layout, depth)
   return value == nil and "null" or text(tostring(value))
 end
 
---- A value as JSON, in one line. Integers are numbers, with all their digits; text is a string; bytes (`unsigned
--- char[N]`, types that aren't known, and what is no UTF-8) are an array of numbers from 0 to 255. A table is an
--- array if it is a sequence, and an empty one is too; other keys become strings, sorted. What JSON can't say
--- (handles, functions) is the text that `tostring` gives; infinities and NaN are null.
+--- Returns a value as JSON, in one line.
+--
+-- - Integers are numbers with all their digits; infinities and NaN are null.
+-- - Text is a string. Bytes (`unsigned char[N]`, unknown types, and what is not UTF-8) are an array of numbers from 0
+--   to 255.
+-- - A table that is a sequence is an array, and so is an empty table. Other keys become strings, sorted.
+-- - What JSON has no form for, such as handles and functions, is the text that `tostring` returns.
 -- @param value anything
--- @tparam ?table layout what `type:layout()` gives: members come in the order of their declaration, unsigned integers
---  of 64 bits are not negative
+-- @tparam ?table layout what `type:layout()` returns: then members are in declaration order, and unsigned integers of
+--  64 bits are not negative
 -- @treturn string
+-- @usage
+-- print(bpf.json { count = 3, comm = "lua", cpus = { 0, 1 } }) -- {"comm":"lua","count":3,"cpus":[0,1]}
 function M.json(value, layout)
   if layout ~= nil then
     argument.check(2, "json", layout, "table")

@@ -98,70 +98,75 @@ local function add(self, family, level)
   self.families[#self.families + 1] = family
 end
 
---- A counter: what only grows. Entries with the same labels are added up, as the CPUs' values are. Returns the metrics,
--- for the next one.
+--- Adds a counter, a metric that only grows, and returns the set of metrics. The values of entries with the same labels
+-- are added up, and so are the values of the CPUs.
 --
 -- A counter must not shrink, because Prometheus takes that for a restart and adds the whole rest as growth. The sum of
--- several entries shrinks when one of them is deleted, or evicted from an LRU map. Remedies: labels for the whole key,
--- so that the series of a deleted entry ends; or totals of your own, to which you add what `map.drain` takes out.
---
---     metrics:counter {
---       name = "connections", help = "Connections by address and port.", map = obj.maps.connections,
---       labels = { { "address", key = "saddr", decode = "ipv4" }, "port" }, value = "count",
---     }
---
+-- several entries shrinks when one of them is deleted, or evicted from an LRU map. There are two remedies. With labels
+-- for the whole key, the series of a deleted entry ends. Or keep totals of your own, and add to them what `map.drain`
+-- returns.
 -- @tparam table options
 -- - name: the name, to which "_total" is added
 -- - help: what it is, in a sentence
--- - unit: such as "seconds" or "bytes", added to the name if it isn't at its end
--- - map: a map, or a table, or a function that returns one. Left out, `value` is a function that returns the number
+-- - unit: such as "seconds" or "bytes", added to the name if the name doesn't end in it
+-- - map: a map, or a table, or a function that returns one. If it is left out, `value` is a function that returns the
+--   number
 -- - labels: a sequence of names or of tables. `{ "address", key = "saddr", decode = "ipv4" }` is the key's member
--- `saddr` as the decoder of that name writes it. Without `key` it is the member of the label's own name, or the key
+-- `saddr` as the decoder of that name writes it. Without `key` it is the member with the label's own name, or the key
 -- itself if that has no members; `value = "comm"` takes it from the value. Members of members are "remote.port".
 -- `{ "cpu", cpu = true }` is the CPU's number: the values of a per-CPU map become a series for each CPU.
--- `decode` is a name of bpf.metrics.decode, a function or a table of names;
--- what they answer nil for is left out. A key's members that no label mentions are added up. Names are held against
--- the map's types at once, where it has some
--- - value: the value's member that counts, by default the value itself; or a function of the value and the key, where
--- nil leaves the entry out
+-- `decode` is a name of bpf.metrics.decode, a function, or a table of names; an entry for which it returns nil is left
+-- out. Entries whose keys differ only in members without a label are added up. If the map has types, the names are
+-- checked against them at once
+-- - value: the value's member that counts, by default the value itself; or a function of the value and the key, which
+-- returns nil to leave the entry out
 -- - scale: what to multiply by: 1e-9 makes seconds of nanoseconds
 -- - max_series: how many series at most, by default as `bpf.metrics.new` says
--- @treturn bpf.metrics
+-- @treturn bpf.metrics the set itself
+-- @usage
+-- metrics:counter {
+--   name = "connections", help = "Connections by address and port.", map = conns,
+--   labels = { { "address", key = "saddr", decode = "ipv4" }, "port" }, value = "count",
+-- }
 function Metrics:counter(options)
   argument.check_self("counter", self, class)
   add(self, families.number("counter", options, self, 2), 2)
   return self
 end
 
---- A gauge: what goes up and down.
+--- Adds a gauge, a metric that grows and shrinks, and returns the set of metrics.
 -- @tparam table options those of `metrics:counter`
--- @treturn bpf.metrics
+-- @treturn bpf.metrics the set itself
+-- @usage
+-- metrics:gauge { name = "lua_memory", unit = "bytes", value = function() return collectgarbage "count" * 1024 // 1 end }
 function Metrics:gauge(options)
   argument.check_self("gauge", self, class)
   add(self, families.number("gauge", options, self, 2), 2)
   return self
 end
 
---- A histogram, of counts that a program keeps by slot: as an array in the value, which `buckets` names, or each in an
--- entry of its own, whose key has the slot's number, which `slot` names. By default slot i counts what lies in [2^i,
--- 2^(i+1)), the first one 0 and 1 and the last one all above. The bounds are 2^(i+1) - 1, the largest whole number
--- there; with `scale`, 2^(i+1) by that. Without `sum` or `sum_slot` there is no sum; an average can't be had then. An
--- entry is left out if one of the functions returns nil for it.
+--- Adds a histogram of counts that a program keeps by slot, and returns the set of metrics. The counts are an array in
+-- the value, which `buckets` names. Or each count is an entry of its own, and `slot` names the key's member with the
+-- slot's number.
 --
---     metrics:histogram {
---       name = "run_queue_wait", unit = "seconds", scale = 1e-9, map = obj.maps.waits, buckets = "slots", sum = "ns",
---     }
---
+-- By default slot i counts the values in [2^i, 2^(i+1)), the first slot those of 0 and 1, and the last slot everything
+-- above. The bounds are 2^(i+1) - 1, the largest whole number of the slot; with `scale`, 2^(i+1) times the scale.
+-- Without `sum` or `sum_slot` the histogram has no sum, so no average can be computed. An entry is left out if one of
+-- the functions returns nil for it.
 -- @tparam table options those of `metrics:counter`, and
 -- - buckets: the value's member that is the array of counts; by default the value itself
 -- - slot: the key's member that is the number of the slot, from 0, or true for the key itself; `value` is the count
--- - sum: the value's member that is the sum of all that was measured
--- - sum_slot: the slot that has this sum in place of a count, as ebpf_exporter's maps keep it
--- - bounds: "log2", or a sequence of the slots' upper bounds, or a function that returns that of slot i, from 0; in the
--- metric's unit, whatever the scale
--- - first: the first slot to show; what is in those below is counted there
--- - last: the last slot with a bound of its own; those above go into the bucket "+Inf". By default the last but one
--- @treturn bpf.metrics
+-- - sum: the value's member that is the sum of all measured values
+-- - sum_slot: the slot that has this sum instead of a count, as ebpf_exporter's maps keep it
+-- - bounds: "log2", or a sequence of the slots' upper bounds, or a function that returns the bound of slot i, from 0;
+-- in the metric's unit, whatever the scale
+-- - first: the first slot to show; the counts of the slots below are added to it
+-- - last: the last slot with a bound of its own; the slots above go into the bucket "+Inf". By default the last but one
+-- @treturn bpf.metrics the set itself
+-- @usage
+-- metrics:histogram {
+--   name = "run_queue_wait", unit = "seconds", scale = 1e-9, map = waits, buckets = "slots", sum = "ns",
+-- }
 function Metrics:histogram(options)
   argument.check_self("histogram", self, class)
   add(self, families.histogram(options, self, 2), 2)
@@ -174,16 +179,18 @@ local function check_format(method, format)
   end
 end
 
---- Writes all metrics, reading the maps as it goes. A metric whose map fails ends there; that is counted in
--- `exporter_errors_total` and told to `on_error`, and the others are written. Further metrics tell of the scrape:
--- `exporter_series`, `exporter_dropped_series`, `exporter_scrape_duration_seconds`, each with the prefix.
---
---     assert(metrics:write(function(chunk) return file:write(chunk) end))
---
--- @tparam function sink called with text of at most 32 KiB at a time; ends it by returning nil and a message
+--- Writes the text of all metrics to a function, and reads the maps meanwhile. If reading a metric's map fails, the
+-- metric ends there and the other metrics are written: the failure is counted in `exporter_errors_total` and reported
+-- to `on_error`. Further metrics describe the scrape: `exporter_series`, `exporter_dropped_series`,
+-- `exporter_scrape_duration_seconds`, each with the prefix.
+-- @tparam function sink called with text of at most 32 KiB at a time; it ends the writing by returning nil and a
+-- message
 -- @tparam ?string format "openmetrics", the default, or "prometheus", its older text format
 -- @treturn integer how many series were written
--- @treturn nil,string,string what the sink returned when it ended it
+-- @treturn nil,string,string what the sink returned when it ended the writing
+-- @usage
+-- local file <close> = assert(io.tmpfile())
+-- local series = assert(metrics:write(function(chunk) return file:write(chunk) end))
 function Metrics:write(sink, format)
   argument.check_self("write", self, class)
   if type(sink) ~= "function" and not (getmetatable(sink) or {}).__call then
@@ -201,9 +208,11 @@ function Metrics:write(sink, format)
   error(result, 0)
 end
 
---- The text of all metrics at once.
+--- Returns the text of all metrics.
 -- @tparam ?string format as for `metrics:write`
 -- @treturn string
+-- @usage
+-- local text = metrics:text() -- demo_connections_total{address="127.0.0.1",port="80"} 3 …
 function Metrics:text(format)
   argument.check_self("text", self, class)
   check_format("text", format)
@@ -212,12 +221,14 @@ function Metrics:text(format)
   return table.concat(chunks)
 end
 
---- Writes all metrics into a file, in the older text format, for the textfile collector of Prometheus' node_exporter. A
--- file beside it, with ".new" at its name's end, is renamed when it is complete, so readers see the old text or the new
--- one.
+--- Writes the text of all metrics to a file, in the older text format, for the textfile collector of Prometheus'
+-- node_exporter. It writes a file beside it, with ".new" at the end of its name, and renames that when it is complete.
+-- So readers see the old text or the new one.
 -- @tparam string path ends in ".prom" for node_exporter
 -- @treturn integer how many series were written
 -- @treturn nil,string,string on failure: ENOENT, EACCES, ENOSPC, EMFILE, …
+-- @usage
+-- assert(metrics:write_file(dir .. "/bpf.prom")) -- dir is the directory that node_exporter reads
 function Metrics:write_file(path)
   argument.check_self("write_file", self, class)
   argument.check_path(1, "write_file", path)
@@ -230,26 +241,26 @@ function Metrics:write_file(path)
   return series
 end
 
---- Answers scrapes over HTTP until the time is over, `poll` returns false, or Ctrl-C raises "interrupted!". One loop
--- serves several clients and reads ring buffers meanwhile. The format is the one that the client prefers. Needs
+--- Serves the metrics over HTTP until the time is over, `poll` returns false, or Ctrl-C raises "interrupted!". One loop
+-- serves several clients and reads ring buffers meanwhile. The format is the one that the client prefers. It needs
 -- LuaSocket, Debian's package lua-socket.
---
---     metrics:serve { port = 9435, readers = { events } }
---
 -- @tparam table options
--- - address: to listen at, by default "127.0.0.1"; "*" for all
+-- - address: the address to listen at, by default "127.0.0.1"; "*" for all
 -- - port: by default 9435; 0 for any that is free
--- - socket: the path of a Unix socket, in place of address and port
--- - path: of the metrics, by default "/metrics"
--- - seconds: how long; without, it doesn't end by itself
--- - timeout: how many seconds a client may take for all, by default 30. Times are counted by the monotonic clock, so
+-- - socket: the path of a Unix socket, instead of address and port
+-- - path: the path of the metrics, by default "/metrics"
+-- - seconds: after how many seconds to end; by default it does not end by itself
+-- - timeout: how many seconds a client may take in all, by default 30. Times are counted by the monotonic clock, so
 -- setting the date changes nothing
--- - readers: a sequence of readers, as `bpf.ringbuf` and `bpf.perfbuf` give them, or of other objects with a method
--- `fd` or `getfd` and another, `consume`, that is called when the descriptor is readable
--- - poll: a function that is called every half second at least; false ends it
+-- - readers: a sequence of readers, as `bpf.ringbuf` and `bpf.perfbuf` return them, or of other objects with two
+-- methods: `fd` or `getfd`, and `consume`, which is called when the descriptor is readable
+-- - poll: a function that is called every half second at least; the loop ends when it returns false
 -- - ready: a function that is called once it listens, with the address and the port, or the socket's path
--- @treturn true when it was ended
+-- @treturn true when it ended
 -- @treturn nil,string,string on failure: EADDRINUSE, EACCES, ENOENT (no LuaSocket), EMFILE, …
+-- @usage
+-- local function ready(address, port) print(address, port) end
+-- assert(metrics:serve { port = 0, seconds = 0.01, ready = ready }) -- usually without seconds
 function Metrics:serve(options)
   argument.check_self("serve", self, class)
   return http(self, options or {})
@@ -257,13 +268,15 @@ end
 
 -- The module ----------------------------------------------------------------------------------------------------------
 
---- A set of metrics, empty.
+--- Creates an empty set of metrics.
 -- @tparam ?table options
 -- - prefix: what all names begin with, followed by "_"
--- - max_series: how many series a metric may have, 10000 by default. Further ones are left out and counted, in
+-- - max_series: how many series a metric may have, 10000 by default. Further series are left out and counted, in
 -- `exporter_dropped_series`
 -- - on_error: a function that is called with the name of a metric that failed and the message
 -- @treturn bpf.metrics
+-- @usage
+-- local set = bpf.metrics.new { prefix = "demo", on_error = print }
 function metrics.new(options)
   options = options or {}
   check("metrics.new", options, { prefix = "string", max_series = "integer", on_error = "function" }, 2)
@@ -276,12 +289,17 @@ function metrics.new(options)
   }, class)
 end
 
---- The names of an enumeration's values, as a table for `decode`: by number.
+--- Returns the names of an enumeration's values by number, as a table for `decode`.
 -- @tparam string type "enum tcp_state", as BTF names it
 -- @tparam ?bpf.btf btf where to look, by default the kernel's
--- @tparam ?string prefix what to leave out at the names' start; the others' names stay as they are
+-- @tparam ?string prefix what to remove from the start of the names; names that begin with something else stay as they
+-- are
 -- @treturn table
 -- @treturn nil,string,string on failure
+-- @usage
+-- local btf <close> = bpf.btf.parse "enum verdict { V_PASS, V_DROP };"
+-- local names = assert(bpf.metrics.enum("enum verdict", btf, "V_"))
+-- print(names[1]) -- DROP
 function metrics.enum(type, btf, prefix)
   argument.check(1, "enum", type, "string")
   if btf ~= nil and not tostring(btf):find("^bpf%.btf: ") then

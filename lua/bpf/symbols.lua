@@ -94,11 +94,14 @@ end
 
 local kernel
 
---- The kernel's symbols, read once.
--- @treturn table with a method: `find(address)` gives the function's name, nil when the address is in none, the bytes
--- from its start, and the module, nil for the kernel itself
+--- Returns the symbols of the kernel. The first call reads /proc/kallsyms; later calls return the same table.
+-- @treturn table with a method `find(address)`, which returns the function's name (nil if the address is in none), the
+-- bytes from its start, and the module (nil for the kernel itself)
 -- @treturn nil,string,string on failure: EPERM (the kernel hides its addresses: kernel.kptr_restrict), ENOENT (no
 -- /proc), EMFILE, …
+-- @usage
+-- local kernel = assert(bpf.symbols.kernel())
+-- local name, offset, module = kernel:find(0xffffffff81000000)
 function symbols.kernel()
   if kernel then
     return kernel
@@ -278,12 +281,17 @@ function Process:__tostring()
   return ("bpf.symbols: process %d"):format(self.pid)
 end
 
---- The symbols of a process, as it is now: read its addresses' names while it lives.
+--- Returns the symbols of a process. It reads the process's mappings now, and the files' symbols when an address is
+-- first looked up. So look addresses up while the process lives.
 -- @tparam integer pid
--- @treturn table with a method: `find(address)` gives the function's name, nil when it has none, the bytes from its
--- start (without a name, from that of the file), and the file's path, nil when the address is in none. If the names
--- couldn't be read for want of a descriptor or the like, a message and its code follow, and the next call tries again
+-- @treturn table with a method `find(address)`, which returns the function's name (nil if it has none), the bytes from
+-- its start (without a name, from the start of the file), and the file's path (nil if the address is in none). If the
+-- names couldn't be read, for example because no descriptor was left, a message and its code follow, and the next call
+-- tries again
 -- @treturn nil,string,string on failure: ENOENT (no such process), EACCES, EMFILE, …
+-- @usage
+-- local process = assert(bpf.symbols.process(pid))
+-- local name, offset, path = process:find(0x7f0000001234)
 function symbols.process(pid)
   argument.check(1, "process", pid, "integer")
   local path = ("/proc/%d/maps"):format(pid)
@@ -320,10 +328,13 @@ local function check_symbols(fname, from)
   end
 end
 
---- An address in words: "vfs_read+0x1c", "malloc+0x20 (libc.so.6)", "0x1234 (prog)", "0xffffffff81000000".
--- @tparam table from what `kernel` or `process` gave
+--- Returns an address as text: "vfs_read+0x1c", "malloc+0x20 (libc.so.6)", "0x1234 (prog)", "0xffffffff81000000".
+-- @tparam table from what `kernel` or `process` returned
 -- @tparam integer address
 -- @treturn string
+-- @usage
+-- local kernel = assert(bpf.symbols.kernel())
+-- print(bpf.symbols.text(kernel, 0x1000)) -- 0x1000, as no function is there
 function symbols.text(from, address)
   check_symbols("text", from)
   argument.check(2, "text", address, "integer")
@@ -335,11 +346,16 @@ function symbols.text(from, address)
   return ("0x%x%s"):format(module and offset or address, where)
 end
 
---- A stack in words, one line for each address; or in one line for flame graphs, from the outermost function on.
--- @tparam table from what `kernel` or `process` gave
--- @tparam table addresses a sequence, as a map of type stack_trace gives it
--- @tparam ?boolean folded true for one line of bare names with ";" between them
+--- Returns a stack as text, one line for each address; or as one line for flame graphs, which begins with the outermost
+-- function.
+-- @tparam table from what `kernel` or `process` returned
+-- @tparam table addresses a sequence, as a map of type stack_trace returns it
+-- @tparam ?boolean folded true for one line of names without offsets, with ";" between them
 -- @treturn string
+-- @usage
+-- local kernel = assert(bpf.symbols.kernel())
+-- print(bpf.symbols.stack(kernel, { 0x1000, 0x2000 }))       -- two lines
+-- print(bpf.symbols.stack(kernel, { 0x1000, 0x2000 }, true)) -- [unknown];[unknown]
 function symbols.stack(from, addresses, folded)
   check_symbols("stack", from)
   argument.check(2, "stack", addresses, "table")

@@ -44,9 +44,12 @@ for i = 0, 255 do
   DOTTED[i] = i .. "."
 end
 
---- An IPv4 address in network byte order, as the kernel's `__be32` and `unsigned char[4]` are: "192.0.2.1".
+--- Returns an IPv4 address in network byte order as text: "192.0.2.1". The kernel's `__be32` and `unsigned char[4]` are
+-- in that order.
 -- @tparam integer|string|table value
 -- @treturn string
+-- @usage
+-- print(bpf.metrics.decode.ipv4("\xc0\x00\x02\x01")) -- 192.0.2.1
 function decode.ipv4(value)
   if LITTLE and math.type(value) == "integer" then
     return DOTTED[value & 255] .. DOTTED[value >> 8 & 255] .. DOTTED[value >> 16 & 255] .. (value >> 24 & 255)
@@ -54,9 +57,11 @@ function decode.ipv4(value)
   return ("%d.%d.%d.%d"):format(bytes_of(value, 4, "ipv4"):byte(1, 4))
 end
 
---- An IPv4 address that is an integer in the order of this machine.
+--- Returns an IPv4 address as text that is an integer in the byte order of this machine.
 -- @tparam integer value
 -- @treturn string
+-- @usage
+-- print(bpf.metrics.decode.ipv4_host(0xc0000201)) -- 192.0.2.1
 function decode.ipv4_host(value)
   return ("%d.%d.%d.%d"):format(value >> 24 & 255, value >> 16 & 255, value >> 8 & 255, value & 255)
 end
@@ -77,10 +82,12 @@ local function zeros(parts)
   return at, longest
 end
 
---- An IPv6 address in network byte order: of 16 bytes, a sequence such as `__be32[4]`, or a `struct in6_addr`. Written
--- as RFC 5952 has it: "2001:db8::1", "::ffff:192.0.2.1".
+--- Returns an IPv6 address in network byte order as text, in the form of RFC 5952: "2001:db8::1", "::ffff:192.0.2.1".
+-- The address is a string of 16 bytes, a sequence such as `__be32[4]`, or a `struct in6_addr`.
 -- @tparam string|table value
 -- @treturn string
+-- @usage
+-- print(bpf.metrics.decode.ipv6("\x20\x01\x0d\xb8" .. ("\0"):rep(11) .. "\1")) -- 2001:db8::1
 function decode.ipv6(value)
   local bytes = bytes_of(value, 16, "ipv6")
   if bytes:sub(1, 12) == ("\0"):rep(10) .. "\xff\xff" then
@@ -98,9 +105,12 @@ function decode.ipv6(value)
   return ("%s::%s"):format(table.concat(parts, ":", 1, at - 1), table.concat(parts, ":", at + n))
 end
 
---- An address of 4 or of 16 bytes in network byte order. An IPv4 address within an IPv6 one is written as IPv4.
+--- Returns an address of 4 or of 16 bytes in network byte order as text. An IPv4 address within an IPv6 address is
+-- written as IPv4.
 -- @tparam integer|string|table value
 -- @treturn string
+-- @usage
+-- print(bpf.metrics.decode.ip(("\0"):rep(10) .. "\xff\xff\xc0\x00\x02\x01")) -- 192.0.2.1
 function decode.ip(value)
   if math.type(value) == "integer" or type(value) == "string" and #value == 4 or
     type(value) == "table" and value.s_addr then
@@ -109,23 +119,29 @@ function decode.ip(value)
   return (decode.ipv6(value):gsub("^::ffff:%f[%d](.*%..*)", "%1"))
 end
 
---- A hardware address of 6 bytes: "02:00:00:00:00:01".
+--- Returns a hardware address of 6 bytes as text: "02:00:00:00:00:01".
 -- @tparam string|table value
 -- @treturn string
+-- @usage
+-- print(bpf.metrics.decode.mac("\2\0\0\0\0\1")) -- 02:00:00:00:00:01
 function decode.mac(value)
   return ("%02x:%02x:%02x:%02x:%02x:%02x"):format(bytes_of(value, 6, "mac"):byte(1, 6))
 end
 
---- A port in network byte order, as `__be16` is.
+--- Returns a port in network byte order, such as a `__be16`, as text.
 -- @tparam integer value
 -- @treturn string
+-- @usage
+-- print(bpf.metrics.decode.port((string.unpack("=I2", "\x00\x50")))) -- 80
 function decode.port(value)
   return ("%d"):format((">I2"):unpack(bytes_of(value, 2, "port")))
 end
 
---- An integer with sixteen as its base, or bytes in pairs of digits: "0x1f", "00ff12".
+--- Returns an integer in base 16 as text, or the bytes of a string as pairs of digits: "0x1f", "00ff12".
 -- @tparam integer|string value
 -- @treturn string
+-- @usage
+-- print(bpf.metrics.decode.hex(31), bpf.metrics.decode.hex("\0\xff\x12")) -- 0x1f   00ff12
 function decode.hex(value)
   if type(value) == "string" then
     return (value:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
@@ -133,9 +149,11 @@ function decode.hex(value)
   return ("0x%x"):format(value)
 end
 
---- An integer as C's unsigned types mean it, where Lua has a negative one.
+--- Returns an integer as text, unsigned: a negative integer of Lua is taken for an unsigned one of 64 bits.
 -- @tparam integer value
 -- @treturn string
+-- @usage
+-- print(bpf.metrics.decode.unsigned(-1)) -- 18446744073709551615
 function decode.unsigned(value)
   return value < 0 and ("%d%d"):format((value >> 1) // 5, value - (value >> 1) // 5 * 10) or ("%d"):format(value)
 end
@@ -173,19 +191,25 @@ end
 
 local interface = remember(core.interface_name, decimal)
 
---- The name of a network interface, by its index; the index where there is none. Kept for a minute.
+--- Returns the name of a network interface by its index, or the index if there is no such interface. Names are kept for
+-- a minute.
 -- @tparam integer ifindex
 -- @treturn string
+-- @usage
+-- print(bpf.metrics.decode.interface(1)) -- lo
 function decode.interface(ifindex)
   return interface(ifindex)
 end
 
 local cgroup = remember(core.cgroup_path, decode.unsigned)
 
---- The path of a cgroup, by its id: "/system.slice/ssh.service"; the id where there is no such cgroup (any more) or the
--- path can't be had. Paths are kept for a minute, and while they are asked for: those of cgroups that are gone, too.
+--- Returns the path of a cgroup by its id: "/system.slice/ssh.service". If there is no such cgroup, or no longer, or
+-- its path can't be read, it returns the id. Paths are kept for a minute, and longer as long as they are asked for,
+-- even if the cgroup is gone.
 -- @tparam integer id
 -- @treturn string
+-- @usage
+-- print(bpf.metrics.decode.cgroup(1)) -- / where cgroup2 is mounted, else 1
 -- @see bpf.cgroup_path
 function decode.cgroup(id)
   return cgroup(id)
@@ -202,17 +226,21 @@ local process = remember(function(pid)
   return file:read("l")
 end, decimal)
 
---- The name of a process, by its id; the id where it has ended before its name was asked for. Names are kept for a
--- minute, and while they are asked for: those of processes that have ended, too.
+--- Returns the name of a process by its id, or the id if the process ended before its name was asked for. Names are
+-- kept for a minute, and longer as long as they are asked for, even if the process has ended.
 -- @tparam integer pid
 -- @treturn string
+-- @usage
+-- print(bpf.metrics.decode.process(1)) -- for example systemd
 function decode.process(pid)
   return process(pid)
 end
 
---- The name of the kernel's function that an address is in; the address where it is in none.
+--- Returns the name of the kernel's function that an address is in, or the address if it is in none.
 -- @tparam integer address
 -- @treturn string
+-- @usage
+-- print(bpf.metrics.decode.symbol(0x1000)) -- 0x1000
 -- @see bpf.symbols.kernel
 function decode.symbol(address)
   local kernel = symbols.kernel()
