@@ -434,7 +434,8 @@ end
 -- - "vmlinux.h": if the source includes it, it is made of the running kernel's BTF and kept in
 --   `$XDG_CACHE_HOME/lua-bpf`, by default `~/.cache/lua-bpf`. It is made each time if that directory can't be written,
 --   or if `$XDG_CACHE_HOME` or `~` doesn't exist.
--- - Files in quotes are also looked for in the directory of the script.
+--
+-- Files in quotes are also looked for in the directory of the script.
 -- @tparam string source C text
 -- @tparam ?table options
 -- - include: a directory, or a sequence of directories, in which to look for headers
@@ -442,7 +443,7 @@ end
 -- - cflags: a sequence of further arguments of clang
 -- - target: the architecture of the kernel, `"x86"`, `"arm64"`, …, which sets `__TARGET_ARCH_x86`; by default
 --   this machine's
--- - name: what messages call text that stands in no script, by default "bpf.compile"
+-- - name: what messages call text that stands in no script, by default `"bpf.compile"`
 -- @treturn string the object's bytes
 -- @treturn ?string clang's warnings
 -- @treturn nil,string,string,string on failure: the first error, its code, and everything that clang wrote; EINVAL (the

@@ -112,7 +112,8 @@ end
 -- - Text is a string. Bytes (`unsigned char[N]`, unknown types, and what is not UTF-8) are an array of numbers from 0
 --   to 255.
 -- - A table that is a sequence is an array, and so is an empty table. Other keys become strings, sorted.
--- - What JSON has no form for, such as handles and functions, is the text that `tostring` returns.
+--
+-- What JSON has no form for, such as handles and functions, is the text that `tostring` returns.
 -- @param value anything
 -- @tparam ?table layout what `type:layout()` returns: then members are in declaration order, and unsigned integers of
 --  64 bits are not negative

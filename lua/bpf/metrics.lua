@@ -138,7 +138,9 @@ end
 -- @tparam table options those of `metrics:counter`
 -- @treturn bpf.metrics the set itself
 -- @usage
--- metrics:gauge { name = "lua_memory", unit = "bytes", value = function() return collectgarbage "count" * 1024 // 1 end }
+-- metrics:gauge {
+--   name = "lua_memory", unit = "bytes", value = function() return collectgarbage "count" * 1024 // 1 end,
+-- }
 function Metrics:gauge(options)
   argument.check_self("gauge", self, class)
   add(self, families.number("gauge", options, self, 2), 2)
@@ -212,7 +214,7 @@ end
 -- @tparam ?string format as for `metrics:write`
 -- @treturn string
 -- @usage
--- local text = metrics:text() -- demo_connections_total{address="127.0.0.1",port="80"} 3 …
+-- local text = metrics:text() -- demo_packets_total 3 …
 function Metrics:text(format)
   argument.check_self("text", self, class)
   check_format("text", format)

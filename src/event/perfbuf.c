@@ -318,12 +318,13 @@ static const struct lbpf_reader_kind perf_kind = {
 - CPUs: a CPU that comes online later is not read.
 - Sizes: the kernel extends a record to 4 bytes short of a multiple of 8, with arbitrary bytes. Give the type or the
   size of the records to cut these bytes off. In a flexible array they look like elements.
-- Forks: the kernel does not pass the reader's memory on to a forked child. In a child, everything but close raises an
-  error: open a reader of its own there.
+
+The kernel does not pass the reader's memory on to a forked child. In a child, everything but close raises an error:
+open a reader of its own there.
 @function bpf.perfbuf
 @tparam bpf.map map of type perf_event_array
-@tparam ?string|integer|bpf.type type of the records: a name in the object's BTF or the kernel's, C text, or a size in
- bytes; nil gives the bytes, with those that the kernel added
+@tparam ?string|integer|bpf.type type the C type of the records: a name in the object's BTF or the kernel's, C text, or
+ a size in bytes; nil gives the bytes, with those that the kernel added
 @tparam ?function handler called by poll and consume with each record and the number of its CPU; nil for a reader that
  only events reads
 @tparam ?table options
@@ -373,7 +374,7 @@ static int perfbuf_add(lua_State *L)
 raises an error, the call ends with it: the handler's record counts as consumed, and the next call gets the rest. A map
 without a handler raises an error: read it by perfbuf:events.
 @function perfbuf:poll
-@tparam ?integer timeout in milliseconds; 0 doesn't wait, -1 or nil waits for ever
+@tparam ?integer timeout milliseconds to wait for the first record; 0 doesn't wait, -1 or nil waits for ever
 @tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
 @treturn integer how many records were handled; 0 when the timeout ended, or after a signal that the process handles
 @treturn nil,string,string on failure: EINTR in a coroutine, when a signal's handler has set a hook in the main thread,
@@ -401,7 +402,7 @@ static int perfbuf_consume(lua_State *L)
 /*** Iterates over records as they come: `for e, cpu in reader:events(1000) do`. It does not call the handlers, but it
 calls `lost`.
 @function perfbuf:events
-@tparam ?integer timeout in milliseconds to wait for the next record before the loop ends; -1 or nil waits for ever. A
+@tparam ?integer timeout milliseconds to wait for the next record before the loop ends; -1 or nil waits for ever. A
  signal doesn't end the loop: Ctrl-C raises an error out of the loop. In a coroutine, where that error can't be raised,
  the loop ends
 @treturn function iterator over records, or with `unpack` over their members, and the number of the CPU after each

@@ -147,12 +147,12 @@ static const struct lbpf_reader_kind ring_kind = {
   the first, and both may get a record, or parts of a newer one.
 - Position: a reader that finds the position moved continues from there. If no record can begin at the position, because
   something else wrote it, the reader continues with the next record that comes, and calls `lost`.
-- Overwriting: a ring created with the flag `rb_overwrite` can't be read, because its records may be overwritten while
-  they are read.
+
+A ring created with the flag `rb_overwrite` can't be read, because its records may be overwritten while they are read.
 @function bpf.ringbuf
 @tparam bpf.map map of type ringbuf
-@tparam ?string|integer|bpf.type type of the records: a name in the object's BTF or the kernel's, C text, or a size in
- bytes; nil gives the bytes
+@tparam ?string|integer|bpf.type type the C type of the records: a name in the object's BTF or the kernel's, C text, or
+ a size in bytes; nil gives the bytes
 @tparam ?function handler called by poll and consume with each record; nil for a reader that only events reads
 @tparam ?table options
 - unpack: true passes the members of a struct as values instead of a table: `function(pid, comm)`
@@ -197,7 +197,7 @@ static int ringbuf_add(lua_State *L)
 raises an error, the call ends with it: the handler's record counts as consumed, and the next call gets the rest. A ring
 without a handler raises an error: read it by ringbuf:events.
 @function ringbuf:poll
-@tparam ?integer timeout in milliseconds; 0 doesn't wait, -1 or nil waits for ever
+@tparam ?integer timeout milliseconds to wait for the first record; 0 doesn't wait, -1 or nil waits for ever
 @tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
 @treturn integer how many records were handled; 0 when the timeout ended, or after a signal that the process handles
 @treturn nil,string,string on failure: EINTR in a coroutine, when a signal's handler has set a hook in the main thread,
@@ -224,7 +224,7 @@ static int ringbuf_consume(lua_State *L)
 
 /*** Iterates over records as they come: `for e in reader:events(1000) do`. It does not call the handlers.
 @function ringbuf:events
-@tparam ?integer timeout in milliseconds to wait for the next record before the loop ends; -1 or nil waits for ever. A
+@tparam ?integer timeout milliseconds to wait for the next record before the loop ends; -1 or nil waits for ever. A
  signal doesn't end the loop: Ctrl-C raises an error out of the loop. In a coroutine, where that error can't be raised,
  the loop ends
 @treturn function iterator over records, or with `unpack` over their members

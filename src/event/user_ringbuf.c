@@ -110,8 +110,8 @@ be open in one thread. Two threads or processes must not send to a ring at the s
 position as if no other did.
 @function bpf.user_ringbuf
 @tparam bpf.map map of type user_ringbuf
-@tparam ?string|integer|bpf.type type of the samples: a name in the object's BTF or the kernel's, C text, or a size in
- bytes; nil for strings of any length
+@tparam ?string|integer|bpf.type type the C type of the samples: a name in the object's BTF or the kernel's, C text, or
+ a size in bytes; nil for strings of any length
 @treturn bpf.user_ringbuf the producer
 @treturn nil,string,string on failure: EPERM, EMFILE, …
 @usage
@@ -257,7 +257,7 @@ static int submit_fail(lua_State *L, const struct producer *p, int err, size_t l
 @function user_ringbuf:submit
 @param value of the type given to bpf.user_ringbuf, or a string if none was given; a value that does not fit the type
  raises an error
-@tparam ?integer timeout in milliseconds to wait for room while the ring is full; 0 or nil doesn't wait, -1 waits for
+@tparam ?integer timeout milliseconds to wait for room while the ring is full; 0 or nil doesn't wait, -1 waits for
  ever
 @treturn true
 @treturn nil,string,string on failure: ENOSPC (full, until a program drains it), E2BIG (longer than the ring, or 16 MiB

@@ -379,7 +379,7 @@ static int object_btf(lua_State *L)
 	return 1;
 }
 
-/*** Returns the object's name. By default it is that of the file up to the first dot.
+/*** Returns the object's name. By default it is the file's name up to the first dot. It is cut to 15 bytes.
 @function object:name
 @treturn string
 @usage

@@ -105,13 +105,13 @@ static int opened_iter(struct lbpf_link *link, const struct lbpf_program *p, con
 /*** Attaches an iterator program, and returns a link whose link:lines, link:read and link:records run it. Attaching
 does not run the program.
 @function prog:attach_iter
-@tparam ?table options what the program iterates over, if it can be told; by default everything of its kind:
-- map: the map whose elements it iterates over
-- cgroup: the path or descriptor of the cgroup where it begins (kernel 6.1)
-- order: which cgroups it visits: "self_only" (the default), "descendants_pre", "descendants_post" or "ancestors_up"
-  (kernel 6.1)
-- pid: the process whose threads it iterates over (kernel 6.1)
-- tid: the one thread (kernel 6.1)
+@tparam ?table options what to iterate over, for programs that take it; by default everything of their kind:
+- map: the map whose elements the program gets
+- cgroup: path or descriptor of the cgroup to begin with (kernel 6.1)
+- order: which cgroups the program gets: "self_only" (the default), "descendants_pre", "descendants_post" or
+  "ancestors_up" (kernel 6.1)
+- pid: the process whose threads the program gets (kernel 6.1)
+- tid: the one thread that the program gets (kernel 6.1)
 @treturn bpf.link the link
 @treturn nil,string,string on failure
 @usage

@@ -311,7 +311,8 @@ link:close()
 @tparam string|integer cgroup path or descriptor
 @tparam ?table options
 - flags, relative_fd, relative_id, expected_revision: as in prog:attach_tcx (libbpf 1.6, kernel 6.17)
-- attach_type: only for a program opened by pin or id whose type has several, for example "cgroup_inet_egress"
+- attach_type: for a program opened by pin or id whose type can attach in several places, for example
+  "cgroup_inet_egress"
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT, EPERM, …
 @usage
@@ -325,8 +326,8 @@ sockets that are stored in the map from then on, not for those that the map hold
 @function prog:attach_sockmap
 @tparam bpf.map map of type sockmap or sockhash
 @tparam ?table options
-- attach_type: only for an sk_skb program opened by pin or id, for example "sk_skb_stream_verdict"
-@treturn bpf.link the link; the kernel has a link for it since kernel 6.10, with libbpf 1.5
+- attach_type: for an sk_skb program opened by pin or id, for example "sk_skb_stream_verdict"
+@treturn bpf.link the link, which has a descriptor since kernel 6.10, with libbpf 1.5
 @treturn nil,string,string on failure: EBUSY, EPERM, …
 @usage
 local link = assert(obj.progs.skb_to_sock:attach_sockmap(obj.maps.socks)) -- SEC("sk_skb/stream_verdict")
@@ -337,7 +338,7 @@ link:close()
 drop the packet.
 @function prog:attach_socket
 @tparam integer|userdata socket descriptor, or an object with the method getfd
-@treturn bpf.link the link; the kernel has no link for it
+@treturn bpf.link the link, which has no descriptor and can't be pinned
 @treturn nil,string,string on failure: EINVAL, EPERM (the filter is locked), …
 @usage
 local link = assert(obj.progs.everything:attach_socket(sock)) -- sock is a socket of LuaSocket
@@ -348,7 +349,7 @@ link:close()
 the group receives a packet or connection.
 @function prog:attach_reuseport
 @tparam integer|userdata socket descriptor, or an object with the method getfd
-@treturn bpf.link the link; the kernel has no link for it
+@treturn bpf.link the link, which has no descriptor and can't be pinned
 @treturn nil,string,string on failure: EINVAL (no such group), EPERM, …
 @usage
 sock:setoption("reuseport", true)

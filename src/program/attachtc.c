@@ -176,7 +176,7 @@ clsact, the call creates one, which stays when the link is closed.
 - handle: the handle of the filter; by default the kernel chooses it
 - priority: the priority of the filter, up to 65535; by default the kernel chooses it
 - replace: true replaces the filter that has this handle and priority
-@treturn bpf.link the link; the kernel has no link for it, so it can't be pinned
+@treturn bpf.link the link, which has no descriptor and can't be pinned
 @treturn nil,string,string on failure: ENODEV, EEXIST (another filter has the handle and priority, or the interface has
  an ingress queueing discipline, which egress can't use), EPERM, …
 @usage

@@ -311,8 +311,9 @@ prog:attach_target names.
 - cookie: what bpf_get_attach_cookie returns in the program (kernel 5.19; for tp_btf programs kernel 6.9 and libbpf 1.4)
 @treturn bpf.link the link
 @treturn nil,string,string on failure
-@usage not run: hardened kernels refuse such programs
-local link <close> = assert(obj.progs.on_exit:attach_trace()) -- SEC("fexit/vfs_read")
+@usage
+local link = assert(obj.progs.on_enter:attach_trace()) -- SEC("tp_btf/sys_enter")
+link:close()
 @see bpf_program__attach_trace_opts
 @since kernel 5.5 */
 

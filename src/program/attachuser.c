@@ -317,8 +317,9 @@ local link <close> = assert(obj.progs.on_any:attach_uprobe_multi("libssl.so.3", 
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT (no such USDT probe), ESRCH (no such process, or the object doesn't
  include <bpf/usdt.bpf.h>), …
-@usage not run: the USDT probe is another program's
-local link <close> = assert(obj.progs.on_query:attach_usdt("/usr/sbin/mariadbd", "mysql", "query__start"))
+@usage
+local link = assert(obj.progs.on_step:attach_usdt("build/support/probed", "lbpf", "step", { usdt_cookie = 7 }))
+link:close()
 @see bpf_program__attach_usdt */
 const struct lbpf_way lbpf_ways_user[] = {
 	{ .method = "attach_uprobe",

@@ -70,8 +70,9 @@ call runs the program anew.
 @tparam string|integer|bpf.type type of a record: C text, a name in the object's BTF or the kernel's, or a size in bytes
 @treturn function iterator over records, with a value that closes the output when the loop ends. A link of another kind
  of program raises an error; so does the loop, if the output ends in the middle of a record
-@usage not run: the object is yours
-local link <close> = assert(obj.progs.dump:attach_iter { map = obj.maps.counts }) -- SEC("iter/bpf_map_elem")
+@usage
+local program = obj.progs.pairs -- SEC("iter/bpf_map_elem")
+local link <close> = assert(program:attach_iter { map = obj.maps.elements })
 for pair in link:records "struct pair { __u32 key; __u64 value; }" do
   print(pair.key, pair.value)
 end
@@ -193,9 +194,9 @@ static int printk_next(lua_State *L)
 /*** Iterates over the texts that programs of all processes print with bpf_printk. The system has one pipe for these
 texts: a text that one reader takes, no other reader gets. This needs a mounted tracefs.
 @function bpf.printk
-@tparam ?integer timeout in milliseconds to wait for the next line before the loop ends; -1 or nil waits for ever. A
- signal doesn't end the loop: Ctrl-C raises an error out of the loop. In a coroutine, where that error can't be raised,
- the loop ends
+@tparam ?integer timeout milliseconds to wait for the next line before the loop ends; -1 or nil waits for ever. A signal
+ doesn't end the loop: Ctrl-C raises an error out of the loop. In a coroutine, where that error can't be raised, the
+ loop ends
 @treturn function iterator over texts, each with a table: `task` (the name), `pid`, `cpu`, and `time` in seconds since
  boot; with a value that closes the pipe when the loop ends
 @treturn nil,string,string on failure: ENOENT (no tracefs is mounted), EBUSY (another process reads the pipe; newer

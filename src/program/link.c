@@ -373,7 +373,8 @@ static int link_pin(lua_State *L)
 	return 1;
 }
 
-/*** Removes a pin of the link. The program stays attached as long as the link is open or has another pin.
+/*** Removes a pin of the link. The program stays attached as long as a process has the link open or the link has
+another pin.
 @function link:unpin
 @tparam string path of a pin of this link
 @treturn true

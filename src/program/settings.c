@@ -88,16 +88,19 @@ static void add_declared(lua_State *L, const struct declared *d)
 	lua_setfield(L, -2, "autoattach");
 }
 
-/*** Returns what the kernel knows about the program, and what its object declares. Before the load, only the declared
-fields exist.
+/*** Returns what the kernel knows about the program, and what its object declares.
+
+- Of struct bpf_prog_info: id, type, name, tag (hexadecimal), load_time (ns since boot), uid, jited_prog_len and
+  xlated_prog_len (bytes), verified_insns, btf_id, and map_ids (a sequence).
+- run_time_ns and run_cnt: counted while statistics are on.
+- recursion_misses: runs that were left out because the program was running on that CPU already (kernel 5.12).
+- type_number: the type's number, if the type has no name; then type is "other".
+- Of a program of an object, named as in libbpf: section_name, expected_attach_type, flags (a number), insn_cnt
+  (instructions; before the load without those of functions that the program calls), log_level, autoload, autoattach.
+
+Before the load there are only type, name and the fields of the last group.
 @function prog:info
-@treturn table the fields of struct bpf_prog_info: id, type, name, tag (hexadecimal), load_time (ns since boot), uid,
- jited_prog_len and xlated_prog_len (bytes), run_time_ns and run_cnt (counted while statistics are on),
- recursion_misses (runs that were left out because the program was running on that CPU already; kernel 5.12),
- verified_insns, btf_id, map_ids (a sequence). If the type has no name, type is "other" and type_number is its number.
- A program of an object also has these fields, named as in libbpf: section_name, expected_attach_type, flags (a number),
- insn_cnt (instructions; before the load without those of functions that it calls), log_level, autoload, autoattach.
- Before the load there are these fields, type and name
+@treturn table with these fields
 @treturn nil,string,string on failure
 @usage
 local info = assert(prog:info())

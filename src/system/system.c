@@ -151,7 +151,7 @@ static int one(lua_State *L, const struct sort *sort)
 
 /*** Iterates over all maps that the kernel holds, of all processes: `for info in assert(bpf.maps()) do`.
 @function bpf.maps
-@treturn function iterator over tables as [bpf.map.info](#bpfmapinfo) returns them, by rising id. Maps that are created
+@treturn function iterator over tables as bpf.map.info returns them, by rising id. Maps that are created
  or freed during the loop may be missing. `bpf.map.by_id(info.id)` opens one
 @treturn nil,string,string on failure: EPERM (no CAP_SYS_ADMIN)
 @usage

@@ -15,7 +15,7 @@ return function(env)
   env.conns[{ saddr = 0x0100007f, port = 80 }] = { count = 3 }
   env.dir = helper.tmpdir()
   env.metrics = bpf.metrics.new { prefix = "demo" }
-  env.metrics:counter { name = "events", map = env.conns, value = "bytes" }
+  env.metrics:counter { name = "packets", map = env.conns, value = "count" }
   return function()
     bpf.map.close(env.conns)
     bpf.map.close(env.waits)

@@ -8,6 +8,8 @@ local helper = require "spec.helper"
 local attach = require "spec.support.attach"
 local net = require "spec.support.net"
 
+local assert = require "luassert" -- what the kernel refuses is skipped
+
 -- Which object each program is loaded from.
 local OBJECTS <const> = {
   add = "packets", on_packet = "packets",
@@ -16,10 +18,11 @@ local OBJECTS <const> = {
   skb_to_sock = "sockmap",
   by_choice = "reuseport",
   count = "counters",
-  on_raw = "attach_trace",
+  on_raw = "attach_trace", on_enter = "attach_trace",
   on_event = "attach_perf_event",
   on_function = "attach_probe",
-  tasks = "iters",
+  on_step = "attach_usdt",
+  tasks = "iters", pairs = "iters",
 }
 
 -- Their variables, so that the programs count what this process does, and nothing else.
