@@ -64,7 +64,7 @@ local function dimension(variable, capability, default)
 end
 
 --- Returns the width to print in: `$COLUMNS`, else the terminal's width as `tput` prints it, else 80. If the
--- environment has no `$COLUMNS`, each call starts a process, so call it once.
+-- environment has no `$COLUMNS`, a call may start processes, so call it once.
 -- @treturn integer columns
 -- @usage
 -- local width = hist.width() -- for example 80
@@ -73,7 +73,7 @@ function hist.width()
 end
 
 --- Returns the terminal's height: `$LINES`, else the height as `tput` prints it, else 24. If the environment has no
--- `$LINES`, each call starts a process.
+-- `$LINES`, a call may start processes.
 -- @treturn integer lines
 -- @usage
 -- local height = hist.height() -- for example 24
@@ -96,9 +96,9 @@ function hist.utf8()
   return false
 end
 
---- Returns a function that shows on standard error how far something long is, if that is a terminal. The line appears
+--- Returns a function that shows on standard error how far a long operation is, if that is a terminal. The line appears
 -- when more than a second has passed, and goes when the function is closed.
--- @tparam string what is counted
+-- @tparam string what the word for what is counted, such as "entries"
 -- @treturn function to be called with the count, at every step if you like; `<close>` removes the line
 -- @usage
 -- local progress <close> = hist.progress("entries")
