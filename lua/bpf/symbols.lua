@@ -95,8 +95,8 @@ end
 local kernel
 
 --- Returns the symbols of the kernel. The first call reads /proc/kallsyms; later calls return the same table.
--- @treturn table with a method `find(address)`, which returns the function's name (nil if the address is in none), the
--- bytes from its start, and the module (nil for the kernel itself)
+-- @treturn table with a method `find(address)`. It returns the function's name, the bytes from its start, and the
+-- module. If the address is in no function, it returns nil. For functions of the kernel itself the module is nil
 -- @treturn nil,string,string on failure: EPERM (the kernel hides its addresses: kernel.kptr_restrict), ENOENT (no
 -- /proc), EMFILE, …
 -- @usage
@@ -284,10 +284,10 @@ end
 --- Returns the symbols of a process. It reads the process's mappings now, and the files' symbols when an address is
 -- first looked up. So look addresses up while the process lives.
 -- @tparam integer pid
--- @treturn table with a method `find(address)`, which returns the function's name (nil if it has none), the bytes from
--- its start (without a name, from the start of the file), and the file's path (nil if the address is in none). If the
--- names couldn't be read, for example because no descriptor was left, a message and its code follow, and the next call
--- tries again
+-- @treturn table with a method `find(address)`. It returns the function's name, the bytes from its start, and the
+-- file's path. If the address is in no function, the name is nil, and the bytes are counted from the start of the file.
+-- If the address is in no file, the path is nil. If the names couldn't be read, for example because no descriptor was
+-- left, a message and its code follow, and the next call tries again
 -- @treturn nil,string,string on failure: ENOENT (no such process), EACCES, EMFILE, …
 -- @usage
 -- local process = assert(bpf.symbols.process(pid))

@@ -377,8 +377,8 @@ without a handler raises an error: read it by perfbuf:events.
 @tparam ?integer timeout milliseconds to wait for the first record; 0 doesn't wait, -1 or nil waits for ever
 @tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
 @treturn integer how many records were handled; 0 when the timeout ended, or after a signal that the process handles
-@treturn nil,string,string on failure: EINTR in a coroutine, when a signal's handler has set a hook in the main thread,
- as the one of `lua` for Ctrl-C does, during this call or since the reader's last one
+@treturn nil,string,string on failure: EINTR, in a coroutine only: a signal's handler has set a hook in the main thread,
+ during this call or since the reader's last one. `lua` does so for Ctrl-C
 @usage
 print(reader:poll(1000)) -- 3, after the handler was called for three records
 @see perf_buffer__poll */

@@ -234,9 +234,9 @@ object:load. Maps may also be declared as before libbpf 1.0, by a struct of numb
 @tparam ?table options
 - name: the name of the object, by default that of the file; for bytes, the file and line of the script
 - vars: `{ name = value }`, initial values of global variables
-- maps: `{ name = … }`, where … is max_entries, a table of settings as for bpf.map.configure (`{ value_size = 1016,
-  map_flags = "no_prealloc" }`), an existing map to use in its place, or false to create none; then no program that is
-  loaded may use that map
+- maps: `{ name = … }`, where … is max_entries, or a table of settings as for bpf.map.configure (`{ value_size = 1016,
+  map_flags = "no_prealloc" }`), or an existing map to use in its place, or false to create none. No program that is
+  loaded may use a map that is not created
 - autoload: `{ program = false }`, which programs not to load
 - pin_root: the directory of a bpffs for maps that are declared as pinned by name; a map that is pinned there is used if
   its parameters and its C types are the declared ones

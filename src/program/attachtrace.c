@@ -249,7 +249,7 @@ static int attach_perf_event(struct lbpf_link *link, const struct lbpf_program *
 - bpf_cookie: what bpf_get_attach_cookie returns in the program (kernel 5.15)
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT (the kernel has no such function, or no kprobes), EINVAL, EPERM, …
-@usage not run: it attaches to a function that every process calls
+@usage not run: not every kernel has kprobes
 local link <close> = assert(obj.progs.on_unlink:attach_kprobe("do_unlinkat", { retprobe = true }))
 @see bpf_program__attach_kprobe_opts */
 
@@ -263,7 +263,7 @@ local link <close> = assert(obj.progs.on_unlink:attach_kprobe("do_unlinkat", { r
 - unique_match: true refuses a pattern that more than one function matches (libbpf 1.6)
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT, EOPNOTSUPP, …
-@usage not run: it attaches to functions that every process calls
+@usage not run: not every kernel has kprobes
 local link <close> = assert(obj.progs.on_any:attach_kprobe_multi("vfs_*"))
 local two <close> = assert(obj.progs.on_some:attach_kprobe_multi({ "vfs_read", "vfs_write" }, { cookies = { 1, 2 } }))
 @see bpf_program__attach_kprobe_multi_opts
@@ -276,7 +276,7 @@ local two <close> = assert(obj.progs.on_some:attach_kprobe_multi({ "vfs_read", "
 - retprobe, bpf_cookie: as in prog:attach_kprobe
 @treturn bpf.link the link
 @treturn nil,string,string on failure
-@usage not run: it attaches to a function that every process calls
+@usage not run: not every kernel has kprobes
 local link <close> = assert(obj.progs.on_unlink:attach_ksyscall("unlinkat"))
 @see bpf_program__attach_ksyscall */
 

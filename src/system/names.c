@@ -74,10 +74,8 @@ Returns the path of a cgroup of version 2 by its id, which programs get from `bp
 @treturn string the path from the hierarchy's root: "/system.slice/ssh.service", "/" for the root itself; one nil if
  there is no such cgroup, or no longer
 @treturn nil,string,string on failure: EPERM (no CAP_DAC_READ_SEARCH), ENOENT (no cgroup2 is mounted)
-@usage not run: it needs a mounted cgroup2
-for info in assert(bpf.links()) do
-  print(info.id, info.cgroup_id and assert(bpf.cgroup_path(info.cgroup_id)))
-end
+@usage
+print(bpf.cgroup_path(1)) -- /, the root of the hierarchy
 @see open_by_handle_at(2)
 @since kernel 5.5
 */
