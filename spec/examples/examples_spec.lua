@@ -8,14 +8,17 @@ local lfs = require "lfs"
 local needs, need_root = examples.needs, examples.need_root
 
 -- What the test of each example is; one that isn't here fails. That of exporter is in spec/metrics/prometheus_spec.lua.
+-- Those of connects and meterd are in tool_spec.lua and daemon_spec.lua.
 local tested = {
-  deny = true, embed = true, execsnoop = true, exporter = true, firewall = true, funccount = true, lighttpd = true,
-  netcg = true, opens = true, opensnoop = true, profile = true, runqlat = true, syscount = true, tasks = true,
-  traffic = true, usdt = true,
+  connects = true, deny = true, embed = true, execsnoop = true, exporter = true, firewall = true, funccount = true,
+  lighttpd = true, meterd = true, netcg = true, opens = true, opensnoop = true, profile = true, runqlat = true,
+  syscount = true, tasks = true, traffic = true, usdt = true,
 }
+-- Programs that a chapter of the guide explains.
+local chapters = { connects = "docs/tool.md", meterd = "docs/daemon.md" }
 -- Those that don't share examples/common.lua have tests of their own for what it does; that in C in embed_spec.lua. The
 -- others' options are in spec/examples/options_spec.lua.
-local alone = { embed = true, opens = true, syscount = true }
+local alone = { connects = true, embed = true, meterd = true, opens = true, syscount = true }
 -- Without the capabilities that BPF needs, and so like any user, but with root's access to the files.
 local POWERLESS = "setpriv --bounding-set=-all --inh-caps=-all"
 
@@ -31,11 +34,12 @@ describe("the examples", function()
     end
   end)
 
-  it("are listed in the README", function()
-    local file <close> = assert(io.open "README.md")
-    local text = file:read "a"
+  it("are listed in the README, or explained by a chapter of the guide", function()
+    local readme = helper.read "README.md"
     for name in pairs(tested) do
-      assert(text:find(("[`%s`](examples/%s)"):format(name, name), 1, true), name)
+      local listed = readme:find(("[`%s`](examples/%s)"):format(name, name), 1, true)
+      local chapter = chapters[name] and helper.read(chapters[name])
+      assert(listed or chapter and chapter:find(("(../examples/%s/"):format(name), 1, true), name)
     end
   end)
 end)
