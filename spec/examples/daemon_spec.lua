@@ -57,8 +57,8 @@ describe("meterd", function()
   -- A daemon that runs, `stop`ped by a signal. `output` is what it has printed.
   local function start(wrap, options)
     local dir = helper.tmpdir()
-    local pipe = assert(io.popen(("echo $$; exec %s %s examples/meterd/meterd.lua --pins %s %s %s >%s/out 2>&1"):format(
-      wrap or "", helper.LUA, pins, options or "", group.path, dir)))
+    local pipe = assert(io.popen(([[echo $$; exec env --default-signal %s %s examples/meterd/meterd.lua \
+      --pins %s %s %s >%s/out 2>&1]]):format(wrap or "", helper.LUA, pins, options or "", group.path, dir)))
     local daemon = { pid = pipe:read "n" }
     function daemon:output() -- luacheck: ignore self
       local file <close> = io.open(dir .. "/out")
@@ -202,12 +202,13 @@ describe("meterd", function()
   end)
 
   it("needs three capabilities and no other", function()
-    local daemon <close> = start("setpriv --bounding-set=-all,+bpf,+perfmon,+net_admin --inh-caps=-all")
+    local wrap = "prlimit --memlock=unlimited setpriv --bounding-set=-all,+bpf,+perfmon,+net_admin --inh-caps=-all"
+    local daemon <close> = start(wrap)
     assert.equal("attached\n", daemon:output())
     send("127.0.0.1", 1)
     daemon:wait "new: 127.0.0.1\n"
     daemon:stop "TERM"
-    local second <close> = start("setpriv --bounding-set=-all,+bpf,+perfmon,+net_admin --inh-caps=-all")
+    local second <close> = start(wrap)
     assert.equal("took over from an earlier run\n", second:output())
   end)
 

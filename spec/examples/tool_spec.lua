@@ -59,7 +59,7 @@ describe("connects", function()
       local output = helper.run((([[
         mkfifo DIR/go
         bash -c 'read go <DIR/go; : </dev/tcp/127.0.0.1/PORT; : </dev/tcp/127.0.0.1/9' 2>/dev/null & bash=$!
-        env --default-signal=INT COMMAND --pid $bash >DIR/out 2>&1 & pid=$!
+        env --default-signal COMMAND --pid $bash >DIR/out 2>&1 & pid=$!
         until [ -s DIR/out ] || ! kill -0 $pid; do sleep 0.02; done
         echo >DIR/go
         until grep -q 'failed' DIR/out || ! kill -0 $pid; do sleep 0.02; done
@@ -127,7 +127,7 @@ describe("the chapter's block about", function()
     helper.run("cp examples/connects/connects.bpf.o " .. dir)
     for _, signal in ipairs { "TERM", "INT" } do
       local output, ok = helper.run(([[
-        cd %s; %s block.lua >out 2>&1 & pid=$!
+        cd %s; env --default-signal %s block.lua >out 2>&1 & pid=$!
         cd %s; until [ -s out ] || ! kill -0 $pid; do sleep 0.02; done
         kill -%s $pid; wait $pid; status=$?; cat out; rm out; exit $status]]):format(dir, helper.LUA, dir, signal))
       assert(ok, output)
@@ -144,7 +144,7 @@ describe("the chapter's block about", function()
         ip link add eth0 type veth peer name eth1
         filters() { tc filter show dev eth0 ingress | grep -c "handle 0x1 .*incoming"; }
         for signal in TERM TERM INT; do
-          env --default-signal=INT LUA block.lua >out 2>&1 & pid=$!
+          env --default-signal LUA block.lua >out 2>&1 & pid=$!
           until [ -s out ] || ! kill -0 $pid; do sleep 0.02; done
           echo "$(filters) while it runs"
           kill -$signal $pid; wait $pid
