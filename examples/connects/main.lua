@@ -62,7 +62,8 @@ end
 local HEADING <const> = "    PID  COMMAND           MILLISECONDS  RESULT  TO"
 
 local function write(line)
-  try(io.write(line, "\n"))
+  io.write(line, "\n")
+  try(io.stdout:flush())
 end
 
 local function show(c)
@@ -97,10 +98,16 @@ end
 
 -- The program ---------------------------------------------------------------------------------------------------------
 
+-- Seconds since boot, which setting the date does not change.
+local function now()
+  local file <close> = try(io.open "/proc/uptime")
+  return file:read "n"
+end
+
 -- Waits for records until the time is over. Ctrl-C raises an error out of here.
 local function watch(events, seconds)
-  local finish = seconds > 0 and os.time() + seconds or math.huge
-  while os.time() < finish do
+  local finish = seconds > 0 and now() + seconds or math.huge
+  while now() < finish do
     try(events:poll(100))
   end
 end
@@ -127,7 +134,6 @@ local function main(options)
   summary(obj)
 end
 
-io.stdout:setvbuf "line"
 local ok, message = pcall(main, arguments(arg))
 if not ok then
   io.stderr:write("connects: ", tostring(message), "\n")
