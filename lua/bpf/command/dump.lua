@@ -11,11 +11,13 @@ local hist, map = bpf.hist, bpf.map
 local USAGE <const> = [[
 Usage: lua-bpf dump MAP [--key KEY]... [--limit N] [--json]
 
-Shows a map's entries by the types that its BTF has.
-  --key KEY            this one only: a number, text, or a struct as a Lua table: '{ port = 80 }'
-  --limit N            at most N entries
-  --json               one object, whose field `entries` is an array of { "key": , "value": }. Integers have all
-                       their digits; bytes are arrays of numbers; the value of a per-CPU map is an array by CPU.
+Shows the entries of a map, decoded by the types of its BTF.
+  --key KEY            show this entry only; may be given several times. KEY is a number, text, or a struct as a Lua
+                       table: '{ port = 80 }'
+  --limit N            show at most N entries
+  --json               print one JSON object. Its field `entries` is an array of { "key": , "value": }. Integers have
+                       all their digits. Bytes are arrays of numbers. A value of a per-CPU map is an array with an
+                       element for each CPU.
 ]]
 
 local function dump_json(m, given)

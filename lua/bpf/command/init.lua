@@ -7,15 +7,15 @@ local frame = require("bpf.command.frame")
 local USAGE <const> = [[
 Usage: lua-bpf COMMAND [OPTIONS] ...
 
-  maps [MAP...]        the maps that the kernel holds, their memory and whose they are
-  progs [ID...]        the programs
-  links [ID...]        the links, which attach programs
-  dump MAP             a map's entries
-  watch MAP            the same, again and again, with what has changed
-  run SCRIPT [ARG...]  run a Lua script, for which the module is loaded as `bpf`
-  repl                 a prompt
+  maps [MAP...]        list maps, with their memory and the processes that hold them
+  progs [ID...]        list programs
+  links [ID...]        list links, which attach programs
+  dump MAP             show the entries of a map
+  watch MAP            show the entries again and again, and mark changes
+  run SCRIPT [ARG...]  run a Lua script that finds the module as the variable `bpf`
+  repl                 start a Lua prompt
 
-A MAP is an id, a path of a pin, or a name. `lua-bpf COMMAND --help` tells more.
+A MAP is an id, the path of a pin, or a name. `lua-bpf COMMAND --help` explains a command.
 ]]
 
 local COMMANDS <const> = { maps = true, progs = true, links = true, dump = true, watch = true, run = true, repl = true }

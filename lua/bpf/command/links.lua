@@ -8,7 +8,7 @@ local list = require("bpf.command.list")
 local USAGE <const> = [[
 Usage: lua-bpf links [--json] [ID...]
 
-Lists the links that the kernel holds, or some of them: which program is attached, and where.
+Lists all links of the kernel, or only those with the given ids: which program is attached, and where.
 
 ]] .. list.HELP
 

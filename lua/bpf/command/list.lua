@@ -10,7 +10,7 @@ local list = {}
 
 -- The end of their help.
 list.HELP = [[
-  --json               an array of objects, in place of a table
+  --json               print a JSON array of objects instead of a table
 ]]
 
 list.OPTIONS = { json = true }

@@ -12,9 +12,9 @@ local hist, map = bpf.hist, bpf.map
 local USAGE <const> = [[
 Usage: lua-bpf maps [--json] [MAP...]
 
-Lists the maps that the kernel holds, or those that are named: by id, pin or name.
-  MEMORY     what the map takes of the kernel's
-  PROCESSES  who has it open; a map may also be kept by a program or a pin
+Lists all maps of the kernel, or only the given ones. A MAP is an id, the path of a pin, or a name.
+  MEMORY     kernel memory that the map takes
+  PROCESSES  processes that have the map open; programs and pins may keep a map, too
 
 ]] .. list.HELP
 

@@ -10,11 +10,11 @@ local hist = bpf.hist
 local USAGE <const> = [[
 Usage: lua-bpf progs [--json] [ID...]
 
-Lists the programs that the kernel holds, or some of them.
+Lists all programs of the kernel, or only those with the given ids.
   AGE        time since the program was loaded
-  RUNS       how often it ran, and the average time, while the kernel counts that
-             (sysctl kernel.bpf_stats_enabled)
-  PROCESSES  who has it open; a program may also be kept by a link or a pin
+  RUNS       how often the program ran, and the average time of a run. The kernel counts runs
+             only on request, for example while sysctl kernel.bpf_stats_enabled is 1
+  PROCESSES  processes that have the program open; links and pins may keep a program, too
 
 ]] .. list.HELP
 

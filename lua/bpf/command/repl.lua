@@ -8,9 +8,9 @@ local frame = require("bpf.command.frame")
 local USAGE <const> = [[
 Usage: lua-bpf repl
 
-A prompt for Lua, with `bpf` and `map`. Values of expressions are shown as bpf.inspect does; input goes on with the
-next line until it is complete; local variables end with their line. Uses rlwrap for editing if that is installed.
-Ends with Ctrl-D, exit or quit.
+Starts a Lua prompt with the variables `bpf` and `map`. The prompt shows values of expressions as bpf.inspect does.
+Input that is incomplete continues on the next line. A local variable exists only in the input that declares it. Lines
+are edited with rlwrap if that is installed. Ctrl-D, exit or quit ends the prompt.
 ]]
 
 -- The chunk of a line, an expression's with its values; or nil and whether more lines are needed, or the message.

@@ -7,7 +7,8 @@ local frame = require("bpf.command.frame")
 local USAGE <const> = [[
 Usage: lua-bpf run SCRIPT [ARG...]
 
-Runs a Lua script with the variable `bpf`. What follows SCRIPT are its arguments, as `...` and `arg`.
+Runs a Lua script that finds the module as the variable `bpf`. The script gets the arguments that follow SCRIPT, as
+`...` and `arg`.
 ]]
 
 local function run(arguments)

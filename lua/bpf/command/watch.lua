@@ -13,12 +13,13 @@ local hist, map = bpf.hist, bpf.map
 local USAGE <const> = [[
 Usage: lua-bpf watch MAP [--interval SECONDS] [--count N] [--limit N]
 
-Shows a map's entries every second. In front of what has changed since is a sign: + new, ~ another value, - gone.
-Beside integers is by how much they grow in a second. Values of per-CPU maps are added up. Ends on Ctrl-C.
-  --interval SECONDS   time between two looks; 1 by default
-  --count N            end after N looks
-  --limit N            at most N entries; by default what fits the screen. If there are more, those that changed come
-                       first.
+Shows the entries of a map every second, until Ctrl-C. A sign marks what has changed since the last time: + new entry,
+~ new value, - deleted entry. The column /s shows how much an integer grows per second. Values of per-CPU maps are
+added up.
+  --interval SECONDS   time between two displays; 1 by default
+  --count N            end after N displays
+  --limit N            show at most N entries; by default as many as fit the screen. If there are more, changed entries
+                       come first
 ]]
 
 local MOST = 10000 -- entries looked at
