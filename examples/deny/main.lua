@@ -7,14 +7,14 @@ local common = require "common"
 
 local options = common.options([[
 Usage: main.lua [options] [path]
-Forbids what is done to a file or directory, to everybody, as long as it runs. Needs root, Linux 5.10 and bpf among
-the kernel's LSMs (/sys/kernel/security/lsm).
-Without a path, makes a directory, changes its rule and shows what can be done meanwhile.
+Forbids everybody, while it runs, to do certain things with a file or directory. Needs root, Linux 5.10, and bpf in the
+kernel's list of LSMs (/sys/kernel/security/lsm).
+Without a path, makes a directory, changes the directory's rule several times, and shows what each rule allows.
 
-  --read       forbids to read a file, to list a directory
-  --write      forbids to write a file, to add and remove a directory's entries
-  --execute    forbids to execute a program, to use anything below a directory
-  --seconds N  how long (4); ends on Ctrl-C, too
+  --read       forbid reading a file, listing a directory
+  --write      forbid writing a file, adding and removing entries of a directory
+  --execute    forbid executing a program, using anything below a directory
+  --seconds N  run for N seconds (4) or until Ctrl-C
   --help       show this text
 ]], { read = false, write = false, execute = false, seconds = 4 }, 1)
 

@@ -7,11 +7,11 @@ local common = require "common"
 
 local options = common.options([[
 Usage: main.lua [options]
-Shows the programs that are started, with their arguments. Needs root.
+Shows programs that are started, with their arguments. Needs root.
 
-  --seconds N   how long (5); ends on Ctrl-C, too
-  --comm NAME   programs of this name only
-  --parent PID  those started by this process only
+  --seconds N   run for N seconds (5) or until Ctrl-C
+  --comm NAME   show only programs with this name
+  --parent PID  show only programs that this process starts
   --help        show this text
 ]], { seconds = 5, comm = "", parent = 0 })
 

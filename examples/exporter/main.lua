@@ -7,13 +7,13 @@ local common = require "common"
 
 local options = common.options([[
 Usage: main.lua [options]
-Serves metrics over HTTP: system calls, waits for a CPU, TCP sockets. Needs root, and LuaSocket.
+Serves metrics over HTTP: system calls, times that threads wait for a CPU, TCP sockets. Needs root and LuaSocket.
 
-  --seconds N     how long (3); 0: until Ctrl-C
-  --address A     to listen at (127.0.0.1); "*" for all
-  --port N        to listen at (9435); 0 for one that is free
-  --socket PATH   a Unix socket in place of both
-  --file PATH     write a file for node_exporter at the end, and serve nothing
+  --seconds N     run for N seconds (3); 0: until Ctrl-C
+  --address A     listen on this address (127.0.0.1); "*" for all addresses
+  --port N        listen on this port (9435); 0 for a free port
+  --socket PATH   listen on a Unix socket instead
+  --file PATH     serve nothing; write the metrics to a file for node_exporter at the end
   --help          show this text
 ]], { seconds = 3, address = "127.0.0.1", port = 9435, socket = "", file = "" })
 

@@ -7,12 +7,12 @@ local common = require "common"
 
 local options = common.options([[
 Usage: main.lua [options] [interface]
-Drops what comes in at an interface from denied IPv4 addresses, and counts. Needs root.
-Without an interface, makes a network of its own, changes the list and shows who gets through meanwhile.
+Drops packets that an interface receives from denied IPv4 addresses, and counts packets. Needs root.
+Without an interface, creates its own network, changes the list several times, and shows which addresses get through.
 
-  --seconds N   how long (4); ends on Ctrl-C, too. Without an interface, four times as long as to wait for an answer
-  --list FILE   the list: lines such as "deny 192.0.2.0/24", "allow 192.0.2.7"; the longest prefix decides, and who is
-                in none gets through. Changes of the file take effect within a second
+  --seconds N   run for N seconds (4) or until Ctrl-C. Without an interface, wait a quarter of N for each answer
+  --list FILE   the list: lines such as "deny 192.0.2.0/24", "allow 192.0.2.7". The longest matching prefix decides;
+                an address without one gets through. Changes to the file take effect within a second
   --help        show this text
 ]], { seconds = 4, list = "" }, 1)
 

@@ -7,14 +7,14 @@ local common = require "common"
 
 local options = common.options([[
 Usage: main.lua [options] [file function...]
-Counts the calls of functions of a program or library: its path, or a name such as libc.so.6. Functions may be patterns,
-such as "mem*"; malloc and the like of libc.so.6 if nothing is given. Needs root.
+Counts calls of functions in a program or library. The file is a path, or a name such as libc.so.6. Functions may be
+patterns such as "mem*". Without arguments, counts malloc and related functions of libc.so.6. Needs root.
 
-  --seconds N   how long (3); ends on Ctrl-C, too
-  --pid PID     of this process only
-  --latency     shows how long the calls take, too
-  --argument N  shows how large the N-th argument is, 1 to 5; not with --latency
-  --top N       how many functions (20)
+  --seconds N   run for N seconds (3) or until Ctrl-C
+  --pid PID     count only calls in this process
+  --latency     also show how long calls take
+  --argument N  show how large the N-th argument is, 1 to 5; not with --latency
+  --top N       show at most N functions (20)
   --help        show this text
 ]], { seconds = 3, pid = 0, latency = false, argument = 0, top = 20 }, 64)
 

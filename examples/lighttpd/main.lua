@@ -8,11 +8,11 @@ local common = require "common"
 
 local options = common.options([[
 Usage: main.lua [options]
-Shows lighttpd with a script that bans clients in the kernel. Needs root, lighttpd with mod_magnet, and curl.
+Runs lighttpd with a script that bans clients in the kernel. Needs root, lighttpd with mod_magnet, and curl.
 
-  --ban N       how many seconds a ban lasts (3)
-  --seconds N   how long all of it may take (15)
-  --user NAME   who the server runs as (www-data)
+  --ban N       a ban lasts N seconds (3)
+  --seconds N   stop after N seconds at the latest (15)
+  --user NAME   run the server as this user (www-data)
   --help        show this text
 ]], { ban = 3, seconds = 15, user = "www-data" })
 

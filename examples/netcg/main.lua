@@ -7,10 +7,10 @@ local common = require "common"
 
 local options = common.options([[
 Usage: main.lua [options] [-- command...]
-Runs a command and shows whom it talked to over the network: address, port, bytes. Needs root.
-Without a command, makes a network of its own and runs one that sends something there.
+Runs a command and shows its network peers: address, port, bytes. Needs root.
+Without a command, creates its own network and runs a command that sends something there.
 
-  --seconds N  ends the command after so long (60); Ctrl-C does, too
+  --seconds N  end the command after N seconds (60); Ctrl-C ends it, too
   --help       show this text
 ]], { seconds = 60 }, math.huge)
 

@@ -71,10 +71,10 @@ char LICENSE[] SEC("license") = "GPL";
 
 local USAGE = [[
 Usage: main.lua [options] [seconds]
-Shows the files that processes open, for 5 seconds or until Ctrl-C. Needs root and clang.
+Shows files that processes open, for 5 seconds or until Ctrl-C. Needs root and clang.
 
-  -f, --failed   only those that can't be opened
-  -p, --pid PID  of this process only
+  -f, --failed   show only files that can't be opened
+  -p, --pid PID  watch only this process
   -h, --help     show this text
 ]]
 

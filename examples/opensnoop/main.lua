@@ -7,12 +7,12 @@ local common = require "common"
 
 local options = common.options([[
 Usage: main.lua [options]
-Shows the files that are opened by openat(2). Needs root.
+Shows files that are opened by openat(2). Needs root.
 
-  --seconds N  how long (3); ends on Ctrl-C, too
-  --pid PID    of this process only
-  --comm NAME  of processes of this name only
-  --failed     only what failed
+  --seconds N  run for N seconds (3) or until Ctrl-C
+  --pid PID    show only files that this process opens
+  --comm NAME  show only files that processes with this name open
+  --failed     show only files that could not be opened
   --help       show this text
 ]], { seconds = 3, pid = 0, comm = "", failed = false })
 

@@ -10,14 +10,14 @@ local symbols = bpf.symbols
 
 local options = common.options([[
 Usage: main.lua [options]
-Shows which functions the CPUs are in, and the hottest stacks. Needs root.
+Shows which functions the CPUs execute, and the most frequent stacks. Needs root.
 
-  --seconds N  how long (3); ends on Ctrl-C, too
-  --freq N     samples a second (99)
-  --pid PID    of this process only
-  --top N      how many functions (10)
-  --stacks N   how many stacks (2)
-  --folded     one line a stack, for flame graphs; nothing else
+  --seconds N  run for N seconds (3) or until Ctrl-C
+  --freq N     take N samples per second (99)
+  --pid PID    sample only this process
+  --top N      show at most N functions (10)
+  --stacks N   show at most N stacks (2)
+  --folded     print only one line per stack, for flame graphs
   --help       show this text
 ]], { seconds = 3, freq = 99, pid = 0, top = 10, stacks = 2, folded = false })
 

@@ -9,8 +9,8 @@ local options = common.options([[
 Usage: main.lua [options]
 Shows how long runnable threads wait for a CPU. Needs root.
 
-  --seconds N  how long (3); ends on Ctrl-C, too
-  --pid PID    the threads of this process only
+  --seconds N  run for N seconds (3) or until Ctrl-C
+  --pid PID    show only threads of this process
   --help       show this text
 ]], { seconds = 3, pid = 0 })
 

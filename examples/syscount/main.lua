@@ -5,12 +5,12 @@ local hist = bpf.hist
 
 local USAGE = [[
 Usage: main.lua [options] [seconds]
-Counts system calls by process and shows what is executed, for 5 seconds or until Ctrl-C. Needs root.
-TIME is all that calls took, including what they slept.
+Counts system calls by process and shows programs that are executed, for 5 seconds or until Ctrl-C. Needs root.
+TIME is the total time of the calls, including the time they slept.
 
-  -d, --duration SECONDS  how long to watch
-  -n, --top COUNT         how many processes to list (10)
-  -p, --pid PID           watch this process only
+  -d, --duration SECONDS  watch for this many seconds (5)
+  -n, --top COUNT         list at most this many processes (10)
+  -p, --pid PID           watch only this process
   -h, --help              show this text
 ]]
 

@@ -9,11 +9,12 @@ local options = common.options([[
 Usage: main.lua [options]
 Lists processes. Needs root.
 
-  --threads     each thread
-  --uid N       of this user only
-  --comm NAME   of this name only
-  --state S     in this state only: R running, S sleeping, D waiting undisturbed, T stopped, I idle, Z ended
-  --seconds N   lists once more after N seconds, with the time on a CPU meanwhile
+  --threads     list each thread
+  --uid N       list only processes of this user
+  --comm NAME   list only processes with this name
+  --state S     list only processes in this state: R running, S sleeping, D in uninterruptible sleep, T stopped, I idle,
+                Z ended
+  --seconds N   list once more after N seconds, with the CPU time used meanwhile
   --help        show this text
 ]], { threads = false, uid = -1, comm = "", state = "", seconds = 0 })
 

@@ -8,14 +8,15 @@ local common = require "common"
 local options = common.options([[
 Usage: main.lua [options] [interface]
 Counts packets and bytes of a network interface, by protocol. Needs root.
-Without an interface, makes a network of its own and sends packets there.
+Without an interface, creates its own network and sends packets there.
 
-  --seconds N  how long (3); ends on Ctrl-C, too
-  --address    by address instead
-  --top N      how many lines (20)
+  --seconds N  run for N seconds (3) or until Ctrl-C
+  --address    count by address instead of by protocol
+  --top N      show at most N lines (20)
   --help       show this text
 
-The interface keeps the queueing discipline clsact, which does nothing by itself: tc qdisc del dev … clsact
+The interface keeps the queueing discipline clsact, which does nothing by itself. To remove it:
+tc qdisc del dev … clsact
 ]], { seconds = 3, address = false, top = 20 }, 1)
 
 -- Who was at the other end, or what it was.

@@ -7,13 +7,13 @@ local common = require "common"
 
 local options = common.options([[
 Usage: main.lua [options] [file] [provider:name]
-Shows when a program passes its marks, all or that one. Needs root.
-Without a file, compiles a little program that has some, and watches it.
+Shows when a program reaches its USDT probes: all of them, or the given one. Needs root.
+Without a file, compiles a small program that has probes, and watches it.
 
-  --seconds N  how long (3); ends on Ctrl-C, too
-  --pid PID    of this process only
-  --text N     the N-th argument, of up to 6, is a text
-  --list       lists the file's marks only
+  --seconds N  run for N seconds (3) or until Ctrl-C
+  --pid PID    watch only this process
+  --text N     show the N-th argument (1 to 6) as text
+  --list       only list the file's probes
   --help       show this text
 ]], { seconds = 3, pid = 0, text = 0, list = false }, 2)
 
