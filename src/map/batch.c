@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Operations on many entries at once: in batches where the kernel has them, one by one elsewhere. */
+/* Operations on many entries at once: in batches if the kernel has them for the map, otherwise one by one. */
 #include "map/batch.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ static const struct lbpf_name lock_flag[] = { { "lock", BPF_F_LOCK }, { NULL, 0 
 
 /* ---- looking up ---- */
 
-/* Whether a value of the map can be decoded: an errno where that opens a descriptor and none is to be had. */
+/* If decoding a value of the map opens a descriptor, makes sure that one can be opened. Returns 0 or an errno. */
 static int decode_room(lua_State *L, const struct lbpf_map *map)
 {
 	return map->kind->value && map->kind->value->fetch ? lbpf_spare(L, LBPF_MAP_DESCRIPTORS) : 0;
@@ -70,7 +70,8 @@ static int map_lookup_batch(lua_State *L)
 		lua_rawseti(L, 4, n);
 		lua_rawseti(L, 3, n);
 	}
-	if (err && !(n && lbpf_spare_is_short(err))) /* else the next call goes on from here, or says it */
+	/* otherwise the call returns what it has, and the next call continues here or returns the failure */
+	if (err && !(n && lbpf_spare_is_short(err)))
 		return lbpf_map_fail_because(L, map, err, lbpf_map_invalid(map, err, flags), "lookup_batch");
 	if (n == count || err)
 		lua_pushvalue(L, 2);
@@ -81,19 +82,23 @@ static int map_lookup_batch(lua_State *L)
 
 /* ---- storing and deleting many ---- */
 
-/* Where keys, and values if any, come from: a table or an iterator; and the batch they are collected in. */
+/* An update or deletion of many entries: where the keys and values come from, and the batch that collects them for one
+ * system call. */
 struct bulk {
 	struct lbpf_map *map;
 	const char *operation;
 	uint64_t flags;
 	bool deleting;
-	bool listed;	      /* keys of the source are places in a list; the values are what counts */
-	bool singly;	      /* the kernel has no such batches, or not with these flags */
-	int source;	      /* stack index of a table, or of an iterator, its state and control variable */
-	uint32_t room, count; /* of the batch */
+	bool listed; /* the source is a sequence: its values are the keys to delete */
+	/* one system call per entry: the kernel has no such batches for the map, or not with these flags */
+	bool singly;
+	/* stack index of a table; or of an iterator, which is followed by its state and control variable */
+	int source;
+	uint32_t room, count; /* entries of the batch: how many fit, how many there are */
 	uint8_t *keys, *values;
 	lua_Integer done;
-	bool valued; /* the value of the key that is being added is being read */
+	/* set while the value of an entry is encoded, to tell its errors from those of the key */
+	bool valued;
 };
 
 static uint8_t *bulk_key(const struct bulk *b, uint32_t i)
@@ -106,7 +111,7 @@ static uint8_t *bulk_value(const struct bulk *b, uint32_t i)
 	return b->values + (size_t)i * lbpf_map_bytes(b->map);
 }
 
-/* Makes room for a batch of so many entries, in the user value of what is at stack index holder. */
+/* Makes room for a batch of so many entries, kept by a user value of the value at stack index holder. */
 static void bulk_set_room(lua_State *L, int holder, struct bulk *b, uint32_t room)
 {
 	size_t keys = ((size_t)room * b->map->key_size + 7) / 8 * 8;
@@ -117,15 +122,17 @@ static void bulk_set_room(lua_State *L, int holder, struct bulk *b, uint32_t roo
 	lua_setiuservalue(L, holder, 1);
 }
 
-/* Pushes what holds the batch. What is given by descriptors goes to the kernel at once, as long as they are open. */
+/* Pushes the userdata that keeps the batch. Entries that are given by descriptors go to the kernel one by one, while
+ * the descriptors are open. */
 static void bulk_push_holder(lua_State *L, struct bulk *b)
 {
 	b->singly = b->singly || b->map->kind->can & LBPF_HANDLES;
-	lua_newuserdatauv(L, 0, 2); /* the batch; the last key, if it doesn't come back from its bytes */
+	/* user values: the batch; the last key, if keys can't be decoded from their bytes */
+	lua_newuserdatauv(L, 0, 2);
 	bulk_set_room(L, lua_gettop(L), b, b->singly ? 1 : lbpf_room_first(b->map));
 }
 
-/* Whether an error is no more than the kernel's answer to flags, or to a key that isn't there. */
+/* Whether an error only means that the flags or an absent key exclude this entry, which is then skipped. */
 static bool bulk_may_skip(const struct bulk *b, int err)
 {
 	if (b->deleting)
@@ -133,7 +140,7 @@ static bool bulk_may_skip(const struct bulk *b, int err)
 	return (err == EEXIST && b->flags & BPF_NOEXIST) || (err == ENOENT && b->flags & BPF_EXIST);
 }
 
-/* One call for all entries from `at` on. *n becomes how many of them it did. */
+/* One system call for all entries from `at` on. *n becomes the number of entries that the kernel has processed. */
 static int bulk_call_batch(const struct bulk *b, uint32_t at, uint32_t *n)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = b->flags);
@@ -144,7 +151,7 @@ static int bulk_call_batch(const struct bulk *b, uint32_t at, uint32_t *n)
 		err = bpf_map_delete_batch(b->map->fd, bulk_key(b, at), n, &opts) ? errno : 0;
 	else
 		err = bpf_map_update_batch(b->map->fd, bulk_key(b, at), bulk_value(b, at), n, &opts) ? errno : 0;
-	if (err && *n == asked) /* refused as a whole: then the kernel counts nothing */
+	if (err && *n == asked) /* refused as a whole: then the kernel leaves the count as it was */
 		*n = 0;
 	return err;
 }
@@ -163,7 +170,8 @@ static int bulk_call_one(const struct bulk *b, uint32_t at, uint32_t *n)
 
 enum { COLLECT_BULK = 1, COLLECT_SOURCE, COLLECT_HOLDER = 5 };
 
-/* Whether keys, paths or sockets, don't come back from their bytes. They go to the kernel one by one. */
+/* Whether keys, such as paths or sockets, can't be decoded from their bytes. Such entries go to the kernel one by
+ * one. */
 static bool is_oneway(const struct bulk *b)
 {
 	return b->map->kind->key && !b->map->kind->key->decode;
@@ -195,12 +203,12 @@ static int bulk_fail(lua_State *L, const struct bulk *b, uint32_t at, int err, c
 	return 5;
 }
 
-/* Sends what has been collected. Returns 0 or how many values of failure were pushed. */
+/* Sends the batch to the kernel. Returns 0, or the number of values that were pushed for a failure. */
 static int bulk_flush(lua_State *L, struct bulk *b)
 {
 	uint32_t at = 0;
 
-	if (b->map->fd < 0) /* the source's own code may have closed it */
+	if (b->map->fd < 0) /* the iterator may have closed the map */
 		lbpf_map_unusable(L, b->map);
 	while (at < b->count) {
 		uint32_t n = b->count - at;
@@ -221,7 +229,7 @@ static int bulk_flush(lua_State *L, struct bulk *b)
 	return 0;
 }
 
-/* Collects the entry whose key is at stack index k, its value at k + 1. */
+/* Adds the entry whose key is at stack index k, and its value at k + 1, to the batch. Sends the batch if it is full. */
 static int bulk_add(lua_State *L, struct bulk *b, int k)
 {
 	int err, top = lua_gettop(L);
@@ -247,7 +255,7 @@ static int bulk_add(lua_State *L, struct bulk *b, int k)
 	err = bulk_flush(L, b);
 	if (err)
 		return err;
-	lua_settop(L, top); /* closes what the entry's encoding has opened */
+	lua_settop(L, top); /* closes descriptors that the encoding has opened */
 	if (!b->singly && b->room < lbpf_room_next(b->map, b->room))
 		bulk_set_room(L, COLLECT_HOLDER, b, lbpf_room_next(b->map, b->room));
 	return 0;
@@ -295,7 +303,8 @@ static void bulk_open_source(lua_State *L, struct bulk *b)
 		lua_replace(L, b->source + i);
 }
 
-/* With these at the enum's indices. Returns how many values of failure it pushed, or none. */
+/* Runs the operation; its arguments are at the indices of the enum. Returns the number of values that were pushed for a
+ * failure, or 0. */
 static int bulk_collect(lua_State *L)
 {
 	struct bulk *b = lua_touserdata(L, COLLECT_BULK);
@@ -303,7 +312,7 @@ static int bulk_collect(lua_State *L)
 	return lua_istable(L, COLLECT_SOURCE) ? bulk_from_table(L, b) : bulk_from_iterator(L, b);
 }
 
-/* Does so, and adds the key to what is raised about a value. */
+/* Calls bulk_collect. If encoding a value raises an error, the message gets the entry's key. */
 static int bulk_collect_placed(lua_State *L, struct bulk *b)
 {
 	int top = lua_gettop(L); /* the holder */
@@ -322,7 +331,7 @@ static int bulk_collect_placed(lua_State *L, struct bulk *b)
 	return lua_error(L);
 }
 
-/* Runs the operation over the source at index 2, with the flags behind it. */
+/* Runs the operation for the source at index 2; the flags follow it. */
 static int bulk_run(lua_State *L, struct bulk *b)
 {
 	bool iterator = lua_isfunction(L, 2), closing;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A set of keys in the order in which they were met, in Lua's memory. */
+/* A set of keys that remembers the order in which they were met. Its memory is allocated by Lua. */
 #include "map/seen.h"
 
 #include <string.h>
 
-#define ROOM 16 /* to begin with */
+#define ROOM 16 /* keys, at the beginning */
 
 static uint32_t seen_hash(const uint8_t *key, uint32_t size)
 {
@@ -15,7 +15,7 @@ static uint32_t seen_hash(const uint8_t *key, uint32_t size)
 	return h ^ h >> 15;
 }
 
-/* The slot that holds the key, or the free one where it belongs. */
+/* Returns the slot of the hash table that holds the key, or the free slot where the key belongs. */
 static uint32_t *seen_slot(const struct lbpf_seen *seen, const uint8_t *key, uint32_t size)
 {
 	uint32_t mask = 2 * seen->room - 1, i = seen_hash(key, size) & mask;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Walking by steps from key to key.
+/* Iterating by steps from key to key.
  *
- * The kernel starts over from the first key when the one to go on from has been deleted. The steps notice that by the
- * keys they have met, go back to the last one that is still there, and forward from there over those they have met. And
- * the kernel passes over keys when the ones beside them change at that very moment; so in the end each key that was met
- * is asked once more what follows it. */
+ * If the key to continue from has been deleted, the kernel starts over from the first key. The steps detect this,
+ * because the kernel then returns a key that they have met before. They go back to the last key that still exists, and
+ * from there forward over keys that they have met. The keys to go back along are the trail.
+ *
+ * The kernel may also skip entries if an entry next to them changes at that moment. So at the end the steps ask once
+ * more which key follows each key that they have met. */
 #include "map/steps.h"
 
 #include <errno.h>
@@ -14,11 +16,11 @@
 
 #include "map/map.h"
 
-/* How often the steps begin anew, and calls for each entry that a map can have. */
+/* How often the steps begin again, and how many calls they make for each entry that a map can have. */
 #define MOST_ROUNDS 4
 #define MOST_CALLS 64
 
-/* A storage doesn't say how many entries it can have. */
+/* Storages have no max_entries; 65,536 is assumed. */
 static uint64_t most_calls(const struct lbpf_map *map)
 {
 	return MOST_CALLS * (uint64_t)(map->max_entries ? map->max_entries : 1 << 16) + 4096;
@@ -31,9 +33,11 @@ static int next_key(const struct lbpf_map *map, struct lbpf_steps *s, const void
 	return bpf_map_get_next_key(map->fd, key, next) ? errno : 0;
 }
 
-/* Goes on behind the last key of the trail that is still there, over those that were seen, which join the trail: so
- * keys that went and came back are passed, not taken for the end. A key is gone when the first one of all follows it;
- * it leaves the trail, and a walk that deletes as it goes stays linear. */
+/* Continues after the last key of the trail that still exists. Keys that follow it and were met before are skipped and
+ * join the trail: they may have been deleted and inserted again, so meeting one doesn't mean the end.
+ *
+ * If the key that follows is the first key of the map, the key of the trail has been deleted, and is dropped from the
+ * trail. So the time for deleting while iterating stays linear. */
 static int step_forward(const struct lbpf_map *map, struct lbpf_steps *s, uint8_t *key, uint8_t *first)
 {
 	struct lbpf_seen *seen = &s->seen;
@@ -58,8 +62,9 @@ static int step_forward(const struct lbpf_map *map, struct lbpf_steps *s, uint8_
 	}
 }
 
-/* Looks for a key that nobody has seen behind those that were, which the ones found here join. The one that it stands
- * behind is asked again: the loop may delete what it gets. */
+/* Looks for a key that wasn't met yet, by asking what follows each key that was. A key that is found joins the keys to
+ * ask about. The position isn't advanced then, so the same key is asked about again: the loop may delete the key that
+ * it gets. */
 static int step_check(const struct lbpf_map *map, struct lbpf_steps *s, uint8_t *key)
 {
 	uint32_t size = map->key_size, position;
@@ -87,7 +92,7 @@ int lbpf_steps_next(lua_State *L, int idx, int slot, const struct lbpf_map *map,
 	while ((err = s->checking ? step_check(map, s, key) : step_forward(map, s, key, other)) == ENOENT) {
 		if (s->checking && (!s->again || s->rounds++ == MOST_ROUNDS))
 			return ENOENT;
-		if (s->checking) { /* begins anew, and passes what it has seen */
+		if (s->checking) { /* begins again, and skips the keys that were met */
 			s->again = false;
 			s->seen.trail_count = 0;
 		}

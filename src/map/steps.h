@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Walking a map by steps from key to key, where the kernel's own steps start over, repeat and pass over. */
+/* Iterating over a map by steps from key to key. The kernel's own steps may start over, return a key again and skip
+ * keys. */
 #ifndef LBPF_MAP_STEPS_H
 #define LBPF_MAP_STEPS_H
 
@@ -15,19 +16,19 @@ struct lbpf_map;
 
 LBPF_HIDDEN_BEGIN
 
-/* Zeros begin one. */
+/* All zeros: at the beginning. */
 struct lbpf_steps {
 	struct lbpf_seen seen;
-	bool checking;	  /* at the end, and looking over what was seen */
-	uint64_t checked; /* positions in seen */
-	uint64_t calls;	  /* for keys, so far */
-	uint32_t rounds;  /* begun anew */
-	bool again;	  /* to be */
+	bool checking;	  /* at the end: looking for keys that were skipped */
+	uint64_t checked; /* how many positions of `seen` have been checked */
+	uint64_t calls;	  /* system calls for keys so far */
+	uint32_t rounds;  /* how often the steps have begun again */
+	bool again;	  /* keys were inserted or deleted meanwhile, so the steps must begin again */
 };
 
-/* Puts the next key that wasn't met before in `key`; `other` is room for one more. The steps' memory is user value
- * `slot` of the walk at stack index idx. Returns 0 or an errno: ENOENT at the end, EAGAIN when others change the map
- * faster than anybody could walk it. */
+/* Puts the next key that wasn't met before into `key`; `other` is room for one more key. The steps' memory is user
+ * value `slot` of the walk at stack index idx. Returns 0 or an errno: ENOENT at the end, EAGAIN if others change the
+ * map faster than the steps can follow. */
 int lbpf_steps_next(lua_State *L, int idx, int slot, const struct lbpf_map *map, struct lbpf_steps *steps, uint8_t *key,
 		    uint8_t *other);
 

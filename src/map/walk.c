@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Walking a map: from entry to entry, or from key to key; a drain takes entries out as it goes.
+/* A walk: the state of one iteration over a map. A walk that drains deletes the entries that it reads.
  *
- * Where a kind's batches go from bucket to bucket, a walk fetches in batches: a bucket is read at once, so nothing is
- * seen twice or missed whatever others do. Elsewhere it goes by steps. A walk has nothing to release; once a drain has
- * taken entries out, it becomes an object that has: what the script doesn't get is put back. */
+ * If the map type's batches go from bucket to bucket, a walk fetches entries in batches. The kernel reads a bucket at
+ * once, under its lock, so no entry is seen twice or missed, whatever others do. On other maps a walk steps from key to
+ * key.
+ *
+ * A walk has nothing to release and no finalizer. Once a draining walk has taken entries, it gets a class that has one,
+ * which puts back the entries that the script didn't get. */
 #include "map/walk.h"
 
 #include <errno.h>
@@ -18,21 +21,25 @@
 #include "map/room.h"
 #include "map/steps.h"
 
+/* A "batch" of a stepping walk is its current entry. */
 struct walk {
 	struct lbpf_borrower self;
-	struct lbpf_map *map; /* the owner */
+	struct lbpf_map *map; /* the owner: a walk keeps its map alive */
 	uint64_t flags;	      /* of the look-ups */
 	bool keys_only;
-	bool taking;   /* out of the map */
-	bool stepping; /* by key; else in batches */
+	bool taking;   /* a drain: entries are deleted as they are read */
+	bool stepping; /* goes from key to key; false: in batches */
 	bool started, ended;
-	bool held;		  /* the entry being handed out is out of the map */
-	bool closed;		  /* what was held has been put back */
-	bool busy;		  /* a finalizer must not step it while it moves; stays set by an error */
-	int err;		  /* an errno that ended it */
-	uint32_t room, count, at; /* entries: that fit, that are there, that have been handed out */
-	uint8_t *in, *out;	  /* cursor of the next batch and of the one after */
-	uint8_t *keys, *values;	  /* all four in `first`, or in a buffer kept by a user value */
+	bool held;   /* the current entry is deleted from the map, and the script doesn't have it yet */
+	bool closed; /* a drain was closed, and has put back the entries that the script didn't get */
+	bool busy;   /* being stepped: a finalizer must not step it meanwhile. Stays set after an error */
+	int err;     /* the errno that ended the walk, or 0 */
+	/* Entries of the batch: how many fit, how many were read, how many the script has got. */
+	uint32_t room, count, at;
+	/* The cursor to pass to the next batch call, and the one that the call returns. */
+	uint8_t *in, *out;
+	/* The batch. It lies in `first`, as the cursors do, or in a buffer that a user value keeps. */
+	uint8_t *keys, *values;
 	struct lbpf_steps steps;
 	_Alignas(8) uint8_t first[];
 };
@@ -41,9 +48,9 @@ enum { WALK_BUFFER = 2, WALK_STEPS, WALK_SLOTS = WALK_STEPS };
 
 static const struct lbpf_class walk_class, drain_class;
 
-/* ---- memory: Lua's ---- */
+/* ---- memory, allocated by Lua ---- */
 
-/* Goes on in a buffer with room for so many entries, which none of the old ones is kept in. */
+/* Uses another buffer, with room for so many entries. The cursor is copied to it; entries of the old buffer are not. */
 static void walk_use(struct walk *w, uint8_t *buffer, uint32_t room)
 {
 	size_t cursor = lbpf_room_cursor(w->map);
@@ -65,8 +72,9 @@ static void walk_set_room(lua_State *L, int idx, struct walk *w, uint32_t room)
 	lua_setiuservalue(L, idx, WALK_BUFFER);
 }
 
-/* Pushes a walk over the map at stack index map_idx. A small first buffer is part of it, but for one that takes: that
- * may get a finalizer, which would keep the buffer. */
+/* Pushes a walk over the map at stack index map_idx. A small first buffer is part of the walk's own memory. A draining
+ * walk has a separate buffer, because it may get a finalizer, which would keep the walk's memory for one more
+ * collection. */
 static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map, bool taking)
 {
 	bool stepping = !(map->kind->can & LBPF_BATCH) || (taking && map->kind->can & LBPF_HANDLES);
@@ -86,8 +94,8 @@ static struct walk *walk_push(lua_State *L, int map_idx, struct lbpf_map *map, b
 	return w;
 }
 
-/* Lets go of the memory of a walk that has ended or was closed: who keeps the walk keeps that, too. One that is being
- * stepped, by whoever ran a finalizer that closed it, is read from still. */
+/* Drops the memory of a walk that has ended or was closed, because scripts may keep the walk. If a finalizer closed a
+ * walk while it was being stepped, the memory is still read, and stays. */
 static void walk_free(lua_State *L, int idx, struct walk *w)
 {
 	if (w->busy)
@@ -114,7 +122,7 @@ static int batch_call(const struct walk *w, uint32_t *count)
 	return call(w->map->fd, w->started ? w->in : NULL, w->out, w->keys, w->values, count, &opts) ? errno : 0;
 }
 
-/* Fetches the next batch; false when this kernel has none for the map. */
+/* Fetches the next batch. Returns false if this kernel has no batches for the map. */
 static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 {
 	uint32_t room = lbpf_room_next(w->map, w->room);
@@ -125,7 +133,7 @@ static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 		uint32_t count = w->room;
 		int err = batch_call(w, &count);
 
-		if (err == ENOSPC) { /* one bucket holds more than fits */
+		if (err == ENOSPC) { /* one bucket holds more entries than fit */
 			walk_set_room(L, idx, w, 2 * w->room);
 			continue;
 		}
@@ -148,7 +156,7 @@ static bool walk_fetch(lua_State *L, int idx, struct walk *w)
 
 /* ---- stepping ---- */
 
-/* Slots need no memory of those seen: nothing deletes them. */
+/* Goes to the next slot of an array. Slots can't be deleted, so the walk needn't remember those it has seen. */
 static int step_slot(struct walk *w)
 {
 	if (w->at >= w->map->max_entries)
@@ -158,7 +166,8 @@ static int step_slot(struct walk *w)
 	return 0;
 }
 
-/* References become handles while the entry still refers to the thing: they are looked up, and deleted then. */
+/* Whether an entry is deleted only after it was converted to a Lua value. Entries that refer to a map, program or
+ * socket are: the entry may be all that keeps the object alive. */
 static bool takes_later(const struct walk *w)
 {
 	return w->taking && w->map->kind->can & LBPF_HANDLES;
@@ -173,12 +182,12 @@ static int step_value(const struct walk *w)
 	if (w->keys_only && !(w->map->kind->can & LBPF_INDEXED && w->map->kind->can & LBPF_HANDLES))
 		return 0;
 	err = bpf_map_lookup_elem_flags(w->map->fd, w->keys, w->values, w->flags) ? errno : 0;
-	/* of sockets without room for a cookie it can't be told whether there is one */
+	/* the kernel says this, whether or not there is an entry, if values have no room for a socket's cookie */
 	return err == ENOSPC && w->keys_only ? 0 : err;
 }
 
-/* Moves on to the next entry that is still there when its value is read. An lpm_trie gives a shorter prefix's value
- * for one deleted between the two calls; the kernel has no exact look-up. */
+/* Goes to the next entry that still exists when its value is read. If an entry of an lpm_trie is deleted between
+ * reading its key and its value, the value is that of a shorter prefix: the kernel has no exact look-up. */
 static bool walk_step(lua_State *L, int idx, struct walk *w)
 {
 	bool slots = w->map->kind->can & LBPF_INDEXED;
@@ -199,9 +208,9 @@ static bool walk_step(lua_State *L, int idx, struct walk *w)
 	}
 }
 
-/* ---- both ---- */
+/* ---- batches and stepping ---- */
 
-/* Makes the next entry current and returns its place in the buffers; -1 at the end. */
+/* Makes the next entry the current one. Returns its position in the buffers, or -1 at the end. */
 static int64_t walk_advance(lua_State *L, int idx, struct walk *w)
 {
 	if (lbpf_unlikely(w->map->fd < 0))
@@ -220,7 +229,8 @@ static int64_t walk_advance(lua_State *L, int idx, struct walk *w)
 	return w->ended ? -1 : 0;
 }
 
-/* Has the walk at idx put back what it holds, whatever becomes of it. Allocates nothing. */
+/* Makes the walk at idx put back the entries that it took, even if it is only collected: gives it the class with a
+ * finalizer. Allocates nothing. */
 static inline void walk_hold(lua_State *L, int idx, struct walk *w)
 {
 	if (lbpf_likely(!w->taking || w->self.head.cls == &drain_class || takes_later(w)))
@@ -230,7 +240,8 @@ static inline void walk_hold(lua_State *L, int idx, struct walk *w)
 	lua_setmetatable(L, idx);
 }
 
-/* Pushes the entry at position i; false when it should have been deleted then and somebody else had done so. */
+/* Pushes the entry at position i. Returns false if the entry should have been deleted only now, and somebody else has
+ * deleted it already. */
 static bool walk_push_entry(lua_State *L, struct walk *w, int64_t i)
 {
 	w->held = w->taking && !takes_later(w);
@@ -248,7 +259,8 @@ static bool walk_push_entry(lua_State *L, struct walk *w, int64_t i)
 	return false;
 }
 
-/* In a child, what had been taken out by the time of the fork is its parent's to hand out and to put back. */
+/* After a fork, the child doesn't own the entries that its parent had taken: the parent hands them out or puts them
+ * back. */
 static void walk_inherit(struct walk *w)
 {
 	if (!w->taking || lbpf_class_is_here(&w->self.head))
@@ -259,7 +271,7 @@ static void walk_inherit(struct walk *w)
 		w->at = w->count;
 }
 
-/* Pushes the next key, and value unless only keys are wanted; returns how many, 0 at the end. */
+/* Pushes the next key, and the value unless only keys are wanted. Returns the number of values pushed: 0 at the end. */
 static int walk_push_next(lua_State *L, int idx, struct walk *w)
 {
 	int top = lua_gettop(L);
@@ -283,7 +295,8 @@ static int walk_push_next(lua_State *L, int idx, struct walk *w)
 	return i < 0 || w->err ? 0 : w->keys_only ? 1 : 2;
 }
 
-/* The walk is the upvalue: what a script passes may be anything, the memory of a collected walk as well. */
+/* The function that a loop calls. The walk is its upvalue. The argument is only compared: a script may pass anything,
+ * even the memory of a walk that was collected. */
 static int walk_next(lua_State *L)
 {
 	int idx = lua_upvalueindex(1), n;
@@ -301,8 +314,8 @@ static int walk_next(lua_State *L)
 	return 1;
 }
 
-/* What was taken but not handed out goes back, unless its key came back meanwhile. Returns 0 or the last errno, and
- * how many entries are lost. */
+/* Puts back the entries that were taken and that the script didn't get, unless the key was inserted again meanwhile.
+ * Returns 0 or the last errno; *lost becomes the number of entries that could not be put back. */
 static int walk_put_back(struct walk *w, lua_Integer *lost)
 {
 	const struct lbpf_map *map = w->map;
@@ -347,7 +360,8 @@ static int walk_close(lua_State *L)
 	return 0;
 }
 
-/* A loop that was never closed, in a coroutine that nobody resumes, keeps no entries either. */
+/* Collection: a loop in a coroutine that is never resumed doesn't close its walk, so the finalizer puts entries
+ * back. */
 static void walk_release(lua_State *L, int idx, void *self)
 {
 	lua_Integer lost;
@@ -386,7 +400,7 @@ lua_Integer lbpf_walk_count(lua_State *L, int map_idx)
 	return n;
 }
 
-/* ---- walks that others step ---- */
+/* ---- walks that other files step ---- */
 
 void lbpf_walk_push(lua_State *L, int map_idx, uint64_t flags)
 {
