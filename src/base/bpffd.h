@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What kind of object of BPF's a descriptor is of. /proc tells; without it, the kernel's answer to an info request has
- * to do, which it gives for any kind. */
+/* What kind of BPF object a descriptor refers to. /proc/self/fd tells. Without /proc, an info request has to do,
+ * which the kernel answers for every kind. */
 #ifndef LBPF_BASE_BPFFD_H
 #define LBPF_BASE_BPFFD_H
 
@@ -14,10 +14,11 @@ bool lbpf_fd_is_map(int fd);
 bool lbpf_fd_is_prog(int fd);
 bool lbpf_fd_is_link(int fd);
 
-/* Removes a pin of what the descriptor is of, and of nothing else. Returns an errno; EINVAL: it is no such pin. */
+/* Removes a pin of the object that the descriptor refers to. Returns 0 or an errno; EINVAL if something else is at the
+ * path. */
 int lbpf_fd_unpin(int fd, const char *path);
 
-/* Whether it is a link's or a perf event's; without /proc, no. */
+/* Whether the descriptor refers to a link or a perf event. False without /proc. */
 bool lbpf_fd_is_attachment(int fd);
 
 LBPF_HIDDEN_END

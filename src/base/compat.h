@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What differs between the Lua, libc and libbpf versions we support. */
+/* Differences between the versions of Lua, libc and libbpf that we support. */
 #ifndef LBPF_BASE_COMPAT_H
 #define LBPF_BASE_COMPAT_H
 
@@ -9,20 +9,20 @@
 #error "lua-bpf needs Lua 5.4 or newer"
 #endif
 
-/* The kernel's own errno that leaks to user space; libc has neither name nor text for it. */
+/* An errno of the kernel that was not meant for user space, so libc has neither a name nor a text for it. */
 #ifndef ENOTSUPP
 #define ENOTSUPP 524
 #endif
 
-/* Internal prototypes stand between these two, because a builder that passes no -fvisibility (luarocks)
- * must hide them as well. */
+/* Internal prototypes stand between these two. They hide the functions even if the compiler gets no -fvisibility, as
+ * from luarocks. */
 #define LBPF_HIDDEN_BEGIN _Pragma("GCC visibility push(hidden)")
 #define LBPF_HIDDEN_END _Pragma("GCC visibility pop")
 
 #define lbpf_likely(x) __builtin_expect(!!(x), 1)
 #define lbpf_unlikely(x) __builtin_expect(!!(x), 0)
 
-/* Larger temporaries than this live in Lua's heap, so that an error frees them. */
+/* Temporaries of more bytes than this are allocated by Lua, so that an error frees them. */
 #define LBPF_SMALL 256
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How far two names are from each other: to guess what was meant by one that doesn't exist. */
+/* The edit distance of two names: to suggest an existing name for one that doesn't exist. */
 #ifndef LBPF_BASE_DISTANCE_H
 #define LBPF_BASE_DISTANCE_H
 
@@ -7,7 +7,7 @@
 
 LBPF_HIDDEN_BEGIN
 
-#define LBPF_DISTANCE_MAX 40 /* letters of a name that count */
+#define LBPF_DISTANCE_MAX 40 /* letters of a name that are compared */
 
 /* How many letters must be added, removed or changed to make one name of the other. */
 unsigned int lbpf_distance(const char *a, const char *b);

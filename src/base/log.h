@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What libbpf prints while a call of ours runs. */
+/* The messages that libbpf prints while one of our calls runs. */
 #ifndef LBPF_BASE_LOG_H
 #define LBPF_BASE_LOG_H
 
@@ -9,20 +9,20 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* What libbpf prints between begin and end on this thread is kept here, and goes nowhere else. */
+/* The messages that libbpf prints between begin and end on this thread. They are kept here, and go nowhere else. */
 struct lbpf_log;
 
-/* The state's log, empty; begin and end bracket libbpf calls and nothing of Lua's. */
+/* Returns the state's log, emptied. Only calls of libbpf may stand between begin and end, no calls of Lua. */
 struct lbpf_log *lbpf_log_begin(lua_State *L);
 void lbpf_log_end(struct lbpf_log *log);
 
-/* Hands the messages to the function given to bpf.log, if any; may raise what that function raises. */
+/* Passes the messages to the function that was given to bpf.log, if any. May raise what that function raises. */
 void lbpf_log_deliver(lua_State *L, struct lbpf_log *log);
 
-/* The kept text, one message a line, valid until the next begin; "" when there is none. */
+/* The messages, one per line, valid until the next begin; "" if there are none. */
 const char *lbpf_log_text(struct lbpf_log *log);
 
-/* Pushes the last message that says why the call failed, without its newline; or nil when none does. */
+/* Pushes the last message that says why the call failed, without its newline; or nil if no message does. */
 const char *lbpf_log_push_last(lua_State *L, struct lbpf_log *log);
 
 /* Opener: adds the function `log` to the module table at the top. */

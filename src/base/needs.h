@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Says which packages are missing, instead of which file. The file that make and luarocks compile first includes it. */
+/* Error messages that name the missing package instead of a missing file. The file that make and luarocks compile first
+ * includes this header. */
 #ifndef LBPF_BASE_NEEDS_H
 #define LBPF_BASE_NEEDS_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Libbpf's functions that are newer than 1.1, under names of our own: weak, so that the module loads without them, and
- * NULL then. Their options are passed in structs of our own with the same layout, whose sz tells their length. */
+/* libbpf functions newer than 1.1, under names of our own. The symbols are weak: the module loads without them, and
+ * they are NULL then. Their options are passed in structs of our own with the same layout; the field sz is the struct's
+ * length. */
 #ifndef LBPF_BASE_NEWER_H
 #define LBPF_BASE_NEWER_H
 
@@ -68,8 +69,9 @@ struct lbpf_object_open_opts { /* bpf_token_path 1.4 */
 };
 
 extern struct bpf_object *lbpf_newer_open_mem(const void *bytes, size_t size, const struct lbpf_object_open_opts *opts)
-	LBPF_NEWER(bpf_object__open_mem); /* which 1.1 has, with shorter options */
-/* 1.5, whose loads by a token are the first that are whole: 1.4 tries without it what the kernel can do. */
+	LBPF_NEWER(bpf_object__open_mem); /* in libbpf 1.1 as well, with shorter options */
+/* Since libbpf 1.5. Only then loading with a token works completely: 1.4 has tokens, but probes the kernel's features
+ * without them. */
 extern int lbpf_newer_token_fd(const struct bpf_object *obj) LBPF_NEWER(bpf_object__token_fd);
 extern struct bpf_link *lbpf_newer_uprobe_multi(const struct bpf_program *prog, pid_t pid, const char *path,
 						const char *pattern, const struct lbpf_uprobe_multi_opts *opts)

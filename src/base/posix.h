@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What our Lua modules need of the system and Lua's libraries lack: a clock, poll(2), names of errors, locks; and files
- * that are written whole or not at all. */
+/* POSIX functions that our Lua modules need and Lua's libraries lack: a clock, poll(2), names of errors, locks, and
+ * writing a file atomically. */
 #ifndef LBPF_BASE_POSIX_H
 #define LBPF_BASE_POSIX_H
 
@@ -12,11 +12,11 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Writes a file: others see what was there before, or all of the new text, also after a crash. What is no regular file,
- * a pipe or a device, is written as it is. Returns 0 or an errno. */
+/* Writes a file atomically: other processes see either the old contents or all of the new text, even after a crash.
+ * What is not a regular file, such as a pipe or device, is written directly. Returns 0 or an errno. */
 int lbpf_posix_write_file(const char *path, const char *text, size_t size);
 
-/* Opener: gives the module table at the top a metatable, by which it has the field "posix". */
+/* Opener: gives the module table at the top a metatable through which it has the field "posix". */
 void lbpf_posix_open(lua_State *L);
 
 LBPF_HIDDEN_END

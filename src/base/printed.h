@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What libbpf prints: which of its messages says why a call failed. Knows no Lua. */
+/* Finds the message of libbpf that says why a call failed. Doesn't use Lua. */
 #ifndef LBPF_BASE_PRINTED_H
 #define LBPF_BASE_PRINTED_H
 
@@ -9,7 +9,8 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* The message that says why the call failed which printed this text, and its length; NULL when none does. */
+/* The message in `text`, which libbpf printed during a call, that says why the call failed; its length in *len. NULL if
+ * no message does. */
 const char *lbpf_printed_cause(const char *text, size_t *len);
 
 LBPF_HIDDEN_END

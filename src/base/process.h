@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Which process this is, when a fork may have made two of one.
+/* Which process this is: a fork copies all objects to the child.
  *
- * What an object undoes by itself belongs to the process that made the object, and some of the kernel's mappings are
- * not passed on to a child. So objects remember the number of their process, and compare it where that matters. */
+ * What an object undoes by itself belongs to the process that created the object, and the kernel doesn't pass some
+ * mappings on to a child. So objects remember the number of their process and compare it where that matters. */
 #ifndef LBPF_BASE_PROCESS_H
 #define LBPF_BASE_PROCESS_H
 
@@ -15,12 +15,12 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Where the number is; 0 in a child that has not asked for its own yet. */
+/* Where the number is stored. It is 0 in a child that hasn't asked for its number yet. */
 extern _Atomic uint32_t *lbpf_process_place;
 
 uint32_t lbpf_process_renew(void);
 
-/* This process's number, which none of the processes has that it descends from. Costs two loads: getpid(2) is a system
+/* This process's number. No process that it descends from has the same. Two loads, where getpid(2) would be a system
  * call. */
 static inline uint32_t lbpf_process_number(void)
 {
@@ -29,7 +29,7 @@ static inline uint32_t lbpf_process_number(void)
 	return lbpf_likely(number != 0) ? number : lbpf_process_renew();
 }
 
-/* Opener, before any that makes an object. */
+/* Opener. Must run before the openers that create objects. */
 void lbpf_process_open(lua_State *L);
 
 LBPF_HIDDEN_END

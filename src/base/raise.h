@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Errors that scripts cause, raised with the script's file and line: those of the nearest Lua function that is being
- * called. lauxlib looks no further than our own caller, and finds no line there if that is a C function, such as pcall.
- * So the functions of lauxlib that raise are replaced by ours, under their names. */
+/* Errors that scripts cause, raised with the file and line of the script: those of the nearest Lua function on the call
+ * stack. The functions of lauxlib look only at the direct caller. If that is a C function, such as pcall, they find no
+ * line. So our functions replace those functions of lauxlib that raise, under the same names. */
 #ifndef LBPF_BASE_RAISE_H
 #define LBPF_BASE_RAISE_H
 
@@ -32,26 +32,27 @@ void *lbpf_raise_unless_userdata(lua_State *L, int arg, const char *name);
 #define luaL_checkany(L, arg) lbpf_raise_unless_any(L, arg)
 #define luaL_checkudata(L, arg, name) lbpf_raise_unless_userdata(L, arg, name)
 
-/* Pushes the place of the nearest Lua function that is being called, from that level on, as luaL_where does; or "". */
+/* Pushes the place of the nearest Lua function on the call stack, from that level on, as luaL_where does; or "". */
 void lbpf_where(lua_State *L, int level);
 
-/* The same without the colon behind it: "tool.lua:23". */
+/* Like lbpf_where, without the colon after it: "tool.lua:23". */
 void lbpf_place(lua_State *L);
 
-/* Pushes the error message at idx, a string, without the place that lbpf_where puts before it here. */
+/* Pushes the error message at idx, a string, without the place that lbpf_where has put before it here. */
 const char *lbpf_unplaced(lua_State *L, int idx);
 
-/* lua_call for C functions of ours: the errors of Lua's core in them get the line of the script that called us. */
+/* lua_call for our own C functions: errors that Lua's core raises in them get the line of the script that called us. */
 void lbpf_call(lua_State *L, int nargs, int nresults);
 
-/* lbpf_call that returns lua_pcall's status in place of raising. */
+/* Like lbpf_call, but returns the status of lua_pcall instead of raising. */
 int lbpf_pcall(lua_State *L, int nargs, int nresults);
 
-/* Calls fn with our arguments and returns what it returns: for metamethods that Lua's own functions call, as pairs
- * does, so that errors don't lack a place. */
+/* Calls fn with the caller's arguments and returns what fn returns. For metamethods that Lua's own functions call, as
+ * pairs does: errors would have no line otherwise. */
 int lbpf_relay(lua_State *L, lua_CFunction fn);
 
-/* lbpf_call, with no finalizer run in between: for work on memory that some finalizer's close would free. */
+/* Like lbpf_call, but no finalizer runs meanwhile. For work on memory that a finalizer could free by closing a
+ * handle. */
 void lbpf_call_undisturbed(lua_State *L, int nargs, int nresults);
 
 LBPF_HIDDEN_END

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The bpf(2) calls of the hot path, as libbpf makes them but inlined: after a system call the processor predicts no
- * indirect branch, so each hop through a linkage table costs as much as the rest of our own work. */
+/* The bpf(2) calls of the hot path. They do the same as libbpf's, but are inlined. After a system call, the processor
+ * has lost its predictions of indirect branches. A call through a linkage table then costs as much as all the rest of
+ * our own work. */
 #ifndef LBPF_BASE_SYSCALL_H
 #define LBPF_BASE_SYSCALL_H
 
@@ -12,8 +13,8 @@
 
 #include <linux/bpf.h>
 
-/* bpf(2) itself: returns what the kernel does, an errno as a negative number. The instruction stands in our own code
- * where we know it: libc's function around it would be one more call, and one more return to mispredict. */
+/* bpf(2). Returns the kernel's result; an errno is a negative number. On architectures that we know, the instruction is
+ * part of our code: libc's wrapper would be one more call, and one more return that the processor mispredicts. */
 static inline long lbpf_sys_bpf(enum bpf_cmd cmd, union bpf_attr *attr, size_t size)
 {
 #if defined(__x86_64__) && !defined(__ILP32__)
@@ -37,13 +38,13 @@ static inline long lbpf_sys_bpf(enum bpf_cmd cmd, union bpf_attr *attr, size_t s
 #endif
 }
 
-/* One operation on an element. Returns 0 or an errno. */
+/* One operation on an entry. Returns 0 or an errno. */
 static inline int lbpf_sys_elem(enum bpf_cmd cmd, int fd, const void *key, void *value, uint64_t flags)
 {
 	union bpf_attr attr;
 
 	attr.map_fd = (uint32_t)fd;
-	/* the attribute has padding between the descriptor and the key, which must be zero */
+	/* the kernel requires zeros in the padding between the descriptor and the key */
 	((uint32_t *)&attr)[1] = 0;
 	attr.key = (uintptr_t)key;
 	attr.value = (uintptr_t)value;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* BPF tokens: the right to make maps and load programs that a bpffs passes on to a user namespace. */
+/* BPF tokens: a bpffs can delegate the right to create maps and load programs to a user namespace. */
 #ifndef LBPF_BASE_TOKEN_H
 #define LBPF_BASE_TOKEN_H
 
@@ -14,7 +14,7 @@ LBPF_HIDDEN_BEGIN
 
 extern const struct lbpf_class lbpf_token_class;
 
-/* Opens a token of the bpffs at path. Returns 0, or an errno with the reason in words, or nil, at the top of the
+/* Creates a token from the bpffs at path. Returns 0, or an errno with the reason in words, or nil, at the top of the
  * stack. */
 int lbpf_token_make(lua_State *L, const char *path, int *fd);
 

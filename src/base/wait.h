@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting for descriptors: time-outs, deadlines, and what a signal means meanwhile. */
+/* Waiting for descriptors: time-outs, deadlines, and signals that arrive meanwhile. */
 #ifndef LBPF_BASE_WAIT_H
 #define LBPF_BASE_WAIT_H
 
@@ -12,11 +12,11 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* The optional argument at idx as a time-out in milliseconds: `absent` for nil and none, -1 to wait for ever. Raises
- * for anything else than an integer from -1 on. */
+/* The optional argument at idx, a time-out in milliseconds: -1 waits for ever; nil and none stand for `absent`. Raises
+ * for anything but an integer from -1 on. */
 int lbpf_wait_arg(lua_State *L, int idx, int absent);
 
-/* A deadline: what wakes us may be nothing that we wait for. */
+/* A deadline. It is needed because a wait may end early, for a reason other than what we wait for. */
 struct lbpf_wait {
 	int timeout; /* ms; -1: for ever */
 	struct timespec start;
@@ -31,17 +31,17 @@ int lbpf_wait_left(const struct lbpf_wait *wait);
  * handles, or another errno. */
 int lbpf_wait_readable(int fd, int timeout);
 
-/* The main thread's hook at our last look. A signal that comes while none of our functions waits ends no poll(2), but
- * it leaves another hook than there was. */
+/* The main thread's hook when we last checked. A signal that arrives while none of our functions waits doesn't
+ * interrupt poll(2). But its handler has set another hook. */
 struct lbpf_wait_hook {
 	lua_State *main;
 	lua_Hook seen;
 };
 
-/* The first look. */
+/* Stores the current hook. */
 void lbpf_wait_watch_hook(lua_State *L, struct lbpf_wait_hook *hook);
 
-/* Looks. Returns whether there is another hook than at the look before, perhaps a signal's. */
+/* Checks. Returns whether the hook differs from the last one, perhaps because a signal handler has set it. */
 static inline bool lbpf_wait_hook_is_new(struct lbpf_wait_hook *hook)
 {
 	lua_Hook now = lua_gethook(hook->main);
@@ -52,12 +52,12 @@ static inline bool lbpf_wait_hook_is_new(struct lbpf_wait_hook *hook)
 	return now != NULL;
 }
 
-/* Whether what a signal's handler left to Lua can happen in this coroutine. Handlers leave it as a hook; lua.c's for
- * Ctrl-C sets that in the main thread alone, where it runs once this coroutine has yielded or ended. */
+/* Whether a hook that a signal handler has set can run in this coroutine. lua.c's handler for Ctrl-C sets the hook in
+ * the main thread only. There it runs once this coroutine has yielded or ended. */
 bool lbpf_wait_hook_is_here(lua_State *L);
 
-/* Lets a hook that a signal's handler has set run, which may raise. For loops within C: when they return to Lua, hooks
- * run anyway. False: the loop has to end, for the hook is not in this coroutine. */
+/* Runs a hook that a signal handler has set, which may raise. For loops in C: when a function returns to Lua, hooks run
+ * anyway. Returns false if the loop must end, because the hook is not set in this coroutine. */
 bool lbpf_wait_run_hook(lua_State *L);
 
 LBPF_HIDDEN_END

@@ -10,7 +10,7 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Takes the next record, or the news of lost ones, out of a CPU's buffer: what a kind of reader has as `take`. */
+/* Takes the next record, or the notice of lost ones, from a CPU's buffer. This is `take` of the kind of reader. */
 bool lbpf_perfrecord_take(struct lbpf_source *s, unsigned long end, struct lbpf_record *rec);
 
 LBPF_HIDDEN_END

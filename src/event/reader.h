@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What readers of ring buffers and of perf buffers share: sources that the kernel fills, the forms in which their
- * records reach scripts, waiting with a deadline. */
+/* What readers of ring buffers and of perf buffers share: sources that the kernel fills, the forms in which scripts get
+ * records, and waiting with a deadline. */
 #ifndef LBPF_EVENT_READER_H
 #define LBPF_EVENT_READER_H
 
@@ -21,7 +21,8 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_reader;
 
-/* User values: memory of the sources; for each feed its handler, type, table to fill, function for losses. */
+/* User values: the memory of the sources; and a table that has, for each feed, the handler, the type, the table to fill
+ * and the function for losses. */
 enum { LBPF_READER_SOURCES = 1, LBPF_READER_REFS };
 
 enum { LBPF_REF_HANDLER = 1, LBPF_REF_TYPE, LBPF_REF_INTO, LBPF_REF_LOST, LBPF_REFS = LBPF_REF_LOST };
@@ -29,18 +30,19 @@ enum { LBPF_REF_HANDLER = 1, LBPF_REF_TYPE, LBPF_REF_INTO, LBPF_REF_LOST, LBPF_R
 /* A kind of reader. */
 struct lbpf_reader_kind {
 	const struct lbpf_class *cls;
-	const char *name;   /* of the function that makes one */
-	const char *what;   /* what errors call the reader, and what it reads */
-	size_t source_size; /* of the kind's struct */
-	bool unshared;	    /* a forked child doesn't get a source's memory */
-	bool once;	    /* a source's descriptor tells only once, whoever asks, that it is readable */
-	/* Takes the next record out of a source, up to position end, which is at most its size ahead; false when there
-	 * is none. Its memory stays as it is until the position is stored. */
+	const char *name;   /* the Lua function that creates one */
+	const char *what;   /* what error messages call the reader, and what it reads */
+	size_t source_size; /* size of the struct of one source */
+	bool unshared;	    /* the kernel doesn't pass a source's memory on to a forked child */
+	/* a source's descriptor reports only once that it is readable, to whoever asks first */
+	bool once;
+	/* Takes the next record from a source, up to position `end`, which is at most the size of the data ahead.
+	 * Returns false if there is none. The record's memory stays valid until the position is stored. */
 	bool (*take)(struct lbpf_source *source, unsigned long end, struct lbpf_record *rec);
-	/* Frees what the source holds; `undo`: and takes it off the map. */
+	/* Frees what the source holds; with `undo`, also removes the source from the map. */
 	void (*release)(struct lbpf_source *source, bool undo);
-	/* Adds the map at `first`, with the arguments behind it, to the reader at idx. Returns 0, or how many results
-	 * of a failure it pushed. */
+	/* Adds the map at stack index `first`, with the arguments after it, to the reader at idx. Returns 0, or the
+	 * number of values that were pushed for a failure. */
 	int (*add)(lua_State *L, int idx, struct lbpf_reader *r, int first);
 };
 
@@ -48,26 +50,27 @@ struct lbpf_reader {
 	struct lbpf_head head;
 	const struct lbpf_reader_kind *kind;
 	int epoll;	      /* -1: closed */
-	uint32_t count, room; /* of sources */
-	uint32_t turn;	      /* the source that events() and bounded reading look at first */
+	uint32_t count, room; /* of the array of sources */
+	uint32_t turn;	      /* the source at which events() and bounded reading begin */
 	void *source;	      /* kept by a user value */
 	lua_Integer feeds;
 	uint64_t lost;
 	struct lbpf_wait_hook hook;
-	struct lbpf_latch latch; /* for event loops; open once a script has asked for it */
+	struct lbpf_latch latch; /* for event loops; opened when a script asks for its descriptor */
 };
 
-/* What the class's init and release are. */
+/* The class's init and release. */
 void lbpf_reader_init(void *self);
 void lbpf_reader_release(lua_State *L, int idx, void *self);
 
-/* The open reader at index 1. */
+/* Returns the open reader at index 1; raises otherwise. */
 struct lbpf_reader *lbpf_reader_check(lua_State *L, const struct lbpf_reader_kind *kind);
 
 /* Raises if the reader was closed meanwhile. */
 void lbpf_reader_recheck(lua_State *L, const struct lbpf_reader *r);
 
-/* The options that all kinds have: first in a kind's table of options and in what that fills. */
+/* The options that all kinds have. They come first in a kind's table of options, and in the struct that the table
+ * fills. */
 struct lbpf_reader_options {
 	bool unpack;
 };
@@ -78,28 +81,29 @@ struct lbpf_reader_options {
 		"lost", LBPF_OPT_OTHER, 0                                                                         \
 	}
 
-/* Reads the arguments from `first` on (map, type, handler, table of options) into a new feed of the reader at idx. */
+/* Reads the arguments from stack index `first` on (map, type, handler, table of options) into a new feed of the reader
+ * at idx. */
 struct lbpf_feed lbpf_reader_feed(lua_State *L, int idx, int first, const struct lbpf_reader_options *options);
 
-/* Forgets a feed whose sources couldn't be opened. */
+/* Removes a feed whose sources could not be opened. */
 void lbpf_reader_unfeed(lua_State *L, int idx, const struct lbpf_feed *feed);
 
-/* Makes room for more sources, which may close the reader or add others. */
+/* Makes room for more sources. Allocates, so a finalizer may close the reader or add sources meanwhile. */
 void lbpf_reader_reserve(lua_State *L, int idx, struct lbpf_reader *r, uint32_t more);
 
-/* The place of source i. */
+/* The memory of source i. */
 static inline void *lbpf_reader_source(const struct lbpf_reader *r, uint32_t i)
 {
 	return (char *)r->source + i * r->kind->source_size;
 }
 
-/* Adds the source that was put into the next place. Returns 0 or an errno. */
+/* Adds the source that the caller has stored in the next free place. Returns 0 or an errno. */
 int lbpf_reader_add(struct lbpf_reader *r);
 
-/* Has event loops woken by the sources added since. Returns 0 or an errno. */
+/* Makes the sources that were added wake event loops, too. Returns 0 or an errno. */
 int lbpf_reader_added(struct lbpf_reader *r);
 
-/* Makes a reader of what the arguments say; what bpf.ringbuf and bpf.perfbuf are. */
+/* Creates a reader from the arguments: what bpf.ringbuf and bpf.perfbuf do. */
 int lbpf_reader_new(lua_State *L, const struct lbpf_reader_kind *kind);
 
 /* The methods; the reader is at index 1 and the arguments follow. */

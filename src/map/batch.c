@@ -70,7 +70,7 @@ static int map_lookup_batch(lua_State *L)
 		lua_rawseti(L, 4, n);
 		lua_rawseti(L, 3, n);
 	}
-	/* otherwise the call returns what it has, and the next call continues here or returns the failure */
+	/* Short of descriptors: the call returns what it has, and the next call continues here or returns the failure. */
 	if (err && !(n && lbpf_spare_is_short(err)))
 		return lbpf_map_fail_because(L, map, err, lbpf_map_invalid(map, err, flags), "lookup_batch");
 	if (n == count || err)
@@ -90,14 +90,14 @@ struct bulk {
 	uint64_t flags;
 	bool deleting;
 	bool listed; /* the source is a sequence: its values are the keys to delete */
-	/* one system call per entry: the kernel has no such batches for the map, or not with these flags */
+	/* One system call per entry: the kernel has no such batches for the map, or not with these flags */
 	bool singly;
-	/* stack index of a table; or of an iterator, which is followed by its state and control variable */
+	/* Stack index of a table; or of an iterator, which is followed by its state and control variable */
 	int source;
 	uint32_t room, count; /* entries of the batch: how many fit, how many there are */
 	uint8_t *keys, *values;
 	lua_Integer done;
-	/* set while the value of an entry is encoded, to tell its errors from those of the key */
+	/* Set while the value of an entry is encoded, to tell its errors from those of the key */
 	bool valued;
 };
 
