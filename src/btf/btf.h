@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* BTF: handles, and types by what scripts write for them. */
+/* BTF handles, and finding the type that a script names. */
 #ifndef LBPF_BTF_H
 #define LBPF_BTF_H
 
@@ -14,8 +14,9 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* BTF that several handles use: its own, and those whose BTF has it as a base. Finalizers run in the order in which
- * handles were made, not in that in which they need each other, so the last of them frees it. */
+/* BTF that several handles use: its own handle, and handles whose BTF has it as their base. Finalizers run in the
+ * reverse order in which handles were created, without regard to which handle needs which. So the last handle frees the
+ * BTF. */
 struct lbpf_btf_shared {
 	struct btf *btf;
 	size_t uses;
@@ -24,42 +25,46 @@ struct lbpf_btf_shared {
 struct lbpf_btf {
 	struct lbpf_head head;
 	struct btf *btf;		/* NULL once closed */
-	bool borrowed;			/* of what the user value keeps alive; else owned */
-	struct lbpf_btf_shared *shared; /* the owned one, once another handle uses it */
-	struct lbpf_btf_shared *base;	/* what the BTF refers to, if that is another handle's */
-	char name[64];			/* of what it describes, for messages; "" for handles that scripts never see */
+	bool borrowed;			/* it belongs to what the user value keeps alive; false: the handle owns it */
+	struct lbpf_btf_shared *shared; /* the handle's own BTF, once another handle uses it, too */
+	struct lbpf_btf_shared *base;	/* the base of the BTF, if that is another handle's */
+	/* of the object, module or file that the BTF describes, for messages; "" for handles that scripts never see */
+	char name[64];
 };
 
 extern const struct lbpf_class lbpf_btf_class;
 
-/* Pushes a handle without BTF; store what libbpf returns into it at once. */
+/* Pushes a handle without BTF. Store the BTF that libbpf returns in it at once. */
 struct lbpf_btf *lbpf_btf_new(lua_State *L);
 
-/* Pushes a handle with an empty BTF, whose types may refer to those of base (or NULL). Raises without memory. */
+/* Pushes a handle with an empty BTF, whose types may refer to those of base (or NULL). Raises if there is no memory. */
 struct lbpf_btf *lbpf_btf_new_empty(lua_State *L, struct btf *base);
 
-/* Pushes the handle of the running kernel's BTF, which only collection closes, and returns its BTF, read at first use.
- * Without one, pushes nothing and returns NULL with errno set. */
+/* Pushes the handle of the running kernel's BTF and returns the BTF, which is read when it is first used. Only
+ * collection closes the handle. If the kernel has no BTF, pushes nothing and returns NULL with errno set. */
 struct btf *lbpf_btf_push_kernel(lua_State *L);
 
-/* Whether s is "struct event" or "event_t", and no type that C has built in. */
+/* Whether s names a type, as "struct event" or "event_t" do, and is no built-in type of C. */
 bool lbpf_btf_is_name(const char *s);
 
 /* The id of such a name, or 0. */
 uint32_t lbpf_btf_find_name(const struct btf *btf, const char *name);
 
-/* Makes an open handle that owns its BTF a user of another such handle's, to be its base. Returns 0 or ENOMEM. */
+/* Makes the BTF of `base` the base of the handle's BTF. Both are open handles that own their BTF. Returns 0 or
+ * ENOMEM. */
 int lbpf_btf_use_base(struct lbpf_btf *handle, struct lbpf_btf *base);
 
-/* Frees the BTF at once, if it is the handle's own and no other handle's base, and with it its descriptor; types that
- * were compiled from it don't need it. */
+/* Frees the BTF and its descriptor at once, if the handle owns it and no other handle has it as a base. Types that were
+ * compiled from it stay valid. */
 void lbpf_btf_drop(struct lbpf_btf *handle);
 
-/* Pushes the type that the spec at idx means: a name found in own (may be NULL) or the kernel's BTF, C text, a size
- * in bytes, a bpf.type; nothing or nil means raw bytes of any length. Raises, with `what` in front, if it can't. */
+/* Pushes the type that the value at idx means: a name that is looked up in `own` (may be NULL) and the kernel's BTF, C
+ * text, a size in bytes, or a bpf.type. Nothing or nil means raw bytes of any length. Raises an error that begins with
+ * `what` if there is no such type. */
 struct lbpf_type *lbpf_btf_spec(lua_State *L, int idx, struct btf *own, const char *what);
 
-/* The id of C text once added to btf, or 0 when the text is a bare name that only the kernel's BTF may know. */
+/* Adds the C text at idx to btf and returns its id. Returns 0 if the text is only a name, which the kernel's BTF may
+ * have. */
 int lbpf_btf_add(lua_State *L, struct btf *btf, int idx);
 
 LBPF_HIDDEN_END

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether the BTF of an object can be given to libbpf, which before 1.3 believes what it says. No Lua here. */
+/* Checks the BTF of an object before libbpf gets it, because libbpf before 1.3 trusts it. Doesn't use Lua. */
 #ifndef LBPF_BTF_CHECK_H
 #define LBPF_BTF_CHECK_H
 
@@ -10,16 +10,15 @@
 
 #include "base/compat.h"
 
-/* What a header has at least, and all that is read of it; newer headers of the kernel have more. */
+/* The smallest header, which has everything that is read. Newer headers of the kernel have more members. */
 #define LBPF_BTF_HEADER (offsetof(struct btf_header, str_len) + sizeof(uint32_t))
 
 LBPF_HIDDEN_BEGIN
 
 struct btf;
 
-/* Looks at the bytes of .BTF, aligned to 4, whose types may refer to those of base (or NULL). Returns NULL or what is
- * wrong with them; "" for no memory. A kind of type that isn't known ends the search: libbpf will refuse what it
- * doesn't know either. */
+/* Checks the bytes of .BTF, aligned to 4, whose types may refer to those of base (or NULL). Returns NULL, or what is
+ * wrong with them; "" if there is no memory. Stops at an unknown kind of type, which libbpf will refuse as well. */
 const char *lbpf_btfcheck(const void *bytes, size_t size, const struct btf *base);
 
 LBPF_HIDDEN_END

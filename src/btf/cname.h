@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What C calls a type. */
+/* The C name of a type. */
 #ifndef LBPF_BTF_CNAME_H
 #define LBPF_BTF_CNAME_H
 
@@ -12,7 +12,7 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Pushes what C calls a type: "const char *", "struct hit[3]", "int (*)(struct sock *, int)". */
+/* Pushes the C name of a type: "const char *", "struct hit[3]", "int (*)(struct sock *, int)". */
 void lbpf_btf_push_cname(lua_State *L, const struct btf *btf, uint32_t id);
 
 LBPF_HIDDEN_END

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* BTF to plans: what the codec makes of a type. */
+/* Compiles BTF types into plans, by which values are encoded and decoded. */
 #ifndef LBPF_BTF_COMPILE_H
 #define LBPF_BTF_COMPILE_H
 
@@ -12,7 +12,7 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Pushes the type of a BTF id. Raises when it has no size or the BTF is malformed. */
+/* Pushes the type with a BTF id. Raises if the type has no size or the BTF is malformed. */
 struct lbpf_type *lbpf_btf_compile(lua_State *L, const struct btf *btf, uint32_t id);
 
 LBPF_HIDDEN_END

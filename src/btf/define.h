@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Definitions of structs, unions and enums in C that have the layout that the BTF has. No Lua here. */
+/* Writes definitions of structs, unions and enums in C that have the same layout as in BTF. Doesn't use Lua. */
 #ifndef LBPF_BTF_DEFINE_H
 #define LBPF_BTF_DEFINE_H
 
@@ -11,12 +11,12 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* The struct, union or enum that is defined where a type is declared: itself, or what is behind pointers, arrays and
- * qualifiers, if that has no name. 0 if there is none. */
+/* The struct, union or enum that a declaration of this type has to define: the type itself; or, if it has no name, the
+ * type behind pointers, arrays and qualifiers. 0 if there is none. */
 uint32_t lbpf_btfdefine_which(const struct btf *btf, uint32_t id);
 
-/* Puts members in place of those that libbpf has written, in the first braces of the text from start on, for the type
- * of this id. */
+/* Replaces the members that libbpf has written, in the first braces of the text from `start` on, by correct ones, for
+ * the type with this id. */
 void lbpf_btfdefine(struct lbpf_btftext *t, size_t start, uint32_t id, int level);
 
 LBPF_HIDDEN_END

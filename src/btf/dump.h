@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Types of BTF as the text of C declarations. */
+/* Prints BTF types as C declarations. */
 #ifndef LBPF_BTF_DUMP_H
 #define LBPF_BTF_DUMP_H
 

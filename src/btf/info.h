@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What BTF says about its types, as tables. */
+/* Describes BTF types as Lua tables. */
 #ifndef LBPF_BTF_INFO_H
 #define LBPF_BTF_INFO_H
 
@@ -12,17 +12,17 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* The handle at 1; raises when it is anything else or closed. */
+/* The open handle at index 1; raises otherwise. */
 struct lbpf_btf *lbpf_btf_check(lua_State *L);
 
-/* Calls fn with the arguments that a method got, with no finalizer run in between that could close the handle. */
+/* Calls fn with the arguments of a method. No finalizer runs meanwhile, because it could close the handle. */
 int lbpf_btf_undisturbed(lua_State *L, lua_CFunction fn);
 
-/* Raises unless there is a name or an id at 2. */
+/* Raises unless a name or an id is at index 2. */
 void lbpf_btf_check_which(lua_State *L);
 
-/* The id that the name or id at 2 means, with the kind named at 3 if kind isn't 0. Raises, or returns -1, if it means
- * none: void is 0. */
+/* The id of the type that the name or id at index 2 means, of the kind named at index 3 if `kind` isn't 0.
+ * lbpf_btf_which returns -1 if there is no such type; lbpf_btf_need raises. 0 is void. */
 int64_t lbpf_btf_which(lua_State *L, const struct lbpf_btf *handle, int kind);
 uint32_t lbpf_btf_need(lua_State *L, const struct lbpf_btf *handle);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where BTF comes from, and its class. */
+/* Opening BTF, and the class of its handles. */
 #ifndef LBPF_BTF_OPEN_H
 #define LBPF_BTF_OPEN_H
 
@@ -10,15 +10,15 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Pushes a handle of BTF that the userdata at stack index owner has, and keeps that alive. Who frees the BTF clears the
- * handle's field first. */
+/* Pushes a handle of BTF that belongs to the userdata at stack index `owner`, and keeps the userdata alive. Whoever
+ * frees the BTF must clear the handle's field first. */
 struct lbpf_btf *lbpf_btf_push_borrowed(lua_State *L, struct btf *btf, int owner, const char *name);
 
 /* Opener: adds the table `btf` to the module table at the top. */
 void lbpf_btf_open(lua_State *L);
 
-/* Whether libbpf can be given a file to look for BTF in. That it isn't there, or has none, libbpf finds out where it
- * matters. Returns 0 or an errno, and why, or NULL. */
+/* Checks that libbpf can be given a file to read BTF from. A file that doesn't exist or has no BTF passes: libbpf
+ * reports that when it needs the file. Returns 0, or an errno and its cause in words or NULL. */
 int lbpf_btfopen_check(const char *path, const char **cause);
 
 LBPF_HIDDEN_END

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether two types, each of its own BTF, mean the same by the same bytes. No Lua here. */
+/* Whether two types, each from its own BTF, give the same bytes the same meaning. Doesn't use Lua. */
 #ifndef LBPF_BTF_SAME_H
 #define LBPF_BTF_SAME_H
 
@@ -16,8 +16,8 @@ struct btf;
 /* A difference, in words: "value.b is float, wanted unsigned int". */
 struct lbpf_btfsame {
 	const struct btf *found, *wanted;
-	bool whole;	/* the sizes of structs and the values of enumerators count as well */
-	char path[128]; /* what the types are of; members are added to it */
+	bool whole;	/* compare the sizes of structs and the values of enumerators as well */
+	char path[128]; /* what has the types, such as "value"; names of members are appended */
 	char difference[512];
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether there is an end to the text of a type of BTF, which may be damaged. */
+/* Checks that the text of a BTF type is finite: the BTF may be damaged. */
 #ifndef LBPF_BTF_WEIGH_H
 #define LBPF_BTF_WEIGH_H
 
@@ -13,7 +13,7 @@ struct btf;
 
 LBPF_HIDDEN_BEGIN
 
-/* Raises unless there is an end to the text of each type from first to last. */
+/* Raises unless the text of each type from first to last is finite. */
 void lbpf_btfweigh(lua_State *L, const struct btf *btf, uint32_t first, uint32_t last);
 
 LBPF_HIDDEN_END

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* C declarations -> BTF. */
+/* Parses C declarations into BTF. */
 #ifndef LBPF_CDECL_H
 #define LBPF_CDECL_H
 
@@ -13,7 +13,7 @@
 
 struct btf;
 
-/* A part of a text, and the type that its last declaration is about: 0 if it has none. */
+/* A part of a text, and the type of its last declaration: 0 if it has no declaration. */
 struct lbpf_cpiece {
 	uint32_t end; /* in the text, where the next one begins */
 	uint32_t id;
@@ -23,18 +23,20 @@ struct lbpf_cpiece {
 struct lbpf_cpieces {
 	struct lbpf_cpiece *piece;
 	uint32_t count;
-	uint32_t failed; /* the piece that isn't understood; count if none is to blame */
+	uint32_t failed; /* the piece with an error; `count` if no piece has one */
 };
 
 LBPF_HIDDEN_BEGIN
 
-/* Parses the C declarations in text and adds their types to btf, which may be empty, hold earlier declarations, or be
- * a split BTF over a base: names are looked up in it. Returns the BTF type id (> 0) of the last declaration. Raises a
- * Lua error for bad text. BTF tells no alignment: a struct of an earlier text counts as aligned as its members are. */
+/* Parses the C declarations in text and adds their types to btf. Names are looked up in btf, which may be empty, hold
+ * earlier declarations, or be a split BTF over a base. Returns the BTF type id (> 0) of the last declaration. Raises a
+ * Lua error for bad text.
+ *
+ * BTF has no alignments: a struct of an earlier text counts as aligned as its members are. */
 int lbpf_cdecl(lua_State *L, struct btf *btf, const char *text, size_t len);
 
-/* The same for a text in pieces, each of which may be empty, or only declare something. Every piece gets its id.
- * Returns false with an error at the top of the stack for bad text. */
+/* Like lbpf_cdecl, for a text in pieces, each of which may be empty, or only declare something. Every piece gets its
+ * id. For bad text, returns false with an error at the top of the stack. */
 bool lbpf_cdecl_pieces(lua_State *L, struct btf *btf, const char *text, size_t len, struct lbpf_cpieces *pieces);
 
 /* Whether name is a built-in type name such as "int" or "__u32". */

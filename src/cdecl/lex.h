@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The words of C declarations, and errors that say where they are. */
+/* Splits C declarations into tokens. Error messages tell where in the text they are. */
 #ifndef LBPF_CDECL_LEX_H
 #define LBPF_CDECL_LEX_H
 
@@ -23,19 +23,19 @@ enum lbpf_token_kind {
 
 struct lbpf_token {
 	enum lbpf_token_kind kind;
-	uint32_t at, end; /* in the text */
+	uint32_t at, end; /* where in the text the token begins and ends */
 };
 
-/* A copy of it is a place to come back to. */
+/* The state of reading. To go back to a place, copy the struct there and assign the copy later. */
 struct lbpf_lex {
 	lua_State *L;
 	const char *text;
 	uint32_t len;
-	struct lbpf_token tok; /* the one to be looked at next */
-	uint32_t *failed;      /* gets where an error is; or NULL */
+	struct lbpf_token tok; /* the next token */
+	uint32_t *failed;      /* receives the position of an error; or NULL */
 };
 
-/* An integer constant: two's complement in 64 bits, of a type that is 32 or 64 bits wide. */
+/* An integer constant, in two's complement with 64 bits. Its C type is 32 or 64 bits wide. */
 struct lbpf_cvalue {
 	uint64_t v;
 	bool is_unsigned, is_long;
@@ -43,7 +43,7 @@ struct lbpf_cvalue {
 
 LBPF_HIDDEN_BEGIN
 
-/* Starts at the first token. text stays valid for as long as lex is used. */
+/* Starts at the first token. The text must stay valid as long as lex is used. */
 void lbpf_lex_begin(struct lbpf_lex *lex, lua_State *L, const char *text, size_t len);
 
 void lbpf_lex_next(struct lbpf_lex *lex);
@@ -51,13 +51,13 @@ void lbpf_lex_next(struct lbpf_lex *lex);
 /* Whether the token is this word or punctuator. */
 bool lbpf_lex_is(const struct lbpf_lex *lex, const char *text);
 
-/* Takes the token if it is this one. */
+/* If this is the token, goes to the next one and returns true. */
 bool lbpf_lex_accept(struct lbpf_lex *lex, const char *text);
 
-/* Takes this token or complains: "expected ';' <after>, got …". after may be "". */
+/* Goes to the next token if this is the token; otherwise raises "expected ';' <after>, got …". after may be "". */
 void lbpf_lex_expect(struct lbpf_lex *lex, const char *text, const char *after);
 
-/* Skips the group that the token, an opening parenthesis, bracket or brace, begins. */
+/* Skips the group that begins with the token, an opening parenthesis, bracket or brace. */
 void lbpf_lex_skip_group(struct lbpf_lex *lex);
 
 /* The value of the number or character constant that is the token. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of the parser of C declarations share: names.c knows names, expr.c constant expressions, tagged.c
- * structs, unions and enums, declarator.c what stands around a name, and cdecl.c all the rest. Every function takes the
- * tokens it understands and leaves the next one in p->lex; what it doesn't understand it raises as an error. */
+/* What the files of the parser share: names.c looks up names, expr.c evaluates constant expressions, tagged.c parses
+ * structs, unions and enums, attrs.c attributes, declarator.c declarators, and cdecl.c everything else. Every function
+ * reads the tokens that it understands and leaves the next one in p->lex. It raises an error for what it doesn't
+ * understand. */
 #ifndef LBPF_CDECL_PARSE_H
 #define LBPF_CDECL_PARSE_H
 
@@ -14,7 +15,7 @@
 #include "cdecl/lex.h"
 #include "cdecl/types.h"
 
-#define LBPF_CDECL_DEPTH 64 /* levels that a text may nest */
+#define LBPF_CDECL_DEPTH 64 /* how deeply a text may nest */
 
 #define LBPF_COUNT(array) (sizeof(array) / sizeof(*(array)))
 
@@ -24,25 +25,28 @@ struct lbpf_cparser {
 	struct lbpf_ctypes t;
 	int tags, typedefs, consts; /* tables on the Lua stack: names -> types, types, members */
 	int depth;
-	int unevaluated; /* > 0 in the part of an expression that doesn't count */
+	/* > 0 in a part of an expression that isn't evaluated, such as the right side of `0 && …` */
+	int unevaluated;
 };
 
-/* Alignments are 0 if not given. As in gcc, the strictest counts for a member, the last one for a type. */
+/* Attributes. Alignments are 0 if not given. As in gcc, the strictest one counts for a member, the last one for a
+ * type. */
 struct lbpf_cattrs {
 	uint32_t strictest, last;
-	uint32_t aligned_as; /* the strictest of those given by _Alignas */
+	uint32_t aligned_as; /* the strictest alignment given by _Alignas */
 	bool packed;
-	bool of_enum;	 /* mode(…) is understood */
-	uint8_t mode;	 /* the size that it means, in bytes, or 0 */
+	bool of_enum;	 /* these are attributes of an enum, for which mode(…) is allowed */
+	uint8_t mode;	 /* the size that mode(…) means, in bytes, or 0 */
 	const char *tag; /* btf_type_tag("…"), or NULL */
 };
 
-/* All that is left of a declarator. */
+/* Everything before a declarator: the specifiers. */
 struct lbpf_cspecs {
 	uint32_t type, at;
 	bool is_typedef;
-	bool is_tagged; /* a struct, union or enum: declares something without a declarator */
-	bool defines;	/* with its members */
+	/* a struct, union or enum, which declares something even without a declarator */
+	bool is_tagged;
+	bool defines; /* the members are given as well */
 	struct lbpf_cattrs attrs;
 };
 
@@ -52,7 +56,7 @@ struct lbpf_cdeclarator {
 	struct lbpf_cattrs attrs;
 };
 
-/* What a word is. Those of integer and floating types add up: each has two bits that count it. */
+/* What a word is. The words of integer and floating types are added up: each has two bits, which count it. */
 enum lbpf_cword {
 	LBPF_WORD_NONE,
 	LBPF_WORD_QUALIFIER,
@@ -60,7 +64,7 @@ enum lbpf_cword {
 	LBPF_WORD_TAG,
 	LBPF_WORD_ATTRIBUTE,
 	LBPF_WORD_OPERATOR,
-	LBPF_WORD_VOID = 1 << 4, /* the first of those that are types */
+	LBPF_WORD_VOID = 1 << 4, /* from here on: words of types */
 	LBPF_WORD_BOOL = 1 << 6,
 	LBPF_WORD_CHAR = 1 << 8,
 	LBPF_WORD_SHORT = 1 << 10,
@@ -75,7 +79,7 @@ enum lbpf_cword {
 
 LBPF_HIDDEN_BEGIN
 
-/* Around whatever nests, so that a text can't exhaust the C stack. */
+/* Called around everything that nests, so that a text can't exhaust the C stack. */
 void lbpf_cparse_enter(struct lbpf_cparser *p);
 void lbpf_cparse_leave(struct lbpf_cparser *p);
 
@@ -84,26 +88,26 @@ void lbpf_cparse_leave(struct lbpf_cparser *p);
 /* What the token is. */
 uint32_t lbpf_cname_word(const struct lbpf_cparser *p);
 
-/* Whether the token is a name that may be given to something. */
+/* Whether the token is a name that a declaration may define. */
 bool lbpf_cname_is_free(const struct lbpf_cparser *p);
 
-/* Whether it is a word of a type or a built-in type. */
+/* Whether the name is a word of a type or a built-in type. */
 bool lbpf_cname_is_builtin(const char *name);
 
-/* What a table has under a name; 0 if nothing. */
+/* The entry of a table for a name; 0 if there is none. */
 uint32_t lbpf_cname_get(const struct lbpf_cparser *p, int table, const char *name);
 void lbpf_cname_set(struct lbpf_cparser *p, int table, const char *name, uint32_t i);
 
-/* The type that the name is an alias of, or 0. Built-in names can be had if nothing has used them yet. */
+/* The type that the name is an alias of, or 0. With with_builtins, also a built-in type that nothing has used yet. */
 uint32_t lbpf_cname_typedef(struct lbpf_cparser *p, const char *name, bool with_builtins);
 
-/* The type of this kind with this tag, a new one if need be. */
+/* The type of this kind with this tag, which is created if it doesn't exist. */
 uint32_t lbpf_cname_tag(struct lbpf_cparser *p, enum lbpf_ckind kind, const char *name);
 
 /* Whether the token begins a type. */
 bool lbpf_cname_starts_type(struct lbpf_cparser *p);
 
-/* The token is no type. Suggests one. */
+/* Raises an error because the token is no type; the message suggests one. */
 _Noreturn void lbpf_cname_unknown_type(struct lbpf_cparser *p);
 
 /* expr.c */
@@ -113,10 +117,10 @@ struct lbpf_cvalue lbpf_cexpr(struct lbpf_cparser *p);
 
 /* tagged.c */
 
-/* With "struct", "union" or "enum" as the token. defines gets whether there are members. */
+/* Parses a type whose first token is "struct", "union" or "enum". `defines` receives whether its members are given. */
 uint32_t lbpf_ctagged(struct lbpf_cparser *p, bool *defines);
 
-/* Defines one of the kernel's structs if this is one. To be called before a type is used by value. */
+/* Defines the type if it is one of the kernel's structs. Must be called before a type is used by value. */
 void lbpf_ctagged_complete(struct lbpf_cparser *p, uint32_t type);
 
 /* Raises unless the type has a size. what names the thing declared: "member 'x'". */
@@ -127,23 +131,23 @@ void lbpf_ctagged_need(struct lbpf_cparser *p, uint32_t type, uint32_t at, const
 /* Whether the token begins attributes. */
 bool lbpf_cattr_is(const struct lbpf_cparser *p);
 
-/* Adds all attributes from here on to those that there are. */
+/* Parses all attributes from here on and adds them to those in *a. */
 void lbpf_cattrs(struct lbpf_cparser *p, struct lbpf_cattrs *a);
 
 /* cdecl.c */
 
-/* Specifiers, among them those of storage if there may be any. */
+/* Parses specifiers; with `storage`, also those of storage. */
 void lbpf_cparse_specs(struct lbpf_cparser *p, struct lbpf_cspecs *s, bool storage);
 
-/* The type with its type tag, if it has one. Tells the kernel something about pointers to it. */
+/* The type with its type tag, if it has one. For the kernel, a type tag says something about pointers to the type. */
 uint32_t lbpf_cparse_tagged(struct lbpf_cparser *p, uint32_t type, const struct lbpf_cattrs *a);
 
 /* declarator.c */
 
-/* With or without a name, which is left to the caller to want. */
+/* Parses a declarator with or without a name; the caller checks whether it needs one. */
 void lbpf_cparse_declarator(struct lbpf_cparser *p, uint32_t base, struct lbpf_cdeclarator *d);
 
-/* "char *", "struct hit[3]": a type without a name. */
+/* Parses a type without a name: "char *", "struct hit[3]". */
 uint32_t lbpf_cparse_type_name(struct lbpf_cparser *p);
 
 LBPF_HIDDEN_END

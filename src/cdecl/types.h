@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* C types while a text of declarations is read: a table of them, what BTF already knows, and the way into BTF. */
+/* C types while a text of declarations is parsed: the table of types, what the BTF already has, and writing the types
+ * to BTF. */
 #ifndef LBPF_CDECL_TYPES_H
 #define LBPF_CDECL_TYPES_H
 
@@ -26,30 +27,30 @@ enum lbpf_ckind {
 	LBPF_C_ENUM,
 	LBPF_C_FUNC,
 	LBPF_C_TYPEDEF,
-	LBPF_C_TAGGED, /* what __attribute__((btf_type_tag("…"))) is given to */
+	LBPF_C_TAGGED, /* a type with an __attribute__((btf_type_tag("…"))) */
 };
 
-/* Types and members are known by their index. Type 0 is void; there is no member 0. */
+/* A type. Types and members are referred to by index. Type 0 is void; there is no member 0. */
 struct lbpf_ctype {
 	enum lbpf_ckind kind;
 	uint32_t id;	      /* in the BTF; 0 until written */
-	uint32_t ref;	      /* what it points to, returns, is an alias or an array of */
-	uint32_t size;	      /* in bytes; aliases have none of their own */
-	uint32_t align;	      /* in bytes; of an alias: 0, or what its aligned() said */
+	uint32_t ref;	      /* the type that it points to, returns, or is an alias or an array of */
+	uint32_t size;	      /* in bytes; 0 for aliases */
+	uint32_t align;	      /* in bytes; for an alias: the one that its aligned() says, or 0 */
 	uint32_t count;	      /* elements, members, parameters, enumerators */
 	uint32_t first, last; /* members; 0 if none */
 	uint32_t at;	      /* functions: where in the text their parameters are */
 	const char *name;     /* NULL if it has none */
 	uint8_t encoding;     /* of integers: BTF_INT_… */
-	uint8_t aliases;      /* how many are between it and the type meant */
+	uint8_t aliases;      /* how many aliases are between it and the type that is meant */
 	bool is_signed;	      /* enum: some enumerator is negative */
-	bool cut;	      /* enum: its BTF has the lower halves of its enumerators only */
+	bool cut;	      /* enum: its BTF has only the lower halves of its enumerators */
 	bool complete;	      /* struct, union, enum: defined */
 	bool open;	      /* struct, union, enum: its braces are not closed yet */
 	bool declared;	      /* struct, union, enum: by "struct tag;" */
 	bool flexible;	      /* array without a length */
-	bool imported;	      /* was in the BTF before; its members are read when asked for */
-	bool dropped;	      /* doesn't go to the BTF: a repetition of an earlier one */
+	bool imported;	      /* was in the BTF before; its members are read when they are needed */
+	bool dropped;	      /* not written to the BTF: a repetition of an earlier type */
 };
 
 /* A member, a parameter, or an enumerator. */
@@ -57,9 +58,9 @@ struct lbpf_cmember {
 	const char *name; /* NULL if it has none */
 	uint32_t type;
 	uint32_t next;	/* 0 at the end */
-	uint32_t at;	/* where in the text */
+	uint32_t at;	/* position in the text */
 	uint32_t bit;	/* from the start of the struct */
-	uint32_t align; /* aligned() on the member itself, or 0 */
+	uint32_t align; /* what aligned() on the member itself says, or 0 */
 	uint8_t bits;	/* width, if it is a bit-field */
 	bool is_bitfield;
 	bool packed;
@@ -85,11 +86,11 @@ enum lbpf_cbase {
 	LBPF_BASE_FLOAT,
 	LBPF_BASE_DOUBLE,
 	LBPF_BASE_LDOUBLE,
-	LBPF_BASE_INDEX, /* what BTF wants arrays to be indexed by */
+	LBPF_BASE_INDEX, /* the type of array indices, which BTF requires */
 	LBPF_BASES
 };
 
-/* Both arrays are userdata on the Lua stack, at these indices; `names` is a table that keeps names alive. */
+/* The state. Both arrays are userdata on the Lua stack, at these indices; `names` is a table that keeps names alive. */
 struct lbpf_ctypes {
 	lua_State *L;
 	struct btf *btf;
@@ -99,12 +100,12 @@ struct lbpf_ctypes {
 	uint32_t types, type_room, members, member_room;
 	int type_idx, member_idx, names_idx, names;
 	uint32_t base[LBPF_BASES]; /* 0 until used */
-	uint32_t steps;		   /* spent on what BTF made elsewhere says; such work is bounded */
+	uint32_t steps;		   /* work caused by BTF that was made elsewhere, which is limited */
 };
 
 LBPF_HIDDEN_BEGIN
 
-/* ctype.c */
+/* types.c */
 
 /* Leaves three values on the Lua stack. */
 void lbpf_ctypes_begin(struct lbpf_ctypes *t, struct lbpf_lex *lex, struct btf *btf);
@@ -120,14 +121,14 @@ uint32_t lbpf_ctype_array(struct lbpf_ctypes *t, uint32_t elem, uint32_t count, 
 /* Adds a member and returns its index. Pointers to members and types are valid until the next is added. */
 uint32_t lbpf_ctype_add(struct lbpf_ctypes *t, uint32_t owner, const struct lbpf_cmember *m);
 
-/* The type behind aliases. */
+/* The type that a type is an alias of, if any, or the type itself. */
 uint32_t lbpf_ctype_strip(const struct lbpf_ctypes *t, uint32_t i);
 uint32_t lbpf_ctype_align(const struct lbpf_ctypes *t, uint32_t i);
 
 /* "struct", "union" or "enum". */
 const char *lbpf_ctype_keyword(enum lbpf_ckind kind);
 
-/* Raises unless values of it have a size. what names the thing declared: "member 'x'". */
+/* Raises unless values of the type have a size. `what` names the thing that is declared: "member 'x'". */
 void lbpf_ctype_need(const struct lbpf_ctypes *t, uint32_t i, uint32_t at, const char *what);
 
 /* The size of a type that has one. */
@@ -150,22 +151,22 @@ bool lbpf_ctype_same_members(struct lbpf_ctypes *t, uint32_t a, uint32_t b);
 
 /* layout.c */
 
-/* Gives the members of a struct or union their places. align is what was asked for it, or 0. */
+/* Computes the places of the members of a struct or union. `align` is the alignment that was asked for, or 0. */
 void lbpf_clayout_struct(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t align);
 
-/* Chooses an enum's type, of the wanted size if that isn't 0. Returns false if there is none that holds all
+/* Chooses the integer type of an enum, of size `wanted` if that isn't 0. Returns false if no such type holds all
  * enumerators. */
 bool lbpf_clayout_enum(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t wanted);
 
 /* cbtf.c */
 
-/* What an array consists of. */
+/* The type of an array's elements. */
 uint32_t lbpf_cbtf_element(struct lbpf_ctypes *t, uint32_t i);
 
-/* The first member of a struct or enumerator of an enum, read from the BTF if need be. */
+/* The first member of a struct, or enumerator of an enum; read from the BTF if necessary. */
 uint32_t lbpf_cbtf_members(struct lbpf_ctypes *t, uint32_t i);
 
-/* The BTF's type of this kind and name, or 0. */
+/* The type of this kind and name in the BTF, or 0. */
 uint32_t lbpf_cbtf_find(struct lbpf_ctypes *t, enum lbpf_ckind kind, const char *name);
 
 /* The id of a base type that the BTF has, or 0. */
@@ -174,10 +175,11 @@ uint32_t lbpf_cbtf_find_scalar(struct lbpf_ctypes *t, const struct lbpf_ctype *t
 /* The value of an enumerator in the BTF. */
 bool lbpf_cbtf_find_enumerator(struct lbpf_ctypes *t, const char *name, struct lbpf_cvalue *value);
 
-/* Counts work that what the BTF says has caused; raises when there is no end to it. */
+/* Counts work that the BTF causes, and raises if there is too much: the BTF may be damaged and refer to itself without
+ * end. */
 void lbpf_cbtf_step(struct lbpf_ctypes *t, uint32_t id);
 
-/* Adds all types to the BTF, and gives them their ids. */
+/* Writes all types to the BTF, and stores their ids. */
 void lbpf_cbtf_write(struct lbpf_ctypes *t);
 
 LBPF_HIDDEN_END
