@@ -75,7 +75,7 @@ struct lbpf_option {
 		LBPF_OPT_S32,  /* int32_t */
 		LBPF_OPT_U64,  /* uint64_t */
 		LBPF_OPT_BOOL, /* bool */
-		/* const char *, valid while the table holds it; a string with a NUL is refused */
+		/* A const char *, valid while the table holds it; a string with a NUL is refused */
 		LBPF_OPT_STRING,
 		LBPF_OPT_BYTES, /* a string, which may contain NULs: read by the caller */
 		LBPF_OPT_OTHER, /* any type: read by the caller */

@@ -17,7 +17,7 @@ LBPF_HIDDEN_BEGIN
 struct lbpf_latch {
 	int fd; /* -1: closed */
 	unsigned long aio;
-	/* the process that made the asynchronous polls; in a child, the same number may mean other polls */
+	/* The process that made the asynchronous polls; in a child, the same number may mean other polls */
 	uint32_t process;
 };
 

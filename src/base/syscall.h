@@ -44,7 +44,7 @@ static inline int lbpf_sys_elem(enum bpf_cmd cmd, int fd, const void *key, void 
 	union bpf_attr attr;
 
 	attr.map_fd = (uint32_t)fd;
-	/* the kernel requires zeros in the padding between the descriptor and the key */
+	/* The kernel requires zeros in the padding between the descriptor and the key */
 	((uint32_t *)&attr)[1] = 0;
 	attr.key = (uintptr_t)key;
 	attr.value = (uintptr_t)value;

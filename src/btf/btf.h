@@ -28,7 +28,7 @@ struct lbpf_btf {
 	bool borrowed;			/* it belongs to what the user value keeps alive; false: the handle owns it */
 	struct lbpf_btf_shared *shared; /* the handle's own BTF, once another handle uses it, too */
 	struct lbpf_btf_shared *base;	/* the base of the BTF, if that is another handle's */
-	/* of the object, module or file that the BTF describes, for messages; "" for handles that scripts never see */
+	/* Of the object, module or file that the BTF describes, for messages; "" for handles that scripts never see */
 	char name[64];
 };
 

@@ -14,7 +14,7 @@ enum lbpf_elfsym_found {
 	LBPF_ELFSYM_UNSEEN, /* the file could not be read */
 	LBPF_ELFSYM_FOUND,
 	LBPF_ELFSYM_ABSENT,
-	/* absent; the file names no functions, or only those that other files may call */
+	/* Absent; the file names no functions, or only those that other files may call */
 	LBPF_ELFSYM_STRIPPED,
 	LBPF_ELFSYM_CHOSEN,   /* the function is chosen when a process starts (STT_GNU_IFUNC) */
 	LBPF_ELFSYM_SEVERAL,  /* several functions have this name */
@@ -28,7 +28,7 @@ struct lbpf_elfsym {
 	const char *name;
 	uint64_t offset; /* in the file */
 	enum lbpf_elfsym_found found;
-	/* if no code is at the offset: where in the file the address with that number is, or 0 */
+	/* If no code is at the offset: where in the file the address with that number is, or 0 */
 	uint64_t meant;
 };
 

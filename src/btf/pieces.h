@@ -15,7 +15,7 @@
 struct lbpf_btfpieces {
 	struct lbpf_btftext text;
 	uint32_t *id; /* by piece: its type */
-	/* by piece: where it ends, and the type that its text means when parsed */
+	/* By piece: where it ends, and the type that its text means when parsed */
 	struct lbpf_cpiece *piece;
 	uint32_t count;
 	uint8_t *order; /* by type: whether it has been met */

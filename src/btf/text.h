@@ -14,7 +14,7 @@ struct btf_dump;
 
 struct lbpf_btftext {
 	const struct btf *btf;
-	/* remembers what is defined, and how types with the same name are told apart */
+	/* Remembers what is defined, and how types with the same name are told apart */
 	struct btf_dump *dump;
 	char *text; /* NUL-terminated, once there is any */
 	size_t len, room;

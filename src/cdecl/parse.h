@@ -44,7 +44,7 @@ struct lbpf_cattrs {
 struct lbpf_cspecs {
 	uint32_t type, at;
 	bool is_typedef;
-	/* a struct, union or enum, which declares something even without a declarator */
+	/* A struct, union or enum, which declares something even without a declarator */
 	bool is_tagged;
 	bool defines; /* the members are given as well */
 	struct lbpf_cattrs attrs;

@@ -34,7 +34,7 @@ struct lbpf_reader_kind {
 	const char *what;   /* what error messages call the reader, and what it reads */
 	size_t source_size; /* size of the struct of one source */
 	bool unshared;	    /* the kernel doesn't pass a source's memory on to a forked child */
-	/* a source's descriptor reports only once that it is readable, to whoever asks first */
+	/* A source's descriptor reports only once that it is readable, to whoever asks first */
 	bool once;
 	/* Takes the next record from a source, up to position `end`, which is at most the size of the data ahead.
 	 * Returns false if there is none. The record's memory stays valid until the position is stored. */

@@ -27,7 +27,7 @@ struct lbpf_feed {
 
 /* First member of a kind's own struct. */
 struct lbpf_source {
-	/* the kernel's position, up to which it has written; the reader's position, up to which it may overwrite */
+	/* The kernel's position, up to which it has written; the reader's position, up to which it may overwrite */
 	_Atomic unsigned long *head, *tail;
 	const uint8_t *data;
 	size_t size;	      /* size of the data: a power of two */
@@ -40,7 +40,7 @@ struct lbpf_source {
 
 struct lbpf_record {
 	const uint8_t *data;
-	/* length; and how many bytes lie before the end of the data, while the rest is at its start */
+	/* Length; and how many bytes lie before the end of the data, while the rest is at its start */
 	uint32_t len, first;
 	unsigned long at; /* position of its header */
 	uint64_t lost;	  /* not 0: this is no record, but the notice that so many records were lost */

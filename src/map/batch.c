@@ -127,7 +127,7 @@ static void bulk_set_room(lua_State *L, int holder, struct bulk *b, uint32_t roo
 static void bulk_push_holder(lua_State *L, struct bulk *b)
 {
 	b->singly = b->singly || b->map->kind->can & LBPF_HANDLES;
-	/* user values: the batch; the last key, if keys can't be decoded from their bytes */
+	/* User values: the batch; the last key, if keys can't be decoded from their bytes */
 	lua_newuserdatauv(L, 0, 2);
 	bulk_set_room(L, lua_gettop(L), b, b->singly ? 1 : lbpf_room_first(b->map));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Why the kernel refuses to create a map, in words. It answers with an errno alone, whichever parameter it means. */
+/* Why the kernel refused to create a map, in words. The kernel returns only an errno, whichever parameter is wrong. */
 #ifndef LBPF_MAP_CAUSE_H
 #define LBPF_MAP_CAUSE_H
 
@@ -13,21 +13,20 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* What the kernel was given. */
+/* The parameters that the kernel got. */
 struct lbpf_mapcause {
-	const struct lbpf_mapkind *kind, *inner; /* of the inner maps; NULL without */
+	const struct lbpf_mapkind *kind, *inner; /* `inner`: the kind of the inner maps, or NULL */
 	const char *name;
 	uint32_t key_size, value_size, max_entries, flags, numa_node, ifindex;
 	uint64_t extra;
 	bool typed; /* key and value have BTF */
-	bool owned; /* members of the value belong to the kernel */
+	bool owned; /* some members of the value belong to the kernel */
 };
 
-/* Pushes the parameter that the errno must be about, and what it has to be; or returns NULL where that can't be
- * known. */
+/* Pushes which parameter the errno must be about, and what it has to be. Returns NULL if that can't be known. */
 const char *lbpf_mapcause_push(lua_State *L, const struct lbpf_mapcause *map, int err);
 
-/* The capabilities that creating it takes. */
+/* The capabilities that creating the map needs. */
 const char *lbpf_mapcause_needs(const struct lbpf_mapcause *map);
 
 LBPF_HIDDEN_END

@@ -9,14 +9,16 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* The descriptor at idx: an integer, an open file, or an object with a getfd method. Raises for anything else. */
+/* The descriptor that the value at idx is or has: an integer, an open file, or an object with a getfd method. Raises
+ * for anything else. */
 int lbpf_descriptor_arg(lua_State *L, int idx);
 
-/* Pushes the owner of a descriptor, to store one in, that the end of the C function which runs closes. */
+/* Pushes an owner for a descriptor and returns where to store the descriptor. The owner is a to-be-closed value: it
+ * closes the descriptor when the running C function ends. */
 int *lbpf_descriptor_push(lua_State *L);
 
-/* The same, or the path of a file to open with these flags, whose owner is pushed. Returns an errno, with the reason in
- * words at the top of the stack. */
+/* Like lbpf_descriptor_arg, but also takes the path of a file, which is opened with these flags; an owner of the
+ * descriptor is pushed then. Returns 0, or an errno with the reason in words at the top of the stack. */
 int lbpf_descriptor_path(lua_State *L, int idx, int flags, int *fd);
 
 void lbpf_descriptor_open(lua_State *L);

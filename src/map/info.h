@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is known about a map. */
+/* Information about a map. */
 #ifndef LBPF_MAP_INFO_H
 #define LBPF_MAP_INFO_H
 
@@ -10,7 +10,7 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Pushes a table of the kernel's fields. */
+/* Pushes a table with the fields of the kernel's information. */
 void lbpf_mapinfo_push(lua_State *L, const struct bpf_map_info *info);
 
 /* Opener: adds to the table `map` of the module table at the top. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Handles of maps that exist already, and their pins. */
+/* Opening maps that exist already, and pins. */
 #ifndef LBPF_MAP_OPEN_H
 #define LBPF_MAP_OPEN_H
 
@@ -13,10 +13,10 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_map;
 
-/* Fills the map at the top, whose fd is set, from what the kernel knows. Returns an errno. */
+/* Fills in the map at the top, whose fd is set, from the kernel's information. Returns 0 or an errno. */
 int lbpf_map_describe(lua_State *L, struct lbpf_map *map);
 
-/* Pushes a handle of the map with this kernel id, or returns an errno and pushes nothing. */
+/* Pushes a handle of the map with this kernel id and returns 0; or returns an errno and pushes nothing. */
 int lbpf_map_push_id(lua_State *L, uint32_t id);
 
 /* Opener: adds to the table `map` of the module table at the top. */

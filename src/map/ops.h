@@ -17,11 +17,12 @@ struct lbpf_map;
 /* "any", "noexist", "exist", "lock". */
 extern const struct lbpf_name lbpf_update_flags[];
 
-/* Deletes an entry. Returns an errno: ENOENT for one that isn't there, whatever the kernel calls that for this kind. */
+/* Deletes an entry. Returns 0 or an errno. It is ENOENT for an absent entry, even if the kernel uses another errno for
+ * this kind of map. */
 int lbpf_map_erase(const struct lbpf_map *map, const void *key);
 
-/* Looks the entry up and deletes it. Returns an errno. Kernels before 5.14 take entries out of queues and stacks only,
- * and some kinds have no such operation on any; there, two calls do it. */
+/* Looks up an entry and deletes it. Returns 0 or an errno. Kernels before 5.14 do this only for queues and stacks, and
+ * later kernels not for every kind. Otherwise it takes two system calls. */
 int lbpf_map_take(const struct lbpf_map *map, const void *key, void *value, uint64_t flags);
 
 /* Opener: adds to the table `map` of the module table at the top. */

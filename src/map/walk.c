@@ -182,7 +182,7 @@ static int step_value(const struct walk *w)
 	if (w->keys_only && !(w->map->kind->can & LBPF_INDEXED && w->map->kind->can & LBPF_HANDLES))
 		return 0;
 	err = bpf_map_lookup_elem_flags(w->map->fd, w->keys, w->values, w->flags) ? errno : 0;
-	/* the kernel says this, whether or not there is an entry, if values have no room for a socket's cookie */
+	/* The kernel says this, whether or not there is an entry, if values have no room for a socket's cookie */
 	return err == ENOSPC && w->keys_only ? 0 : err;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The options of bpf.open that set something of what the object holds. */
+/* The options of bpf.open that change something in the object. */
 #ifndef LBPF_OBJECT_CONFIGURE_H
 #define LBPF_OBJECT_CONFIGURE_H
 
@@ -9,8 +9,8 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Applies options `maps`, `vars` and `autoload` of the table at 2, if there is one, to the object at idx, the top. what
- * is the function whose options they are. */
+/* Applies the options `maps`, `vars` and `autoload` of the table at 2, if there is one, to the object at idx, which is
+ * the top. `what` is the function that has the options. */
 void lbpf_configure(lua_State *L, int idx, const char *what);
 
 LBPF_HIDDEN_END

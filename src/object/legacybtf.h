@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* BTF for maps that were declared without: what libbpf 1.0 and newer read a map's attributes from. No Lua here. */
+/* Makes BTF for maps with old definitions. libbpf 1.0 and newer read a map's attributes only from BTF. Doesn't use
+ * Lua. */
 #ifndef LBPF_OBJECT_LEGACYBTF_H
 #define LBPF_OBJECT_LEGACYBTF_H
 
@@ -11,33 +12,33 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* One map, as an old definition says. */
+/* One map of an old definition. */
 struct lbpf_mapdef {
 	const char *name;
 	uint32_t type, key_size, value_size, max_entries, flags, numa_node;
-	bool pinned;			 /* by name */
-	const struct lbpf_mapdef *inner; /* the template of a map's maps */
-	uint32_t slots;			 /* how many of its maps are named in the object: the last one's index + 1 */
-	/* set by lbpf_legacybtf_make: the place in section .maps, and where in it the slots begin */
+	bool pinned;			 /* by its name */
+	const struct lbpf_mapdef *inner; /* the template of the inner maps */
+	uint32_t slots;			 /* how many slots the object fills: the last named map's index + 1 */
+	/* Set by lbpf_legacybtf_make: the place in section .maps, and where in it the slots begin. */
 	uint32_t offset, size, values;
 };
 
 struct lbpf_legacybtf {
-	const void *old; /* .BTF of the object */
-	size_t old_size; /* 0: it has none */
-	uint32_t taken;	 /* bytes of .maps that other maps have already */
-	/* The place in .maps of a variable that is there already; false if there is none of this name. */
+	const void *old; /* the object's .BTF */
+	size_t old_size; /* 0: the object has none */
+	uint32_t taken;	 /* how many bytes of .maps other maps occupy already */
+	/* Stores the place in .maps of a variable that exists already. Returns false if there is none of this name. */
 	bool (*place)(void *ctx, const char *name, uint32_t *offset);
 	/* Whether a section holds old definitions. */
 	bool (*is_legacy)(const char *section);
 	void *ctx;
-	/* results: the whole new .BTF, of malloc, and the size of .maps */
+	/* Results: the complete new .BTF, allocated by malloc, and the size of .maps. */
 	void *made;
 	uint32_t made_size, maps_size;
 };
 
-/* Adds types for n maps to BTF. Ids and strings that were there stay what they are. Returns NULL, or what is wrong;
- * *code is an errno then. */
+/* Adds types for n maps to the BTF. Existing ids and strings don't change. Returns NULL; or what is wrong, with an
+ * errno in *code. */
 const char *lbpf_legacybtf_make(struct lbpf_legacybtf *b, struct lbpf_mapdef *maps, size_t n, int *code);
 
 LBPF_HIDDEN_END

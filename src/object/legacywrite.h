@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The new object for one with old map definitions. No Lua here. */
+/* Writes the new object for one with old map definitions. Doesn't use Lua. */
 #ifndef LBPF_OBJECT_LEGACYWRITE_H
 #define LBPF_OBJECT_LEGACYWRITE_H
 
@@ -11,8 +11,8 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Makes the object, of malloc, from definitions that were read. The section table in l->elf becomes the new one.
- * Returns false after a failure; l->err and the cause say which. */
+/* Makes the object, allocated by malloc, from definitions that were read. The section table in l->elf becomes the new
+ * one. Returns false after a failure, which l->err and the cause describe. */
 bool lbpf_legacywrite(struct lbpf_olds *l, void **bytes, size_t *size);
 
 LBPF_HIDDEN_END

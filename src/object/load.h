@@ -12,11 +12,12 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_object;
 
-/* Loads the object at idx. Returns 0, or how many values were pushed: nil, message, code, log. */
+/* Loads the object at idx. Returns 0, or the number of values that were pushed for a failure: nil, message, code,
+ * log. */
 int lbpf_load(lua_State *L, int idx, struct lbpf_object *o);
 
-/* Pushes the handle of a host's object, which stays the host's. Returns 0 or an errno; the handle is then closed, as it
- * is when this raises. */
+/* Pushes a handle of a host's object, which the host keeps owning. Returns 0 or an errno. After an errno, or if this
+ * raises, the handle is closed. */
 int lbpf_load_push_borrowed(lua_State *L, struct bpf_object *obj);
 
 /* Opener: adds `load` to the objects' methods. */

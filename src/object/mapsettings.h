@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What an object declares of its maps: to be read, and to be set before the load. */
+/* The settings that an object declares for its maps: reading them, and changing them before the load. */
 #ifndef LBPF_OBJECT_MAPSETTINGS_H
 #define LBPF_OBJECT_MAPSETTINGS_H
 
@@ -9,12 +9,12 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Applies the table of settings at idx to the map at map_idx, whose object isn't loaded yet. Raises what can't be set;
- * `what` begins the messages. */
+/* Applies the table of settings at idx to the map at map_idx, whose object isn't loaded yet. Raises for a setting that
+ * can't be changed; messages begin with `what`. */
 void lbpf_mapsettings_apply(lua_State *L, int map_idx, int idx, const char *what);
 
-/* Raises if a map has been closed that a script gave as the inner_map of one of the object at idx: libbpf has only the
- * number of its descriptor, which may be something else's by now. */
+/* Raises if a map was closed that a script set as the inner_map of a map of the object at idx. libbpf has stored only
+ * the number of its descriptor, which may refer to something else by now. */
 void lbpf_mapsettings_check(lua_State *L, int idx);
 
 /* Opener: adds to the table `map` of the module table at the top. */

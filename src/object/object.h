@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Compiled BPF objects: what they hold, attach, close. */
+/* Compiled BPF objects: their contents, attaching, closing. */
 #ifndef LBPF_OBJECT_H
 #define LBPF_OBJECT_H
 
@@ -19,17 +19,17 @@ struct lbpf_vars;
 struct lbpf_object {
 	struct lbpf_head head;
 	struct bpf_object *obj; /* NULL: closed */
-	bool borrowed;		/* it is a host's, and not closed */
+	bool borrowed;		/* it belongs to a host, so libbpf's object isn't closed */
 	bool loaded;
 	bool pin_any_type;	/* option of bpf.open */
-	uint32_t process;	/* the number of the one in which it was loaded; 0: in none */
+	uint32_t process;	/* the number of the process in which it was loaded; 0: not loaded */
 	struct lbpf_vars *vars; /* kept by a user value */
-	char name[80];		/* what messages call it */
+	char name[80];		/* its name in messages */
 };
 
 extern const struct lbpf_class lbpf_object_class;
 
-/* User values. The scripts' tables of maps and programs are theirs to spoil; the lists are ours. */
+/* User values. Scripts get the tables of maps and programs and may change them. The lists are not shown to scripts. */
 enum {
 	LBPF_OBJECT_LINKS = LBPF_OWNER_LINKS,
 	LBPF_OBJECT_MAPS,
@@ -37,20 +37,20 @@ enum {
 	LBPF_OBJECT_VARS,
 	LBPF_OBJECT_MAP_LIST,
 	LBPF_OBJECT_PROG_LIST,
-	LBPF_OBJECT_BTF,      /* the handle that scripts got last */
+	LBPF_OBJECT_BTF,      /* the BTF handle that a script got last */
 	LBPF_OBJECT_CORE_BTF, /* the path of option `btf` */
-	LBPF_OBJECT_TOKEN,    /* the path of the bpffs that libbpf has to get a token from */
+	LBPF_OBJECT_TOKEN,    /* the path of the bpffs from which libbpf gets a token */
 	LBPF_OBJECT_SLOTS = LBPF_OBJECT_TOKEN
 };
 
-/* The open object at 1; raises otherwise. */
+/* Returns the open object at index 1; raises otherwise. */
 struct lbpf_object *lbpf_object_check(lua_State *L);
 
-/* Pushes a closed handle; makes the handles of what libbpf's object holds, once it has one. */
+/* Push a closed handle; and create the handles of the maps, programs and variables, once it has libbpf's object. */
 struct lbpf_object *lbpf_object_new(lua_State *L);
 void lbpf_object_fill(lua_State *L, int idx, struct lbpf_object *o);
 
-/* Calls fn for every userdata of a list that the object at idx keeps. */
+/* Calls fn for each userdata in a list of the object at idx. */
 void lbpf_object_each(lua_State *L, int idx, int list, void (*fn)(void *self, bool *seen), bool *seen);
 
 /* The class's release. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Objects with struct_ops maps, before they are loaded by libbpf 1.1. No Lua here. */
+/* What libbpf 1.1 needs before it loads an object with struct_ops maps. Doesn't use Lua. */
 #ifndef LBPF_OBJECT_STRUCTOPS_H
 #define LBPF_OBJECT_STRUCTOPS_H
 
@@ -11,8 +11,8 @@
 
 LBPF_HIDDEN_BEGIN
 
-/* Sees to it that this libbpf reads the kernel's BTF if the object's maps need it. False: it wouldn't, and would crash.
- */
+/* Makes sure that this libbpf reads the kernel's BTF if the object's maps need it. Returns false if it would not read
+ * it, and would crash. */
 bool lbpf_structops_ready(struct bpf_object *obj);
 
 LBPF_HIDDEN_END

@@ -15,14 +15,14 @@ struct lbpf_vars;
 /* Pushes the global variables of the object whose handle is at stack index owner. */
 struct lbpf_vars *lbpf_vars_push(lua_State *L, int owner, struct bpf_object *obj);
 
-/* Takes over the size that libbpf has given to a section of the object before the load, and the last variable's type,
- * whose array libbpf makes longer. The variables are at idx; nothing disturbs the call. */
+/* Adopts the new size that libbpf has given to a section of the object before the load, and the type of the section's
+ * last variable, an array that libbpf extends. The variables are at idx. No finalizer runs during the call. */
 void lbpf_vars_resized(lua_State *L, int idx, const struct bpf_object *obj, const struct bpf_map *map);
 
-/* Once the object is loaded: maps the sections. Returns 0 or an errno. */
+/* Called once the object is loaded: maps the sections into memory. Returns 0 or an errno. */
 int lbpf_vars_loaded(struct lbpf_vars *vars);
 
-/* Before the object goes: unmaps the sections; variables can't be used from then on. */
+/* Called before the object is freed: unmaps the sections. Its variables can't be used from then on. */
 void lbpf_vars_orphan(struct lbpf_vars *vars);
 
 void lbpf_vars_open(lua_State *L);
