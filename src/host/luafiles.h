@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The Lua modules within liblbpf.a; build-aux/luafiles.lua writes them as C. */
+/* The Lua modules that are part of liblbpf.a. build-aux/luafiles.lua writes them as C. */
 #ifndef LBPF_HOST_LUAFILES_H
 #define LBPF_HOST_LUAFILES_H
 
@@ -11,12 +11,12 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_luafile {
 	const char *module;	   /* "bpf.hist"; NULL after the last */
-	const char *chunk;	   /* what errors call it */
+	const char *chunk;	   /* its name in error messages */
 	const unsigned char *text; /* size bytes */
 	size_t size;
 };
 
-/* Weak: bpf/core.so has none, and finds them on package.path. */
+/* Weak: bpf/core.so has no such modules; Lua finds them by package.path. */
 extern const struct lbpf_luafile lbpf_luafiles[] __attribute__((weak));
 
 LBPF_HIDDEN_END

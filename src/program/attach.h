@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Attaching programs: the rows that say how, and what they have in common. */
+/* Attaching programs: the table of ways to attach, and what the ways share. */
 #ifndef LBPF_PROGRAM_ATTACH_H
 #define LBPF_PROGRAM_ATTACH_H
 
@@ -20,7 +20,8 @@ struct lbpf_event;
 struct lbpf_map;
 struct lbpf_program;
 
-/* A list given in place of a name or pattern, or beside it; the memory is kept by the Lua stack. */
+/* A list that a script gives in place of a name or pattern, or in addition to it. A value on the Lua stack keeps its
+ * memory. */
 struct lbpf_list {
 	union {
 		const char **names;
@@ -29,15 +30,18 @@ struct lbpf_list {
 	size_t count;
 };
 
-/* What arguments and options come to. Each row uses its part; options have libbpf's names. */
+/* Where and how to attach: what the arguments and options of any attach method say. Each way uses its own part. Options
+ * have the names that libbpf gives them. */
 struct lbpf_target {
 	const char *category, *name, *path, *provider, *func_name, *mode;
 	struct lbpf_list syms, addrs, cookies;
-	const struct lbpf_map *map;	   /* these two are on the stack; whether they are still open is */
-	const struct lbpf_program *target; /* looked at when nothing is allocated any more */
+	/* The map, or the other program, to attach to. Values on the Lua stack keep them alive. A finalizer may close
+	 * them, so whether they are open is checked after the last allocation. */
+	const struct lbpf_map *map;
+	const struct lbpf_program *target;
 	int ifindex, fd;
 	int32_t pid;
-	struct lbpf_event *event; /* to be opened; NULL: fd is one */
+	struct lbpf_event *event; /* the perf event to open; NULL: fd is an open one */
 	uint64_t offset, ref_ctr_offset;
 	uint64_t bpf_cookie, cookie, usdt_cookie;
 	uint64_t sample_freq, sample_period;
@@ -45,28 +49,34 @@ struct lbpf_target {
 	uint32_t flags, handle, pf, hooknum, point, relative_id, relative_fd;
 	int32_t netfilter_priority;
 	uint64_t expected_revision;
-	const char *attach_type; /* of a program whose section doesn't say it; and its number, -1 without */
+	/* Of a program whose section doesn't determine its attach type; `type` is the number, or -1. */
+	const char *attach_type;
 	int type;
 	bool retprobe, session, unique_match, replace;
-	union bpf_iter_link_info *iter; /* NULL: of everything */
+	union bpf_iter_link_info *iter; /* what an iterator goes over; NULL: everything */
 };
 
-/* One way to attach. Reading may raise, and returns an errno where the world refuses, with the reason in words at the
- * top of the stack or nil. Attaching stores what there is to close in the link, and returns an errno. */
+/* One way to attach.
+ *
+ * `read` reads arguments and options. It may raise. If the system refuses something, for example a path that doesn't
+ * exist, it returns an errno, with the reason in words, or nil, at the top of the stack.
+ *
+ * `attach` attaches and stores in the link what is to be closed. It returns 0 or an errno. */
 struct lbpf_way {
 	const char *method;
-	int (*read)(lua_State *L, struct lbpf_target *to); /* arguments from stack index 2 on */
-	int options_at;					   /* argument that is the table of options; 0: none */
+	int (*read)(lua_State *L, struct lbpf_target *to); /* reads arguments from stack index 2 on */
+	int options_at;					   /* the argument that is the table of options; 0: none */
 	const struct lbpf_option *options;
 	int (*attach)(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to);
-	/* The same for a program that was opened by pin or id, which libbpf has no struct for, or whose attach type is
-	 * an option; NULL: libbpf can't. */
+	/* Attaches a program for which libbpf's function can't be used: one that was opened by pin or id, for which
+	 * libbpf has no struct, or one whose attach type is given as an option. NULL: not possible. */
 	int (*opened)(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to);
-	/* Pushes or returns why the kernel or libbpf refused, in words, or NULL. */
+	/* Pushes or returns the reason in words why the kernel or libbpf refused, or returns NULL. */
 	const char *(*cause)(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
-	uint64_t types;	    /* of programs that the kernel takes here, LBPF_OF each; 0: libbpf knows */
-	const char *libbpf; /* the version that has it, when that isn't 1.1 */
-	const void *symbol; /* then: NULL if this libbpf is older */
+	/* Program types that the kernel accepts here, as bits LBPF_OF; 0: libbpf checks the type. */
+	uint64_t types;
+	const char *libbpf; /* the libbpf version that has the function, if it is newer than 1.1 */
+	const void *symbol; /* then: the function, which is NULL if this libbpf is older */
 };
 
 #define LBPF_OF(type) (UINT64_C(1) << BPF_PROG_TYPE_##type)
@@ -79,38 +89,40 @@ extern const struct lbpf_way lbpf_ways_user[];	/* attachuser.c */
 extern const struct lbpf_way lbpf_ways_net[];	/* attachnet.c */
 extern const struct lbpf_way lbpf_ways_tc[];	/* attachtc.c */
 
-/* Readers that several files use. */
+/* `read` functions that several files use. */
 int lbpf_attach_read_nothing(lua_State *L, struct lbpf_target *to);
 int lbpf_attach_read_name(lua_State *L, struct lbpf_target *to);
 
-/* An interface by index or name, argument 2. */
+/* Reads argument 2, an interface by index or name. */
 int lbpf_attach_interface(lua_State *L, struct lbpf_target *to);
 
-/* Where in a list of programs: the options, what option table 3 says of them, and libbpf's form of it. */
+/* Options for the place in a list of programs: the rows of options, reading them from the table at 3, and converting
+ * them to libbpf's struct. */
 extern const struct lbpf_option lbpf_mprog_options[];
 void lbpf_attach_read_mprog(lua_State *L, struct lbpf_target *to);
 struct lbpf_mprog_opts lbpf_attach_mprog(const struct lbpf_target *to);
 
-/* Functions at idx: a pattern, a sequence of names, or one of addresses; and the cookies of the table at `options`. */
+/* Reads functions at idx: a pattern, a sequence of names, or a sequence of addresses; and the cookies in the table at
+ * stack index `options`. */
 int lbpf_attach_symbols(lua_State *L, struct lbpf_target *to, int idx, int options);
 
-/* Stores libbpf's link; returns an errno. */
+/* Stores the link that libbpf made, if it did. Returns 0 or an errno. */
 int lbpf_attach_done(struct lbpf_link *link, struct bpf_link *made);
 
-/* Reads a sequence of names or of integers at idx. */
+/* Read a sequence of names, or of integers, at idx. */
 struct lbpf_list lbpf_attach_names(lua_State *L, int idx);
 struct lbpf_list lbpf_attach_numbers(lua_State *L, int idx);
 
 /* ---- attachuser.c ---- */
 
 /* Attaches a program whose section names a function of a file, SEC("uprobe/<path>:<function>"). Returns 0, an errno, or
- * -1 for other sections, which libbpf attaches. */
+ * -1 for other sections, which libbpf attaches itself. */
 int lbpf_attach_user_section(struct lbpf_link *link, const struct lbpf_program *p);
 
-/* Pushes why it failed, for SEC("usdt/…") as well, or returns NULL. */
+/* Pushes why attaching failed, also for SEC("usdt/…"), or returns NULL. */
 const char *lbpf_attach_user_cause(lua_State *L, const struct lbpf_program *p, int err);
 
-/* ---- attachopened.c: programs without a struct of libbpf's ---- */
+/* ---- attachopened.c: programs for which libbpf has no struct ---- */
 
 int lbpf_opened_interface(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to);
 int lbpf_opened_netfilter(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to);
@@ -120,14 +132,14 @@ int lbpf_opened_hook(struct lbpf_link *link, const struct lbpf_program *p, const
 int lbpf_opened_freplace(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to);
 int lbpf_opened_iter(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to);
 
-/* The attach type of an opened program: the option's, or the only one of its type of programs; -1 if there are several.
- */
+/* The attach type of an opened program: the option's, or the only one that its program type has. -1 if its type has
+ * several. */
 int lbpf_opened_type(const struct lbpf_program *p, const struct lbpf_target *to);
 
-/* The cause where it is that. */
+/* The cause, if attaching failed because the attach type isn't known. */
 const char *lbpf_opened_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
 
-/* ---- attachcause.c: each pushes or returns why it failed, or NULL, as lbpf_way.cause does ---- */
+/* ---- attachcause.c: each pushes or returns why attaching failed, or returns NULL, as lbpf_way.cause does ---- */
 
 const char *lbpf_attachcause_section(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
 const char *lbpf_attachcause_kprobe(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err);
@@ -149,23 +161,23 @@ const char *lbpf_attachcause_socket(lua_State *L, const struct lbpf_program *p, 
 const char *lbpf_attachcause_reuseport(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
 				       int err);
 
-/* Says what a list of programs refused, in tcx and netkit; or NULL. */
+/* Returns what the errno means for a list of programs, in tcx and netkit; or NULL. */
 const char *lbpf_attachcause_mprog(int err);
 
-/* Pushes that the interface isn't there, or returns NULL. */
+/* Pushes that the interface doesn't exist, or returns NULL. */
 const char *lbpf_attachcause_interface(lua_State *L, const struct lbpf_target *to);
 
-/* Says that what the descriptor is of is no cgroup that programs attach to, or NULL. */
+/* Returns that the descriptor refers to no cgroup that programs can be attached to, or NULL. */
 const char *lbpf_no_cgroup(int fd);
 
-/* The section doesn't say where to attach. */
+/* The section doesn't name a place to attach to. */
 #define LBPF_ATTACH_NOWHERE (-1)
 
-/* What a way returns in place of an errno where the options need libbpf 1.<minor>, and this one is older. */
+/* What `attach` returns in place of an errno if the options need libbpf 1.<minor>, and this libbpf is older. */
 #define LBPF_ATTACH_NEEDS(minor) (-1000 - (minor))
 
-/* Attaches the program at prog_idx by its section, for the owner at stack index `owner`. Pushes the link and returns 0,
- * or nil, message and code and returns an errno or LBPF_ATTACH_NOWHERE. */
+/* Attaches the program at prog_idx by its section; the link belongs to the owner at stack index `owner`. Pushes the
+ * link and returns 0. After a failure pushes nil, message and code, and returns an errno or LBPF_ATTACH_NOWHERE. */
 int lbpf_attach_auto(lua_State *L, int prog_idx, int owner);
 
 void lbpf_attach_open(lua_State *L);

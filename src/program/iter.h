@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What iterator programs print, and what all programs print to the kernel's trace pipe. */
+/* The output of iterator programs, and the text that all programs print to the kernel's trace pipe. */
 #ifndef LBPF_PROGRAM_ITER_H
 #define LBPF_PROGRAM_ITER_H
 

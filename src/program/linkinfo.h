@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel knows about a link, by its file descriptor. */
+/* Information about a link, from the kernel, by its descriptor. */
 #ifndef LBPF_PROGRAM_LINKINFO_H
 #define LBPF_PROGRAM_LINKINFO_H
 
@@ -16,16 +16,16 @@ LBPF_HIDDEN_BEGIN
 struct lbpf_link_info {
 	union {
 		struct bpf_link_info kernel;
-		uint8_t bytes[256]; /* newer kernels know more than the header */
+		uint8_t bytes[256]; /* newer kernels return more than the headers declare */
 	};
-	uint32_t len;	 /* bytes of it that this kernel filled */
-	char text[4096]; /* the name or path that belongs to it */
+	uint32_t len;	 /* how many bytes this kernel has filled */
+	char text[4096]; /* the name or path that is part of the information */
 };
 
-/* Asks the kernel. Returns 0 or an errno; calls nothing of Lua's. */
+/* Asks the kernel. Returns 0 or an errno. Calls no Lua function. */
 int lbpf_link_fetch_info(int fd, struct lbpf_link_info *out);
 
-/* The name of the link's type; "other" for one without. */
+/* The name of the link's type; "other" for a type that has none. */
 const char *lbpf_link_type_name(const struct lbpf_link_info *info);
 
 /* Pushes a table of the fields: id, type, prog_id, and those of the type. */

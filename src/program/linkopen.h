@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Links that exist already, opened by pin or id. */
+/* Opening links that exist already, by pin or id. */
 #ifndef LBPF_PROGRAM_LINKOPEN_H
 #define LBPF_PROGRAM_LINKOPEN_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Programs that the kernel has already: by pin and id; and their pins. */
+/* Opening programs that the kernel already has, by pin or id; and pins of programs. */
 #ifndef LBPF_PROGRAM_OPEN_H
 #define LBPF_PROGRAM_OPEN_H
 
@@ -11,7 +11,8 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_program;
 
-/* Names the program, whose fd is set, as the kernel does. Returns an errno; calls nothing of Lua's. */
+/* Sets the name and type of the program, whose fd is set, from the kernel's information. Returns 0 or an errno. Calls
+ * no Lua function. */
 int lbpf_program_describe(struct lbpf_program *p);
 
 /* Opener: adds methods to programs, and functions to the table `prog` of the module table at the top. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Perf events: reading by name which one is meant, and opening it. */
+/* Perf events: reading from a table which one is meant, and opening it. */
 #ifndef LBPF_PROGRAM_PERFEVENT_H
 #define LBPF_PROGRAM_PERFEVENT_H
 
@@ -17,23 +17,24 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_event {
 	struct perf_event_attr attr;
-	int32_t pid, tid, cpu; /* -1: not given. One of pid and tid, of pid and cpu, at least */
-	bool inherit;	       /* processes that are started from then on, too */
+	/* -1: not given. At most one of pid and tid is given, and at least one of pid, tid and cpu. */
+	int32_t pid, tid, cpu;
+	bool inherit; /* also count in processes that are started from then on */
 };
 
-/* Reads the table at idx and pushes the event's memory. Raises where the table makes no sense. */
+/* Reads the table at idx and pushes a userdata that holds the event. Raises if the table is invalid. */
 struct lbpf_event *lbpf_perfevent_read(lua_State *L, int idx);
 
-/* Opens the event of a thread, -1 for all. Returns the descriptor, or -1 and errno. */
+/* Opens the event for a thread; -1: for all threads. Returns the descriptor, or -1 with errno set. */
 int lbpf_perfevent_open(const struct lbpf_event *event, int32_t tid);
 
-/* The same for a thread of a process that is watched as a whole, with the threads that it starts. */
+/* Like lbpf_perfevent_open, for a thread of a process of which all threads are watched, also those that start later. */
 int lbpf_perfevent_open_thread(const struct lbpf_event *event, int32_t tid);
 
-/* The threads of a process, 0 for this one, in memory to be freed. Returns 0 or an errno. */
+/* Stores the threads of a process (0: this one), in memory that the caller frees. Returns 0 or an errno. */
 int lbpf_perfevent_threads(int32_t pid, int32_t **tids, size_t *count);
 
-/* Pushes or returns why an event can't be opened, or NULL. */
+/* Pushes or returns why an event can't be opened, or returns NULL. */
 const char *lbpf_perfevent_cause(lua_State *L, const struct lbpf_event *event, int err);
 
 LBPF_HIDDEN_END

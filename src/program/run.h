@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Running programs on data of one's own, and what the kernel counts of all runs. */
+/* Running programs on data that the script gives, and statistics of all runs. */
 #ifndef LBPF_PROGRAM_RUN_H
 #define LBPF_PROGRAM_RUN_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What an object declares of its programs. */
+/* The settings that an object declares for its programs. */
 #ifndef LBPF_PROGRAM_SETTINGS_H
 #define LBPF_PROGRAM_SETTINGS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What this kernel can do for this process. */
+/* What this kernel supports for this process. */
 #ifndef LBPF_SYSTEM_FEATURES_H
 #define LBPF_SYSTEM_FEATURES_H
 

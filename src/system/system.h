@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel holds, by ids. */
+/* The maps, programs and links that the kernel holds, by id. */
 #ifndef LBPF_SYSTEM_H
 #define LBPF_SYSTEM_H
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Bit-fields in memory, byte by byte. */
+/* Reading and writing bit-fields in memory, byte by byte. */
 #ifndef LBPF_VALUE_BITS_H
 #define LBPF_VALUE_BITS_H
 
 #include "value/plan.h"
 
-/* The bits of a field that lie in one byte: little-endian machines fill bytes from the low end, big-endian ones
- * from the high end, and BTF counts bits the same way. */
+/* The bits of a field that are in one byte. Little-endian machines fill bytes from the lowest bit, big-endian ones from
+ * the highest, and BTF counts bits in the same way. */
 struct lbpf_chunk {
 	uint8_t byte, shift, width;
 };
@@ -25,7 +25,7 @@ static inline struct lbpf_chunk lbpf_chunk_at(const struct lbpf_node *n, unsigne
 	return c;
 }
 
-/* Where the chunk that starts after `done` bits stands in the field's value. */
+/* The position in the field's value of the chunk that starts after `done` bits. */
 static inline unsigned int lbpf_chunk_place(const struct lbpf_node *n, unsigned int done, const struct lbpf_chunk *c)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes <-> Lua, by the plan of a type. Knows neither libbpf nor system calls. */
+/* The codec: converts bytes to Lua values and the reverse, by the plan of a type. Uses neither libbpf nor system
+ * calls. */
 #ifndef LBPF_VALUE_CODEC_H
 #define LBPF_VALUE_CODEC_H
 
@@ -24,7 +25,7 @@ struct lbpf_range {
 
 extern const struct lbpf_range lbpf_ranges[LBPF_LAST_INTEGER + 1];
 
-/* Integers in memory, at any address. */
+/* Read and write integers in memory, at any address. */
 static inline lua_Integer lbpf_load_int(unsigned int kind, const void *p)
 {
 	uint8_t u8;
@@ -83,8 +84,9 @@ static inline void lbpf_store_int(uint32_t size, void *p, lua_Integer value)
 void lbpf_encode_any(lua_State *L, const struct lbpf_type *type, int idx, void *buf, const char *what);
 void lbpf_decode_any(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len);
 
-/* Writes the value at idx into the type->size bytes at buf, which it zeroes first. Raises, naming the path from
- * `what` ("key", "value", …) on, when it doesn't fit; buf is then half written. Runs no Lua code. */
+/* Encodes the value at idx into the type->size bytes at buf, which it sets to zero first. Raises if the value doesn't
+ * fit; the message names the member, beginning with `what` ("key", "value", …), and buf is partly written. Runs no Lua
+ * code. */
 static inline void lbpf_encode(lua_State *L, const struct lbpf_type *type, int idx, void *buf, const char *what)
 {
 	unsigned int kind = type->node[0].kind;
@@ -101,7 +103,8 @@ static inline void lbpf_encode(lua_State *L, const struct lbpf_type *type, int i
 	lbpf_encode_any(L, type, idx, buf, what);
 }
 
-/* Pushes the value at buf. len >= type->size bytes are readable; what lies beyond goes to a flexible array. */
+/* Pushes the value at buf, of which len >= type->size bytes are readable. Bytes beyond type->size belong to a flexible
+ * array. */
 static inline void lbpf_decode(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len)
 {
 	unsigned int kind = type->node[0].kind;
@@ -112,25 +115,26 @@ static inline void lbpf_decode(lua_State *L, const struct lbpf_type *type, const
 		lbpf_decode_any(L, type, buf, len);
 }
 
-/* Pushes the value at buf, of texts that have more than zeros behind their end all the bytes. */
+/* Pushes the value at buf. A text that has more than zeros after its end is all its bytes. */
 void lbpf_decode_whole(lua_State *L, const struct lbpf_type *type, const void *buf);
 
-/* Pushes the members of a struct in declaration order, or the one value of anything else; returns how many. */
+/* Pushes the members of a struct as separate values, in declaration order; any other value as one. Returns how many. */
 int lbpf_decode_unpack(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len);
 
-/* Fills the table at idx, reusing the tables in it, and pushes it. The type must be a struct or an array. */
+/* Decodes into the table at idx, reuses the tables in it, and pushes it. The type must be a struct or an array. */
 void lbpf_decode_into(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len, int idx);
 
-/* Pushes the sum of `copies` values that lie `stride` bytes apart: numbers add up, everything else is the first's. */
+/* Pushes the sum of `copies` values that are `stride` bytes apart. Numbers are added up; everything else is that of the
+ * first value. */
 void lbpf_decode_sum(lua_State *L, const struct lbpf_type *type, const void *buf, size_t stride, int copies);
 
-/* Whether the Lua value at idx has the shape of this type; looks no deeper than its first element. */
+/* Whether the Lua value at idx has the shape of this type. Checks only the first element of a table. */
 bool lbpf_accepts(lua_State *L, const struct lbpf_type *type, int idx);
 
 /* Raises unless len bytes can hold a value of this type. */
 void lbpf_check_length(lua_State *L, const struct lbpf_type *type, size_t len, const char *what);
 
-/* Scratch for one key or value: on the C stack when small, else in Lua's heap, left on the Lua stack. */
+/* Memory for one key or value: on the C stack if it is small, otherwise in a userdata that stays on the Lua stack. */
 #define LBPF_SCRATCH(L, name, size)                \
 	_Alignas(8) char name##_small[LBPF_SMALL]; \
 	void *name = (size) <= LBPF_SMALL ? (void *)name##_small : lua_newuserdatauv(L, size, 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Keys of maps: what is read encodes back to the bytes it came from, or is these bytes themselves. */
+/* Keys of maps. Encoding a decoded key gives the bytes it was decoded from. If that is impossible, the decoded key is a
+ * string of these bytes. */
 #ifndef LBPF_VALUE_KEY_H
 #define LBPF_VALUE_KEY_H
 
@@ -10,7 +11,7 @@ LBPF_HIDDEN_BEGIN
 void lbpf_key_encode_any(lua_State *L, const struct lbpf_type *type, int idx, void *buf);
 void lbpf_key_decode_any(lua_State *L, struct lbpf_type *type, const void *buf);
 
-/* As lbpf_encode, but also takes a string of all the key's bytes, unless it is an integer. */
+/* Like lbpf_encode, but also takes a string of all the key's bytes. An integer key must be an integer. */
 static inline void lbpf_key_encode(lua_State *L, const struct lbpf_type *type, int idx, void *buf)
 {
 	if (lbpf_likely(lbpf_type_is_integer(type)))

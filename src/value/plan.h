@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The plan of a C type, as the codec uses it: flat, and compiled once.
+/* The plan of a C type: a flat description, compiled once, by which the codec encodes and decodes values.
  *
- * The plan is an array of nodes in preorder. Node 0 is the value itself; a struct or union is followed by its
- * members (anonymous ones flattened into it), an array by its one element. `next` jumps over a subtree. */
+ * The plan is an array of nodes in preorder. Node 0 is the value itself. A struct or union is followed by its
+ * members, with those of anonymous members among them; an array is followed by its element. `next` is the node after
+ * a subtree. */
 #ifndef LBPF_VALUE_PLAN_H
 #define LBPF_VALUE_PLAN_H
 
@@ -15,7 +16,7 @@
 LBPF_HIDDEN_BEGIN
 
 enum lbpf_kind {
-	LBPF_U8, /* integers of one memory access each */
+	LBPF_U8, /* integers that one memory access reads */
 	LBPF_U16,
 	LBPF_U32,
 	LBPF_U64,
@@ -31,8 +32,8 @@ enum lbpf_kind {
 	LBPF_BBITS,
 	LBPF_CHARS,  /* char[N]: text up to the first NUL */
 	LBPF_BYTES,  /* unsigned char[N]: all N bytes */
-	LBPF_RAW,    /* bytes of a type we don't know, or of 128 bits */
-	LBPF_ARRAY,  /* of the one node that follows */
+	LBPF_RAW,    /* bytes of an unknown type, or of an integer of 128 bits */
+	LBPF_ARRAY,  /* of elements like the node that follows */
 	LBPF_STRUCT, /* or union */
 };
 
@@ -40,22 +41,24 @@ enum lbpf_kind {
 
 struct lbpf_node {
 	uint8_t kind;
-	bool overlaps;	   /* a union's member, at any depth: may share bytes with its siblings */
-	bool flexible;	   /* array without a length at the type's end: as long as the record that holds it */
-	bool beyond;	   /* of these one in a union, which holds only what lies beyond the type */
-	uint8_t bit;	   /* bit-field: its first bit, counted from offset as BTF counts */
-	uint8_t bits;	   /* bit-field: its width */
-	uint32_t offset;   /* bytes from the start of the struct around it; 0 for elements */
-	uint32_t size;	   /* bytes; of a bit-field, those it touches */
-	uint32_t count;	   /* elements of an array, members of a struct */
-	uint32_t next;	   /* the node after this one and all below it */
-	int32_t name;	   /* of a member, as an index into the type's names; else 0 */
-	int32_t enums;	   /* index into names of the table { enumerator = value }; 0 if it has none */
-	const char *label; /* the member's name; the very address of Lua's interned string */
-	const char *ctype; /* what C calls its type, for messages */
+	bool overlaps; /* inside a union, at any depth: may share bytes with its siblings */
+	/* Array without a length at the end of the type: its length follows from the record's. */
+	bool flexible;
+	bool beyond;	 /* a flexible array in a union, which only has what lies beyond the type */
+	uint8_t bit;	 /* bit-field: its first bit, counted from offset as BTF counts */
+	uint8_t bits;	 /* bit-field: its width */
+	uint32_t offset; /* bytes from the start of the enclosing struct; 0 for elements */
+	uint32_t size;	 /* bytes; for a bit-field: those that it touches */
+	uint32_t count;	 /* elements of an array, members of a struct */
+	uint32_t next;	 /* the node after this one and its subtree */
+	int32_t name;	 /* index of the member's name in the type's names; 0 for others */
+	int32_t enums;	 /* index in the names of the table { enumerator = value }; 0 if there is none */
+	/* The member's name: the address of Lua's interned string, so that names can be compared by address. */
+	const char *label;
+	const char *ctype; /* the C name of its type, for messages */
 };
 
-/* Bits of a byte that no member of a struct carries. */
+/* Bits of a byte that belong to no member of a struct: padding. */
 struct lbpf_gap {
 	uint32_t offset;
 	uint8_t bits;
@@ -63,14 +66,16 @@ struct lbpf_gap {
 
 struct lbpf_type {
 	struct lbpf_head head;
-	int names;  /* registry reference of the sequence of names; LUA_NOREF once collected */
-	bool owned; /* some members belong to the kernel (locks, timers, …) and are left out */
+	/* Registry reference of the sequence of names; LUA_NOREF once the type has been collected. */
+	int names;
+	bool owned; /* some members belong to the kernel (locks, timers, …) and are not shown */
 	uint32_t size;
 	uint32_t count;
-	bool floats;		     /* some node is one */
-	uint32_t gap_count;	     /* these two are key.c's, of types that keys have had */
-	const struct lbpf_gap *gaps; /* in the sequence of names, at index 0; NULL before the first key */
-	uint32_t depth;		     /* tables within tables that a value becomes: 0 for what is no table */
+	bool floats;	    /* some node is a float */
+	uint32_t gap_count; /* these two belong to key.c, for types that were used for keys */
+	/* Memory kept by the sequence of names, at index 0; NULL before the first key. */
+	const struct lbpf_gap *gaps;
+	uint32_t depth; /* how deeply tables are nested in a decoded value: 0 if it is no table */
 	struct lbpf_node node[];
 };
 
@@ -82,47 +87,48 @@ static inline bool lbpf_type_is_integer(const struct lbpf_type *type)
 	return type->node[0].kind <= LBPF_LAST_INTEGER;
 }
 
-/* Collects nodes; everything it holds is on the Lua stack from `base` on. */
+/* Builds a plan. Everything it uses is on the Lua stack from `base` on. */
 struct lbpf_builder {
 	lua_State *L;
-	int base; /* stack: the nodes' memory, the names */
+	int base; /* stack index of the nodes' memory, which the names follow */
 	struct lbpf_node *node;
 	uint32_t count, room;
 	lua_Integer names;
-	bool owned; /* becomes the type's */
+	bool owned; /* `owned` of the type */
 };
 
 void lbpf_build_begin(lua_State *L, struct lbpf_builder *b);
 
-/* Adds a node and returns its index; `node` moves, so go through the index afterwards. */
+/* Adds a node and returns its index. The array `node` may move, so use the index afterwards. */
 uint32_t lbpf_build_node(struct lbpf_builder *b, enum lbpf_kind kind, uint32_t offset, uint32_t size);
 
-/* Closes a subtree: sets next of the node at index i. */
+/* Ends a subtree: sets `next` of the node at index i. */
 void lbpf_build_close(struct lbpf_builder *b, uint32_t i);
 
-/* Pops the value at the top into the names and returns its index. */
+/* Pops the value at the top, adds it to the names and returns its index. */
 int32_t lbpf_build_name(struct lbpf_builder *b);
 
-/* Pops the string at the top and makes it the label, or the C name, of node i. */
+/* Pop the string at the top and make it the label, or the C name, of node i. */
 void lbpf_build_label(struct lbpf_builder *b, uint32_t i);
 void lbpf_build_ctype(struct lbpf_builder *b, uint32_t i);
 
-/* Replaces everything from base on by the finished type. */
+/* Replaces all stack values from `base` on by the finished type. */
 struct lbpf_type *lbpf_build_end(struct lbpf_builder *b);
 
-/* Makes the flexible array at the end of a type that nobody uses yet one of as many elements as fit into size bytes. */
+/* Gives the flexible array at the end of a type a length: as many elements as fit if the type has `size` bytes. Nobody
+ * may use the type yet. */
 void lbpf_type_extend(struct lbpf_type *type, uint32_t size);
 
-/* Pushes the sequence of the type's names; raises once the type has been collected. */
+/* Pushes the sequence of the type's names. Raises if the type has been collected. */
 void lbpf_type_push_names(lua_State *L, const struct lbpf_type *type);
 
-/* Pushes a type of size bytes about which nothing else is known. */
+/* Pushes a type of `size` bytes of which nothing else is known. */
 struct lbpf_type *lbpf_type_push_raw(lua_State *L, uint32_t size);
 
-/* The same where more is known, but not to this process; messages say so. */
+/* Like lbpf_type_push_raw, for a type that exists, but that this process may not read; messages say so. */
 struct lbpf_type *lbpf_type_push_untyped(lua_State *L, uint32_t size);
 
-/* Pushes the type of an array's index, which needs no BTF to be known. */
+/* Pushes the type of an array's index, which is known without BTF. */
 struct lbpf_type *lbpf_type_push_index(lua_State *L);
 
 LBPF_HIDDEN_END

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* C types as objects: what scripts may ask of a plan. */
+/* Type handles: what scripts can ask about a plan. */
 #ifndef LBPF_VALUE_TYPE_H
 #define LBPF_VALUE_TYPE_H
 
