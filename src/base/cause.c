@@ -19,14 +19,14 @@
 #include "base/printed.h"
 #include "base/raise.h"
 
-/* ---- what is there to be seen ---- */
+/* ---- file systems that may be missing ---- */
 
 static bool is_missing(const char *path)
 {
 	return access(path, F_OK) && errno == ENOENT;
 }
 
-/* Whether the file system of that kind is mounted there; in a chroot or a container it may not be. */
+/* Whether a file system of this kind is mounted at path. In a chroot or a container it may not be. */
 static bool is_mounted(const char *path, long magic)
 {
 	struct statfs fs;
@@ -101,10 +101,11 @@ const char *lbpf_no_pin(const char *path)
 
 #define BIT(n) (UINT64_C(1) << (n))
 
-/* CAP_SYS_ADMIN stands for those that were split off from it. */
+/* The capabilities that messages name. CAP_SYS_ADMIN includes CAP_BPF and CAP_PERFMON, which were split off from it in
+ * Linux 5.8. */
 static const struct {
 	const char *name;
-	uint64_t any; /* one of these will do */
+	uint64_t any; /* the process has the capability if it has any of these bits */
 } known[] = {
 	{ "CAP_BPF", BIT(39) | BIT(CAP_SYS_ADMIN) },
 	{ "CAP_PERFMON", BIT(38) | BIT(CAP_SYS_ADMIN) },
@@ -122,7 +123,7 @@ uint64_t lbpf_effective(void)
 	return (uint64_t)data[1].effective << 32 | data[0].effective;
 }
 
-/* Whether the process is in a user namespace of its own. *sure becomes false where that can't be seen. */
+/* Whether the process is in a user namespace other than the initial one. *sure becomes false if /proc doesn't tell. */
 static bool in_user_namespace(bool *sure)
 {
 	const ino_t initial = 0xEFFFFFFD; /* the kernel's PROC_USER_INIT_INO */
@@ -135,21 +136,21 @@ static bool in_user_namespace(bool *sure)
 bool lbpf_takes_token(void)
 {
 	bool sure;
-	int err = errno; /* which callers have yet to pass on */
+	int err = errno; /* the caller's errno, which it returns later */
 	bool takes = in_user_namespace(&sure);
 
 	errno = err;
 	return takes;
 }
 
-/* Those that count: in a user namespace of its own, a process has many that are good for nothing here. *sure becomes
- * false where it can't be seen whether it is in one. */
+/* The process's capabilities that count for BPF. In a user namespace of its own a process has many capabilities, but
+ * the kernel ignores them here. *sure becomes false if it isn't known whether the process is in one. */
 static uint64_t capabilities_of_ours(bool *sure)
 {
 	return in_user_namespace(sure) ? 0 : lbpf_effective();
 }
 
-/* Whether system calls of this thread are filtered, as far as /proc tells. */
+/* Whether a seccomp filter checks system calls of this thread, as far as /proc tells. */
 static bool has_seccomp(void)
 {
 	static const char field[] = "\nSeccomp:\t";
@@ -167,8 +168,8 @@ static bool has_seccomp(void)
 	return at && at[sizeof(field) - 1] == '2'; /* SECCOMP_MODE_FILTER */
 }
 
-/* Pushes those of the capabilities named in the text that are among some, or aren't: "CAP_A, CAP_B or CAP_C"; ""
- * where there are none. */
+/* Pushes a list of the capabilities that the text names and that are in the set `some`; or, if `among` is false, that
+ * are not in it. The list is "CAP_A, CAP_B or CAP_C", with `last` before the last one; "" if it is empty. */
 static const char *push_names(lua_State *L, const char *text, uint64_t some, bool among, const char *last)
 {
 	const char *names[sizeof(known) / sizeof(*known)];
@@ -193,7 +194,7 @@ const char *lbpf_no_bpf(void)
 bool lbpf_has_capabilities(const char *capabilities)
 {
 	bool sure;
-	int err = errno; /* which callers have yet to pass on */
+	int err = errno; /* the caller's errno, which it returns later */
 	uint64_t ours = capabilities_of_ours(&sure);
 
 	errno = err;
@@ -204,13 +205,14 @@ bool lbpf_has_capabilities(const char *capabilities)
 }
 
 struct powers {
-	const char *missing, *there; /* of the capabilities that are asked for; pushed */
+	/* Of the requested capabilities: those that the process lacks, and those that it has; both on the Lua stack. */
+	const char *missing, *there;
 	bool sure, seccomp;
 };
 
 static struct powers push_powers(lua_State *L, const char *capabilities)
 {
-	int err = errno; /* which callers have yet to pass on */
+	int err = errno; /* the caller's errno, which it returns later */
 	struct powers p = { .seccomp = has_seccomp() };
 	uint64_t ours = capabilities_of_ours(&p.sure);
 
@@ -247,7 +249,7 @@ const char *lbpf_refused_attach(lua_State *L, uint32_t prog_type)
 		uint64_t types;
 		const char *capabilities;
 	} rows[] = {
-		/* uprobes take more than other events; which one this is, the program doesn't tell */
+		/* uprobes need more than other events, and the program doesn't tell whether it is for a uprobe */
 		{ BIT(BPF_PROG_TYPE_KPROBE), "CAP_PERFMON or CAP_SYS_ADMIN" },
 		{ BIT(BPF_PROG_TYPE_TRACEPOINT) | BIT(BPF_PROG_TYPE_PERF_EVENT) | BIT(BPF_PROG_TYPE_RAW_TRACEPOINT) |
 			  BIT(BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE) | BIT(BPF_PROG_TYPE_TRACING) |
@@ -278,8 +280,8 @@ const char *lbpf_refused_kind(lua_State *L, const char *kind, const char *capabi
 	return lua_pushfstring(L, "the kernel refused this kind of program (%s) before verifying it%s", kind, causes);
 }
 
-/* What the verifier writes whatever it thinks of a program. Of an infinite loop, the states come behind what it says
- * of it. */
+/* Whether a line of the verifier's log says nothing about what is wrong. For an infinite loop, the states come after
+ * the line that says what is wrong. */
 static bool is_chatter(const char *line)
 {
 	static const char *const begins[] = { "func#",	    "verification time ", "stack depth ", "insns processed ",
@@ -310,7 +312,8 @@ const char *lbpf_verifier_complaint(const char *log, size_t *len)
 	return found;
 }
 
-/* What the verifier writes on its way through the program: an instruction, or what it knows of registers there. */
+/* Whether a line of the verifier's log is its trace through the program: an instruction, or what is known of registers
+ * there. */
 static bool is_trace(const char *line, size_t len)
 {
 	static const char *const begins[] = { "; ",	"from ",     "Func#",	"mark_precise: ",
@@ -324,8 +327,8 @@ static bool is_trace(const char *line, size_t len)
 	return (digits && digits < len && line[digits] == ':') || strncmp(line, "processed ", 10) == 0;
 }
 
-/* Pushes "; source: …" for the line of source that the complaint follows, "" where the log has none. Since Linux 6.9
- * it ends in " @ <file>:<line>". */
+/* Pushes "; source: …" with the line of source that comes before the complaint in the log, or "" if there is none.
+ * Since Linux 6.9 the line ends in " @ <file>:<line>". */
 static const char *push_source(lua_State *L, const char *log, const char *complaint)
 {
 	const char *line = complaint;
@@ -334,14 +337,15 @@ static const char *push_source(lua_State *L, const char *log, const char *compla
 	while (line > log) {
 		line--;
 		if (strncmp(line, "; ", 2) != 0 || (line > log && line[-1] != '\n') || strncmp(line, ";  @ ", 5) == 0)
-			continue; /* the last: what clang added, of no line */
+			/* "; @" without text: code that clang added, which belongs to no line. */
+			continue;
 		len = strcspn(line, "\n") - 2;
 		return lua_pushfstring(L, "; source: %s", lua_pushlstring(L, line + 2, len));
 	}
 	return lua_pushliteral(L, "");
 }
 
-/* What the kernel runs out of, whatever the verifier thinks of the program. */
+/* Whether the errno says that the kernel has run out of something, which has nothing to do with the program. */
 static bool is_shortage(int err)
 {
 	return err == EMFILE || err == ENFILE || err == ENOMEM || err == EAGAIN || err == EINTR;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Descriptors for what is about to open some.
+/* Makes sure that descriptors are available before an operation that opens some.
  *
- * A handle that nobody has any more is small for the collector, which is in no hurry, while its descriptor is one of a
- * thousand. And libbpf remembers for the whole process what the kernel can do: where it tried without descriptors, it
- * remembers that there is nothing. So those are opened first, and closed just before they are needed. */
+ * For the collector, an unreachable handle is only a few bytes, so it is in no hurry to collect it. But the handle's
+ * descriptor is often one of only about a thousand.
+ *
+ * Also, libbpf remembers for the whole process what the kernel supports. If it probes without descriptors, it remembers
+ * that features are missing. So the descriptors are opened first and closed just before they are needed. */
 #define _GNU_SOURCE
 #include "base/spare.h"
 
@@ -14,7 +16,7 @@
 
 #define MOST 1024
 
-/* Opens so many. Returns how many there were, with errno if they are too few. */
+/* Opens so many descriptors. Returns how many could be opened; if that is fewer, errno says why. */
 static unsigned int take(int *fds, unsigned int count)
 {
 	unsigned int n = 0;
@@ -33,7 +35,8 @@ void lbpf_spare_give(const int *fds, unsigned int count)
 		close(fds[--count]);
 }
 
-/* Who may open no eventfd, by a seccomp filter say, may have descriptors all the same. */
+/* Checks whether so many descriptors can be opened. A process that may not open an eventfd, because of a seccomp filter
+ * for example, may still have descriptors. */
 static int have(unsigned int count)
 {
 	int fds[MOST], err;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What goes wrong with a map, in words: why it can't be used, what its kind can't do, what an errno means for an
+/* Error messages about maps: why a map can't be used, which operations its kind lacks, what an errno means for an
  * operation. Declared by map.h. */
 #include <errno.h>
 #include <string.h>

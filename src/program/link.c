@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Links: a program's attachment.
+/* Links: attachments of programs.
  *
- * The owner keeps its open links in a set, so a dropped return value never detaches anything, and closes them before
- * it goes: libbpf's USDT links use their object when they are destroyed. A link that was opened by pin or id is
- * nobody's; it keeps a descriptor and no more. A C host's link is borrowed, or given to the state's keeper of links. */
+ * The owner keeps its open links in a set. So dropping the value that attach returned detaches nothing. The owner
+ * closes its links before itself, because libbpf's USDT links use their object when they are destroyed. A link that was
+ * opened by pin or id has no owner: the handle holds a descriptor, and closing it leaves the program attached. A C
+ * host's link is borrowed, or given to the state's keeper of links. */
 #include "program/link.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@
 #include "program/linkinfo.h"
 #include "program/program.h"
 
-/* Leaves the handle closed; what it held is the caller's. */
+/* Makes the handle a closed one. Frees nothing: the caller frees what the handle held. */
 static void link_init(void *self)
 {
 	struct lbpf_link *handle = self;
@@ -74,14 +75,18 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* Frees the link of a process that this one was forked from, and leaves it attached. libbpf would close a descriptor of
- * this process's, which is fine, but also switch the perf event off, which is the other's as well, and unregister a
- * struct_ops map. Of a probe's perf event only libbpf knows the descriptor: that one stays open. */
+/* Frees a copy of a link that the parent of this forked process made, and leaves the link attached.
+ *
+ * bpf_link__destroy can't be used on the copy as it is. Closing the descriptor would be right, because the child has
+ * its own. But libbpf also disables a perf event, which the parent uses as well, and unregisters a struct_ops map. So
+ * the descriptors are closed here, and libbpf's struct is disconnected before it is freed.
+ *
+ * The descriptor of a probe's perf event is known only to libbpf (part->event is -1 then); it stays open. */
 static void forsake(const struct lbpf_part *part)
 {
 	int fd = bpf_link__fd(part->link), event = part->event;
 
-	if (fd > 0 && lbpf_fd_is_attachment(fd)) /* of USDT it is a 0 without meaning */
+	if (fd > 0 && lbpf_fd_is_attachment(fd)) /* for USDT, bpf_link__fd returns a meaningless 0 */
 		close(fd);
 	if (event >= 0 && event != fd)
 		close(event);
@@ -89,7 +94,7 @@ static void forsake(const struct lbpf_part *part)
 	bpf_link__destroy(part->link);
 }
 
-/* Leaves attached what is attached. */
+/* Frees libbpf's struct and leaves the program attached. */
 static void part_disconnect(struct lbpf_part *part)
 {
 	if (part->link) {
@@ -98,7 +103,7 @@ static void part_disconnect(struct lbpf_part *part)
 	}
 }
 
-/* Takes off what is attached, or only lets go of it. */
+/* Closes an attachment. With `undo` it is detached. Without, this process only frees its copy (see forsake). */
 static void part_close(struct lbpf_part *part, bool undo)
 {
 	if (part->link && undo)
@@ -127,7 +132,7 @@ static void link_release(lua_State *L, int idx, void *self)
 		lbpf_link_drop(L, idx);
 	}
 	free(was.more);
-	close_fd(&was.at.target); /* one that came to nothing may have these */
+	close_fd(&was.at.target); /* a link that was never attached may have these */
 	close_fd(&was.at.prog);
 }
 
@@ -162,7 +167,8 @@ void lbpf_link_close_all(lua_State *L, int owner, bool asked)
 	int top = lua_gettop(L);
 
 	if (lua_getiuservalue(L, owner, LBPF_OWNER_LINKS) == LUA_TTABLE)
-		for (lua_pushnil(L); lua_next(L, top + 1); lua_pop(L, 1)) { /* closing clears the field it stands at */
+		/* link_release clears the field of the set that this loop is at, which lua_next allows. */
+		for (lua_pushnil(L); lua_next(L, top + 1); lua_pop(L, 1)) {
 			struct lbpf_link *handle = lua_touserdata(L, -2);
 
 			handle->head.asked = asked;
@@ -192,7 +198,8 @@ void lbpf_link_push_keeper(lua_State *L)
 	lbpf_class_new(L, &keeper_class, sizeof(struct lbpf_head), 1);
 	lua_newtable(L);
 	lua_setiuservalue(L, -2, LBPF_OWNER_LINKS);
-	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KEEPER_KEY) == LUA_TUSERDATA) { /* by a finalizer */
+	/* A finalizer has created it meanwhile. */
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KEEPER_KEY) == LUA_TUSERDATA) {
 		lua_remove(L, -2);
 		return;
 	}
@@ -216,7 +223,8 @@ int lbpf_link_descriptor(const struct lbpf_link *handle)
 
 	if (handle->more_count)
 		return -1;
-	/* libbpf's may be a perf event's (before kernel 5.15), a struct_ops map's, or for USDT a 0 without meaning */
+	/* libbpf's descriptor may be a perf event's (before kernel 5.15) or a struct_ops map's; for USDT it is a
+	 * meaningless 0 */
 	return handle->link && !lbpf_fd_is_link(fd) ? -1 : fd;
 }
 
@@ -227,7 +235,7 @@ int lbpf_link_fail(lua_State *L, const struct lbpf_link *handle, int err, const 
 	return lbpf_err_push(L, err, cause, "link (%s): %s", handle->kind, operation);
 }
 
-/* The descriptor, or nil, message and code where there is none: then *n is how many were pushed. */
+/* Returns the link's descriptor. If it has none, pushes nil, message and code; *n is the number of values pushed. */
 static int link_need_descriptor(lua_State *L, const struct lbpf_link *handle, const char *operation, int *n)
 {
 	int fd = lbpf_link_descriptor(handle);
@@ -289,7 +297,7 @@ static int link_fd(lua_State *L)
 	return 1;
 }
 
-/* Puts a struct_ops map in place of another. Returns an errno. */
+/* Replaces the attached struct_ops map by another. Returns 0 or an errno. */
 static int update_map(const struct lbpf_link *handle, int fd, const struct lbpf_map *map)
 {
 	if (handle->link && map->of && lbpf_newer_update_map)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel holds: maps, programs and links of every process, by their ids.
+/* The maps, programs and links of every process that the kernel holds, by id.
  *
- * A walk steps from id to id, and what vanishes before it could be asked is left out. Nothing is held in between: each
- * descriptor is closed before anything of Lua's runs. */
+ * An iteration goes from id to id. An object that is gone before its information could be read is skipped. Between two
+ * steps no descriptor is open: each is closed before any Lua function runs. */
 #include "system/system.h"
 
 #include <errno.h>
@@ -75,7 +75,8 @@ static const struct sort progs = { "prog",	  "program",   bpf_prog_get_next_id, 
 				   fetch_program, push_program };
 static const struct sort links = { "link", "link", bpf_link_get_next_id, bpf_link_get_fd_by_id, fetch_link, push_link };
 
-/* Asks the kernel about one thing. Returns 0 or an errno: a negative one if it is there and can't be described. */
+/* Reads the kernel's information about one object. Returns 0 or an errno. The errno is negative if the object exists
+ * and the kernel can't describe it. */
 static int ask(const struct sort *sort, uint32_t id, union info *info)
 {
 	int fd = sort->open(id), err;
@@ -92,7 +93,7 @@ static const char *cause(lua_State *L, int err)
 	return err == EPERM ? lbpf_refused(L, "CAP_SYS_ADMIN") : NULL;
 }
 
-/* The generic for calls this; upvalues: the sort, the last id. */
+/* The function that a generic `for` calls. Its upvalues are the sort and the last id. */
 static int step(lua_State *L)
 {
 	const struct sort *sort = lua_touserdata(L, lua_upvalueindex(1));
@@ -108,9 +109,11 @@ static int step(lua_State *L)
 			return 1;
 		}
 		err = ask(sort, id, &info);
-	} while (err == ENOENT || err == EAGAIN); /* gone already; a link that isn't finished yet */
+		/* ENOENT: the object is gone. EAGAIN: the link isn't completely created yet. */
+	} while (err == ENOENT || err == EAGAIN);
 	if (err < 0 && sort == &links) {
-		/* its type's part of the kernel failed; the others are worth going on */
+		/* The code of the link's type in the kernel failed. The iteration continues, with a link of which only
+		 * the id is known. */
 		memset(&info, 0, sizeof(info));
 		info.link.kernel.id = id;
 	} else if (err) {
