@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Attaching programs: by section, and to what the script names.
- *
- * Every way is a row: the method's name, what it reads from its arguments, its options, and the call. The rows are in
- * attachtrace.c and attachnet.c. */
+/* Attaching programs by their section, and by the methods for which a script names the place. Each way is a row of a
+ * table: the method's name, the function that reads its arguments, its options, and the function that attaches. The
+ * tables are in attachtrace.c, attachiter.c, attachuser.c, attachnet.c and attachtc.c. */
 #define _GNU_SOURCE
 #include "program/attach.h"
 
@@ -46,7 +45,7 @@ int lbpf_attach_read_name(lua_State *L, struct lbpf_target *to)
 	return 0;
 }
 
-/* Pushes memory for the list at idx, one element for each of the table's, and returns it. */
+/* Pushes memory for a list with an element for each element of the table at idx, and returns the memory. */
 static void *list_memory(lua_State *L, int idx, struct lbpf_list *list)
 {
 	list->count = lua_rawlen(L, idx);
@@ -55,7 +54,7 @@ static void *list_memory(lua_State *L, int idx, struct lbpf_list *list)
 	return lua_newuserdatauv(L, list->count * sizeof(uint64_t), 0);
 }
 
-/* The strings are kept by the table, so it is replaced by a copy that nobody else has. */
+/* The table keeps the strings. It is replaced by a copy that the script can't change. */
 struct lbpf_list lbpf_attach_names(lua_State *L, int idx)
 {
 	struct lbpf_list list;
@@ -190,17 +189,20 @@ static const struct lbpf_way by_section = {
 
 /* ---- the call ---- */
 
-/* An event, its link, and what libbpf opens to learn what the kernel can do, which it believes for good. */
+/* Descriptors that attaching may open at a time: a perf event, its link, and those that libbpf opens to probe the
+ * kernel. libbpf remembers the results of probing for the whole process, so they must not fail for want of
+ * descriptors. */
 #define DESCRIPTORS 6
 
-/* Pushes why libbpf found no tracepoint, or no way to a probe but tracefs; or returns NULL. */
+/* Pushes why libbpf found no tracepoint, or could attach a probe only through tracefs; or returns NULL. */
 static const char *push_missing(lua_State *L, const struct lbpf_program *p, const struct lbpf_way *way,
 				const struct lbpf_target *to, struct lbpf_log *log)
 {
-	bool named = to->category != NULL; /* of all ways, attach_tracepoint alone has one */
+	bool named = to->category != NULL; /* only attach_tracepoint has a category */
 	const char *section = bpf_program__section_name(p->prog), *place = strchr(section, '/');
 
-	if (strstr(lbpf_log_text(log), "legacy")) /* probes where the kernel has no perf events of them */
+	/* probes, if the kernel has no perf events for them. */
+	if (strstr(lbpf_log_text(log), "legacy"))
 		return lbpf_no_tracefs();
 	if (!named && (way != &by_section || bpf_program__type(p->prog) != BPF_PROG_TYPE_TRACEPOINT))
 		return NULL;
@@ -211,7 +213,7 @@ static const char *push_missing(lua_State *L, const struct lbpf_program *p, cons
 	return lua_pushfstring(L, "there is no tracepoint %s", place ? place + 1 : section);
 }
 
-/* Pushes nil, message and code: what libbpf said, or the kernel meant. */
+/* Pushes nil, message and code. The cause is libbpf's message, or what the kernel's errno means. */
 static void push_failure(lua_State *L, const struct lbpf_program *p, int err, const struct lbpf_way *way,
 			 const struct lbpf_target *to, struct lbpf_log *log)
 {
@@ -233,7 +235,7 @@ static void push_failure(lua_State *L, const struct lbpf_program *p, int err, co
 		lbpf_program_fail(L, p, err, way->method, log);
 }
 
-/* Pushes the link, or nil, message and code; returns the errno. */
+/* Pushes the link, or nil, message and code. Returns 0 or the errno. */
 static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, const struct lbpf_way *way,
 		     const struct lbpf_target *to)
 {
@@ -250,7 +252,7 @@ static int attach_by(lua_State *L, const struct lbpf_program *p, int owner, cons
 	else if (!err)
 		err = way->opened ? way->opened(link, p, to) : EOPNOTSUPP;
 	lbpf_log_end(log);
-	/* where libbpf has nothing to say, it tried nothing: the section names no place */
+	/* if libbpf printed nothing, it has tried nothing: the section names no place to attach to */
 	nowhere = err == EOPNOTSUPP && way == &by_section && !*lbpf_log_text(log);
 	if (err) {
 		lbpf_link_close(L, -1);
@@ -269,7 +271,7 @@ int lbpf_attach_auto(lua_State *L, int prog_idx, int owner)
 	return attach_by(L, lbpf_program_check(L, prog_idx), owner, &by_section, &nowhere);
 }
 
-/* Whether the way is for programs of this type; pushes nil, message and code if it isn't. */
+/* Returns whether this way is for programs of this type. If not, pushes nil, message and code. */
 static bool check_type(lua_State *L, const struct lbpf_program *p, const struct lbpf_way *way)
 {
 	uint32_t type = p->prog ? (uint32_t)bpf_program__type(p->prog) : p->type;

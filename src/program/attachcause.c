@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Why the kernel refused to attach, in words: what it means by an errno differs by what is attached where. */
+/* Why the kernel refused to attach a program, in words. The meaning of an errno depends on what is attached, and
+ * where. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <net/if.h>
@@ -27,7 +28,7 @@ struct row {
 	const char *words;
 };
 
-/* The words of the row with that errno, or NULL; rows end with one of 0. */
+/* The text of the row with that errno, or NULL. The last row has the errno 0. */
 static const char *find(const struct row *row, int err)
 {
 	while (row->err && row->err != err)
@@ -35,7 +36,7 @@ static const char *find(const struct row *row, int err)
 	return row->words;
 }
 
-/* What the section names behind its kind; NULL if nothing. */
+/* The part of the section after its kind; NULL if there is none. */
 static const char *named_by_section(const struct lbpf_program *p)
 {
 	const char *slash = p->prog ? strchr(bpf_program__section_name(p->prog), '/') : NULL;
@@ -53,7 +54,7 @@ const char *lbpf_attachcause_kprobe(lua_State *L, const struct lbpf_program *p, 
 	if (err != ENOENT || !name)
 		return NULL;
 	if (!events && lbpf_no_tracefs())
-		return NULL; /* libbpf takes tracefs then */
+		return NULL; /* then libbpf uses tracefs */
 	if (!events && access("/sys/kernel/tracing/kprobe_events", F_OK) &&
 	    access("/sys/kernel/debug/tracing/kprobe_events", F_OK))
 		return lua_pushfstring(L, "no probe on '%s', for this kernel has none (CONFIG_KPROBE_EVENTS)", name);
@@ -165,7 +166,7 @@ const char *lbpf_attachcause_xdp(lua_State *L, const struct lbpf_program *p, con
 	case EBUSY:
 		return to->replace ? "the program that is attached has a link: link:update replaces it"
 				   : "the interface has a program already";
-	case EOPNOTSUPP: /* of netlink, the kernel tells more */
+	case EOPNOTSUPP: /* with netlink the kernel returns a message */
 		return netlink || !to->flags ? NULL
 					     : "the interface's driver, as it is set up, takes no programs in this "
 					       "mode; mode \"skb\" needs no driver";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The way to attach iterators, which go over something in the kernel when their link is read. */
+/* Attaching iterators, which go over objects of the kernel when their link is read. */
 #include <fcntl.h>
 #include <string.h>
 
@@ -26,7 +26,7 @@ static const struct lbpf_name iter_orders[] = {
 	{ "self_only", 1 }, { "descendants_pre", 2 }, { "descendants_post", 3 }, { "ancestors_up", 4 }, { NULL, 0 },
 };
 
-/* The kernel's union bpf_iter_link_info, which headers before 6.1 know in part. */
+/* The kernel's union bpf_iter_link_info, of which headers before 6.1 have only a part. */
 struct iter_of_cgroup {
 	uint32_t order, cgroup_fd;
 	uint64_t cgroup_id;
@@ -38,7 +38,7 @@ struct iter_of_task {
 
 #define ITER_INFO_BYTES 32
 
-/* What option table 2 says to go over: a map, a cgroup, a task; or everything. */
+/* Reads from the table of options at 2 what the iterator goes over: a map, a cgroup, a task, or everything. */
 static int read_iter(lua_State *L, struct lbpf_target *to)
 {
 	uint8_t *info = lua_newuserdatauv(L, ITER_INFO_BYTES, 0);
@@ -78,7 +78,7 @@ static int read_iter(lua_State *L, struct lbpf_target *to)
 	return 0;
 }
 
-/* Of a map, its descriptor is the first member of what says which. */
+/* For a map, the struct's first member is the map's descriptor. */
 static void put_map(const struct lbpf_target *to)
 {
 	uint32_t fd = to->map ? (uint32_t)to->map->fd : 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ways to attach programs to the network and to cgroups. */
+/* Ways to attach programs to network interfaces, network namespaces, sockets and cgroups. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +47,7 @@ static int read_xdp(lua_State *L, struct lbpf_target *to)
 	return lbpf_attach_interface(L, to);
 }
 
-/* Takes the program off only if it is still the one that we attached. */
+/* Detaches the program only if it is still the one that this link attached. */
 static int undo_xdp(struct lbpf_link *self)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = self->at.prog);
@@ -103,7 +103,7 @@ static const struct lbpf_option netfilter_options[] = {
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
-/* A number or a name of the list at field `name` of argument 2. */
+/* The number in field `name` of argument 2: an integer, or a name from the list. */
 static uint32_t read_named(lua_State *L, const char *name, const struct lbpf_name *names, uint32_t otherwise)
 {
 	uint32_t value = otherwise;
@@ -183,7 +183,7 @@ static const struct lbpf_option sockmap_options[] = {
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
-/* A map of sockets; the program becomes the map's, for what its section says. */
+/* Attaches to a map of sockets, in the way that the program's section says. */
 static int read_sockmap(lua_State *L, struct lbpf_target *to)
 {
 	struct lbpf_map *map = lbpf_map_check(L, 2, 0, "attach_sockmap");
@@ -201,7 +201,7 @@ static int undo_sockmap(struct lbpf_link *self)
 	return -bpf_prog_detach2(self->at.prog, self->at.target, (enum bpf_attach_type)self->at.point);
 }
 
-/* Kernels from 6.10 on have links for this, with libbpf 1.5. */
+/* Since kernel 6.10 and libbpf 1.5 there are links for this. */
 static int attach_sockmap(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	bool by_section = p->prog && to->type < 0;

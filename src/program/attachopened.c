@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Attaching programs that libbpf has no struct for, those that were opened by pin or id: by its low-level calls.
+/* Attaching programs for which libbpf has no struct, because they were opened by pin or id: by libbpf's low-level
+ * functions.
  *
- * The kernel doesn't tell which attach type a program was loaded for. Where its type of programs has but one, it is
- * that; where the kernel takes no other than the right one, all are tried; else option attach_type says it. */
+ * The kernel doesn't tell which attach type a program was loaded for. If its program type has only one attach type,
+ * that is used. If the kernel refuses all but the right one, all are tried. Otherwise the option attach_type must name
+ * it. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,13 +18,14 @@
 #include "program/attach.h"
 #include "program/program.h"
 
-/* Kernel 6.4, 6.6 and libbpf 1.3. */
+/* BPF_NETFILTER, of kernel 6.4 and libbpf 1.3, which older headers lack. */
 enum { NETFILTER = 45 };
 
-/* Attach types by type of programs. */
+/* The attach types of each program type. */
 static const struct row {
 	uint32_t program;
-	bool several; /* and the kernel takes each of them, so the script must say which one */
+	/* The kernel accepts each of them for any program of the type, so the script must name one. */
+	bool several;
 	int types[14];
 } rows[] = {
 	{ BPF_PROG_TYPE_XDP, false, { BPF_XDP } },
@@ -72,7 +75,7 @@ int lbpf_opened_type(const struct lbpf_program *p, const struct lbpf_target *to)
 	return row && !row->several ? row->types[0] : -1;
 }
 
-/* Makes a link of the first attach type that the kernel takes: it refuses a wrong one before it looks at anything
+/* Creates a link with the first attach type that the kernel accepts: it refuses a wrong one before it checks anything
  * else. */
 static int create(struct lbpf_link *link, const struct lbpf_program *p, int target,
 		  const struct bpf_link_create_opts *opts, const struct lbpf_target *to)
@@ -89,8 +92,8 @@ static int create(struct lbpf_link *link, const struct lbpf_program *p, int targ
 	return link->fd < 0 ? errno : 0;
 }
 
-/* The part of libbpf's options that differs by attach type has the same place in all versions; the header's may be too
- * old to name what is put there. */
+/* The part of libbpf's options that depends on the attach type is at the same place in all versions. The header may be
+ * too old to have names for its members. */
 static void put_part(struct bpf_link_create_opts *opts, const void *part, size_t size)
 {
 	memcpy(&opts->perf_event, part, size);
@@ -144,7 +147,7 @@ int lbpf_opened_raw_tracepoint(struct lbpf_link *link, const struct lbpf_program
 	return link->fd < 0 ? errno : 0;
 }
 
-/* What the program was loaded for, the kernel knows. */
+/* The kernel knows the attach type that the program was loaded for. */
 int lbpf_opened_hook(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts);
@@ -155,7 +158,7 @@ int lbpf_opened_hook(struct lbpf_link *link, const struct lbpf_program *p, const
 	return create(link, p, 0, &opts, to);
 }
 
-/* Finds a function's id in the BTF of the program that it is of. */
+/* Finds the id of a function in the BTF of the program that has the function. */
 static int find_function(int fd, const char *name, uint32_t *id)
 {
 	struct lbpf_program_info info;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ways to attach programs to traffic control, and to netkit, which has lists of programs like tcx. */
+/* Ways to attach programs to traffic control, to tcx, and to netkit, which has lists of programs as tcx has. */
 #include <errno.h>
 #include <string.h>
 
@@ -51,13 +51,13 @@ static int undo_tc(struct lbpf_link *self)
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = self->at.handle, .priority = self->at.priority);
 	LIBBPF_OPTS(bpf_tc_opts, now, .handle = self->at.handle, .priority = self->at.priority);
 
-	/* somebody may have put another program in its place */
+	/* another process may have replaced the program */
 	if (bpf_tc_query(&hook, &now) == 0 && now.prog_id != self->at.flags)
 		return 0;
 	return -bpf_tc_detach(&hook, &opts);
 }
 
-/* Takes away the clsact qdisc, with the filters of both directions. */
+/* Removes the clsact qdisc, with the filters of both directions. */
 static void remove_clsact(int ifindex)
 {
 	LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
@@ -65,7 +65,8 @@ static void remove_clsact(int ifindex)
 	bpf_tc_hook_destroy(&both);
 }
 
-/* An ingress qdisc has the place that clsact needs, and takes what is meant for egress as one more ingress filter. */
+/* Checks for an ingress qdisc, which is in the place that clsact needs. The kernel would accept an egress filter there,
+ * but treat it as one more ingress filter. */
 static int check_clsact(int ifindex)
 {
 	char kind[LBPF_QDISC_KIND];
@@ -82,7 +83,7 @@ static int attach_tc(struct lbpf_link *link, const struct lbpf_program *p, const
 	int err = to->priority > UINT16_MAX ? EINVAL : -bpf_tc_hook_create(&hook);
 	bool made = !err;
 
-	if (err == EEXIST) /* the clsact qdisc is there already; it stays, for others may use it by now */
+	if (err == EEXIST) /* the clsact qdisc exists already. It stays, because others may use it */
 		err = to->point == BPF_TC_EGRESS ? check_clsact(to->ifindex) : 0;
 	if (err)
 		return err;
@@ -128,10 +129,10 @@ static int attach_tcx(struct lbpf_link *link, const struct lbpf_program *p, cons
 	return lbpf_attach_done(link, lbpf_newer_tcx(p->prog, to->ifindex, &opts));
 }
 
-/* Names that libbpf had no constants for before 1.3. */
+/* Constants that libbpf lacks before 1.3. */
 enum { TCX_INGRESS = 46, TCX_EGRESS = 47, NETKIT_PRIMARY = 54, NETKIT_PEER = 55 };
 
-/* Whether the program's section says that it is for one of these; an opened one's isn't known. */
+/* Whether the program's section is one for these attach types. The section of an opened program isn't known. */
 static bool is_for(const struct lbpf_program *p, const struct lbpf_target *to, int one, int other)
 {
 	int type = to->type >= 0 || !p->prog ? to->type : (int)bpf_program__expected_attach_type(p->prog);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ways to attach programs that watch: probes of the kernel and of processes, tracepoints, perf events, hooks of the
- * kernel's functions. */
+/* Ways to attach programs that trace: probes of the kernel, tracepoints, perf events, and functions of the kernel. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -125,7 +124,7 @@ static int attach_trace(struct lbpf_link *link, const struct lbpf_program *p, co
 {
 	LIBBPF_OPTS(bpf_trace_opts, opts, .cookie = to->cookie);
 
-	/* the libbpf that knows cookies of tp_btf is the one that has them of raw_tp */
+	/* libbpf supports cookies of tp_btf since the same version as those of raw_tp */
 	if (to->cookie && bpf_program__expected_attach_type(p->prog) == BPF_TRACE_RAW_TP && !lbpf_newer_raw_tracepoint)
 		return LBPF_ATTACH_NEEDS(4);
 	return lbpf_attach_done(link, bpf_program__attach_trace_opts(p->prog, &opts));
@@ -137,11 +136,12 @@ static int attach_lsm(struct lbpf_link *link, const struct lbpf_program *p, cons
 	return lbpf_attach_done(link, bpf_program__attach_lsm(p->prog));
 }
 
-/* A loaded program and the name of the function of it to replace. */
+/* Reads the arguments of attach_freplace: a loaded program, and the name of its function to replace. */
 static int read_freplace(lua_State *L, struct lbpf_target *to)
 {
 	lbpf_program_check_loaded(L, 2);
-	to->func_name = lbpf_arg_string(L, 3); /* makes a string of a number, which may run a finalizer */
+	/* Converts a number to a string, which may run a finalizer. */
+	to->func_name = lbpf_arg_string(L, 3);
 	to->target = lbpf_program_check_loaded(L, 2);
 	return 0;
 }
@@ -160,7 +160,8 @@ static const struct lbpf_option perf_event_options[] = {
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
-/* The descriptor of an open event, which stays the caller's, or a table that says which one to open. */
+/* Reads the argument of attach_perf_event: the descriptor of an open event, which the script keeps owning, or a table
+ * that describes an event to open. */
 static int read_perf_event(lua_State *L, struct lbpf_target *to)
 {
 	if (lua_istable(L, 2))
@@ -170,8 +171,8 @@ static int read_perf_event(lua_State *L, struct lbpf_target *to)
 	return 0;
 }
 
-/* Attaches to an open event, which this closes if it fails. Libbpf closes it with its link; a link of the kernel's that
- * libbpf has no struct for keeps the event by itself. */
+/* Attaches to an open event, and closes the event if that fails. libbpf closes the event with its link. A kernel link
+ * for which libbpf has no struct keeps the event alive itself. */
 static int attach_event(struct lbpf_part *part, const struct lbpf_program *p, int event, uint64_t cookie)
 {
 	LIBBPF_OPTS(bpf_perf_event_opts, opts, .bpf_cookie = cookie);
@@ -194,13 +195,14 @@ static int attach_event(struct lbpf_part *part, const struct lbpf_program *p, in
 	return err;
 }
 
-/* A program that samples sees one thread for each event; one of a probe or a tracepoint is run for all threads. */
+/* A sampling program gets the samples of one thread per event. A program on a probe or tracepoint runs for all
+ * threads. */
 static bool samples(const struct lbpf_program *p)
 {
 	return (p->prog ? (uint32_t)bpf_program__type(p->prog) : p->type) == BPF_PROG_TYPE_PERF_EVENT;
 }
 
-/* One event for each thread; those that have ended meanwhile don't matter. */
+/* One event for each thread. Threads that have ended meanwhile are skipped. */
 static int attach_threads(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	struct lbpf_part *part;
@@ -237,7 +239,7 @@ static int attach_perf_event(struct lbpf_link *link, const struct lbpf_program *
 	return fd < 0 ? errno : attach_event(&link->first, p, fd, to->bpf_cookie);
 }
 
-/* Programs that name what they are for in terms of BTF; the kernel takes all of them both ways. */
+/* Programs that name their target by BTF. The kernel attaches all of them by both system calls. */
 #define BTF_TYPES (LBPF_OF(TRACING) | LBPF_OF(LSM) | LBPF_OF(EXT))
 
 /*** Attaches a kprobe or kretprobe program to a function of the kernel.

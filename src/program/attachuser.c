@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ways to attach programs to functions and marks of processes. */
+/* Ways to attach programs to functions of processes, and to their USDT probes. */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -23,7 +23,7 @@ static const struct lbpf_option uprobe_options[] = {
 	LBPF_TARGET_OPT(U64, bpf_cookie), { NULL, LBPF_OPT_OTHER, 0 },
 };
 
-/* A path or the name of a library or program, and a function's name or an offset in the file. */
+/* Reads a path, or the name of a library or program; and a function's name, or an offset in the file. */
 static int read_uprobe(lua_State *L, struct lbpf_target *to)
 {
 	to->path = lbpf_arg_string(L, 2);
@@ -34,7 +34,7 @@ static int read_uprobe(lua_State *L, struct lbpf_target *to)
 	return 0;
 }
 
-/* What the arguments say, to be found in the file. */
+/* The functions and places that the arguments name, for which the file is searched. */
 static struct lbpf_elfsym place_of(const struct lbpf_target *to)
 {
 	return (struct lbpf_elfsym){ .name = to->func_name, .offset = to->func_name ? 0 : to->offset };
@@ -79,8 +79,8 @@ static int read_uprobe_multi(lua_State *L, struct lbpf_target *to)
 	return lbpf_attach_symbols(L, to, 3, 4);
 }
 
-/* How many functions or places there are to be found: those of the list, or the one that a pattern without wildcards
- * names; a pattern with them is libbpf's. */
+/* How many functions or places to find: those of the list, or the one that a pattern without wildcards names. libbpf
+ * resolves patterns with wildcards. */
 static size_t count_places(const struct lbpf_target *to)
 {
 	return to->name ? !strpbrk(to->name, "*?") : to->syms.count + to->addrs.count;
@@ -95,7 +95,7 @@ static void list_places(struct lbpf_elfsym *list, size_t count, const struct lbp
 						.offset = to->addrs.count ? to->addrs.numbers[i] : 0 };
 }
 
-/* Finds them; the memory is malloc's. */
+/* Finds them. The memory is allocated by malloc. */
 static int find_places(unsigned long *offsets, struct lbpf_elfsym *list, size_t count, const struct lbpf_target *to)
 {
 	int err;
@@ -173,7 +173,7 @@ static int attach_usdt(struct lbpf_link *link, const struct lbpf_program *p, con
 static const char *usdt_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
 {
 	(void)p;
-	/* the only other one is a process that isn't there */
+	/* the only other reason is that the process doesn't exist */
 	if (err == ESRCH && (to->pid <= 0 || kill(to->pid, 0) == 0 || errno == EPERM))
 		return "the object lacks the maps of <bpf/usdt.bpf.h>, which programs for marks include";
 	return err == ENOENT ? lbpf_userfunc_no_mark(L, to->path, to->provider, to->name) : NULL;
@@ -181,7 +181,7 @@ static const char *usdt_cause(lua_State *L, const struct lbpf_program *p, const 
 
 /* ---- sections that name a function or a mark ---- */
 
-/* Kinds of sections of a file's functions: "uprobe/<path>:<function>+<offset>", "uprobe.multi/<path>:<pattern>". */
+/* Sections for functions of a file: "uprobe/<path>:<function>+<offset>", "uprobe.multi/<path>:<pattern>". */
 static const struct {
 	const char *name;
 	bool retprobe, multi, session;
@@ -193,7 +193,7 @@ static const struct {
 	{ "uprobe.session", false, true, true },  { "uprobe.session.s", false, true, true },
 };
 
-/* Reads "usdt/<path>:<provider>:<name>", behind the path. */
+/* Reads the part after the path of "usdt/<path>:<provider>:<name>". */
 static bool read_mark(struct lbpf_target *to, char *mark)
 {
 	char *name = strchr(mark, ':');
@@ -206,8 +206,8 @@ static bool read_mark(struct lbpf_target *to, char *mark)
 	return true;
 }
 
-/* Reads a section's text, which is cut into pieces. Returns false for other sections, and for what libbpf refuses. A
- * function is func_name, a pattern name, a mark has a provider. */
+/* Reads a section's text, and cuts it into pieces. Returns false for other sections, and for sections that libbpf
+ * refuses. A function is stored as func_name, a pattern as name; a USDT probe has a provider. */
 static bool read_section(struct lbpf_target *to, char *text)
 {
 	char *path = strchr(text, '/'), *name = path ? strchr(path, ':') : NULL, *more;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What iterator programs print, and what all programs print to the kernel's trace pipe. */
+/* The output of iterator programs, and the text that all programs print to the kernel's trace pipe. */
 #include "program/iter.h"
 
 #include <errno.h>
@@ -19,8 +19,8 @@
 #include "program/link.h"
 #include "program/stream.h"
 
-/* Pushes a stream of what the iterator at index 1 prints, from the beginning; or nil, message and code. Returns how
- * many. */
+/* Pushes a stream of the output of the iterator at index 1, from the beginning; or nil, message and code. Returns how
+ * many values were pushed. */
 static int iter_push(lua_State *L, struct lbpf_stream **s)
 {
 	struct lbpf_link *link = lbpf_link_check(L, 1);
@@ -55,7 +55,8 @@ static int link_lines(lua_State *L)
 	return lbpf_stream_return(L, lbpf_stream_next_line);
 }
 
-/* With the link and the spec as arguments. Types of the object's own go first. */
+/* Pushes the type that the second argument means; the first is the link. Names are looked up in the object's own types
+ * first. */
 static int compile_record(lua_State *L)
 {
 	const struct lbpf_link *link = lua_touserdata(L, 1);
@@ -130,8 +131,8 @@ static int open_trace_pipe(void)
 	return fd;
 }
 
-/* The number of a decimal fraction, which strtod would read by the locale's decimal point. One division, so that the
- * result is rounded once, as strtod's is. */
+/* Converts a decimal fraction to a number. strtod would expect the decimal point of the locale. The result comes from a
+ * single division, so it is rounded once, as by strtod. */
 static double read_seconds(const char *s)
 {
 	uint64_t n = 0, scale = 1;
@@ -150,8 +151,8 @@ static double read_seconds(const char *s)
 	return (double)n / (double)scale;
 }
 
-/* Pushes what bpf_printk was given and what the kernel put before it:
- * "<task>-<pid> [<cpu>] <flags> <seconds>: bpf_trace_printk: <text>". Returns false for any other line. */
+/* Pushes the text that was passed to bpf_printk, and the fields that the kernel has put before it: "<task>-<pid>
+ * [<cpu>] <flags> <seconds>: bpf_trace_printk: <text>". Returns false for any other line. */
 static bool push_printk(lua_State *L, const char *line)
 {
 	static const char mark[] = "bpf_trace_printk: ";
@@ -159,7 +160,7 @@ static bool push_printk(lua_State *L, const char *line)
 
 	if (!text || !cpu || cpu > text)
 		return false;
-	while (dash > line && *dash != '-') /* a task's name may have dashes, too */
+	while (dash > line && *dash != '-') /* the name of a task may contain dashes, too */
 		dash--;
 	while (*line == ' ')
 		line++;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One table: the types of programs, since when the kernel has them, and what loading one takes. */
+/* The table of program types: since when the kernel has them, and what loading one needs. */
 #include "program/kinds.h"
 
 #include <stddef.h>

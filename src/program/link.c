@@ -198,7 +198,7 @@ void lbpf_link_push_keeper(lua_State *L)
 	lbpf_class_new(L, &keeper_class, sizeof(struct lbpf_head), 1);
 	lua_newtable(L);
 	lua_setiuservalue(L, -2, LBPF_OWNER_LINKS);
-	/* A finalizer has created it meanwhile. */
+	/* A finalizer may have created it meanwhile. */
 	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &KEEPER_KEY) == LUA_TUSERDATA) {
 		lua_remove(L, -2);
 		return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel knows about a link: one table of the fields that each type of link has.
+/* The kernel's information about a link: one table of the fields that each type of link has.
  *
- * Places are those in the kernel's struct bpf_link_info, written out because the installed header may be older than the
- * kernel; they are ABI. A field beyond what the kernel filled is left out. */
+ * Offsets are those in the kernel's struct bpf_link_info. They are ABI, and written as numbers because the installed
+ * header may be older than the kernel. A field beyond the bytes that the kernel has filled is left out. */
 #include "program/linkinfo.h"
 
 #include <errno.h>
@@ -24,25 +24,25 @@ enum kind {
 	SOME32, /* integers that are left out when 0 */
 	SOME64,
 	ATTACH, /* an attach type, by name where libbpf has one */
-	TEXT,	/* a pointer to memory of ours, whose length stands at `len` */
+	TEXT,	/* a pointer to our own memory, whose length is at `len` */
 };
 
 struct field {
 	const char *name;
 	enum kind kind;
 	uint32_t at, len;
-	const char *only; /* there only if the text begins so */
+	const char *only; /* shown only if the text begins like this */
 };
 
 struct row {
 	uint32_t type;
-	uint32_t event; /* of perf events: what kind, at EVENT; 0: any */
+	uint32_t event; /* for perf events: the kind, which is at EVENT; 0: any */
 	const char *name;
 	const char *event_name;
 	struct field field[6];
 };
 
-#define EVENT 16 /* where every type's own part begins; a perf event's begins with its kind */
+#define EVENT 16 /* where the part of each type begins; for a perf event it begins with the kind */
 #define PERF_EVENT 7
 
 static const struct row rows[] = {
@@ -116,7 +116,7 @@ static const struct row rows[] = {
 	  .field = { { "config", U64, 24, 0, NULL },
 		     { "event_type", U32, 32, 0, NULL },
 		     { "cookie", SOME64, 40, 0, NULL } } },
-	{ .type = PERF_EVENT, .name = "perf_event" }, /* before kernel 6.6 it says no more */
+	{ .type = PERF_EVENT, .name = "perf_event" }, /* before kernel 6.6 there is nothing more */
 	{ .type = 8,
 	  .name = "kprobe_multi",
 	  .field = { { "count", U32, 24, 0, NULL }, { "flags", U32, 28, 0, NULL }, { "missed", U64, 32, 0, NULL } } },
@@ -166,7 +166,7 @@ static uint64_t get64(const struct lbpf_link_info *info, uint32_t at)
 	return value;
 }
 
-/* The row of what the kernel has told so far, or NULL. */
+/* The row for the information that the kernel has filled so far, or NULL. */
 static const struct row *find_row(const struct lbpf_link_info *info)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
@@ -180,7 +180,8 @@ static const struct field *find_text(const struct row *row)
 	return row && row->field[0].kind == TEXT ? &row->field[0] : NULL;
 }
 
-/* Has the kernel fill the text that links of this type have. Where it can't, what it told before stays. */
+/* Makes the kernel fill in the text that links of this type have. If that fails, the information so far stays as it
+ * is. */
 static void fetch_text(int fd, struct lbpf_link_info *out, const struct field *text)
 {
 	uint64_t pointer = (uintptr_t)out->text;
@@ -199,7 +200,7 @@ static void fetch_text(int fd, struct lbpf_link_info *out, const struct field *t
 	out->text[sizeof(out->text) - 1] = '\0';
 }
 
-/* The first call tells the type. */
+/* The first call returns the type. */
 int lbpf_link_fetch_info(int fd, struct lbpf_link_info *out)
 {
 	const struct field *text;

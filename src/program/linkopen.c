@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Links that exist already, opened by pin or id. */
+/* Opening links that exist already, by pin or id. */
 #include "program/linkopen.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include "program/link.h"
 #include "program/linkinfo.h"
 
-/* Checks the link at the top, whose descriptor is set or failed to be. Returns how many values to return. */
+/* Checks the link at the top, after an attempt to set its descriptor. Returns the number of values to return. */
 static int link_opened(lua_State *L, struct lbpf_link *handle, int err, const char *cause, const char *what)
 {
 	struct lbpf_link_info info;
@@ -24,7 +24,7 @@ static int link_opened(lua_State *L, struct lbpf_link *handle, int err, const ch
 		err = EINVAL;
 	if (!err) {
 		strncpy(handle->of, lbpf_link_type_name(&info), sizeof(handle->of) - 1);
-		lua_pop(L, 1); /* what it is for */
+		lua_pop(L, 1); /* the caller, for messages */
 		return 1;
 	}
 	lbpf_link_close(L, -2);

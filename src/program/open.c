@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Programs that the kernel has already: by pin and id; and their pins. */
+/* Opening programs that the kernel already has, by pin and id; and pins of programs. */
 #include "program/open.h"
 
 #include <errno.h>
@@ -32,7 +32,8 @@ int lbpf_program_describe(struct lbpf_program *p)
 	return err;
 }
 
-/* With the program and what it is for at the top of the stack, and the errno of the opening. */
+/* Returns what the Lua function returns. The program and the name of the operation are at the top of the stack; err is
+ * the errno of opening the program. */
 static int opened(lua_State *L, struct lbpf_program *p, int err, const char *missing, const char *what)
 {
 	if (!err)
@@ -54,7 +55,8 @@ static struct lbpf_program *push_opened(lua_State *L)
 {
 	struct lbpf_program *p;
 
-	lbpf_spare(L, 1); /* an object's programs take none, so their class doesn't look */
+	/* Programs of objects need no descriptor of their own, so the class doesn't check for one. */
+	lbpf_spare(L, 1);
 	p = lbpf_program_push_alone(L);
 	p->owns_fd = true;
 	return p;

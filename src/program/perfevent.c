@@ -67,7 +67,7 @@ static const struct lbpf_option options[] = {
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
-/* The number that field `name` of the table at idx gives, itself or by a name of the table. */
+/* The number in field `name` of the table at idx: an integer, or a name from the list. */
 static uint64_t number_or_name(lua_State *L, int idx, const char *name, const struct lbpf_name *names)
 {
 	uint64_t value;
@@ -91,7 +91,7 @@ static uint64_t number_or_name(lua_State *L, int idx, const char *name, const st
 	return value;
 }
 
-/* Without a type, the counter's name tells. */
+/* If no type is given, the counter's name determines it. */
 static void event_read_what(lua_State *L, int idx, struct perf_event_attr *attr)
 {
 	bool typed = lua_getfield(L, idx, "type") != LUA_TNIL, named = lua_getfield(L, idx, "config") == LUA_TSTRING;
@@ -110,7 +110,7 @@ static void event_read_what(lua_State *L, int idx, struct perf_event_attr *attr)
 										 : NULL);
 }
 
-/* How often, which the kernel reads as a signed number; 0 without the option. */
+/* Sampling period or frequency. The kernel reads it as a signed number. 0 without the option. */
 static uint64_t read_rate(lua_State *L, int idx, const char *name)
 {
 	int is_int;
@@ -173,7 +173,7 @@ int lbpf_perfevent_open(const struct lbpf_event *event, int32_t tid)
 	return event_open(&attr, tid, event->cpu);
 }
 
-/* Kernels before 5.13 can't tell threads from processes there. */
+/* Kernels before 5.13 can't distinguish threads from processes there. */
 int lbpf_perfevent_open_thread(const struct lbpf_event *event, int32_t tid)
 {
 	struct perf_event_attr attr = event->attr;
@@ -233,7 +233,7 @@ int lbpf_perfevent_threads(int32_t pid, int32_t **tids, size_t *count)
 
 /* ---- why not ---- */
 
-/* What the kernel allows of samples a second; 0 where it isn't known. */
+/* The maximum number of samples per second that the kernel allows; 0 if it isn't known. */
 static uint64_t highest_rate(void)
 {
 	FILE *file = fopen("/proc/sys/kernel/perf_event_max_sample_rate", "re");
@@ -247,7 +247,7 @@ static uint64_t highest_rate(void)
 	return strtoull(line, NULL, 10);
 }
 
-/* Options that this machine doesn't take. */
+/* Pushes or returns which option this machine does not support. */
 static const char *out_of_range(lua_State *L, const struct lbpf_event *event)
 {
 	int cpus = libbpf_num_possible_cpus();

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Programs: what they are, and what can be set before they are loaded.
+/* Program handles, and what can be set before a program is loaded.
  *
- * A handle borrows the object's program, and the object clears it when it closes; or it owns the descriptor of a
- * program that was opened by pin or id. A host's own program stands alone: only the handle's close clears it. */
+ * A handle of an object's program borrows libbpf's program; the object clears it when it closes. A handle of a program
+ * that was opened by pin or id owns its descriptor. A program that a host lends has no object's handle: only closing
+ * its own handle clears it. */
 #include "program/program.h"
 
 #include <errno.h>
@@ -18,7 +19,8 @@
 #include "base/log.h"
 #include "base/spare.h"
 
-#define DESCRIPTORS 4 /* of BTF, that libbpf opens to look for a target, and to learn whether modules have any */
+/* Descriptors of BTF that libbpf opens to search a target, and to probe whether modules have BTF. */
+#define DESCRIPTORS 4
 
 static void program_init(void *self)
 {
@@ -101,7 +103,7 @@ int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const
 	if (err < 0)
 		err = -err;
 	named = last && strncmp(last, "prog '", 6) == 0 ? strstr(last, "': ") : NULL;
-	if (named) /* libbpf names the program as well */
+	if (named) /* libbpf's message names the program as well */
 		last = named + 3;
 	if (log && p->prog && (err == EPERM || err == EACCES)) {
 		const char *refused = lbpf_refused_attach(L, (uint32_t)bpf_program__type(p->prog));
@@ -228,7 +230,7 @@ static int program_log_level(lua_State *L)
 	return 1;
 }
 
-/* The number of a name by the library's list of names, which raises for an unknown one. */
+/* The number of a name in a list of the library; raises for an unknown name. */
 static uint32_t number_of_name(lua_State *L, int idx, const char *(*name_of)(uint32_t), const char *what)
 {
 	const char *name = lbpf_arg_string(L, idx), *known;
@@ -252,8 +254,8 @@ static bool found_by_btf(enum bpf_prog_type type)
 	return type == BPF_PROG_TYPE_TRACING || type == BPF_PROG_TYPE_LSM || type == BPF_PROG_TYPE_EXT;
 }
 
-/* Before 1.2, libbpf goes on looking for the target that the section names, but whether it has read the kernel's BTF
- * depends on the type: it dies. */
+/* Whether setting this type would crash libbpf. Before 1.2, libbpf still searches the target that the section names.
+ * But whether it has read the kernel's BTF depends on the new type. */
 static bool type_is_deadly(const struct bpf_program *prog, enum bpf_prog_type type)
 {
 	enum bpf_attach_type attach;
@@ -265,7 +267,7 @@ static bool type_is_deadly(const struct bpf_program *prog, enum bpf_prog_type ty
 		found_by_btf(declared);
 }
 
-/* Returns 0, or how many values of failure were pushed. */
+/* Returns 0, or the number of values that were pushed for a failure. */
 static int set_type(lua_State *L, const struct lbpf_program *p, enum bpf_prog_type type)
 {
 	struct lbpf_log *log = lbpf_log_begin(L);
@@ -369,7 +371,8 @@ assert(obj:load())
 @see bpf_program__set_attach_target */
 static int program_attach_target(lua_State *L)
 {
-	const char *func = lbpf_arg_string(L, 2); /* makes a string of a number, which may run a finalizer */
+	/* Converts a number to a string, which may run a finalizer. */
+	const char *func = lbpf_arg_string(L, 2);
 	int fd = 0, err = lbpf_spare(L, DESCRIPTORS);
 	struct lbpf_program *p = lbpf_program_check(L, 1), *target;
 	struct lbpf_log *log;

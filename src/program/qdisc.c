@@ -23,7 +23,7 @@ struct message {
 	};
 };
 
-/* Finds the kind among the attributes. */
+/* Finds the kind in the attributes of a netlink message. */
 static int read_kind(const struct message *m, size_t size, char kind[LBPF_QDISC_KIND])
 {
 	size_t end = size - offsetof(struct message, attributes);
@@ -50,7 +50,8 @@ static int read_kind(const struct message *m, size_t size, char kind[LBPF_QDISC_
 static int receive(int fd, char kind[LBPF_QDISC_KIND])
 {
 	struct message m;
-	ssize_t n = recv(fd, &m, sizeof(m), MSG_DONTWAIT); /* the kernel has answered before send returned */
+	/* The kernel has already answered when send returns. */
+	ssize_t n = recv(fd, &m, sizeof(m), MSG_DONTWAIT);
 
 	if (n < 0)
 		return errno;
@@ -69,7 +70,8 @@ int lbpf_qdisc_kind(int ifindex, char kind[LBPF_QDISC_KIND])
 	} ask = {
 		.head = { .nlmsg_len = sizeof(ask),
 			  .nlmsg_type = RTM_GETQDISC,
-			  .nlmsg_flags = NLM_F_REQUEST | NLM_F_ECHO }, /* older kernels tell the asker only so */
+			  /* Older kernels report an error only in this way. */
+			  .nlmsg_flags = NLM_F_REQUEST | NLM_F_ECHO },
 		.tc = { .tcm_family = AF_UNSPEC, .tcm_ifindex = ifindex, .tcm_parent = TC_H_CLSACT },
 	};
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), err;

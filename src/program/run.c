@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Running programs on data of one's own, and what the kernel counts of all runs. */
+/* Running programs on data that the script gives, and statistics of all runs. */
 #include "program/run.h"
 
 #include <errno.h>
@@ -46,10 +46,10 @@ static const struct lbpf_name flag_names[] = {
 	{ NULL, 0 },
 };
 
-/* Stack of program_run: the program, the options, the context's type or nil, the context as it was given. */
+/* Stack of program_run: the program, the options, the context's type or nil, the context that the script gave. */
 enum { RUN_PROG = 1, RUN_OPTIONS, RUN_TYPE, RUN_CONTEXT };
 
-/* Pushes a copy of a string in memory that the kernel may write to; room bytes are added. */
+/* Pushes a copy of a string, followed by `room` bytes, in memory that the kernel may write to. */
 static void *copy_string(lua_State *L, int idx, size_t room, uint32_t *len)
 {
 	size_t size;
@@ -64,7 +64,7 @@ static void *copy_string(lua_State *L, int idx, size_t room, uint32_t *len)
 
 /* ---- the context ---- */
 
-/* The struct that a function's first parameter points to, 0 when its BTF doesn't tell. */
+/* The struct that a function's first parameter points to; 0 if the BTF doesn't tell. */
 static uint32_t parameter_type(const struct btf *btf, uint32_t function)
 {
 	const struct btf_type *t = btf__type_by_id(btf, function);
@@ -84,17 +84,17 @@ static uint32_t parameter_type(const struct btf *btf, uint32_t function)
 	return 0;
 }
 
-/* BTF of the program's, and the function in it that the program is; 0 when it doesn't tell. */
+/* The program's BTF, and the program's function in it; 0 if the BTF doesn't tell. */
 struct own {
-	struct btf *btf; /* NULL: there is none, or it can't be read */
+	struct btf *btf; /* NULL: there is none, or it can't be read, for which `err` is the reason */
 	uint32_t function;
-	int err; /* why */
+	int err; /* the errno, or 0 */
 };
 
-/* Reads the BTF of a program that was opened into the handle. */
+/* Reads the BTF of an opened program into the handle. */
 static struct own read_opened(lua_State *L, const struct lbpf_program *p, struct lbpf_btf *handle)
 {
-	struct bpf_func_info first = { 0 }; /* of the program itself; functions that it calls follow */
+	struct bpf_func_info first = { 0 }; /* the program itself; functions that it calls follow */
 	struct bpf_prog_info info = { .nr_func_info = 1,
 				      .func_info_rec_size = sizeof(first),
 				      .func_info = (uintptr_t)&first };
@@ -112,7 +112,7 @@ static struct own read_opened(lua_State *L, const struct lbpf_program *p, struct
 	return (struct own){ handle->btf, first.type_id, (int)len };
 }
 
-/* An opened program's BTF goes into a handle, which is pushed. */
+/* The BTF of an opened program is stored in a new handle, which is pushed. */
 static struct own push_own(lua_State *L, const struct lbpf_program *p)
 {
 	struct lbpf_btf *handle = lbpf_btf_new(L);
@@ -124,9 +124,9 @@ static struct own push_own(lua_State *L, const struct lbpf_program *p)
 	return (struct own){ (struct btf *)(uintptr_t)p->btf, id > 0 ? (uint32_t)id : 0, 0 };
 }
 
-/* With the program and the spec, or nil, as arguments: the context's type, or the errno with which its BTF can't be
- * read, 0 where that doesn't tell. An object's BTF must not go while it is compiled. Types of the program's own go
- * first. */
+/* Pushes the type of the context. The arguments are the program, and the value that names the type or nil. Without a
+ * type, returns the errno with which the program's BTF could not be read, or 0 if the BTF doesn't tell. No finalizer
+ * may free an object's BTF while it is compiled. Names are looked up in the program's own types first. */
 static int compile_context(lua_State *L)
 {
 	struct own own = push_own(L, lua_touserdata(L, 1));
@@ -141,8 +141,8 @@ static int compile_context(lua_State *L)
 	return 1;
 }
 
-/* Leaves the type of the context table in RUN_TYPE. Returns 0 or the errno with which the program's BTF can't be read.
- */
+/* Stores the type of the context table at RUN_TYPE. Returns 0, or the errno with which the program's BTF could not be
+ * read. */
 static int find_context_type(lua_State *L)
 {
 	int err;
@@ -163,7 +163,7 @@ static int find_context_type(lua_State *L)
 	return err;
 }
 
-/* Arguments of a tracepoint: a sequence of integers of 64 bits. */
+/* Arguments of a raw tracepoint: a sequence of 64-bit integers. */
 static void *context_of_arguments(lua_State *L, int idx, uint32_t *len)
 {
 	lua_Integer n = (lua_Integer)lua_rawlen(L, idx);
@@ -190,7 +190,7 @@ static bool takes_arguments(enum bpf_prog_type type)
 	return type == BPF_PROG_TYPE_RAW_TRACEPOINT || type == BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE;
 }
 
-/* Pushes the memory of option ctx: bytes as they are, a table by its type. */
+/* Pushes the memory of the option ctx: a string's bytes, or a table encoded by its type. */
 static void *run_context(lua_State *L, enum bpf_prog_type type, uint32_t *len)
 {
 	const struct lbpf_type *ctx;
@@ -216,7 +216,7 @@ static void *run_context(lua_State *L, enum bpf_prog_type type, uint32_t *len)
 	return buf;
 }
 
-/* Pushes what the context has become, in the form in which it was given. */
+/* Pushes the context after the run, in the form in which the script gave it. */
 static void push_context(lua_State *L, const void *ctx, uint32_t len)
 {
 	const struct lbpf_type *type = lua_touserdata(L, RUN_TYPE);
@@ -229,14 +229,14 @@ static void push_context(lua_State *L, const void *ctx, uint32_t len)
 
 /* ---- running ---- */
 
-/* Syscall programs write to the very context they are given; tracepoint arguments don't come back. */
+/* Syscall programs write to the context that they get. Arguments of tracepoints are not returned. */
 static bool copies_context(enum bpf_prog_type type)
 {
 	return type != BPF_PROG_TYPE_SYSCALL && !takes_arguments(type);
 }
 
-/* By name or as a number. A tracepoint's program runs on the CPU that it is told, if the kernel is told so; others take
- * no CPU at all. */
+/* Reads the flags, by name or as a number. A raw tracepoint's program runs on the CPU that is given, if the kernel gets
+ * the flag for it. Other programs can't be run on a given CPU. */
 static uint32_t run_flags(lua_State *L, enum bpf_prog_type type)
 {
 	bool on_cpu = takes_arguments(type) && lua_getfield(L, RUN_OPTIONS, "cpu") != LUA_TNIL;
@@ -256,7 +256,7 @@ static uint32_t run_flags(lua_State *L, enum bpf_prog_type type)
 	return flags | (on_cpu ? BPF_F_TEST_RUN_ON_CPU : 0);
 }
 
-/* What kind of program it is; one that was opened says so in its info. */
+/* The type of the program. For an opened program it is in the kernel's information. */
 static enum bpf_prog_type type_of(const struct lbpf_program *p)
 {
 	struct lbpf_program_info info;
@@ -269,7 +269,8 @@ static enum bpf_prog_type type_of(const struct lbpf_program *p)
 static void push_result(lua_State *L, const struct bpf_test_run_opts *opts)
 {
 	lua_createtable(L, 0, 4);
-	lbpf_set_integer(L, "retval", (int32_t)opts->retval); /* an int in C, TC_ACT_UNSPEC say */
+	/* An int in C, for example TC_ACT_UNSPEC, which is -1. */
+	lbpf_set_integer(L, "retval", (int32_t)opts->retval);
 	lbpf_set_integer(L, "duration", opts->duration);
 	if (opts->data_out) {
 		lua_pushlstring(L, opts->data_out, opts->data_size_out);
@@ -343,7 +344,8 @@ static int program_run(lua_State *L)
 	err = lua_istable(L, RUN_CONTEXT) && !takes_arguments(type) ? find_context_type(L) : 0;
 	if (err)
 		return lbpf_err_push(L, err, NULL, "program '%s': run: its BTF", p->name);
-	comes_back = !(flags & LIVE_FRAMES); /* frames that go where the program says are not handed back */
+	/* Live frames are sent where the program says, and not returned. */
+	comes_back = !(flags & LIVE_FRAMES);
 	if (lua_getfield(L, RUN_OPTIONS, "data") == LUA_TSTRING) {
 		opts.data_in = copy_string(L, lua_gettop(L), 0, &opts.data_size_in);
 		if (comes_back) {

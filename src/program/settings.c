@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What an object declares of its programs: the flags, and what there is to be read, besides what the kernel knows. */
+/* The settings that an object declares for its programs: the flags, and what can be read besides the kernel's
+ * information. */
 #include "program/settings.h"
 
 #include <bpf/libbpf.h>
@@ -9,7 +10,7 @@
 #include "base/err.h"
 #include "program/program.h"
 
-/* The kernel's in lower case without BPF_F_; by number where the headers of libbpf 1.1 don't know them. */
+/* The kernel's names in lower case without BPF_F_; by number if the headers of libbpf 1.1 don't have them. */
 static const struct lbpf_name load_flags[] = {
 	{ "strict_alignment", BPF_F_STRICT_ALIGNMENT },
 	{ "any_alignment", BPF_F_ANY_ALIGNMENT },
@@ -52,9 +53,9 @@ static int program_flags(lua_State *L)
 	return 1;
 }
 
-/* What an object declares of its program, copied: while a table is made, a finalizer may close the object. */
+/* A copy of what an object declares for its program, because a finalizer may close the object while a table is made. */
 struct declared {
-	const char *type, *attach; /* libbpf's names, which stay */
+	const char *type, *attach; /* names of libbpf, which it never frees */
 	uint32_t flags, log_level;
 	size_t insn_cnt;
 	bool autoload, autoattach;
@@ -73,7 +74,7 @@ static struct declared read_declared(const struct bpf_program *prog)
 	};
 }
 
-/* Adds it to the table at the top; the section's name is at 2. */
+/* Adds the fields to the table at the top. The section's name is at 2. */
 static void add_declared(lua_State *L, const struct declared *d)
 {
 	lua_pushvalue(L, 2);

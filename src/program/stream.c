@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Streams: text and records from a file descriptor, which iterator programs and the kernel's trace pipe write to. */
+/* Streams: reading text and records from a file descriptor, to which iterator programs or the kernel's trace pipe
+ * write. */
 #include "program/stream.h"
 
 #include <errno.h>
@@ -37,7 +38,8 @@ void lbpf_stream_set_type(lua_State *L, struct lbpf_stream *s)
 	lua_setiuservalue(L, -2, STREAM_TYPE);
 }
 
-/* Replaces what the step of an iteration was called with by its stream, so that it can be called alone. */
+/* Replaces the arguments of a loop's function by its stream, so that scripts can also call the function without
+ * arguments. */
 static struct lbpf_stream *stream_step(lua_State *L)
 {
 	struct lbpf_stream *s = lua_touserdata(L, lua_upvalueindex(1));
@@ -54,7 +56,7 @@ static const char *unread(const struct lbpf_stream *s)
 	return s->buf ? s->buf + s->at : "";
 }
 
-/* Takes so many of the unread bytes. They stay where they are until something has been allocated. */
+/* Consumes so many unread bytes and returns where they are. They stay there until something is allocated. */
 static const char *stream_take(struct lbpf_stream *s, size_t size)
 {
 	const char *bytes = unread(s);
@@ -64,14 +66,14 @@ static const char *stream_take(struct lbpf_stream *s, size_t size)
 	return bytes;
 }
 
-/* Whether a buffer of so many bytes has room for a chunk behind what is unread. */
+/* Whether a buffer of so many bytes has room for one more chunk after the unread bytes. */
 static bool has_room(const struct lbpf_stream *s, size_t room)
 {
 	return room >= s->len - s->at + CHUNK / 2;
 }
 
-/* Makes room for another chunk behind what is unread. Allocating may run a finalizer that reads on: what is unread is
- * looked at afterwards. */
+/* Makes room for one more chunk after the unread bytes. Allocating may run a finalizer that reads from the stream, so
+ * the unread bytes are looked at only afterwards. */
 static void stream_reserve(lua_State *L, int idx, struct lbpf_stream *s)
 {
 	while (!has_room(s, s->room)) {
@@ -97,7 +99,7 @@ static void stream_reserve(lua_State *L, int idx, struct lbpf_stream *s)
 	s->at = 0;
 }
 
-/* Reads another chunk; false at the end, and when none came in time. */
+/* Reads one more chunk. Returns false at the end, or if no data arrived in time. */
 static bool stream_fill(lua_State *L, int idx, struct lbpf_stream *s)
 {
 	struct lbpf_wait wait = lbpf_wait_begin(s->timeout);
@@ -121,7 +123,7 @@ static bool stream_fill(lua_State *L, int idx, struct lbpf_stream *s)
 		if (err == EINTR && !lbpf_wait_run_hook(L))
 			return false;
 		if (err == EINTR)
-			stream_reserve(L, idx, s); /* the hook may have read on */
+			stream_reserve(L, idx, s); /* the hook may have read from the stream */
 		else if (err)
 			lbpf_err_raise(L, err, NULL, "reading what the program printed");
 	}
@@ -140,7 +142,8 @@ void lbpf_stream_push_line(lua_State *L, int idx, struct lbpf_stream *s)
 	do {
 		const char *start = unread(s), *end = memchr(start + s->looked, '\n', s->len - s->at - s->looked);
 
-		if (end) { /* taken first: pushing it may run a finalizer that reads on */
+		/* Consumed first, because pushing the line may run a finalizer that reads from the stream. */
+		if (end) {
 			stream_take(s, (size_t)(end - start) + 1);
 			lua_pushlstring(L, start, (size_t)(end - start));
 			return;
@@ -171,7 +174,7 @@ int lbpf_stream_next_record(lua_State *L)
 	struct lbpf_stream *s = stream_step(L);
 	size_t size = s->type->size;
 
-	LBPF_SCRATCH(L, record, size); /* decoding allocates as well, so it reads a copy */
+	LBPF_SCRATCH(L, record, size); /* decoding allocates as well, so a copy is decoded */
 	while (s->len - s->at < size) {
 		if (stream_fill(L, 1, s))
 			continue;

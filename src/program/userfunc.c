@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Functions of programs and libraries that probes are put on.
+/* Functions of programs and libraries that uprobes are put on: finding their offset in the file.
  *
- * libbpf finds them by name as well, but of several versions of a function it takes any (before 1.3) or the first that
- * isn't weak, and where the function is chosen when a process starts, it finds none or an old one that nothing calls.
- * So it gets the place in the file. */
+ * libbpf finds functions by name as well. But if a function has several versions, it takes any of them (before 1.3) or
+ * the first that isn't weak. If the function is chosen when a process starts (STT_GNU_IFUNC), it finds none, or an old
+ * one that nothing calls. So libbpf gets the offset in the file. */
 #define _GNU_SOURCE
 #include "program/userfunc.h"
 
@@ -44,7 +44,7 @@ static bool is_library(const char *name)
 	return strstr(name, ".so.") || (len >= 3 && strcmp(name + len - 3, ".so") == 0);
 }
 
-/* Looks for the file in the directories, which colons stand between. */
+/* Searches for the file in a list of directories that is separated by colons. */
 static bool search(char room[PATH_MAX], const char *directories, const char *name, int access)
 {
 	while (directories && *directories) {
@@ -73,7 +73,7 @@ const char *lbpf_userfunc_path(char room[PATH_MAX], const char *path)
 	return path;
 }
 
-/* Opens the file. Returns 0, an errno, or -1 where its symbols are in another form than we read. */
+/* Opens the file. Returns 0, an errno, or -1 if its symbols have a form that we don't read. */
 static int open_file(struct lbpf_elf *elf, const char *path)
 {
 	char room[PATH_MAX];
@@ -92,7 +92,7 @@ static int open_file(struct lbpf_elf *elf, const char *path)
 		return -1;
 	if (err != ELIBBAD || elf->head.e_shoff)
 		return err;
-	elf->count = 0; /* a file without a section table runs as well */
+	elf->count = 0; /* a program without a section table can run, too */
 	return 0;
 }
 
@@ -122,7 +122,7 @@ static int errno_of(const struct lbpf_elfsym *place)
 	}
 }
 
-/* The first one that was not found; NULL if all were. */
+/* The first function or place that was not found; NULL if all were. */
 static const struct lbpf_elfsym *first_bad(const struct lbpf_elfsym *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -169,8 +169,8 @@ static const char *push_place_cause(lua_State *L, const char *path, const struct
 	return lua_pushfstring(L, "'%s': %s", path, text);
 }
 
-/* Whether both paths are of one file. What /proc/self/maps says of a file by numbers may be of the layer below an
- * overlay. */
+/* Whether both paths refer to the same file. The numbers of device and inode in /proc/self/maps can't be compared,
+ * because they may be those of the layer below an overlay. */
 static bool is_same(const char *one, const char *other)
 {
 	struct stat a, b;
@@ -178,8 +178,8 @@ static bool is_same(const char *one, const char *other)
 	return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/* The offset in the file of an address in the lines of /proc/self/maps, "<first>-<end> <permissions> <offset> …"; 0 if
- * it isn't in this one. */
+/* The offset in the file of an address, by a line of /proc/self/maps, "<first>-<end> <permissions> <offset> …"; 0 if
+ * the address isn't in the line's range. */
 static uint64_t offset_in(const char *line, uint64_t address)
 {
 	char *at;
@@ -189,8 +189,8 @@ static uint64_t offset_in(const char *line, uint64_t address)
 	return at && address >= first && address < end ? address - first + strtoull(at, NULL, 16) : 0;
 }
 
-/* Where in the file the function is that this process got under a name which others may get another one under; 0 if it
- * has none, or of another file. */
+/* The offset in the file of the function that this process has under a name. Another process may have another function
+ * under the same name. 0 if there is none, or it is in another file. */
 static uint64_t chosen_here(const char *path, const char *name)
 {
 	uint64_t address = (uintptr_t)dlsym(RTLD_DEFAULT, name), found = 0;
@@ -222,7 +222,7 @@ static const char *push_chosen_cause(lua_State *L, const char *path, const char 
 			       path, name, text);
 }
 
-/* What is said of a file and a function. */
+/* Messages about a file and a function. */
 static const char *const words[] = {
 	[LBPF_ELFSYM_ABSENT] = "'%s' has no function '%s'",
 	[LBPF_ELFSYM_STRIPPED] = "'%s' exports no function '%s', and it is stripped: it has no symbols of others; give "
