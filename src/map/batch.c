@@ -70,7 +70,8 @@ static int map_lookup_batch(lua_State *L)
 		lua_rawseti(L, 4, n);
 		lua_rawseti(L, 3, n);
 	}
-	/* Short of descriptors: the call returns what it has, and the next call continues here or returns the failure. */
+	/* Short of descriptors: the call returns what it has, and the next call continues here or returns the failure.
+	 */
 	if (err && !(n && lbpf_spare_is_short(err)))
 		return lbpf_map_fail_because(L, map, err, lbpf_map_invalid(map, err, flags), "lookup_batch");
 	if (n == count || err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Why the kernel refuses to create a map. The rules are those of map_create and each type's map_alloc_check. */
+/* Why the kernel refused to create a map. The rules are those of the kernel's map_create and of each type's
+ * map_alloc_check. */
 #include "map/cause.h"
 
 #include <errno.h>
@@ -33,10 +34,10 @@ static bool is_one_of(const struct lbpf_mapcause *map, uint64_t types)
 	return map->kind->type < 64 && types >> map->kind->type & 1;
 }
 
-/* Sizes of keys or values that types have, besides what all of a kind have. */
+/* Required sizes of keys or values by type, in addition to the rules for all types of a kind. */
 struct sizes {
 	uint64_t types;
-	uint32_t bytes, or_bytes; /* where or_bytes is 0, any multiple of bytes */
+	uint32_t bytes, or_bytes; /* if or_bytes is 0, any multiple of bytes */
 	const char *cause;
 };
 
@@ -77,7 +78,7 @@ static const char *stack_invalid(const struct lbpf_mapcause *map)
 	return NULL;
 }
 
-/* What the kernel must have found invalid in the sizes of keys and values. */
+/* Pushes or returns which size of key or value the kernel must have found invalid. */
 static const char *sizes_invalid(const struct lbpf_mapcause *map)
 {
 	uint32_t can = map->kind->can;
@@ -144,7 +145,7 @@ static const char *inner_invalid(const struct lbpf_mapcause *map)
 	return NULL;
 }
 
-/* Flags that some types take and all others refuse. */
+/* Flags that some types accept and all others refuse. */
 static const struct {
 	uint32_t flag;
 	uint64_t types;
@@ -165,7 +166,7 @@ static const struct {
 	{ LBPF_RB_OVERWRITE, TYPE(RINGBUF) },
 };
 
-/* Pushes the flag that can't be, or returns NULL. */
+/* Pushes which flag is invalid, or returns NULL. */
 static const char *push_flag(lua_State *L, const struct lbpf_mapcause *map)
 {
 	for (size_t i = 0; i < sizeof(flags_of) / sizeof(*flags_of); i++) {
@@ -202,7 +203,7 @@ static const char *name_invalid(const char *name)
 	return *name ? "name may have letters, digits, '_' and '.' only" : NULL;
 }
 
-/* Pushes the attribute that the kernel must have found invalid; returns NULL when that can't be known. */
+/* Pushes which attribute the kernel must have found invalid. Returns NULL if that can't be known. */
 static const char *push_invalid(lua_State *L, const struct lbpf_mapcause *map)
 {
 	static const char *(*const checks[])(const struct lbpf_mapcause *map) = { entries_invalid, sizes_invalid,
@@ -224,7 +225,7 @@ static const char *push_invalid(lua_State *L, const struct lbpf_mapcause *map)
 	return cause;
 }
 
-/* The same of what the kernel doesn't support. */
+/* The same for an attribute that the kernel doesn't support. */
 static const char *push_unsupported(lua_State *L, const struct lbpf_mapcause *map)
 {
 	if (is_one_of(map, LRU) && map->flags & BPF_F_NO_PREALLOC)
@@ -238,8 +239,8 @@ static const char *push_unsupported(lua_State *L, const struct lbpf_mapcause *ma
 	return NULL;
 }
 
-/* Pushes how much was asked for, by the format where it is entries. Rings have bytes, arenas pages, and neither has
- * keys or values. */
+/* Pushes the size that was asked for: `format` with the number of entries, or bytes for ring buffers and pages for
+ * arenas, which have neither keys nor values. */
 static const char *push_amount(lua_State *L, const struct lbpf_mapcause *map, const char *entries)
 {
 	LUAI_UACINT n = (LUAI_UACINT)map->max_entries;

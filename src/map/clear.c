@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Deleting all entries of a map: in batches where the kernel has them, one by one elsewhere. */
+/* Deleting all entries of a map: in batches if the kernel has them for the map, otherwise one by one. */
 #include "map/clear.h"
 
 #include <errno.h>
@@ -29,8 +29,8 @@ static void clearing_set_room(lua_State *L, struct clearing *c, uint32_t room)
 	c->room = room;
 }
 
-/* One pass over the buckets: what others insert meanwhile may stay. Returns an errno; EINVAL at once when this kernel
- * has no such batches. */
+/* Deletes in one pass over the buckets. Entries that others insert meanwhile may stay. Returns 0 or an errno; EINVAL at
+ * the first call if this kernel has no such batches. */
 static int clear_batched(lua_State *L, struct clearing *c)
 {
 	uint32_t cursor = 0;
@@ -61,7 +61,8 @@ static int clear_batched(lua_State *L, struct clearing *c)
 	}
 }
 
-/* As many steps as the map can have entries, so that a busy writer can't keep us here. */
+/* Makes at most as many steps as the map can have entries. Otherwise a process that keeps inserting could keep this
+ * loop running for ever. */
 static int clear_by_key(struct clearing *c)
 {
 	for (uint32_t n = 0; n < c->map->max_entries; n++) {
@@ -75,7 +76,7 @@ static int clear_by_key(struct clearing *c)
 	return 0;
 }
 
-/* Slots of references are emptied, those of values zeroed. */
+/* Empties slots of references, and sets other slots to zero. */
 static int clear_slots(struct clearing *c)
 {
 	bool empty = c->map->kind->can & LBPF_DELETE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Creating maps without any object: options, and BTF for the types. */
+/* Creating maps without an object: the options, and BTF for the types. */
 #include "map/create.h"
 
 #include <errno.h>
@@ -26,11 +26,11 @@ struct create {
 	uint32_t max_entries, key_size, value_size, numa_node, ifindex;
 	uint64_t map_extra;
 	uint32_t flags;
-	struct lbpf_map *inner;	   /* that the inner ones are like; NULL without */
-	struct lbpf_holder *token; /* kept by the table of options; NULL without */
+	struct lbpf_map *inner;	   /* the template of the inner maps, or NULL */
+	struct lbpf_holder *token; /* kept by the table of options, or NULL */
 	const struct lbpf_mapkind *kind;
-	int key_id, value_id; /* in the map's own BTF; 0 without */
-	bool without_btf;     /* the token allows none to be loaded */
+	int key_id, value_id; /* ids in the map's own BTF, or 0 */
+	bool without_btf;     /* the token doesn't allow loading BTF */
 	struct bpf_map_create_opts opts;
 };
 
@@ -51,12 +51,13 @@ static const struct lbpf_option create_options[] = {
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
-/* The map, its BTF, and what libbpf opens to learn what the kernel can do. */
+/* Descriptors that creating a map may open at a time: the map, its BTF, and those that libbpf opens to probe the
+ * kernel. */
 #define DESCRIPTORS 4
 
 static int map_create(lua_State *L);
 
-/* Pushes what an EPERM may mean. */
+/* Pushes why creating the map may have failed with EPERM. */
 static const char *push_refused(lua_State *L, const struct create *c, const struct lbpf_mapcause *given)
 {
 	const char *needed = lbpf_mapcause_needs(given);
@@ -92,7 +93,8 @@ static int create_fail(lua_State *L, const struct create *c, const struct lbpf_m
 	return lbpf_err_push(L, err, cause, "map.create (%s%s%s)", c->kind->name, *c->name ? " " : "", c->name);
 }
 
-/* Compiles option `what` of the table at 1, or the preset, and adds its C text to btf, whose id for it is returned. */
+/* Compiles the type in option `what` of the table at 1, or the preset type. If it is C text, adds it to btf. Returns
+ * its id in btf. */
 static int create_type(lua_State *L, struct btf *btf, const char *what, uint32_t size, const char *preset,
 		       struct lbpf_type **type)
 {
@@ -121,7 +123,8 @@ static int create_type(lua_State *L, struct btf *btf, const char *what, uint32_t
 	return id;
 }
 
-/* Gives bytes without a C type one in the BTF, for the kernel takes both or none. */
+/* Adds a byte array to the BTF for a key or value without a C type, because the kernel requires types of both or of
+ * none. */
 static int add_bytes(lua_State *L, struct btf *btf, uint32_t size)
 {
 	int id;
@@ -132,7 +135,7 @@ static int add_bytes(lua_State *L, struct btf *btf, uint32_t size)
 	return id;
 }
 
-/* Leaves the key's and the value's types in the map's user values. */
+/* Stores the types of key and value in the map's user values. */
 static void create_types(lua_State *L, struct create *c, struct lbpf_map *map, int idx, struct btf *btf)
 {
 	c->key_id = create_type(L, btf, "key", c->key_size, c->kind->key_type, &map->key);
@@ -153,7 +156,7 @@ static void create_types(lua_State *L, struct create *c, struct lbpf_map *map, i
 		c->key_id = add_bytes(L, btf, map->key_size);
 }
 
-/* Gives BTF to the kernel. Returns whether it took it. */
+/* Loads BTF into the kernel. Returns whether the kernel accepted it. */
 static bool load_btf(lua_State *L, struct create *c, struct btf *btf)
 {
 	struct lbpf_log *log;
@@ -177,8 +180,9 @@ static bool load_btf(lua_State *L, struct create *c, struct btf *btf)
 	return !err;
 }
 
-/* Gives the types' BTF to the kernel where it takes any. Older kernels don't know every kind of BTF; then the map
- * does without, unless the kernel has to find its own members (a lock, …) by it. */
+/* Loads the BTF of the types into the kernel, if maps of this type may have BTF. Older kernels don't know every kind of
+ * BTF type. Then the map is created without BTF, unless the kernel needs it to find its own members of the value, such
+ * as a lock. */
 static void create_give_btf(lua_State *L, struct create *c, const struct lbpf_map *map, struct btf *btf)
 {
 	if (c->kind->can & LBPF_NO_BTF || !c->value_id || !map->value || (!c->key_id && !(c->kind->can & LBPF_KEYLESS)))
@@ -223,8 +227,8 @@ static int create_map(struct create *c, const struct lbpf_map *map)
 	return fd;
 }
 
-/* Leaves the map of option `inner` in c->inner and on the stack. Returns 0, or how many values of failure were
- * pushed. */
+/* Stores the map of option `inner` in c->inner and on the stack. Returns 0, or the number of values that were pushed
+ * for a failure. */
 static int create_inner(lua_State *L, struct create *c)
 {
 	if (lua_getfield(L, 1, "inner") == LUA_TNIL)
@@ -252,7 +256,7 @@ static int create_inner(lua_State *L, struct create *c)
 	return 0;
 }
 
-/* Finds the token of option `token`, which the table of options keeps. */
+/* Reads option `token`. The table of options keeps the token. */
 static void create_token(lua_State *L, struct create *c)
 {
 	if (lua_getfield(L, 1, "token") != LUA_TNIL) {
@@ -332,7 +336,8 @@ static int map_create(lua_State *L)
 	fd = lbpf_map_set_kind(L, map, c.kind);
 	if (fd)
 		return lbpf_possible_cpus_fail(L, -fd, "map.create");
-	if (c.inner && c.inner->fd < 0) /* bpf.log's function or a finalizer may have closed it */
+	/* The function given to bpf.log, or a finalizer, may have closed it. */
+	if (c.inner && c.inner->fd < 0)
 		lbpf_map_unusable(L, c.inner);
 	if (c.token)
 		lbpf_token_check_open(L, c.token);

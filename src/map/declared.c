@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* libbpf knows the ids, but where it uses another map instead of creating the object's (one that is pinned, or that its
- * host gave it), it takes over the ids of that map, which are of another BTF. Then the object's are looked up by name,
- * as libbpf does when it opens an object. */
+/* The types that an object declares for its maps.
+ *
+ * libbpf has their ids. But if it uses an existing map instead of creating one (a map that is pinned, or that its host
+ * set), it takes over the ids of that map, which refer to another BTF. Then the types are found in the object's BTF by
+ * name, as libbpf does when it opens an object. */
 #include "map/declared.h"
 
 #include <stdbool.h>
@@ -21,8 +23,8 @@ static uint32_t kernel_id(const struct btf *btf)
 	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) ? 0 : info.id;
 }
 
-/* Whether the map was created with another BTF than the object's, or with none, as libbpf creates its own maps of some
- * kinds. A struct_ops map's is the kernel's. */
+/* Whether the map was created with other BTF than the object's, or without BTF, as libbpf creates maps of some types.
+ * The BTF of a struct_ops map is the kernel's. */
 static bool is_foreign(const struct bpf_map *map, const struct btf *btf)
 {
 	struct bpf_map_info info = { 0 };
@@ -35,7 +37,7 @@ static bool is_foreign(const struct bpf_map *map, const struct btf *btf)
 	return !own || info.btf_id != own;
 }
 
-/* The section of variables that the map holds. libbpf puts the object's name in front of the usual sections' names. */
+/* The section of variables that the map holds. libbpf prepends the object's name to the names of the usual sections. */
 static uint32_t section_id(const struct btf *btf, const char *name)
 {
 	const char *section = *name == '.' ? name : strrchr(name, '.');
@@ -75,7 +77,7 @@ static uint32_t member_id(const struct btf *btf, const struct btf_type *map, con
 	return 0;
 }
 
-/* libbpf makes the maps of section .maps first, in the order of their variables. */
+/* libbpf creates the maps of section .maps first, in the order of their variables. */
 const char *lbpf_declared_name(const struct bpf_object *obj, const struct bpf_map *map)
 {
 	const struct btf *btf = bpf_object__btf(obj);

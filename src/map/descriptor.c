@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* File descriptors as keys and values: given as such, or by what they are descriptors of. The kernel takes a
- * descriptor, and refers to the thing behind it from then on; one that we opened is closed when the call is done. */
+/* Keys and values that are file descriptors. A script gives a descriptor, or an object or path for which one is opened.
+ * The kernel gets the descriptor, and from then on refers to the thing itself. A descriptor that we opened is closed
+ * after the call. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +64,7 @@ int lbpf_descriptor_path(lua_State *L, int idx, int flags, int *fd)
 	return err;
 }
 
-/* Returns what the getfd method of the argument says, or nothing. */
+/* Calls the getfd method of the argument and returns its results, or nothing if there is no such method. */
 static int call_getfd(lua_State *L)
 {
 	if (lua_getfield(L, 1, "getfd") == LUA_TNIL)
@@ -73,7 +74,7 @@ static int call_getfd(lua_State *L)
 	return 1;
 }
 
-/* What the object at idx says of itself; -1 when it can't be asked. Runs its getfd method. */
+/* The descriptor of the object at idx: an open file's, or what the getfd method returns; -1 if it has neither. */
 static lua_Number descriptor_of_object(lua_State *L, int idx)
 {
 	luaL_Stream *file = luaL_testudata(L, idx, LUA_FILEHANDLE);
@@ -120,7 +121,7 @@ static int descriptor_encode(lua_State *L, const struct lbpf_map *map, int idx, 
 	return 0;
 }
 
-/* Sockets go into values of 4 or 8 bytes; of the longer ones the kernel gives back the cookie. */
+/* Values of maps of sockets have 4 or 8 bytes. From a value of 8 bytes the kernel returns the socket's cookie. */
 static int socket_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
 {
 	store(buf, map->value_size, lbpf_descriptor_arg(L, idx));
@@ -135,9 +136,8 @@ static void socket_decode(lua_State *L, const struct lbpf_map *map, const void *
 
 static int path_encode(lua_State *L, const struct lbpf_map *map, int idx, void *buf)
 {
-	int fd,
-		err = lbpf_descriptor_path(L, idx, O_PATH,
-					   &fd); /* touches nothing: no waiting, no permission to read */
+	/* With O_PATH, opening doesn't wait and needs no permission to read. */
+	int fd, err = lbpf_descriptor_path(L, idx, O_PATH, &fd);
 
 	(void)map;
 	if (!err)
@@ -149,9 +149,9 @@ static int open_process(lua_Integer pid)
 {
 	int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
 
-	if (fd < 0 && (errno == EINVAL || errno == ENOENT)) /* the number of a thread */
+	if (fd < 0 && (errno == EINVAL || errno == ENOENT)) /* the id of a thread */
 		fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, PIDFD_OF_THREAD);
-	/* Also said, by some kernels, of a task that just ended and whose number isn't free yet. */
+	/* Some kernels also return this for a task that has just ended and whose id isn't free yet. */
 	if (fd < 0 && errno == EINVAL)
 		errno = kill((pid_t)pid, 0) && errno == ESRCH ? ESRCH : EINVAL;
 	return fd;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Index syntax: m[k] looks a key up, m[k] = v updates it, m[k] = nil deletes it. */
+/* Index syntax: m[k] looks up a key, m[k] = v updates it, m[k] = nil deletes it. */
 #include "map/index.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "map/map.h"
 #include "map/ops.h"
 
-/* An index beyond an array in memory is an error, as the access to the memory would be. */
+/* An index beyond a mapped array is an error, because reading memory there would be. */
 _Noreturn static void no_such_slot(lua_State *L, const struct lbpf_map *map, const char *operation)
 {
 	luaL_error(L, "map '%s': %s: no such slot, the last one is %I (E2BIG)", lbpf_map_label(map), operation,
@@ -27,8 +27,8 @@ static bool has_slot(const struct lbpf_map *map, const void *key)
 	return slot < map->max_entries;
 }
 
-/* Pushes the slot's value; false without memory. What becomes tables is copied first, for making them may run a
- * finalizer that closes the map. */
+/* Pushes the slot's value, or returns false if the map isn't mapped. A value that becomes a table is copied first,
+ * because creating tables may run a finalizer that closes the map. */
 __attribute__((noinline)) static bool index_memory(lua_State *L, struct lbpf_map *map)
 {
 	uint32_t slot;

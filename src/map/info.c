@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is known about a map: what the kernel has, and what an object declares. */
+/* Information about a map: from the kernel, and from the object that declares it. */
 #include "map/info.h"
 
 #include <errno.h>
@@ -58,9 +58,10 @@ static int push_known(lua_State *L, const struct lbpf_map *map)
 	return 1;
 }
 
-/* What libbpf knows of a declared map, copied: while a table is made, a finalizer may close the object. */
+/* A copy of libbpf's information about a declared map, because a finalizer may close the object while a table is
+ * made. */
 struct declared {
-	struct bpf_map_info info; /* without the kernel's own fields */
+	struct bpf_map_info info; /* fields that only the kernel has are 0 */
 	uint32_t numa_node;
 	bool autocreate, is_internal;
 };
@@ -83,7 +84,7 @@ static struct declared read_declared(const struct bpf_map *of)
 	};
 }
 
-/* Adds to the table at the top what only libbpf knows. */
+/* Adds the fields that only libbpf has to the table at the top. */
 static void add_own(lua_State *L, const struct declared *d)
 {
 	lbpf_set_integer(L, "numa_node", d->numa_node);
@@ -103,7 +104,7 @@ static void push_declared(lua_State *L, const struct declared *d, int idx)
 	lua_setfield(L, -2, "name");
 }
 
-/* The map's, which a finalizer may have closed while something was pushed. */
+/* The map's own, because a finalizer may have closed the map while values were pushed. */
 static struct bpf_map *declared_of(lua_State *L, const struct lbpf_map *map)
 {
 	if (!map->of)
@@ -111,7 +112,7 @@ static struct bpf_map *declared_of(lua_State *L, const struct lbpf_map *map)
 	return map->of;
 }
 
-/* Pushes what is declared, or nil: the path of the pin, the bytes, the inner map's name. */
+/* Push a declared setting, or nil: the path of the pin, the initial bytes, the name of the inner map. */
 static void push_texts(lua_State *L, const struct lbpf_map *map)
 {
 	struct bpf_map *of = declared_of(L, map), *inner;
@@ -129,7 +130,7 @@ static void push_texts(lua_State *L, const struct lbpf_map *map)
 	lua_pushstring(L, inner ? bpf_map__name(inner) : NULL);
 }
 
-/* Pushes what is known of the map at 1, the top, which an object declares. Returns how many values. */
+/* Pushes the information about the map at 1, the top, which an object declares. Returns how many values were pushed. */
 static int push_of_object(lua_State *L, const struct lbpf_map *map)
 {
 	struct declared own, template = { 0 };

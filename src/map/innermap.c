@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Maps as the values of maps. They go in as descriptors and come out as ids, of which a new handle is made. */
+/* Maps as values of maps. They are stored by descriptor and read as ids, from which new handles are opened. */
 #include <errno.h>
 #include <string.h>
 
@@ -32,7 +32,7 @@ static int inner_fetch(lua_State *L, const struct lbpf_map *map, const void *buf
 		lbpf_refused(L, "CAP_SYS_ADMIN");
 	else if (err)
 		lua_pushnil(L);
-	return err == ENOENT ? 0 : err; /* replaced and gone since */
+	return err == ENOENT ? 0 : err; /* the map has been replaced since, and no longer exists */
 }
 
 static void inner_decode(lua_State *L, const struct lbpf_map *map, const void *buf, int into)

@@ -12,7 +12,7 @@
 #include "map/room.h"
 #include "map/walk.h"
 
-/* Bytes of the C stack for batches that are only counted. */
+/* Size of the batches on the C stack that are only counted. */
 #define COUNTED_BATCH 8192
 
 static int begin_pairs(lua_State *L)
@@ -93,7 +93,7 @@ static int map_drain(lua_State *L)
 	return 4;
 }
 
-/* Counts in batches that nothing is kept of; false where it takes a walk, which also tells what is wrong. */
+/* Counts entries in batches and drops their contents. Returns false if it needs a walk, which also reports errors. */
 static bool count_batches(const struct lbpf_map *map, lua_Integer *n)
 {
 	_Alignas(8) uint8_t buffer[COUNTED_BATCH];
@@ -118,7 +118,7 @@ static bool count_batches(const struct lbpf_map *map, lua_Integer *n)
 	return true;
 }
 
-/* The number of slots for arrays; of entries, which have to be walked, for the rest. */
+/* #m: for arrays the number of slots; for other maps the number of entries, which have to be iterated over. */
 static int map_len(lua_State *L)
 {
 	const struct lbpf_map *map = lbpf_map_check(L, 1, 0, "length");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One table: what each map type's keys, values and operations are. */
+/* The table of map types: the keys, values and operations of each. */
 #include "map/kinds.h"
 
 #include <errno.h>
@@ -35,7 +35,7 @@ static const struct lbpf_mapkind kinds[] = {
 	{ "percpu_array", BPF_MAP_TYPE_PERCPU_ARRAY, ARRAY | LBPF_PERCPU, 0, NULL, &lbpf_conv_percpu, "__u32", NULL },
 	{ "lru_hash", BPF_MAP_TYPE_LRU_HASH, HASH, 0, NULL, NULL, NULL, NULL },
 	{ "lru_percpu_hash", BPF_MAP_TYPE_LRU_PERCPU_HASH, HASH | LBPF_PERCPU, 0, NULL, &lbpf_conv_percpu, NULL, NULL },
-	/* its batches go on from the last key, and start over when that has been deleted: so no LBPF_BATCH */
+	/* its batches have the last key as their cursor, and start over if that has been deleted; so no LBPF_BATCH */
 	{ "lpm_trie", BPF_MAP_TYPE_LPM_TRIE, ENTRIES, BPF_F_NO_PREALLOC, &lbpf_conv_prefix, NULL, NULL, NULL },
 	{ "queue", BPF_MAP_TYPE_QUEUE, QUEUE, 0, NULL, NULL, NULL, NULL },
 	{ "stack", BPF_MAP_TYPE_STACK, QUEUE, 0, NULL, NULL, NULL, NULL },
@@ -67,7 +67,7 @@ static const struct lbpf_mapkind kinds[] = {
 	{ "inode_storage", BPF_MAP_TYPE_INODE_STORAGE, STORAGE, BPF_F_NO_PREALLOC, &lbpf_conv_path, NULL, "int", NULL },
 	{ "task_storage", BPF_MAP_TYPE_TASK_STORAGE, STORAGE, BPF_F_NO_PREALLOC, &lbpf_conv_process, NULL, "int", NULL },
 	{ "cgrp_storage", MAP_TYPE_CGRP_STORAGE, STORAGE, BPF_F_NO_PREALLOC, &lbpf_conv_path, NULL, "int", NULL },
-	/* the kernel makes and frees their entries with each attachment */
+	/* the kernel creates and frees the entries, together with attachments */
 	{ "cgroup_storage", BPF_MAP_TYPE_CGROUP_STORAGE, LBPF_LOOKUP | LBPF_UPDATE | LBPF_WALK | LBPF_STORAGE, 0, NULL, NULL,
 	  CGROUP_KEY, NULL },
 	{ "percpu_cgroup_storage", BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
@@ -82,7 +82,7 @@ static const struct lbpf_mapkind kinds[] = {
 };
 /* clang-format on */
 
-/* Map types without a row of their own: entries are bytes, and the kernel says what is possible. */
+/* Map types without a row: keys and values are bytes, and the kernel says which operations are possible. */
 static const struct lbpf_mapkind other = { .name = "other", .can = ENTRIES | LBPF_TAKE };
 
 const struct lbpf_mapkind lbpf_mapkind_opaque = { .name = "other", .can = LBPF_KEYLESS };
@@ -107,7 +107,7 @@ const struct lbpf_mapkind *lbpf_mapkind_named(lua_State *L, const char *name)
 	lbpf_name_unknown(L, names, "map type", name);
 }
 
-/* By number where the headers of libbpf 1.1 don't know them. */
+/* By number if the headers of libbpf 1.1 don't have the flag. */
 const struct lbpf_name lbpf_map_flags[] = {
 	{ "no_prealloc", BPF_F_NO_PREALLOC },
 	{ "no_common_lru", BPF_F_NO_COMMON_LRU },

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Map handles: their types and memory, and operations on a map as a whole.
  *
- * A handle owns its file descriptor, or borrows that of the object which declares the map; then the object calls
- * lbpf_map_orphan before it goes. Indexing a handle is a key look-up and nothing else, so operations are functions
- * of the table `bpf.map`. */
+ * A handle owns its file descriptor, or borrows that of the object that declares the map. In this case the object calls
+ * lbpf_map_orphan before it is freed. Indexing a handle only looks up keys. So operations are functions of the table
+ * `bpf.map`. */
 #include "map/map.h"
 
 #include <errno.h>
@@ -75,7 +75,7 @@ bool lbpf_map_memory(struct lbpf_map *map)
 	if (!lbpf_mapmem_map(mem, &mapping))
 		return false;
 	if (mapping.arena)
-		map->extra = (uintptr_t)mem->base; /* an arena stays where it was first mapped */
+		map->extra = (uintptr_t)mem->base; /* it keeps this address, in every process */
 	return true;
 }
 
@@ -119,7 +119,7 @@ int lbpf_map_set_kind(lua_State *L, struct lbpf_map *map, const struct lbpf_mapk
 	return 0;
 }
 
-/* Pops the type at the top into its user value. A type that isn't as long as the map says is refused. */
+/* Pops the type at the top and stores it in its user value. Raises if its size isn't the map's. */
 struct lbpf_type *lbpf_map_set_type(lua_State *L, int idx, int slot, uint32_t size, const char *what)
 {
 	struct lbpf_type *type = lua_touserdata(L, -1);
@@ -131,7 +131,7 @@ struct lbpf_type *lbpf_map_set_type(lua_State *L, int idx, int slot, uint32_t si
 	return type;
 }
 
-/* Pushes the type of a BTF id, or that of raw bytes where there is none or it doesn't have the size. */
+/* Pushes the type of a BTF id; or a type of raw bytes, if there is none or it has another size. */
 static void push_type_of_id(lua_State *L, const struct btf *btf, uint32_t id, uint32_t size, bool untyped)
 {
 	if (btf && id) {
@@ -145,7 +145,7 @@ static void push_type_of_id(lua_State *L, const struct btf *btf, uint32_t id, ui
 		lbpf_type_push_raw(L, size);
 }
 
-/* Types the map at the top, whose sizes are known. */
+/* Sets the types of the map at the top, whose sizes are known. */
 void lbpf_map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *btf, uint32_t key_id, uint32_t value_id)
 {
 	int idx = lua_gettop(L);
@@ -164,7 +164,8 @@ void lbpf_map_set_types(lua_State *L, struct lbpf_map *map, const struct btf *bt
 	}
 }
 
-/* With the map, the spec and what it is for as arguments. */
+/* Pushes the type that a script names. The arguments are the map, the value that names the type, and `what` for
+ * messages. */
 static int compile_spec(lua_State *L)
 {
 	struct lbpf_map *map = lua_touserdata(L, 1);
@@ -208,7 +209,7 @@ struct lbpf_map *lbpf_map_push_declared(lua_State *L, int owner, struct bpf_map 
 	map->of = of;
 	map->btf = btf;
 	map->type = (uint32_t)bpf_map__type(of);
-	if (bpf_map__inner_map(of)) /* which libbpf forgets during the load */
+	if (bpf_map__inner_map(of)) /* libbpf drops it during the load */
 		map->inner = (uint32_t)bpf_map__type(bpf_map__inner_map(of));
 	map->key_size = bpf_map__key_size(of);
 	map->value_size = bpf_map__value_size(of);
@@ -229,8 +230,8 @@ int lbpf_map_created_fd(const struct bpf_map *map)
 
 void lbpf_map_loaded(struct lbpf_map *map)
 {
-	/* buffers are for the type and sizes from before; if a host or libbpf (of struct_ops) changed them, entries
-	 * can't be touched */
+	/* Buffers fit the type and sizes from before the load. If a host, or libbpf for struct_ops, has changed these,
+	 * entries can't be accessed. */
 	if (map->kind->type != BPF_MAP_TYPE_STRUCT_OPS &&
 	    ((uint32_t)bpf_map__type(map->of) != map->type || bpf_map__key_size(map->of) != map->key_size ||
 	     bpf_map__value_size(map->of) != map->value_size))
@@ -369,7 +370,7 @@ static uint32_t map_kernel_id(lua_State *L, int idx)
 	return info.id;
 }
 
-/* Handles are equal when they are of the same map in the kernel. */
+/* Handles are equal if they refer to the same map in the kernel. */
 static int map_eq(lua_State *L)
 {
 	uint32_t id = map_kernel_id(L, 1);

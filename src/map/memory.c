@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A map's own memory in this process: of arrays made "mmapable", and arenas. */
+/* Mapping a map's memory into this process: that of arrays with the flag "mmapable", and of arenas. */
 #define _GNU_SOURCE
 #include "map/memory.h"
 
@@ -12,14 +12,15 @@
 #include "base/process.h"
 #include "map/kinds.h"
 
-/* Whether the memory was mapped by a process that this one was forked from, and not passed on. */
+/* Whether the memory was mapped by a process that this one was forked from, which did not pass the mapping on. */
 static inline bool is_elsewhere(const struct lbpf_mapmem *mem)
 {
 	return mem->process && mem->process != lbpf_process_number();
 }
 
-/* Libbpf from 1.4 on maps an object's arena itself, at the address where programs expect it. An arena that was there
- * before the object it leaves alone, and gives the start-up values of its variables, from malloc, instead. */
+/* Since 1.4, libbpf maps an object's arena itself, at the address where programs expect it. If the arena existed before
+ * the object, libbpf doesn't map it: bpf_map__initial_value then returns the initial values of its variables, in memory
+ * from malloc. */
 static uint8_t *mapped_by_libbpf(struct bpf_map *of)
 {
 	size_t size;
@@ -28,7 +29,7 @@ static uint8_t *mapped_by_libbpf(struct bpf_map *of)
 	return base % (size_t)sysconf(_SC_PAGESIZE) ? NULL : (uint8_t *)base;
 }
 
-/* An arena has its address from the one who made it, or else from the first who maps it. */
+/* The address of an arena is set by its creator, or otherwise by the first process that maps it. */
 static void *map_as(const struct lbpf_mapping *mapping, int prot)
 {
 	void *at = mapping->arena ? (void *)(uintptr_t)mapping->at : NULL;
@@ -37,7 +38,7 @@ static void *map_as(const struct lbpf_mapping *mapping, int prot)
 	return base == MAP_FAILED ? NULL : base;
 }
 
-/* Kernels differ in whether a child gets an arena; so none gets it, unless that is a host's business. */
+/* Some kernels pass an arena on to a child and others don't. So no child gets it, unless a host decides otherwise. */
 static void keep_here(void *base, size_t size)
 {
 	madvise(base, size, MADV_DONTFORK);
@@ -94,7 +95,8 @@ void *lbpf_mapmem_loaded(struct lbpf_mapmem *mem, const struct lbpf_mapping *map
 	return base;
 }
 
-/* Has something to unmap where libbpf mapped the arena. Returns false if there is something else. */
+/* Maps memory at the address where libbpf mapped the arena in another process, so that libbpf has something to unmap.
+ * Returns false if something else is at that address. */
 static bool hold(struct bpf_map *arena)
 {
 	size_t size = bpf_map__max_entries(arena) * (size_t)sysconf(_SC_PAGESIZE);
@@ -108,8 +110,8 @@ static bool hold(struct bpf_map *arena)
 	return held == at;
 }
 
-/* libbpf unmaps an arena where its process had it. In a child there may be something else by now, or nothing. The maps'
- * handles may be gone already. */
+/* libbpf unmaps an arena at the address that it had in the process that loaded the object. In a child, something else
+ * or nothing may be there. The handles of the maps may already be freed. */
 bool lbpf_mapmem_leave(const struct bpf_object *obj, uint32_t process)
 {
 	struct bpf_map *map;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Handles of maps that exist already: by pin, id or descriptor, and through other types; and their pins. */
+/* Opening maps that exist already: by pin, id or descriptor; handles with other types; and pins. */
 #define _GNU_SOURCE
 #include "map/open.h"
 
@@ -62,8 +62,8 @@ int lbpf_map_describe(lua_State *L, struct lbpf_map *map)
 	return 0;
 }
 
-/* Describes the map below the operation's name, which is at the top. A failure closes it at once and pushes nil,
- * message, code. Returns how many values. */
+/* Fills in the map on the stack below the operation's name, which is at the top. If that fails, closes the map at once
+ * and pushes nil, message and code. Returns how many values were pushed. */
 static int map_finish(lua_State *L, struct lbpf_map *map, const char *cause, const char *what)
 {
 	int err;
@@ -133,7 +133,8 @@ static int push_id(lua_State *L, uint32_t id)
 	return err;
 }
 
-/* Looking an inner map up is worth no look for descriptors beforehand. */
+/* Looking up an inner map is frequent, so descriptors aren't checked beforehand; if there are none, the call is
+ * repeated after a collection. */
 int lbpf_map_push_id(lua_State *L, uint32_t id)
 {
 	int err = push_id(L, id);

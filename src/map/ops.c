@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Operations on one entry of a map, as functions: encode, one system call, decode. */
+/* Functions on one entry of a map: encode, make one system call, decode. */
 #include "map/ops.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@ const struct lbpf_name lbpf_update_flags[] = {
 	{ "any", BPF_ANY }, { "noexist", BPF_NOEXIST }, { "exist", BPF_EXIST }, { "lock", BPF_F_LOCK }, { NULL, 0 },
 };
 
-/* Absence is not failure: one nil. */
+/* An absent entry is no failure: pushes a single nil. */
 static int absent_or_fail(lua_State *L, const struct lbpf_map *map, int err, const char *cause, const char *operation)
 {
 	if (err != ENOENT)
@@ -26,7 +26,7 @@ static int absent_or_fail(lua_State *L, const struct lbpf_map *map, int err, con
 	return 1;
 }
 
-/* What happened is no failure either, but the caller wants to know: false and why. */
+/* A result that is no failure, but that the caller needs to know: pushes false and the code. */
 static int refused(lua_State *L, int err)
 {
 	lua_pushboolean(L, 0);
@@ -34,7 +34,7 @@ static int refused(lua_State *L, int err)
 	return 2;
 }
 
-/* What the table of flags may say besides them. */
+/* Fields that the table of flags may have as well. */
 struct elem_options {
 	uint64_t flags;
 	lua_Integer cpu; /* -1: all of them */
@@ -97,7 +97,8 @@ static int elem_update(struct lbpf_map *map, const void *key, const void *value,
 	return 0;
 }
 
-/* Pushes what opening the value gives, or nil, message and code. Returns how many. */
+/* Decodes a value that opens a descriptor, and pushes it; or nil, message and code. Returns how many values were
+ * pushed. */
 static int push_fetched(lua_State *L, struct lbpf_map *map, const void *value)
 {
 	int err = map->kind->value->fetch(L, map, value);
@@ -207,7 +208,8 @@ static int map_sum(lua_State *L)
 	return 1;
 }
 
-/* Puts the value at stack index 3 in place of one CPU's among the others' that are in `value`, or zeroes. */
+/* Encodes the value at stack index 3 as the value of one CPU. The values of the other CPUs are those in `value`, or
+ * zero. */
 static int encode_one_cpu(lua_State *L, struct lbpf_map *map, const void *key, void *value, lua_Integer cpu)
 {
 	int err = elem_lookup(map, key, value, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Per-CPU values: a sequence over the possible CPUs, or a single value that sets every CPU's. */
+/* Per-CPU values: a sequence with a value for each possible CPU, or a single value, which sets all CPUs. */
 #include <string.h>
 
 #include <lauxlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Address prefixes: "10.0.0.0/8" and "2001:db8::/32", where a key's data has an address's length. */
+/* Address prefixes, "10.0.0.0/8" and "2001:db8::/32": for keys whose data has the length of an address. */
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,8 @@ static int prefix_family(const struct lbpf_map *map)
 	}
 }
 
-/* The kernel takes keys that differ beyond the prefix for the same; so that they also read the same, clear that. */
+/* The kernel treats keys that differ only beyond the prefix as the same key. So the bits beyond the prefix are cleared,
+ * and such keys are also decoded to the same text. */
 static void prefix_clear_host(struct prefix *prefix, uint32_t bits)
 {
 	for (uint32_t bit = prefix->len; bit < bits; bit++)
@@ -58,7 +59,7 @@ static bool prefix_parse(const char *text, int family, struct prefix *prefix)
 	return true;
 }
 
-/* Whether these are the bytes of a key, and not a text of the same length. */
+/* Whether the string has a key's bytes, rather than a text of the same length. */
 static bool is_prefix(const char *bytes, int family)
 {
 	uint32_t len;

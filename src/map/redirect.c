@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where programs send packets and control: programs to jump to, interfaces, CPUs. What goes in as a descriptor comes
- * back as the program's kernel id. */
+/* Values that are targets of programs: programs for tail calls, interfaces, CPUs. A program is stored by its descriptor
+ * and read as its kernel id. */
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -13,10 +13,10 @@
 #include "map/conv.h"
 #include "map/map.h"
 
-/* Of struct bpf_devmap_val and struct bpf_cpumap_val; maps may do without the program. */
+/* Members of struct bpf_devmap_val and struct bpf_cpumap_val. The second one may be missing in a map. */
 struct target {
-	uint32_t number; /* of the interface, or the queue's length */
-	uint32_t prog;	 /* in: descriptor, 0 for none; out: id */
+	uint32_t number; /* the index of the interface, or the queue's length */
+	uint32_t prog;	 /* the program: written as a descriptor, 0 for none; read as an id */
 };
 
 /* The descriptor of the program at idx. */
@@ -45,7 +45,7 @@ static void program_decode(lua_State *L, const struct lbpf_map *map, const void 
 	lua_pushinteger(L, lbpf_load_int(LBPF_U32, buf));
 }
 
-/* Reads the number at idx, or an interface's name if there may be one. Returns an errno. */
+/* Reads the number at idx; or the name of an interface, if this map has interfaces. Returns 0 or an errno. */
 static int number_arg(lua_State *L, int idx, const char *field, bool named, uint32_t *number)
 {
 	lua_Integer n;

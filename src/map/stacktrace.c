@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stack traces: as many addresses, or places in files, as a stack had. */
+/* Stack traces: sequences of addresses, or of places in files, with as many elements as the stack had. */
 #include <string.h>
 
 #include <linux/bpf.h>
@@ -21,7 +21,7 @@ static void push_address(lua_State *L, const char *frames, uint32_t i)
 		lua_pushnil(L);
 }
 
-/* The same where the kernel looked for the file's build id. It gives the address when it found none. */
+/* The same for maps with build ids. If the kernel found no build id, it stores the address. */
 static void push_place(lua_State *L, const char *frames, uint32_t i)
 {
 	struct bpf_stack_build_id place;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Views: a map's memory as a sequence of values of one type, read and written without system calls.
- *
- * A view keeps its map, and finds the memory anew each time: closing the map or freezing it unmaps. */
+/* Views: a map's memory as a sequence of values of one type, which is read and written without system calls. A view
+ * keeps its map alive, and asks for the map's memory at each access, because closing or freezing the map unmaps it. */
 #define _GNU_SOURCE
 #include "map/view.h"
 
@@ -30,7 +29,7 @@ enum { VIEW_MAP = 1, VIEW_TYPE };
 
 static const struct lbpf_class view_class;
 
-/* The address of element i. Raises when the memory has gone. */
+/* The address of element i. Raises if the memory is no longer mapped. */
 static uint8_t *view_address(lua_State *L, const struct view *v, size_t i)
 {
 	if (lbpf_unlikely(!lbpf_map_memory(v->map))) {
@@ -41,7 +40,8 @@ static uint8_t *view_address(lua_State *L, const struct view *v, size_t i)
 	return v->map->mem.base + v->offset + i * v->type->size;
 }
 
-/* Where pages that no program has allocated kill who touches them, the kernel copies for us and tells instead. */
+/* If accessing a page that no program has allocated would kill the process, lets the kernel copy the value: it returns
+ * an error instead. */
 static bool copies_by_kernel(const struct view *v)
 {
 	return v->map->flags & SEGV_ON_FAULT;
@@ -129,7 +129,7 @@ static int view_tostring(lua_State *L)
 	return 1;
 }
 
-/* Of a handle that can't write the kernel's memory management makes a private mapping, which maps refuse. */
+/* If the handle is read-only, the kernel makes the mapping private, which maps refuse. */
 static const char *no_mapping(const struct lbpf_map *map)
 {
 	int err = map->mem.err, flags = fcntl(map->fd, F_GETFL);
@@ -177,7 +177,7 @@ static int map_view(lua_State *L)
 	luaL_argcheck(L, type->size > 0, 2, "a type with a size expected");
 	if (type->owned)
 		luaL_error(L, "view: %s has members that belong to the kernel", type->node[0].ctype);
-	map->mem.refused = false; /* what was in the way may have gone */
+	map->mem.refused = false; /* whatever occupied the address may have been unmapped */
 	lbpf_mapmem_forget(&map->mem);
 	if (!lbpf_map_memory(map))
 		return lbpf_map_fail_because(L, map, map->mem.err, no_mapping(map), "view");
