@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The options of bpf.open that set something of what the object holds: `maps`, `vars`, `autoload`. */
+/* The options of bpf.open that change something in the object: `maps`, `vars`, `autoload`. */
 #include "object/configure.h"
 
 #include <stdbool.h>
@@ -16,7 +16,7 @@
 #include "object/object.h"
 #include "program/program.h"
 
-/* Puts the number of entries at idx in the place of the option, as a table of settings. */
+/* Replaces the number of entries at idx by a table of settings. */
 static void entries_as_settings(lua_State *L, int idx)
 {
 	int is_int;
@@ -37,7 +37,7 @@ static void autocreate_as_settings(lua_State *L, int idx)
 	lua_replace(L, idx);
 }
 
-/* Has libbpf use another map instead of the declared one. */
+/* Makes libbpf use another map instead of the declared one. */
 static void use_other(lua_State *L, struct lbpf_map *map, struct lbpf_map *other)
 {
 	struct lbpf_log *log;
@@ -55,7 +55,7 @@ static void use_other(lua_State *L, struct lbpf_map *map, struct lbpf_map *other
 		luaL_error(L, "the map to use instead must have one entry, for it holds variables");
 	log = lbpf_log_begin(L);
 	err = bpf_map__reuse_fd(map->of, other->fd);
-	if (!err) /* or libbpf would use what is pinned there */
+	if (!err) /* otherwise libbpf would use the map that is pinned there */
 		err = bpf_map__set_pin_path(map->of, NULL);
 	lbpf_log_end(log);
 	if (err)
@@ -63,8 +63,8 @@ static void use_other(lua_State *L, struct lbpf_map *map, struct lbpf_map *other
 	map->max_entries = bpf_map__max_entries(map->of);
 }
 
-/* Sets what option `maps` says of the map at the top: entries, a table of settings, a map to use instead, or whether it
- * is created. */
+/* Applies the value of option `maps` to the map at the top: a number of entries, a table of settings, a map to use
+ * instead, or whether the map is created. */
 static void option_map(lua_State *L, struct lbpf_map *map, int idx)
 {
 	struct lbpf_map *other = lbpf_class_test(L, idx, &lbpf_map_class);
@@ -92,8 +92,8 @@ static void option_autoload(lua_State *L, struct lbpf_program *p, int idx)
 	bpf_program__set_autoload(p->prog, lua_toboolean(L, idx));
 }
 
-/* Applies the value at 3 to the one of that name, at 2, among the contents at 1, which are those of user value `slot`.
- * Errors needn't name it. */
+/* Applies the value at 3 to the map, program or variable whose name is at 2, in the contents at 1, which are those of
+ * user value `slot`. Error messages need not contain the name. */
 static int configure(lua_State *L)
 {
 	int slot = (int)lua_tointeger(L, 4);
@@ -104,7 +104,7 @@ static int configure(lua_State *L)
 		return 0;
 	}
 	lua_pushvalue(L, 2);
-	lua_gettable(L, 1); /* raises for a name that isn't there */
+	lua_gettable(L, 1); /* raises for an unknown name */
 	if (slot == LBPF_OBJECT_MAPS)
 		option_map(L, lua_touserdata(L, -1), 3);
 	else
@@ -112,7 +112,7 @@ static int configure(lua_State *L)
 	return 0;
 }
 
-/* Whether `maps.<name>` is how Lua has it; else it is `maps["<name>"]`. */
+/* Whether Lua code can write `maps.<name>`; otherwise it is `maps["<name>"]`. */
 static bool is_word(const char *name)
 {
 	if (*name >= '0' && *name <= '9')
@@ -122,7 +122,7 @@ static bool is_word(const char *name)
 	return *name == '\0';
 }
 
-/* Raises the error at the top, of the one whose name is at idx: "bpf.load: maps.peers must be …". */
+/* Raises the error at the top, with the option and the name at idx before it: "bpf.load: maps.peers must be …". */
 _Noreturn static void configure_fail(lua_State *L, int idx, const char *option, const char *what)
 {
 	const char *said = lbpf_unplaced(L, -1), *name = lbpf_arg_show(L, idx), *between = ": ";
@@ -131,14 +131,14 @@ _Noreturn static void configure_fail(lua_State *L, int idx, const char *option, 
 	if (strncmp(said, "must ", 5) == 0) {
 		between = " ";
 	} else if (strncmp(said, name, len) == 0 && said[len] && strchr(":.[", said[len])) {
-		said += len; /* it has the value's path: "counts[3]: …" */
+		said += len; /* the message begins with the path of the value: "counts[3]: …" */
 		between = "";
 	}
 	luaL_error(L, is_word(name) ? "%s: %s.%s%s%s" : "%s: %s[\"%s\"]%s%s", what, option, name, between, said);
 	__builtin_unreachable();
 }
 
-/* Applies fields `option` of the table at 2 to the contents in user value `slot` of the object at idx. */
+/* Applies the table in field `option` of the options at 2 to the contents in user value `slot` of the object at idx. */
 static void open_configure(lua_State *L, int idx, const char *option, int slot, const char *what)
 {
 	int settings = idx + 1, status;

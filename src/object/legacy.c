@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A file is read once, as a whole, and libbpf gets what was read: by the time that it would read the file itself, that
- * may be another. */
+/* A file is read once, as a whole, and libbpf gets the bytes. If libbpf read the file itself, another file might be
+ * there by then. */
 #include "object/legacy.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "object/legacydef.h"
 #include "object/legacywrite.h"
 
-#define FILE_MAX (1 << 30) /* bytes of a file; the largest objects have some millions */
+#define FILE_MAX (1 << 30) /* bytes of a file; the largest objects have some millions of bytes */
 
 static bool has_legacy(const struct lbpf_elf *elf)
 {
@@ -44,7 +44,7 @@ static int fail_format(struct lbpf_legacy *result, const char *cause)
 	return LIBBPF_ERRNO__FORMAT;
 }
 
-/* Looks at the BTF of an object. Returns 0, or an error after setting the cause. */
+/* Checks the BTF of an object. Returns 0, or an error after setting the cause. */
 static int check_btf(const struct lbpf_elf *elf, struct lbpf_legacy *result)
 {
 	size_t section;
@@ -68,8 +68,8 @@ static int check_btf(const struct lbpf_elf *elf, struct lbpf_legacy *result)
 	return *cause ? fail_format(result, cause) : ENOMEM;
 }
 
-/* What becomes of a file that isn't of this machine's kind: libbpf tells what it is. But since 1.6 it opens those of
- * the other byte order, and variables would be in that order. */
+/* Handles a file that isn't for this kind of machine. libbpf reports what it is. But since 1.6 libbpf opens files of
+ * the other byte order, whose variables we could not read, so such files are refused here. */
 static int not_ours(const struct lbpf_elf *elf, struct lbpf_legacy *result)
 {
 	if (!lbpf_elf_swapped(elf)) {
@@ -95,7 +95,7 @@ int lbpf_legacy_bytes(const void *bytes, size_t size, struct lbpf_legacy *result
 		err = rewrite(&elf, result);
 	if (err == ENOEXEC)
 		err = not_ours(&elf, result);
-	else if (err == ELIBBAD) /* libbpf may see sections where we see none */
+	else if (err == ELIBBAD) /* libbpf may find sections where we find none */
 		err = fail_format(result, "its section table is damaged");
 	lbpf_elf_close(&elf);
 	return err;
@@ -103,13 +103,13 @@ int lbpf_legacy_bytes(const void *bytes, size_t size, struct lbpf_legacy *result
 
 /* ---- files ---- */
 
-/* A file's contents, of malloc. */
+/* The contents of a file, in memory from malloc. */
 struct contents {
 	char *bytes;
 	size_t size, room;
 };
 
-/* Reads until the end, wherever that has got to: files in /proc don't tell their size. Returns 0 or an errno. */
+/* Reads up to the end: files in /proc don't tell their size. Returns 0 or an errno. */
 static int read_all(int fd, struct contents *c)
 {
 	for (;;) {
@@ -147,14 +147,15 @@ static int read_file(int fd, struct contents *c, struct lbpf_legacy *result)
 	}
 	if (st.st_size >= FILE_MAX)
 		return EFBIG;
-	c->room = st.st_size > 4095 ? (size_t)st.st_size + 1 : 4096; /* a byte more, so that the end shows at once */
+	/* One byte more, so that a single read shows that this is the end. */
+	c->room = st.st_size > 4095 ? (size_t)st.st_size + 1 : 4096;
 	c->bytes = malloc(c->room);
 	return c->bytes ? read_all(fd, c) : ENOMEM;
 }
 
 int lbpf_legacy_file(const char *path, struct lbpf_legacy *result)
 {
-	/* of what waits, such as a pipe, the opening must not */
+	/* opening a pipe, for example, must not wait */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err;
 	struct contents c = { .bytes = NULL };
 

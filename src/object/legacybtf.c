@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* libbpf reads a map from a variable in the DATASEC .maps whose type is a struct: each member is a pointer, to an
- * array of N for the number N, or to the type of the keys or values. The variables of old definitions have types of
- * their own in DATASECs of their own. Those become plain structs of the same length, so that every id stays. */
+/* libbpf reads the attributes of a map from a variable in the DATASEC .maps. The variable's type is a struct with a
+ * pointer for each attribute: a pointer to an array of N elements for the number N, or a pointer to the type of the
+ * keys or values.
+ *
+ * Variables of old definitions have other types, in DATASECs of their own. These DATASECs become plain structs of the
+ * same size, so that every id stays. */
 #include "object/legacybtf.h"
 
 #include <errno.h>
@@ -17,7 +20,7 @@
 
 enum { MEMBERS_MAX = 9, POINTER = 8 };
 
-/* A map's struct while it is made. */
+/* A map's struct while it is built. */
 struct members {
 	const char *name[MEMBERS_MAX];
 	int type[MEMBERS_MAX];
@@ -35,7 +38,7 @@ static void member_add(struct members *m, const char *name, int type)
 	m->type[m->n++] = type;
 }
 
-/* Adds a number. The array is of bytes: the kernel wants its size to fit 32 bits. */
+/* Adds a number. The array has elements of one byte, because the kernel requires that its size fits into 32 bits. */
 static void member_number(struct btf *btf, struct members *m, const char *name, int byte, uint32_t value)
 {
 	int array = btf__add_array(btf, byte, byte, value);
@@ -43,7 +46,7 @@ static void member_number(struct btf *btf, struct members *m, const char *name, 
 	member_add(m, name, array < 0 ? array : btf__add_ptr(btf, array));
 }
 
-/* Keys or values: their type if it is known, else their size. */
+/* Adds keys or values: by their type if it is known, otherwise by their size. */
 static void member_data(struct btf *btf, struct members *m, const char *const names[2], int byte, int type,
 			uint32_t size)
 {
@@ -53,8 +56,8 @@ static void member_data(struct btf *btf, struct members *m, const char *const na
 		member_number(btf, m, names[1], byte, size);
 }
 
-/* Finds the types that BPF_ANNOTATE_KV_PAIR has left: struct ____btf_map_<name> { key; value; }. Where the sizes don't
- * agree with the definition, the definition counts and there are none. */
+/* Finds the types that the macro BPF_ANNOTATE_KV_PAIR has recorded: struct ____btf_map_<name> { key; value; }. If their
+ * sizes differ from the definition's, they are ignored. */
 static void find_types(const struct btf *btf, const struct lbpf_mapdef *def, uint32_t types[2])
 {
 	const uint32_t sizes[2] = { def->key_size, def->value_size };
@@ -80,7 +83,7 @@ static void find_types(const struct btf *btf, const struct lbpf_mapdef *def, uin
 	}
 }
 
-/* Adds the struct that stands for a map, or for the template of its maps. Returns its id or an error. */
+/* Adds the struct that describes a map, or the template of its inner maps. Returns its id or an error. */
 static int add_struct(struct btf *btf, struct lbpf_mapdef *def, const struct lbpf_mapdef *said, int byte, int inner)
 {
 	static const char *const keys[2] = { "key", "key_size" }, *const values[2] = { "value", "value_size" };
@@ -111,7 +114,7 @@ static int add_struct(struct btf *btf, struct lbpf_mapdef *def, const struct lbp
 	return m.err ? m.err : id;
 }
 
-/* The array of no pointers to a template. */
+/* Adds an array without elements, of pointers to a template. */
 static int add_inner(struct btf *btf, const struct lbpf_mapdef *inner, int byte)
 {
 	int id = add_struct(btf, NULL, inner, byte, 0);
@@ -131,13 +134,13 @@ static int add_var(struct btf *btf, struct lbpf_mapdef *def, int byte)
 
 /* ---- the DATASECs that were there ---- */
 
-/* libbpf gives out its own memory as const; it may be written once btf__add_… has been called. */
+/* libbpf returns its own memory as const. After a call of btf__add_… it may be written. */
 static struct btf_type *type_at(const struct btf *btf, uint32_t id)
 {
 	return (struct btf_type *)(uintptr_t)btf__type_by_id(btf, id);
 }
 
-/* Makes a DATASEC a struct without a name, whose members are the variables. */
+/* Converts a DATASEC to a struct without a name; the variables become its members. */
 static const char *retire(const struct btf *btf, struct btf_type *sec)
 {
 	uint32_t n = btf_vlen(sec), size = 0;
@@ -162,7 +165,7 @@ static const char *retire(const struct btf *btf, struct btf_type *sec)
 	return NULL;
 }
 
-/* The variables of .maps that were there, which move to a DATASEC of ours. */
+/* Moves the variables that were in .maps already to our own DATASEC. */
 struct kept {
 	struct kept_var {
 		uint32_t var, offset, size;
@@ -216,8 +219,8 @@ static const char *retire_all(const struct lbpf_legacybtf *b, const struct btf *
 
 /* ---- putting it together ---- */
 
-/* libbpf 1.1 doesn't look at the header's length before it adds it to an address, and what it writes is wrong if types
- * and strings didn't lie side by side, as compilers put them. */
+/* libbpf 1.1 adds the header's length to an address without checking it. And what it writes is wrong unless types and
+ * strings are adjacent, as compilers place them. */
 static bool header_ok(const void *bytes, size_t size)
 {
 	struct btf_header h;
@@ -240,7 +243,7 @@ static int add_maps(struct lbpf_legacybtf *b, struct btf *btf, struct lbpf_mapde
 		vars[i] = add_var(btf, &maps[i], byte);
 		err = vars[i] < 0 ? vars[i] : 0;
 	}
-	/* libbpf creates them in this order: those that hold others come last */
+	/* libbpf creates maps in this order, so those that hold other maps come last */
 	for (size_t i = 0; i < 2 * n && !err; i++)
 		if ((i >= n) == (maps[i % n].slots > 0)) {
 			maps[i % n].offset = at;

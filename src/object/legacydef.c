@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Old map definitions are structs of 32-bit numbers in section "maps", or one each in "maps/<name>". Symbols name them
- * and say where they are; what the numbers mean depends on who wrote the object. */
+/* Old map definitions are structs of 32-bit numbers, in section "maps", or one each in "maps/<name>". Their names and
+ * places are those of symbols. The meaning of the numbers depends on the tool that the object was written for. */
 #define _GNU_SOURCE
 #include "object/legacydef.h"
 
@@ -16,18 +16,19 @@
 
 enum {
 	MAPS_MAX = 1024,
-	SLOTS_MAX = 4096, /* of a map of maps, that are named in the object */
+	SLOTS_MAX = 4096, /* slots of a map of maps that the object fills */
 	WORDS_MIN = 4,
 	WORDS_MAX = 9,
 };
 
-/* What the words of a definition after map_flags say. 0 is for what a layout doesn't have: the type is there. */
+/* The meaning of the words of a definition after map_flags, as indices. 0: this layout doesn't have the field, because
+ * word 0 is the type. */
 struct layout {
 	uint8_t words, inner_map_idx, numa_node, id, pinning, inner_id, inner_idx;
 };
 
-/* The kernel's samples, and libbpf with four or five words; iproute2's struct bpf_elf_map; aya, as iproute2's older
- * one; gobpf in "maps/<name>". */
+/* Layouts: the kernel's samples, and libbpf with four or five words; iproute2's struct bpf_elf_map; aya, which is also
+ * that of older iproute2; gobpf, in "maps/<name>". */
 static const struct layout kernel_layout = { .words = 7, .inner_map_idx = 5, .numa_node = 6 };
 static const struct layout aya_layout = { .words = 7, .id = 5, .pinning = 6 };
 static const struct layout iproute_layout = { .words = 9, .id = 5, .pinning = 6, .inner_id = 7, .inner_idx = 8 };
@@ -106,7 +107,7 @@ static bool find_symbols(struct lbpf_olds *l)
 	return l->strings && lbpf_elf_read(l->elf, l->strings, strings->sh_offset, l->strings_size) == 0;
 }
 
-/* Whether a symbol is that of a definition. */
+/* Whether a symbol belongs to a definition. */
 static bool is_map(const struct lbpf_olds *l, const Elf64_Sym *sym)
 {
 	unsigned char type = ELF64_ST_TYPE(sym->st_info);
@@ -156,7 +157,7 @@ static int old_compare(const void *a, const void *b)
 	return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-/* Checks that a map, whose predecessor is the one before it, has a name and a definition of its own. */
+/* Checks that a map has a name, and a definition that doesn't overlap that of the map before it. */
 static bool check_place(struct lbpf_olds *l, const struct lbpf_old *o, uint64_t symbol_size)
 {
 	uint64_t section_size = l->elf->sections[o->section].sh_size;
@@ -236,7 +237,8 @@ static const struct btf_type *plain_type(const struct btf *btf, uint32_t id)
 	return t;
 }
 
-/* The struct that a definition is of, or NULL. BTF that was made from DWARF has no variables, but iproute2's struct. */
+/* The struct type of a definition, or NULL. BTF that was made from DWARF has no variables, but it has iproute2's
+ * struct. */
 static const struct btf_type *find_struct(const struct btf *btf, const char *section, const char *name)
 {
 	int id = btf__find_by_name_kind(btf, section, BTF_KIND_DATASEC);
@@ -251,7 +253,7 @@ static const struct btf_type *find_struct(const struct btf *btf, const char *sec
 	return id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
 }
 
-/* Takes the layout from the names of the struct's members. False: BTF doesn't say what comes after map_flags. */
+/* Finds the layout by the names of the struct's members. Returns false if BTF doesn't tell what follows map_flags. */
 static bool named_layout(const struct btf *btf, const char *section, const char *name, struct layout *layout)
 {
 	static const struct {
@@ -289,7 +291,7 @@ static bool is_outer(const struct lbpf_mapdef *def)
 	return def->type == BPF_MAP_TYPE_ARRAY_OF_MAPS || def->type == BPF_MAP_TYPE_HASH_OF_MAPS;
 }
 
-/* Reads the words of a definition; those it doesn't have are 0. What comes after them must be zeros. */
+/* Reads the words of a definition; missing words are 0. All bytes after the words of the layout must be zero. */
 static bool read_words(struct lbpf_olds *l, const struct lbpf_old *o, const struct layout *layout,
 		       uint32_t words[WORDS_MAX])
 {
@@ -312,13 +314,14 @@ static uint32_t optional(const uint32_t words[WORDS_MAX], uint8_t i)
 	return i ? words[i] : 0;
 }
 
-/* Whether seven words without names end as aya's do: a NUMA node counts only with its flag, so a 1 is its pinning. */
+/* Whether a definition of seven words without names has aya's layout: a last word of 1 means pinning, because a NUMA
+ * node would count only with its flag. */
 static bool is_aya(const struct layout *layout, const uint32_t words[WORDS_MAX])
 {
 	return layout == &kernel_layout && !(words[4] & BPF_F_NUMA_NODE) && words[6] == 1;
 }
 
-/* Whether a word after map_flags that the layout has no name for is set. */
+/* Whether a word after map_flags is set for which the layout has no field. */
 static bool has_unknown(const struct layout *layout, const uint32_t words[WORDS_MAX])
 {
 	for (uint8_t i = 5; i < layout->words; i++)
@@ -358,7 +361,7 @@ static bool read_def(struct lbpf_olds *l, struct lbpf_old *o, struct lbpf_mapdef
 	if (pinning > 2)
 		return lbpf_old_fail(l, "legacy map '%.64s': pinning %u is neither none, object nor global", o->name,
 				     pinning);
-	/* otherwise these would be another layout's words: iproute2 of old had its id and pinning here */
+	/* otherwise these words belong to another layout: older iproute2 had id and pinning here */
 	if (has_unknown(layout, words) || (o->inner_map_idx && !is_outer(def)) ||
 	    (def->numa_node && !(def->flags & BPF_F_NUMA_NODE)))
 		return lbpf_old_fail(l, "legacy map '%.64s': non-zero bytes after map_flags, whose meaning is unknown",
@@ -392,7 +395,7 @@ static bool read_defs(struct lbpf_olds *l)
 	struct btf *btf = NULL;
 	bool ok = read_btf(l);
 
-	if (ok && l->btf) /* lbpf_legacybtf_make says what is wrong with BTF that can't be read */
+	if (ok && l->btf) /* lbpf_legacybtf_make reports what is wrong with BTF that can't be read */
 		btf = btf__new(l->btf_bytes, (uint32_t)l->elf->sections[l->btf].sh_size);
 	ok = ok && read_all(l, btf);
 	btf__free(btf);
@@ -401,7 +404,8 @@ static bool read_defs(struct lbpf_olds *l)
 
 /* ---- maps of maps ---- */
 
-/* The template by its place in the section, as the kernel's samples have it. A 0 may be meant or left out. */
+/* Finds the template of inner maps by its index in the section, as in the kernel's samples. A 0 may be an index, or
+ * mean that there is none. */
 static bool inner_by_place(struct lbpf_olds *l, const struct lbpf_old *outer, struct lbpf_mapdef *def)
 {
 	size_t first = (size_t)(outer - l->olds), i;
@@ -422,7 +426,8 @@ bool lbpf_old_slotted(const struct lbpf_olds *l, size_t i, const struct lbpf_old
 	return l->olds[i].has_inner_idx && l->olds[i].id == outer->inner_id && !is_outer(&l->defs[i]);
 }
 
-/* The template by its id, and the maps with this id are in the outer one at their inner_idx, as iproute2 does it. */
+/* Finds the template by its id, as iproute2 does. Maps with this id and an inner_idx are in the map of maps from the
+ * start, at that index. */
 static bool inner_by_id(struct lbpf_olds *l, const struct lbpf_old *outer, struct lbpf_mapdef *def)
 {
 	for (size_t i = 0; i < l->n; i++) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The new object is the old file with a few entries changed in place, followed by what has grown: names of sections,
- * .maps, .BTF, and the section table. Sections keep their numbers and symbols theirs. Each map gets a place in .maps,
- * as large as the struct that describes it in BTF; libbpf looks at the size only, so there are zeros. */
+/* The new object is the old file with a few entries changed in place, followed by the parts that have grown: names of
+ * sections, .maps, .BTF, and the section table. Sections and symbols keep their numbers. Each map gets a place in
+ * .maps, as large as the struct that describes it in BTF. libbpf reads only the size, so the place is filled with
+ * zeros. */
 #include "object/legacywrite.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 
 struct writer {
 	struct lbpf_olds *from;
-	struct lbpf_elf *elf;	 /* from's: the old file; its section table becomes the new one */
+	struct lbpf_elf *elf;	 /* the old file, of `from`; its section table becomes the new one */
 	size_t target;		 /* the section that becomes or is .maps */
 	unsigned char *out;	 /* the new file */
 	uint64_t size, capacity; /* of it */
@@ -21,7 +22,7 @@ struct writer {
 
 /* ---- BTF ---- */
 
-/* Where a map is that has the new form already. */
+/* The place of a map that has a new definition already. */
 static bool place_of(void *ctx, const char *name, uint32_t *offset)
 {
 	const struct writer *w = ctx;
@@ -40,7 +41,8 @@ static bool place_of(void *ctx, const char *name, uint32_t *offset)
 	return false;
 }
 
-/* Finds the section for the maps: .maps if there is one, or the first of the old ones. Sets how much is taken. */
+/* Finds the section for the maps: .maps if there is one, otherwise the first with old definitions. Sets how much of it
+ * is used already. */
 static bool find_target(struct writer *w, uint32_t *taken)
 {
 	const Elf64_Shdr *s;
@@ -115,7 +117,7 @@ static bool write_contents(struct writer *w, Elf64_Shdr *section, const void *by
 	return section->sh_offset != 0;
 }
 
-/* Moves a map's symbol to its place in .maps. libbpf wants it to be a global object. */
+/* Moves a map's symbol to its place in .maps. libbpf requires it to be a global object. */
 static void move_symbol(struct writer *w, size_t i)
 {
 	const struct lbpf_olds *l = w->from;
@@ -130,8 +132,8 @@ static void move_symbol(struct writer *w, size_t i)
 	memcpy(w->out + at, &sym, sizeof(sym));
 }
 
-/* A relocation by section and offset, which compilers make for static maps, becomes one by the map's symbol: libbpf
- * doesn't look at the offset. `at` is where the relocation is. */
+/* Converts a relocation by section and offset, which compilers make for static maps, to one by the map's symbol,
+ * because libbpf ignores the offset. `at` is the place of the relocation. */
 static bool redirect(struct writer *w, const Elf64_Shdr *code, uint64_t at)
 {
 	struct bpf_insn insn[2];
@@ -140,7 +142,7 @@ static bool redirect(struct writer *w, const Elf64_Shdr *code, uint64_t at)
 
 	lbpf_elf_read(w->elf, &rel, at, sizeof(rel));
 	if (ELF64_R_SYM(rel.r_info) >= w->from->n_symbols)
-		return true; /* libbpf will say so */
+		return true; /* libbpf will report that */
 	sym = lbpf_old_symbol(w->from, ELF64_R_SYM(rel.r_info));
 	if (ELF64_ST_TYPE(sym.st_info) != STT_SECTION || sym.st_shndx >= SHN_LORESERVE ||
 	    sym.st_shndx >= w->elf->count || !lbpf_old_section(w->elf, sym.st_shndx))
@@ -168,7 +170,8 @@ static bool redirect(struct writer *w, const Elf64_Shdr *code, uint64_t at)
 
 static bool redirect_all(struct writer *w)
 {
-	uint64_t room = w->elf->size; /* sections don't overlap: this bounds the time a hostile table takes */
+	/* Sections may not overlap, which limits the time that a hostile table takes. */
+	uint64_t room = w->elf->size;
 
 	for (size_t i = 1; i < w->elf->count; i++) {
 		const Elf64_Shdr *s = &w->elf->sections[i], *code;
@@ -239,7 +242,7 @@ static bool write_maps(struct writer *w, const struct lbpf_legacybtf *b)
 	return !b->taken || lbpf_elf_read(w->elf, w->out + s->sh_offset, was.sh_offset, was.sh_size) == 0;
 }
 
-/* Section .BTF. Where there was none, a .BTF.ext would refer to types that aren't there. */
+/* Section .BTF. If the object had none, .BTF.ext is dropped, because it would refer to types that don't exist. */
 static bool write_btf(struct writer *w, const struct lbpf_legacybtf *b)
 {
 	if (w->from->btf)
@@ -250,7 +253,7 @@ static bool write_btf(struct writer *w, const struct lbpf_legacybtf *b)
 	return write_contents(w, add_section(w, NAME_BTF, SHT_PROGBITS), b->made, b->made_size);
 }
 
-/* Section .rel.maps: which maps are in the maps of maps from the start. */
+/* Section .rel.maps: the maps that are in maps of maps from the start. */
 static bool write_slots(struct writer *w, size_t symbols)
 {
 	const struct lbpf_olds *l = w->from;

@@ -24,7 +24,7 @@
 #include "object/vars.h"
 #include "program/program.h"
 
-/* Pushes what an EPERM has to do with BPF tokens: nothing outside of user namespaces. */
+/* Pushes what an EPERM may have to do with BPF tokens, in a user namespace; elsewhere nothing. */
 static const char *push_token_cause(lua_State *L, const struct lbpf_loadcause *found)
 {
 	if (!lbpf_takes_token())
@@ -41,7 +41,7 @@ static const char *push_token_cause(lua_State *L, const struct lbpf_loadcause *f
 			       "delegate_cmds, delegate_maps, delegate_progs and delegate_attachs say");
 }
 
-/* Pushes nil, message, code and libbpf's lines with the whole verifier log, for the object at idx. */
+/* Pushes nil, message, code and libbpf's messages with the complete verifier log, for the object at idx. */
 static int load_fail(lua_State *L, int idx, const struct lbpf_object *o, int err, const char *cause,
 		     struct lbpf_log *log)
 {
@@ -73,13 +73,14 @@ static void map_loaded(void *self, bool *owned)
 	lbpf_map_memory_loaded(map, *owned);
 }
 
-/* libbpf answers no such question, but refuses this setting once it has loaded the object. */
+/* Whether libbpf has loaded the object. libbpf has no function for this, but refuses to change this setting
+ * afterwards. */
 static bool is_loaded(struct bpf_object *obj)
 {
 	return bpf_object__set_kversion(obj, bpf_object__kversion(obj)) != 0;
 }
 
-/* Puts the handles of the object at idx in the state of one that is loaded. Returns an errno. */
+/* Updates the handles of the object at idx after the object was loaded. Returns 0 or an errno. */
 static int object_loaded(lua_State *L, int idx, struct lbpf_object *o)
 {
 	bool owned = !o->borrowed;
@@ -90,8 +91,8 @@ static int object_loaded(lua_State *L, int idx, struct lbpf_object *o)
 	return lbpf_vars_loaded(o->vars);
 }
 
-/* Looks through the BTF of option `btf`, which libbpf reads when it loads: before 1.3 it follows types that contain
- * themselves without end. Returns 0, or how many values of failure were pushed. */
+/* Checks the BTF of option `btf`, which libbpf reads when it loads: libbpf before 1.3 follows types that contain
+ * themselves without end. Returns 0, or the number of values that were pushed for a failure. */
 static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 {
 	const char *path, *cause;
@@ -109,8 +110,8 @@ static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 	return 4;
 }
 
-/* Makes a token as libbpf will, which says less about a failure. Returns 0, or how many values of failure were
- * pushed. */
+/* Creates a token, as libbpf will do, because libbpf says less about a failure. Returns 0, or the number of values that
+ * were pushed for a failure. */
 static int check_token(lua_State *L, int idx, const struct lbpf_object *o)
 {
 	const char *path;
@@ -133,8 +134,8 @@ static int check_token(lua_State *L, int idx, const struct lbpf_object *o)
 	return 4;
 }
 
-/* Refuses what libbpf would look up in the kernel's BTF without having read that. Returns 0, or how many values of
- * failure were pushed. */
+/* Refuses to load if libbpf would search the kernel's BTF without having read it. Returns 0, or the number of values
+ * that were pushed for a failure. */
 static int check_kernel_btf(lua_State *L, int idx, struct lbpf_object *o)
 {
 	const struct lbpf_program *p;
@@ -144,8 +145,8 @@ static int check_kernel_btf(lua_State *L, int idx, struct lbpf_object *o)
 	lua_getiuservalue(L, idx, LBPF_OBJECT_PROG_LIST);
 	for (lua_Integer i = 1; !err && lua_rawgeti(L, top + 1, i) == LUA_TUSERDATA; i++) {
 		p = lua_touserdata(L, -1);
-		lua_pop(L, 1); /* the list keeps it */
-		/* what a host has set can't be asked for */
+		lua_pop(L, 1); /* the object's list keeps it alive */
+		/* what a host has set can't be read */
 		if (!o->borrowed && lbpf_program_lacks_target(p))
 			err = lbpf_err_push(L, EINVAL, "it has no target; call prog:attach_target(func, target) first",
 					    "object '%s': load: program '%s'", o->name, p->name);
@@ -168,7 +169,7 @@ static int check_kernel_btf(lua_State *L, int idx, struct lbpf_object *o)
 	return 4;
 }
 
-/* How many descriptors it takes at most, with a token, and those by which libbpf learns what the kernel can do. */
+/* How many descriptors the load needs at most, with a token, and those that libbpf opens to probe the kernel. */
 static unsigned int descriptors_of(const struct bpf_object *obj)
 {
 	struct bpf_program *prog;
@@ -181,7 +182,7 @@ static unsigned int descriptors_of(const struct bpf_object *obj)
 	}
 	bpf_object__for_each_map(map, obj)
 	{
-		n += bpf_map__inner_map(map) ? 2 : 1; /* the template as well */
+		n += bpf_map__inner_map(map) ? 2 : 1; /* and one for the template of its inner maps */
 	}
 	return n;
 }
@@ -192,9 +193,9 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o)
 	int err = lbpf_spare(L, descriptors_of(o->obj));
 	struct lbpf_log *log;
 
-	if (err) /* libbpf hasn't been called, so it can be loaded later */
+	if (err) /* libbpf hasn't been called, so the object can still be loaded later */
 		return lbpf_err_push(L, err, NULL, "object '%s': load", o->name);
-	if (!o->obj || o->loaded) /* a finalizer has closed or loaded it */
+	if (!o->obj || o->loaded) /* a finalizer may have closed or loaded it */
 		luaL_error(L, "object '%s' is %s", o->name, o->obj ? "loaded already" : "closed");
 	err = check_core_btf(L, idx, o);
 	if (!err)
@@ -258,7 +259,7 @@ static int object_load(lua_State *L)
 
 /* ---- a host's object ---- */
 
-/* With the handle as the argument. Returns an errno as a Lua integer. */
+/* Fills in the handle, which is the argument. Returns an errno as a Lua integer. */
 static int fill_host(lua_State *L)
 {
 	struct lbpf_object *o = lua_touserdata(L, 1);
@@ -280,7 +281,8 @@ int lbpf_load_push_borrowed(lua_State *L, struct bpf_object *obj)
 	status = lua_pcall(L, 1, 1, 0);
 	err = status == LUA_OK ? (int)lua_tointeger(L, -1) : 0;
 	if (status != LUA_OK || err)
-		lbpf_object_release(L, -2, o); /* now: its host may close the object before the handle is collected */
+		/* now, because its host may close the object before the handle is collected. */
+		lbpf_object_release(L, -2, o);
 	if (status != LUA_OK)
 		lua_error(L);
 	lua_pop(L, 1);

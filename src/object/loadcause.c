@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a load failed for. libbpf answers with an errno; which program or map it is of, its messages tell. */
+/* Which program or map the kernel refused when a load failed. libbpf returns only an errno; its messages tell what it
+ * is about. */
 #define _GNU_SOURCE
 #include "object/loadcause.h"
 
@@ -17,7 +18,7 @@
 
 /* ---- programs ---- */
 
-/* Finds it by libbpf's message, which begins "prog '<name>': BPF program load failed". */
+/* Finds the program by libbpf's message, which begins with "prog '<name>': BPF program load failed". */
 static void find_program(struct lbpf_loadcause *found, const struct lbpf_object *o, const char *text)
 {
 	const char *end = strstr(text, "': BPF program load failed"), *begin = end, *type;
@@ -34,12 +35,12 @@ static void find_program(struct lbpf_loadcause *found, const struct lbpf_object 
 			break;
 	found->prog.type = prog ? bpf_program__type(prog) : BPF_PROG_TYPE_UNSPEC;
 	type = lbpf_program_type_name(found->prog.type);
-	/* the section has the target, of which it may depend whether the kernel takes the program */
+	/* the section contains the target, on which it may depend whether the kernel accepts the program */
 	snprintf(found->prog.kind, sizeof(found->prog.kind), "type %s, section '%s'", type ? type : "unknown",
 		 prog ? bpf_program__section_name(prog) : "");
 }
 
-/* Pushes the verifier's log out of libbpf's messages, or an empty one. */
+/* Pushes the verifier's log from libbpf's messages, or an empty string. */
 static const char *push_verifier_log(lua_State *L, const char *text)
 {
 	static const char begin_mark[] = "-- BEGIN PROG LOAD LOG --\n", end_mark[] = "-- END PROG LOAD LOG --";
@@ -52,7 +53,7 @@ static const char *push_verifier_log(lua_State *L, const char *text)
 
 /* ---- maps ---- */
 
-/* What the kernel gets for a map of an object, or for what the maps in it are like. */
+/* The parameters that the kernel gets for a map of an object, or for the template of its inner maps. */
 static struct lbpf_mapcause given_for(const struct bpf_map *map)
 {
 	return (struct lbpf_mapcause){ .kind = lbpf_mapkind_of((uint32_t)bpf_map__type(map)),
@@ -66,14 +67,14 @@ static struct lbpf_mapcause given_for(const struct bpf_map *map)
 				       .extra = bpf_map__map_extra(map) };
 }
 
-/* Whether that is the map's name, or what the kernel has of it. */
+/* Whether this is the map's name, or the part of it that the kernel keeps. */
 static bool is_named(const struct lbpf_map *map, const char *name)
 {
 	return strcmp(map->name, name) == 0 ||
 		(strlen(name) == BPF_OBJ_NAME_LEN - 1 && strncmp(map->name, name, BPF_OBJ_NAME_LEN - 1) == 0);
 }
 
-/* Fills in what is known of the map of this name. Returns whether there is one. */
+/* Fills in the parameters of the map with this name. Returns whether there is such a map. */
 static bool find_named(lua_State *L, int idx, const char *name, bool is_inner, struct lbpf_loadcause *found)
 {
 	const struct lbpf_map *map = NULL;
@@ -87,7 +88,7 @@ static bool find_named(lua_State *L, int idx, const char *name, bool is_inner, s
 			break;
 		map = NULL;
 	}
-	lua_settop(L, top); /* the list keeps it */
+	lua_settop(L, top); /* the object's list keeps it alive */
 	of = !map ? NULL : is_inner ? bpf_map__inner_map(map->of) : map->of;
 	if (!of)
 		return false;
@@ -103,8 +104,8 @@ static bool find_named(lua_State *L, int idx, const char *name, bool is_inner, s
 	return true;
 }
 
-/* Finds the map that couldn't be created: libbpf then says no more than that, unless something else failed, such as its
- * pin. */
+/* Finds the map that could not be created. libbpf prints no more than that, unless something else failed, such as
+ * pinning it. */
 static void find_map(lua_State *L, int idx, const char *text, struct lbpf_loadcause *found)
 {
 	size_t len;
@@ -120,7 +121,7 @@ static void find_map(lua_State *L, int idx, const char *text, struct lbpf_loadca
 		find_named(L, idx, name, true, found);
 }
 
-/* Whether a line of libbpf's, which is followed by others, has the errno, as a number or, since 1.6, by name. */
+/* Whether a line of libbpf's messages contains the errno: as a number or, since 1.6, by name. More lines follow it. */
 static bool is_line_of(const char *line, const char *number, const char *name)
 {
 	size_t len = strcspn(line, "\n");
@@ -128,8 +129,8 @@ static bool is_line_of(const char *line, const char *number, const char *name)
 	return memmem(line, len, number, strlen(number)) || memmem(line, len, name, strlen(name));
 }
 
-/* Finds the map whose BTF the kernel refused because of the members in its values that belong to the kernel. libbpf
- * then creates it without, and the verifier refuses the first program that uses one. */
+/* Finds the map whose BTF the kernel refused because of members of its values that belong to the kernel. libbpf then
+ * creates the map without BTF, and the verifier refuses the first program that uses such a member. */
 static void find_untyped(lua_State *L, int idx, const char *text, struct lbpf_loadcause *found)
 {
 	static const char mark[] = "' has to have BTF in order to use ";

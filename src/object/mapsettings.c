@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The settings of a map that an object declares, under libbpf's names: bpf_map__<name> reads one, bpf_map__set_<name>
- * sets it before the load.
+/* The settings of a map that an object declares, under libbpf's names: bpf_map__<name> reads a setting,
+ * bpf_map__set_<name> changes it before the load.
  *
- * A map given as inner_map stays the script's; the object's list of maps keeps its handle, under that of the outer
- * one. */
+ * A map that a script gives as inner_map stays the script's. The object's list of maps keeps its handle alive, under
+ * the handle of the outer map. */
 #include "object/mapsettings.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@
 #include "object/object.h"
 #include "object/vars.h"
 
-/* What is being set. The map is at index 1, the new value at the top of the stack. */
+/* The setting that is changed. The map is at index 1, the new value at the top of the stack. */
 struct setting {
 	const char *what, *name; /* for messages */
 	struct lbpf_map *map;
@@ -52,7 +52,7 @@ static bool is_arena(uint32_t type)
 	return lbpf_mapkind_of(type)->can & LBPF_VALUELESS && lbpf_mapkind_of(type)->can & LBPF_VIEW;
 }
 
-/* Why libbpf can't do with another type or other sizes; NULL: it can. */
+/* Why libbpf can't use another type or other sizes for the map; NULL: it can. */
 static const char *has_fixed_sizes(const struct bpf_map *of)
 {
 	if (bpf_map__is_internal(of))
@@ -62,7 +62,7 @@ static const char *has_fixed_sizes(const struct bpf_map *of)
 	return is_arena(bpf_map__type(of)) ? "an arena has pages and no entries" : NULL;
 }
 
-/* The same of the type: libbpf would take the programs or maps that are declared as values for something else. */
+/* The same for the type alone: libbpf would misinterpret programs or maps that are declared as initial values. */
 static const char *has_fixed_type(const struct bpf_map *of, uint32_t type)
 {
 	switch (bpf_map__type(of)) {
@@ -77,7 +77,7 @@ static const char *has_fixed_type(const struct bpf_map *of, uint32_t type)
 	}
 }
 
-/* libbpf copies an arena's initial data, whatever the size. */
+/* libbpf copies the initial data of an arena without checking the arena's size. */
 static const char *has_fixed_entries(struct bpf_map *of, uint32_t max_entries)
 {
 	size_t size = 0, page = (size_t)sysconf(_SC_PAGESIZE);
@@ -118,7 +118,7 @@ static int set_key_size(lua_State *L, const struct setting *s)
 	return bpf_map__set_key_size(s->of, size);
 }
 
-/* Makes a section of variables larger. If its last one is an array, libbpf makes that longer. */
+/* Enlarges a section of variables. If its last variable is an array, libbpf extends the array. */
 static int resize_section(lua_State *L, const struct setting *s, uint32_t size)
 {
 	const char *suffix = strrchr(s->map->name, '.');
@@ -185,7 +185,7 @@ static int set_map_extra(lua_State *L, const struct setting *s)
 	return bpf_map__set_map_extra(s->of, (uint64_t)extra);
 }
 
-/* The kernel looks at the number only if the flag is set. */
+/* The kernel reads the NUMA node only if the flag is set. */
 static int set_numa_node(lua_State *L, const struct setting *s)
 {
 	int err = bpf_map__set_numa_node(s->of, take_number(L, s));
@@ -198,7 +198,8 @@ static int set_ifindex(lua_State *L, const struct setting *s)
 	return bpf_map__set_ifindex(s->of, take_number(L, s));
 }
 
-/* What is declared for the inner maps can't be set: libbpf has it in no object, and its setters look into that. */
+/* The template of inner maps can't be changed: it belongs to no object of libbpf's, and libbpf's setters access the
+ * object. */
 static int set_inner_map(lua_State *L, const struct setting *s)
 {
 	struct lbpf_map *inner = lbpf_class_test(L, -1, &lbpf_map_class);
@@ -218,7 +219,7 @@ static int set_inner_map(lua_State *L, const struct setting *s)
 		refuse(L, s, "it is set already");
 	lua_pushvalue(L, 1);
 	lua_pushvalue(L, -5);
-	lua_rawset(L, -4); /* first, for it may allocate */
+	lua_rawset(L, -4); /* first, because it may allocate */
 	log = lbpf_log_begin(L);
 	err = bpf_map__set_inner_map_fd(s->of, inner->fd);
 	lbpf_log_end(log);
@@ -257,7 +258,7 @@ static int set_initial_value(lua_State *L, const struct setting *s)
 	return bpf_map__set_initial_value(s->of, bytes, len);
 }
 
-/* In the order in which they are set. */
+/* The settings, in the order in which they are applied. */
 static const struct {
 	const char *name;
 	int (*set)(lua_State *L, const struct setting *s);
@@ -278,7 +279,7 @@ static const struct {
 
 #define SETTERS (sizeof(setters) / sizeof(*setters))
 
-/* Has the handle of the map at 1 follow: types, buffers and operations are those of the new type and sizes. */
+/* Updates the handle of the map at 1: types, buffers and operations are those of the new type and sizes. */
 static void follow(lua_State *L, struct lbpf_map *map)
 {
 	struct lbpf_map *now;
@@ -294,7 +295,7 @@ static void follow(lua_State *L, struct lbpf_map *map)
 	lua_pop(L, 2);
 }
 
-/* With the map, the settings and what begins messages as arguments. */
+/* Applies settings. The arguments are the map, the table of settings, and the text that messages begin with. */
 static int apply(lua_State *L)
 {
 	struct setting s = { .map = lua_touserdata(L, 1), .what = lua_tostring(L, 3) };
@@ -315,7 +316,7 @@ static int apply(lua_State *L)
 		err = setters[i].set(L, &s);
 		if (err)
 			lbpf_err_raise(L, err, NULL, "%s: %s", s.what, s.name);
-		follow(L, s.map); /* at once, for the next one may raise */
+		follow(L, s.map); /* at once, because the next setting may raise */
 	}
 	return 0;
 }
@@ -349,7 +350,8 @@ void lbpf_mapsettings_check(lua_State *L, int idx)
 
 /* ---- for scripts ---- */
 
-/* The map at 1 if it can be set; NULL with nil, message and code pushed if it is too late. */
+/* Returns the map at 1 if its settings can be changed. If it is too late, pushes nil, message and code, and returns
+ * NULL. */
 static struct lbpf_map *check_declared(lua_State *L, const char *operation)
 {
 	struct lbpf_map *map = lbpf_class_check(L, 1, &lbpf_map_class);

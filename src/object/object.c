@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Compiled BPF objects: what they hold, attach, close.
+/* Compiled BPF objects: their contents, attaching, closing.
  *
- * The handle owns libbpf's object and everything in it, or borrows it of a C host, which closes it later. Handles of
- * its maps, programs and variables borrow; before the object goes, its links are closed and those handles cleared, so a
- * script that keeps one gets an error. */
+ * The handle owns libbpf's object and everything in it; or it borrows the object of a C host, which closes it later.
+ * The handles of maps, programs and variables borrow from the object. Before the object is freed, its links are closed
+ * and these handles are cleared. So a script that keeps one of them gets an error. */
 #include "object/object.h"
 
 #include <errno.h>
@@ -58,12 +58,13 @@ static void orphan_btf(lua_State *L, int idx)
 	lua_pop(L, 1);
 }
 
-/* What libbpf opens to learn what the kernel can do. */
+/* Descriptors that libbpf opens to probe the kernel. */
 enum { DESCRIPTORS = 6 };
 
-/* To find an attach target, libbpf opens the BTF of every module, and closes none before the load has come to its end:
- * so one of nothing. With a few descriptors left it would learn for good that the kernel can do nothing; without any,
- * its first step fails. */
+/* To find an attach target, libbpf opens the BTF of every module, and closes it only at the end of a load. So this
+ * loads nothing: no program and no map. If only a few descriptors were left, libbpf's probing of the kernel would fail,
+ * and libbpf would remember for the whole process that the kernel supports nothing. So these few are taken first, and
+ * libbpf fails at its first step. */
 static void end_search(struct bpf_object *obj)
 {
 	int rest[DESCRIPTORS];
@@ -79,7 +80,7 @@ static void end_search(struct bpf_object *obj)
 	{
 		bpf_map__set_autocreate(map, false);
 	}
-	if (!lbpf_structops_ready(obj)) /* it has no BTF of the kernel's, so it has searched in no modules */
+	if (!lbpf_structops_ready(obj)) /* the kernel has no BTF, so libbpf has not searched modules */
 		return;
 	count = lbpf_spare_take_rest(rest, DESCRIPTORS);
 	bpf_object__load(obj);
@@ -138,7 +139,7 @@ static void push_names(lua_State *L)
 	}
 }
 
-/* __index of obj.maps and obj.progs: a name that isn't there. */
+/* __index of obj.maps and obj.progs, which is called for an unknown name. */
 static int contents_unknown(lua_State *L)
 {
 	const char *what = lua_tostring(L, lua_upvalueindex(1));
@@ -159,15 +160,15 @@ static int contents_tostring(lua_State *L)
 	return 1;
 }
 
-/* Steps from one name to the next as declared; what the script took out of the table is left out. The upvalue has the
- * names by number and the numbers by name. */
+/* Goes from one name to the next, in the order of declaration. Names that the script has removed from the table are
+ * skipped. The upvalue has the names by number and the numbers by name. */
 static int contents_next(lua_State *L)
 {
 	lua_Integer i;
 
 	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_settop(L, 2);
-	lua_rawget(L, lua_upvalueindex(1)); /* of nil, there is none */
+	lua_rawget(L, lua_upvalueindex(1)); /* nil has no entry */
 	i = lua_tointeger(L, 2);
 	do {
 		lua_settop(L, 1);
@@ -187,7 +188,7 @@ static int contents_pairs(lua_State *L)
 	return 3;
 }
 
-/* Pushes a table for contents, whose unknown names raise, and that of their order. */
+/* Pushes a table for contents, which raises for unknown names, and the table of their order. */
 static void push_contents(lua_State *L, const char *what)
 {
 	lua_newtable(L);
@@ -204,11 +205,11 @@ static void push_contents(lua_State *L, const char *what)
 	lua_pushcclosure(L, contents_pairs, 1);
 	lua_setfield(L, -2, "__pairs");
 	lua_pushboolean(L, 0);
-	lua_setfield(L, -2, "__metatable"); /* scripts can't get at these functions */
+	lua_setfield(L, -2, "__metatable"); /* scripts can't access these functions */
 	lua_setmetatable(L, -3);
 }
 
-/* Adds the handle at the top, popped, to the table, the order and the list below it. */
+/* Pops the handle at the top, and adds it to the table, the order and the list below it. */
 static void contents_add(lua_State *L, const char *name, lua_Integer i)
 {
 	lua_pushvalue(L, -1);
@@ -301,11 +302,12 @@ static int object_attach(lua_State *L)
 		luaL_error(L, "object '%s' is not loaded; call obj:load() first", o->name);
 	lua_settop(L, 1);
 	lua_getiuservalue(L, 1, LBPF_OBJECT_PROG_LIST);
-	lua_newtable(L); /* the links of this call */
+	lua_newtable(L); /* the links that this call has made */
 	for (lua_Integer i = 1; lua_rawgeti(L, 2, i) == LUA_TUSERDATA; i++, lua_settop(L, 3)) {
 		struct lbpf_program *p = lua_touserdata(L, -1);
 
-		lbpf_object_check(L); /* attaching the one before may have run a finalizer that closed it */
+		/* Attaching the previous program may have run a finalizer that closed it. */
+		lbpf_object_check(L);
 		if (bpf_program__fd(p->prog) < 0 || !bpf_program__autoattach(p->prog))
 			continue;
 		err = lbpf_attach_auto(L, 4, 1);
@@ -340,7 +342,7 @@ static int object_detach(lua_State *L)
 	return 1;
 }
 
-/* Pushes the handle that scripts have of the BTF of the object at 1, unless it is closed. */
+/* Pushes the BTF handle that scripts got last for the object at 1, unless it is closed. */
 static bool push_btf(lua_State *L)
 {
 	if (lua_getiuservalue(L, 1, LBPF_OBJECT_BTF) == LUA_TUSERDATA &&
@@ -369,7 +371,7 @@ static int object_btf(lua_State *L)
 	if (push_btf(L))
 		return 1;
 	handle = lbpf_btf_push_borrowed(L, NULL, 1, o->name);
-	lbpf_object_check(L); /* a finalizer may have closed it, or got the handle itself */
+	lbpf_object_check(L); /* a finalizer may have closed the object, or pushed the handle itself */
 	if (push_btf(L))
 		return 1;
 	handle->btf = bpf_object__btf(o->obj);

@@ -25,7 +25,7 @@ struct open {
 	const void *bytes;
 	size_t len;
 	const char *name, *pin_root, *kconfig, *btf, *token_path;
-	const char *label; /* what messages call it */
+	const char *label; /* its name in messages */
 	bool pin_any_type;
 };
 
@@ -65,7 +65,7 @@ static void open_read(lua_State *L, struct open *open, const char *what)
 	open->label = open->path ? open->path : open->name;
 	if (open->label)
 		return;
-	open->name = "bytes"; /* libbpf would make one of addresses */
+	open->name = "bytes"; /* libbpf would make a name from addresses */
 	lbpf_place(L);
 	open->label = *lua_tostring(L, -1) ? lua_tostring(L, -1) : open->name; /* stays on the stack */
 }
@@ -75,7 +75,7 @@ static int open_fail(lua_State *L, const struct open *open, int err, const char 
 	return lbpf_err_push(L, err, cause, "open '%s'", open->label);
 }
 
-/* The name that libbpf gives to the object of a file: the file's, up to the first dot. */
+/* The name that libbpf gives to the object of a file: the name of the file up to the first dot. */
 static const char *open_name(const struct open *open, char *name, size_t size)
 {
 	const char *slash;
@@ -88,14 +88,15 @@ static const char *open_name(const struct open *open, char *name, size_t size)
 	return name;
 }
 
-/* Whether libbpf's answer, which isn't NULL, is no object. 1.1 takes the size of an extern variable for an error if it
- * doesn't fit an int, and what is no errno then looks like an address, in the last 2 GiB, where user space has none. */
+/* Whether libbpf's result, which isn't NULL, is no valid object. libbpf 1.1 returns the size of an extern variable as
+ * an error if it doesn't fit into an int. Such a value isn't an errno, so it looks like an address: in the last 2 GiB,
+ * where user space has none. */
 static bool is_no_object(const struct bpf_object *obj)
 {
 	return sizeof(intptr_t) == 8 && (intptr_t)obj < 0 && (intptr_t)obj >= INT32_MIN;
 }
 
-/* Has libbpf open what was looked through. Returns an errno. */
+/* Lets libbpf open the bytes that were checked. Returns 0 or an errno. */
 static int open_libbpf(const struct open *open, const struct lbpf_legacy *legacy, struct lbpf_object *o)
 {
 	struct lbpf_object_open_opts opts;
@@ -110,14 +111,15 @@ static int open_libbpf(const struct open *open, const struct lbpf_legacy *legacy
 	opts.bpf_token_path = lbpf_newer_token_fd ? open->token_path : NULL;
 	opts.object_name = open_name(open, name, sizeof(name));
 	if (legacy->foreign)
-		opts.object_name = open->label; /* for its messages, which name the object */
+		/* For libbpf's messages, which contain the object's name. */
+		opts.object_name = open->label;
 	obj = legacy->bytes ? lbpf_newer_open_mem(legacy->bytes, legacy->size, &opts)
 			    : lbpf_newer_open_mem(open->bytes, open->len, &opts);
 	if (!obj)
 		return errno;
 	if (is_no_object(obj))
 		return LIBBPF_ERRNO__FORMAT;
-	if (legacy->foreign) { /* it wasn't looked through */
+	if (legacy->foreign) { /* the bytes were not checked */
 		bpf_object__close(obj);
 		return LIBBPF_ERRNO__FORMAT;
 	}
@@ -125,14 +127,14 @@ static int open_libbpf(const struct open *open, const struct lbpf_legacy *legacy
 	return 0;
 }
 
-/* Opens what is given, by way of bytes that may have been rewritten. Returns an errno. */
+/* Opens the source, by bytes that may have been rewritten. Returns 0 or an errno. */
 static int open_call(lua_State *L, const struct open *open, struct lbpf_object *o, struct lbpf_legacy *legacy,
 		     struct lbpf_log **log)
 {
 	int err;
 
 	*log = lbpf_log_begin(L);
-	/* nothing of Lua's runs until legacy->bytes are freed */
+	/* no Lua function runs until legacy->bytes are freed */
 	err = open->path ? lbpf_legacy_file(open->path, legacy) : lbpf_legacy_bytes(open->bytes, open->len, legacy);
 	if (!err) {
 		err = open_libbpf(open, legacy, o);
@@ -147,7 +149,8 @@ static int open_call(lua_State *L, const struct open *open, struct lbpf_object *
 	return err;
 }
 
-/* Handles of per-CPU maps have to know the number of CPUs. Returns 0, or how many values were pushed. */
+/* Handles of per-CPU maps need the number of CPUs. Returns 0, or the number of values that were pushed for a
+ * failure. */
 static int check_cpus(lua_State *L, const struct open *open, const struct lbpf_object *o)
 {
 	const struct bpf_map *map;
@@ -162,15 +165,16 @@ static int check_cpus(lua_State *L, const struct open *open, const struct lbpf_o
 	return n < 0 ? lbpf_possible_cpus_fail(L, n, lua_pushfstring(L, "open '%s'", open->label)) : 0;
 }
 
-/* With the handle as the argument. */
+/* Fills in the handle, which is the argument. */
 static int fill_opened(lua_State *L)
 {
 	lbpf_object_fill(L, 1, lua_touserdata(L, 1));
 	return 0;
 }
 
-/* Makes the handles of the opened object at idx. What raises is damaged BTF: a file's contents are no misuse. Returns
- * 0, or how many values were pushed: nil, message and code. */
+/* Creates the handles of the contents of the opened object at idx. Damaged BTF raises in there. That becomes a failure,
+ * because the contents of a file are no misuse. Returns 0, or the number of values that were pushed: nil, message and
+ * code. */
 static int open_fill(lua_State *L, int idx, const struct open *open)
 {
 	int status = check_cpus(L, open, lua_touserdata(L, idx));
@@ -190,7 +194,8 @@ static int open_fill(lua_State *L, int idx, const struct open *open)
 	return open_fail(L, open, LIBBPF_ERRNO__FORMAT, lbpf_unplaced(L, -1));
 }
 
-/* Pushes the opened object, whose arguments are at 1 and 2; or nil, message and code. Returns how many. */
+/* Pushes the opened object, from the arguments at 1 and 2; or nil, message and code. Returns how many values were
+ * pushed. */
 static int push_opened(lua_State *L, const char *what)
 {
 	struct lbpf_legacy legacy;

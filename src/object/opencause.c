@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Why libbpf doesn't open an object. */
+/* Why libbpf did not open an object. */
 #include "object/opencause.h"
 
 #include <stdbool.h>
@@ -12,7 +12,7 @@
 #include "base/printed.h"
 #include "btf/elf.h"
 
-/* The object's BTF; NULL where there is none, or no memory. */
+/* The object's BTF; NULL if there is none, or no memory. */
 static struct btf *read_btf(const struct lbpf_elf *elf)
 {
 	struct btf *btf = NULL;
@@ -30,7 +30,7 @@ static struct btf *read_btf(const struct lbpf_elf *elf)
 	return btf;
 }
 
-/* clang puts a type that nothing but the definition of an inner map names into the BTF by its declaration alone. */
+/* If only the definition of an inner map names a type, clang writes only a declaration of the type to the BTF. */
 static void explain_declared(const struct btf *btf, const char *line, char *cause, size_t room)
 {
 	const struct btf_type *t;
@@ -61,7 +61,7 @@ static bool has_section(const struct lbpf_elf *elf, const char *name)
 	return false;
 }
 
-/* clang names the sections of variables in BTF without what -fdata-sections adds. */
+/* In BTF, clang names sections of variables without the suffix that -fdata-sections adds. */
 static void explain_section(const struct btf *btf, const struct lbpf_elf *elf, char *cause, size_t room)
 {
 	const struct btf_type *t;
@@ -88,7 +88,8 @@ void lbpf_opencause(const void *bytes, size_t size, const char *said, char *caus
 	const char *found = lbpf_printed_cause(said, &len);
 	char line[256];
 
-	snprintf(line, sizeof(line), "%.*s", found ? (int)len : 0, found ? found : ""); /* libbpf may print more */
+	/* Libbpf may print more messages. */
+	snprintf(line, sizeof(line), "%.*s", found ? (int)len : 0, found ? found : "");
 	*cause = '\0';
 	btf = lbpf_elf_open(&elf, -1, bytes, size) ? NULL : read_btf(&elf);
 	if (btf && *line)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* libbpf compares what is pinned with what is declared, and says only that they differ. It doesn't know what kernels
- * change by themselves, and doesn't compare types. So we compare, and hand over the descriptor. */
+/* Checks whether a pinned map is the one that an object declares.
+ *
+ * libbpf compares them as well, but reports only that they differ. It doesn't know what kernels change by themselves,
+ * and doesn't compare types. So we compare, and give libbpf the descriptor. */
 #define _GNU_SOURCE
 #include "object/pinned.h"
 
@@ -20,16 +22,17 @@
 #include "map/declared.h"
 #include "map/kinds.h"
 
-/* Flags of the descriptor that a map is created with, which the map itself doesn't keep. */
+/* Flags that apply to the descriptor of a new map, and that the map itself doesn't keep. */
 #define DESCRIPTOR_FLAGS ((uint32_t)(BPF_F_RDONLY | BPF_F_WRONLY))
 
-/* What kernels add to the flags that a map is created with: programs get at a device's number itself by a look-up. */
+/* Flags that kernels add to those that a map is created with: in device maps, programs can look up the device's number
+ * but not change it. */
 static uint32_t added_flags(uint32_t type)
 {
 	return type == BPF_MAP_TYPE_DEVMAP || type == BPF_MAP_TYPE_DEVMAP_HASH ? BPF_F_RDONLY_PROG : 0;
 }
 
-/* How many entries the kernel makes of those declared; libbpf does the same for perf_event_array. */
+/* How many entries the kernel creates if so many are declared. libbpf computes the same for perf_event_array. */
 static uint32_t made_entries(uint32_t type, uint32_t flags, uint32_t entries)
 {
 	bool divided =
@@ -132,7 +135,7 @@ static bool same_types(struct lbpf_pinned *p, struct lbpf_declared ids, const st
 	return true;
 }
 
-/* Compares the types, where both have any. Returns 0 or an errno. It takes CAP_SYS_ADMIN to see those of a map. */
+/* Compares the types, if both maps have any. Returns 0 or an errno. Reading the types of a map needs CAP_SYS_ADMIN. */
 static int compare_types(struct lbpf_pinned *p, const struct bpf_object *obj, const struct bpf_map *map,
 			 const struct bpf_map_info *info)
 {
@@ -178,7 +181,7 @@ static int compare(struct lbpf_pinned *p, const struct bpf_object *obj, const st
 	return err;
 }
 
-/* Has libbpf take the descriptor in place of the pin. Returns 0 or an errno. */
+/* Makes libbpf use the descriptor instead of the pin. Returns 0 or an errno. */
 static int use(struct lbpf_pinned *p, struct bpf_map *map, int fd)
 {
 	size_t len = strlen(bpf_map__pin_path(map)) + 1;
@@ -202,7 +205,8 @@ static int begin_map(struct lbpf_pinned *p, const struct bpf_object *obj, struct
 	int fd, err;
 
 	if (!path || !bpf_map__autocreate(map) || bpf_map__fd(map) >= 0 ||
-	    bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS) /* whose sizes libbpf sets when it loads */
+	    /* Libbpf sets the sizes of these when it loads the object. */
+	    bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS)
 		return 0;
 	fd = bpf_obj_get_opts(path, &opts);
 	if (fd < 0) {

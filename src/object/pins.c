@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pins of an object. What fails leaves neither pins nor folders. */
+/* The pins of an object. An operation that fails leaves no pins and no folders behind. */
 #include "object/pins.h"
 
 #include <errno.h>
@@ -21,13 +21,14 @@
 #include "map/map.h"
 #include "object/object.h"
 
-/* A walk over the pins. */
+/* The state of going over all pins. */
 struct pins {
 	int (*act)(int fd, const char *path); /* returns an errno */
 	const char *dir;
-	bool all;	   /* go on after a failure */
-	size_t most, done; /* how many to do; how many are done, or tried where it goes on */
-	int err;	   /* the first failure */
+	bool all; /* go on after a failure */
+	/* How many pins to handle; how many were handled, or tried if it continues after failures. */
+	size_t most, done;
+	int err; /* the first failure */
 	struct lbpf_pins_failure *failure;
 };
 
@@ -36,14 +37,14 @@ static int make_pin(int fd, const char *path)
 	return bpf_obj_pin(fd, path) ? errno : 0;
 }
 
-/* Takes no descriptor, which lbpf_fd_unpin needs to look whose pin it is: this one has just been made. */
+/* Removes a pin that has just been made. lbpf_fd_unpin would need a descriptor to check whose pin it is. */
 static int undo_pin(int fd, const char *path)
 {
 	(void)fd;
 	return unlink(path) ? errno : 0;
 }
 
-/* The kernel has no dots in the names of pins. Returns whether to go on. */
+/* Handles one pin; names of pins have no dots, which the kernel refuses. Returns whether to continue. */
 static bool pin_named(struct pins *pins, int fd, const char *name)
 {
 	char path[PATH_MAX];
@@ -106,7 +107,7 @@ int lbpf_pins_remove(const struct bpf_object *obj, const char *dir, struct lbpf_
 	return each_pin(obj, &pins);
 }
 
-/* Puts the name of the folder that libbpf will make there; an empty one if it needn't. */
+/* Stores the name of the folder that libbpf will create; "" if it won't create one. */
 static void missing_folder(const struct bpf_object *obj, char *dir, size_t size)
 {
 	const struct bpf_map *map = NULL;
@@ -144,7 +145,7 @@ static struct lbpf_object *pins_check(lua_State *L)
 {
 	struct lbpf_object *o;
 
-	lbpf_arg_string(L, 2); /* makes a string of a number, which may run a finalizer */
+	lbpf_arg_string(L, 2); /* converts a number to a string, which may run a finalizer */
 	o = lbpf_object_check(L);
 	if (!o->loaded)
 		luaL_error(L, "object '%s' is not loaded; call obj:load() first", o->name);
@@ -190,7 +191,7 @@ static int object_unpin(lua_State *L)
 	struct lbpf_object *o;
 	int err;
 
-	lbpf_spare(L, 1); /* to look whose pin it is */
+	lbpf_spare(L, 1); /* to check whose pin it is */
 	o = pins_check(L);
 	err = lbpf_pins_remove(o->obj, lua_tostring(L, 2), &failure);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* For every struct_ops map libbpf looks into the kernel's BTF. Before 1.2 it reads that only if a program that is to be
- * loaded needs it, and crashes otherwise. Looking for an attach target makes it read the BTF; done for a program that
- * isn't to be loaded, this changes nothing else. */
+/* For every struct_ops map libbpf searches the kernel's BTF. libbpf before 1.2 reads that BTF only if a program that
+ * will be loaded needs it, and crashes otherwise. Setting an attach target makes libbpf read the BTF. If that is done
+ * for a program that won't be loaded, nothing else changes. */
 #include "object/structops.h"
 
-/* Exported by every kernel that has BPF, so that it is found. */
+/* A function that every kernel with BPF has, so the target is found. */
 #define SOME_FUNCTION "bpf_prog_put"
 
 static bool has_maps(const struct bpf_object *obj)
@@ -19,7 +19,7 @@ static bool has_maps(const struct bpf_object *obj)
 	return false;
 }
 
-/* A tracing program may be for another program's function, which needs no BTF of the kernel's. */
+/* A tracing program may be attached to another program's function, which needs no BTF of the kernel. */
 static bool needs_btf(const struct bpf_program *prog)
 {
 	return bpf_program__autoload(prog) &&

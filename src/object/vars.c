@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* An object's global variables: memory shared with the kernel.
  *
- * Before the object is loaded, variables live in libbpf's start-up image of their section. From then on we map the
- * section's array ourselves (libbpf before 1.5 leaves the image private), or read and write it as a whole where the
- * kernel can't map it: a section with static variables only. Variables are found by the address of their interned
- * name. */
+ * Before the load, variables are in libbpf's initial image of their section. After the load we map the section's array
+ * ourselves, because libbpf before 1.5 keeps a private image. If all variables of a section are static, the kernel
+ * can't map the section; then it is read and written as a whole by system calls.
+ *
+ * Variables are found by the address of their interned name. */
 #include "object/vars.h"
 
 #include <errno.h>
@@ -24,12 +25,12 @@
 
 struct section {
 	struct bpf_map *map;
-	void *mem;    /* our mapping, NULL without */
-	size_t bytes; /* of the mapping */
+	void *mem;    /* our mapping, or NULL */
+	size_t bytes; /* size of the mapping */
 	uint32_t size;
-	bool constant; /* not to be written once loaded */
-	bool kernels;  /* .kconfig: filled in by the load */
-	bool owned;    /* holds something that belongs to the kernel, such as a lock */
+	bool constant; /* can't be written after the load */
+	bool kernels;  /* .kconfig: the load sets its values */
+	bool owned;    /* has a variable that belongs to the kernel, such as a lock */
 };
 
 struct variable {
@@ -43,14 +44,14 @@ struct lbpf_vars {
 	struct lbpf_head head;
 	bool loaded, orphaned;
 	uint32_t sections, variables, mask;
-	struct section *section; /* these three lie behind the struct itself */
+	struct section *section; /* these three are in the memory after the struct */
 	struct variable *variable;
 	uint32_t *index; /* hash table of variable numbers + 1, by the name's address */
 };
 
 static const struct lbpf_class vars_class;
 
-/* User values: the owner keeps the object alive, names maps each name to its type. */
+/* User values: the owner, which is the object; a table that maps each name to its type. */
 enum { VARS_OWNER = 1, VARS_NAMES };
 
 static void vars_release(lua_State *L, int idx, void *self)
@@ -101,8 +102,8 @@ static void index_add(struct lbpf_vars *vars, uint32_t variable)
 	vars->index[i] = variable + 1;
 }
 
-/* Pushes the name that scripts use: of several static variables with one name, the second is "name#2". The names table
- * and the counts of names are at the top. */
+/* Pushes the name of a variable for scripts. Of several static variables with the same name, the second is "name#2".
+ * The table of names and the counts of names are at the top. */
 static const char *push_name(lua_State *L, const char *name)
 {
 	lua_Integer n;
@@ -202,7 +203,8 @@ struct lbpf_vars *lbpf_vars_push(lua_State *L, int owner, struct bpf_object *obj
 		s->kernels = strcmp(btf__name_by_offset(btf, t->name_off), ".kconfig") == 0;
 		for (uint16_t i = 0; i < btf_vlen(t); i++)
 			vars_add(L, vars, s, btf, btf_var_secinfos(t) + i);
-		if (s->owned) /* the kernel maps no memory with locks in it, over which libbpf 1.5 fails */
+		/* The kernel doesn't map memory with locks, and libbpf 1.5 fails if it can't be mapped. */
+		if (s->owned)
 			bpf_map__set_map_flags(map, bpf_map__map_flags(map) & ~(uint32_t)BPF_F_MMAPABLE);
 	}
 	lua_pop(L, 2);
@@ -238,7 +240,8 @@ int lbpf_vars_loaded(struct lbpf_vars *vars)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
 	vars->loaded = true;
-	if (vars->orphaned) /* collected before the object, which a finalizer loads */
+	/* The variables were collected before the object, which a finalizer loads now. */
+	if (vars->orphaned)
 		return 0;
 	for (uint32_t i = 0; i < vars->sections; i++) {
 		struct section *s = &vars->section[i];
@@ -277,7 +280,7 @@ __attribute__((noinline)) _Noreturn static void vars_unknown(lua_State *L, const
 	__builtin_unreachable();
 }
 
-/* Names of over 40 bytes are not interned, so their addresses say nothing. */
+/* Lua doesn't intern strings of more than 40 bytes, so addresses of longer names can't be compared. */
 __attribute__((noinline)) static struct variable *find_long(lua_State *L, const struct lbpf_vars *vars, int idx)
 {
 	const char *name = lua_type(L, idx) == LUA_TSTRING ? lua_tostring(L, idx) : NULL;
@@ -301,7 +304,7 @@ static inline struct variable *vars_find(lua_State *L, const struct lbpf_vars *v
 	return find_long(L, vars, idx);
 }
 
-/* Allocating may run finalizers, and one of them may close the object. */
+/* Checks again after an allocation, which may have run a finalizer that closed the object. */
 static inline void vars_recheck(lua_State *L, const struct lbpf_vars *vars)
 {
 	if (lbpf_unlikely(vars->orphaned))
@@ -329,7 +332,7 @@ static uint8_t *section_fetch(lua_State *L, const struct lbpf_vars *vars, const 
 	return copy;
 }
 
-/* The variable in the start-up image of its section; NULL if it has no value before the load. */
+/* The variable in the initial image of its section; NULL if it has no value before the load. */
 static uint8_t *image_find(const struct variable *v)
 {
 	size_t size;
@@ -337,11 +340,11 @@ static uint8_t *image_find(const struct variable *v)
 
 	if (!image || size < v->section->size || v->section->kernels)
 		return NULL;
-	/* libbpf 1.1 declares the image const, though it exists to be set before the load */
+	/* libbpf 1.1 declares the image const, although it may be written before the load */
 	return (uint8_t *)(uintptr_t)image + v->offset;
 }
 
-/* The same, to be read or written; raises where there is none. */
+/* The variable's memory, for reading or writing. Raises if there is none. */
 static uint8_t *image_of(lua_State *L, const struct variable *v, bool write)
 {
 	uint8_t *image = image_find(v);
@@ -354,7 +357,7 @@ static uint8_t *image_of(lua_State *L, const struct variable *v, bool write)
 	return image;
 }
 
-/* Decodes from a copy: the memory itself might go while tables are made. */
+/* Decodes from a copy, because the memory may be unmapped while tables are created. */
 __attribute__((noinline)) static void read_slowly(lua_State *L, const struct lbpf_vars *vars, const struct variable *v)
 {
 	LBPF_SCRATCH(L, copy, v->type->size);
@@ -369,7 +372,7 @@ __attribute__((noinline)) static void read_slowly(lua_State *L, const struct lbp
 	lbpf_decode(L, v->type, copy, v->type->size);
 }
 
-/* Whole sections only: what a program writes to its neighbours in between is lost. */
+/* Writes the whole section. What a program has written to other variables of the section since it was read is lost. */
 static void write_section(lua_State *L, const struct lbpf_vars *vars, const struct variable *v, const void *value)
 {
 	uint8_t *copy = section_fetch(L, vars, v->section);
@@ -386,8 +389,8 @@ static inline void check_variable(lua_State *L, const struct lbpf_vars *vars, co
 		luaL_error(L, "variable '%s' is constant: it can be set only before the object is loaded", v->name);
 }
 
-/* By way of scratch, so that a value that doesn't fit changes nothing. Encoding may run a finalizer that loads the
- * object. */
+/* Encodes into a temporary first, so that a value that doesn't fit changes nothing. Encoding may run a finalizer that
+ * loads the object. */
 __attribute__((noinline)) static void write_slowly(lua_State *L, const struct lbpf_vars *vars, const struct variable *v)
 {
 	LBPF_SCRATCH(L, value, v->type->size);
@@ -433,8 +436,8 @@ static int vars_newindex(lua_State *L)
 	return 0;
 }
 
-/* Steps from one variable to the next by name, in the order of their sections. Those without a value before the load
- * are left out. */
+/* Goes from one variable to the next by name, in the order of their sections. Skips those without a value before the
+ * load. */
 static int vars_next(lua_State *L)
 {
 	struct lbpf_vars *vars = vars_check(L);
