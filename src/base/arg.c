@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Arguments: ranged integers, flags by name, option tables that refuse what they don't know; and fields of results. */
+/* Reading arguments: integers in a range, flags by name, tables of options. And setting fields of result tables. */
 #define _GNU_SOURCE
 #include "base/needs.h"
 
@@ -153,7 +153,7 @@ uint64_t lbpf_arg_flags(lua_State *L, int idx, const struct lbpf_name *names, co
 	return flags;
 }
 
-/* Raises for the option at the top of the stack. */
+/* Raises an error about the option at the top of the stack. */
 _Noreturn static void option_bad(lua_State *L, const char *what, const char *name, const char *expected)
 {
 	if (lua_type(L, -1) == LUA_TNUMBER)
@@ -282,7 +282,7 @@ void lbpf_set_string(lua_State *L, const char *key, const char *value)
 	lua_setfield(L, -2, key);
 }
 
-/* if_nametoindex whose errno is right also where there are no sockets to be had. Returns it. */
+/* if_nametoindex with the right errno, even if no socket can be opened. Returns the index. */
 static int interface_number(const char *name, uint32_t *number)
 {
 	struct ifreq ask = { .ifr_ifindex = 0 };

@@ -10,7 +10,8 @@
 
 #include <bpf/bpf.h>
 
-/* What /proc calls what is behind fd; empty if it doesn't tell. Returns whether the descriptor may be open. */
+/* Reads the name that /proc has for the file behind fd; "" if /proc doesn't tell. Returns whether the descriptor may be
+ * open. */
 static bool get_name(int fd, char *name, size_t size)
 {
 	char path[64];
@@ -22,7 +23,7 @@ static bool get_name(int fd, char *name, size_t size)
 	return n >= 0 || errno == ENOENT;
 }
 
-/* Whether /proc calls what is behind fd by one of the names. */
+/* Whether /proc has one of these names for the file behind fd. */
 static bool is_called(int fd, const char *name, const char *other)
 {
 	char target[64];
@@ -48,14 +49,14 @@ bool lbpf_fd_is_attachment(int fd)
 	return strstr(target, "bpf-link") || strstr(target, "bpf_link") || strstr(target, "[perf_event]");
 }
 
-/* The kernel has both names, by how the link was opened. */
+/* The kernel has two names for links, depending on how the link was opened. */
 bool lbpf_fd_is_link(int fd)
 {
 	return is_called(fd, "bpf-link", "bpf_link");
 }
 
-/* What the kernel's information about maps, programs and links begins with. Each kind counts types and ids by itself.
- */
+/* The first members of the kernel's information about maps, programs and links. Each kind has its own numbers for types
+ * and ids. */
 struct identity {
 	uint32_t type, id;
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Userdata classes: how every handle is made, recognised, closed and collected.
+/* Userdata classes: how every handle is created, recognised, closed and collected.
  *
- * A metatable stands in the registry under the address of its class descriptor. Scripts see `false` in its place,
- * so they can't fetch __gc; should they get it by the debug library, the tag check still holds. */
+ * The registry has a class's metatable under the address of the class. Scripts see `false` instead of the metatable, so
+ * they can't call __gc. If they get the metatable by the debug library, the check of the tag still protects. */
 #include "base/class.h"
 
 #include <stdint.h>
@@ -11,7 +11,8 @@
 
 #include "base/spare.h"
 
-#define CLASSES "bpf.classes" /* in the registry: the classes whose objects have a descriptor, by their names */
+/* Registry key of the table of classes whose objects have a descriptor, by name. */
+#define CLASSES "bpf.classes"
 
 static int class_gc(lua_State *L)
 {
@@ -26,7 +27,7 @@ static int class_gc(lua_State *L)
 	return 0;
 }
 
-/* __close gets the error that ends the scope as a second argument: only the first one is ours. */
+/* __close gets the error that ends the scope as a second argument, so only the first argument is used. */
 static int class_leave(lua_State *L)
 {
 	const struct lbpf_class *cls = lua_touserdata(L, lua_upvalueindex(1));
@@ -112,7 +113,8 @@ void lbpf_class_add_methods(lua_State *L, const struct lbpf_class *cls, const lu
 	int top = lua_gettop(L);
 
 	lua_rawgetp(L, LUA_REGISTRYINDEX, cls);
-	if (lua_getfield(L, -1, "__index") == LUA_TFUNCTION) /* the class's own, which has them as its upvalue */
+	/* The class's own, with the methods as its upvalue. */
+	if (lua_getfield(L, -1, "__index") == LUA_TFUNCTION)
 		lua_getupvalue(L, -1, 1);
 	luaL_setfuncs(L, methods, 0);
 	lua_settop(L, top);

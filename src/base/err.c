@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Failures as scripts see them: `nil, message, code`. */
+/* Failures that the script can't prevent: `nil, message, code`. */
 #define _GNU_SOURCE
 #include "base/err.h"
 
@@ -63,7 +63,7 @@ static void err_push_cause(lua_State *L, int err)
 	lua_pushstring(L, text ? text : "unknown error");
 }
 
-/* Pushes "<what>: <cause> (CODE)" for the string at the top, in its place. */
+/* Replaces the string at the top, <what>, by "<what>: <cause> (CODE)". */
 static void err_finish(lua_State *L, int err, const char *cause)
 {
 	err = abs(err);

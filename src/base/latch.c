@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A descriptor that becomes readable when one of others does, and stays so: an eventfd that the kernel's asynchronous
- * polls write to. */
+/* A descriptor that becomes readable when one of several others does, and stays readable: an eventfd that the kernel's
+ * asynchronous polls write to. */
 #include "base/latch.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 #include "base/process.h"
 
-/* Has the kernel write to the eventfd, once, when the descriptor is readable. Returns 0 or an errno. */
+/* Makes the kernel write to the eventfd, once, when the descriptor is readable. Returns 0 or an errno. */
 static int watch(const struct lbpf_latch *latch, int fd)
 {
 	struct iocb poll = {
@@ -73,7 +73,7 @@ bool lbpf_latch_reset(const struct lbpf_latch *latch)
 		n = syscall(SYS_io_getevents, latch->aio, 0L, (long)(sizeof(told) / sizeof(*told)), told, &none);
 		for (long i = 0; i < n; i++)
 			if (watch(latch, (int)told[i].data))
-				lbpf_latch_set(latch); /* rather too often than never again */
+				lbpf_latch_set(latch); /* waking up too often is better than never */
 	} while (n == sizeof(told) / sizeof(*told));
 	return true;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What libbpf prints while a call of ours runs.
+/* The messages that libbpf prints while one of our calls runs.
  *
- * libbpf has one print callback for the whole process. We put ours in front of the host's: it keeps what our own calls
- * cause, per thread, and passes everything else on. */
+ * libbpf has one print callback for the whole process. We install our own before the host's. It keeps the messages of
+ * our own calls, by thread, and passes everything else on to the host's. */
 #define _GNU_SOURCE
 #include "base/log.h"
 
@@ -23,12 +23,12 @@
 struct lbpf_log {
 	struct lbpf_head head;
 	bool open;  /* until collected */
-	char *text; /* messages, each ended by a newline; NULL when none was ever kept */
+	char *text; /* messages, each with a newline at its end; NULL if none was ever kept */
 	size_t len, room;
 };
 
 static pthread_once_t hook_once = PTHREAD_ONCE_INIT;
-static _Atomic(libbpf_print_fn_t) hook_before; /* the host's */
+static _Atomic(libbpf_print_fn_t) hook_before; /* the host's callback */
 static _Thread_local struct lbpf_log *hook_target;
 
 static const char LOG_KEY;
@@ -50,7 +50,7 @@ static bool log_reserve(struct lbpf_log *log, size_t more)
 	return true;
 }
 
-/* Runs inside libbpf: no Lua in here. A message that finds no memory is lost. */
+/* Runs inside libbpf, so it may not use Lua. A message for which there is no memory is lost. */
 __attribute__((format(printf, 2, 0))) static int log_keep(struct lbpf_log *log, const char *fmt, va_list args)
 {
 	static const char prefix[] = "libbpf: ";
@@ -81,14 +81,14 @@ __attribute__((format(printf, 2, 0))) static int log_hook(enum libbpf_print_leve
 
 		return before ? before(level, fmt, args) : 0;
 	}
-	/* of the chatter, only what the verifier was asked to say of a program that it takes */
+	/* of the debug messages, keeps only the verifier's log of a program that it accepts, which was asked for */
 	if (level == LIBBPF_DEBUG && !strstr(fmt, "PROG LOAD LOG"))
 		return 0;
 	return log_keep(log, fmt, args);
 }
 
-/* For good: a host may have taken our callback for the one to call after its own. So the module must stay where it is
- * when the last Lua state that had it open closes and unloads it. */
+/* Installs the callback, and never removes it: a host may have stored our callback, to call it after its own. So the
+ * module must stay loaded even after the last Lua state has closed it. */
 static void hook_install(void)
 {
 	Dl_info self;
@@ -159,7 +159,7 @@ void lbpf_log_deliver(lua_State *L, struct lbpf_log *log)
 		lua_pop(L, 2);
 		return;
 	}
-	/* the function may call libbpf again, which empties the log: walk a copy */
+	/* the function may call libbpf again, which empties the log, so it gets a copy */
 	line = lua_pushlstring(L, log->text, log->len);
 	for (; (end = strchr(line, '\n')); line = end + 1) {
 		lua_pushvalue(L, -2);
@@ -189,7 +189,7 @@ static int log_set(lua_State *L)
 	return 0;
 }
 
-/* First of the openers: collected in reverse order, the log outlives every handle that prints. */
+/* The first opener: because finalizers run in reverse order, the log outlives every handle that makes libbpf print. */
 void lbpf_log_open(lua_State *L)
 {
 	struct lbpf_log *log;

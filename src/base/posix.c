@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Parts of POSIX for our own Lua modules, which get them by `require "bpf.base.posix"`. They are no part of the API, so
- * the module table has them by its metatable only, where pairs doesn't find them. */
+/* POSIX functions for our own Lua modules, which get them by `require "bpf.base.posix"`. They are not part of the API.
+ * So the module table has them only through its metatable, where pairs doesn't find them. */
 #define _GNU_SOURCE
 #include "base/posix.h"
 
@@ -38,8 +38,9 @@ static int write_all(int fd, const char *text, size_t size)
 	return 0;
 }
 
-/* Opens the file that is written before it gets its name. Two writers have one name for it, so the lock decides; it
- * ends with its process, and the next writer uses what a killed one left. Returns a descriptor, or -1 with errno. */
+/* Opens the temporary file, which is renamed when it is complete. Two writers use the same name for it, so a lock
+ * decides who writes. The lock ends with its process, and the next writer reuses the file of one that was killed.
+ * Returns a descriptor, or -1 with errno. */
 static int open_draft(const char *draft)
 {
 	for (;;) {
@@ -52,7 +53,7 @@ static int open_draft(const char *draft)
 			err = 0;
 		if (!err && !fstat(fd, &here) && !stat(draft, &there) && here.st_ino == there.st_ino)
 			return fd;
-		close(fd); /* the other writer has given it its name meanwhile */
+		close(fd); /* the other writer has renamed it meanwhile */
 		if (err) {
 			errno = err;
 			return -1;
@@ -92,7 +93,7 @@ int lbpf_posix_write_file(const char *path, const char *text, size_t size)
 			err = errno;
 		return err;
 	}
-	if (!realpath(path, target)) { /* symbolic links stay */
+	if (!realpath(path, target)) { /* the target of a symbolic link is replaced, not the link */
 		if (errno != ENOENT)
 			return errno;
 		snprintf(target, sizeof(target), "%s", path);
@@ -104,7 +105,7 @@ int lbpf_posix_write_file(const char *path, const char *text, size_t size)
 
 /* ---- functions for Lua ---- */
 
-/* clock() → nanoseconds that no change of the date touches, as programs get them from bpf_ktime_get_ns. */
+/* clock() → nanoseconds of the clock that bpf_ktime_get_ns reads, which changes of the date don't affect. */
 static int posix_clock(lua_State *L)
 {
 	struct timespec now;
@@ -114,8 +115,8 @@ static int posix_clock(lua_State *L)
 	return 1;
 }
 
-/* finish(file) → true if all that was written to it has arrived, as far as write(2) and close(2) can tell; or nil,
- * message, code. It stays open: standard output isn't Lua's to close. */
+/* finish(file) → true if everything that was written to the file has arrived, as far as write(2) and close(2) can tell;
+ * or nil, message, code. The file stays open, because Lua code can't close standard output. */
 static int posix_finish(lua_State *L)
 {
 	const luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
@@ -125,10 +126,10 @@ static int posix_finish(lua_State *L)
 		return luaL_argerror(L, 1, "the file is closed");
 	if (fflush(stream->f))
 		err = errno;
-	else if (ferror(stream->f)) /* print has dropped the errno; a further byte fails the same way */
+	else if (ferror(stream->f)) /* print has ignored the errno; one more byte fails alike */
 		err = write(fileno(stream->f), "\n", 1) < 0 ? errno : EIO;
 	copy = err ? -1 : dup(fileno(stream->f));
-	if (copy >= 0 && close(copy)) /* network file systems tell now */
+	if (copy >= 0 && close(copy)) /* network file systems report errors only when closing */
 		err = errno;
 	if (err)
 		return lbpf_err_push(L, err, NULL, "write");
@@ -136,8 +137,8 @@ static int posix_finish(lua_State *L)
 	return 1;
 }
 
-/* make_directory(path) → the path of a new one, whose last six letters, "XXXXXX", are replaced; or nil, message, code.
- */
+/* make_directory(path) → the path of a new directory, in which the last six letters, "XXXXXX", are replaced; or nil,
+ * message, code. */
 static int posix_make_directory(lua_State *L)
 {
 	size_t size;
@@ -151,9 +152,8 @@ static int posix_make_directory(lua_State *L)
 	return 1;
 }
 
-/* pid() → of this process: what is removed at a scope's end is removed by the process that made it, not by its
- * children.
- */
+/* pid() → the id of this process. With it, what is to be removed at the end of a scope is removed by the process that
+ * made it, not by its children. */
 static int posix_pid(lua_State *L)
 {
 	lua_pushinteger(L, getpid());
@@ -173,7 +173,8 @@ static int posix_write_file(lua_State *L)
 	return 1;
 }
 
-/* Fills the list from the table at 1, descriptor → "read" or "write". Returns how many there are, at most `room`. */
+/* Fills the list from the table at 1, which maps descriptors to "read" or "write". Returns the number of descriptors,
+ * at most `room`. */
 static nfds_t fill(lua_State *L, struct pollfd *list, nfds_t room)
 {
 	nfds_t n = 0;
@@ -191,8 +192,8 @@ static nfds_t fill(lua_State *L, struct pollfd *list, nfds_t room)
 	return n;
 }
 
-/* poll({ [fd] = "read" or "write" }, milliseconds) → { [fd] = true } of those that are ready or broken, empty when time
- * is over or after a signal; or nil, message, code. */
+/* poll({ [fd] = "read" or "write" }, milliseconds) → { [fd] = true } for each descriptor that is ready or broken; empty
+ * after a time-out or a signal; or nil, message, code. */
 static int posix_poll(lua_State *L)
 {
 	struct pollfd *list;
@@ -217,7 +218,7 @@ static int posix_poll(lua_State *L)
 	return 1;
 }
 
-/* code(errno) → "EMFILE"; code(text) → the same for what strerror(3) says, or nil. */
+/* code(errno) → "EMFILE"; code(text) → the code of an errno by its text from strerror(3), or nil. */
 static int posix_code(lua_State *L)
 {
 	const char *text;
@@ -237,8 +238,8 @@ static int posix_code(lua_State *L)
 	return 1;
 }
 
-/* lock(file) → true, or nil, message, code: EAGAIN while another process has it. The lock ends with the file or this
- * process: programs that it starts don't get it. */
+/* lock(file) → true, or nil, message, code: EAGAIN while another process has the lock. The lock ends when the file is
+ * closed or this process ends. Programs that it starts don't inherit the lock. */
 static int posix_lock(lua_State *L)
 {
 	const luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
@@ -252,8 +253,8 @@ static int posix_lock(lua_State *L)
 	return 1;
 }
 
-/* exhausted() → nil if something can be opened, else why not: "Too many open files (EMFILE)", "EMFILE". For those who
- * were told a mere "not found", as by require. */
+/* exhausted() → nil if a file can be opened; otherwise the reason: "Too many open files (EMFILE)", "EMFILE". For
+ * callers that got only "not found", for example from require. */
 static int posix_exhausted(lua_State *L)
 {
 	int fd = open("/", O_PATH | O_CLOEXEC), err = errno;
@@ -268,8 +269,8 @@ static int posix_exhausted(lua_State *L)
 	return 2;
 }
 
-/* Lua's error. But where the function of that level is C's, such as pcall, the place is that of the nearest one in Lua
- * which is being called. */
+/* Lua's `error`. But if the function of the given level is a C function, such as pcall, the place in the message is
+ * that of the nearest Lua function on the call stack. */
 static int posix_error(lua_State *L)
 {
 	int level = lua_isinteger(L, 2) ? (int)lua_tointeger(L, 2) : 1;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* libbpf prints a failure where it happens, and once more in each function that the failure passes on its way out. It
- * also warns of what it goes on without. So the cause is the last message, from the end, that is neither. */
+/* Finds the message that says why a call of libbpf failed.
+ *
+ * libbpf prints a failure where it happens, and again in each function that returns it. It also prints warnings about
+ * things without which it continues. So the cause is the last message that is neither. */
 #define _GNU_SOURCE
 #include "base/printed.h"
 
@@ -10,16 +12,17 @@
 
 enum sort {
 	CAUSE,
-	OUTCOME,   /* that something failed; what, the messages above tell, if any does */
-	TOLERATED, /* libbpf goes on */
+	OUTCOME,   /* these messages say that something failed; messages before them say why */
+	TOLERATED, /* libbpf continues after these */
 };
 
-/* Of libbpf 1.1 to 1.7; the first pattern that matches counts. Numbers of errors became their names in 1.6. */
+/* Messages of libbpf 1.1 to 1.7. The first pattern that matches counts. Since 1.6, messages have the names of errors
+ * instead of their numbers. */
 static const struct {
 	const char *pattern;
 	enum sort sort;
 } rows[] = {
-	/* types that the kernel doesn't take are left out */
+	/* types that the kernel doesn't support are left out */
 	{ "BTF loading error: *", TOLERATED },
 	{ "Error loading .BTF into kernel: *. BTF is optional, ignoring.", TOLERATED },
 	{ "Kernel doesn't support BTF, skipping uploading it.", TOLERATED },
@@ -34,7 +37,7 @@ static const struct {
 	{ "map '*': ignoring unknown field '*'.", TOLERATED },
 	{ "struct_ops * not found in kernel, skipping it as it's set to zero", TOLERATED },
 	{ "extern (kcfg) '*': long string * truncated to * bytes", TOLERATED },
-	/* trying what the kernel has, or has had */
+	/* probing the kernel */
 	{ "Detection of kernel * support failed: *", TOLERATED },
 	{ "Error in *Couldn't create simple array map.", TOLERATED },
 	{ "Error in *: Program loading unexpectedly succeeded.", TOLERATED },
@@ -42,13 +45,13 @@ static const struct {
 	{ "Failed to bump RLIMIT_MEMLOCK *", TOLERATED },
 	{ "permission error while running as root; try raising 'ulimit -l'? current value: *", TOLERATED },
 	{ "failed to get map info for *; API not supported? Ignoring...", TOLERATED },
-	{ "kernel BTF is missing at *", TOLERATED }, /* other places follow */
+	{ "kernel BTF is missing at *", TOLERATED }, /* libbpf continues with other places */
 	{ "failed to read kernel BTF from *", TOLERATED },
 	{ "failed to find '.BTF' ELF section in *", TOLERATED },
 	{ "object '*': *, skipping*...", TOLERATED }, /* tokens */
 	{ "usdt: failed to get absolute path of *, using path as is...", TOLERATED },
 	{ "unrecognized '*' envvar value: *", TOLERATED },
-	{ "failed to load object '*'", TOLERATED },	      /* nothing that the caller doesn't know */
+	{ "failed to load object '*'", TOLERATED },	      /* these say nothing that the caller doesn't know */
 	{ "Error in bpf_object__probe_loading*", TOLERATED }, /* guesses at what errno may mean */
 	{ "Netlink error reporting not supported", TOLERATED },
 	{ "Attribute of type * found multiple times in message, previous attribute is being ignored.", TOLERATED },
@@ -79,7 +82,7 @@ static enum sort sort_of(const char *line, size_t len)
 {
 	char text[512];
 
-	if (len >= sizeof(text)) /* patterns that end in a text would need the end */
+	if (len >= sizeof(text)) /* a pattern that ends in text would have to match the end */
 		len = sizeof(text) - 1;
 	memcpy(text, line, len);
 	text[len] = '\0';
@@ -89,8 +92,8 @@ static enum sort sort_of(const char *line, size_t len)
 	return CAUSE;
 }
 
-/* Whether a line is the first or last one of a log that the kernel wrote: "-- BEGIN PROG LOAD LOG --", which has the
- * program's name in front, and "-- END BTF LOAD LOG --". */
+/* Whether a line is the first or last line of a log of the kernel: "-- BEGIN PROG LOAD LOG --", which has the program's
+ * name before it, or "-- END BTF LOAD LOG --". */
 static bool marks_log(const char *line, size_t len, const char *mark)
 {
 	const char *at = memmem(line, len, mark, strlen(mark));
@@ -106,7 +109,7 @@ const char *lbpf_printed_cause(const char *text, size_t *len)
 	for (; end > text; end = line) {
 		size_t n;
 
-		end--; /* the newline that each message ends in */
+		end--; /* without the newline at the end of each message */
 		line = memrchr(text, '\n', (size_t)(end - text));
 		line = line ? line + 1 : text;
 		n = (size_t)(end - line);
@@ -117,7 +120,7 @@ const char *lbpf_printed_cause(const char *text, size_t *len)
 		case CAUSE:
 			*len = n;
 			return line;
-		case OUTCOME: /* the innermost, if there is nothing else */
+		case OUTCOME: /* the innermost failure, if there is no other message */
 			found = line;
 			*len = n;
 			break;

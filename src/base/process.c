@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The number is in a page that the kernel gives to a child filled with zeros (MADV_WIPEONFORK). A handler of
- * pthread_atfork would miss a child made by clone(2) or _Fork, and its code would have to stay loaded for good. Threads
- * made by clone(CLONE_VM), and a child of vfork, share the page as they share the mappings. */
+/* The number is in a page that the kernel fills with zeros in a child of fork (MADV_WIPEONFORK). A handler of
+ * pthread_atfork would not be called for a child made by clone(2) or _Fork, and its code could never be unloaded.
+ * Threads made by clone(CLONE_VM) and a child of vfork share the page, as they share all mappings. */
 #define _GNU_SOURCE
 #include "base/process.h"
 
@@ -12,15 +12,15 @@
 
 #include <lauxlib.h>
 
-/* Where the kernel has no such pages (before 4.14): every process takes itself for the one that opened the module. */
+/* Used before Linux 4.14, which has no such pages: every process then believes to be the one that opened the module. */
 static _Atomic uint32_t everywhere = 1;
 
 _Atomic uint32_t *lbpf_process_place = &everywhere;
 
-/* The last number given here or in a process that this one descends from. */
+/* The last number that was given to this process or to one that it descends from. */
 static _Atomic uint32_t last = 1;
 
-/* The first thread to ask gives the child its number. */
+/* Gives this process a number. If several threads ask at once, the first one decides. */
 uint32_t lbpf_process_renew(void)
 {
 	uint32_t number = atomic_fetch_add(&last, 1) + 1, none = 0;
@@ -30,7 +30,7 @@ uint32_t lbpf_process_renew(void)
 
 static bool no_memory;
 
-/* Once for all Lua states of the process, before any object exists that would ask. */
+/* Creates the page; once for all Lua states of the process, before any object exists that needs the number. */
 static void place_make(void)
 {
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);

@@ -53,7 +53,7 @@ _Noreturn int lbpf_raise(lua_State *L, const char *fmt, ...)
 	__builtin_unreachable();
 }
 
-/* Pushes the name under which the table at the top, or one in it, has the function at idx: "map.create". */
+/* Pushes the name that the function at idx has in the table at the top or in a table within it: "map.create". */
 static bool push_name_in(lua_State *L, int idx, int depth)
 {
 	int table = lua_gettop(L);
@@ -73,8 +73,8 @@ static bool push_name_in(lua_State *L, int idx, int depth)
 	return false;
 }
 
-/* Pushes the name of a function that a C function calls, where a module has it or, for those of C hosts, a global
- * variable. Such calls don't tell by which name. */
+/* Pushes the name of a function that was called by a C function: its name in a module or, for functions of C hosts, the
+ * name of its global variable. Lua doesn't know the name of such calls. */
 static const char *push_name(lua_State *L, lua_Debug *ar)
 {
 	int idx;
@@ -161,8 +161,8 @@ void *lbpf_raise_unless_userdata(lua_State *L, int arg, const char *name)
 
 /* ---- C functions of ours that call others ---- */
 
-/* The message handler of a call from C to C: Lua's core finds no line in the function that was called, so the message
- * gets that of the Lua function which called us. What Lua code raised, further up, has its own. */
+/* The message handler of a call from C to C. Lua's core finds no line in the called C function, so the message gets the
+ * line of the Lua function that called us. Errors of Lua code further up have their own line already. */
 static int add_place(lua_State *L)
 {
 	lua_Debug raiser, caller;
@@ -177,7 +177,8 @@ static int add_place(lua_State *L)
 	lbpf_where(L, 1);
 	where = lua_tostring(L, -1);
 	lua_pushvalue(L, 1);
-	if (strncmp(lua_tostring(L, 1), where, strlen(where)) != 0) /* else it has one */
+	/* Otherwise it has a line already. */
+	if (strncmp(lua_tostring(L, 1), where, strlen(where)) != 0)
 		lua_concat(L, 2);
 	return 1;
 }
@@ -212,7 +213,7 @@ void lbpf_call_undisturbed(lua_State *L, int nargs, int nresults)
 {
 	int running = lua_gc(L, LUA_GCISRUNNING), status;
 
-	luaL_checkstack(L, 2, NULL); /* now, for it may raise */
+	luaL_checkstack(L, 2, NULL); /* now, because it may raise */
 	lua_gc(L, LUA_GCSTOP);
 	status = lbpf_pcall(L, nargs, nresults);
 	if (running)

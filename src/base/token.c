@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* BPF tokens. A bpffs that was mounted for a user namespace, by somebody who has the capabilities outside of it, can
- * delegate commands of bpf(2), types of maps and types of programs. A token is a descriptor that stands for that; a
- * call that has it needs capabilities in the user namespace only.
+/* BPF tokens.
  *
- * The calls with a token are made here: libbpf has them since 1.5 only, and leaves out a map's name where it can't try
- * without a token whether the kernel knows names. */
+ * Somebody who has the capabilities outside of a user namespace can mount a bpffs for that namespace. The bpffs can
+ * delegate commands of bpf(2), map types and program types. A token is a descriptor that represents this right. A call
+ * with a token needs capabilities only in the user namespace.
+ *
+ * The calls with a token are made here, not by libbpf. It supports tokens only since 1.5, and leaves out a map's name
+ * if it can't find out without a token whether the kernel supports names. */
 #define _GNU_SOURCE
 #include "base/token.h"
 
@@ -28,7 +30,7 @@
 /* ---- bpf(2), with what Linux 6.9 added ---- */
 
 #define TOKEN_CREATE 36	    /* BPF_TOKEN_CREATE */
-#define TOKEN_FD (1U << 16) /* BPF_F_TOKEN_FD: the field of the token's descriptor counts */
+#define TOKEN_FD (1U << 16) /* BPF_F_TOKEN_FD: the attribute has the token's descriptor */
 
 struct token_attr {
 	uint32_t flags, bpffs_fd;
@@ -52,8 +54,8 @@ static_assert(offsetof(struct map_attr, extra) == offsetof(union bpf_attr, map_e
 static_assert(sizeof(struct map_attr) == offsetof(union bpf_attr, map_extra) + 16, "as the kernel's");
 static_assert(sizeof(struct btf_attr) == 40, "as the kernel's");
 
-/* Returns a descriptor that is none of the standard ones: for some fields of bpf(2), and for those who take over
- * stdin, that would be none. Or an errno as a negative number. */
+/* Returns a descriptor above 2, or a negative errno. Some fields of bpf(2) take 0 as no descriptor, and programs may
+ * redirect the standard descriptors. */
 static int call(enum bpf_cmd cmd, void *attr, size_t size)
 {
 	long fd = lbpf_sys_bpf(cmd, attr, size);
@@ -113,10 +115,10 @@ int lbpf_token_create_map(const struct lbpf_holder *token, uint32_t type, const 
 
 #define CAP_BPF_NUMBER 39
 
-/* What the kernel must have meant, in words; NULL where errno says it all. */
+/* What the kernel's errno must mean, in words; NULL if the errno says enough. */
 static const char *create_cause(int err, int bpffs)
 {
-	int without = -create_token(-1); /* EBADF where the kernel knows the command */
+	int without = -create_token(-1); /* the result is EBADF if the kernel has the command */
 	struct statfs fs;
 
 	if (without == EINVAL)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting for descriptors: time-outs, deadlines, and what a signal means meanwhile.
+/* Waiting for descriptors: time-outs, deadlines, and signals that arrive meanwhile.
  *
- * We wait by poll(2), also for an epoll descriptor: the kernel continues a poll(2) after a stop (Ctrl-Z, SIGSTOP,
- * an attached debugger), and ends it only for a signal that has a handler. An epoll_wait(2) ends for both alike. */
+ * We wait by poll(2), even for an epoll descriptor. After a stop (Ctrl-Z, SIGSTOP, an attached debugger) the kernel
+ * resumes poll(2), and it interrupts poll(2) only for a signal that has a handler. epoll_wait(2) is interrupted by
+ * both. */
 #include "base/wait.h"
 
 #include <errno.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Adding to a reader: feeds, which are what a script wants done with the records of a map, and sources. Declared by
- * reader.h. */
+/* Adding feeds and sources to a reader. A feed says how a script wants the records of a map. Declared by reader.h. */
 #include "event/reader.h"
 
 #include <errno.h>
@@ -47,7 +46,8 @@ struct lbpf_feed lbpf_reader_feed(lua_State *L, int idx, int first, const struct
 	feed.type = lbpf_map_push_spec(L, first, first + 1, "event");
 	feed.into = push_into(L, first + 3, feed.type, options);
 	push_lost(L, first + 3);
-	feed.refs = r->feeds++ * LBPF_REFS; /* nobody else's, whatever finalizers add from here on */
+	/* Reserves the number: finalizers may add feeds from here on. */
+	feed.refs = r->feeds++ * LBPF_REFS;
 	lua_rawseti(L, refs, feed.refs + LBPF_REF_LOST);
 	lua_rawseti(L, refs, feed.refs + LBPF_REF_INTO);
 	lua_rawseti(L, refs, feed.refs + LBPF_REF_TYPE);

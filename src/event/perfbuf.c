@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Readers of perf buffers: for each CPU a perf event with memory that its programs' records go to.
+/* Readers of perf buffers. For each CPU there is a perf event, with memory for the records of programs that run on that
+ * CPU.
  *
- * The kernel forgets the events in a map's slots when the open file goes that put them there. So a reader opens the map
- * anew, by its id: then closing it empties its own slots and no others, even if another reader has taken the map over.
- * Who may not open by id shares the map's file, and has to empty the slots. */
+ * The kernel empties a map's slots when the open file that filled them is closed. So a reader opens the map anew, by
+ * its id. Then closing it empties only its own slots, even if another reader has taken over the map. A process that may
+ * not open maps by id shares the map's file, and has to empty the slots itself. */
 #include "event/perfbuf.h"
 
 #include <errno.h>
@@ -22,21 +23,22 @@
 #include "event/reader.h"
 #include "map/map.h"
 
-#define PAGES 64	    /* of each CPU, where the script doesn't say */
+#define PAGES 64	    /* pages for each CPU, if the script doesn't say */
 #define PAGES_MAX (1 << 18) /* 1 GiB of pages of 4 KiB */
 
 /* How a map was opened. */
 struct slots {
 	int fd;
-	bool shared; /* our file is the handle's as well, or the map keeps events beyond it */
+	/* Our file is also the handle's, or the map keeps the events after the file is closed. */
+	bool shared;
 };
 
 struct cpubuf {
 	struct lbpf_source source;
-	void *control;	  /* the page of positions, and the data behind it */
-	uint32_t process; /* that has it mapped: a child may have something else there */
+	void *control;	  /* the page of positions, which the data follows */
+	uint32_t process; /* the process that has it mapped; a child may have something else there */
 	struct slots slots;
-	bool last; /* of those of its map: closes the file */
+	bool last; /* the last buffer of its map: closes the map's file */
 };
 
 static void cpubuf_release(struct lbpf_source *source, bool undo)
@@ -45,7 +47,8 @@ static void cpubuf_release(struct lbpf_source *source, bool undo)
 	uint32_t slot = (uint32_t)source->cpu;
 	bool here = buf->process == lbpf_process_number();
 
-	if (undo && (buf->slots.shared || (buf->control && !here))) /* a fork shares the file, too */
+	/* After a fork, the other process shares the file, too. */
+	if (undo && (buf->slots.shared || (buf->control && !here)))
 		bpf_map_delete_elem(buf->slots.fd, &slot);
 	if (buf->control && here)
 		munmap(buf->control, (size_t)sysconf(_SC_PAGESIZE) + source->size);
@@ -77,7 +80,7 @@ static const struct lbpf_option perf_options[] = {
 struct cpus {
 	const uint32_t *list;
 	uint32_t count;
-	bool given; /* else all of them, of which those that are offline are left out */
+	bool given; /* otherwise all CPUs, of which those that are offline are skipped */
 };
 
 static uint32_t cpu_at(lua_State *L, int idx, lua_Integer i)
@@ -93,7 +96,7 @@ static uint32_t cpu_at(lua_State *L, int idx, lua_Integer i)
 	return (uint32_t)cpu;
 }
 
-/* Pushes what keeps the list, and returns it. idx is that of the options. */
+/* Pushes a value that keeps the list, and returns the list. idx is the index of the options. */
 static struct cpus push_cpus(lua_State *L, int idx, const struct lbpf_map *map, uint32_t possible)
 {
 	uint32_t *list;
@@ -123,7 +126,7 @@ static struct cpus push_cpus(lua_State *L, int idx, const struct lbpf_map *map, 
 	return cpus;
 }
 
-/* Where a 64-bit position keeps its lower bits. */
+/* The place of the lower bits of a 64-bit position. */
 static _Atomic unsigned long *position(void *u64)
 {
 	size_t skip = sizeof(uint64_t) - sizeof(unsigned long);
@@ -145,14 +148,14 @@ static int event_open(uint32_t cpu, const struct options *options)
 	return (int)syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
-/* What went wrong, for the message: the operation, and the CPU if it is one's. */
+/* The operation that failed, for the message; and the CPU, if it was for one. */
 struct failure {
 	const char *what;
 	uint32_t cpu;
 };
 
-/* Opens a CPU's buffer in the reader's next place; what it got hold of is released again when it fails. Returns 0 or
- * an errno. */
+/* Opens a CPU's buffer in the reader's next free place. After a failure, everything is released again. Returns 0 or an
+ * errno. */
 static int cpubuf_open(struct lbpf_reader *r, const struct cpubuf *model, uint32_t cpu, const struct options *options,
 		       struct failure *failure)
 {
@@ -186,7 +189,7 @@ static int cpubuf_open(struct lbpf_reader *r, const struct cpubuf *model, uint32
 		}
 	}
 	err = errno;
-	buf->slots.shared = false; /* the slot isn't ours */
+	buf->slots.shared = false; /* the slot belongs to somebody else */
 	cpubuf_release(&buf->source, true);
 	return err;
 }
@@ -220,7 +223,7 @@ static int cpubufs_open(struct lbpf_reader *r, const struct cpubuf *model, const
 	return err;
 }
 
-/* Opens the map for the reader. Its descriptor is -1, and errno set, when that fails. */
+/* Opens the map for the reader. After a failure its descriptor is -1, and errno is set. */
 static struct slots slots_open(const struct lbpf_map *map)
 {
 	struct slots slots = { .shared = (map->flags & BPF_F_PRESERVE_ELEMS) != 0 };
@@ -263,8 +266,8 @@ static void check_options(lua_State *L, int idx, struct options *options)
 		options->sample_period = 1;
 }
 
-/* Adds the map that arguments from `first` on (map, type, handler, options) describe to the reader at idx. Returns 0
- * or how many values of failure were pushed. */
+/* Adds the map that the arguments from `first` on (map, type, handler, options) describe to the reader at idx. Returns
+ * 0, or the number of values that were pushed for a failure. */
 static int reader_add_map(lua_State *L, int idx, struct lbpf_reader *r, int first)
 {
 	struct lbpf_map *map = lbpf_map_check(L, first, 0, "perfbuf");

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Records in a perf event's memory, which isn't mapped twice in a row: a record can have its end at the start. */
+/* Records in a perf event's memory. It can't be mapped twice in a row, so a record may end at the start of the
+ * memory. */
 #include "event/perfrecord.h"
 
 #include <string.h>
 
 #include <linux/perf_event.h>
 
-/* The word at a position, which all that the kernel writes is aligned to twice. Read once, for it may change. */
+/* The word at a position. Everything that the kernel writes is aligned to two words. Read only once, because it may
+ * change. */
 static uint32_t word(const struct lbpf_source *s, unsigned long pos)
 {
 	const void *at = s->data + (pos & (s->size - 1));
@@ -46,7 +48,8 @@ static struct perf_event_header header_at(const struct lbpf_source *s, unsigned 
 	return header;
 }
 
-/* The kernel writes at least a header and a word of each; of losses a header, an id and their number. */
+/* The shortest records that the kernel writes: of each kind, a header and a word; for losses, a header, an id and the
+ * number of lost records. */
 bool lbpf_perfrecord_take(struct lbpf_source *s, unsigned long end, struct lbpf_record *rec)
 {
 	while ((long)(end - s->pos) > 0) {

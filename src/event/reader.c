@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What readers of ring buffers and of perf buffers share.
  *
- * A reader maps the kernel's memory itself, and reads records where they lie or from a copy on the stack. A record
- * counts as consumed before its handler runs, so an error in the handler leaves through poll as any other, nothing is
- * delivered twice, and a handler may poll, add or close as it likes. The kernel sees our position now and then and
- * whenever a source is empty. */
+ * A reader maps the kernel's memory itself. It reads records in place, or from a copy on the stack. A record counts as
+ * consumed before its handler runs. So an error in the handler passes through poll like any other, no record is
+ * delivered twice, and a handler may poll, add or close. The reader's position is stored for the kernel from time to
+ * time, and whenever a source is empty. */
 #include "event/reader.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "map/map.h"
 #include "value/codec.h"
 
-#define STORE_EVERY (64u << 10) /* bytes after which the kernel is told where we are */
+#define STORE_EVERY (64u << 10) /* bytes after which the position is stored */
 
 void lbpf_reader_init(void *self)
 {
@@ -45,7 +45,7 @@ void lbpf_reader_release(lua_State *L, int idx, void *self)
 		r->kind->release(lbpf_reader_source(r, i), lbpf_class_undoes(&r->head));
 }
 
-/* Raises in a child that has the reader without the memory to read. Scripts fork in handlers as well. */
+/* Raises in a forked child that has the reader, but not the memory to read. A script may also fork in a handler. */
 static inline void reader_check_here(lua_State *L, const struct lbpf_reader *r)
 {
 	if (lbpf_unlikely(r->kind->unshared && !lbpf_class_is_here(&r->head)))
@@ -93,7 +93,7 @@ int lbpf_reader_add_map(lua_State *L, const struct lbpf_reader_kind *kind)
 	struct lbpf_reader *r = lbpf_reader_check(L, kind);
 	int n;
 
-	if (!lbpf_class_is_here(&r->head)) /* the epoll file is the parent's as well */
+	if (!lbpf_class_is_here(&r->head)) /* the parent uses the same epoll file */
 		luaL_error(L, "add: this %s reader belongs to another process: open a reader of its own in the child",
 			   kind->what);
 	lua_settop(L, 5);
@@ -112,7 +112,7 @@ static inline void source_store_if_due(struct lbpf_source *s)
 		lbpf_source_store(s);
 }
 
-/* Copies a record, which may go on at the start of the data, and makes it the copy. */
+/* Copies a record, which may continue at the start of the data, and makes the record refer to the copy. */
 static inline void record_copy(const struct lbpf_source *s, struct lbpf_record *rec, uint8_t *to)
 {
 	memcpy(to, rec->data, rec->first);
@@ -121,8 +121,9 @@ static inline void record_copy(const struct lbpf_source *s, struct lbpf_record *
 	rec->data = to;
 }
 
-/* Takes the next record of source i for decoding. What becomes a table is copied first, for making tables may run a
- * finalizer that closes the reader or reads on. Records that don't fit in `small` get memory on the Lua stack. */
+/* Takes the next record of source i for decoding. A record that becomes a table is copied first, because creating
+ * tables may run a finalizer that closes the reader or reads more records. A record that doesn't fit into `small` gets
+ * memory on the Lua stack. */
 static inline bool take_record(lua_State *L, struct lbpf_reader *r, uint32_t i, unsigned long end,
 			       struct lbpf_record *rec, void *small)
 {
@@ -136,7 +137,7 @@ static inline bool take_record(lua_State *L, struct lbpf_reader *r, uint32_t i, 
 			if (!lbpf_source_meet(s, rec))
 				return true;
 			if (end - s->pos > s->size)
-				return false; /* `end` is older than what was met */
+				return false; /* `end` was read before the position that was found */
 		}
 		if (!r->kind->take(s, end, rec))
 			return false;
@@ -157,7 +158,8 @@ static inline bool take_record(lua_State *L, struct lbpf_reader *r, uint32_t i, 
 	}
 }
 
-/* Pushes a record in its feed's form and returns how many values that are. refs is the stack index of the refs. */
+/* Pushes a record in the form that its feed wants, and returns the number of values. refs is the stack index of the
+ * table of references. */
 static inline int push_record(lua_State *L, const struct lbpf_source *s, const struct lbpf_record *rec, int refs)
 {
 	const struct lbpf_type *type = s->feed.type;
@@ -179,7 +181,7 @@ static inline int push_record(lua_State *L, const struct lbpf_source *s, const s
 	return n + 1;
 }
 
-/* Counts lost records, and tells the script if it wants to know. */
+/* Counts lost records, and reports them to the script's function if there is one. */
 static void report_lost(lua_State *L, struct lbpf_reader *r, uint32_t i, const struct lbpf_record *rec, int refs)
 {
 	const struct lbpf_source *s = lbpf_reader_source(r, i);
@@ -199,8 +201,9 @@ static void report_lost(lua_State *L, struct lbpf_reader *r, uint32_t i, const s
 	reader_check_here(L, r);
 }
 
-/* Hands the records that are there now to the handler, up to max of them. Whatever the handler does to the reader,
- * sources are found anew after each call. News of nonsense end it: who writes that for ever mustn't keep us here. */
+/* Passes the records that are there now to the handler, up to max records. The handler may do anything to the reader,
+ * so sources are looked up again after each call. A notice of invalid positions ends it, because a process that writes
+ * them all the time must not keep us here. */
 static lua_Integer source_consume(lua_State *L, struct lbpf_reader *r, uint32_t i, int refs, lua_Integer max)
 {
 	struct lbpf_source *s = lbpf_reader_source(r, i);
@@ -235,8 +238,8 @@ static lua_Integer source_consume(lua_State *L, struct lbpf_reader *r, uint32_t 
 	return n;
 }
 
-/* Whether a record came in after the last look. The kernel wakes us only for one that finds a ring buffer's position
- * stored, so nobody may sleep without having asked this after storing. */
+/* Whether a record has arrived since the last check. The kernel wakes us only for a record that begins at the stored
+ * position of a ring buffer. So this must be checked between storing the position and sleeping. */
 static bool reader_missed(const struct lbpf_reader *r)
 {
 	atomic_thread_fence(memory_order_seq_cst);
@@ -286,8 +289,9 @@ int lbpf_reader_added(struct lbpf_reader *r)
 	return r->latch.fd < 0 ? 0 : reader_watch(r);
 }
 
-/* Once everything has been read that was to be: event loops may sleep, unless there is more. The second look is for a
- * source that tells of what has just been read. An error in a handler doesn't come here, and so the loop comes back. */
+/* Called when everything that was to be read has been read: resets the latch, so that event loops may sleep, unless
+ * there is more. The second check is for a source that reports records that were already read. After an error in a
+ * handler this isn't called, so the event loop comes back. */
 static void reader_settle(const struct lbpf_reader *r)
 {
 	if (lbpf_likely(r->latch.fd < 0))
@@ -300,7 +304,7 @@ static void reader_settle(const struct lbpf_reader *r)
 
 /* ---- reading ---- */
 
-/* With a bound, sources take turns in being the first; without, all of them are read anyway. */
+/* With a limit, each call begins at another source. Without one, all sources are read anyway. */
 static lua_Integer reader_consume(lua_State *L, struct lbpf_reader *r, lua_Integer max)
 {
 	uint32_t first = max < LUA_MAXINTEGER && r->count ? r->turn % r->count : 0;
@@ -375,7 +379,7 @@ int lbpf_reader_consume(lua_State *L, const struct lbpf_reader_kind *kind)
 	return 1;
 }
 
-/* Pushes the next record of any source; returns the number of values, 0 when there is none. */
+/* Pushes the next record of any source. Returns the number of values, 0 if there is no record. */
 static int next_record(lua_State *L, struct lbpf_reader *r)
 {
 	_Alignas(8) char small[LBPF_SMALL];
@@ -389,7 +393,7 @@ static int next_record(lua_State *L, struct lbpf_reader *r)
 		source_store_if_due(lbpf_reader_source(r, i));
 		while (take_record(L, r, i, lbpf_source_end(lbpf_reader_source(r, i)), &rec, small)) {
 			if (!rec.lost) {
-				r->turn = i + 1; /* the others come first then */
+				r->turn = i + 1; /* the other sources come first next time */
 				return push_record(L, lbpf_reader_source(r, i), &rec, 2);
 			}
 			report_lost(L, r, i, &rec, 2);
@@ -406,7 +410,7 @@ static int next_record(lua_State *L, struct lbpf_reader *r)
 	return 0;
 }
 
-/* Waits for the next record. After a signal it goes on, for what a loop would look at after it isn't known here. */
+/* Waits for the next record. Continues after a signal, because it isn't known what a loop would do after one. */
 static bool events_wait(lua_State *L, const struct lbpf_reader *r, int left)
 {
 	int err = reader_wait(r, left);
@@ -414,13 +418,14 @@ static bool events_wait(lua_State *L, const struct lbpf_reader *r, int left)
 	return err == 0 || (err == EINTR && lbpf_wait_run_hook(L));
 }
 
-/* Lets the hook run that a signal has left since the last look. False: it can't run here, and the loop has to end. */
+/* Runs a hook that a signal handler has set since the last check. Returns false if it can't run here, so the loop must
+ * end. */
 static inline bool events_hook(lua_State *L, struct lbpf_reader *r)
 {
 	return !lbpf_wait_hook_is_new(&r->hook) || lbpf_wait_run_hook(L);
 }
 
-/* The generic for calls this with the reader; the kind and the time-out are in the upvalues. */
+/* The function that a generic `for` calls with the reader. Its upvalues are the kind and the time-out. */
 static int events_next(lua_State *L)
 {
 	struct lbpf_reader *r = lbpf_reader_check(L, lua_touserdata(L, lua_upvalueindex(1)));
@@ -450,7 +455,8 @@ int lbpf_reader_events(lua_State *L, const struct lbpf_reader_kind *kind)
 	int timeout;
 
 	lbpf_reader_check(L, kind);
-	timeout = lbpf_wait_arg(L, 2, -1); /* before something else is there */
+	/* Before the descriptor's number is used for something else. */
+	timeout = lbpf_wait_arg(L, 2, -1);
 	lua_pushlightuserdata(L, (void *)(uintptr_t)kind);
 	lua_pushinteger(L, timeout);
 	lua_pushcclosure(L, events_next, 2);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Readers of ring buffers.
  *
- * A ring's data is mapped twice in a row, so no record has an end elsewhere. The kernel wakes us only for a record that
- * finds our position stored. The mappings keep the rings alive, whatever becomes of map and object.
+ * A ring's data is mapped twice in a row, so every record is in one piece. The kernel wakes us only for a record that
+ * begins at our stored position. The mappings keep the rings alive, even after the map and the object are closed.
  *
- * Everybody who has the map can write our position, and so have the kernel overwrite records that we are reading. So
- * the length of a record is held against the kernel's position, which nobody else can write. */
+ * Every process that has the map can write our position, and so make the kernel overwrite records that we are reading.
+ * So a record's length is checked against the kernel's position, which no other process can write. */
 #include "event/ringbuf.h"
 
 #include <errno.h>
@@ -36,7 +36,7 @@ static void ring_release(struct lbpf_source *source, bool undo)
 		munmap(ring->producer, page + 2 * source->size);
 }
 
-/* Takes the next record out of the ring. */
+/* Takes the next record from the ring. */
 static bool ring_take(struct lbpf_source *s, unsigned long end, struct lbpf_record *rec)
 {
 	while ((long)(end - s->pos) > 0) {
@@ -65,7 +65,7 @@ static const struct lbpf_class reader_class;
 
 /* ---- adding rings ---- */
 
-/* Maps the ring into the reader's next place. Returns 0 or an errno. */
+/* Maps the ring as the reader's next source. Returns 0 or an errno. */
 static int ring_map(struct lbpf_reader *r, const struct lbpf_map *map, const struct lbpf_feed *feed)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -89,7 +89,8 @@ static int ring_map(struct lbpf_reader *r, const struct lbpf_map *map, const str
 		ring->producer = mem;
 		s->head = mem;
 		s->data = (uint8_t *)mem + page;
-		/* not what is there: the first look meets that, as it would what another reader has written */
+		/* not the position in the page: the first check detects that it differs, as if another reader had
+		 * written it */
 		s->pos = s->stored = ~atomic_load_explicit(s->tail, memory_order_acquire);
 		err = lbpf_reader_add(r);
 	}
@@ -103,8 +104,8 @@ static const struct lbpf_option ring_options[] = {
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
-/* Adds the ring that arguments from `first` on (map, type, handler, options) describe to the reader at idx. Returns 0
- * or how many values of failure were pushed. */
+/* Adds the ring that the arguments from `first` on (map, type, handler, options) describe to the reader at idx. Returns
+ * 0, or the number of values that were pushed for a failure. */
 static int reader_add_ring(lua_State *L, int idx, struct lbpf_reader *r, int first)
 {
 	struct lbpf_map *map = lbpf_map_check(L, first, 0, "ringbuf");
@@ -115,7 +116,8 @@ static int reader_add_ring(lua_State *L, int idx, struct lbpf_reader *r, int fir
 	luaL_argcheck(L, map->type == BPF_MAP_TYPE_RINGBUF, first, "a map of type ringbuf expected");
 	luaL_argexpected(L, lua_isnoneornil(L, first + 2) || lua_isfunction(L, first + 2), first + 2, "function");
 	lbpf_arg_options(L, first + 3, ring_options, &options, "ringbuf");
-	if (map->flags & LBPF_RB_OVERWRITE) /* the kernel may be more than a ring ahead, and write what is being read */
+	/* The kernel may be more than a ring ahead, and overwrite what is being read. */
+	if (map->flags & LBPF_RB_OVERWRITE)
 		return lbpf_err_push(L, EOPNOTSUPP, "a ring with the flag rb_overwrite can't be read in order",
 				     "map '%s': ringbuf", lbpf_map_label(map));
 	feed = lbpf_reader_feed(L, idx, first, &options);

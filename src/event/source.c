@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Sources of records whose positions are not what we left them at. */
+/* What happens if a source's position is not the one that we stored. */
 #include "event/source.h"
 
-#define TRIES 16 /* of reading two positions that are moving */
+#define TRIES 16 /* attempts to read two positions that are changing */
 
 static void tell_lost(const struct lbpf_source *s, struct lbpf_record *rec, const char *why)
 {
 	*rec = (struct lbpf_record){ .data = s->data, .at = s->pos, .lost = 1, .why = why };
 }
 
-/* The kernel never writes more than the size beyond the position in the page. So that position, if it was the same
- * before and after we read the kernel's, is a reader's own or it is nonsense. */
+/* The kernel never writes beyond the position in the page plus the size. So if that position was the same before and
+ * after we read the kernel's, it was written by a reader, or it is invalid. */
 bool lbpf_source_meet(struct lbpf_source *s, struct lbpf_record *rec)
 {
 	unsigned long tail, end;

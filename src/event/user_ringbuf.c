@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Producers of user ring buffers: samples from scripts to BPF programs.
+/* Producers of user ring buffers: they send samples from scripts to BPF programs.
  *
- * A producer maps the ring itself. libbpf's would do, but while a ring is nearly full its blocking reserve spins: the
- * kernel calls a ring writable as soon as one byte is free. Here every drain wakes a waiting submit once (EPOLLET). A
- * sample is written first and counted by the position afterwards, so nothing half done is ever in the ring; it is
- * encoded elsewhere before, because encoding may raise, or run a finalizer that closes the producer. The mapping keeps
- * the ring alive, whatever becomes of map and object. */
+ * A producer maps the ring itself. libbpf's producer would work, but it spins while a ring is nearly full, because the
+ * kernel reports a ring as writable as soon as one byte is free. Here every drain wakes a waiting submit once
+ * (EPOLLET).
+ *
+ * A sample is first written and then counted by the position, so no incomplete sample is ever in the ring. It is
+ * encoded into other memory before that, because encoding may raise, or run a finalizer that closes the producer. The
+ * mapping keeps the ring alive, even after the map and the object are closed. */
 #include "event/user_ringbuf.h"
 
 #include <errno.h>
@@ -24,11 +26,11 @@
 #include "map/map.h"
 #include "value/codec.h"
 
-/* The kernel hands samples to programs as dynptrs, which hold no more. It would refuse a longer one, and all that
- * follow it, for good. */
+/* The kernel passes samples to programs as dynptrs, which can't be longer. It would refuse a longer sample, and with it
+ * all that follow, for ever. */
 #define SAMPLE_MAX ((1u << 24) - 1)
 
-#define TRIES 16 /* of reading two positions that are moving */
+#define TRIES 16 /* attempts to read two positions that are changing */
 
 struct producer {
 	struct lbpf_head head;
@@ -81,7 +83,8 @@ static struct producer *producer_check(lua_State *L)
 	return p;
 }
 
-/* Acquires everything into the closed producer. Returns 0 or an errno; what came before that is the producer's. */
+/* Acquires everything into the closed producer. Returns 0 or an errno; the producer then owns what was acquired
+ * before. */
 static int producer_map(struct producer *p, const struct lbpf_map *map)
 {
 	struct epoll_event event = { .events = EPOLLOUT | EPOLLET };
@@ -150,9 +153,9 @@ static size_t sample_room(size_t len)
 	return (len + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
 }
 
-/* Takes a look at both positions: ours, which others can write, and the kernel's. Returns whether a sample can begin at
- * ours, and less than a ring is between them. Where ours was the same before and after the kernel's was read, no other
- * producer is at work, and what doesn't fit is nonsense. */
+/* Reads both positions: the producer's, which other processes can write, and the kernel's. Returns whether a sample can
+ * begin at the producer's position, and the two are less than a ring apart. If the producer's position was the same
+ * before and after the kernel's was read, no other producer is active; then a position that doesn't fit is invalid. */
 static bool producer_look(const struct producer *p, unsigned long *end, unsigned long *used)
 {
 	unsigned long drained;
@@ -169,8 +172,8 @@ static bool producer_look(const struct producer *p, unsigned long *end, unsigned
 	return false;
 }
 
-/* Puts a sample into the ring. Returns 0, ENOSPC when there is no room, or EIO when our position was nonsense, which
- * the kernel takes no samples from: it is now the kernel's, and the ring empty. */
+/* Writes a sample into the ring. Returns 0, ENOSPC if there is no room, or EIO if the producer's position was invalid.
+ * The kernel takes no samples from such a position; it has been set to the kernel's, which leaves the ring empty. */
 static int producer_put(struct producer *p, const void *sample, uint32_t len)
 {
 	uint32_t header[BPF_RINGBUF_HDR_SZ / sizeof(uint32_t)] = { len };
@@ -190,8 +193,8 @@ static int producer_put(struct producer *p, const void *sample, uint32_t len)
 	return 0;
 }
 
-/* Waits for the next drain, and forgets the drains so far, so that the descriptor becomes readable with the one after.
- * Returns 0, ENOSPC when there was none in time, or another errno. */
+/* Waits for the next drain, and drops the event, so that the descriptor becomes readable with the drain after it.
+ * Returns 0, ENOSPC if there was no drain in time, or another errno. */
 static int producer_wait(lua_State *L, struct producer *p, int timeout)
 {
 	struct epoll_event event;
@@ -207,8 +210,8 @@ static int producer_wait(lua_State *L, struct producer *p, int timeout)
 	return n > 0 ? 0 : n == 0 ? ENOSPC : errno;
 }
 
-/* Puts a sample into the ring, waiting for room if need be. Returns 0 or an errno. The last look comes after the drains
- * so far have been forgotten. */
+/* Writes a sample into the ring, and waits for room if necessary. Returns 0 or an errno. It tries once more after
+ * events of earlier drains have been dropped. */
 static int producer_submit(lua_State *L, struct producer *p, const void *sample, uint32_t len, int timeout)
 {
 	int err = producer_put(p, sample, len), woken = 0;
@@ -225,7 +228,8 @@ static int producer_submit(lua_State *L, struct producer *p, const void *sample,
 	return err;
 }
 
-/* The sample at stack index 2 as bytes: a string's own, or encoded into scratch, which is type->size long. */
+/* The bytes of the sample at stack index 2: those of a string, or the value encoded into scratch, which has type->size
+ * bytes. */
 static const void *sample_bytes(lua_State *L, const struct lbpf_type *type, void *scratch, size_t *len)
 {
 	if (type->size == 0 && type->node[0].kind == LBPF_RAW) {

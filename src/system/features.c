@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What this kernel lets this process use: map types, program types and helpers, each found out by trying.
+/* What this kernel supports for this process: map types, program types and helpers, each found by trying.
  *
- * libbpf tries the types. It says no where the kernel said EPERM; the kernel's errno is still there then. Helpers we
- * try ourselves: newer kernels refuse them in words that libbpf 1.1 takes for a yes, and without permission it says
- * yes to all. */
+ * libbpf tries map and program types. It answers no if the kernel returned EPERM, but errno still has the EPERM then.
+ * We try helpers ourselves. libbpf 1.1 takes some messages of newer kernels for a yes, and answers yes to everything
+ * without permission. */
 #include "system/features.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@
 
 struct origin {
 	const char *since; /* the kernel that brought it */
-	const char *needs; /* which capabilities may be missing; NULL: CAP_BPF */
+	const char *needs; /* the capabilities that it needs; NULL: CAP_BPF */
 };
 
 #define NET "CAP_BPF or CAP_NET_ADMIN"
@@ -72,7 +72,7 @@ static const struct origin map_origins[] = {
 	[ARENA] = { "6.9", NULL },
 };
 
-#define DESCRIPTORS 4 /* that a trial may have open */
+#define DESCRIPTORS 4 /* descriptors that a trial may have open */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- names ---- */
@@ -93,10 +93,10 @@ static const char *helper_name(uint32_t id)
 	return id < COUNT(helpers) ? helpers[id] : NULL;
 }
 
-/* A kind of thing that has names. */
+/* A sort of feature: map types, program types or helpers. */
 struct sort {
 	const char *what;
-	const char *list; /* the function that has them all */
+	const char *list; /* the function that returns all of them */
 	const char *(*name)(uint32_t number);
 };
 
@@ -104,7 +104,7 @@ static const struct sort map_sort = { "map type", "map_types()", map_name };
 static const struct sort prog_sort = { "program type", "prog_types()", lbpf_program_type_name };
 static const struct sort helper_sort = { "helper", "helpers(prog_type)", helper_name };
 
-/* Raises with the names that are nearest. */
+/* Raises an error for an unknown name, and suggests the most similar ones. */
 _Noreturn static void name_unknown(lua_State *L, const struct sort *sort, const char *got)
 {
 	luaL_Buffer b;
@@ -143,16 +143,16 @@ static uint32_t arg_name(lua_State *L, int idx, const struct sort *sort)
 struct verdict {
 	enum { NO, YES, UNSURE } has;
 	int err;	   /* unless YES */
-	const char *cause; /* a literal, if it is known already */
+	const char *cause; /* a string literal, if it is known already */
 };
 
-/* Lockdown and missing capabilities say EPERM, a security module may say EACCES. */
+/* Missing capabilities and lockdown cause EPERM, a security module may cause EACCES. */
 static bool is_refusal(int err)
 {
 	return err == EPERM || err == EACCES;
 }
 
-/* From what libbpf's probes return, and the errno that the kernel left. */
+/* The verdict for the result of a probe of libbpf, and the errno that the kernel left. */
 static struct verdict verdict_of(int result, int err)
 {
 	if (result > 0)
@@ -166,7 +166,7 @@ static struct verdict verdict_of(int result, int err)
 	return (struct verdict){ .has = UNSURE, .err = -result };
 }
 
-/* Whether a map of a type that libbpf can't try yet can be made. */
+/* Whether a map can be created of a type that this libbpf can't try. */
 static int try_arena(void)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
@@ -195,7 +195,8 @@ static struct verdict try_map(lua_State *L, uint32_t type, uint32_t unused)
 	return verdict_of(result, err);
 }
 
-/* Loads a program that calls a helper, or none for 0, and returns. Returns 0 or an errno, and the verifier's log. */
+/* Loads a program that calls a helper, or none if it is 0, and then returns. Returns 0 or an errno, and the verifier's
+ * log. */
 static int load(uint32_t type, uint32_t helper, char *text, uint32_t room)
 {
 	struct bpf_insn insns[] = {
@@ -241,7 +242,7 @@ static struct verdict try_prog(lua_State *L, uint32_t type, uint32_t unused)
 	return verdict_of(result, err);
 }
 
-/* The verifier looks at the helper first, so any other complaint means that it may be called. */
+/* The verifier checks first whether the helper may be called, so any other complaint means that it may. */
 static struct verdict try_helper(lua_State *L, uint32_t id, uint32_t type)
 {
 	static const char *const refusals[][2] = {
@@ -337,7 +338,8 @@ static struct origin prog_origin(uint32_t type)
 	return kind ? (struct origin){ kind->since, kind->needs } : (struct origin){ NULL, NULL };
 }
 
-/* Pushes a table of what there is, and one of why not. For helpers, `of` is the program type. */
+/* Pushes a table of what is supported, and a table with the reasons for the rest. For helpers, `of` is the program
+ * type. */
 static int push_all(lua_State *L, const struct sort *sort,
 		    struct verdict (*try_one)(lua_State *L, uint32_t number, uint32_t of), uint32_t of)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What programs see as numbers and people know by name: cgroups and network interfaces. */
+/* Names for numbers that programs get: paths of cgroups, and names of network interfaces. */
 #define _GNU_SOURCE
 #include "system/names.h"
 
@@ -58,7 +58,7 @@ static int open_cgroup(const char *root, uint64_t id)
 	return fd;
 }
 
-/* The path of what fd is open on. Returns its length, or -1 with errno. */
+/* Reads the path of the file that fd refers to. Returns its length, or -1 with errno. */
 static ssize_t path_of(int fd, char *path, size_t size)
 {
 	char name[64];
@@ -110,7 +110,8 @@ static int l_cgroup_path(lua_State *L)
 		return lbpf_err_push(L, err, NULL, "cgroup_path");
 	prefix = strlen(root);
 	if (prefix == 1 || (size_t)n < prefix || memcmp(path, root, prefix) != 0)
-		prefix = 0; /* mounted on "/", or not below the mount: then the whole path says most */
+		/* Mounted on "/", or not below the mount: then the whole path is the most precise. */
+		prefix = 0;
 	if ((size_t)n == prefix)
 		lua_pushliteral(L, "/");
 	else
