@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* BTF: handles, and types by what scripts write for them. */
+/* BTF handles, and finding the type that a script names. */
 #define _GNU_SOURCE
 #include "btf/btf.h"
 
@@ -78,7 +78,7 @@ const struct lbpf_class lbpf_btf_class = { .name = "bpf.btf", .release = btf_rel
 
 /* ---- specs ---- */
 
-/* Pushes the handle of the kernel's BTF and returns that, if it has been read. */
+/* If the kernel's BTF has been read, pushes its handle and returns the BTF. */
 static struct btf *push_known(lua_State *L)
 {
 	struct lbpf_btf *handle;
@@ -100,7 +100,7 @@ struct btf *lbpf_btf_push_kernel(lua_State *L)
 
 	if (known)
 		return known;
-	err = lbpf_spare(L, 2); /* libbpf says that there is none when it can't open it */
+	err = lbpf_spare(L, 2); /* libbpf reports that there is no BTF if it can't open the file */
 	if (err) {
 		errno = err;
 		return NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Every type's record must lie inside, every id and name lead somewhere, sections hold variables, functions have
- * prototypes, and no type may contain itself: libbpf follows these without looking, without end in the last case. */
+/* Checks BTF that may be damaged, because libbpf trusts it. Every type's record must be inside the data, every id and
+ * name must exist, sections must hold variables, and functions must have prototypes. No type may contain itself,
+ * because libbpf would follow it without end. */
 #include "btf/check.h"
 
 #include <stdbool.h>
@@ -11,32 +12,32 @@
 #include <bpf/btf.h>
 #include <linux/btf.h>
 
-enum { DEPTH_MAX = 64 }; /* of types that contain each other; the kernel allows 32 */
+enum { DEPTH_MAX = 64 }; /* how deeply types may contain each other; the kernel allows 32 */
 
 struct check {
 	const unsigned char *types, *strings;
 	uint32_t types_size, strings_size;
-	const struct btf *base; /* looked through already; or NULL */
-	uint32_t base_strings;	/* bytes; ours come after them */
-	uint32_t last;		/* the last id of base, or 0; our first type has the next */
-	uint32_t n;		/* types of ours */
-	uint32_t *at;		/* their offsets, the first at 1 */
-	unsigned char *done;	/* known not to contain itself */
+	const struct btf *base; /* checked already; or NULL */
+	uint32_t base_strings;	/* size of the base's strings; those of this BTF follow them */
+	uint32_t last;		/* the last id of base, or 0; the first type of this BTF has the next id */
+	uint32_t n;		/* number of types in this BTF */
+	uint32_t *at;		/* the offsets of their records, the first at index 1 */
+	unsigned char *done;	/* by type: known not to contain itself */
 };
 
-/* One of ours, from 1 on. */
+/* A type of this BTF, by its number from 1 on. */
 static const struct btf_type *type_at(const struct check *c, uint32_t i)
 {
 	return (const void *)(c->types + c->at[i]);
 }
 
-/* By an id that is there. */
+/* The type with an id, which must exist. */
 static const struct btf_type *type_of(const struct check *c, uint32_t id)
 {
 	return id > c->last ? type_at(c, id - c->last) : btf__type_by_id(c->base, id);
 }
 
-/* How long a type's record is after struct btf_type; false for a kind that isn't known. */
+/* The length of a type's record after struct btf_type; returns false for an unknown kind. */
 static bool tail_size(const struct btf_type *t, uint32_t *size)
 {
 	static const struct {
@@ -70,7 +71,7 @@ static bool tail_size(const struct btf_type *t, uint32_t *size)
 	return true;
 }
 
-/* Finds where the types are. Returns 1, 0 for a kind that isn't known, or -1 if one isn't inside. */
+/* Finds the records of the types. Returns 1; 0 for an unknown kind; -1 if a record isn't inside the data. */
 static int find_types(struct check *c)
 {
 	uint32_t at = 0, tail;
@@ -102,13 +103,14 @@ static bool id_ok(const struct check *c, uint32_t id)
 	return id <= c->last || id - c->last <= c->n;
 }
 
-/* Whether id is of a type of this kind. */
+/* Whether the type with this id is of this kind. */
 static bool is_kind(const struct check *c, uint32_t id, uint32_t kind)
 {
 	return id && id_ok(c, id) && btf_kind(type_of(c, id)) == kind;
 }
 
-/* Whether the references of what a type lists are right: members, parameters, enumerators or variables. */
+/* Whether everything that a type lists refers to existing types and names: members, parameters, enumerators or
+ * variables. */
 static bool list_ok(const struct check *c, const struct btf_type *t)
 {
 	const uint32_t *words = (const void *)(t + 1); /* records of two or three words each */
@@ -144,7 +146,7 @@ static bool list_ok(const struct check *c, const struct btf_type *t)
 	return true;
 }
 
-/* Whether what a type refers to is there. */
+/* Whether the type that a type refers to exists. */
 static bool type_ok(const struct check *c, const struct btf_type *t)
 {
 	if (!name_ok(c, t->name_off) || !list_ok(c, t))
@@ -176,7 +178,7 @@ static bool contains_ok(struct check *c, uint32_t id, int depth)
 	const struct btf_type *t;
 
 	if (id <= c->last || c->done[id - c->last])
-		return true; /* what is in base can't contain what isn't */
+		return true; /* types of base can't contain types of this BTF */
 	if (depth == DEPTH_MAX)
 		return false;
 	t = type_of(c, id);
@@ -229,7 +231,7 @@ static const char *check_types(struct check *c)
 	return NULL;
 }
 
-/* Strings end with a NUL; the first is empty, unless it comes after those of base. */
+/* Strings end with a NUL. The first one is empty, unless the strings follow those of base. */
 static bool strings_ok(const struct check *c)
 {
 	if (!c->strings_size)
@@ -237,7 +239,7 @@ static bool strings_ok(const struct check *c)
 	return (c->base || !c->strings[0]) && !c->strings[c->strings_size - 1];
 }
 
-/* Takes in what base has; false without memory. */
+/* Stores the sizes of base. Returns false if there is no memory. */
 static bool set_base(struct check *c, const struct btf *base)
 {
 	uint32_t size;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What C calls a type: a declarator without a name, put together from the inside out. */
+/* The C name of a type: a declarator without a name, built from the inside out. */
 #include "btf/cname.h"
 
 #include <stdbool.h>
@@ -7,7 +7,7 @@
 
 #include <lauxlib.h>
 
-#define TEXT_MAX 2000 /* types that the text of one declarator may mention */
+#define TEXT_MAX 2000 /* how many types the text of one declarator may mention */
 
 static const struct btf_type *type_at(lua_State *L, const struct btf *btf, uint32_t id)
 {
@@ -28,19 +28,19 @@ static const char *name_at(const struct btf *btf, uint32_t offset)
 struct text {
 	lua_State *L;
 	const struct btf *btf;
-	int left; /* types that may still be mentioned */
+	int left; /* how many types may still be mentioned */
 };
 
 static void push_text(struct text *t, uint32_t id);
 
-/* Replaces the declarator at the top by `before` it, and `after`. */
+/* Replaces the declarator at the top by `before`, the declarator and `after`. */
 static void around(lua_State *L, const char *before, const char *after)
 {
 	lua_pushfstring(L, "%s%s%s", before, lua_tostring(L, -1), after);
 	lua_remove(L, -2);
 }
 
-/* Pushes "int, struct sock *". */
+/* Pushes a list of parameters: "int, struct sock *". */
 static void push_params(struct text *t, const struct btf_type *proto)
 {
 	const struct btf_param *param = btf_params(proto);
@@ -88,7 +88,7 @@ struct qualifiers {
 	bool is_const, is_volatile, is_restrict;
 };
 
-/* Whether a type is a qualifier, which is noted. */
+/* Whether a type is a qualifier, which is then recorded. */
 static bool qualifies(const struct btf_type *type, struct qualifiers *q)
 {
 	switch (btf_kind(type)) {
@@ -106,7 +106,7 @@ static bool qualifies(const struct btf_type *type, struct qualifiers *q)
 	}
 }
 
-/* Applies a pointer, an array or a function to the declarator at the top. Returns false for what is no such thing. */
+/* Applies a pointer, an array or a function to the declarator at the top. Returns false for other types. */
 static bool apply(struct text *t, const struct btf_type *type, struct qualifiers *q, bool *pointer)
 {
 	char length[32];

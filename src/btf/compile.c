@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* BTF to plans: what the codec makes of a type.
- *
- * BTF may come from a damaged file, so nothing in it is believed: sizes, offsets and depth are checked before a plan
- * relies on them. */
+/* Compiles BTF types into plans. BTF may come from a damaged file, so sizes, offsets and depth are checked before a
+ * plan relies on them. */
 #include "btf/compile.h"
 
 #include <stdlib.h>
@@ -16,11 +14,11 @@
 struct compiler {
 	struct lbpf_builder b;
 	const struct btf *btf;
-	bool inside;   /* something follows what is compiled, or may */
+	bool inside;   /* other members follow the compiled one, or may follow */
 	bool in_union; /* at any depth */
 };
 
-/* Structs that the kernel alone reads and writes; copies of them in a value mean nothing. */
+/* Structs that only the kernel reads and writes. Copies of them in a value have no meaning. */
 static const char *const kernel_owned[] = {
 	"bpf_spin_lock", "bpf_timer",	 "bpf_wq",     "bpf_list_head", "bpf_list_node",     "bpf_rb_root",
 	"bpf_rb_node",	 "bpf_refcount", "bpf_dynptr", "bpf_task_work", "bpf_res_spin_lock",
@@ -57,7 +55,7 @@ static bool is_transparent(const struct btf_type *t)
 	}
 }
 
-/* The type behind typedefs and qualifiers; `named`, if given, gets the outermost one that has a name. */
+/* The type behind typedefs and qualifiers. `named`, if given, receives the outermost of these types that has a name. */
 static const struct btf_type *resolve(struct compiler *c, uint32_t id, const struct btf_type **named)
 {
 	const struct btf_type *t = type_at(c, id), *first = NULL;
@@ -92,7 +90,7 @@ static bool is_kernel_owned(struct compiler *c, uint32_t id)
 	return false;
 }
 
-/* Pushes what C calls a type, qualifiers left out: "__u32", "struct hit", "char[16]", "struct sock *". */
+/* Pushes the C name of a type without qualifiers: "__u32", "struct hit", "char[16]", "struct sock *". */
 static void push_ctype(struct compiler *c, uint32_t id, int depth)
 {
 	lua_State *L = c->b.L;
@@ -174,7 +172,7 @@ static void compile_enum(struct compiler *c, uint32_t id, uint32_t offset, const
 		int64_t value = lbpf_btfenum_value(t, j, is_signed, &name_off);
 		const char *name = btf__name_by_offset(c->btf, name_off);
 
-		if (is_cut) /* it has a name, and a value that isn't known */
+		if (is_cut) /* it has a name, but its value isn't known */
 			lua_pushboolean(L, 0);
 		else
 			lua_pushinteger(L, (lua_Integer)value);
@@ -215,8 +213,8 @@ static void compile_array(struct compiler *c, uint32_t id, uint32_t offset, cons
 }
 
 struct place {
-	uint32_t bit;  /* from the start of the struct that has the plan's node */
-	uint32_t bits; /* width of a bit-field, else 0 */
+	uint32_t bit;  /* offset from the start of the struct that is a node of the plan */
+	uint32_t bits; /* width of a bit-field, otherwise 0 */
 };
 
 static struct place member_place(const struct btf_type *t, uint16_t i)
@@ -297,7 +295,7 @@ static void compile_members(struct compiler *c, uint32_t node, const struct btf_
 	c->in_union = in_union;
 }
 
-/* A data section reads as a struct of its variables. */
+/* A data section is compiled as a struct of its variables. */
 static void compile_datasec(struct compiler *c, uint32_t node, const struct btf_type *t, int depth)
 {
 	for (uint16_t i = 0; i < btf_vlen(t); i++) {

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* libbpf guesses from some of a struct's members whether it is packed, and leaves the place of a member to the compiler
- * where that may come to another one. Here, nothing is left to it: structs are packed, all space between members is
- * unnamed bit-fields, and the alignment is written out. Names and declarators are libbpf's. */
+/* Writes definitions of structs, unions and enums whose layout is exactly that of the BTF.
+ *
+ * libbpf guesses from some of a struct's members whether the struct is packed. And it leaves the place of a member to
+ * the compiler, even if the compiler may choose another place. Here nothing is left to the compiler: structs are
+ * packed, all space between members is unnamed bit-fields, and the alignment is written out. Names and declarators are
+ * those of libbpf. */
 #include "btf/define.h"
 
 #include <errno.h>
@@ -14,7 +17,8 @@
 #include "cdecl/btfenum.h"
 
 enum {
-	DECLARATOR_MAX = 256, /* pointers and arrays of one declarator; weigh.c has refused more */
+	/* How many pointers and arrays one declarator may have; weigh.c has refused more. */
+	DECLARATOR_MAX = 256,
 	ALIGN_MAX = 1 << 28,
 };
 
@@ -63,13 +67,13 @@ static void add_value(struct lbpf_btftext *t, const struct btf_type *type, int64
 		lbpf_btftext_add(t, "%" PRId64, value);
 	else if (!is_signed)
 		lbpf_btftext_add(t, "%" PRIu64 "ULL", (uint64_t)value);
-	else if (value == INT64_MIN) /* C has no negative constants, and this one without its sign is too large */
+	else if (value == INT64_MIN) /* C has no negative constants, and 2^63 is too large for one */
 		lbpf_btftext_add(t, "-%" PRId64 "LL - 1", INT64_MAX);
 	else
 		lbpf_btftext_add(t, "%" PRId64 "LL", value);
 }
 
-/* The size that compilers give an enum of these values if it is packed, or if they are larger than an int. */
+/* The size of an enum with these values, if it is packed, or if they are larger than an int. */
 static uint32_t least_size(const struct btf_type *type, bool is_signed, bool *negative)
 {
 	uint64_t most = 0;
@@ -87,8 +91,8 @@ static uint32_t least_size(const struct btf_type *type, bool is_signed, bool *ne
 	return bits <= 8 ? 1 : bits <= 16 ? 2 : bits <= 32 ? 4 : 8;
 }
 
-/* What makes an enum as large as it is. One with a mode is signed for clang since 15, whatever its values, so it is
- * left to the values where they do. */
+/* Writes the attribute that gives an enum its size. An enum with a mode is signed for clang since 15, whatever its
+ * values are. So if the values alone give the size, no mode is written. */
 static void add_enum_size(struct lbpf_btftext *t, const struct btf_type *type, bool is_signed)
 {
 	static const char *const modes[] = { [1] = "byte", [2] = "HI", [8] = "DI" };
@@ -126,14 +130,14 @@ static void define_enum(struct lbpf_btftext *t, const struct btf_type *type, int
 
 /* ---- structs and unions ---- */
 
-/* A struct's layout so far. */
+/* The layout of a struct, up to the member that is written next. */
 struct layout {
-	uint64_t end;	/* in bits: of the members; of a union, of the longest */
-	uint32_t align; /* in bytes: what its members would like */
-	bool packed;	/* they don't get it */
+	uint64_t end;	/* in bits: the end of the members; for a union, of its longest */
+	uint32_t align; /* in bytes: the natural alignment of its members */
+	bool packed;	/* some member doesn't have that alignment */
 };
 
-/* Takes a member into account. Returns false, after noting why, if no struct can have it where it is. */
+/* Adds a member to the layout. If no struct can have the member where it is, stores the reason and returns false. */
 static bool place(struct lbpf_btftext *t, struct layout *l, const struct btf_type *type, uint16_t i)
 {
 	const struct btf_member *m = btf_members(type) + i;
@@ -193,7 +197,7 @@ static void define_member(struct lbpf_btftext *t, const struct btf_type *type, u
 	lbpf_btftext_add(t, ";");
 }
 
-/* Adds a struct without members: what makes a union as large as it is, if that is more than a bit-field can be. */
+/* Adds a struct without members, which gives a union its size if that is more than a bit-field can be. */
 static void add_space(struct lbpf_btftext *t, uint64_t bits, int level)
 {
 	add_line(t, level);
@@ -203,7 +207,7 @@ static void add_space(struct lbpf_btftext *t, uint64_t bits, int level)
 	lbpf_btftext_add(t, "} __attribute__((packed));");
 }
 
-/* Adds the end of a struct: what is left up to its size, by alignment if one comes to it. */
+/* Adds the end of a struct: the rest up to its size, by alignment if that gives the same size. */
 static void define_end(struct lbpf_btftext *t, const struct btf_type *type, const struct layout *l, int level)
 {
 	uint64_t end = round_up(l->end, 8) / 8;
@@ -240,7 +244,7 @@ static void define_members(struct lbpf_btftext *t, const struct btf_type *type, 
 
 /* ---- in place of libbpf's ---- */
 
-/* The end of the braces that begin at text, and of the attributes that libbpf adds. */
+/* The end of the braces that begin at `text`, and of the attributes that libbpf writes after them. */
 static const char *skip_braces(const char *text)
 {
 	static const char *const attributes[] = { " __attribute__((packed))", " __attribute__((mode(byte)))",

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Types of BTF as the text of C declarations, by libbpf's btf_dump.
+/* Prints BTF types as C declarations, by libbpf's btf_dump.
  *
- * libbpf's text doesn't always have the layout that the BTF has. So what it printed is parsed, each definition is held
- * against its type, and what differs is printed once more by define.c. For that we ask libbpf for one definition at
- * a time, in the order in which it would print them. */
+ * libbpf's text doesn't always have the layout of the BTF. So the text is parsed, and each definition is compared with
+ * its type. Definitions that differ are printed again by define.c. To be able to do that, we ask libbpf for one
+ * definition at a time, in the order in which it would print them. */
 #include "btf/dump.h"
 
 #include <stdio.h>
@@ -28,7 +28,7 @@
 
 /* ---- what is written, while Lua looks at it ---- */
 
-enum { PASSES_MAX = 8 }; /* after which nothing is libbpf's any more */
+enum { PASSES_MAX = 8 }; /* then no definition of libbpf's is left */
 
 struct printer {
 	struct lbpf_head head;
@@ -46,7 +46,7 @@ static void printer_release(lua_State *L, int idx, void *self)
 
 static const struct lbpf_class printer_class = { .name = "bpf.btf.printer", .release = printer_release };
 
-/* Pushes what is released with it. */
+/* Pushes a value whose collection releases everything. */
 static struct lbpf_btfpieces *push_printer(lua_State *L, const struct btf *btf)
 {
 	struct printer *p = lbpf_class_new(L, &printer_class, sizeof(*p), 0);
@@ -57,7 +57,7 @@ static struct lbpf_btfpieces *push_printer(lua_State *L, const struct btf *btf)
 
 /* ---- holding the text against the types ---- */
 
-/* Whether a piece's text means its type. Writes how they differ. */
+/* Whether the text of a piece means the piece's type. Stores how they differ. */
 static bool is_right(const struct lbpf_btfpieces *p, const struct btf *parsed, uint32_t k, struct lbpf_btfsame *same)
 {
 	const struct btf_type *t = btf__type_by_id(p->text.btf, p->id[k]);
@@ -69,7 +69,7 @@ static bool is_right(const struct lbpf_btfpieces *p, const struct btf *parsed, u
 		lbpf_btfsame(same, p->piece[k].id, btf_is_var(t) || btf_is_func(t) ? t->type : p->id[k]);
 }
 
-/* Has a piece printed by define.c, or all. Returns whether that is new. */
+/* Lets define.c print a piece, or all pieces. Returns whether it wasn't already to do so. */
 static bool take(struct lbpf_btfpieces *p, uint32_t k, bool all)
 {
 	bool taken = false;
@@ -93,9 +93,9 @@ static bool is_enum(const struct lbpf_btfpieces *p, uint32_t k)
 	return btf_is_any_enum(btf__type_by_id(p->text.btf, p->id[k]));
 }
 
-/* Parses the text, and takes what it has wrong: enums first, without which structs may be right. Returns whether the
- * text is to be written once more. A piece may be wrong because of another that it contains, so one that we have
- * printed is hopeless only if no other is to be. */
+/* Parses the text and finds definitions that are wrong: enums first, because a struct may be wrong only because of
+ * them. Returns whether the text must be written again. A piece may be wrong because of another piece that it contains.
+ * So a wrong piece that define.c has printed is hopeless only if no other piece is left to print again. */
 static bool is_wrong(lua_State *L, struct lbpf_btfpieces *p, bool all)
 {
 	struct lbpf_cpieces pieces = { .piece = p->piece, .count = p->count };
@@ -128,16 +128,16 @@ static bool is_wrong(lua_State *L, struct lbpf_btfpieces *p, bool all)
 
 /* ---- what is to be printed ---- */
 
-/* What is to be printed: types by their ids, or one that isn't defined by its name: a function, a variable, a pointer.
- */
+/* What to print: types by their ids; or a function, variable or pointer, which isn't defined but declared, by its
+ * name. */
 struct wanted {
 	uint32_t first, last;
-	bool declared; /* first is to be declared */
-	bool needed;   /* behind what that needs */
+	bool declared; /* `first` is declared, not defined */
+	bool needed;   /* after the definitions that it needs */
 	const char *name;
 };
 
-/* Calls fn for what a declaration mentions, for pointers' targets as well. */
+/* Calls fn for each type that a declaration mentions, also for targets of pointers. */
 static void each_mentioned(lua_State *L, struct lbpf_btfpieces *p, uint32_t id,
 			   void (*fn)(lua_State *, struct lbpf_btfpieces *, uint32_t))
 {
@@ -166,7 +166,7 @@ static void order_mentioned(lua_State *L, struct lbpf_btfpieces *p, uint32_t id)
 	lbpf_btfpieces_order(p, id, false);
 }
 
-/* The type that a function, a variable or a pointer is declared to have. */
+/* The type in the declaration of a function, variable or pointer. */
 static uint32_t declared_type(const struct btf *btf, uint32_t id)
 {
 	const struct btf_type *t = btf__type_by_id(btf, id);
@@ -184,7 +184,7 @@ static void write_declaration(struct lbpf_btfpieces *p, uint32_t id, const char 
 	lbpf_btfpieces_end(p, at, id);
 }
 
-/* Whether the parser has pointers of the same size; 0 if the BTF doesn't tell. */
+/* Checks that the parser's pointers have the size of the BTF's, if the BTF tells it. */
 static bool is_parsed(const struct btf *btf)
 {
 	size_t size = btf__pointer_size(btf);
@@ -192,7 +192,7 @@ static bool is_parsed(const struct btf *btf)
 	return !size || size == sizeof(void *);
 }
 
-/* Writes what is wanted, until it is right. The text's err tells whether that failed. */
+/* Writes the text, again and again until it is right. The text's err tells whether that failed. */
 static void write_right(lua_State *L, struct lbpf_btfpieces *p, const struct wanted *w)
 {
 	const struct btf *btf = p->text.btf;
@@ -204,7 +204,7 @@ static void write_right(lua_State *L, struct lbpf_btfpieces *p, const struct wan
 		lbpf_btfpieces_begin(p);
 		if (w->needed)
 			each_mentioned(L, p, declared_type(btf, w->first), order_mentioned);
-		if (w->declared) /* a parser wants a name */
+		if (w->declared) /* the parser requires a name */
 			write_declaration(p, w->first, *w->name ? w->name : "x", ";");
 		for (uint32_t id = w->first; id <= w->last && !w->declared && !p->text.err; id++)
 			lbpf_btfpieces_order(p, id, false);
@@ -222,7 +222,7 @@ static int print_fail(lua_State *L, const struct lbpf_btf *handle, struct lbpf_b
 	return n;
 }
 
-/* What libbpf defines, and what it only declares. */
+/* The kinds of types that libbpf defines, and those that it only declares. */
 static bool is_defined(const struct btf_type *t)
 {
 	switch (btf_kind(t)) {
@@ -245,7 +245,7 @@ static size_t last_piece(const struct lbpf_btfpieces *p)
 	return p->count > 1 ? p->piece[p->count - 2].end : 0;
 }
 
-/* Pushes the text of the type, with what it needs if 3 is true. */
+/* Pushes the text of the type, with the definitions that it needs if argument 3 is true. */
 static int print_one(lua_State *L)
 {
 	struct lbpf_btf *handle = lbpf_btf_check(L);
@@ -328,7 +328,7 @@ static const char tail[] = "#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n"
 			   "#endif\n\n"
 			   "#endif /* __VMLINUX_H__ */\n";
 
-/* Gives the text to a file, or pushes it. */
+/* Writes the text to a file, or pushes it. */
 static int deliver(lua_State *L, const struct lbpf_btf *handle, const char *path)
 {
 	struct lbpf_btfpieces *p = &((struct printer *)lua_touserdata(L, -1))->out;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading the section table of an ELF file that may be damaged or hostile. Offsets may be unaligned and overlap; so
- * everything is copied out, and ranges are checked without sums that could overflow. */
+/* Reads the section table of an ELF file that may be damaged or hostile. Offsets may be unaligned, and sections may
+ * overlap. So everything is copied, and ranges are checked without sums, which could overflow. */
 #include "btf/elf.h"
 
 #include <errno.h>
@@ -14,7 +14,8 @@
 #define EM_BPF 247
 #endif
 
-/* What is allocated for a table is not the file's size, which may be sparse; compilers come nowhere near. */
+/* Limits for the memory of a table. The file's size is no limit, because a file may be sparse. Compilers come nowhere
+ * near these limits. */
 enum { SECTIONS_MAX = 1 << 20, NAMES_MAX = 64 << 20 };
 
 static bool range_inside(uint64_t offset, uint64_t n, uint64_t size)
@@ -37,7 +38,7 @@ int lbpf_elf_read(const struct lbpf_elf *elf, void *to, uint64_t offset, uint64_
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
-			return got ? errno : ENOEXEC; /* it has become shorter */
+			return got ? errno : ENOEXEC; /* the file has become shorter */
 		done += (uint64_t)got;
 	}
 	return 0;
@@ -81,7 +82,7 @@ enum { OUR_ORDER = ELFDATA2LSB, OTHER_ORDER = ELFDATA2MSB };
 enum { OUR_ORDER = ELFDATA2MSB, OTHER_ORDER = ELFDATA2LSB };
 #endif
 
-/* Whether the header is of a file of 64 bits in a byte order. */
+/* Whether this is the header of a file with 64 bits in the given byte order. */
 static bool is_elf64(const Elf64_Ehdr *head, int order)
 {
 	return memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 && head->e_ident[EI_CLASS] == ELFCLASS64 &&
@@ -94,8 +95,8 @@ bool lbpf_elf_swapped(const struct lbpf_elf *elf)
 		(elf->head.e_machine == EM_NONE || __builtin_bswap16(elf->head.e_machine) == EM_BPF);
 }
 
-/* Sets how many sections there are and which one has their names. ELF's extended numbering has numbers that are too
- * large for the header in section 0; libelf reads them there whether they are too large or not. */
+/* Sets the number of sections, and the number of the section with their names. If such a number is too large for the
+ * header, ELF's extended numbering stores it in section 0. libelf reads it there even if it isn't too large. */
 static int read_numbers(struct lbpf_elf *elf)
 {
 	const Elf64_Ehdr *head = &elf->head;
@@ -113,7 +114,7 @@ static int read_numbers(struct lbpf_elf *elf)
 	return elf->count > SECTIONS_MAX ? EFBIG : 0;
 }
 
-/* Reads what the header promises. */
+/* Reads the tables that the header describes. */
 static int read_table(struct lbpf_elf *elf)
 {
 	const Elf64_Shdr *names;
@@ -153,7 +154,8 @@ static int elf_open(struct lbpf_elf *elf, int fd, const void *bytes, uint64_t si
 	if (err)
 		return err;
 	if (!is_elf64(&elf->head, OUR_ORDER) ||
-	    (bpf && elf->head.e_machine != EM_BPF && elf->head.e_machine != EM_NONE)) /* libbpf takes both */
+	    /* Libbpf accepts both. */
+	    (bpf && elf->head.e_machine != EM_BPF && elf->head.e_machine != EM_NONE))
 		return ENOEXEC;
 	err = read_table(elf);
 	return err == ENOEXEC ? ELIBBAD : err;

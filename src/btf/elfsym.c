@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Functions of an ELF file by name.
+/* Finds functions of an ELF file by name.
  *
- * .dynsym has the functions that others may call, of which libraries keep old versions: .gnu.version has a number for
- * each symbol, and a bit for those that are not the default; .gnu.version_d has the numbers' names. .symtab has all
- * functions, unless the file is stripped, with the version as a part of the name: "memcpy@@GLIBC_2.14". */
+ * .dynsym has the functions that other files may call. Libraries keep old versions of these: .gnu.version has a
+ * version number for each symbol, and a bit for those that are not the default; .gnu.version_d has the names of the
+ * numbers. .symtab has all functions, unless the file is stripped. There the version is part of the name:
+ * "memcpy@@GLIBC_2.14". */
 #include "btf/elfsym.h"
 
 #include <errno.h>
@@ -11,32 +12,33 @@
 #include <string.h>
 
 enum {
-	BLOCK = 256,		/* symbols that are read at once */
-	STRINGS_MAX = 1 << 30,	/* bytes of names: more than any compiler's, and a sparse file may claim any number */
+	BLOCK = 256, /* how many symbols are read at once */
+	/* Bytes of names: more than any compiler writes. A sparse file may claim any number. */
+	STRINGS_MAX = 1 << 30,
 	VERSIONS_MAX = 1 << 16, /* a version's number has 15 bits */
 	HIDDEN = 0x8000,	/* the bit of a version that is not the default */
 };
 
-/* What was found under a name. */
+/* The functions that were found under a name. */
 struct match {
 	uint64_t value;
 	bool found, weak, chosen, several;
 };
 
-/* What is looked for. */
+/* The wanted functions. */
 struct wanted {
-	const char *name, *version; /* version: NULL for the default */
-	size_t len;		    /* of the name alone */
-	uint16_t number;	    /* of the version, 0 without */
-	bool done;		    /* not in the table that comes */
-	struct match meant, old;    /* of those that the name alone means, and of other versions */
+	const char *name, *version; /* the version; NULL: the default */
+	size_t len;		    /* length of the name alone */
+	uint16_t number;	    /* number of the version, or 0 */
+	bool done;		    /* not in the table that is read next */
+	struct match meant, old;    /* functions with this name alone, and other versions */
 };
 
 /* A table of symbols. */
 struct table {
 	const struct lbpf_elf *elf;
-	const Elf64_Shdr *symbols, *versions; /* versions: NULL if it has none */
-	char *strings;			      /* owned; ended by a zero byte of ours */
+	const Elf64_Shdr *symbols, *versions; /* versions; NULL: none */
+	char *strings;			      /* owned; followed by a zero byte that we add */
 	uint64_t strings_size;		      /* without that byte */
 	struct wanted *wanted;
 	size_t count;
@@ -47,7 +49,7 @@ static const char *string_at(const struct table *t, uint64_t at)
 	return at < t->strings_size ? t->strings + at : "";
 }
 
-/* Reads the names that the section at `link` has. */
+/* Reads the names in the section that `link` refers to. */
 static int read_strings(struct table *t, uint64_t link)
 {
 	const Elf64_Shdr *section = link < t->elf->count ? &t->elf->sections[link] : NULL;
@@ -72,7 +74,8 @@ static const Elf64_Shdr *find_section(const struct lbpf_elf *elf, uint32_t type)
 	return NULL;
 }
 
-/* Finds the numbers of versions by their names, which are in the table's strings, as linkers write both. */
+/* Finds the numbers of the wanted versions. Their names are in the same strings as the table's, because linkers write
+ * both there. */
 static int find_versions(struct table *t)
 {
 	const Elf64_Shdr *section = find_section(t->elf, SHT_GNU_verdef);
@@ -97,7 +100,8 @@ static int find_versions(struct table *t)
 	return 0;
 }
 
-/* Whether a name of .symtab is the wanted one: 1 if it is meant, -1 if it is an old version, 0 if it is another. */
+/* Compares a name of .symtab with the wanted one: 1 if it is the wanted function, -1 if it is an old version, 0 if it
+ * is another function. */
 static int compare_name(const struct wanted *w, const char *name)
 {
 	const char *version;
@@ -112,7 +116,7 @@ static int compare_name(const struct wanted *w, const char *name)
 	return *version && version[1] != '@' ? -1 : 1;
 }
 
-/* The same for a symbol of .dynsym, by its version's number. */
+/* The same for a symbol of .dynsym, by the number of its version. */
 static int compare_version(const struct wanted *w, const char *name, uint16_t version)
 {
 	if (strncmp(name, w->name, w->len) != 0 || name[w->len])
@@ -122,7 +126,7 @@ static int compare_version(const struct wanted *w, const char *name, uint16_t ve
 	return version & HIDDEN ? -1 : 1;
 }
 
-/* One of two functions counts if they are the same or only one of them is not weak. */
+/* Of two functions with the same name one is chosen if they are the same, or only one of them is not weak. */
 static void add(struct match *m, const Elf64_Sym *symbol)
 {
 	bool weak = ELF64_ST_BIND(symbol->st_info) == STB_WEAK;
@@ -141,7 +145,7 @@ static bool is_function(const Elf64_Sym *symbol)
 	return (type == STT_FUNC || type == STT_GNU_IFUNC) && symbol->st_shndx != SHN_UNDEF;
 }
 
-/* Looks whether a symbol is one of those that are wanted. */
+/* Checks whether a symbol is one of the wanted functions. */
 static void look_at(const struct table *t, const Elf64_Sym *symbol, uint16_t version)
 {
 	const char *name = string_at(t, symbol->st_name);
@@ -179,7 +183,7 @@ static int look_through(const struct table *t)
 	return 0;
 }
 
-/* Looks through the table of that type, if there is one. */
+/* Reads the symbol table of this type, if there is one. */
 static int look_in(const struct lbpf_elf *elf, uint32_t type, struct wanted *wanted, size_t count)
 {
 	struct table t = { .elf = elf, .symbols = find_section(elf, type), .wanted = wanted, .count = count };
@@ -204,8 +208,7 @@ static int look_in(const struct lbpf_elf *elf, uint32_t type, struct wanted *wan
 
 /* ---- places in the file ---- */
 
-/* Reads the next program header, from number *i on, that says what of the file is mapped. Returns false behind the last
- * one. */
+/* Reads the next program header, from number *i on, that maps a part of the file. Returns false after the last one. */
 static bool next_segment(const struct lbpf_elf *elf, uint32_t *i, Elf64_Phdr *segment)
 {
 	uint32_t count = elf->head.e_phnum;
@@ -224,7 +227,7 @@ static bool next_segment(const struct lbpf_elf *elf, uint32_t *i, Elf64_Phdr *se
 	return false;
 }
 
-/* Where in the file the code at an address is: 0 if nowhere. */
+/* The offset in the file of the code at an address: 0 if there is none. */
 static uint64_t offset_of(const struct lbpf_elf *elf, uint64_t address)
 {
 	Elf64_Phdr segment;
@@ -236,7 +239,7 @@ static uint64_t offset_of(const struct lbpf_elf *elf, uint64_t address)
 	return 0;
 }
 
-/* Whether code is there. */
+/* Whether code is at this offset of the file. */
 static bool is_code(const struct lbpf_elf *elf, uint64_t offset)
 {
 	Elf64_Phdr segment;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What BTF says about its types, as tables: `{ kind = "struct", name = "hit", size = 24, members = { … } }`.
+/* Describes BTF types as Lua tables: `{ kind = "struct", name = "hit", size = 24, members = { … } }`.
  *
- * Tables are made with the collector stopped, because a finalizer could close the handle, or its object, meanwhile. The
- * BTF was checked when it was read: ids and names lead somewhere. Nothing else about it is believed. */
+ * Tables are created while the collector is stopped, because a finalizer could close the handle or its object
+ * meanwhile. The BTF was checked when it was read, so ids and names exist. Nothing else in it is trusted. */
 #include "btf/info.h"
 
 #include <stdbool.h>
@@ -18,7 +18,7 @@ enum {
 	ALIASES_MAX = 64,
 };
 
-/* By number. C has no word for enums of 64 bits, so both are "enum". */
+/* Names of kinds, by number. C doesn't distinguish enums of 64 bits, so both kinds are "enum". */
 static const char *const kinds[] = {
 	[BTF_KIND_UNKN] = "void",	  [BTF_KIND_INT] = "int",
 	[BTF_KIND_PTR] = "ptr",		  [BTF_KIND_ARRAY] = "array",
@@ -41,7 +41,7 @@ static const char *kind_name(const struct btf_type *t)
 	return kind < sizeof(kinds) / sizeof(*kinds) && kinds[kind] ? kinds[kind] : "unknown";
 }
 
-/* The kind named at idx, or 0 for nothing there; raises for a name that none has. */
+/* The kind whose name is at idx, or 0 if there is no argument. Raises for an unknown name. */
 static uint32_t check_kind(lua_State *L, int idx)
 {
 	struct lbpf_name names[sizeof(kinds) / sizeof(*kinds)];
@@ -150,7 +150,7 @@ uint32_t lbpf_btf_need(lua_State *L, const struct lbpf_btf *handle)
 
 /* ---- descriptions ---- */
 
-/* Sets fields <key> and <key>_id of the table at the top: what C calls a type, and its id. */
+/* Sets the fields <key> and <key>_id of the table at the top: the C name of a type, and its id. */
 static void set_type(lua_State *L, const struct btf *btf, const char *key, uint32_t id)
 {
 	lbpf_btf_push_cname(L, btf, id);
@@ -294,7 +294,7 @@ static void set_linkage(lua_State *L, uint32_t linkage)
 		lbpf_set_string(L, "linkage", names[linkage]);
 }
 
-/* What belongs to a kind alone. */
+/* Adds the fields that only this kind has. */
 static void set_details(lua_State *L, const struct btf *btf, const struct btf_type *t)
 {
 	switch (btf_kind(t)) {
@@ -429,7 +429,7 @@ int lbpf_btf_resolve(lua_State *L)
 	return lbpf_btf_undisturbed(L, resolve);
 }
 
-/* Pushes the description of the first type of the kind at 3 from the id at 2 on, and the id after it; or nothing. */
+/* Pushes the description of the first type with the kind at 3, from the id at 2 on, and the next id; or nothing. */
 static int next_type(lua_State *L)
 {
 	struct lbpf_btf *handle = lbpf_btf_check(L);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Where BTF comes from: the kernel, its modules, files, C text, objects. And the class of its handles.
+/* Opening BTF: of the kernel, its modules, files, C text and objects. And the class of the handles.
  *
- * The kernel's BTF is read once and never closed: handles that scripts get, and the BTF of modules, which refers to
- * it, keep it alive. BTF of a file is checked before libbpf sees it. */
+ * The kernel's BTF is read once and never closed. Handles that scripts get, and the BTF of modules, which refers to it,
+ * keep it alive. BTF of a file is checked before libbpf gets it. */
 #define _GNU_SOURCE
 #include "btf/open.h"
 
@@ -107,13 +107,13 @@ static int btf_module(lua_State *L)
 	return err ? lbpf_err_push(L, err, NULL, "BTF of module '%s'", name) : 1;
 }
 
-enum { BTF_MAX = 256 << 20 }; /* bytes; that of the kernel has some millions */
+enum { BTF_MAX = 256 << 20 }; /* bytes; the kernel's BTF has some millions */
 
 /* BTF that was read from a file. */
 struct bytes {
-	void *bytes; /* malloc'ed */
+	void *bytes; /* allocated by malloc */
 	uint64_t size;
-	const char *cause; /* of a failure */
+	const char *cause; /* of a failure, in words */
 };
 
 /* Copies a part of a file. Returns 0 or an errno. */
@@ -185,7 +185,8 @@ static int read_file(int fd, struct bytes *to)
 	return err;
 }
 
-/* btf__new_split came with libbpf 1.4; before it, split BTF comes from files only. Returns NULL and sets errno. */
+/* libbpf has btf__new_split only since 1.4. Older versions read split BTF only from files. Returns NULL and sets errno
+ * after a failure. */
 static struct btf *new_split(const struct bytes *read, struct btf *base)
 {
 	struct btf *btf = NULL;
@@ -204,7 +205,7 @@ static struct btf *new_split(const struct bytes *read, struct btf *base)
 	return btf;
 }
 
-/* Reads a file and checks that it is BTF, on top of base or NULL. Returns 0 or an errno. */
+/* Reads a file and checks its BTF, which may have a base or NULL. Returns 0 or an errno. */
 static int read_checked(const char *path, const struct btf *base, struct bytes *read)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err;
@@ -230,7 +231,7 @@ int lbpf_btfopen_check(const char *path, const char **cause)
 	return err == ENODATA || (err != ENOMEM && !read.cause) ? 0 : err;
 }
 
-/* Reads a file, checks it, and makes BTF of it, on top of base or NULL. Returns 0 or an errno. */
+/* Reads a file, checks it, and makes BTF from it, with a base or NULL. Returns 0 or an errno. */
 static int parse_file(lua_State *L, const char *path, struct btf *base, struct lbpf_btf *handle, const char **cause)
 {
 	struct bytes read = { .bytes = NULL };
@@ -270,7 +271,7 @@ static struct lbpf_btf *push_base(lua_State *L, int options)
 	return base;
 }
 
-/* Makes the handle at the top, with that of its base below it, keep the base's BTF, and returns that. */
+/* Makes the handle at the top keep the BTF of its base, whose handle is below it, and returns that BTF. */
 static struct btf *use_base(lua_State *L, struct lbpf_btf *handle, struct lbpf_btf *base)
 {
 	if (!base->btf)
@@ -285,7 +286,8 @@ static struct btf *use_base(lua_State *L, struct lbpf_btf *handle, struct lbpf_b
 		return base->btf;
 	}
 	lua_getiuservalue(L, -2, 1);
-	if (!lbpf_class_test(L, -1, &lbpf_btf_class)) /* else the kernel's, which stays */
+	/* Otherwise it is the kernel's, which is never freed. */
+	if (!lbpf_class_test(L, -1, &lbpf_btf_class))
 		luaL_error(L, "btf.file: option 'base': the BTF of %s goes with its object", base->name);
 	lua_setiuservalue(L, -2, 1);
 	return base->btf;
@@ -366,7 +368,7 @@ static int compile(lua_State *L)
 
 	if (id < 0 && lua_type(L, 2) == LUA_TSTRING &&
 	    !(lbpf_arg_is_text(L, 2) && lbpf_btf_is_name(lua_tostring(L, 2)))) {
-		/* libbpf 1.1 mistakes the names of BTF that is split twice */
+		/* libbpf 1.1 reads wrong names if BTF is split twice */
 		if (btf__base_btf(handle->btf))
 			luaL_error(L, "'%s' is no type of %s, whose BTF has a base and takes no C text",
 				   lua_tostring(L, 2), handle->name);

@@ -62,8 +62,8 @@ void lbpf_btfpieces_name(struct lbpf_btfpieces *p, uint32_t id)
 		 name && *name ? ", " : "", name ? name : "", why);
 }
 
-/* Whether there is more to say than libbpf does of an enum that is defined with a type: that its values are cut, or
- * that it has one byte by its values, for which libbpf has a mode, which makes it signed. */
+/* Whether an enum that is defined within a type needs more than libbpf writes: its values lack their upper halves; or
+ * it has one byte because of its values, for which libbpf writes a mode, which makes it signed. */
 static bool has_more(const struct btf *btf, uint32_t which)
 {
 	const struct btf_type *t = btf__type_by_id(btf, which);
@@ -106,7 +106,8 @@ static void add_definition(struct lbpf_btfpieces *p, uint32_t id)
 	p->order[id] = ORDERED;
 }
 
-/* Orders what a struct consists of, or a function takes and returns. Returns whether one of these is defined. */
+/* Adds the definitions that a struct's members, or a function's parameters and result, need. Returns whether one of
+ * these is defined now. */
 static bool order_parts(struct lbpf_btfpieces *p, const struct btf_type *t, bool pointed)
 {
 	bool defined = false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of structs, typedefs and enumerators don't matter, and what pointers point to doesn't: what does is where each
- * member lies, how it is called, and how its bytes are read. */
+/* Whether two types mean the same. Names of structs, typedefs and enumerators are not compared, and neither are the
+ * targets of pointers. Compared are the place and name of each member, and how its bytes are read. */
 #include "btf/same.h"
 
 #include <stdio.h>
@@ -12,7 +12,8 @@
 
 enum { MAX_DEPTH = 32 };
 
-/* The type without its qualifiers and typedefs. The kernel has checked its BTF, check.c the object's. */
+/* The type without its qualifiers and typedefs. This ends, because the kernel has checked its BTF, and check.c the
+ * object's. */
 static const struct btf_type *bare_type(const struct btf *btf, uint32_t id)
 {
 	const struct btf_type *t = btf__type_by_id(btf, id);
@@ -29,7 +30,7 @@ static const char *name_of(const struct btf *btf, uint32_t offset)
 	return name ? name : "";
 }
 
-/* Compilers have one of their own. */
+/* Whether a type is va_list, which each compiler defines in its own way. */
 static bool is_va_list(const struct btf *btf, uint32_t id)
 {
 	const struct btf_type *t = btf__type_by_id(btf, id);
@@ -42,7 +43,7 @@ static bool is_va_list(const struct btf *btf, uint32_t id)
 	return false;
 }
 
-/* An enum is of a kind of its own where its values take 8 bytes. */
+/* An enum with values of 8 bytes is of another kind. */
 static uint32_t kind_of(const struct btf_type *t)
 {
 	uint32_t kind = btf_kind(t);
@@ -79,7 +80,7 @@ static bool differ(struct lbpf_btfsame *s, const struct btf_type *found, const s
 	return false;
 }
 
-/* What libbpf makes of types that the kernel doesn't know when it loads their BTF. */
+/* How libbpf rewrites types that the kernel doesn't know when it loads their BTF. */
 static bool is_stand_in(const struct btf_type *found, const struct btf_type *wanted)
 {
 	return found->size == wanted->size &&
@@ -87,7 +88,7 @@ static bool is_stand_in(const struct btf_type *found, const struct btf_type *wan
 		 (btf_is_enum64(wanted) && btf_is_union(found)));
 }
 
-/* libbpf tells enumerators that have one name apart: NAME___2. */
+/* libbpf makes enumerators that have the same name different: NAME___2. */
 static bool same_name(const char *found, const char *wanted)
 {
 	size_t len = strlen(wanted);
@@ -126,8 +127,8 @@ static bool same_enum(struct lbpf_btfsame *s, const struct btf_type *found, cons
 	return true;
 }
 
-/* Whether a type's name, which C has as it is, says less or more about its sign than the BTF: a compiler's option
- * decides about char, and old versions of pahole mark no signed char. */
+/* Whether the signs of two integer types can't be compared because of a type's name: a compiler's option decides about
+ * char, and old versions of pahole don't mark signed char as signed. */
 static bool is_char(const struct btf *btf, const struct btf_type *t)
 {
 	const char *name = name_of(btf, t->name_off);
@@ -135,7 +136,7 @@ static bool is_char(const struct btf *btf, const struct btf_type *t)
 	return strcmp(name, "char") == 0 || strcmp(name, "signed char") == 0;
 }
 
-/* Compilers differ in whether a char is marked as one. */
+/* Some compilers mark a char as a character, and others don't. */
 static bool is_same_int(const struct lbpf_btfsame *s, const struct btf_type *found, const struct btf_type *wanted)
 {
 	unsigned int mask = BTF_INT_SIGNED | BTF_INT_BOOL;
@@ -178,7 +179,8 @@ static bool same_member(struct lbpf_btfsame *s, const struct btf_type *found, co
 	return same;
 }
 
-/* The first member from i on that means something. define.c makes a union longer by a struct without members. */
+/* The first member from i on that has a meaning. define.c adds a struct without members to a union to make it
+ * longer. */
 static uint16_t skip_space(const struct lbpf_btfsame *s, const struct btf_type *found, uint16_t i)
 {
 	const struct btf_member *m = btf_members(found);
@@ -231,7 +233,7 @@ static bool same_array(struct lbpf_btfsame *s, const struct btf_type *found, con
 	return same;
 }
 
-/* What a pointer points to is defined with it, if it has no name. */
+/* The target of a pointer is part of the definition, if it has no name. */
 static bool same_target(struct lbpf_btfsame *s, const struct btf_type *found, const struct btf_type *wanted, int depth)
 {
 	const struct btf_type *target = bare_type(s->wanted, wanted->type);
@@ -248,7 +250,7 @@ static bool same_type(struct lbpf_btfsame *s, uint32_t found_id, uint32_t wanted
 	if (!found || !wanted || depth == MAX_DEPTH || (!s->whole && is_stand_in(found, wanted)) ||
 	    is_va_list(s->wanted, wanted_id))
 		return true;
-	/* where BTF has a type, and by itself a declaration of it, C has one */
+	/* if BTF has a type and also a declaration of it, C has only one of both */
 	if (s->whole && btf_is_fwd(wanted) && btf_kind(found) == (btf_kflag(wanted) ? BTF_KIND_UNION : BTF_KIND_STRUCT))
 		return true;
 	if (kind_of(found) != kind_of(wanted))
@@ -272,7 +274,7 @@ static bool same_type(struct lbpf_btfsame *s, uint32_t found_id, uint32_t wanted
 	}
 }
 
-/* A type of bytes says nothing of members: map.create gives it to what has no C type. */
+/* A type of bytes has no members: map.create uses it for keys and values without a C type. */
 static bool is_bytes(const struct btf *btf, uint32_t id)
 {
 	const struct btf_type *t = bare_type(btf, id);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* libbpf follows pointers, parameters and members without counting, and divides by alignments. So before it prints a
- * type of damaged BTF, we look how deep its text is, and how long. */
+/* libbpf follows pointers, parameters and members without a limit, and divides by alignments. So before it prints a
+ * type, which may come from damaged BTF, we compute how deep and how long its text is. */
 #include "btf/weigh.h"
 
 #include <string.h>
@@ -10,15 +10,17 @@
 #include <bpf/btf.h>
 
 enum {
-	DEPTH_MAX = 256,       /* what C allows to nest; the kernel's types stay below 40 */
-	WEIGHT_MAX = 1 << 27,  /* members, parameters and pointers in all; the kernel has some millions */
-	PADDING_MAX = 1 << 16, /* words between the members of a struct; alignments to pages take some hundreds */
+	DEPTH_MAX = 256, /* how deeply types may nest; the kernel's types stay below 40 */
+	/* Number of members, parameters and pointers; the kernel has some millions. */
+	WEIGHT_MAX = 1 << 27,
+	/* Padding between the members of a struct, in words; alignments to pages take some hundreds. */
+	PADDING_MAX = 1 << 16,
 };
 
-/* What is known of a type, as it is and as the target of a pointer, where a struct with a name is a mere name. */
+/* The weight of a type: by itself, and as the target of a pointer, where a struct with a name counts only as a name. */
 struct node {
 	uint32_t weight;
-	uint16_t height; /* 0: not looked at yet */
+	uint16_t height; /* 0: not computed yet */
 };
 
 struct weigh {
@@ -30,7 +32,7 @@ static const uint16_t IN_PROGRESS = UINT16_MAX;
 
 static bool weigh(struct weigh *w, uint32_t id, bool pointed, int depth);
 
-/* Whether a type has an alignment, by which libbpf divides. */
+/* Whether a type has an alignment that isn't 0: libbpf divides by it. */
 static bool is_aligned(const struct btf *btf, uint32_t id)
 {
 	const struct btf_type *t = btf__type_by_id(btf, id);
@@ -58,7 +60,7 @@ static bool is_aligned(const struct btf *btf, uint32_t id)
 	return false;
 }
 
-/* Adds a part to what contains it. */
+/* Adds the weight of a part to the type that contains it. */
 static bool weigh_part(struct weigh *w, struct node *sum, uint32_t id, bool pointed, int depth)
 {
 	const struct node *part = &w->node[2 * id + pointed];
@@ -91,7 +93,7 @@ static bool weigh_members(struct weigh *w, struct node *sum, const struct btf_ty
 	return lines <= PADDING_MAX && sum->weight <= WEIGHT_MAX;
 }
 
-/* Adds all that a type consists of. */
+/* Adds the weights of all parts of a type. */
 static bool weigh_parts(struct weigh *w, struct node *sum, const struct btf_type *t, bool pointed, int depth)
 {
 	bool ok = true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Attributes in C declarations: those that say something about a layout, and type tags; others are skipped. */
+/* Attributes in C declarations: those that change a layout, and type tags. Others are skipped. */
 #include "cdecl/parse.h"
 
 #define MAX_ALIGN (1u << 28)
@@ -9,8 +9,8 @@ bool lbpf_cattr_is(const struct lbpf_cparser *p)
 	return lbpf_cname_word(p) == LBPF_WORD_ATTRIBUTE;
 }
 
-/* The "(n)" of aligned(n); without it the largest alignment there is. _Alignas may be given a type, or 0 for nothing.
- */
+/* Parses the "(n)" of aligned(n); without it, the alignment is the largest there is. _Alignas may also have a type, or
+ * 0, which changes nothing. */
 static void parse_aligned(struct lbpf_cparser *p, struct lbpf_cattrs *a, bool aligned_as)
 {
 	uint32_t at = p->lex.tok.at;
@@ -38,7 +38,7 @@ static void parse_aligned(struct lbpf_cparser *p, struct lbpf_cattrs *a, bool al
 		a->aligned_as = a->last > a->aligned_as ? a->last : a->aligned_as;
 }
 
-/* The "(\"name\")" of a type tag. */
+/* Parses the "(\"name\")" of a type tag. */
 static void parse_type_tag(struct lbpf_cparser *p, struct lbpf_cattrs *a)
 {
 	lbpf_lex_expect(&p->lex, "(", "after 'btf_type_tag'");
@@ -54,7 +54,7 @@ static void parse_type_tag(struct lbpf_cparser *p, struct lbpf_cattrs *a)
 	lbpf_lex_expect(&p->lex, ")", "after the tag");
 }
 
-/* The "(word)" of mode(word). */
+/* Parses the "(word)" of mode(word). */
 static void parse_mode(struct lbpf_cparser *p, struct lbpf_cattrs *a)
 {
 	static const struct {
@@ -142,7 +142,7 @@ void lbpf_cattrs(struct lbpf_cparser *p, struct lbpf_cattrs *a)
 				lbpf_lex_expect(&p->lex, "(", aligned_as ? "after '_Alignas'" : "after '__aligned'");
 			parse_aligned(p, a, aligned_as);
 		} else {
-			/* As libbpf's bpf_helpers.h has it: "__kptr" is the tag "kptr". */
+			/* As in libbpf's bpf_helpers.h: "__kptr" is the tag "kptr". */
 			a->tag = lbpf_ctypes_name(&p->t) + 2;
 			lbpf_lex_next(&p->lex);
 		}

@@ -6,7 +6,7 @@ bool lbpf_btfenum_is_cut(const struct btf_type *t)
 	return btf_is_enum(t) && t->size > 4;
 }
 
-/* Whether what made the BTF marks enums as signed: then it has marked one. */
+/* Whether the tool that made the BTF marks enums as signed: it does if it has marked one. */
 static bool tells_signs(const struct btf *btf)
 {
 	for (uint32_t id = 1; id < btf__type_cnt(btf); id++) {

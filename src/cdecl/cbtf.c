@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Types of C declarations and BTF: what the BTF has already, and the way into it. What it has may come from a damaged
- * file: its sizes, depth and loops are checked, and the work that it can cause is bounded. */
+/* Types of C declarations and BTF: reading types that the BTF already has, and writing new ones. The BTF may come from
+ * a damaged file: sizes, depth and loops are checked, and the work that it can cause is limited. */
 #include "cdecl/types.h"
 
 #include <string.h>
@@ -49,7 +49,8 @@ static const struct btf_type *btf_resolve(struct lbpf_ctypes *t, uint32_t id)
 	return found;
 }
 
-/* Whether a member could be where it is without being packed. A bit-field doesn't reach beyond what its type takes. */
+/* Whether a member could be at its place if the struct isn't packed. A bit-field doesn't reach beyond the size of its
+ * type. */
 static bool is_in_place(struct lbpf_ctypes *t, const struct btf_type *found, uint16_t i, uint32_t align)
 {
 	uint32_t at = btf_member_bit_offset(found, i), bits = btf_member_bitfield_size(found, i);
@@ -60,7 +61,7 @@ static bool is_in_place(struct lbpf_ctypes *t, const struct btf_type *found, uin
 	return size <= 0 || at % (8 * (uint64_t)size) + bits <= 8 * (uint64_t)size;
 }
 
-/* BTF doesn't tell: a struct is aligned as its members are, unless their places show that it is packed. */
+/* BTF has no alignments: a struct counts as aligned as its members are, unless their places show that it is packed. */
 static uint32_t btf_align(struct lbpf_ctypes *t, uint32_t id, int depth)
 {
 	const struct btf_type *found = btf_resolve(t, id);
@@ -120,7 +121,7 @@ static enum lbpf_ckind kind_of(const struct btf_type *found)
 	}
 }
 
-/* A type of the BTF, as what it is behind its aliases. */
+/* Reads a type of the BTF without its aliases. */
 static uint32_t import(struct lbpf_ctypes *t, uint32_t id)
 {
 	const struct btf_type *found = btf_resolve(t, id);
@@ -275,7 +276,7 @@ static int write_struct(struct lbpf_ctypes *t, const struct lbpf_ctype *type)
 	return err ? err : id;
 }
 
-/* Readers can't tell a large unsigned value from a negative one in an enum whose values have 32 bits. */
+/* In an enum with values of 32 bits, a large unsigned value can't be told from a negative one. */
 static bool needs_enum64(const struct lbpf_ctypes *t, const struct lbpf_ctype *type)
 {
 	bool large = false;

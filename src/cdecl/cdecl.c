@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* C declarations -> BTF: specifiers, and declarations of what follows them.
+/* Parses C declarations into BTF: specifiers, and declarations with their declarators.
  *
- * The parser builds types in a table (types.h) that is written to the BTF once the whole text has been understood. All
- * memory is on the C stack or in userdata on the Lua stack, so that errors free it. */
+ * The parser builds types in a table (types.h). The table is written to the BTF once the whole text has been parsed.
+ * All memory is on the C stack or in userdata on the Lua stack, so that an error frees it. */
 #include "cdecl/cdecl.h"
 
 #include <string.h>
@@ -28,7 +28,7 @@ void lbpf_cparse_leave(struct lbpf_cparser *p)
 
 static const struct {
 	uint32_t words;
-	enum lbpf_cbase base, unsigned_base; /* LBPF_BASES: there is none */
+	enum lbpf_cbase base, unsigned_base; /* LBPF_BASES: no such type */
 } bases[] = {
 	{ 0, LBPF_BASE_INT, LBPF_BASE_UINT },
 	{ LBPF_WORD_INT, LBPF_BASE_INT, LBPF_BASE_UINT },
@@ -74,7 +74,7 @@ static void add_word(struct lbpf_cparser *p, uint32_t *all, uint32_t w)
 	lbpf_lex_next(&p->lex);
 }
 
-/* Storage classes and qualifiers; whether the token was one. */
+/* Parses a storage class or qualifier. Returns whether the token was one. */
 static bool parse_storage(struct lbpf_cparser *p, struct lbpf_cspecs *s, uint32_t w, bool storage)
 {
 	if (w == LBPF_WORD_STORAGE) {
@@ -213,7 +213,8 @@ static void check_function_part(struct lbpf_cparser *p, uint32_t type, uint32_t 
 		lbpf_ctagged_need(p, type, at, what);
 }
 
-/* Structs that functions take or return by value may be defined after them, or be declared alone. */
+/* Checks parameters and results of functions last: a struct that is passed by value may be defined after the function,
+ * or only be declared. */
 static void check_functions(struct lbpf_cparser *p)
 {
 	for (uint32_t i = 1; i < p->t.types; i++) {
@@ -227,7 +228,7 @@ static void check_functions(struct lbpf_cparser *p)
 	}
 }
 
-/* Leaves tables on the Lua stack. */
+/* Leaves the parser's tables on the Lua stack. */
 static void begin(struct lbpf_cparser *p, lua_State *L, struct btf *btf, const char *text, size_t len)
 {
 	*p = (struct lbpf_cparser){ .L = L };
@@ -271,7 +272,7 @@ int lbpf_cdecl(lua_State *L, struct btf *btf, const char *text, size_t len)
 	return (int)id;
 }
 
-/* The piece in which something of the text is, from piece k on. */
+/* The piece that contains a position of the text, from piece k on. */
 static uint32_t piece_at(const struct lbpf_cpieces *pieces, uint32_t k, uint32_t at)
 {
 	while (k < pieces->count && pieces->piece[k].end <= at)
@@ -284,10 +285,10 @@ struct pieces_call {
 	const char *text;
 	size_t len;
 	struct lbpf_cpieces *pieces;
-	uint32_t failed; /* where in the text */
+	uint32_t failed; /* position in the text */
 };
 
-/* Until all are written, pieces have the numbers of types for ids. */
+/* Until all types are written, the ids of pieces are numbers of types in the table. */
 static int parse_pieces(lua_State *L)
 {
 	struct pieces_call *call = lua_touserdata(L, 1);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Declarators: what stands around a name, from pointers to parameters. */
+/* Declarators: everything around a name, from pointers to parameters. */
 #include "cdecl/parse.h"
 
 static uint32_t parse_suffix(struct lbpf_cparser *p, uint32_t base);
 
-/* What a parameter's type is to the function. */
+/* Adjusts a parameter's type: an array or function becomes a pointer. */
 static uint32_t decay(struct lbpf_cparser *p, uint32_t i)
 {
 	uint32_t stripped = lbpf_ctype_strip(&p->t, i);
@@ -14,7 +14,7 @@ static uint32_t decay(struct lbpf_cparser *p, uint32_t i)
 	return p->t.type[stripped].kind == LBPF_C_FUNC ? lbpf_ctype_ptr(&p->t, i) : i;
 }
 
-/* Returns false for the "void" that says there are none. */
+/* Parses a parameter. Returns false for the "void" that means no parameters. */
 static bool parse_param(struct lbpf_cparser *p, uint32_t func)
 {
 	struct lbpf_cmember m = { .at = p->lex.tok.at };
@@ -37,7 +37,7 @@ static bool parse_param(struct lbpf_cparser *p, uint32_t func)
 	return true;
 }
 
-/* With "(" as the token. */
+/* Parses parameters. The token is "(". */
 static uint32_t parse_params(struct lbpf_cparser *p, uint32_t result)
 {
 	uint32_t at = p->lex.tok.at, i = lbpf_ctype_strip(&p->t, result);
@@ -55,7 +55,8 @@ static uint32_t parse_params(struct lbpf_cparser *p, uint32_t result)
 	return i;
 }
 
-/* With "[" as the token. Returns the number of elements, 0 for "[]" which also sets *open. */
+/* Parses the length of an array. The token is "[". Returns the number of elements; 0 for "[]", which also sets
+ * *open. */
 static uint32_t parse_dimension(struct lbpf_cparser *p, bool *open)
 {
 	struct lbpf_cvalue n = { 0 };
@@ -76,7 +77,8 @@ static uint32_t parse_dimension(struct lbpf_cparser *p, bool *open)
 	return (uint32_t)n.v;
 }
 
-/* What follows a name: base is what all of it finally is an array of or what the function returns. */
+/* Parses the arrays and parameters after a name. `base` is the type of the elements, or the type that the function
+ * returns. */
 static uint32_t parse_suffix(struct lbpf_cparser *p, uint32_t base)
 {
 	uint32_t at = p->lex.tok.at, count;
@@ -125,7 +127,7 @@ static uint32_t parse_pointers(struct lbpf_cparser *p, uint32_t base)
 	return base;
 }
 
-/* Whether the "(" that is the token begins parameters rather than a declarator. */
+/* Whether the token "(" begins parameters rather than a declarator in parentheses. */
 static bool starts_params(struct lbpf_cparser *p)
 {
 	struct lbpf_lex here = p->lex;
@@ -144,7 +146,7 @@ static void parse_declarator_inner(struct lbpf_cparser *p, uint32_t base, struct
 	lbpf_cattrs(p, &d->attrs);
 	base = parse_pointers(p, base);
 	if (lbpf_lex_is(&p->lex, "(") && !starts_params(p)) {
-		/* What follows the parentheses comes first: int (*a)[3]. */
+		/* The part after the parentheses applies before the part inside: int (*a)[3]. */
 		struct lbpf_lex inner = p->lex, after;
 
 		lbpf_lex_skip_group(&p->lex);
@@ -166,7 +168,7 @@ static void parse_declarator_inner(struct lbpf_cparser *p, uint32_t base, struct
 	lbpf_cparse_leave(p);
 }
 
-/* With or without a name, which is left to the caller to want. */
+/* The declarator may have a name or not; the caller checks that. */
 void lbpf_cparse_declarator(struct lbpf_cparser *p, uint32_t base, struct lbpf_cdeclarator *d)
 {
 	*d = (struct lbpf_cdeclarator){ .at = p->lex.tok.at };

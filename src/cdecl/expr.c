@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Constant expressions in C declarations: the lengths of arrays, the widths of bit-fields, the values of enumerators.
- * Values have the types that C gives them, int to unsigned long, as these decide about signs and sizes. */
+ * Values have the types that C gives them, int to unsigned long, because signs and sizes depend on these. */
 #include "cdecl/parse.h"
 
 static struct lbpf_cvalue unary(struct lbpf_cparser *p);
 
-/* Cuts a value to its type. */
+/* Reduces a value to the range of its type. */
 static struct lbpf_cvalue fit(struct lbpf_cvalue a)
 {
 	if (!a.is_long)
@@ -59,7 +59,7 @@ static struct lbpf_cvalue named_constant(struct lbpf_cparser *p)
 	return value;
 }
 
-/* The "(type)" of sizeof and _Alignof. */
+/* Parses the "(type)" of sizeof and _Alignof. */
 static struct lbpf_cvalue size_of(struct lbpf_cparser *p, bool align)
 {
 	uint32_t at, type;
@@ -186,7 +186,7 @@ static struct lbpf_cvalue operate(struct lbpf_cparser *p, const char *op, struct
 
 	if (op[0] == op[1] && (op[0] == '<' || op[0] == '>'))
 		return shift(p, op[0] == '<', a, b, at);
-	/* Both become the wider type, the unsigned one if they are as wide. */
+	/* Converts both values to the wider type, or to the unsigned one if the types are equally wide. */
 	to.is_long = a.is_long || b.is_long;
 	to.is_unsigned = (a.is_unsigned && a.is_long == to.is_long) || (b.is_unsigned && b.is_long == to.is_long);
 	a = fit((struct lbpf_cvalue){ a.v, to.is_unsigned, to.is_long });

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the members of structs lie, and how large enums are: as gcc has it, which is the System V ABI and what
- * attributes make of it. */
+/* The places of struct members and the sizes of enums, as gcc computes them: by the System V ABI and by attributes. */
 #include "cdecl/types.h"
 
 struct layout {
@@ -18,16 +17,16 @@ static uint64_t max(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* Whether unnamed bit-fields align the struct as well. */
+/* Whether unnamed bit-fields contribute to the struct's alignment. */
 #if defined(__aarch64__) || defined(__arm__)
 #define UNNAMED_ALIGN true
 #else
 #define UNNAMED_ALIGN false
 #endif
 
-/* gcc takes a bit-field for a member of an ordinary integer type if its width is that of one and it happens to lie
- * where such a member could. Returns that type's alignment, or 0. Shows only with a type that aligned() was applied to.
- */
+/* If the width of a bit-field is that of an ordinary integer type, and the bit-field happens to lie where a member of
+ * this type could, gcc treats it as such a member. Returns the alignment of this type, or 0. The difference matters
+ * only for a type with aligned(). */
 static uint64_t ordinary_align(const struct layout *l, const struct lbpf_cmember *m, bool packed)
 {
 	uint64_t align = 8 * (uint64_t)lbpf_ctype_scalar_align(m->bits / 8, false);
@@ -43,7 +42,8 @@ static void place_bitfield(struct layout *l, struct lbpf_cmember *m, uint64_t si
 	uint64_t wanted = m->align * 8, ordinary = 0;
 
 	if (m->bits == 0) {
-		/* It moves on to where one of its type could start, in a packed struct as well. */
+		/* A bit-field of width 0 moves the next member to where one of its type could start, also in a packed
+		 * struct. */
 		wanted = max(wanted, align);
 		packed = false;
 	} else {
@@ -56,7 +56,7 @@ static void place_bitfield(struct layout *l, struct lbpf_cmember *m, uint64_t si
 		return;
 	if (wanted)
 		l->pos = round_up(l->pos, wanted);
-	/* It doesn't reach into more units of its type's alignment than the type itself takes. */
+	/* A bit-field may not reach into more units of its type's alignment than its type has. */
 	if (!packed && !ordinary && (l->pos % align + m->bits + align - 1) / align > size / align)
 		l->pos = round_up(l->pos, align);
 }
@@ -114,8 +114,8 @@ void lbpf_clayout_struct(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_
 	t->type[i].open = false;
 }
 
-/* Its type is int or unsigned int if that holds all of them, else long or unsigned long; if packed, any; or of a size
- * that was asked for. gcc doesn't heed aligned() here. */
+/* The type of an enum is int or unsigned int if that holds all enumerators, otherwise long or unsigned long. If it is
+ * packed, it is the smallest type that does; or it has the size that was asked for. gcc ignores aligned() here. */
 bool lbpf_clayout_enum(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t wanted)
 {
 	uint64_t highest = 0, size = wanted ? wanted : packed ? 1 : 4;
@@ -127,7 +127,7 @@ bool lbpf_clayout_enum(struct lbpf_ctypes *t, uint32_t i, bool packed, uint32_t 
 		else if ((int64_t)t->member[m].value < lowest)
 			lowest = (int64_t)t->member[m].value;
 	}
-	/* As many bits as the lowest needs besides its sign, so that one bound serves for both. */
+	/* The bits that the lowest value needs besides its sign, so that one limit applies to lowest and highest. */
 	if (lowest < 0 && highest < (uint64_t)~lowest)
 		highest = (uint64_t)~lowest;
 	if (lowest < 0 && highest > INT64_MAX)

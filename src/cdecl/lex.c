@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The words of C declarations. The text is a script's and may hold anything, NULs included. */
+/* Splits C declarations into tokens. The text comes from a script and may contain anything, even NULs. */
 #include "cdecl/lex.h"
 
 #include <stdarg.h>
@@ -232,7 +232,7 @@ static int digit_value(char c)
 	return 99;
 }
 
-/* Digits of a base up to `end`; stops at the first that is none. */
+/* Reads digits of a base up to `end`, or up to the first character that is no digit. */
 static uint32_t scan_digits(const struct lbpf_lex *lex, uint32_t i, uint32_t end, unsigned int base, uint64_t *v)
 {
 	for (*v = 0; i < end && digit_value(lex->text[i]) < (int)base; i++) {
@@ -245,7 +245,7 @@ static uint32_t scan_digits(const struct lbpf_lex *lex, uint32_t i, uint32_t end
 	return i;
 }
 
-/* u, l, ll and their combinations; whether there is nothing else. */
+/* Reads the suffix of an integer, u, l, ll or a combination. Returns whether nothing else follows. */
 static bool scan_suffix(const struct lbpf_lex *lex, uint32_t i, struct lbpf_cvalue *value)
 {
 	for (; i < lex->tok.end; i++) {

@@ -138,7 +138,7 @@ void lbpf_cname_set(struct lbpf_cparser *p, int table, const char *name, uint32_
 	lua_rawset(p->L, table);
 }
 
-/* What compilers have in place of va_list, as far as its size goes. */
+/* What compilers define for va_list, as far as its size is concerned. */
 static uint32_t va_list_type(struct lbpf_cparser *p)
 {
 	const size_t size = sizeof(va_list), word = sizeof(long);
@@ -197,7 +197,7 @@ bool lbpf_cname_starts_type(struct lbpf_cparser *p)
 
 struct guess {
 	const char *name, *best;
-	unsigned int distance; /* of the best */
+	unsigned int distance; /* of the best match */
 };
 
 static void guess(struct guess *g, const char *name)
@@ -219,7 +219,7 @@ static void guess_keys(struct lbpf_cparser *p, struct guess *g, int table)
 	}
 }
 
-/* The kind of type that has the name for a tag: "struct hit" was written without "struct". */
+/* The kind of type that has this name as its tag: the script wrote "hit" instead of "struct hit". */
 static const char *forgotten(struct lbpf_cparser *p, const char *name)
 {
 	static const enum lbpf_ckind kinds[] = { LBPF_C_STRUCT, LBPF_C_UNION, LBPF_C_ENUM };
@@ -242,7 +242,7 @@ void lbpf_cname_unknown_type(struct lbpf_cparser *p)
 	tag = forgotten(p, g.name);
 	if (tag)
 		lbpf_lex_error(&p->lex, at, "unknown type name %s; did you mean '%s %s'?", quoted, tag, g.name);
-	/* A third of the letters may be wrong. */
+	/* A name is suggested if at most a third of its letters differ. */
 	g.distance = (unsigned int)(strlen(g.name) + 2) / 3 + 1;
 	if (strlen(g.name) > LBPF_DISTANCE_MAX)
 		g.distance = 0;

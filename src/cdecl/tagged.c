@@ -6,7 +6,7 @@
 
 /* ---- structs and unions ---- */
 
-/* Pushes what messages call a member. */
+/* Pushes the name of a member in messages. */
 static const char *describe(struct lbpf_cparser *p, const struct lbpf_cmember *m)
 {
 	const char *kind = m->is_bitfield ? "bit-field" : "member";
@@ -21,7 +21,7 @@ static void merge_attrs(struct lbpf_cattrs *a, const struct lbpf_cattrs *more)
 	a->packed |= more->packed;
 }
 
-/* With the width of a bit-field as the token. */
+/* Parses the width of a bit-field, which is the token. */
 static void parse_width(struct lbpf_cparser *p, struct lbpf_cmember *m)
 {
 	uint32_t at = p->lex.tok.at;
@@ -42,7 +42,7 @@ static void parse_width(struct lbpf_cparser *p, struct lbpf_cmember *m)
 	m->bits = (uint8_t)width.v;
 }
 
-/* What follows a member's declarator. */
+/* Parses the width and the attributes after a member's declarator. */
 static void parse_member_rest(struct lbpf_cparser *p, struct lbpf_cmember *m, struct lbpf_cattrs *a)
 {
 	if (lbpf_lex_accept(&p->lex, ":")) {
@@ -94,8 +94,9 @@ static void parse_member_declarators(struct lbpf_cparser *p, uint32_t owner, con
 	lbpf_lex_next(&p->lex);
 }
 
-/* Whether what has no declarator is a member. Compilers take "struct tag;" and a typedef's name for one with
- * -fms-extensions only; without, these would be a mistake. A tag that is defined on the spot is no more than that. */
+/* Whether specifiers without a declarator are an anonymous member. Compilers accept "struct tag;" and the name of a
+ * typedef as a member only with -fms-extensions; otherwise these would be mistakes. A type with a tag that is defined
+ * here declares only the type. */
 static bool is_anonymous(struct lbpf_cparser *p, const struct lbpf_cspecs *s)
 {
 	const struct lbpf_ctype *type = &p->t.type[lbpf_ctype_strip(&p->t, s->type)];
@@ -119,7 +120,7 @@ static void parse_member(struct lbpf_cparser *p, uint32_t owner)
 		return;
 	}
 	if (is_anonymous(p, &s)) {
-		/* gcc heeds attributes before an anonymous struct no more than this. */
+		/* Of the attributes before an anonymous struct, gcc applies only _Alignas. */
 		struct lbpf_cmember m = { .at = s.at, .type = s.type, .align = s.attrs.aligned_as };
 
 		lbpf_ctagged_need(p, s.type, s.at, "this member");
@@ -128,7 +129,7 @@ static void parse_member(struct lbpf_cparser *p, uint32_t owner)
 	lbpf_lex_next(&p->lex);
 }
 
-/* Members of anonymous structs count as their owner's; the table on the stack's top has the names so far. */
+/* Members of anonymous structs are members of the struct around them. The table at the top has the names so far. */
 static void check_members(struct lbpf_cparser *p, uint32_t owner)
 {
 	for (uint32_t i = lbpf_cbtf_members(&p->t, owner); i; i = p->t.member[i].next) {
@@ -170,7 +171,7 @@ static void parse_struct_body(struct lbpf_cparser *p, uint32_t i, struct lbpf_ca
 
 /* ---- enums ---- */
 
-/* m is the one before, and becomes the next. */
+/* m is the enumerator before, and becomes the next one. */
 static void parse_enumerator_value(struct lbpf_cparser *p, struct lbpf_cmember *m)
 {
 	if (lbpf_lex_accept(&p->lex, "=")) {
@@ -236,7 +237,8 @@ static enum lbpf_ckind tag_kind(const struct lbpf_cparser *p)
 	return lbpf_lex_is(&p->lex, "enum") ? LBPF_C_ENUM : LBPF_C_STRUCT;
 }
 
-/* With "{" as the token. Returns the type, which is `old` if that is complete already and the same. */
+/* Parses the members. The token is "{". Returns the type, which is `old` if that is complete already and has the same
+ * members. */
 static uint32_t define_tag(struct lbpf_cparser *p, enum lbpf_ckind kind, uint32_t old, uint32_t at,
 			   struct lbpf_cattrs *a)
 {
@@ -263,7 +265,7 @@ static uint32_t define_tag(struct lbpf_cparser *p, enum lbpf_ckind kind, uint32_
 	return old;
 }
 
-/* The ": unsigned char" of an enum; with a number, it is a bit-field's width. */
+/* Parses the ": unsigned char" of an enum. If a number follows the ":", it is the width of a bit-field. */
 static void parse_underlying(struct lbpf_cparser *p, struct lbpf_cattrs *a)
 {
 	struct lbpf_lex here = p->lex;
@@ -281,7 +283,7 @@ static void parse_underlying(struct lbpf_cparser *p, struct lbpf_cattrs *a)
 	a->mode = (uint8_t)p->t.type[i].size;
 }
 
-/* With "struct", "union" or "enum" as the token. */
+/* Parses a struct, union or enum; that word is the token. */
 uint32_t lbpf_ctagged(struct lbpf_cparser *p, bool *defines)
 {
 	enum lbpf_ckind kind = tag_kind(p);
@@ -309,7 +311,7 @@ uint32_t lbpf_ctagged(struct lbpf_cparser *p, bool *defines)
 
 /* ---- structs of the kernel's ---- */
 
-/* Structs of the kernel's that declarations may hold without defining them. */
+/* Structs of the kernel that declarations may use without defining them. */
 static const struct {
 	const char *name, *text;
 } kernel_structs[] = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* C types while a text of declarations is read: the table of them.
+/* The table of C types while a text of declarations is parsed.
  *
- * Types refer to each other by index and get their BTF ids last, in the order in which they were made: so a struct can
- * point to itself, which BTF written as one goes can't, and a bad text adds nothing. */
+ * Types refer to each other by index. They get their BTF ids at the end, in the order in which they were created. So a
+ * struct can contain a pointer to itself, and a bad text adds nothing to the BTF. */
 #include "cdecl/types.h"
 
 #include <limits.h>
@@ -14,10 +14,10 @@
 #include <bpf/btf.h>
 
 #define CTYPE_MAX_MEMBERS 65535
-/* More than a text can nest. */
+/* More levels than a text can nest. */
 #define CTYPE_MAX_DEPTH 128
 
-/* Of a member: on some machines less than of a variable. */
+/* The alignment of a member, which is less than that of a variable on some machines. */
 #define ALIGN(type) _Alignof(struct { type x; })
 
 #define IS_SIGNED BTF_INT_SIGNED
@@ -237,7 +237,7 @@ uint32_t lbpf_ctype_array(struct lbpf_ctypes *t, uint32_t elem, uint32_t count, 
 
 static bool equal(struct lbpf_ctypes *t, uint32_t a, uint32_t b, int depth);
 
-/* The first of these members that has a name or a value. BTF lacks bit-fields that are there for their space alone. */
+/* The first member from here on that has a name or a value. BTF doesn't have unnamed bit-fields. */
 static uint32_t skip_padding(const struct lbpf_ctypes *t, uint32_t m)
 {
 	while (m && t->member[m].is_bitfield && !t->member[m].name)
@@ -247,7 +247,7 @@ static uint32_t skip_padding(const struct lbpf_ctypes *t, uint32_t m)
 
 static bool same_member(const struct lbpf_cmember *x, const struct lbpf_cmember *y, bool is_half)
 {
-	/* BTF may have sign-extended an enumerator or not. */
+	/* In BTF, an enumerator may be sign-extended or not. */
 	uint64_t mask = is_half ? UINT32_MAX : UINT64_MAX;
 
 	return strcmp(x->name ? x->name : "", y->name ? y->name : "") == 0 && x->bit == y->bit && x->bits == y->bits &&

@@ -109,8 +109,8 @@ static int l_cgroup_path(lua_State *L)
 	if (n < 0)
 		return lbpf_err_push(L, err, NULL, "cgroup_path");
 	prefix = strlen(root);
+	/* Mounted on "/", or not below the mount: then the whole path is the most precise. */
 	if (prefix == 1 || (size_t)n < prefix || memcmp(path, root, prefix) != 0)
-		/* Mounted on "/", or not below the mount: then the whole path is the most precise. */
 		prefix = 0;
 	if ((size_t)n == prefix)
 		lua_pushliteral(L, "/");
