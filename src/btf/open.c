@@ -286,7 +286,7 @@ static struct btf *use_base(lua_State *L, struct lbpf_btf *handle, struct lbpf_b
 		return base->btf;
 	}
 	lua_getiuservalue(L, -2, 1);
-	/* Otherwise it is the kernel's, which is never freed. */
+	/* If that is a BTF handle, it is the kernel's, which is never freed. */
 	if (!lbpf_class_test(L, -1, &lbpf_btf_class))
 		luaL_error(L, "btf.file: option 'base': the BTF of %s goes with its object", base->name);
 	lua_setiuservalue(L, -2, 1);

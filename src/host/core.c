@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The module itself: a list of openers, each of which adds its part to the module table. */
+/* The module: a list of openers, each of which adds its part to the module table. */
 #include <lua.h>
 
 #include <lauxlib.h>
@@ -47,7 +47,7 @@
 #include "system/system.h"
 #include "value/type.h"
 
-/* In this order: handles are collected in reverse, and later parts add to earlier ones. */
+/* The order matters: finalizers run in reverse order, and later parts add to tables of earlier ones. */
 static void (*const openers[])(lua_State *L) = {
 	lbpf_process_open,	lbpf_log_open,		lbpf_type_open,	    lbpf_btf_open,     lbpf_map_open,
 	lbpf_mapcreate_open,	lbpf_descriptor_open,	lbpf_mapopen_open,  lbpf_mapops_open,  lbpf_index_open,

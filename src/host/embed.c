@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* lua-bpf for C hosts: the functions of lbpf.h.
  *
- * A host may have no protected call around. So whatever can raise is a C function of Lua's, called in protected mode
- * with a light userdata that has its arguments, neither of which takes memory to push. Nothing becomes a handle's own
- * before nothing can fail any more. */
+ * A host may call them without a protected call around. So everything that can raise is a C function that is called in
+ * protected mode, with a light userdata that holds its arguments: pushing these two takes no memory. A handle becomes
+ * the owner of something only when nothing can fail any more. */
 #include "host/lbpf.h"
 
 #include <errno.h>
@@ -29,9 +29,9 @@
 #include "program/program.h"
 #include "value/codec.h"
 
-/* What a host calls with, and how it went. */
+/* The arguments of a host's call, and its result. */
 struct call {
-	int err; /* an errno, for a failure that isn't misuse or lack of memory */
+	int err; /* an errno, for a failure that is neither misuse nor lack of memory */
 	int fd, flags;
 	struct bpf_object *obj;
 	struct bpf_program *prog;
@@ -44,8 +44,8 @@ struct call {
 	size_t size;
 };
 
-/* Calls fn with the call and, as far as nargs says, values above it at the top. Pushes what it returns, or the message.
- */
+/* Calls fn with the call and the nargs values at the top as arguments. Pushes its results, or the message of an
+ * error. */
 static int protect(lua_State *L, lua_CFunction fn, struct call *call, int nargs, int nresults)
 {
 	int status;
@@ -62,7 +62,7 @@ static int protect(lua_State *L, lua_CFunction fn, struct call *call, int nargs,
 	return call->err ? -call->err : -EINVAL;
 }
 
-/* Fails with an errno; NULL: the cause is what it means. */
+/* Fails with an errno. A cause of NULL stands for the errno's text. */
 _Noreturn static void refuse(lua_State *L, struct call *call, int err, const char *cause, const char *what)
 {
 	lbpf_err_push(L, err, cause, "%s", what);
@@ -80,7 +80,7 @@ static bool is_open(lua_State *L)
 	return open;
 }
 
-/* The call of a function that makes a handle, checked. */
+/* The call of a function that creates a handle, after checking it. */
 static struct call *begin_push(lua_State *L, const char *name)
 {
 	struct call *call = lua_touserdata(L, 1);
@@ -92,7 +92,8 @@ static struct call *begin_push(lua_State *L, const char *name)
 	return call;
 }
 
-/* EBADF for a descriptor that isn't open: what the kernel's bpf(2) says of one depends on its version. */
+/* Returns EBADF for a descriptor that isn't open. The errno of the kernel's bpf(2) for it depends on the kernel's
+ * version. */
 static int check_fd(int fd)
 {
 	return fcntl(fd, F_GETFD) < 0 ? errno : 0;
@@ -106,7 +107,7 @@ static void need_pointer(lua_State *L, const void *p, const char *name)
 
 /* ---- opening ---- */
 
-/* A module's loader, with its name and where it was found as arguments. */
+/* The loader of a module. Its arguments are the module's name and where it was found. */
 static int load_file(lua_State *L)
 {
 	const struct lbpf_luafile *file = lua_touserdata(L, lua_upvalueindex(1));
@@ -167,7 +168,7 @@ static int do_push_map_fd(lua_State *L)
 		refuse(L, call, err, err == EINVAL ? "this is no map's descriptor" : NULL,
 		       lua_pushfstring(L, "lbpf_push_map_fd %d", call->fd));
 	}
-	if (call->name) /* the kernel cuts it off */
+	if (call->name) /* the kernel keeps only the first 15 bytes */
 		lbpf_map_set_name(map, call->name);
 	map->owns_fd = call->flags & LBPF_OWN;
 	return 1;
@@ -422,7 +423,7 @@ static int compile(lua_State *L)
 	return 1;
 }
 
-/* The BTF may be of an object that some finalizer would close. */
+/* Runs undisturbed, because a finalizer could close the object that has the BTF. */
 static int do_push_type(lua_State *L)
 {
 	struct call *call = begin_push(L, "lbpf_push_type");
@@ -441,7 +442,7 @@ int lbpf_push_type(lua_State *L, const struct btf *btf, uint32_t type_id)
 	return protect(L, do_push_type, &call, 0, 1);
 }
 
-/* The type, which follows the call. */
+/* The type is the argument after the call. */
 static const struct lbpf_type *value_type(lua_State *L, const char *name)
 {
 	const struct lbpf_type *type = lbpf_class_test(L, 2, &lbpf_type_class);
@@ -471,7 +472,7 @@ int lbpf_push_value(lua_State *L, int type, const void *data, size_t size)
 	return protect(L, do_push_value, &call, 1, 1);
 }
 
-/* With the value as a third argument. */
+/* The value is the third argument. */
 static int do_get_value(lua_State *L)
 {
 	struct call *call = lua_touserdata(L, 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes to Lua values, by the plan of a type. */
+/* Decoding: bytes to Lua values, by the plan of a type. */
 #include <string.h>
 
 #include "value/bits.h"
@@ -9,12 +9,12 @@ struct decoder {
 	lua_State *L;
 	const struct lbpf_type *type;
 	int names;	    /* stack index of the type's names */
-	const uint8_t *end; /* of the bytes that may be read */
-	bool longer;	    /* these are more than the type's */
-	bool whole;	    /* a text with something behind its end is all its bytes */
-	size_t stride;	    /* from one copy to the next */
-	int copies;	    /* how many to add up; 1 for a plain read */
-	bool reuse;	    /* fill the tables that are there */
+	const uint8_t *end; /* the end of the bytes that may be read */
+	bool longer;	    /* there are more bytes than the type has */
+	bool whole;	    /* a text that has more than zeros after its end is all its bytes */
+	size_t stride;	    /* bytes from one copy to the next */
+	int copies;	    /* how many copies to add up; 1: decode a single value */
+	bool reuse;	    /* fill existing tables */
 };
 
 static lua_Integer load_bits(const struct lbpf_node *n, const uint8_t *p)
@@ -26,10 +26,11 @@ static lua_Integer load_bits(const struct lbpf_node *n, const uint8_t *p)
 	return (lua_Integer)value;
 }
 
-/* Pushes the value at p to stack index `at`, the first free one. Indices are passed on, not asked for. */
+/* Pushes the value at p to stack index `at`, the first free one. Indices are passed as arguments, because asking Lua
+ * for them would cost time. */
 static void decode_node(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int at);
 
-/* The elements of an array; a flexible one fills what is left of the record. */
+/* Pushes the elements of an array. A flexible array has as many as fit into the rest of the record. */
 static uint32_t array_count(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p)
 {
 	uint32_t size = n->kind == LBPF_ARRAY ? n[1].size : 1;
@@ -46,7 +47,7 @@ static void decode_text(const struct decoder *d, const struct lbpf_node *n, cons
 	size_t len = array_count(d, n, p);
 	const uint8_t *nul;
 
-	/* a CPU that has no value yet has an empty text */
+	/* skips CPUs that have no value yet: their text is empty */
 	for (int i = 1; i < d->copies && n->kind == LBPF_CHARS && len && !*p; i++)
 		p += d->stride;
 	nul = n->kind == LBPF_CHARS ? memchr(p, 0, len) : NULL;
@@ -93,8 +94,8 @@ static void decode_bits(const struct decoder *d, const struct lbpf_node *n, cons
 
 static void fill_table(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table);
 
-/* With the name or index of a member pushed below `at`: its table, if there is one to be filled again, else its value
- * anew. */
+/* The name or index of a member is below `at`. Pushes the member's existing table if there is one to fill, otherwise a
+ * new value. */
 static void decode_member(const struct decoder *d, const struct lbpf_node *n, const uint8_t *p, int table,
 			  lua_Integer index, int at)
 {
@@ -185,10 +186,10 @@ static void decode_node(const struct decoder *d, const struct lbpf_node *n, cons
 	}
 }
 
-#define RESERVE 4 /* slots: the names, the value being made, and two to find a table that is to be filled again */
+#define RESERVE 4 /* stack slots: the names, the value, and two to find a table that is to be filled */
 
-/* Makes a decoder that leaves so many results, and reserves the stack for all that it pushes. A table's members need
- * the names pushed; each table that is being filled takes two slots, itself and a key. */
+/* Creates a decoder that leaves so many results, and reserves the stack for everything it pushes. Decoding members of a
+ * table needs the names on the stack. Each table that is being filled takes two slots: the table and a key. */
 static struct decoder decoder_begin(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len, bool names,
 				    uint32_t results)
 {
@@ -204,7 +205,7 @@ static struct decoder decoder_begin(lua_State *L, const struct lbpf_type *type, 
 	return d;
 }
 
-/* Pushes the value, in place of the names where there are any. */
+/* Pushes the value. It replaces the names, if they are on the stack. */
 static void decode_root(const struct decoder *d, const void *buf)
 {
 	decode_node(d, d->type->node, buf, d->names + 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Lua values to bytes, by the plan of a type.
+/* Encoding: Lua values to bytes, by the plan of a type.
  *
- * Encoding runs no Lua code and takes the buffer zeroed, for padding is part of a key to the kernel. A chain of
- * frames on the C stack remembers the way down; only an error walks it, to name the place. */
+ * Encoding runs no Lua code. The buffer must be zero before, because for the kernel padding is part of a key. A chain
+ * of frames on the C stack records the path to the current member; it is read only for the message of an error. */
 #include <math.h>
 #include <string.h>
 
@@ -13,14 +13,14 @@
 struct frame {
 	const struct frame *up;
 	const struct lbpf_node *node;
-	lua_Integer index; /* the element of an array that is being written */
+	lua_Integer index; /* the index of the array element that is being written */
 };
 
 struct encoder {
 	lua_State *L;
 	const struct lbpf_type *type;
 	const char *what;
-	const uint8_t *end; /* of the value */
+	const uint8_t *end; /* type of the value */
 };
 
 const struct lbpf_range lbpf_ranges[] = {
@@ -32,7 +32,7 @@ const struct lbpf_range lbpf_ranges[] = {
 
 /* ---- errors ---- */
 
-/* Pushes "value.addr.ports[3]": the way to node n, which is the one being written inside the innermost frame. */
+/* Pushes the path to node n, "value.addr.ports[3]". The innermost frame is that of the value that contains the node. */
 static void push_path(const struct encoder *e, const struct frame *f, const struct lbpf_node *n)
 {
 	lua_State *L = e->L;
@@ -69,7 +69,7 @@ __attribute__((noinline)) _Noreturn static void encode_fail(const struct encoder
 	__builtin_unreachable();
 }
 
-/* Pushes what to write in place of m:close(), which asks the map for a key "close"; or "". */
+/* Pushes a hint for scripts that call m:close(), which looks up the key "close" in the map; or "". */
 static const char *push_hint(const struct encoder *e, const struct frame *f, int idx)
 {
 	lua_State *L = e->L;
@@ -89,7 +89,8 @@ static const char *push_hint(const struct encoder *e, const struct frame *f, int
 _Noreturn static void fail_type(const struct encoder *e, const struct frame *f, const struct lbpf_node *n, int idx,
 				const char *expected)
 {
-	const char *got = luaL_typename(e->L, idx), *hint = push_hint(e, f, idx); /* pushing moves what idx is */
+	/* Pushing changes what a relative idx refers to. */
+	const char *got = luaL_typename(e->L, idx), *hint = push_hint(e, f, idx);
 
 	encode_fail(e, f, n, "%s expected for %s, got %s%s", expected, n->ctype, got, hint);
 }
@@ -103,7 +104,7 @@ _Noreturn static void fail_range(const struct encoder *e, const struct frame *f,
 	encode_fail(e, f, n, "%s does not fit in %s", text, n->ctype);
 }
 
-/* Appends a name to the list that a message ends with, a string at stack index `list`; long lists are cut. */
+/* Appends a name to the list at the end of a message, a string at stack index `list`. A long list is cut. */
 static void list_add(lua_State *L, int list, int *listed, const char *name)
 {
 	if (++*listed > 20)
@@ -167,7 +168,7 @@ static lua_Integer enumerator_value(const struct encoder *e, const struct frame 
 	return value;
 }
 
-/* A float that is an integer, up to 2^64 for unsigned 64 bits; enumerators by name. */
+/* The integer value of a float that is an integer (up to 2^64 for unsigned 64 bits), or of an enumerator's name. */
 __attribute__((noinline)) static lua_Integer to_integer_slow(const struct encoder *e, const struct frame *f,
 							     const struct lbpf_node *n, int idx)
 {
@@ -224,7 +225,8 @@ static void encode_float(const struct encoder *e, const struct frame *f, const s
 		return;
 	}
 	memcpy(&s, p, sizeof(s));
-	if (isnan(s) && isnan(d)) /* a NaN stays the one it is, for the same reason as a bool; see encode_node */
+	/* An existing NaN keeps its bytes, for the same reason as a bool; see encode_node. */
+	if (isnan(s) && isnan(d))
 		return;
 	s = (float)d;
 	if (isinf(s) && !isinf(d))
@@ -251,7 +253,7 @@ static void encode_bits(const struct encoder *e, const struct frame *f, const st
 	lbpf_bits_store(n, p, (uint64_t)value);
 }
 
-/* Bytes that an array may take: one without a length has what padding there is behind it. */
+/* How many bytes an array may take. A flexible array may use the padding that follows it. */
 static size_t array_room(const struct encoder *e, const struct lbpf_node *n, const uint8_t *p)
 {
 	return lbpf_unlikely(n->flexible && !n->beyond) ? (size_t)(e->end - p) : n->size;
@@ -273,13 +275,13 @@ static void encode_string(const struct encoder *e, const struct frame *f, const 
 		encode_fail(e, f, n, "%s takes %I bytes, got %I", n->ctype, (LUAI_UACINT)room, (LUAI_UACINT)len);
 	memcpy(p, s, len);
 	if (len < room)
-		p[len] = 0; /* another member of a union may have written here */
+		p[len] = 0; /* another member of a union may have written these bytes */
 }
 
 static void encode_node(const struct encoder *e, const struct frame *up, const struct lbpf_node *n, int idx,
 			uint8_t *p);
 
-/* Every key has to be looked at: what is no index must not be lost silently. */
+/* Every key of the table must be checked: a key that is no index must not be ignored silently. */
 static void encode_sequence(const struct encoder *e, const struct frame *up, const struct lbpf_node *n, uint32_t count,
 			    const struct lbpf_node *elem, int idx, uint8_t *p)
 {
@@ -320,7 +322,7 @@ static void encode_array(const struct encoder *e, const struct frame *up, const 
 		encode_sequence(e, up, n, n->count, n + 1, idx, p);
 }
 
-/* Lua interns strings of up to 40 bytes, so names are equal when their addresses are; longer ones are compared. */
+/* Lua interns strings of up to 40 bytes, so names are equal if their addresses are. Longer names are compared. */
 static const struct lbpf_node *find_member(const struct lbpf_type *type, const struct lbpf_node *n, const char *name,
 					   size_t len)
 {
@@ -336,8 +338,9 @@ static const struct lbpf_node *find_member(const struct lbpf_type *type, const s
 	return NULL;
 }
 
-/* Several members of a union may be given when they mean the same bytes, as in a value that was read and is written
- * back. What was written last has won by now; a member that agrees changes nothing when it is written once more. */
+/* Several members of a union may be set if they have the same bytes, as in a value that was read and is written back.
+ * Here the bytes are those of the member that was written last. Writing another member once more changes nothing if it
+ * agrees. */
 __attribute__((noinline)) static void check_overlaps(const struct encoder *e, const struct frame *f, int idx,
 						     const uint8_t *p)
 {
@@ -396,7 +399,8 @@ static void encode_node(const struct encoder *e, const struct frame *up, const s
 	lua_Integer value;
 
 	switch (n->kind) {
-	case LBPF_BOOL: /* a byte that is true already stays, so that a union may be written back */
+	/* A byte that is true already stays as it is, so that a union can be written back. */
+	case LBPF_BOOL:
 		value = to_boolean(e, up, n, idx);
 		if (value != (*p != 0))
 			*p = (uint8_t)value;
@@ -434,7 +438,8 @@ void lbpf_encode_any(lua_State *L, const struct lbpf_type *type, int idx, void *
 {
 	struct encoder e = { L, type, what, (const uint8_t *)buf + type->size };
 
-	if (!lbpf_type_is_integer(type)) /* an integer is stored once it is known to fit, in live memory as well */
+	/* An integer is stored only when it is known to fit, because the memory may be shared. */
+	if (!lbpf_type_is_integer(type))
 		memset(buf, 0, type->size);
 	encode_node(&e, NULL, type->node, idx, buf);
 }
@@ -445,7 +450,7 @@ bool lbpf_accepts(lua_State *L, const struct lbpf_type *type, int idx)
 	int top = lua_gettop(L);
 	bool ok;
 
-	/* an array of arrays of … : as many first elements deep */
+	/* nested arrays: the first element of each level stays on the stack until the end */
 	luaL_checkstack(L, 4, NULL);
 	lua_pushvalue(L, idx);
 	while (n->kind == LBPF_ARRAY && lua_istable(L, -1) && lua_rawlen(L, -1) > 0) {
@@ -454,7 +459,7 @@ bool lbpf_accepts(lua_State *L, const struct lbpf_type *type, int idx)
 		n++;
 	}
 	switch (n->kind) {
-	case LBPF_ARRAY: /* an empty one: all zero */
+	case LBPF_ARRAY: /* an empty table: all zero */
 		lua_pushnil(L);
 		ok = lua_istable(L, -2) && !lua_next(L, -2);
 		break;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Keys of maps: what is read encodes back to the bytes it came from, or is these bytes themselves.
+/* Keys of maps. Encoding a decoded key gives the bytes it was decoded from. If that is impossible, the decoded key is a
+ * string of these bytes.
  *
- * To the kernel all bytes of a key count, also those that no member has: a program that fills a struct member by member
- * may leave anything in the padding. Such a key has no table that means it. Of each struct we keep the bits that no
- * member carries, its gaps; they are found when the first key is read. */
+ * For the kernel all bytes of a key count, even those that belong to no member. A program that fills a struct member by
+ * member may leave anything in the padding, and no table stands for such a key. So of each struct we keep its gaps: the
+ * bits that belong to no member. They are computed when the first key is read. */
 #include "value/key.h"
 
 #include <math.h>
@@ -16,7 +17,7 @@ static const uint8_t *value_end(const struct lbpf_type *type, const uint8_t *p)
 	return p + type->size;
 }
 
-/* How many elements an array has in a value without more bytes than its type has. */
+/* The number of elements of an array in a value that has no more bytes than its type. */
 static uint32_t element_count(const struct lbpf_node *n, const uint8_t *p, const uint8_t *end)
 {
 	if (!n->flexible || n->beyond || !n[1].size)
@@ -24,7 +25,7 @@ static uint32_t element_count(const struct lbpf_node *n, const uint8_t *p, const
 	return (uint32_t)((size_t)(end - p) / n[1].size);
 }
 
-/* Sets the bits at p that the node carries. Of a bool that is one: it reads as true whatever it was. */
+/* Sets the bits at p that the node uses. A bool uses one bit, because any other byte than 0 is decoded as true. */
 static void mark(const struct lbpf_type *type, const struct lbpf_node *n, uint8_t *p, const uint8_t *end)
 {
 	const struct lbpf_node *m = n + 1;
@@ -56,7 +57,7 @@ static void mark(const struct lbpf_type *type, const struct lbpf_node *n, uint8_
 	}
 }
 
-/* Lists the gaps. The list goes with the type's names, which every reading of a struct needs as well. */
+/* Lists the gaps. The type's sequence of names keeps the list; decoding a struct needs this sequence anyway. */
 static void find_gaps(lua_State *L, struct lbpf_type *type)
 {
 	int top = lua_gettop(L);
@@ -76,7 +77,7 @@ static void find_gaps(lua_State *L, struct lbpf_type *type)
 	for (uint32_t i = 0; i < type->size; i++)
 		if (mask[i] != 0xff)
 			gaps[count++] = (struct lbpf_gap){ i, (uint8_t)~mask[i] };
-	lua_rawseti(L, top + 1, 0); /* names count from 1 */
+	lua_rawseti(L, top + 1, 0); /* the names begin at 1 */
 	type->gaps = gaps;
 	type->gap_count = count;
 	lua_settop(L, top);
@@ -95,7 +96,7 @@ static bool is_nan(const struct lbpf_node *n, const uint8_t *p)
 	return isnan(f32);
 }
 
-/* Whether a float at p, at any depth, is no number: which one of them it is doesn't survive a conversion. */
+/* Whether there is a NaN at p, at any depth. A conversion doesn't keep which NaN it is. */
 static bool has_nan(const struct lbpf_type *type, const struct lbpf_node *n, const uint8_t *p, const uint8_t *end)
 {
 	const struct lbpf_node *m = n + 1;

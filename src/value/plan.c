@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* How the plan of a C type is put together.
+/* Building the plan of a C type.
  *
- * The plan lies in the userdata itself. Its names (members, C types, tables of enumerators) are Lua values in a
- * sequence that the registry holds, so that decoding pushes a name without hashing it again. */
+ * The plan is part of the userdata. Its names (members, C types, tables of enumerators) are Lua values in a sequence
+ * that the registry keeps. So decoding pushes a name without hashing it again. */
 #include "value/plan.h"
 
 #include <string.h>
@@ -53,11 +53,12 @@ void lbpf_build_ctype(struct lbpf_builder *b, uint32_t i)
 	lbpf_build_name(b);
 }
 
-#define MAX_NESTING 256 /* more than any compiler of types goes down */
+#define MAX_NESTING 256 /* deeper than any plan nests */
 
 static uint32_t nesting(const struct lbpf_builder *b)
 {
-	uint32_t ends[MAX_NESTING], depth = 0, most = 0; /* where the subtrees around node i end */
+	/* The ends of the subtrees that contain node i. */
+	uint32_t ends[MAX_NESTING], depth = 0, most = 0;
 
 	for (uint32_t i = 0; i < b->count; i++) {
 		while (depth && ends[depth - 1] <= i)
@@ -83,7 +84,7 @@ struct lbpf_type *lbpf_build_end(struct lbpf_builder *b)
 	for (uint32_t i = 0; i < b->count; i++)
 		type->floats |= type->node[i].kind == LBPF_F32 || type->node[i].kind == LBPF_F64;
 	lua_pushvalue(b->L, b->base + 1);
-	lua_setiuservalue(b->L, -2, 1); /* labels and C names outlive the finalizer */
+	lua_setiuservalue(b->L, -2, 1); /* labels and C names must outlive the type's finalizer */
 	lua_pushvalue(b->L, b->base + 1);
 	type->names = luaL_ref(b->L, LUA_REGISTRYINDEX);
 	lua_replace(b->L, b->base);
@@ -103,7 +104,8 @@ static struct lbpf_type *push_simple(lua_State *L, enum lbpf_kind kind, uint32_t
 	return lbpf_build_end(&b);
 }
 
-/* The flexible array that ends node i, which is or contains it; 0 if there is none. *at gets its offset in node i. */
+/* The flexible array at the end of node i, which may be the node itself; 0 if there is none. *at becomes its offset in
+ * node i. */
 static uint32_t flexible_end(const struct lbpf_type *type, uint32_t i, uint32_t *at)
 {
 	const struct lbpf_node *n = &type->node[i];
@@ -128,10 +130,10 @@ void lbpf_type_extend(struct lbpf_type *type, uint32_t size)
 	n->count = n->kind == LBPF_ARRAY ? (size - at) / each : 0;
 	n->size = (size - at) / each * each;
 	n->flexible = false;
-	n->ctype = "the flexible array"; /* for messages; BTF calls it "int[0]" */
+	n->ctype = "the flexible array"; /* for messages, because BTF calls it "int[0]" */
 	more = size > type->size ? size - type->size : 0;
 	type->size += more;
-	for (uint32_t i = 0; i < array; i++) /* all that it is in */
+	for (uint32_t i = 0; i < array; i++) /* all nodes that contain it */
 		if (type->node[i].kind == LBPF_STRUCT && type->node[i].next > array)
 			type->node[i].size += more;
 }

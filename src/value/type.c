@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* C types as objects: what scripts may ask of a plan. */
+/* Type handles: what scripts can ask about a plan. */
 #include "value/type.h"
 
 #include "base/arg.h"
@@ -128,7 +128,8 @@ static const char *const kind_names[] = {
 	[LBPF_RAW] = "bytes",	 [LBPF_ARRAY] = "array",   [LBPF_STRUCT] = "struct",
 };
 
-/* Sets field `enumerators` of the table at the top: { value = name }, of several names one. */
+/* Sets the field `enumerators` of the table at the top: { value = name }. If several names have the same value, one of
+ * them is used. */
 static void push_enumerators(lua_State *L, const struct lbpf_type *type, const struct lbpf_node *n)
 {
 	int top = lua_gettop(L);
@@ -147,7 +148,7 @@ static void push_enumerators(lua_State *L, const struct lbpf_type *type, const s
 	lua_setfield(L, top, "enumerators");
 }
 
-/* Pushes what type:layout gives for a node and what is below it. */
+/* Pushes what type:layout returns for a node and its subtree. */
 static void push_layout(lua_State *L, const struct lbpf_type *type, const struct lbpf_node *n)
 {
 	const struct lbpf_node *m = n + 1;
