@@ -408,7 +408,8 @@ static int link_unpin(lua_State *L)
 	return 1;
 }
 
-/*** Closes the handle without detaching the program, which stays attached until the process ends.
+/*** Closes the handle without detaching the program. The program stays attached until the process ends. A tc filter, an
+XDP program that was attached by netlink and a pinned link outlive the process.
 @function link:disconnect
 @treturn true
 @usage not run: the program stays attached until the process ends
