@@ -32,11 +32,15 @@
 /* The arguments of a host's call, and its result. */
 struct call {
 	int err; /* an errno, for a failure that is neither misuse nor lack of memory */
-	int fd, flags;
+
+	/* of lbpf_push_…: what the handle is for, and what messages call it */
 	struct bpf_object *obj;
 	struct bpf_program *prog;
 	struct bpf_link *link;
+	int fd, flags;
 	const char *name;
+
+	/* of lbpf_push_type and lbpf_push_value, lbpf_to_value */
 	const struct btf *btf;
 	uint32_t type_id;
 	const void *data;

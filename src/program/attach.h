@@ -33,27 +33,43 @@ struct lbpf_list {
 /* Where and how to attach: what the arguments and options of any attach method say. Each way uses its own part. Options
  * have the names that libbpf gives them. */
 struct lbpf_target {
-	const char *category, *name, *path, *provider, *func_name, *mode;
-	struct lbpf_list syms, addrs, cookies;
+	/* of several ways */
+	const char *name, *mode;
+	int ifindex, fd;
+	int32_t pid;
+	uint32_t flags;
+	bool replace;
+	uint64_t bpf_cookie;
+	/* Of a program whose section doesn't determine its attach type; `type` is the number, or -1. */
+	const char *attach_type;
+	int type;
 	/* The map, or the other program, to attach to. Values on the Lua stack keep them alive. A finalizer may close
 	 * them, so whether they are open is checked after the last allocation. */
 	const struct lbpf_map *map;
 	const struct lbpf_program *target;
-	int ifindex, fd;
-	int32_t pid;
-	struct lbpf_event *event; /* the perf event to open; NULL: fd is an open one */
-	uint64_t offset, ref_ctr_offset;
-	uint64_t bpf_cookie, cookie, usdt_cookie;
-	uint64_t sample_freq, sample_period;
-	uint64_t priority;
-	uint32_t flags, handle, pf, hooknum, point, relative_id, relative_fd;
-	int32_t netfilter_priority;
-	uint64_t expected_revision;
-	/* Of a program whose section doesn't determine its attach type; `type` is the number, or -1. */
-	const char *attach_type;
-	int type;
-	bool retprobe, session, unique_match, replace;
+
+	/* functions of the kernel and of processes */
+	const char *path, *provider, *func_name;
+	uint64_t offset, ref_ctr_offset, usdt_cookie;
+	struct lbpf_list syms, addrs, cookies;
+	bool retprobe, session, unique_match;
+
+	/* tracepoints, perf events, iterators */
+	const char *category;
+	uint64_t cookie;
+	struct lbpf_event *event;	/* the perf event to open; NULL: fd is an open one */
 	union bpf_iter_link_info *iter; /* what an iterator goes over; NULL: everything */
+
+	/* the network: xdp, netfilter, tc */
+	bool netlink;
+	uint32_t pf, hooknum;
+	int32_t netfilter_priority;
+	uint32_t handle, point;
+	uint64_t priority;
+
+	/* where in a list of programs */
+	uint32_t relative_id, relative_fd;
+	uint64_t expected_revision;
 };
 
 /* One way to attach.

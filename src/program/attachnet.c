@@ -32,7 +32,7 @@ static const struct lbpf_name xdp_modes[] = {
 
 static const struct lbpf_option xdp_options[] = {
 	{ "mode", LBPF_OPT_STRING, offsetof(struct lbpf_target, mode) },
-	{ "netlink", LBPF_OPT_BOOL, offsetof(struct lbpf_target, session) },
+	LBPF_TARGET_OPT(BOOL, netlink),
 	LBPF_TARGET_OPT(BOOL, replace),
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
@@ -75,7 +75,7 @@ static int attach_xdp(struct lbpf_link *link, const struct lbpf_program *p, cons
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = to->flags);
 
-	if (to->session || to->replace)
+	if (to->netlink || to->replace)
 		return attach_xdp_netlink(link, p, to);
 	if (!to->flags && p->prog)
 		return lbpf_attach_done(link, bpf_program__attach_xdp(p->prog, to->ifindex));
