@@ -33,14 +33,13 @@
 struct call {
 	int err; /* an errno, for a failure that is neither misuse nor lack of memory */
 
-	/* of lbpf_push_…: what the handle is for, and what messages call it */
+	/* of functions that push a handle: what it is for, and what messages call it */
 	struct bpf_object *obj;
 	struct bpf_program *prog;
 	struct bpf_link *link;
 	int fd, flags;
 	const char *name;
-
-	/* of lbpf_push_type and lbpf_push_value, lbpf_to_value */
+	/* of lbpf_push_type, lbpf_push_value and lbpf_get_value */
 	const struct btf *btf;
 	uint32_t type_id;
 	const void *data;
@@ -151,8 +150,6 @@ int lbpf_open(lua_State *L)
 
 	return protect(L, do_open, &call, 0, 1);
 }
-
-/* ---- the links of programs that stand alone ---- */
 
 /* ---- from the host to Lua ---- */
 
