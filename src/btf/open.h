@@ -17,10 +17,6 @@ struct lbpf_btf *lbpf_btf_push_borrowed(lua_State *L, struct btf *btf, int owner
 /* Opener: adds the table `btf` to the module table at the top. */
 void lbpf_btf_open(lua_State *L);
 
-/* Checks that libbpf can be given a file to read BTF from. A file that doesn't exist or has no BTF passes: libbpf
- * reports that when it needs the file. Returns 0, or an errno and its cause in words or NULL. */
-int lbpf_btfopen_check(const char *path, const char **cause);
-
 LBPF_HIDDEN_END
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/newer.h"
 #include "base/spare.h"
 #include "base/token.h"
+#include "btf/file.h"
 #include "btf/open.h"
 #include "map/map.h"
 #include "object/loadcause.h"
@@ -100,7 +101,7 @@ static int check_core_btf(lua_State *L, int idx, const struct lbpf_object *o)
 
 	lua_getiuservalue(L, idx, LBPF_OBJECT_CORE_BTF);
 	path = lua_tostring(L, -1);
-	err = path ? lbpf_btfopen_check(path, &cause) : 0;
+	err = path ? lbpf_btffile_check(path, &cause) : 0;
 	if (!err) {
 		lua_pop(L, 1);
 		return 0;

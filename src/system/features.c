@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What this kernel supports for this process: map types, program types and helpers, each found by trying.
- *
- * libbpf tries map and program types. It answers no if the kernel returned EPERM, but errno still has the EPERM then.
- * We try helpers ourselves. libbpf 1.1 takes some messages of newer kernels for a yes, and answers yes to everything
- * without permission. */
+/* bpf.features: what this kernel supports for this process, and why not. probe.c finds it out. */
 #include "system/features.h"
 
 #include <errno.h>
@@ -26,8 +22,7 @@
 #include "base/spare.h"
 #include "map/kinds.h"
 #include "program/kinds.h"
-
-#define ARENA 33
+#include "system/probe.h"
 
 struct origin {
 	const char *since; /* the kernel that brought it */
@@ -69,10 +64,9 @@ static const struct origin map_origins[] = {
 	[BPF_MAP_TYPE_BLOOM_FILTER] = { "5.16", NULL },
 	[BPF_MAP_TYPE_USER_RINGBUF] = { "6.1", NULL },
 	[32] = { "6.2", NULL }, /* cgrp_storage */
-	[ARENA] = { "6.9", NULL },
+	[LBPF_MAP_TYPE_ARENA] = { "6.9", NULL },
 };
 
-#define DESCRIPTORS 4 /* descriptors that a trial may have open */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- names ---- */
@@ -85,7 +79,7 @@ static const char *map_name(uint32_t type)
 {
 	const char *name = libbpf_bpf_map_type_str((enum bpf_map_type)type);
 
-	return name ? name : type == ARENA ? "arena" : NULL;
+	return name ? name : type == LBPF_MAP_TYPE_ARENA ? "arena" : NULL;
 }
 
 static const char *helper_name(uint32_t id)
@@ -138,148 +132,6 @@ static uint32_t arg_name(lua_State *L, int idx, const struct sort *sort)
 	name_unknown(L, sort, name);
 }
 
-/* ---- trying ---- */
-
-struct verdict {
-	enum { NO, YES, UNSURE } has;
-	int err;	   /* unless YES */
-	const char *cause; /* a string literal, if it is known already */
-};
-
-/* Missing capabilities and lockdown cause EPERM, a security module may cause EACCES. */
-static bool is_refusal(int err)
-{
-	return err == EPERM || err == EACCES;
-}
-
-/* The verdict for the result of a probe of libbpf, and the errno that the kernel left. */
-static struct verdict verdict_of(int result, int err)
-{
-	if (result > 0)
-		return (struct verdict){ .has = YES };
-	if (result == 0 && lbpf_spare_is_short(err))
-		return (struct verdict){ .has = UNSURE, .err = err };
-	if (result == 0)
-		return (struct verdict){ .has = NO, .err = err ? err : EINVAL };
-	if (is_refusal(-result))
-		return (struct verdict){ .has = NO, .err = -result };
-	return (struct verdict){ .has = UNSURE, .err = -result };
-}
-
-/* Whether a map can be created of a type that this libbpf can't try. */
-static int try_arena(void)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
-	int fd = bpf_map_create((enum bpf_map_type)ARENA, NULL, 0, 0, 1, &opts);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
-static struct verdict try_map(lua_State *L, uint32_t type, uint32_t unused)
-{
-	int result, err = lbpf_spare(L, DESCRIPTORS);
-	struct lbpf_log *log;
-
-	(void)unused;
-	if (err)
-		return (struct verdict){ .has = UNSURE, .err = err };
-	log = lbpf_log_begin(L);
-	errno = 0;
-	result = libbpf_probe_bpf_map_type((enum bpf_map_type)type, NULL);
-	if (result == -EOPNOTSUPP && type == ARENA)
-		result = try_arena();
-	err = errno;
-	lbpf_log_end(log);
-	return verdict_of(result, err);
-}
-
-/* Loads a program that calls a helper, or none if it is 0, and then returns. Returns 0 or an errno, and the verifier's
- * log. */
-static int load(uint32_t type, uint32_t helper, char *text, uint32_t room)
-{
-	struct bpf_insn insns[] = {
-		{ .code = BPF_JMP | BPF_CALL, .imm = (int32_t)helper },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_buf = text, .log_size = room, .log_level = 1);
-	const struct lbpf_progkind *kind = lbpf_progkind_of(type);
-	size_t skip = helper ? 0 : 1;
-	int fd;
-
-	*text = '\0';
-	if (kind) {
-		opts.expected_attach_type = (enum bpf_attach_type)kind->attach;
-		opts.prog_flags = kind->flags;
-	}
-	fd = bpf_prog_load((enum bpf_prog_type)type, NULL, "GPL", insns + skip, COUNT(insns) - skip, &opts);
-	if (fd < 0)
-		return errno;
-	close(fd);
-	return 0;
-}
-
-static struct verdict try_prog(lua_State *L, uint32_t type, uint32_t unused)
-{
-	int result, err = lbpf_spare(L, DESCRIPTORS);
-	struct lbpf_log *log;
-	char text[1024];
-
-	(void)unused;
-	if (err)
-		return (struct verdict){ .has = UNSURE, .err = err };
-	log = lbpf_log_begin(L);
-	errno = 0;
-	result = libbpf_probe_bpf_prog_type((enum bpf_prog_type)type, NULL);
-	err = errno;
-	if (result == -EOPNOTSUPP && type == LBPF_PROG_TYPE_NETFILTER) {
-		err = load(type, 0, text, sizeof(text));
-		result = err == 0;
-	}
-	lbpf_log_end(log);
-	return verdict_of(result, err);
-}
-
-/* The verifier checks first whether the helper may be called, so any other complaint means that it may. */
-static struct verdict try_helper(lua_State *L, uint32_t id, uint32_t type)
-{
-	static const char *const refusals[][2] = {
-		{ "invalid func ", "this kernel doesn't have it" },
-		{ "program of this type cannot use helper ", "programs of this type can't call it" },
-		{ "unknown func ", "programs of this type can't call it" }, /* of older kernels */
-		{ "helper call is not allowed in probe", "this kernel doesn't allow it" },
-	};
-	struct verdict no = { .has = NO };
-	struct lbpf_log *log;
-	bool complained;
-	char text[8192];
-	size_t len;
-
-	if (type == BPF_PROG_TYPE_TRACING || type == BPF_PROG_TYPE_EXT || type == BPF_PROG_TYPE_LSM ||
-	    type == BPF_PROG_TYPE_STRUCT_OPS)
-		return (struct verdict){ UNSURE, EOPNOTSUPP,
-					 "for programs of this type it depends on what they attach to" };
-	no.err = lbpf_spare(L, DESCRIPTORS);
-	if (no.err)
-		return (struct verdict){ .has = UNSURE, .err = no.err };
-	log = lbpf_log_begin(L);
-	no.err = load(type, id, text, sizeof(text));
-	lbpf_log_end(log);
-	if (lbpf_spare_is_short(no.err))
-		return (struct verdict){ .has = UNSURE, .err = no.err };
-	complained = lbpf_verifier_complaint(text, &len) != NULL;
-	for (size_t i = 0; i < COUNT(refusals) && !no.cause; i++)
-		if (strstr(text, refusals[i][0]))
-			no.cause = refusals[i][1];
-	if (!no.err || (!no.cause && complained))
-		return (struct verdict){ .has = YES };
-	if (!no.cause && !is_refusal(no.err))
-		no.cause = "this kernel has no programs of this type";
-	return no;
-}
-
 /* ---- saying why not ---- */
 
 /* "6.18" and "6.18.44-cloud" as a number. */
@@ -291,16 +143,16 @@ static unsigned long version(const char *release)
 	return major << 16 | (*end == '.' ? strtoul(end + 1, NULL, 10) & 0xffff : 0);
 }
 
-static const char *push_cause(lua_State *L, const struct verdict *verdict, struct origin origin)
+static const char *push_cause(lua_State *L, const struct lbpf_verdict *verdict, struct origin origin)
 {
 	struct utsname name;
 	const char *when;
 
 	if (verdict->cause)
 		return verdict->cause;
-	if (is_refusal(verdict->err))
+	if (lbpf_probe_is_refusal(verdict->err))
 		return lbpf_refused(L, origin.needs ? origin.needs : "CAP_BPF");
-	if (verdict->has == UNSURE)
+	if (verdict->has == LBPF_UNSURE)
 		return verdict->err == EOPNOTSUPP ? lua_pushfstring(L, "libbpf %s can't tell", libbpf_version_string())
 						  : NULL;
 	uname(&name);
@@ -311,15 +163,15 @@ static const char *push_cause(lua_State *L, const struct verdict *verdict, struc
 }
 
 /* Pushes true, or false or nil with message and code. Returns how many. */
-static int push_verdict(lua_State *L, const struct verdict *verdict, struct origin origin, const char *what,
+static int push_verdict(lua_State *L, const struct lbpf_verdict *verdict, struct origin origin, const char *what,
 			const char *name)
 {
-	if (verdict->has == YES) {
+	if (verdict->has == LBPF_YES) {
 		lua_pushboolean(L, 1);
 		return 1;
 	}
 	lbpf_err_push(L, verdict->err, push_cause(L, verdict, origin), "%s '%s'", what, name);
-	if (verdict->has == NO) {
+	if (verdict->has == LBPF_NO) {
 		lua_pushboolean(L, 0);
 		lua_replace(L, -4);
 	}
@@ -341,21 +193,21 @@ static struct origin prog_origin(uint32_t type)
 /* Pushes a table of what is supported, and a table with the reasons for the rest. For helpers, `of` is the program
  * type. */
 static int push_all(lua_State *L, const struct sort *sort,
-		    struct verdict (*try_one)(lua_State *L, uint32_t number, uint32_t of), uint32_t of)
+		    struct lbpf_verdict (*try_one)(lua_State *L, uint32_t number, uint32_t of), uint32_t of)
 {
 	int top = lua_gettop(L);
 
 	lua_newtable(L);
 	lua_newtable(L);
 	for (uint32_t i = 1; sort->name(i); i++, lua_settop(L, top + 2)) {
-		struct verdict verdict = try_one(L, i, of);
+		struct lbpf_verdict verdict = try_one(L, i, of);
 		struct origin origin = sort == &map_sort ? map_origin(i) : prog_origin(of ? of : i);
 
 		if (push_verdict(L, &verdict, origin, sort->what, sort->name(i)) > 1) {
 			lua_pushvalue(L, -2);
 			lua_setfield(L, top + 2, sort->name(i));
 		}
-		lua_pushvalue(L, verdict.has == YES ? -1 : -3);
+		lua_pushvalue(L, verdict.has == LBPF_YES ? -1 : -3);
 		lua_setfield(L, top + 1, sort->name(i));
 	}
 	return 2;
@@ -374,7 +226,7 @@ if not has then print(message) end
 static int features_map_type(lua_State *L)
 {
 	uint32_t type = arg_name(L, 1, &map_sort);
-	struct verdict verdict = try_map(L, type, 0);
+	struct lbpf_verdict verdict = lbpf_probe_map(L, type, 0);
 
 	return push_verdict(L, &verdict, map_origin(type), map_sort.what, map_name(type));
 }
@@ -393,7 +245,7 @@ print(has, code)
 static int features_prog_type(lua_State *L)
 {
 	uint32_t type = arg_name(L, 1, &prog_sort);
-	struct verdict verdict = try_prog(L, type, 0);
+	struct lbpf_verdict verdict = lbpf_probe_prog(L, type, 0);
 
 	return push_verdict(L, &verdict, prog_origin(type), prog_sort.what, lbpf_program_type_name(type));
 }
@@ -412,7 +264,7 @@ print(bpf.features.helper("xdp", "redirect_map")) -- true
 static int features_helper(lua_State *L)
 {
 	uint32_t type = arg_name(L, 1, &prog_sort), id = arg_name(L, 2, &helper_sort);
-	struct verdict verdict = try_helper(L, id, type);
+	struct lbpf_verdict verdict = lbpf_probe_helper(L, id, type);
 
 	return push_verdict(L, &verdict, prog_origin(type), helper_sort.what, helper_name(id));
 }
@@ -429,7 +281,7 @@ end
 */
 static int features_map_types(lua_State *L)
 {
-	return push_all(L, &map_sort, try_map, 0);
+	return push_all(L, &map_sort, lbpf_probe_map, 0);
 }
 
 /*** Returns all program types, and whether this process can load programs of them.
@@ -444,7 +296,7 @@ end
 */
 static int features_prog_types(lua_State *L)
 {
-	return push_all(L, &prog_sort, try_prog, 0);
+	return push_all(L, &prog_sort, lbpf_probe_prog, 0);
 }
 
 /*** Returns all helpers that the library knows, and whether programs of a type can call them. The call loads more than
@@ -459,7 +311,7 @@ print(has.map_lookup_elem, has.sysctl_get_name) -- true   false
 */
 static int features_helpers(lua_State *L)
 {
-	return push_all(L, &helper_sort, try_helper, arg_name(L, 1, &prog_sort));
+	return push_all(L, &helper_sort, lbpf_probe_helper, arg_name(L, 1, &prog_sort));
 }
 
 /*** Returns the running kernel's release, as `uname -r` prints it.
