@@ -65,6 +65,7 @@ return {
   ["spec/event/reader_spec.lua"] = { on = ENDS, why = handlers, seconds = 75 },
   ["spec/tree/readme_spec.lua"] = { on = NONE, why = tree },
   ["spec/tree/reference_spec.lua"] = { on = NONE, why = tree },
+  ["spec/host/servers_spec.lua"] = { on = NONE, why = "servers over maps and rings, whose own specs run everywhere" },
   ["spec/object/settings_spec.lua"] = { on = { "5.10" }, why = ours, seconds = 20 },
   ["spec/map/sk_storage_spec.lua"] = { seconds = 20 },
   ["spec/map/sockmap_spec.lua"] = { seconds = 25 },
