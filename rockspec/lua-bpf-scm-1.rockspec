@@ -123,6 +123,7 @@ build = {
         "src/program/attachtc.c",
         "src/program/attachtrace.c",
         "src/program/attachuser.c",
+        "src/program/info.c",
         "src/program/iter.c",
         "src/program/kinds.c",
         "src/program/link.c",

@@ -34,6 +34,7 @@
 #include "object/pins.h"
 #include "object/vars.h"
 #include "program/attach.h"
+#include "program/info.h"
 #include "program/iter.h"
 #include "program/link.h"
 #include "program/linkopen.h"
@@ -56,7 +57,7 @@ static void (*const openers[])(lua_State *L) = {
 	lbpf_progrun_open,	lbpf_attach_open,	lbpf_stream_open,   lbpf_iter_open,    lbpf_object_open,
 	lbpf_pins_open,		lbpf_load_open,		lbpf_open_open,	    lbpf_ringbuf_open, lbpf_perfbuf_open,
 	lbpf_user_ringbuf_open, lbpf_system_open,	lbpf_features_open, lbpf_names_open,   lbpf_posix_open,
-	lbpf_mapsettings_open,	lbpf_progsettings_open, lbpf_mapinfo_open,  lbpf_token_open,
+	lbpf_mapsettings_open,	lbpf_progsettings_open, lbpf_proginfo_open, lbpf_mapinfo_open, lbpf_token_open,
 };
 
 int luaopen_bpf_core(lua_State *L)
