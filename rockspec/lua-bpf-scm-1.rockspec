@@ -67,6 +67,7 @@ build = {
         "src/cdecl/tagged.c",
         "src/cdecl/types.c",
         "src/event/add.c",
+        "src/event/cpubuf.c",
         "src/event/perfbuf.c",
         "src/event/perfrecord.c",
         "src/event/reader.c",

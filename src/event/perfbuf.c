@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Readers of perf buffers. For each CPU there is a perf event, with memory for the records of programs that run on that
- * CPU.
- *
- * The kernel empties a map's slots when the open file that filled them is closed. So a reader opens the map anew, by
- * its id. Then closing it empties only its own slots, even if another reader has taken over the map. A process that may
- * not open maps by id shares the map's file, and has to empty the slots itself. */
+/* Readers of perf buffers, whose memory is in cpubuf.c. */
 #include "event/perfbuf.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
 #include <linux/bpf.h>
-#include <linux/perf_event.h>
 
 #include "base/cause.h"
 #include "base/err.h"
+#include "event/cpubuf.h"
 #include "event/perfrecord.h"
 #include "event/reader.h"
 #include "map/map.h"
@@ -26,61 +17,17 @@
 #define PAGES 64	    /* pages for each CPU, if the script doesn't say */
 #define PAGES_MAX (1 << 18) /* 1 GiB of pages of 4 KiB */
 
-/* How a map was opened. */
-struct slots {
-	int fd;
-	/* Our file is also the handle's, or the map keeps the events after the file is closed. */
-	bool shared;
-};
-
-struct cpubuf {
-	struct lbpf_source source;
-	void *control;	  /* the page of positions, which the data follows */
-	uint32_t process; /* the process that has it mapped; a child may have something else there */
-	struct slots slots;
-	bool last; /* the last buffer of its map: closes the map's file */
-};
-
-static void cpubuf_release(struct lbpf_source *source, bool undo)
-{
-	struct cpubuf *buf = (struct cpubuf *)source;
-	uint32_t slot = (uint32_t)source->cpu;
-	bool here = buf->process == lbpf_process_number();
-
-	/* After a fork, the other process shares the file, too. */
-	if (undo && (buf->slots.shared || (buf->control && !here)))
-		bpf_map_delete_elem(buf->slots.fd, &slot);
-	if (buf->control && here)
-		munmap(buf->control, (size_t)sysconf(_SC_PAGESIZE) + source->size);
-	if (source->fd >= 0)
-		close(source->fd);
-	if (buf->last)
-		close(buf->slots.fd);
-}
-
 static const struct lbpf_class reader_class;
 
 /* ---- adding maps ---- */
 
-struct options {
-	struct lbpf_reader_options reader;
-	uint32_t pages, sample_period, wakeup_events;
-};
-
 static const struct lbpf_option perf_options[] = {
 	LBPF_READER_OPTIONS,
 	{ "cpus", LBPF_OPT_OTHER, 0 },
-	{ "pages", LBPF_OPT_U32, offsetof(struct options, pages) },
-	{ "sample_period", LBPF_OPT_U32, offsetof(struct options, sample_period) },
-	{ "wakeup_events", LBPF_OPT_U32, offsetof(struct options, wakeup_events) },
+	{ "pages", LBPF_OPT_U32, offsetof(struct lbpf_perfbuf_options, pages) },
+	{ "sample_period", LBPF_OPT_U32, offsetof(struct lbpf_perfbuf_options, sample_period) },
+	{ "wakeup_events", LBPF_OPT_U32, offsetof(struct lbpf_perfbuf_options, wakeup_events) },
 	{ NULL, LBPF_OPT_OTHER, 0 },
-};
-
-/* The CPUs to read. */
-struct cpus {
-	const uint32_t *list;
-	uint32_t count;
-	bool given; /* otherwise all CPUs, of which those that are offline are skipped */
 };
 
 static uint32_t cpu_at(lua_State *L, int idx, lua_Integer i)
@@ -97,10 +44,10 @@ static uint32_t cpu_at(lua_State *L, int idx, lua_Integer i)
 }
 
 /* Pushes a value that keeps the list, and returns the list. idx is the index of the options. */
-static struct cpus push_cpus(lua_State *L, int idx, const struct lbpf_map *map, uint32_t possible)
+static struct lbpf_cpus push_cpus(lua_State *L, int idx, const struct lbpf_map *map, uint32_t possible)
 {
 	uint32_t *list;
-	struct cpus cpus = { .count = possible < map->max_entries ? possible : map->max_entries };
+	struct lbpf_cpus cpus = { .count = possible < map->max_entries ? possible : map->max_entries };
 	lua_Unsigned given;
 
 	lua_pushnil(L);
@@ -126,119 +73,7 @@ static struct cpus push_cpus(lua_State *L, int idx, const struct lbpf_map *map, 
 	return cpus;
 }
 
-/* The place of the lower bits of a 64-bit position. */
-static _Atomic unsigned long *position(void *u64)
-{
-	size_t skip = sizeof(uint64_t) - sizeof(unsigned long);
-
-	return (_Atomic unsigned long *)(void *)((char *)u64 + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? skip : 0));
-}
-
-static int event_open(uint32_t cpu, const struct options *options)
-{
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_SOFTWARE,
-		.size = sizeof(attr),
-		.config = PERF_COUNT_SW_BPF_OUTPUT,
-		.sample_period = options->sample_period,
-		.sample_type = PERF_SAMPLE_RAW,
-		.wakeup_events = options->wakeup_events ? options->wakeup_events : options->sample_period,
-	};
-
-	return (int)syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
-}
-
-/* The operation that failed, for the message; and the CPU, if it was for one. */
-struct failure {
-	const char *what;
-	uint32_t cpu;
-};
-
-/* Opens a CPU's buffer in the reader's next free place. After a failure, everything is released again. Returns 0 or an
- * errno. */
-static int cpubuf_open(struct lbpf_reader *r, const struct cpubuf *model, uint32_t cpu, const struct options *options,
-		       struct failure *failure)
-{
-	struct cpubuf *buf = lbpf_reader_source(r, r->count);
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	struct perf_event_mmap_page *control;
-	int err;
-
-	*buf = *model;
-	buf->source.cpu = (int)cpu;
-	*failure = (struct failure){ "perf_event_open", cpu };
-	buf->source.fd = event_open(cpu, options);
-	if (buf->source.fd < 0)
-		return errno;
-	failure->what = "mmap";
-	control = mmap(NULL, page + buf->source.size, PROT_READ | PROT_WRITE, MAP_SHARED, buf->source.fd, 0);
-	if (control != MAP_FAILED) {
-		buf->control = control;
-		buf->process = lbpf_process_number();
-		buf->source.data = (uint8_t *)control + page;
-		buf->source.head = position(&control->data_head);
-		buf->source.tail = position(&control->data_tail);
-		failure->what = "update";
-		if (bpf_map_update_elem(buf->slots.fd, &cpu, &buf->source.fd, BPF_ANY) == 0) {
-			failure->what = "epoll_ctl";
-			err = lbpf_reader_add(r);
-			if (!err)
-				return 0;
-			cpubuf_release(&buf->source, true);
-			return err;
-		}
-	}
-	err = errno;
-	buf->slots.shared = false; /* the slot belongs to somebody else */
-	cpubuf_release(&buf->source, true);
-	return err;
-}
-
-/* Opens the buffers of all the CPUs, or of none. Returns 0 or an errno. */
-static int cpubufs_open(struct lbpf_reader *r, const struct cpubuf *model, const struct cpus *cpus,
-			const struct options *options, struct failure *failure)
-{
-	uint32_t before = r->count;
-	int err = ENODEV;
-
-	for (uint32_t i = 0; i < cpus->count; i++) {
-		err = cpubuf_open(r, model, cpus->list[i], options, failure);
-		if (err && !(err == ENODEV && !cpus->given))
-			break;
-		err = 0;
-	}
-	if (!err && r->count == before)
-		err = ENODEV;
-	if (!err) {
-		failure->what = "fd";
-		err = lbpf_reader_added(r);
-	}
-	if (!err) {
-		((struct cpubuf *)lbpf_reader_source(r, r->count - 1))->last = true;
-		return 0;
-	}
-	while (r->count > before)
-		cpubuf_release(lbpf_reader_source(r, --r->count), true);
-	close(model->slots.fd);
-	return err;
-}
-
-/* Opens the map for the reader. After a failure its descriptor is -1, and errno is set. */
-static struct slots slots_open(const struct lbpf_map *map)
-{
-	struct slots slots = { .shared = (map->flags & BPF_F_PRESERVE_ELEMS) != 0 };
-	struct bpf_map_info info = { 0 };
-	uint32_t len = sizeof(info);
-
-	slots.fd = bpf_obj_get_info_by_fd(map->fd, &info, &len) ? -1 : bpf_map_get_fd_by_id(info.id);
-	if (slots.fd < 0) {
-		slots.fd = fcntl(map->fd, F_DUPFD_CLOEXEC, 0);
-		slots.shared = true;
-	}
-	return slots;
-}
-
-static int perf_fail(lua_State *L, const struct lbpf_map *map, int err, const struct failure *failure)
+static int perf_fail(lua_State *L, const struct lbpf_map *map, int err, const struct lbpf_cpubuf_failure *failure)
 {
 	const char *cause = NULL;
 
@@ -256,7 +91,7 @@ static int perf_fail(lua_State *L, const struct lbpf_map *map, int err, const st
 			     (LUAI_UACINT)failure->cpu, failure->what);
 }
 
-static void check_options(lua_State *L, int idx, struct options *options)
+static void check_options(lua_State *L, int idx, struct lbpf_perfbuf_options *options)
 {
 	uint32_t pages = options->pages;
 
@@ -271,10 +106,10 @@ static void check_options(lua_State *L, int idx, struct options *options)
 static int reader_add_map(lua_State *L, int idx, struct lbpf_reader *r, int first)
 {
 	struct lbpf_map *map = lbpf_map_check(L, first, 0, "perfbuf");
-	struct options options = { .pages = PAGES };
-	struct failure failure;
-	struct cpubuf model = { .source.fd = -1 };
-	struct cpus cpus;
+	struct lbpf_perfbuf_options options = { .pages = PAGES };
+	struct lbpf_cpubuf_failure failure;
+	struct lbpf_cpubuf model = { .source.fd = -1 };
+	struct lbpf_cpus cpus;
 	int err, possible;
 
 	luaL_argcheck(L, map->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY, first, "a map of type perf_event_array expected");
@@ -290,9 +125,9 @@ static int reader_add_map(lua_State *L, int idx, struct lbpf_reader *r, int firs
 	lbpf_reader_reserve(L, idx, r, cpus.count);
 	lbpf_reader_recheck(L, r);
 	lbpf_map_check(L, first, 0, "perfbuf"); /* a finalizer may have closed it */
-	model.slots = slots_open(map);
-	failure = (struct failure){ "open", cpus.list[0] };
-	err = model.slots.fd < 0 ? errno : cpubufs_open(r, &model, &cpus, &options, &failure);
+	model.slots = lbpf_slots_open(map);
+	failure = (struct lbpf_cpubuf_failure){ "open", cpus.list[0] };
+	err = model.slots.fd < 0 ? errno : lbpf_cpubufs_open(r, &model, &cpus, &options, &failure);
 	if (!err) {
 		lua_pop(L, 1);
 		return 0;
@@ -306,10 +141,10 @@ static const struct lbpf_reader_kind perf_kind = {
 	.name = "perfbuf",
 	.what = "perf buffer",
 	.unshared = true,
-	.source_size = sizeof(struct cpubuf),
+	.source_size = sizeof(struct lbpf_cpubuf),
 	.once = true,
 	.take = lbpf_perfrecord_take,
-	.release = cpubuf_release,
+	.release = lbpf_cpubuf_release,
 	.add = reader_add_map,
 };
 

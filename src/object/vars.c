@@ -3,9 +3,8 @@
  *
  * Before the load, variables are in libbpf's initial image of their section. After the load we map the section's array
  * ourselves, because libbpf before 1.5 keeps a private image. If all variables of a section are static, the kernel
- * can't map the section; then it is read and written as a whole by system calls.
- *
- * Variables are found by the address of their interned name. */
+ * can't map the section; then it is read and written as a whole by system calls. Variables are found by the address of
+ * their interned name. */
 #include "object/vars.h"
 
 #include <errno.h>
