@@ -5,25 +5,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include <lauxlib.h>
+#include "btf/btf.h"
 
 #define TEXT_MAX 2000 /* how many types the text of one declarator may mention */
-
-static const struct btf_type *type_at(lua_State *L, const struct btf *btf, uint32_t id)
-{
-	const struct btf_type *t = btf__type_by_id(btf, id);
-
-	if (!t)
-		luaL_error(L, "malformed BTF: there is no type %I", (LUAI_UACINT)id);
-	return t;
-}
-
-static const char *name_at(const struct btf *btf, uint32_t offset)
-{
-	const char *name = btf__name_by_offset(btf, offset);
-
-	return name ? name : "";
-}
 
 struct text {
 	lua_State *L;
@@ -147,13 +131,13 @@ static void push_text(struct text *t, uint32_t id)
 	luaL_checkstack(t->L, 8, NULL);
 	lua_pushliteral(t->L, "");
 	for (;; id = btf_is_array(type) ? btf_array(type)->type : type->type) {
-		type = type_at(t->L, t->btf, id);
+		type = lbpf_btf_type_at(t->L, t->btf, id);
 		if (t->left-- <= 0)
 			break;
 		if (!qualifies(type, &q) && !apply(t, type, &q, &pointer))
 			break;
 	}
-	name = id ? name_at(t->btf, type->name_off) : "void";
+	name = id ? lbpf_btf_name_at(t->btf, type->name_off) : "void";
 	if (t->left < 0)
 		name = "…";
 	else if (!*name)

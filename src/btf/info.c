@@ -64,22 +64,6 @@ static bool has_kind(const struct btf_type *t, uint32_t kind)
 	return !kind || btf_kind(t) == kind || (kind == BTF_KIND_ENUM && btf_kind(t) == BTF_KIND_ENUM64);
 }
 
-static const struct btf_type *type_at(lua_State *L, const struct btf *btf, uint32_t id)
-{
-	const struct btf_type *t = btf__type_by_id(btf, id);
-
-	if (!t)
-		luaL_error(L, "malformed BTF: there is no type %I", (LUAI_UACINT)id);
-	return t;
-}
-
-static const char *name_at(const struct btf *btf, uint32_t offset)
-{
-	const char *name = btf__name_by_offset(btf, offset);
-
-	return name ? name : "";
-}
-
 /* ---- handles and arguments ---- */
 
 struct lbpf_btf *lbpf_btf_check(lua_State *L)
@@ -128,7 +112,7 @@ int64_t lbpf_btf_which(lua_State *L, const struct lbpf_btf *handle, int kind)
 
 		if (n < 0 || n >= btf__type_cnt(handle->btf))
 			return -1;
-		return has_kind(type_at(L, handle->btf, (uint32_t)n), (uint32_t)kind) ? n : -1;
+		return has_kind(lbpf_btf_type_at(L, handle->btf, (uint32_t)n), (uint32_t)kind) ? n : -1;
 	}
 	name = lua_tostring(L, 2);
 	if (!*name || strlen(name) != lua_rawlen(L, 2))
@@ -163,7 +147,7 @@ static void set_type(lua_State *L, const struct btf *btf, const char *key, uint3
 /* Sets the name of the table at the top, if it has one. */
 static void set_name(lua_State *L, const struct btf *btf, uint32_t offset)
 {
-	const char *name = name_at(btf, offset);
+	const char *name = lbpf_btf_name_at(btf, offset);
 
 	if (*name)
 		lbpf_set_string(L, "name", name);
@@ -221,12 +205,12 @@ static void set_enumerators(lua_State *L, const struct btf *btf, const struct bt
 		lua_Integer value = (lua_Integer)lbpf_btfenum_value(t, i, is_signed, &name);
 
 		lua_createtable(L, 0, 2);
-		lbpf_set_string(L, "name", name_at(btf, name));
+		lbpf_set_string(L, "name", lbpf_btf_name_at(btf, name));
 		lbpf_set_integer(L, is_cut ? "lower" : "value", value);
 		lua_rawseti(L, -2, i + 1);
 		if (is_cut)
 			continue;
-		lua_pushstring(L, name_at(btf, name));
+		lua_pushstring(L, lbpf_btf_name_at(btf, name));
 		lua_pushinteger(L, value);
 		lua_rawset(L, -4);
 	}
@@ -263,7 +247,7 @@ static void set_variables(lua_State *L, const struct btf *btf, const struct btf_
 	lua_createtable(L, n, 0);
 	for (uint16_t i = 0; i < n; i++) {
 		lua_createtable(L, 0, 8);
-		set_name(L, btf, type_at(L, btf, var[i].type)->name_off);
+		set_name(L, btf, lbpf_btf_type_at(L, btf, var[i].type)->name_off);
 		set_type(L, btf, "type", var[i].type);
 		lbpf_set_integer(L, "offset", var[i].offset);
 		lbpf_set_integer(L, "size", var[i].size);
@@ -319,8 +303,8 @@ static void set_details(lua_State *L, const struct btf *btf, const struct btf_ty
 	case BTF_KIND_FUNC:
 		set_type(L, btf, "type", t->type);
 		set_linkage(L, btf_vlen(t));
-		if (btf_is_func_proto(type_at(L, btf, t->type)))
-			set_proto(L, btf, type_at(L, btf, t->type));
+		if (btf_is_func_proto(lbpf_btf_type_at(L, btf, t->type)))
+			set_proto(L, btf, lbpf_btf_type_at(L, btf, t->type));
 		break;
 	case BTF_KIND_VAR:
 		set_type(L, btf, "type", t->type);
@@ -347,7 +331,7 @@ static void set_details(lua_State *L, const struct btf *btf, const struct btf_ty
 
 static void push_description(lua_State *L, const struct btf *btf, uint32_t id)
 {
-	const struct btf_type *t = type_at(L, btf, id);
+	const struct btf_type *t = lbpf_btf_type_at(L, btf, id);
 
 	lua_createtable(L, 0, 8);
 	lbpf_set_string(L, "kind", kind_name(t));
@@ -399,7 +383,7 @@ static int resolve(lua_State *L)
 	int64_t id = lbpf_btf_which(L, handle, 0);
 
 	for (int i = 0; id > 0; i++) {
-		const struct btf_type *t = type_at(L, handle->btf, (uint32_t)id);
+		const struct btf_type *t = lbpf_btf_type_at(L, handle->btf, (uint32_t)id);
 
 		if (!btf_is_mod(t) && !btf_is_typedef(t) && btf_kind(t) != BTF_KIND_TYPE_TAG && !btf_is_var(t))
 			break;
@@ -436,7 +420,7 @@ static int next_type(lua_State *L)
 	uint32_t id = (uint32_t)lua_tointeger(L, 2), kind = (uint32_t)lua_tointeger(L, 3);
 
 	for (; id < btf__type_cnt(handle->btf); id++)
-		if (has_kind(type_at(L, handle->btf, id), kind)) {
+		if (has_kind(lbpf_btf_type_at(L, handle->btf, id), kind)) {
 			push_description(L, handle->btf, id);
 			lua_pushinteger(L, (lua_Integer)id + 1);
 			return 2;
