@@ -34,6 +34,24 @@ struct lbpf_btf {
 
 extern const struct lbpf_class lbpf_btf_class;
 
+/* The type of an id; raises an error if there is none. */
+static inline const struct btf_type *lbpf_btf_type_at(lua_State *L, const struct btf *btf, uint32_t id)
+{
+	const struct btf_type *t = btf__type_by_id(btf, id);
+
+	if (!t)
+		luaL_error(L, "malformed BTF: there is no type %I", (LUAI_UACINT)id);
+	return t;
+}
+
+/* The name at an offset, "" if there is none. */
+static inline const char *lbpf_btf_name_at(const struct btf *btf, uint32_t offset)
+{
+	const char *name = btf__name_by_offset(btf, offset);
+
+	return name ? name : "";
+}
+
 /* Pushes a handle without BTF. Store the BTF that libbpf returns in it at once. */
 struct lbpf_btf *lbpf_btf_new(lua_State *L);
 
