@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A program with marks for tracers, to be watched: they cost an instruction that does nothing while nobody does.
+// A program with USDT probes, to be watched. While nobody does, each costs one instruction that does nothing.
 #include <stdio.h>
 #include <unistd.h>
 #include <sys/sdt.h>

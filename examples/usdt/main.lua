@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Shows when programs pass the marks that they have for tracers (USDT), with the arguments. Many programs and libraries
+-- Shows when programs pass USDT probes, with the arguments. Many programs and libraries
 -- have some: databases, interpreters; libstdc++.so.6 has libstdcxx:throw.
 package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
@@ -17,18 +17,18 @@ Without a file, compiles a small program that has probes, and watches it.
   --help       show this text
 ]], { seconds = 3, pid = 0, text = 0, list = false }, 2)
 
--- The file's marks, as readelf lists them: a sequence of { provider, name }.
-local function marks(path)
+-- The file's probes, as readelf lists them: a sequence of { provider, name }.
+local function probes(path)
   local list, seen = {}, {}
   local listing = common.run(("readelf --notes --wide %s"):format(common.quote(path)))
   for provider, name in listing:gmatch "Provider: (%S+)%s+Name: (%S+)" do
-    local mark = provider .. ":" .. name
-    if not seen[mark] and (not options[2] or options[2] == mark) then
-      seen[mark] = true
-      list[#list + 1] = { provider = provider, name = name, text = mark }
+    local probe = provider .. ":" .. name
+    if not seen[probe] and (not options[2] or options[2] == probe) then
+      seen[probe] = true
+      list[#list + 1] = { provider = provider, name = name, text = probe }
     end
   end
-  common.try(#list > 0, ("%s: no mark%s"):format(path, options[2] and " " .. options[2] or "s"))
+  common.try(#list > 0, ("%s: no USDT probe%s"):format(path, options[2] and " " .. options[2] or "s"))
   table.sort(list, function(a, b) return a.text < b.text end)
   return list
 end
@@ -58,15 +58,15 @@ local function watch(obj, path, list)
   local width, count, first = common.width(), 0, nil
   local events <close> = common.try(bpf.ringbuf(obj.maps.passed, "struct passed", function(e)
     first, count = first or e.ns, count + 1
-    print(bpf.hist.line(("%9.3f  %7d  %-16s %s(%s)"):format((e.ns - first) / 1e9, e.pid, e.comm, list[e.mark].text,
+    print(bpf.hist.line(("%9.3f  %7d  %-16s %s(%s)"):format((e.ns - first) / 1e9, e.pid, e.comm, list[e.probe].text,
       arguments(e)), width))
   end))
-  for i, mark in ipairs(list) do
-    common.try(obj.progs.on_mark:attach_usdt(path, mark.provider, mark.name, {
+  for i, probe in ipairs(list) do
+    common.try(obj.progs.on_probe:attach_usdt(path, probe.provider, probe.name, {
       pid = options.pid > 0 and options.pid or -1, usdt_cookie = i,
     }))
   end
-  print("  SECONDS      PID  COMMAND          MARK")
+  print("  SECONDS      PID  COMMAND          PROBE")
   local cook <close> = not options[1] and common.start(path) or nil -- luacheck: ignore
   common.poll(events, options.seconds)
   print(("\n%d passed%s"):format(count,
@@ -76,8 +76,8 @@ end
 common.main(function()
   common.try(options.text <= 6, "--text: only up to 6 arguments are looked at")
   if options.list then
-    for _, mark in ipairs(marks(common.try(options[1], "--list needs a file"))) do
-      print(mark.text)
+    for _, probe in ipairs(probes(common.try(options[1], "--list needs a file"))) do
+      print(probe.text)
     end
     return
   end
@@ -86,5 +86,5 @@ common.main(function()
   local obj <close> = common.load { vars = { text = options.text } }
   local demo <close> = not options[1] and kitchen() or nil
   local path = options[1] or demo.path
-  watch(obj, path, marks(path))
+  watch(obj, path, probes(path))
 end)

@@ -643,7 +643,7 @@ describe("split BTF of a file", function()
     closed:close()
     for pattern, options in pairs({
       ["option 'base' must be a bpf.btf, got number"] = { base = 1 },
-      ["the BTF of .* goes with its object"] = { base = obj:btf() },
+      ["the BTF of .* belongs to an object, which frees it when it is closed"] = { base = obj:btf() },
       ["is closed"] = { base = closed },
       ["has a base itself"] = { base = split },
       ["unknown option 'bass'"] = { bass = vmlinux },

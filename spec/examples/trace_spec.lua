@@ -62,30 +62,30 @@ describe("usdt", function()
 
   local PROBED <const> = attach.probed() -- passes lbpf:step(number, "seven") for each number it reads, lbpf:guarded
 
-  it("shows the marks that its own program passes, with their arguments", function()
+  it("shows the probes that its own program passes, with their arguments", function()
     kernel.need(table.unpack(needs.usdt))
     local output, ok = examples.run("usdt", helper.slow > 1 and "--seconds 12" or "")
     assert(ok, output)
-    assert(output:find '^  SECONDS +PID  COMMAND +MARK\n', output)
+    assert(output:find '^  SECONDS +PID  COMMAND +PROBE\n', output)
     assert(output:find '\n    0.000 +%d+  kitchen +kitchen:ordered%(1, "noodles"%)\n', output)
     assert(output:find '\n +0.%d+ +%d+  kitchen +kitchen:served%(1, "noodles", 250%)\n', output)
     assert(output:find 'kitchen:served%(6, "soup", 1500%)\n\n12 passed\n$', output)
   end)
 
-  it("shows one mark of a program, until Ctrl-C", function()
+  it("shows one probe of a program, until Ctrl-C", function()
     kernel.need(table.unpack(needs.usdt))
     local output = examples.beside("usdt", ("--seconds 600 --text 2 %s lbpf:step"):format(PROBED),
       "echo 5 -6 0 | " .. PROBED)
-    local lines = output:match "MARK\n(.*)\n2 passed\n$"
+    local lines = output:match "PROBE\n(.*)\n2 passed\n$"
     assert(lines, output)
     local first, second = lines:match "^([^\n]+)\n([^\n]+)\n$"
     assert(first and first:find "^ +0.000 +%d+  probed +lbpf:step%(5, .*%)$", output)
     assert(second:find '^ +0.%d+ +%d+  probed +lbpf:step%(%-6, "seven"%)$', output)
   end)
 
-  it("lists marks, and says when there are none", function()
+  it("lists probes, and says when there are none", function()
     assert.equal("lbpf:guarded\nlbpf:step\n", (examples.run("usdt", "--list " .. PROBED)))
-    assert.equal("usdt: /bin/cat: no marks\n", (examples.run("usdt", "--list /bin/cat")))
+    assert.equal("usdt: /bin/cat: no USDT probes\n", (examples.run("usdt", "--list /bin/cat")))
     assert.equal("usdt: --list needs a file\n", (examples.run("usdt", "--list")))
     assert.equal("usdt: --text: only up to 6 arguments are looked at\n", (examples.run("usdt", "--text 7")))
   end)

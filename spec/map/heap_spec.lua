@@ -140,7 +140,7 @@ describe("the memory of a walk that was collected", function()
       for _ = 1, 8 do
         local raw = state.raw(size, 3)
         helper.raises(function() pairs(m)(raw) end, "bpf.walk expected")
-        helper.raises(function() map.lookup_batch(m, raw) end, "cursor expected")
+        helper.raises(function() map.lookup_batch(m, raw) end, "the cursor that the previous call returned expected")
       end
     end
   end)

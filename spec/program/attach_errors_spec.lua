@@ -110,12 +110,12 @@ describe("every attach method", function()
 
       if method.libbpf and kernel.libbpf_before(method.libbpf) then
         it("says which libbpf it needs", function()
-          helper.fails("ENOSYS", "program 'add': " .. name .. ": this needs libbpf " .. method.libbpf
-            .. ", here is v%d", call(obj.progs.add, name, arguments(method)))
+          helper.fails("ENOSYS", "program 'add': " .. name .. ": this method needs libbpf " .. method.libbpf
+            .. "; this is libbpf v%d", call(obj.progs.add, name, arguments(method)))
         end)
       else
         it("fails for a program of another type", function()
-          local why = method.takes and ("it is of type syscall, this takes %s (EINVAL)"):format(method.takes) or ""
+          local why = method.takes and ("its type is syscall, and this method takes %s (EINVAL)"):format(method.takes) or ""
           helper.fails(method.code or "EINVAL", "program 'add': " .. name .. ": " .. why:gsub("%p", "%%%0"),
             call(obj.progs.add, name, arguments(method)))
           assert.same({}, attach.links(obj.progs.add))

@@ -626,7 +626,7 @@ describe("attach_sockmap", function()
     local socks = maps.maps.socks
     maps.vars.chosen = 1
     local link = assert(maps.progs.skb_to_sock:attach_sockmap(socks))
-    fails("EINVAL", "attach_sockmap: it is of type [%l_]+, this takes sk_skb, sk_msg ",
+    fails("EINVAL", "attach_sockmap: its type is [%l_]+, and this method takes sk_skb, sk_msg ",
       maps.progs.on_connection:attach_sockmap(socks))
     socks[0], socks[1] = near, other_near
     assert(far:send("hello\n"))

@@ -280,7 +280,7 @@ describe("attach_freplace of a program that can't be replaced", function()
     local obj <close> = assert(bpf.load(helper.obj("attach_freplace")))
     local other <close> = assert(bpf.open(helper.obj("attach_freplace")))
     local whole = obj.progs.whole
-    fails("EINVAL", "attach_freplace: it is of type xdp, this takes ext ",
+    fails("EINVAL", "attach_freplace: its type is xdp, and this method takes ext ",
       whole:attach_freplace(whole, "verdict"))
     helper.raises(function() whole:attach_freplace(other.progs.whole, "verdict") end, "program 'whole' is not loaded")
     helper.raises(function() whole:attach_freplace("whole", "verdict") end, "bpf%.prog expected")

@@ -178,7 +178,7 @@ end)
 describe("a file", function()
   it("that isn't there, is a folder or something else is told so", function()
     local prog = obj.progs.on_function
-    fails("ENOENT", "there is no library 'liblbpf%-nothing%.so' where", prog:attach_uprobe("liblbpf-nothing.so", "f"))
+    fails("ENOENT", "there is no library 'liblbpf%-nothing%.so' in the folders", prog:attach_uprobe("liblbpf-nothing.so", "f"))
     fails("ENOENT", "there is no program 'lbpf%-nothing' where", prog:attach_uprobe("lbpf-nothing", "f"))
     fails("EISDIR", "'/': Is a directory", prog:attach_uprobe("/", "f"))
     fails("LIBBPF_ERRNO__FORMAT", "'/etc/passwd' is neither a program nor a library",
@@ -186,12 +186,12 @@ describe("a file", function()
   end)
 
   it("without the mark says so", function()
-    fails("ENOENT", "/probed' has no mark lbpf:nothing %(ENOENT%)$",
+    fails("ENOENT", "/probed' has no USDT probe lbpf:nothing %(ENOENT%)$",
       causes.progs.of_no_mark:attach_usdt(PROBED, "lbpf", "nothing"))
     local by_section, message = causes.progs.of_no_mark:attach()
     assert.is_nil(by_section)
-    assert.matches("'libc.so.6' has no mark", message)
-    fails("ENOENT", "/copy' has no marks for tracers %(no section .note.stapsdt%)", (function()
+    assert.matches("'libc.so.6' has no USDT probe", message)
+    fails("ENOENT", "/copy' has no USDT probes %(no section .note.stapsdt%)", (function()
       assert(helper.run(("objcopy -R .note.stapsdt %s %s"):format(PROBED, COPY)))
       return causes.progs.of_no_mark:attach_usdt(COPY, "lbpf", "step")
     end)())

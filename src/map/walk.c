@@ -249,7 +249,7 @@ static bool walk_push_entry(lua_State *L, struct walk *w, int64_t i)
 	if (!w->keys_only)
 		lbpf_map_decode_value(L, w->map, w->values + (size_t)i * lbpf_map_bytes(w->map));
 	if (w->closed)
-		luaL_error(L, "this walk was closed while it was stepped");
+		luaL_error(L, "this iteration was closed in the middle of a step");
 	w->held = false;
 	if (takes_later(w))
 		w->err = lbpf_map_erase(w->map, w->keys);
@@ -280,7 +280,7 @@ static int walk_push_next(lua_State *L, int idx, struct walk *w)
 	if (lbpf_unlikely(w->closed))
 		return 0;
 	if (lbpf_unlikely(w->busy))
-		luaL_error(L, "this walk is being stepped already, or has failed");
+		luaL_error(L, "this iteration is in the middle of a step, or it has failed");
 	w->busy = true;
 	walk_inherit(w);
 	while ((i = walk_advance(L, idx, w)) >= 0) {
@@ -411,7 +411,7 @@ void lbpf_walk_check(lua_State *L, int idx, const struct lbpf_map *map)
 {
 	const struct walk *w = lbpf_class_test_borrower(L, idx, &walk_class);
 
-	luaL_argcheck(L, w && w->map == map && !w->keys_only, idx, "the cursor expected that the call before returned");
+	luaL_argcheck(L, w && w->map == map && !w->keys_only, idx, "the cursor that the previous call returned expected");
 }
 
 bool lbpf_walk_next(lua_State *L, int idx, int *err)

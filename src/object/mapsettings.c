@@ -129,7 +129,7 @@ static int resize_section(lua_State *L, const struct setting *s, uint32_t size)
 	if (suffix && strcmp(suffix, ".kconfig") == 0)
 		refuse(L, s, "it holds the kernel's configuration");
 	if (size < bpf_map__value_size(s->of))
-		refuse(L, s, "the object's variables need more");
+		refuse(L, s, "it is smaller than the section of variables");
 	if (libbpf_major_version() == 1 && libbpf_minor_version() < 3)
 		refuse(L, s, "it holds the object's variables, which libbpf before 1.3 can't resize");
 	log = lbpf_log_begin(L);
@@ -252,7 +252,7 @@ static int set_initial_value(lua_State *L, const struct setting *s)
 	if (!bytes)
 		mistaken(L, s, "a string of bytes");
 	if (!bpf_map__is_internal(s->of) || !bpf_map__initial_value(s->of, &size))
-		refuse(L, s, "only sections of variables have one");
+		refuse(L, s, "only the maps of global variables have an initial value");
 	if (len != size)
 		luaL_error(L, "%s: %s has %I bytes, not %I", s->what, s->name, (LUAI_UACINT)size, (LUAI_UACINT)len);
 	return bpf_map__set_initial_value(s->of, bytes, len);

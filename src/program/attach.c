@@ -49,7 +49,7 @@ int lbpf_attach_read_name(lua_State *L, struct lbpf_target *to)
 static void *list_memory(lua_State *L, int idx, struct lbpf_list *list)
 {
 	list->count = lua_rawlen(L, idx);
-	luaL_argcheck(L, list->count > 0 && list->count < 1 << 20, idx, "a list of 1 to 1048575 expected");
+	luaL_argcheck(L, list->count > 0 && list->count < 1 << 20, idx, "a list of 1 to 1048575 elements expected");
 	luaL_checkstack(L, 4, NULL);
 	return lua_newuserdatauv(L, list->count * sizeof(uint64_t), 0);
 }
@@ -285,7 +285,7 @@ static bool check_type(lua_State *L, const struct lbpf_program *p, const struct 
 		if (way->types >> i & 1)
 			lbpf_list_add(&b, lbpf_program_type_name(i) ? lbpf_program_type_name(i) : "newer ones");
 	luaL_pushresult(&b);
-	lua_pushfstring(L, "it is of type %s, this takes %s", name ? name : "other", lua_tostring(L, -1));
+	lua_pushfstring(L, "its type is %s, and this method takes %s", name ? name : "other", lua_tostring(L, -1));
 	lbpf_err_push(L, EINVAL, lua_tostring(L, -1), "program '%s': %s", p->name, way->method);
 	return false;
 }
@@ -305,7 +305,7 @@ static int program_attach(lua_State *L)
 	lua_settop(L, way->options_at > 4 ? way->options_at : 4);
 	if (way->libbpf && !way->symbol)
 		return lbpf_err_push(L, ENOSYS,
-				     lua_pushfstring(L, "this needs libbpf %s, here is %s", way->libbpf,
+				     lua_pushfstring(L, "this method needs libbpf %s; this is libbpf %s", way->libbpf,
 						     libbpf_version_string()),
 				     "program '%s': %s", p->name, way->method);
 	if (way->options) {

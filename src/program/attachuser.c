@@ -175,11 +175,11 @@ static const char *usdt_cause(lua_State *L, const struct lbpf_program *p, const 
 	(void)p;
 	/* the only other reason is that the process doesn't exist */
 	if (err == ESRCH && (to->pid <= 0 || kill(to->pid, 0) == 0 || errno == EPERM))
-		return "the object lacks the maps of <bpf/usdt.bpf.h>, which programs for marks include";
-	return err == ENOENT ? lbpf_userfunc_no_mark(L, to->path, to->provider, to->name) : NULL;
+		return "the object lacks the maps of <bpf/usdt.bpf.h>, which programs for USDT probes include";
+	return err == ENOENT ? lbpf_userfunc_no_probe(L, to->path, to->provider, to->name) : NULL;
 }
 
-/* ---- sections that name a function or a mark ---- */
+/* ---- sections that name a function or a USDT probe ---- */
 
 /* Sections for functions of a file: "uprobe/<path>:<function>+<offset>", "uprobe.multi/<path>:<pattern>". */
 static const struct {
@@ -194,14 +194,14 @@ static const struct {
 };
 
 /* Reads the part after the path of "usdt/<path>:<provider>:<name>". */
-static bool read_mark(struct lbpf_target *to, char *mark)
+static bool read_provider(struct lbpf_target *to, char *probe)
 {
-	char *name = strchr(mark, ':');
+	char *name = strchr(probe, ':');
 
 	if (!name)
 		return false;
 	*name++ = '\0';
-	to->provider = mark;
+	to->provider = probe;
 	to->name = name;
 	return true;
 }
@@ -218,7 +218,7 @@ static bool read_section(struct lbpf_target *to, char *text)
 	*path++ = *name++ = '\0';
 	*to = (struct lbpf_target){ .path = path, .pid = -1 };
 	if (strcmp(text, "usdt") == 0)
-		return read_mark(to, name);
+		return read_provider(to, name);
 	while (i < sizeof(kinds) / sizeof(*kinds) && strcmp(text, kinds[i].name) != 0)
 		i++;
 	if (i == sizeof(kinds) / sizeof(*kinds))

@@ -151,7 +151,7 @@ int lbpf_userfunc_find(const char *path, struct lbpf_elfsym *list, size_t count)
 static const char *push_file_cause(lua_State *L, const char *path, int err)
 {
 	if (err == ENOENT && !strchr(path, '/'))
-		return lua_pushfstring(L, "there is no %s '%s' where such are looked for",
+		return lua_pushfstring(L, "there is no %s '%s' in the folders of programs and libraries",
 				       is_library(path) ? "library" : "program", path);
 	if (err == LIBBPF_ERRNO__FORMAT)
 		return lua_pushfstring(L, "'%s' is neither a program nor a library (ELF), or it is damaged", path);
@@ -246,19 +246,19 @@ const char *lbpf_userfunc_cause(lua_State *L, const char *path, const struct lbp
 	return lua_pushfstring(L, words[bad->found], path, bad->name);
 }
 
-const char *lbpf_userfunc_no_mark(lua_State *L, const char *path, const char *provider, const char *name)
+const char *lbpf_userfunc_no_probe(lua_State *L, const char *path, const char *provider, const char *name)
 {
 	struct lbpf_elf elf;
 	int err = open_file(&elf, path);
-	bool marks = false;
+	bool probes = false;
 
 	for (size_t i = 1; i < elf.count && !err; i++)
-		marks |= strcmp(lbpf_elf_name(&elf, i), ".note.stapsdt") == 0;
+		probes |= strcmp(lbpf_elf_name(&elf, i), ".note.stapsdt") == 0;
 	close_file(&elf);
 	if (err < 0)
 		return NULL;
 	if (err)
 		return push_file_cause(L, path, err == ENOEXEC || err == ELIBBAD ? LIBBPF_ERRNO__FORMAT : err);
-	return marks ? lua_pushfstring(L, "'%s' has no mark %s:%s", path, provider, name)
-		     : lua_pushfstring(L, "'%s' has no marks for tracers (no section .note.stapsdt)", path);
+	return probes ? lua_pushfstring(L, "'%s' has no USDT probe %s:%s", path, provider, name)
+		     : lua_pushfstring(L, "'%s' has no USDT probes (no section .note.stapsdt)", path);
 }

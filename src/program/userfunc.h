@@ -26,7 +26,7 @@ int lbpf_userfunc_find(const char *path, struct lbpf_elfsym *list, size_t count)
 const char *lbpf_userfunc_cause(lua_State *L, const char *path, const struct lbpf_elfsym *list, size_t count, int err);
 
 /* Pushes why the file has no such USDT probe, or returns NULL if the reason isn't known. */
-const char *lbpf_userfunc_no_mark(lua_State *L, const char *path, const char *provider, const char *name);
+const char *lbpf_userfunc_no_probe(lua_State *L, const char *path, const char *provider, const char *name);
 
 LBPF_HIDDEN_END
 
