@@ -115,7 +115,8 @@ describe("every attach method", function()
         end)
       else
         it("fails for a program of another type", function()
-          local why = method.takes and ("its type is syscall, and this method takes %s (EINVAL)"):format(method.takes) or ""
+          local why = method.takes and "its type is syscall, and this method takes " .. method.takes .. " (EINVAL)"
+            or ""
           helper.fails(method.code or "EINVAL", "program 'add': " .. name .. ": " .. why:gsub("%p", "%%%0"),
             call(obj.progs.add, name, arguments(method)))
           assert.same({}, attach.links(obj.progs.add))

@@ -178,8 +178,9 @@ end)
 describe("a file", function()
   it("that isn't there, is a folder or something else is told so", function()
     local prog = obj.progs.on_function
-    fails("ENOENT", "there is no library 'liblbpf%-nothing%.so' in the folders", prog:attach_uprobe("liblbpf-nothing.so", "f"))
-    fails("ENOENT", "there is no program 'lbpf%-nothing' where", prog:attach_uprobe("lbpf-nothing", "f"))
+    fails("ENOENT", "there is no library 'liblbpf%-nothing%.so' in the folders",
+      prog:attach_uprobe("liblbpf-nothing.so", "f"))
+    fails("ENOENT", "there is no program 'lbpf%-nothing' in the folders", prog:attach_uprobe("lbpf-nothing", "f"))
     fails("EISDIR", "'/': Is a directory", prog:attach_uprobe("/", "f"))
     fails("LIBBPF_ERRNO__FORMAT", "'/etc/passwd' is neither a program nor a library",
       prog:attach_uprobe("/etc/passwd", "f"))

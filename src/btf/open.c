@@ -145,7 +145,10 @@ static struct btf *use_base(lua_State *L, struct lbpf_btf *handle, struct lbpf_b
 	lua_getiuservalue(L, -2, 1);
 	/* If that is a BTF handle, it is the kernel's, which is never freed. */
 	if (!lbpf_class_test(L, -1, &lbpf_btf_class))
-		luaL_error(L, "btf.file: option 'base': the BTF of %s belongs to an object, which frees it when it is closed", base->name);
+		luaL_error(L,
+			   "btf.file: option 'base': the BTF of %s belongs to an object, which frees it when it is "
+			   "closed",
+			   base->name);
 	lua_setiuservalue(L, -2, 1);
 	return base->btf;
 }

@@ -411,7 +411,8 @@ void lbpf_walk_check(lua_State *L, int idx, const struct lbpf_map *map)
 {
 	const struct walk *w = lbpf_class_test_borrower(L, idx, &walk_class);
 
-	luaL_argcheck(L, w && w->map == map && !w->keys_only, idx, "the cursor that the previous call returned expected");
+	luaL_argcheck(L, w && w->map == map && !w->keys_only, idx,
+		      "the cursor that the previous call returned expected");
 }
 
 bool lbpf_walk_next(lua_State *L, int idx, int *err)

@@ -260,5 +260,5 @@ const char *lbpf_userfunc_no_probe(lua_State *L, const char *path, const char *p
 	if (err)
 		return push_file_cause(L, path, err == ENOEXEC || err == ELIBBAD ? LIBBPF_ERRNO__FORMAT : err);
 	return probes ? lua_pushfstring(L, "'%s' has no USDT probe %s:%s", path, provider, name)
-		     : lua_pushfstring(L, "'%s' has no USDT probes (no section .note.stapsdt)", path);
+		      : lua_pushfstring(L, "'%s' has no USDT probes (no section .note.stapsdt)", path);
 }
