@@ -188,6 +188,9 @@ describe("the rock", function()
   it("is made and installed", function()
     assert.equal(header_version(), installed_version(dir .. "/made"))
     assert.matches("^bpf %d", run("cd /; " .. dir .. "/made/bin/lua-bpf --version"))
+    for _, file in ipairs { "docs/lua-bpf.1", "docs/reference.md", "examples/syscount/main.lua", "types/bpf.lua" } do
+      assert.matches("/" .. file:gsub("%p", "%%%0") .. "\n", run(("find %s/made -path '*/%s'"):format(dir, file)))
+    end
   end)
 
   it("is packed with what was compiled, and installed elsewhere without a compiler", function()

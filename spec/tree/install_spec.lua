@@ -146,6 +146,19 @@ describe("the installation", function()
     assert.matches("\n", run(("%s/bin/lua-bpf run /dev/stdin <<'end'\nprint(bpf.metrics.new())\nend"):format(prefix)))
   end)
 
+  it("has the pages and examples that the README links to, the man page, and the API for editors", function()
+    local doc = prefix .. "/share/doc/lua-bpf/"
+    local linked = 0
+    for target in run("cat " .. doc .. "README.md"):gmatch "%]%((%l[%w/._-]+)#?[%w-]*%)" do
+      if target:find "^docs/" or target:find "^examples/" then
+        run("test -e " .. doc .. target)
+        linked = linked + 1
+      end
+    end
+    assert(linked > 20)
+    run(("test -f %s/share/man/man1/lua-bpf.1 -a -f %s/share/lua-bpf/types/bpf.lua"):format(prefix, prefix))
+  end)
+
   it("can be taken away where it isn't", function()
     local output = run(("make -s uninstall PREFIX=%s/nothing"):format(dir))
     assert.falsy(output:find "rmdir", output)
