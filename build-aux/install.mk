@@ -9,7 +9,7 @@ PC_VALUES = $(foreach name,PREFIX LUA_PC VERSION,-e 's|@$(name)@|$($(name))|') \
 LUA_DIRS = $(patsubst lua/%/,'$(DESTDIR)$(LUA_LDIR)/%',$(filter-out lua/bpf/,$(sort $(dir $(LUA_MODULES)))))
 
 # Documentation and examples keep their places beside each other, for the links between them.
-DOC_FILES = README.md CHANGELOG.md LICENSE $(filter-out %.1 %.keys,$(wildcard docs/*)) \
+DOC_FILES = README.md CHANGELOG.md LICENSE $(filter-out %.keys,$(wildcard docs/*)) \
 	$(filter-out %.o,$(wildcard examples/*/*))
 DOC_DIRS  = $(patsubst %/,'$(DESTDIR)$(DOCDIR)/%',$(filter-out ./,$(sort $(dir $(DOC_FILES)))))
 
