@@ -10,8 +10,8 @@ local chapters = {}
 local function flat(text)
   local lines = { "" }
   for line in text:gmatch "[^\n]+" do
-    line = line:match "^%s*(.-)%s*$"
-    lines[#lines + 1] = line ~= "" and line or nil
+    local bare = line:match "^%s*(.-)%s*$"
+    lines[#lines + 1] = bare ~= "" and bare or nil
   end
   return table.concat(lines, "\n") .. "\n"
 end

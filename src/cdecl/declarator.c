@@ -55,26 +55,31 @@ static uint32_t parse_params(struct lbpf_cparser *p, uint32_t result)
 	return i;
 }
 
-/* Parses the length of an array. The token is "[". Returns the number of elements; 0 for "[]", which also sets
- * *open. */
-static uint32_t parse_dimension(struct lbpf_cparser *p, bool *open)
+static uint32_t parse_length(struct lbpf_cparser *p)
 {
-	struct lbpf_cvalue n = { 0 };
-	uint32_t at;
+	uint32_t at = p->lex.tok.at;
+	struct lbpf_cvalue n = lbpf_cexpr(p);
 
-	lbpf_lex_next(&p->lex);
-	while (lbpf_cname_word(p) == LBPF_WORD_QUALIFIER || lbpf_lex_is(&p->lex, "static"))
-		lbpf_lex_next(&p->lex);
-	at = p->lex.tok.at;
-	*open = lbpf_lex_is(&p->lex, "]");
-	if (!*open)
-		n = lbpf_cexpr(p);
 	if (!n.is_unsigned && (int64_t)n.v < 0)
 		lbpf_lex_error(&p->lex, at, "the array's length is negative");
 	if (n.v > INT32_MAX)
 		lbpf_lex_error(&p->lex, at, "the array is larger than 2 GiB");
-	lbpf_lex_expect(&p->lex, "]", "after the array's length");
 	return (uint32_t)n.v;
+}
+
+/* Parses the length of an array. The token is "[". Returns the number of elements; 0 for "[]", which also sets
+ * *open. */
+static uint32_t parse_dimension(struct lbpf_cparser *p, bool *open)
+{
+	uint32_t length;
+
+	lbpf_lex_next(&p->lex);
+	while (lbpf_cname_word(p) == LBPF_WORD_QUALIFIER || lbpf_lex_is(&p->lex, "static"))
+		lbpf_lex_next(&p->lex);
+	*open = lbpf_lex_is(&p->lex, "]");
+	length = *open ? 0 : parse_length(p);
+	lbpf_lex_expect(&p->lex, "]", "after the array's length");
+	return length;
 }
 
 /* Parses the arrays and parameters after a name. `base` is the type of the elements, or the type that the function
