@@ -9,6 +9,7 @@ local text = "it makes text of Lua values; what the kernel tells is asked for by
 local types = "types come from C text, files and this machine's kernel; what kernels add to BTF is in files as well"
 local server = "sockets and text in Lua over maps, whose own specs run on every kernel"
 local example = "it shows what other specs test on every kernel; the oldest and the newest show that it runs"
+local chapter = "its program is tested here; that it runs on one end of the kernels shows that it needs nothing else"
 local tree = "it is about the tree, its documents and its build"
 local files = "files are read and refused before the kernel sees anything of them"
 local forks = "what a child undoes is decided here; the oldest kernel shows that it has what that takes"
@@ -40,9 +41,9 @@ return {
   ["spec/examples/forms_spec.lua"] = { on = NONE, why = "examples_spec runs each on both ends" },
   ["spec/examples/net_spec.lua"] = { on = ENDS, why = example, seconds = 90 },
   ["spec/examples/options_spec.lua"] = { on = NONE, why = tree },
-  ["spec/examples/daemon_spec.lua"] = { on = ENDS, why = example, seconds = 60 },
+  ["spec/examples/daemon_spec.lua"] = { on = { "5.10" }, why = chapter, seconds = 30 },
   ["spec/examples/examples_spec.lua"] = { on = ENDS, why = example, seconds = 80 },
-  ["spec/examples/tool_spec.lua"] = { on = ENDS, why = example, seconds = 40 },
+  ["spec/examples/tool_spec.lua"] = { on = { "sid" }, why = chapter, seconds = 20 },
   ["spec/examples/trace_spec.lua"] = { on = ENDS, why = example, seconds = 60 },
   ["spec/base/fork_spec.lua"] = { on = { "5.10" }, why = forks, seconds = 110 },
   ["spec/map/heap_spec.lua"] = { on = NONE, why = "it is about Lua's memory, whatever the kernel" },
