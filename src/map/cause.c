@@ -11,6 +11,7 @@
 #include <linux/bpf.h>
 
 #include "base/cause.h"
+#include "map/kinds.h"
 
 #define TYPE(name) (UINT64_C(1) << BPF_MAP_TYPE_##name)
 #define HASHES (TYPE(HASH) | TYPE(PERCPU_HASH) | TYPE(LRU_HASH) | TYPE(LRU_PERCPU_HASH) | TYPE(HASH_OF_MAPS))
@@ -22,8 +23,8 @@
 #define RINGS (TYPE(RINGBUF) | TYPE(USER_RINGBUF))
 #define CGROUP_STORAGES (TYPE(CGROUP_STORAGE) | TYPE(PERCPU_CGROUP_STORAGE))
 #define PERCPU (TYPE(PERCPU_HASH) | TYPE(PERCPU_ARRAY) | TYPE(LRU_PERCPU_HASH))
-#define CGRP_STORAGE (UINT64_C(1) << 32) /* newer than the headers of libbpf 1.1 */
-#define ARENA (UINT64_C(1) << 33)
+#define CGRP_STORAGE (UINT64_C(1) << LBPF_MAP_TYPE_CGRP_STORAGE)
+#define ARENA (UINT64_C(1) << LBPF_MAP_TYPE_ARENA)
 #define STORAGES (TYPE(SK_STORAGE) | TYPE(INODE_STORAGE) | TYPE(TASK_STORAGE) | CGRP_STORAGE)
 #define IDS                                                                                                          \
 	(TYPE(PROG_ARRAY) | TYPE(PERF_EVENT_ARRAY) | TYPE(CGROUP_ARRAY) | TYPE(ARRAY_OF_MAPS) | TYPE(HASH_OF_MAPS) | \
@@ -162,7 +163,7 @@ static const struct {
 	{ BPF_F_MMAPABLE, TYPE(ARRAY) | ARENA },
 	{ BPF_F_PRESERVE_ELEMS, TYPE(PERF_EVENT_ARRAY) },
 	{ BPF_F_INNER_MAP, TYPE(ARRAY) },
-	{ 1 << 17 | 1 << 18, ARENA }, /* segv_on_fault, no_user_conv */
+	{ LBPF_SEGV_ON_FAULT | LBPF_NO_USER_CONV, ARENA },
 	{ LBPF_RB_OVERWRITE, TYPE(RINGBUF) },
 };
 

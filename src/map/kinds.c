@@ -12,10 +12,6 @@
 #include "base/err.h"
 #include "base/log.h"
 
-/* Newer than the headers of libbpf 1.1. */
-#define MAP_TYPE_CGRP_STORAGE 32
-#define MAP_TYPE_ARENA 33
-
 #define ENTRIES (LBPF_LOOKUP | LBPF_UPDATE | LBPF_DELETE | LBPF_WALK)
 #define HASH (ENTRIES | LBPF_TAKE | LBPF_BATCH)
 #define ARRAY (LBPF_LOOKUP | LBPF_UPDATE | LBPF_WALK | LBPF_BATCH | LBPF_INDEXED)
@@ -66,7 +62,7 @@ static const struct lbpf_mapkind kinds[] = {
 	{ "sk_storage", BPF_MAP_TYPE_SK_STORAGE, STORAGE, BPF_F_NO_PREALLOC, &lbpf_conv_descriptor, NULL, "int", NULL },
 	{ "inode_storage", BPF_MAP_TYPE_INODE_STORAGE, STORAGE, BPF_F_NO_PREALLOC, &lbpf_conv_path, NULL, "int", NULL },
 	{ "task_storage", BPF_MAP_TYPE_TASK_STORAGE, STORAGE, BPF_F_NO_PREALLOC, &lbpf_conv_process, NULL, "int", NULL },
-	{ "cgrp_storage", MAP_TYPE_CGRP_STORAGE, STORAGE, BPF_F_NO_PREALLOC, &lbpf_conv_path, NULL, "int", NULL },
+	{ "cgrp_storage", LBPF_MAP_TYPE_CGRP_STORAGE, STORAGE, BPF_F_NO_PREALLOC, &lbpf_conv_path, NULL, "int", NULL },
 	/* the kernel creates and frees the entries, together with attachments */
 	{ "cgroup_storage", BPF_MAP_TYPE_CGROUP_STORAGE, LBPF_LOOKUP | LBPF_UPDATE | LBPF_WALK | LBPF_STORAGE, 0, NULL, NULL,
 	  CGROUP_KEY, NULL },
@@ -75,7 +71,7 @@ static const struct lbpf_mapkind kinds[] = {
 
 	{ "ringbuf", BPF_MAP_TYPE_RINGBUF, RING, 0, NULL, NULL, NULL, NULL },
 	{ "user_ringbuf", BPF_MAP_TYPE_USER_RINGBUF, RING, 0, NULL, NULL, NULL, NULL },
-	{ "arena", MAP_TYPE_ARENA, LBPF_VIEW | LBPF_KEYLESS | LBPF_VALUELESS | LBPF_NO_BTF, BPF_F_MMAPABLE, NULL, NULL, NULL,
+	{ "arena", LBPF_MAP_TYPE_ARENA, LBPF_VIEW | LBPF_KEYLESS | LBPF_VALUELESS | LBPF_NO_BTF, BPF_F_MMAPABLE, NULL, NULL, NULL,
 	  NULL },
 	/* declared in objects only; its value changes size with the load */
 	{ "struct_ops", BPF_MAP_TYPE_STRUCT_OPS, LBPF_NO_BTF, 0, NULL, NULL, NULL, NULL },
@@ -126,8 +122,8 @@ const struct lbpf_name lbpf_map_flags[] = {
 	{ "path_fd", 1 << 14 },
 	{ "vtype_btf_obj_fd", 1 << 15 },
 	{ "token_fd", 1 << 16 },
-	{ "segv_on_fault", 1 << 17 },
-	{ "no_user_conv", 1 << 18 },
+	{ "segv_on_fault", LBPF_SEGV_ON_FAULT },
+	{ "no_user_conv", LBPF_NO_USER_CONV },
 	{ "rb_overwrite", LBPF_RB_OVERWRITE },
 	{ NULL, 0 },
 };

@@ -14,6 +14,14 @@
 
 LBPF_HIDDEN_BEGIN
 
+/* Newer than the headers of libbpf 1.1: map types, and creation flags. */
+enum {
+	LBPF_MAP_TYPE_CGRP_STORAGE = 32, /* Linux 6.2 */
+	LBPF_MAP_TYPE_ARENA = 33,	 /* Linux 6.9, as these flags of arenas */
+	LBPF_SEGV_ON_FAULT = 1 << 17,
+	LBPF_NO_USER_CONV = 1 << 18,
+};
+
 /* The operations that user space has on maps of a kind, and properties of its entries. */
 enum {
 	LBPF_LOOKUP = 1 << 0,

@@ -16,8 +16,6 @@
 #include "base/err.h"
 #include "map/map.h"
 
-#define SEGV_ON_FAULT (1u << 17) /* BPF_F_SEGV_ON_FAULT of kernel 6.9 */
-
 struct view {
 	struct lbpf_head head;
 	struct lbpf_map *map; /* these two are kept by user values */
@@ -44,7 +42,7 @@ static uint8_t *view_address(lua_State *L, const struct view *v, size_t i)
  * an error instead. */
 static bool copies_by_kernel(const struct view *v)
 {
-	return v->map->flags & SEGV_ON_FAULT;
+	return v->map->flags & LBPF_SEGV_ON_FAULT;
 }
 
 static void copy_by_kernel(lua_State *L, const struct view *v, uint8_t *memory, void *buf, bool write)

@@ -23,7 +23,7 @@
 static bool has_legacy(const struct lbpf_elf *elf)
 {
 	for (size_t i = 1; i < elf->count; i++)
-		if (lbpf_old_section(elf, i))
+		if (lbpf_legacy_section(elf, i))
 			return true;
 	return false;
 }
@@ -31,10 +31,10 @@ static bool has_legacy(const struct lbpf_elf *elf)
 /* Makes the new object. Returns 0, or an error after setting the cause. */
 static int rewrite(struct lbpf_elf *elf, struct lbpf_legacy *result)
 {
-	struct lbpf_olds l = { .elf = elf, .cause = result->cause, .cause_size = sizeof(result->cause) };
-	bool ok = lbpf_olds_read(&l) && lbpf_legacywrite(&l, &result->bytes, &result->size);
+	struct lbpf_legacy_defs l = { .elf = elf, .cause = result->cause, .cause_size = sizeof(result->cause) };
+	bool ok = lbpf_legacy_defs_read(&l) && lbpf_legacywrite(&l, &result->bytes, &result->size);
 
-	lbpf_olds_free(&l);
+	lbpf_legacy_defs_free(&l);
 	return ok ? 0 : l.err;
 }
 

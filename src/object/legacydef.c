@@ -34,7 +34,7 @@ static const struct layout aya_layout = { .words = 7, .id = 5, .pinning = 6 };
 static const struct layout iproute_layout = { .words = 9, .id = 5, .pinning = 6, .inner_id = 7, .inner_idx = 8 };
 static const struct layout gobpf_layout = { .words = 6, .pinning = 5 };
 
-bool lbpf_old_named(const char *section)
+bool lbpf_legacy_named(const char *section)
 {
 	size_t n = strlen(section);
 
@@ -42,15 +42,15 @@ bool lbpf_old_named(const char *section)
 		(n > 5 && strcmp(section + n - 5, "/maps") == 0);
 }
 
-bool lbpf_old_section(const struct lbpf_elf *elf, size_t i)
+bool lbpf_legacy_section(const struct lbpf_elf *elf, size_t i)
 {
 	const Elf64_Shdr *s = &elf->sections[i];
 
 	return (s->sh_type == SHT_PROGBITS || s->sh_type == SHT_NOBITS) && !(s->sh_flags & SHF_EXECINSTR) &&
-		lbpf_old_named(lbpf_elf_name(elf, i));
+		lbpf_legacy_named(lbpf_elf_name(elf, i));
 }
 
-bool lbpf_old_fail(struct lbpf_olds *l, const char *fmt, ...)
+bool lbpf_legacy_fail(struct lbpf_legacy_defs *l, const char *fmt, ...)
 {
 	va_list args;
 
@@ -61,7 +61,7 @@ bool lbpf_old_fail(struct lbpf_olds *l, const char *fmt, ...)
 	return false;
 }
 
-void *lbpf_old_take(struct lbpf_olds *l, uint64_t n, uint64_t each)
+void *lbpf_legacy_take(struct lbpf_legacy_defs *l, uint64_t n, uint64_t each)
 {
 	void *p = calloc(n ? n : 1, each);
 
@@ -72,7 +72,7 @@ void *lbpf_old_take(struct lbpf_olds *l, uint64_t n, uint64_t each)
 
 /* ---- finding the definitions ---- */
 
-Elf64_Sym lbpf_old_symbol(const struct lbpf_olds *l, uint64_t i)
+Elf64_Sym lbpf_legacy_symbol(const struct lbpf_legacy_defs *l, uint64_t i)
 {
 	Elf64_Sym sym = { 0 };
 
@@ -80,12 +80,12 @@ Elf64_Sym lbpf_old_symbol(const struct lbpf_olds *l, uint64_t i)
 	return sym;
 }
 
-const char *lbpf_old_symbol_name(const struct lbpf_olds *l, const Elf64_Sym *sym)
+const char *lbpf_legacy_symbol_name(const struct lbpf_legacy_defs *l, const Elf64_Sym *sym)
 {
 	return sym->st_name < l->strings_size ? l->strings + sym->st_name : "";
 }
 
-static bool find_symbols(struct lbpf_olds *l)
+static bool find_symbols(struct lbpf_legacy_defs *l)
 {
 	const Elf64_Shdr *strings;
 	size_t i = 1;
@@ -93,64 +93,64 @@ static bool find_symbols(struct lbpf_olds *l)
 	while (i < l->elf->count && l->elf->sections[i].sh_type != SHT_SYMTAB)
 		i++;
 	if (i == l->elf->count)
-		return lbpf_old_fail(l, "the object has no symbols, which would name its maps");
+		return lbpf_legacy_fail(l, "the object has no symbols, which would name its maps");
 	l->symbols = l->elf->sections[i];
 	if (!lbpf_elf_inside(l->elf, &l->symbols) || l->symbols.sh_entsize != sizeof(Elf64_Sym) ||
 	    l->symbols.sh_link >= l->elf->count)
-		return lbpf_old_fail(l, "the symbol table is damaged");
+		return lbpf_legacy_fail(l, "the symbol table is damaged");
 	strings = &l->elf->sections[l->symbols.sh_link];
 	if (!lbpf_elf_strings(l->elf, strings))
-		return lbpf_old_fail(l, "the symbols' names are not in the file, or compressed");
+		return lbpf_legacy_fail(l, "the symbols' names are not in the file, or compressed");
 	l->n_symbols = l->symbols.sh_size / sizeof(Elf64_Sym);
 	l->strings_size = strings->sh_size;
-	l->strings = lbpf_old_take(l, l->strings_size + 1, 1);
+	l->strings = lbpf_legacy_take(l, l->strings_size + 1, 1);
 	return l->strings && lbpf_elf_read(l->elf, l->strings, strings->sh_offset, l->strings_size) == 0;
 }
 
 /* Whether a symbol belongs to a definition. */
-static bool is_map(const struct lbpf_olds *l, const Elf64_Sym *sym)
+static bool is_map(const struct lbpf_legacy_defs *l, const Elf64_Sym *sym)
 {
 	unsigned char type = ELF64_ST_TYPE(sym->st_info);
 
 	return sym->st_shndx && sym->st_shndx < SHN_LORESERVE && sym->st_shndx < l->elf->count && type != STT_SECTION &&
-		type != STT_FILE && lbpf_old_section(l->elf, sym->st_shndx);
+		type != STT_FILE && lbpf_legacy_section(l->elf, sym->st_shndx);
 }
 
-static bool count_maps(struct lbpf_olds *l)
+static bool count_maps(struct lbpf_legacy_defs *l)
 {
-	l->counts = lbpf_old_take(l, l->elf->count, sizeof(*l->counts));
+	l->counts = lbpf_legacy_take(l, l->elf->count, sizeof(*l->counts));
 	if (!l->counts)
 		return false;
 	for (uint64_t i = 0; i < l->n_symbols; i++) {
-		Elf64_Sym sym = lbpf_old_symbol(l, i);
+		Elf64_Sym sym = lbpf_legacy_symbol(l, i);
 
 		if (!is_map(l, &sym))
 			continue;
 		if (++l->n > MAPS_MAX)
-			return lbpf_old_fail(l, "more than %d legacy maps", MAPS_MAX);
+			return lbpf_legacy_fail(l, "more than %d legacy maps", MAPS_MAX);
 		l->counts[sym.st_shndx]++;
 	}
 	for (size_t i = 1; i < l->elf->count; i++) {
 		const Elf64_Shdr *s = &l->elf->sections[i];
 
-		if (!lbpf_old_section(l->elf, i))
+		if (!lbpf_legacy_section(l->elf, i))
 			continue;
 		if (!lbpf_elf_inside(l->elf, s))
-			return lbpf_old_fail(l, "section '%.64s' has no contents in the file",
-					     lbpf_elf_name(l->elf, i));
+			return lbpf_legacy_fail(l, "section '%.64s' has no contents in the file",
+						lbpf_elf_name(l->elf, i));
 		if (!l->counts[i])
-			return lbpf_old_fail(l, "section '%.64s' has no symbols, which would name its maps",
-					     lbpf_elf_name(l->elf, i));
+			return lbpf_legacy_fail(l, "section '%.64s' has no symbols, which would name its maps",
+						lbpf_elf_name(l->elf, i));
 		if (s->sh_size % l->counts[i])
-			return lbpf_old_fail(l, "section '%.64s': %llu bytes are no %u definitions of one size",
-					     lbpf_elf_name(l->elf, i), (unsigned long long)s->sh_size, l->counts[i]);
+			return lbpf_legacy_fail(l, "section '%.64s': %llu bytes are no %u definitions of one size",
+						lbpf_elf_name(l->elf, i), (unsigned long long)s->sh_size, l->counts[i]);
 	}
 	return true;
 }
 
 static int old_compare(const void *a, const void *b)
 {
-	const struct lbpf_old *x = a, *y = b;
+	const struct lbpf_legacy_def *x = a, *y = b;
 
 	if (x->section != y->section)
 		return x->section < y->section ? -1 : 1;
@@ -158,43 +158,43 @@ static int old_compare(const void *a, const void *b)
 }
 
 /* Checks that a map has a name, and a definition that doesn't overlap that of the map before it. */
-static bool check_place(struct lbpf_olds *l, const struct lbpf_old *o, uint64_t symbol_size)
+static bool check_place(struct lbpf_legacy_defs *l, const struct lbpf_legacy_def *o, uint64_t symbol_size)
 {
 	uint64_t section_size = l->elf->sections[o->section].sh_size;
 
 	if (!*o->name)
-		return lbpf_old_fail(l, "section '%.64s': a map has no name", lbpf_elf_name(l->elf, o->section));
+		return lbpf_legacy_fail(l, "section '%.64s': a map has no name", lbpf_elf_name(l->elf, o->section));
 	if (symbol_size && symbol_size != o->size)
-		return lbpf_old_fail(l, "legacy map '%.64s': its symbol has %llu bytes, a definition %llu", o->name,
-				     (unsigned long long)symbol_size, (unsigned long long)o->size);
+		return lbpf_legacy_fail(l, "legacy map '%.64s': its symbol has %llu bytes, a definition %llu", o->name,
+					(unsigned long long)symbol_size, (unsigned long long)o->size);
 	if (o->offset >= section_size || o->offset % o->size)
-		return lbpf_old_fail(l, "legacy map '%.64s': no definition begins at offset %llu of its section",
-				     o->name, (unsigned long long)o->offset);
+		return lbpf_legacy_fail(l, "legacy map '%.64s': no definition begins at offset %llu of its section",
+					o->name, (unsigned long long)o->offset);
 	if (o > l->olds && o[-1].section == o->section && o[-1].offset == o->offset)
-		return lbpf_old_fail(l, "legacy map '%.64s': its definition is that of '%.64s' as well", o->name,
-				     o[-1].name);
+		return lbpf_legacy_fail(l, "legacy map '%.64s': its definition is that of '%.64s' as well", o->name,
+					o[-1].name);
 	if (o->size < WORDS_MIN * sizeof(uint32_t))
-		return lbpf_old_fail(l, "legacy map '%.64s': definition of %llu bytes is too short", o->name,
-				     (unsigned long long)o->size);
+		return lbpf_legacy_fail(l, "legacy map '%.64s': definition of %llu bytes is too short", o->name,
+					(unsigned long long)o->size);
 	return true;
 }
 
 /* Lists the maps in the order of their definitions. */
-static bool list_maps(struct lbpf_olds *l)
+static bool list_maps(struct lbpf_legacy_defs *l)
 {
 	size_t n = 0;
 
-	l->olds = lbpf_old_take(l, l->n, sizeof(*l->olds));
-	l->defs = lbpf_old_take(l, l->n, sizeof(*l->defs));
+	l->olds = lbpf_legacy_take(l, l->n, sizeof(*l->olds));
+	l->defs = lbpf_legacy_take(l, l->n, sizeof(*l->defs));
 	if (!l->olds || !l->defs)
 		return false;
 	for (uint64_t i = 0; i < l->n_symbols && n < l->n; i++) {
-		Elf64_Sym sym = lbpf_old_symbol(l, i);
+		Elf64_Sym sym = lbpf_legacy_symbol(l, i);
 
 		if (!is_map(l, &sym))
 			continue;
-		l->olds[n++] = (struct lbpf_old){
-			.name = lbpf_old_symbol_name(l, &sym),
+		l->olds[n++] = (struct lbpf_legacy_def){
+			.name = lbpf_legacy_symbol_name(l, &sym),
 			.symbol = (uint32_t)i,
 			.section = sym.st_shndx,
 			.offset = sym.st_value,
@@ -203,7 +203,7 @@ static bool list_maps(struct lbpf_olds *l)
 	}
 	qsort(l->olds, l->n, sizeof(*l->olds), old_compare);
 	for (size_t i = 0; i < l->n; i++)
-		if (!check_place(l, &l->olds[i], lbpf_old_symbol(l, l->olds[i].symbol).st_size))
+		if (!check_place(l, &l->olds[i], lbpf_legacy_symbol(l, l->olds[i].symbol).st_size))
 			return false;
 	return true;
 }
@@ -211,17 +211,17 @@ static bool list_maps(struct lbpf_olds *l)
 /* ---- reading the definitions ---- */
 
 /* Reads the object's BTF, if it has any. */
-static bool read_btf(struct lbpf_olds *l)
+static bool read_btf(struct lbpf_legacy_defs *l)
 {
 	const char *cause = lbpf_elf_btf(l->elf, &l->btf);
 
 	if (cause)
-		return lbpf_old_fail(l, "%s", cause);
+		return lbpf_legacy_fail(l, "%s", cause);
 	if (!l->btf)
 		return true;
 	if (l->elf->sections[l->btf].sh_type != SHT_PROGBITS || !l->elf->sections[l->btf].sh_size)
-		return lbpf_old_fail(l, "section .BTF is damaged");
-	l->btf_bytes = lbpf_old_take(l, l->elf->sections[l->btf].sh_size, 1);
+		return lbpf_legacy_fail(l, "section .BTF is damaged");
+	l->btf_bytes = lbpf_legacy_take(l, l->elf->sections[l->btf].sh_size, 1);
 	if (!l->btf_bytes)
 		return false;
 	lbpf_elf_read(l->elf, l->btf_bytes, l->elf->sections[l->btf].sh_offset, l->elf->sections[l->btf].sh_size);
@@ -292,7 +292,7 @@ static bool is_outer(const struct lbpf_mapdef *def)
 }
 
 /* Reads the words of a definition; missing words are 0. All bytes after the words of the layout must be zero. */
-static bool read_words(struct lbpf_olds *l, const struct lbpf_old *o, const struct layout *layout,
+static bool read_words(struct lbpf_legacy_defs *l, const struct lbpf_legacy_def *o, const struct layout *layout,
 		       uint32_t words[WORDS_MAX])
 {
 	uint64_t at = l->elf->sections[o->section].sh_offset + o->offset, known = layout->words * sizeof(uint32_t);
@@ -302,10 +302,11 @@ static bool read_words(struct lbpf_olds *l, const struct lbpf_old *o, const stru
 	for (uint64_t i = known; i < o->size && !byte; i++)
 		lbpf_elf_read(l->elf, &byte, at + i, 1);
 	if (byte)
-		return lbpf_old_fail(l,
-				     "legacy map '%.64s': its definition has %llu bytes, of which those from %llu on "
-				     "are unknown",
-				     o->name, (unsigned long long)o->size, (unsigned long long)known);
+		return lbpf_legacy_fail(l,
+					"legacy map '%.64s': its definition has %llu bytes, of which those from %llu "
+					"on "
+					"are unknown",
+					o->name, (unsigned long long)o->size, (unsigned long long)known);
 	return true;
 }
 
@@ -331,7 +332,8 @@ static bool has_unknown(const struct layout *layout, const uint32_t words[WORDS_
 	return false;
 }
 
-static bool read_def(struct lbpf_olds *l, struct lbpf_old *o, struct lbpf_mapdef *def, const struct layout *layout)
+static bool read_def(struct lbpf_legacy_defs *l, struct lbpf_legacy_def *o, struct lbpf_mapdef *def,
+		     const struct layout *layout)
 {
 	uint32_t words[WORDS_MAX] = { 0 }, pinning;
 
@@ -357,23 +359,23 @@ static bool read_def(struct lbpf_olds *l, struct lbpf_old *o, struct lbpf_mapdef
 	o->inner_map_idx = optional(words, layout->inner_map_idx);
 	o->has_inner_map_idx = layout->inner_map_idx && o->size > layout->inner_map_idx * sizeof(uint32_t);
 	if (!def->type)
-		return lbpf_old_fail(l, "legacy map '%.64s': its type is 0", o->name);
+		return lbpf_legacy_fail(l, "legacy map '%.64s': its type is 0", o->name);
 	if (pinning > 2)
-		return lbpf_old_fail(l, "legacy map '%.64s': pinning %u is neither none, object nor global", o->name,
-				     pinning);
+		return lbpf_legacy_fail(l, "legacy map '%.64s': pinning %u is neither none, object nor global", o->name,
+					pinning);
 	/* otherwise these words belong to another layout: older iproute2 had id and pinning here */
 	if (has_unknown(layout, words) || (o->inner_map_idx && !is_outer(def)) ||
 	    (def->numa_node && !(def->flags & BPF_F_NUMA_NODE)))
-		return lbpf_old_fail(l, "legacy map '%.64s': non-zero bytes after map_flags, whose meaning is unknown",
-				     o->name);
+		return lbpf_legacy_fail(
+			l, "legacy map '%.64s': non-zero bytes after map_flags, whose meaning is unknown", o->name);
 	return true;
 }
 
 /* Reads the definitions; btf may be NULL. */
-static bool read_all(struct lbpf_olds *l, const struct btf *btf)
+static bool read_all(struct lbpf_legacy_defs *l, const struct btf *btf)
 {
 	for (size_t i = 0; i < l->n; i++) {
-		struct lbpf_old *o = &l->olds[i];
+		struct lbpf_legacy_def *o = &l->olds[i];
 		const char *section = lbpf_elf_name(l->elf, o->section);
 		const struct layout *layout = &kernel_layout;
 		struct layout named;
@@ -390,7 +392,7 @@ static bool read_all(struct lbpf_olds *l, const struct btf *btf)
 	return true;
 }
 
-static bool read_defs(struct lbpf_olds *l)
+static bool read_defs(struct lbpf_legacy_defs *l)
 {
 	struct btf *btf = NULL;
 	bool ok = read_btf(l);
@@ -406,7 +408,7 @@ static bool read_defs(struct lbpf_olds *l)
 
 /* Finds the template of inner maps by its index in the section, as in the kernel's samples. A 0 may be an index, or
  * mean that there is none. */
-static bool inner_by_place(struct lbpf_olds *l, const struct lbpf_old *outer, struct lbpf_mapdef *def)
+static bool inner_by_place(struct lbpf_legacy_defs *l, const struct lbpf_legacy_def *outer, struct lbpf_mapdef *def)
 {
 	size_t first = (size_t)(outer - l->olds), i;
 
@@ -416,43 +418,43 @@ static bool inner_by_place(struct lbpf_olds *l, const struct lbpf_old *outer, st
 	if (i < l->n && l->olds[i].section == outer->section && !is_outer(&l->defs[i]))
 		def->inner = &l->defs[i];
 	else if (outer->inner_map_idx)
-		return lbpf_old_fail(l, "legacy map '%.64s': inner_map_idx %u is no map that can be in it", outer->name,
-				     outer->inner_map_idx);
+		return lbpf_legacy_fail(l, "legacy map '%.64s': inner_map_idx %u is no map that can be in it",
+					outer->name, outer->inner_map_idx);
 	return true;
 }
 
-bool lbpf_old_slotted(const struct lbpf_olds *l, size_t i, const struct lbpf_old *outer)
+bool lbpf_legacy_slotted(const struct lbpf_legacy_defs *l, size_t i, const struct lbpf_legacy_def *outer)
 {
 	return l->olds[i].has_inner_idx && l->olds[i].id == outer->inner_id && !is_outer(&l->defs[i]);
 }
 
 /* Finds the template by its id, as iproute2 does. Maps with this id and an inner_idx are in the map of maps from the
  * start, at that index. */
-static bool inner_by_id(struct lbpf_olds *l, const struct lbpf_old *outer, struct lbpf_mapdef *def)
+static bool inner_by_id(struct lbpf_legacy_defs *l, const struct lbpf_legacy_def *outer, struct lbpf_mapdef *def)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		uint32_t idx = l->olds[i].inner_idx;
 
 		if (!def->inner && l->olds[i].id == outer->inner_id && !is_outer(&l->defs[i]))
 			def->inner = &l->defs[i];
-		if (!lbpf_old_slotted(l, i, outer))
+		if (!lbpf_legacy_slotted(l, i, outer))
 			continue;
 		if (idx >= def->max_entries || idx >= SLOTS_MAX || def->key_size != sizeof(uint32_t))
-			return lbpf_old_fail(l, "legacy map '%.64s': inner_idx %u is out of range for '%.64s'",
-					     l->olds[i].name, idx, outer->name);
+			return lbpf_legacy_fail(l, "legacy map '%.64s': inner_idx %u is out of range for '%.64s'",
+						l->olds[i].name, idx, outer->name);
 		if (def->slots <= idx)
 			def->slots = idx + 1;
 	}
 	if (!def->inner)
-		return lbpf_old_fail(l, "legacy map '%.64s': no map that can be in it has id %u", outer->name,
-				     outer->inner_id);
+		return lbpf_legacy_fail(l, "legacy map '%.64s': no map that can be in it has id %u", outer->name,
+					outer->inner_id);
 	return true;
 }
 
-static bool find_inners(struct lbpf_olds *l)
+static bool find_inners(struct lbpf_legacy_defs *l)
 {
 	for (size_t i = 0; i < l->n; i++) {
-		const struct lbpf_old *o = &l->olds[i];
+		const struct lbpf_legacy_def *o = &l->olds[i];
 
 		if (!is_outer(&l->defs[i]))
 			continue;
@@ -463,7 +465,7 @@ static bool find_inners(struct lbpf_olds *l)
 	return true;
 }
 
-bool lbpf_olds_read(struct lbpf_olds *l)
+bool lbpf_legacy_defs_read(struct lbpf_legacy_defs *l)
 {
 	bool ok = find_symbols(l) && count_maps(l) && list_maps(l) && read_defs(l) && find_inners(l);
 
@@ -472,7 +474,7 @@ bool lbpf_olds_read(struct lbpf_olds *l)
 	return ok;
 }
 
-void lbpf_olds_free(struct lbpf_olds *l)
+void lbpf_legacy_defs_free(struct lbpf_legacy_defs *l)
 {
 	free(l->btf_bytes);
 	free(l->strings);

@@ -15,7 +15,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Where a definition is, and how it refers to others. */
-struct lbpf_old {
+struct lbpf_legacy_def {
 	const char *name;
 	uint32_t symbol, section;
 	uint64_t offset, size;
@@ -24,7 +24,7 @@ struct lbpf_old {
 };
 
 /* All old definitions of an object. The caller sets the first three members. */
-struct lbpf_olds {
+struct lbpf_legacy_defs {
 	struct lbpf_elf *elf;
 	char *cause; /* room for the cause of a failure in words */
 	size_t cause_size;
@@ -33,34 +33,34 @@ struct lbpf_olds {
 	uint64_t n_symbols;
 	char *strings; /* names of the symbols, followed by a zero byte that we add */
 	uint64_t strings_size;
-	uint32_t *counts;	  /* number of definitions by section */
-	struct lbpf_old *olds;	  /* in the order of their places in the file */
-	struct lbpf_mapdef *defs; /* one for each element of olds */
+	uint32_t *counts;	      /* number of definitions by section */
+	struct lbpf_legacy_def *olds; /* in the order of their places in the file */
+	struct lbpf_mapdef *defs;     /* one for each element of olds */
 	size_t n;
 	size_t btf;	 /* section .BTF, or 0 */
 	void *btf_bytes; /* a copy */
 };
 
 /* Whether a section with this name holds old definitions, if it is data; and whether section i does. */
-bool lbpf_old_named(const char *section);
-bool lbpf_old_section(const struct lbpf_elf *elf, size_t i);
+bool lbpf_legacy_named(const char *section);
+bool lbpf_legacy_section(const struct lbpf_elf *elf, size_t i);
 
-/* Reads the definitions. Returns false if they can't be read; err and cause say why. In any case lbpf_olds_free
+/* Reads the definitions. Returns false if they can't be read; err and cause say why. In any case lbpf_legacy_defs_free
  * frees. */
-bool lbpf_olds_read(struct lbpf_olds *l);
-void lbpf_olds_free(struct lbpf_olds *l);
+bool lbpf_legacy_defs_read(struct lbpf_legacy_defs *l);
+void lbpf_legacy_defs_free(struct lbpf_legacy_defs *l);
 
-Elf64_Sym lbpf_old_symbol(const struct lbpf_olds *l, uint64_t i);
-const char *lbpf_old_symbol_name(const struct lbpf_olds *l, const Elf64_Sym *sym);
+Elf64_Sym lbpf_legacy_symbol(const struct lbpf_legacy_defs *l, uint64_t i);
+const char *lbpf_legacy_symbol_name(const struct lbpf_legacy_defs *l, const Elf64_Sym *sym);
 
 /* For iproute2's definitions: whether the object places map i into a slot of the map of maps `outer`. */
-bool lbpf_old_slotted(const struct lbpf_olds *l, size_t i, const struct lbpf_old *outer);
+bool lbpf_legacy_slotted(const struct lbpf_legacy_defs *l, size_t i, const struct lbpf_legacy_def *outer);
 
 /* Sets a format error with a message. Returns false. */
-__attribute__((format(printf, 2, 3))) bool lbpf_old_fail(struct lbpf_olds *l, const char *fmt, ...);
+__attribute__((format(printf, 2, 3))) bool lbpf_legacy_fail(struct lbpf_legacy_defs *l, const char *fmt, ...);
 
 /* Returns memory that is zero; or NULL, and sets the error. */
-void *lbpf_old_take(struct lbpf_olds *l, uint64_t n, uint64_t each);
+void *lbpf_legacy_take(struct lbpf_legacy_defs *l, uint64_t n, uint64_t each);
 
 LBPF_HIDDEN_END
 

@@ -13,7 +13,7 @@
 #include <linux/bpf.h>
 
 struct writer {
-	struct lbpf_olds *from;
+	struct lbpf_legacy_defs *from;
 	struct lbpf_elf *elf;	 /* the old file, of `from`; its section table becomes the new one */
 	size_t target;		 /* the section that becomes or is .maps */
 	unsigned char *out;	 /* the new file */
@@ -30,10 +30,10 @@ static bool place_of(void *ctx, const char *name, uint32_t *offset)
 	if (strcmp(lbpf_elf_name(w->elf, w->target), ".maps") != 0)
 		return false;
 	for (uint64_t i = 0; i < w->from->n_symbols; i++) {
-		Elf64_Sym sym = lbpf_old_symbol(w->from, i);
+		Elf64_Sym sym = lbpf_legacy_symbol(w->from, i);
 
 		if (sym.st_shndx == w->target && ELF64_ST_BIND(sym.st_info) != STB_LOCAL &&
-		    strcmp(lbpf_old_symbol_name(w->from, &sym), name) == 0) {
+		    strcmp(lbpf_legacy_symbol_name(w->from, &sym), name) == 0) {
 			*offset = (uint32_t)sym.st_value;
 			return sym.st_value < w->elf->sections[w->target].sh_size;
 		}
@@ -53,22 +53,22 @@ static bool find_target(struct writer *w, uint32_t *taken)
 		if (strcmp(lbpf_elf_name(w->elf, i), ".maps") == 0) {
 			s = &w->elf->sections[i];
 			if (*taken || !lbpf_elf_inside(w->elf, s) || !s->sh_size || s->sh_size > INT32_MAX)
-				return lbpf_old_fail(w->from, "section .maps is damaged");
+				return lbpf_legacy_fail(w->from, "section .maps is damaged");
 			w->target = i;
 			*taken = ((uint32_t)s->sh_size + 7) & ~7U;
 		}
 	if (*taken && !w->from->btf)
-		return lbpf_old_fail(w->from, "section .maps has no meaning without .BTF: compile with -g");
+		return lbpf_legacy_fail(w->from, "section .maps has no meaning without .BTF: compile with -g");
 	return true;
 }
 
 static bool make_btf(struct writer *w, struct lbpf_legacybtf *b)
 {
-	struct lbpf_olds *l = w->from;
+	struct lbpf_legacy_defs *l = w->from;
 	const char *cause;
 	int code;
 
-	*b = (struct lbpf_legacybtf){ .place = place_of, .is_legacy = lbpf_old_named, .ctx = w };
+	*b = (struct lbpf_legacybtf){ .place = place_of, .is_legacy = lbpf_legacy_named, .ctx = w };
 	if (!find_target(w, &b->taken))
 		return false;
 	if (l->btf) {
@@ -78,7 +78,7 @@ static bool make_btf(struct writer *w, struct lbpf_legacybtf *b)
 	cause = lbpf_legacybtf_make(b, l->defs, l->n, &code);
 	if (!cause)
 		return true;
-	lbpf_old_fail(l, "%s", cause);
+	lbpf_legacy_fail(l, "%s", cause);
 	if (code == ENOMEM)
 		l->err = ENOMEM;
 	return false;
@@ -120,9 +120,9 @@ static bool write_contents(struct writer *w, Elf64_Shdr *section, const void *by
 /* Moves a map's symbol to its place in .maps. libbpf requires it to be a global object. */
 static void move_symbol(struct writer *w, size_t i)
 {
-	const struct lbpf_olds *l = w->from;
+	const struct lbpf_legacy_defs *l = w->from;
 	uint64_t at = l->symbols.sh_offset + l->olds[i].symbol * sizeof(Elf64_Sym);
-	Elf64_Sym sym = lbpf_old_symbol(l, l->olds[i].symbol);
+	Elf64_Sym sym = lbpf_legacy_symbol(l, l->olds[i].symbol);
 
 	sym.st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT);
 	sym.st_other = STV_DEFAULT;
@@ -143,18 +143,19 @@ static bool redirect(struct writer *w, const Elf64_Shdr *code, uint64_t at)
 	lbpf_elf_read(w->elf, &rel, at, sizeof(rel));
 	if (ELF64_R_SYM(rel.r_info) >= w->from->n_symbols)
 		return true; /* libbpf will report that */
-	sym = lbpf_old_symbol(w->from, ELF64_R_SYM(rel.r_info));
+	sym = lbpf_legacy_symbol(w->from, ELF64_R_SYM(rel.r_info));
 	if (ELF64_ST_TYPE(sym.st_info) != STT_SECTION || sym.st_shndx >= SHN_LORESERVE ||
-	    sym.st_shndx >= w->elf->count || !lbpf_old_section(w->elf, sym.st_shndx))
+	    sym.st_shndx >= w->elf->count || !lbpf_legacy_section(w->elf, sym.st_shndx))
 		return true;
 	if (code->sh_size < sizeof(insn) || rel.r_offset > code->sh_size - sizeof(insn) ||
 	    lbpf_elf_read(w->elf, insn, code->sh_offset + rel.r_offset, sizeof(insn)) ||
 	    insn[0].code != (BPF_LD | BPF_IMM | BPF_DW))
-		return lbpf_old_fail(w->from,
-				     "a relocation against section '%.64s' is of no instruction that loads an address",
-				     lbpf_elf_name(w->elf, sym.st_shndx));
+		return lbpf_legacy_fail(w->from,
+					"a relocation against section '%.64s' is of no instruction that loads an "
+					"address",
+					lbpf_elf_name(w->elf, sym.st_shndx));
 	for (size_t i = 0; i < w->from->n; i++) {
-		const struct lbpf_old *o = &w->from->olds[i];
+		const struct lbpf_legacy_def *o = &w->from->olds[i];
 
 		if (o->section != sym.st_shndx || insn[0].imm < 0 || o->offset != (uint32_t)insn[0].imm)
 			continue;
@@ -164,8 +165,8 @@ static bool redirect(struct writer *w, const Elf64_Shdr *code, uint64_t at)
 		memcpy(w->out + code->sh_offset + rel.r_offset, insn, sizeof(insn));
 		return true;
 	}
-	return lbpf_old_fail(w->from, "a relocation is of offset %d of section '%.64s', where no map is", insn[0].imm,
-			     lbpf_elf_name(w->elf, sym.st_shndx));
+	return lbpf_legacy_fail(w->from, "a relocation is of offset %d of section '%.64s', where no map is",
+				insn[0].imm, lbpf_elf_name(w->elf, sym.st_shndx));
 }
 
 static bool redirect_all(struct writer *w)
@@ -183,7 +184,7 @@ static bool redirect_all(struct writer *w)
 			continue;
 		if (!lbpf_elf_inside(w->elf, s) || !lbpf_elf_inside(w->elf, code) || s->sh_size > room ||
 		    s->sh_entsize != sizeof(Elf64_Rel))
-			return lbpf_old_fail(w->from, "section '%.64s' is damaged", lbpf_elf_name(w->elf, i));
+			return lbpf_legacy_fail(w->from, "section '%.64s' is damaged", lbpf_elf_name(w->elf, i));
 		room -= s->sh_size;
 		for (uint64_t at = 0; s->sh_size - at >= sizeof(Elf64_Rel); at += sizeof(Elf64_Rel))
 			if (!redirect(w, code, s->sh_offset + at))
@@ -208,8 +209,8 @@ static bool write_names(struct writer *w)
 	char *names;
 
 	if (n > UINT32_MAX)
-		return lbpf_old_fail(w->from, "the names of sections are too long");
-	names = lbpf_old_take(w->from, n, 1);
+		return lbpf_legacy_fail(w->from, "the names of sections are too long");
+	names = lbpf_legacy_take(w->from, n, 1);
 	if (!names)
 		return false;
 	memcpy(names, w->elf->names, w->elf->names_size);
@@ -256,7 +257,7 @@ static bool write_btf(struct writer *w, const struct lbpf_legacybtf *b)
 /* Section .rel.maps: the maps that are in maps of maps from the start. */
 static bool write_slots(struct writer *w, size_t symbols)
 {
-	const struct lbpf_olds *l = w->from;
+	const struct lbpf_legacy_defs *l = w->from;
 	Elf64_Shdr *s = NULL;
 	uint64_t at;
 
@@ -267,7 +268,7 @@ static bool write_slots(struct writer *w, size_t symbols)
 				.r_info = ELF64_R_INFO((uint64_t)l->olds[i].symbol, 1), /* R_BPF_64_64 */
 			};
 
-			if (!lbpf_old_slotted(l, i, &l->olds[outer]))
+			if (!lbpf_legacy_slotted(l, i, &l->olds[outer]))
 				continue;
 			at = append(w, &rel, sizeof(rel));
 			if (!at)
@@ -289,14 +290,14 @@ static bool write_all(struct writer *w, const struct lbpf_legacybtf *b)
 {
 	size_t symbols = 1;
 
-	w->out = lbpf_old_take(w->from, w->elf->size, 1);
+	w->out = lbpf_legacy_take(w->from, w->elf->size, 1);
 	if (!w->out || lbpf_elf_read(w->elf, w->out, 0, w->elf->size))
 		return false;
 	w->size = w->capacity = w->elf->size;
 	while (w->elf->sections[symbols].sh_type != SHT_SYMTAB)
 		symbols++;
 	if (w->elf->count >= SHN_LORESERVE - LBPF_ELF_SPARE)
-		return lbpf_old_fail(w->from, "too many sections");
+		return lbpf_legacy_fail(w->from, "too many sections");
 	if (!redirect_all(w))
 		return false;
 	for (size_t i = 0; i < w->from->n; i++)
@@ -316,7 +317,7 @@ static bool write_all(struct writer *w, const struct lbpf_legacybtf *b)
 	return true;
 }
 
-bool lbpf_legacywrite(struct lbpf_olds *l, void **bytes, size_t *size)
+bool lbpf_legacywrite(struct lbpf_legacy_defs *l, void **bytes, size_t *size)
 {
 	struct writer w = { .from = l, .elf = l->elf };
 	struct lbpf_legacybtf b = { 0 };

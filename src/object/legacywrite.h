@@ -13,7 +13,7 @@ LBPF_HIDDEN_BEGIN
 
 /* Makes the object, allocated by malloc, from definitions that were read. The section table in l->elf becomes the new
  * one. Returns false after a failure, which l->err and the cause describe. */
-bool lbpf_legacywrite(struct lbpf_olds *l, void **bytes, size_t *size);
+bool lbpf_legacywrite(struct lbpf_legacy_defs *l, void **bytes, size_t *size);
 
 LBPF_HIDDEN_END
 

@@ -24,13 +24,13 @@
 #include "program/link.h"
 #include "program/program.h"
 
-void lbpf_object_each(lua_State *L, int idx, int list, void (*fn)(void *self, bool *seen), bool *seen)
+void lbpf_object_each(lua_State *L, int idx, int list, void (*fn)(void *self, bool *flag), bool *flag)
 {
 	int top = lua_gettop(L);
 
 	if (lua_getiuservalue(L, idx, list) == LUA_TTABLE)
 		for (lua_Integer i = 1; lua_rawgeti(L, top + 1, i) == LUA_TUSERDATA; i++) {
-			fn(lua_touserdata(L, -1), seen);
+			fn(lua_touserdata(L, -1), flag);
 			lua_pop(L, 1);
 		}
 	lua_settop(L, top);

@@ -50,8 +50,8 @@ struct lbpf_object *lbpf_object_check(lua_State *L);
 struct lbpf_object *lbpf_object_new(lua_State *L);
 void lbpf_object_fill(lua_State *L, int idx, struct lbpf_object *o);
 
-/* Calls fn for each userdata in a list of the object at idx. */
-void lbpf_object_each(lua_State *L, int idx, int list, void (*fn)(void *self, bool *seen), bool *seen);
+/* Calls fn for each userdata in a list of the object at idx. `flag` is passed on to fn, which may set it. */
+void lbpf_object_each(lua_State *L, int idx, int list, void (*fn)(void *self, bool *flag), bool *flag);
 
 /* The class's release. */
 void lbpf_object_release(lua_State *L, int idx, void *self);

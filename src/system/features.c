@@ -63,7 +63,7 @@ static const struct origin map_origins[] = {
 	[BPF_MAP_TYPE_TASK_STORAGE] = { "5.11", NULL },
 	[BPF_MAP_TYPE_BLOOM_FILTER] = { "5.16", NULL },
 	[BPF_MAP_TYPE_USER_RINGBUF] = { "6.1", NULL },
-	[32] = { "6.2", NULL }, /* cgrp_storage */
+	[LBPF_MAP_TYPE_CGRP_STORAGE] = { "6.2", NULL },
 	[LBPF_MAP_TYPE_ARENA] = { "6.9", NULL },
 };
 

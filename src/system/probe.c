@@ -16,6 +16,7 @@
 #include "base/cause.h"
 #include "base/log.h"
 #include "base/spare.h"
+#include "map/kinds.h"
 #include "program/kinds.h"
 
 #define DESCRIPTORS 4 /* that a trial may have open */

@@ -13,8 +13,6 @@
 
 LBPF_HIDDEN_BEGIN
 
-#define LBPF_MAP_TYPE_ARENA 33 /* newer than the headers of libbpf 1.1 */
-
 struct lbpf_verdict {
 	enum { LBPF_NO, LBPF_YES, LBPF_UNSURE } has;
 	int err;	   /* unless YES */
