@@ -13,7 +13,7 @@ local MATRIX = { "5.10", "6.1", "6.12", "sid" }
 local NEWEST = "sid"
 -- What other targets left of this machine's own kernel, `make test`, and `make sidtest` with the newest libraries; and
 -- what needs both those and another kernel.
-local EXTRA = { "host", "sid-libs", "sid-lua55", "6.12-libs" }
+local EXTRA = { "host", "sid-lua54", "sid-lua55", "6.12-libs" }
 local LIBS = { kernel = "6.12", spec = "spec/program/attach_net_spec.lua" }
 
 -- The file of a spec's results. Those with other libraries, "libs:<spec>", have a folder of their own.
