@@ -116,6 +116,21 @@ function helper.eventually(condition)
   return false
 end
 
+--- Calls a function until it gives something, and returns that; fails after so many seconds. `log` is a file that tells
+-- more.
+function helper.await(seconds, what, fn, log)
+  local socket = require "socket"
+  local finish = socket.gettime() + seconds
+  repeat
+    local value = fn()
+    if value then
+      return value
+    end
+    socket.sleep(0.05)
+  until socket.gettime() > finish
+  error(("waited in vain for %s%s"):format(what, log and ":\n" .. helper.read(log) or ""), 2)
+end
+
 --- Runs Lua code in an interpreter of its own, with the module under test. Returns what `run` does.
 function helper.lua(code)
   return helper.run(helper.LUA .. " -e " .. helper.quote(code))

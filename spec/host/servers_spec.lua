@@ -14,17 +14,8 @@ kernel.need("pins that are opened without capabilities", "5.19")
 local CLIENT <const> = "\127\0\0\1"
 local SECONDS <const> = 30 * helper.slow -- how long a server may take for anything
 
--- Calls a function until it gives something.
 local function wait(what, fn, log)
-  local finish = socket.gettime() + SECONDS
-  repeat
-    local value = fn()
-    if value then
-      return value
-    end
-    socket.sleep(0.05)
-  until socket.gettime() > finish
-  error(("waited in vain for %s:\n%s"):format(what, helper.read(log)), 2)
+  return helper.await(SECONDS, what, fn, log)
 end
 
 -- A section of the page, or what is in its Lua block, with our folder of pins.

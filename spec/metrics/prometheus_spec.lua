@@ -19,20 +19,7 @@ local function start(command, log)
   end })
 end
 
-local read = helper.read
-
--- Calls a function until it gives something, for so many seconds.
-local function wait(seconds, what, fn)
-  local finish = socket.gettime() + seconds
-  repeat
-    local value = fn()
-    if value then
-      return value
-    end
-    socket.sleep(0.1)
-  until socket.gettime() > finish
-  error("waited in vain for " .. what, 2)
-end
+local read, wait = helper.read, helper.await
 
 -- A port that is free; somebody else may take it, but hardly so soon.
 local function free_port()

@@ -137,6 +137,17 @@ local function kind(k)
     return reader.signalled(("local new, obj = bpf.%s, assert(bpf.load(%q))\n%s"):format(k.name, k.path, code), signals)
   end
 
+  --- What the reference's examples of this kind use: `reader`, which has three records to read, and its object, `obj`.
+  function k.usage(env)
+    env.obj = assert(bpf.load(k.path))
+    env.reader = assert(k.new(env.obj.maps.notes, "struct note", env.print))
+    k.send(env.obj, 1, 3)
+    return function()
+      env.reader:close()
+      env.obj:close()
+    end
+  end
+
   return k
 end
 

@@ -3,20 +3,14 @@
 #define _GNU_SOURCE
 #include "base/err.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <bpf/libbpf.h>
 
 #include <lauxlib.h>
-
-#include "base/class.h"
-#include "base/printed.h"
 
 /* libbpf's own error numbers, from LIBBPF_ERRNO__START on. */
 static const char *const libbpf_codes[] = {

@@ -3,7 +3,6 @@
  * plan relies on them. */
 #include "btf/compile.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "cdecl/btfenum.h"

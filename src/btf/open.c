@@ -7,13 +7,8 @@
 #include "btf/open.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <bpf/libbpf.h>
 

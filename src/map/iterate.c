@@ -7,7 +7,6 @@
 
 #include <bpf/bpf.h>
 
-#include "base/err.h"
 #include "map/map.h"
 #include "map/room.h"
 #include "map/walk.h"

@@ -14,7 +14,6 @@
 #include <bpf/btf.h>
 #include <linux/bpf.h>
 
-#include "base/arg.h"
 #include "base/err.h"
 #include "btf/btf.h"
 #include "btf/compile.h"

@@ -10,8 +10,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include <linux/bpf.h>
-
 #include "base/arg.h"
 #include "base/err.h"
 #include "map/map.h"

@@ -14,7 +14,6 @@
 
 #include <bpf/bpf.h>
 
-#include "base/arg.h"
 #include "base/err.h"
 #include "map/map.h"
 #include "map/ops.h"

@@ -15,7 +15,6 @@
 #include "base/spare.h"
 #include "base/token.h"
 #include "btf/file.h"
-#include "btf/open.h"
 #include "map/map.h"
 #include "object/loadcause.h"
 #include "object/mapsettings.h"

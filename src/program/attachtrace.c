@@ -15,7 +15,6 @@
 
 #include "base/newer.h"
 #include "map/descriptor.h"
-#include "map/map.h"
 #include "program/attach.h"
 #include "program/perfevent.h"
 #include "program/program.h"

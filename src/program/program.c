@@ -13,7 +13,6 @@
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 
-#include "base/arg.h"
 #include "base/cause.h"
 #include "base/err.h"
 #include "base/log.h"

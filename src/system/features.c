@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
@@ -18,8 +16,6 @@
 #include "base/cause.h"
 #include "base/distance.h"
 #include "base/err.h"
-#include "base/log.h"
-#include "base/spare.h"
 #include "map/kinds.h"
 #include "program/kinds.h"
 #include "system/probe.h"
