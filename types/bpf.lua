@@ -1171,7 +1171,7 @@ function user_ringbuf:close() end
 ---@class bpf.compile.options
 ---@field include? string|string[] directories in which to look for headers
 ---@field defines? table<string|integer, string|number|boolean>|string macros
----@field cflags? string|string[] further arguments of clang
+---@field cflags? string|string[] further arguments of clang, after ours: -target bpf -mcpu=v3 -g -O2
 ---@field target? string architecture of the kernel, such as "x86"; by default this one's
 ---@field name? string what messages call text that stands in no script
 

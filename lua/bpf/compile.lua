@@ -426,8 +426,8 @@ local function run(shell, dir)
   return bytes, messages ~= "" and messages or nil
 end
 
---- Compiles BPF C with the installed clang and `-g -O2`, and returns the object's bytes. The call starts clang and
--- waits for it.
+--- Compiles BPF C with the installed clang and `-mcpu=v3 -g -O2`, and returns the object's bytes. The call starts clang
+-- and waits for it.
 --
 -- - Messages name the script and its lines, if the C text stands as it is in a script that called; otherwise they name
 --   the lines of the text.
@@ -440,7 +440,7 @@ end
 -- @tparam ?table options
 -- - include: a directory, or a sequence of directories, in which to look for headers
 -- - defines: macros, `{ NAME = value, OTHER = true }`, or a sequence of `"NAME=value"`
--- - cflags: a sequence of further arguments of clang
+-- - cflags: a sequence of further arguments of clang; they come after ours, so `"-mcpu=v2"` replaces `-mcpu=v3`
 -- - target: the architecture of the kernel, `"x86"`, `"arm64"`, …, which sets `__TARGET_ARCH_x86`; by default
 --   this machine's
 -- - name: what messages call text that stands in no script, by default `"bpf.compile"`

@@ -90,6 +90,20 @@ describe("bpf.compile", function()
     assert(bpf.compile(arch:format "x86", { target = "x86" }))
   end)
 
+  it("compiles for version 3 of the instruction set, unless the words for clang say another", function()
+    -- before version 3, a comparison of 32 bits takes more instructions
+    local function instructions(cflags)
+      local bytes = assert(bpf.compile([[
+        struct context { int a, b; };
+        __attribute__((section("socket"), used)) int f(struct context *c) { return c->a < c->b ? 3 : 7; }]],
+        { cflags = cflags }))
+      local obj <close> = assert(bpf.open { bytes = bytes })
+      return obj.progs.f:info().insn_cnt
+    end
+    assert.equal(instructions { "-mcpu=v3" }, instructions())
+    assert(instructions { "-mcpu=v2" } > instructions())
+  end)
+
   it("hands words to clang as they are", function()
     local dir = helper.tmpdir()
     local nasty = ("\"'; touch %s/harm; $(touch %s/harm) `touch %s/harm`"):format(dir, dir, dir)
