@@ -13,6 +13,7 @@ struct bpf_perf_event_value value;
 __u32 target; /* the thread whose calls count */
 __s64 error;
 __u64 read;
+__u32 cpu; /* where it was read last */
 __u64 sent;
 
 static int is_target(void)
@@ -32,6 +33,7 @@ int count(void *ctx)
 	if (error)
 		return 0;
 	value = now;
+	cpu = bpf_get_smp_processor_id();
 	read++;
 	return 0;
 }
