@@ -83,18 +83,22 @@ static int type_decode(lua_State *L)
 	return 1;
 }
 
-static void push_member(lua_State *L, const struct lbpf_node *m)
+/* Sets what a member is called, and where in its struct it is, in the table at the top. */
+static void set_place(lua_State *L, const struct lbpf_node *m)
 {
-	lua_Integer first = 8 * (lua_Integer)m->offset + m->bit;
-
-	lua_createtable(L, 0, 6);
 	lbpf_set_string(L, "name", m->label);
-	lbpf_set_string(L, "type", m->ctype);
 	lbpf_set_integer(L, "offset", m->offset);
-	lbpf_set_integer(L, "size", m->size);
-	lbpf_set_integer(L, "bit_offset", first);
+	lbpf_set_integer(L, "bit_offset", 8 * (lua_Integer)m->offset + m->bit);
 	if (m->bits)
 		lbpf_set_integer(L, "bits", m->bits);
+}
+
+static void push_member(lua_State *L, const struct lbpf_node *m)
+{
+	lua_createtable(L, 0, 6);
+	set_place(L, m);
+	lbpf_set_string(L, "type", m->ctype);
+	lbpf_set_integer(L, "size", m->size);
 }
 
 /*** Returns the members of a struct or union in declaration order, including those of anonymous members.
@@ -159,7 +163,7 @@ static void push_layout(lua_State *L, const struct lbpf_type *type, const struct
 	lbpf_set_string(L, "type", n->ctype);
 	lbpf_set_integer(L, "size", n->size);
 	if (n->name)
-		lbpf_set_string(L, "name", n->label);
+		set_place(L, n);
 	if (n->enums)
 		push_enumerators(L, type, n);
 	if (n->kind == LBPF_ARRAY) {
@@ -176,7 +180,8 @@ static void push_layout(lua_State *L, const struct lbpf_type *type, const struct
 @function type:layout
 @treturn table `{ kind =, type =, size = }`. kind is "unsigned", "signed", "boolean", "float", "string" (char[N]),
  "bytes", "array" or "struct"; type is the C name. An array has an element. A struct or union is a sequence of its
- members, which have a name. An enum has enumerators, `{ [value] = name }`
+ members, which have name, offset, bit_offset and bits, as `type:members()` has them. An enum has enumerators,
+ `{ [value] = name }`
 @usage
 local layout = bpf.btf.type("struct hit { __u64 count; char comm[16]; }"):layout()
 print(layout.kind, layout[2].name, layout[2].kind)  -- struct  comm  string */

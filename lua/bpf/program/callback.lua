@@ -1,0 +1,290 @@
+-- SPDX-License-Identifier: MIT
+-- The body of a loop as a function of its own, which the kernel calls for each round: by bpf_loop, or by
+-- bpf_for_each_map_elem. What it shares with the rest of the program is in a frame on the stack of the function that
+-- has the loop; the callback gets the frame's address.
+local Compiler = require("bpf.program.compiler")
+local values = require("bpf.program.values")
+
+local NIL, PARTS = values.NIL, values.PARTS
+
+local LOOP, FOR_EACH_MAP_ELEM <const> = 181, 164
+local ROUNDS <const> = 20
+
+-- How a body left the loop for good, in the frame: these, or the pc that it goes on at.
+Compiler.RETURNED, Compiler.ENDED, Compiler.RETURNED_NOTHING = -1, -2, -3
+
+-- The frame -----------------------------------------------------------------------------------------------------------
+
+local Frame = {}
+Frame.__index = Frame
+
+function Frame:slot(key)
+  local at = self.slots[key]
+  if not at then
+    at = self.size
+    self.slots[key], self.size = at, at + 8
+  end
+  return at
+end
+
+-- The registers of Lua's that live into the body, or behind the loop, in order.
+local function shared_registers(c, g)
+  local live, list = {}, {}
+  for _, pc in ipairs { g.from, g.exit } do
+    for register in pairs(c.live[pc] or {}) do
+      live[register] = true
+    end
+  end
+  for register in pairs(live) do
+    if c.state[register] and register < g.base then
+      list[#list + 1] = register
+    end
+  end
+  table.sort(list)
+  return list
+end
+
+-- What a register holds when the loop begins. Something on the stack is handed over by its address.
+local function shared_value(c, v)
+  v = c:materialize(v)
+  if v.kind == "buffer" then
+    return { kind = "pointer", r = c:address(v), offset = 0, type = v.type, space = "stack" }
+  end
+  return v
+end
+
+-- The body ------------------------------------------------------------------------------------------------------------
+
+local Body = setmetatable({}, { __index = Compiler })
+Body.__index = Body
+
+function Body:prologue()
+  local count = self.region.map and 4 or 2
+  self.arguments = {}
+  for n = 1, count do
+    self.arguments[n] = self.f:parameter(n)
+  end
+  self.frame.base = self.arguments[count]
+end
+
+function Body:context_register()
+  return self.f:load(self.frame.base, self.frame:slot("context"), 8)
+end
+
+function Body:load_shared(register)
+  local kind = self.kinds[register]
+  if not values.at_run_time(kind) then
+    return kind
+  end
+  local fields = {}
+  for _, part in ipairs(PARTS[kind.kind]) do
+    fields[part] = self.f:load(self.frame.base, self.frame:slot(register .. part), 8)
+  end
+  return values.of_kind(kind, fields)
+end
+
+-- The variables of this round.
+function Body:set_variables(state)
+  local f, g, arguments = self.f, self.region, self.arguments
+  if g.map then
+    local info = self.unit:info_of(g.map)
+    state[g.key] = self:read(info.key, arguments[2], 0, "map")
+    state[g.value] = self:read(info.value, arguments[3], 0, "map")
+    return
+  end
+  local first = g.first.r
+  if not math.type(first) then
+    first = f:load(self.frame.base, self.frame:slot("first"), 8)
+  end
+  local index = g.step == 1 and arguments[1] or f:alu("mul", arguments[1], g.step)
+  state[g.index] = values.integer(first == 0 and index or f:alu("add", index, first), g.step > 0 and g.first.positive)
+end
+
+function Body:start_state()
+  local state = {}
+  for _, register in ipairs(self.shared) do
+    state[register] = self:load_shared(register)
+  end
+  self.initial = values.copy_state(state)
+  self:set_variables(state)
+  return state
+end
+
+-- Joins what the body leaves in a register with what it found there, and stores it in the frame.
+function Body:store_shared(register, v)
+  local before = self.kinds[register]
+  v = self:materialize(v)
+  local kind = values.join(before, v)
+  if v.kind == "buffer" or v.space == "stack" then
+    kind = values.mixed(before, v) -- its stack is gone when the body returns
+  end
+  if not values.settled(before, kind) then
+    self.kinds[register] = kind
+    self.unsettled = true
+  end
+  self.written[register] = true
+  if kind.kind ~= "mixed" and values.at_run_time(kind) then
+    for n, r in ipairs(self:parts(v, kind)) do
+      self.f:store(self.frame.base, self.frame:slot(register .. PARTS[kind.kind][n]), 8, r)
+    end
+  end
+end
+
+function Body:store_all(state)
+  for _, register in ipairs(self.shared) do
+    local v = state[register]
+    if v and not values.same(v, self.initial[register]) and not values.one_value(v, self.initial[register]) then
+      self:store_shared(register, v)
+    end
+  end
+end
+
+-- A way out of the body: to the next round, behind the loop, or to another place of the function.
+function Body:outside(state, target)
+  local f, g, way = self.f, self.region, self.f:block()
+  function way.fill()
+    f:start(way)
+    if target ~= g.next and target ~= g.exit then
+      self.exits[target] = true
+      f:store(self.frame.base, self.frame:slot("exit"), 8, target)
+    end
+    self:store_all(state)
+    f:exit(target == g.next and 0 or 1)
+  end
+  return way
+end
+
+-- Ends the loop together with the function, or the program.
+function Body:leave_region(how, r)
+  self.exits[how] = true
+  self.f:store(self.frame.base, self.frame:slot("result"), 8, r)
+  self.f:store(self.frame.base, self.frame:slot("exit"), 8, how)
+  self.f:exit(1)
+end
+
+-- The compiler of a body, in a round of its own analysis.
+local function new_body(c, g, shared, kinds, memo)
+  return setmetatable({
+    proto = c.proto, unit = c.unit, root = c.root, region = g, live = c.live, outlined = c.outlined, depth = c.depth,
+    memo = memo, function_name = memo.name, pc = c.pc, made = 0,
+    frame = setmetatable({ slots = {}, size = 0 }, Frame), shared = shared, kinds = kinds, written = {}, exits = {},
+    upvalue = function(_, n) return c:upvalue(n) end,
+  }, Body)
+end
+
+-- Compiles a body until what it leaves in the shared registers is what it may find there.
+local function compile_body(c, g, shared, kinds)
+  local memo = c:inner_memo()
+  local line = c.proto.code[g.from].line or c.proto.line
+  memo.name = memo.name or c.unit:function_name(("%s_line%d"):format(c.root.function_name, line))
+  for _ = 1, ROUNDS do
+    local body = new_body(c, g, shared, kinds, memo)
+    body.code = body:compile(g.from)
+    if not body.unsettled then
+      return body
+    end
+  end
+  c:fail("what the variables of a loop hold never settles")
+end
+
+-- The call ------------------------------------------------------------------------------------------------------------
+
+-- Stores what the body finds. What it changes begins as a number that the verifier takes for anything: otherwise it
+-- would follow a counter round by round, up to its limit of a million instructions.
+local function fill_frame(c, body, object, found)
+  local f, slots, anything = c.f, body.frame.slots, nil
+  for _, register in ipairs(body.shared) do
+    local kind = body.kinds[register]
+    local in_frame = kind.kind ~= "mixed" and values.at_run_time(kind)
+    for n, r in ipairs(in_frame and c:parts(found[register], kind) or {}) do
+      local at = slots[register .. PARTS[kind.kind][n]]
+      if at and body.written[register] and kind.kind ~= "pointer" then
+        anything = anything or f:unknown()
+        r = r == 0 and anything or f:alu("add", anything, r)
+      end
+      if at then
+        f:store(object, at, 8, r)
+      end
+    end
+  end
+  for _, key in ipairs { "exit", "result", "first" } do
+    if slots[key] then
+      f:store(object, slots[key], 8, key == "first" and body.region.first.r or 0)
+    end
+  end
+  if slots.context then
+    f:store(object, slots.context, 8, c:context_register())
+  end
+end
+
+-- The state behind the loop: what the body wrote is in the frame.
+local function read_frame(c, body, object)
+  for _, register in ipairs(body.shared) do
+    local kind = body.kinds[register]
+    if kind.kind == "mixed" then
+      c.state[register] = kind
+    elseif body.written[register] and values.at_run_time(kind) then
+      local fields = {}
+      for _, part in ipairs(PARTS[kind.kind]) do
+        fields[part] = c.f:load(object, body.frame.slots[register .. part], 8)
+      end
+      c.state[register] = values.of_kind(kind, fields)
+    end
+  end
+end
+
+-- Goes on wherever the body went.
+local function follow_exits(c, body, object)
+  local f, exits, slots = c.f, {}, body.frame.slots
+  for target in pairs(body.exits) do
+    exits[#exits + 1] = target
+  end
+  table.sort(exits)
+  for _, target in ipairs(exits) do
+    local went, stayed = f:block(), f:block()
+    local way = target >= 0 and c:edge(values.copy_state(c.state), target)
+    f:branch("eq", f:load(object, slots.exit, 8), target, way or went, stayed)
+    if way then
+      way.fill()
+    else
+      f:start(went)
+      local result = f:load(object, slots.result, 8)
+      if target == Compiler.ENDED then
+        c:leave_with(result)
+      else
+        c:return_values(target == Compiler.RETURNED and { values.integer(result) } or {})
+      end
+    end
+    f:start(stayed)
+  end
+end
+
+-- Compiles a loop as a callback. g: { from, to, next, exit, base } of the bytecode; `map` with the registers `key` and
+-- `value`, or `rounds`, `first`, `step` with the register `index`.
+function Compiler:callback(g)
+  local f, found, kinds = self.f, {}, {}
+  self.lookup = nil
+  local shared = shared_registers(self, g)
+  for _, register in ipairs(shared) do
+    found[register] = shared_value(self, self.state[register])
+    kinds[register] = found[register]
+  end
+  local body = compile_body(self, g, shared, kinds)
+  local object = f:object(math.max(8, body.frame.size))
+  fill_frame(self, body, object, found)
+  local code, frame = { func = body.code }, { object = object, offset = 0 }
+  if g.map then
+    f:call(FOR_EACH_MAP_ELEM, self:map_reference(g.map), code, frame, 0)
+  else
+    f:call(LOOP, g.rounds, code, frame, 0)
+  end
+  read_frame(self, body, object)
+  follow_exits(self, body, object)
+  for register in pairs(self.state) do
+    if register >= g.base then
+      self.state[register] = NIL
+    end
+  end
+end
+
+return Compiler

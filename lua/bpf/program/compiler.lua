@@ -1,0 +1,194 @@
+-- SPDX-License-Identifier: MIT
+-- The compiler of one Lua function, or of a loop's body, into one BPF function. This file has what all parts of it use;
+-- the others add their methods to the class: memory, arithmetic, maps, flow, analyse, ops, loops.
+--
+-- A compiler has: `proto`, Lua's bytecode of the function; `f`, the intermediate code being made; `state`, what each
+-- register of Lua's holds at `pc`; `unit`, what the whole program shares; `root`, the compiler of the whole function.
+local undump = require("bpf.program.undump")
+local values = require("bpf.program.values")
+
+local Compiler = {}
+Compiler.__index = Compiler
+
+-- Functions that mean something of their own in a program: { function → fn(compiler, arguments) → value or list }.
+Compiler.intrinsics = {}
+
+local describe = values.describe
+
+-- A chunk's name as Lua's own messages show it.
+local function chunk_name(source)
+  source = source or "=?"
+  local kind, rest = source:sub(1, 1), source:sub(2)
+  if kind == "@" or kind == "=" then
+    return rest
+  end
+  local first = source:match("^[^\n]*")
+  return ('[string "%s"]'):format(first == source and #first <= 40 and first or first:sub(1, 37) .. "...")
+end
+Compiler.chunk_name = chunk_name
+
+-- Raises what the caller of the compiler gets: the place in the script, and what is wrong there.
+function Compiler:fail(format, ...)
+  local instruction = self.pc and self.proto.code[self.pc]
+  local line = instruction and instruction.line or self.proto.line
+  error({ program = ("%s:%d: %s"):format(chunk_name(self.proto.source), line, format:format(...)) }, 0)
+end
+
+-- "'x' " for a register that is a local variable here, for messages; "" for others.
+function Compiler:name(register)
+  local name = undump.local_name(self.proto, register, self.pc)
+  return name and name:sub(1, 1) ~= "(" and ("'" .. name .. "' ") or ""
+end
+
+-- A register or a number out of a value that has to be an integer. `what` says for what, in messages.
+function Compiler:integer(v, what)
+  if v.kind == "integer" then
+    return v.r
+  end
+  local prefix = what and what .. ": " or ""
+  if v.kind == "constant" and math.type(v.value) == "float" then
+    self:fail("%sBPF has no floating point, and %s is one", prefix, tostring(v.value))
+  elseif v.kind == "optional" and not v.bool then
+    self:fail("%sthis may be nil: test it before, or write (… or 0)", prefix)
+  end
+  self:fail("%san integer is expected, this is %s", prefix, describe(v))
+end
+
+-- What a helper or a store takes: integers, booleans as 1 and 0, nil as 0, addresses.
+function Compiler:scalar(v, what)
+  if v.kind == "boolean" then
+    return v.r
+  elseif v.kind == "constant" and type(v.value) == "boolean" then
+    return v.value and 1 or 0
+  elseif values.is_nil(v) then
+    return 0
+  elseif v.kind == "pointer" or v.kind == "buffer" then
+    return self:address(v)
+  elseif v.kind == "optional" then
+    return self:optional_scalar(v, what)
+  end
+  return self:integer(v, what)
+end
+
+-- A boolean that may be nil counts as false; an integer that may be nil is an error.
+function Compiler:optional_scalar(v, what)
+  if not v.bool then
+    return self:integer(v, what)
+  end
+  return self.f:alu("and", v.present, v.r)
+end
+
+-- The address of something in memory, in a register.
+function Compiler:address(v)
+  if v.kind == "buffer" then
+    return self.f:address(v.object, v.offset)
+  end
+  return v.offset == 0 and v.r or self.f:alu("add", v.r, v.offset)
+end
+
+-- Base and offset of something in memory, for loads and stores.
+function Compiler.place(_, v)
+  if v.kind == "buffer" then
+    return v.object, v.offset
+  end
+  return v.r, v.offset
+end
+
+-- An argument for a helper: the address of `offset` bytes behind a register or a stack object.
+function Compiler:pointer_to(base, offset)
+  if base.stack then
+    return { object = base, offset = offset }
+  end
+  return offset == 0 and base or self.f:alu("add", base, offset)
+end
+
+-- The register with `yes` where the condition holds, else `no`.
+function Compiler:select(cc, a, b, yes, no)
+  local f = self.f
+  local d, if_yes, if_no, behind = f:register(), f:block(), f:block(), f:block()
+  f:branch(cc, a, b, if_yes, if_no)
+  f:start(if_yes)
+  f:move(d, yes)
+  f:jump(behind)
+  f:start(if_no)
+  f:move(d, no)
+  f:jump(behind)
+  f:start(behind)
+  return d
+end
+
+-- The boolean that tells whether the condition holds.
+function Compiler:condition(cc, a, b)
+  return { kind = "boolean", r = self:select(cc, a, b, 1, 0) }
+end
+
+-- Compiles `body` where the condition holds, and goes on behind it.
+function Compiler:when(cc, a, b, body)
+  local f = self.f
+  local inside, behind = f:block(), f:block()
+  f:branch(cc, a, b, inside, behind)
+  f:start(inside)
+  body()
+  if f.current then
+    f:jump(behind)
+  end
+  f:start(behind)
+end
+
+-- Ends the program where the condition holds, as an error of Lua's would end a function.
+function Compiler:end_if(cc, a, b)
+  self:when(cc, a, b, function() self:abort() end)
+end
+
+-- What stays the same in every round --------------------------------------------------------------------------------
+
+-- Objects, closures and inner functions are made anew in each round of the analysis. States of two rounds can be
+-- compared only where they are the same ones, so the first round's are kept, by where they were made.
+function Compiler.new_memo()
+  return { objects = {}, closures = {}, inner = {} }
+end
+
+function Compiler:memo_key()
+  self.made = self.made + 1
+  return self.pc << 16 | self.made
+end
+
+-- A stack object that is the same in every round.
+function Compiler:stable_object(size)
+  local key = self:memo_key()
+  local object = self.memo.objects[key]
+  if not object or object.size < size then
+    object = { size = (size + 7) // 8 * 8, stack = true }
+    self.memo.objects[key] = object
+  end
+  if object.owner ~= self.f then
+    object.owner = self.f
+    self.f.objects[#self.f.objects + 1] = object
+  end
+  return object
+end
+
+-- The memo of a function that is compiled within this one.
+function Compiler:inner_memo()
+  local key, inner = self:memo_key(), self.memo.inner
+  inner[key] = inner[key] or Compiler.new_memo()
+  return inner[key]
+end
+
+-- The register of the program's context.
+function Compiler:context_register()
+  return self.caller and self.caller:context_register() or self.context
+end
+
+-- Remembers what the program needs of the kernel, and where, to say so if the kernel refuses it.
+function Compiler:need(helper, what, cure)
+  local line = self.proto.code[self.pc].line or self.proto.line
+  self.unit:need(helper, ("%s:%d: %s"):format(chunk_name(self.proto.source), line, what), cure)
+end
+
+-- The error of a program at run time: it ends with 0.
+function Compiler:abort()
+  self:leave_with(0)
+end
+
+return Compiler

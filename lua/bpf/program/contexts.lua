@@ -1,0 +1,274 @@
+-- SPDX-License-Identifier: MIT
+-- What a program gets, by its section: a row for each kind. A row's `start(c, place)` gives the values of the function's
+-- parameters, by number from 0; `place` is the section's part behind the slash.
+local core = require("bpf.core")
+local packet = require("bpf.program.packet")
+local tracefs = require("bpf.program.tracefs")
+local types = require("bpf.program.types")
+local values = require("bpf.program.values")
+
+local contexts = {}
+
+local function fail(text, ...)
+  error({ program = text:format(...) }, 0)
+end
+
+-- One parameter: the context, as a struct -----------------------------------------------------------------------------
+
+local function context_value(c, form)
+  return { [0] = { kind = "pointer", r = c.context, offset = 0, type = form, space = "ctx" } }
+end
+
+-- A struct of the kernel's, with what packets need.
+local function struct(name, ways)
+  return function(c)
+    local form = types.of_kernel(name)
+    if not form then
+      fail("the kernel's BTF, which describes %s, can't be read", name)
+    end
+    if ways then
+      local extended = {}
+      for field, x in pairs(form) do
+        extended[field] = x
+      end
+      extended.methods, form = ways, extended
+    end
+    return context_value(c, form)
+  end
+end
+
+local function tracepoint(c, place)
+  local category, name = place:match("^([^/]+)/(.+)$")
+  if not category then
+    fail("a tracepoint has a category and a name: tracepoint/sched/sched_switch")
+  end
+  local form, why = tracefs.record(category, name)
+  if not form then
+    fail("%s", why)
+  end
+  return context_value(c, form)
+end
+
+local function iterator(c, place)
+  return struct("struct bpf_iter__" .. place)(c)
+end
+
+-- The context of a syscall program has the type that the option ctx_type gives.
+local function own_type(c)
+  local form = c.unit.ctx_type and types.of(c.unit.ctx_type)
+  return context_value(c, form or { kind = "struct", size = 0, name = "a context without ctx_type", order = {},
+    members = {} })
+end
+
+-- Arguments, typed by BTF ---------------------------------------------------------------------------------------------
+
+-- The value of an argument of a type that is in `r`, in all 64 bits.
+local function argument_value(c, form, r, space)
+  local f = c.f
+  if form.kind == "ptr" then
+    local target = form.to()
+    if target and target.kind == "struct" then
+      return { kind = "pointer", r = r, offset = 0, type = target, space = space, null = true }
+    end
+    return values.integer(r)
+  elseif form.kind ~= "int" or form.size > 8 then
+    return { kind = "pointer", r = r, offset = 0, type = form, space = space, null = true }
+  elseif form.bool then
+    return { kind = "boolean", r = f:alu("and", r, 1) }
+  elseif form.size < 8 then
+    local shift = 64 - 8 * form.size
+    r = f:alu(form.signed and "arsh" or "rsh", f:alu("lsh", r, shift), shift)
+  end
+  return values.integer(r, form.size < 8 and not form.signed)
+end
+
+-- The parameters of a function's prototype, as a list of forms; of what returns, its result behind them.
+local function prototype(handle, description, with_result)
+  local list = {}
+  for n, parameter in ipairs(description.params) do
+    list[n] = types.of_btf(handle, parameter.type_id)
+  end
+  if with_result and description.returns_id and description.returns_id ~= 0 then
+    list[#list + 1] = types.of_btf(handle, description.returns_id)
+  end
+  return list
+end
+
+-- Loads each parameter that the function has from the context's array of 64-bit words.
+local function load_arguments(c, forms, space, place)
+  local state = {}
+  for n = 1, c.proto.parameters do
+    local form = forms and forms[n]
+    if forms and not form then
+      fail("%s has %d arguments, and the function takes %d", place, #forms, c.proto.parameters)
+    end
+    local r = c.f:load(c.context, 8 * (n - 1), 8)
+    state[n - 1] = form and argument_value(c, form, r, space) or values.integer(r)
+  end
+  return state
+end
+
+-- The arguments of a raw tracepoint: its type is a pointer to a function whose first parameter is no argument.
+local function tracepoint_arguments(place)
+  local handle = types.kernel()
+  local typedef = handle and handle:find("btf_trace_" .. place, "typedef")
+  local pointer = typedef and handle:resolve(typedef.id)
+  local description = pointer and handle:resolve(pointer.type_id)
+  if not description then
+    return nil
+  end
+  local forms = prototype(handle, description)
+  table.remove(forms, 1)
+  return forms
+end
+
+local function raw_tracepoint(space)
+  return function(c, place)
+    local forms = c.proto.parameters > 0 and tracepoint_arguments(place) or nil
+    return load_arguments(c, forms, space, place)
+  end
+end
+
+-- The function of a fentry, fexit, fmod_ret or LSM program.
+local function kernel_function(prefix, with_result)
+  return function(c, place)
+    if c.proto.parameters == 0 then
+      return {}
+    end
+    local handle, why = types.kernel()
+    local description = handle and handle:find(prefix .. place, "func")
+    if not description then
+      fail("the kernel has no function '%s'%s", place, why and (": " .. why) or "")
+    end
+    return load_arguments(c, prototype(handle, description, with_result), "trusted", place)
+  end
+end
+
+-- Arguments in registers ----------------------------------------------------------------------------------------------
+
+-- Where struct pt_regs has the arguments of a function, and its result.
+local REGISTERS = {
+  x86_64 = { arguments = { 112, 104, 96, 88, 72, 64 }, result = 80, syscall = { 112, 104, 96, 56, 72, 64 } },
+  aarch64 = { arguments = { 0, 8, 16, 24, 32, 40, 48, 56 }, result = 0, syscall = { 0, 8, 16, 24, 32, 40 } },
+}
+
+local function registers()
+  local machine = core.posix.machine()
+  return REGISTERS[machine] or fail("where %s has the arguments of a function isn't known", machine)
+end
+
+-- The forms of a kernel function's arguments, or of its result, where BTF has it.
+local function probed_forms(place, result)
+  local handle = types.kernel()
+  local description = handle and handle:find(place:match("^[^+]+"), "func")
+  if not description then
+    return {}
+  elseif result then
+    return { description.returns_id ~= 0 and types.of_btf(handle, description.returns_id) or nil }
+  end
+  return prototype(handle, description)
+end
+
+local function load_registers(c, offsets, forms)
+  local state = {}
+  for n = 1, c.proto.parameters do
+    if not offsets[n] then
+      fail("only %d arguments are in registers, and the function takes %d", #offsets, c.proto.parameters)
+    end
+    local r = c.f:load(c.context, offsets[n], 8)
+    state[n - 1] = forms[n] and argument_value(c, forms[n], r, "kernel") or values.integer(r)
+  end
+  return state
+end
+
+local function probe(forms_of)
+  return function(c, place)
+    return load_registers(c, registers().arguments, c.proto.parameters > 0 and forms_of and forms_of(place) or {})
+  end
+end
+
+local function return_probe(forms_of)
+  return function(c, place)
+    local forms = c.proto.parameters > 0 and forms_of and forms_of(place, true) or {}
+    return load_registers(c, { registers().result }, forms)
+  end
+end
+
+-- A system call's arguments are in the registers of the thread, which its wrapper gets as its only argument.
+local function system_call(c)
+  local state = {}
+  local offsets = registers()
+  local inner = c.proto.parameters > 0 and c.f:load(c.context, offsets.arguments[1], 8)
+  for n = 1, c.proto.parameters do
+    if not offsets.syscall[n] then
+      fail("a system call has 6 arguments, and the function takes %d", c.proto.parameters)
+    end
+    state[n - 1] = c:read(types.s64, inner, offsets.syscall[n], "kernel")
+  end
+  return state
+end
+
+-- The rows ------------------------------------------------------------------------------------------------------------
+
+local function unsupported(what)
+  return function() fail("%s can't be written in Lua yet", what) end
+end
+
+local skb = { packet = packet.by_copy }
+local sk_buff = struct("struct __sk_buff", skb)
+
+local rows = {
+  tracepoint = tracepoint, tp = tracepoint,
+  raw_tp = raw_tracepoint("kernel"), raw_tracepoint = raw_tracepoint("kernel"),
+  ["raw_tp.w"] = raw_tracepoint("kernel"), ["raw_tracepoint.w"] = raw_tracepoint("kernel"),
+  tp_btf = raw_tracepoint("trusted"),
+  fentry = kernel_function(""), fexit = kernel_function("", true), fmod_ret = kernel_function("", true),
+  lsm = kernel_function("bpf_lsm_", true), lsm_cgroup = kernel_function("bpf_lsm_", true),
+  kprobe = probe(probed_forms), kretprobe = return_probe(probed_forms),
+  ["kprobe.multi"] = probe(), ["kretprobe.multi"] = return_probe(), ["kprobe.session"] = probe(),
+  ksyscall = system_call, kretsyscall = return_probe(),
+  uprobe = probe(), uretprobe = return_probe(), ["uprobe.multi"] = probe(), ["uretprobe.multi"] = return_probe(),
+  ["uprobe.session"] = probe(),
+  perf_event = struct("struct bpf_perf_event_data"),
+  xdp = struct("struct xdp_md", { packet = packet.direct }),
+  ["xdp.frags"] = struct("struct xdp_md", { packet = packet.direct }),
+  tc = sk_buff, tcx = sk_buff, classifier = sk_buff, action = sk_buff, netkit = sk_buff,
+  cgroup_skb = sk_buff, socket = sk_buff, sk_skb = sk_buff, lwt_in = sk_buff, lwt_out = sk_buff, lwt_xmit = sk_buff,
+  sockops = struct("struct bpf_sock_ops"), sk_msg = struct("struct sk_msg_md"),
+  sk_lookup = struct("struct bpf_sk_lookup"), sk_reuseport = struct("struct sk_reuseport_md"),
+  iter = iterator, syscall = own_type,
+  usdt = unsupported("a program for USDT"), struct_ops = unsupported("a struct_ops program"),
+  freplace = unsupported("a program that replaces another"),
+}
+
+-- Sections of cgroups: what is behind the slash, or the beginning of it.
+local cgroup_rows = {
+  { "^skb", sk_buff }, { "^sock_create", struct("struct bpf_sock") }, { "^sock_release", struct("struct bpf_sock") },
+  { "^sock$", struct("struct bpf_sock") }, { "^post_bind", struct("struct bpf_sock") },
+  { "^dev", struct("struct bpf_cgroup_dev_ctx") }, { "^sysctl", struct("struct bpf_sysctl") },
+  { "^[gs]etsockopt", struct("struct bpf_sockopt") },
+  { "^", struct("struct bpf_sock_addr") }, -- bind4, connect6, sendmsg4, getpeername6 and the like
+}
+
+local SLEEPABLE = "%.s$"
+
+-- The row of a section, the part behind the slash, and whether the program may sleep.
+function contexts.find(section)
+  local kind, place = section:match("^([^/]+)/?(.*)$")
+  local sleepable = kind ~= nil and kind:find(SLEEPABLE) ~= nil
+  kind = kind and kind:gsub(SLEEPABLE, "") or ""
+  if kind == "cgroup" then
+    for _, row in ipairs(cgroup_rows) do
+      if place:find(row[1]) then
+        return row[2], place, sleepable
+      end
+    end
+  end
+  local row = rows[kind]
+  if not row then
+    fail("section '%s' isn't known: 'tracepoint/sched/sched_switch', 'xdp' and 'cgroup/connect4' are examples", section)
+  end
+  return row, place, sleepable
+end
+
+return contexts

@@ -1,0 +1,211 @@
+-- SPDX-License-Identifier: MIT
+-- `o[k]`, `o.k`, and assignments to them: maps, structs and arrays in memory, constructors, tables of the script.
+local core = require("bpf.core")
+local Compiler = require("bpf.program.compiler")
+local types = require("bpf.program.types")
+local values = require("bpf.program.values")
+
+local NIL, constant, describe = values.NIL, values.constant, values.describe
+local is_map = core.map.type
+
+-- Messages ------------------------------------------------------------------------------------------------------------
+
+function Compiler:no_member(type, name)
+  local known = {}
+  for _, member in ipairs(type.order) do
+    known[#known + 1] = member.name
+  end
+  local few = #known > 0 and #known <= 12 and (" (members: %s)"):format(table.concat(known, ", ")) or ""
+  self:fail("%s has no member '%s'%s", type.name or "the struct", tostring(name), few)
+end
+
+-- A constant key: what Lua would index a table with.
+local function constant_key(k)
+  if k.kind == "constant" then
+    return k.value
+  end
+  return k.kind == "integer" and math.type(k.r) and k.r or nil
+end
+
+-- Pointers that may be nil --------------------------------------------------------------------------------------------
+
+-- Where indexing nil ends the program, as an error would end a function of Lua's: chains of kernel structs. Elsewhere
+-- the verifier wants to see a test, and so does the compiler.
+local CHAINED = { trusted = true, kernel = true, user = true }
+
+function Compiler:not_nil(o, name)
+  if not o.null then
+    return o
+  elseif not CHAINED[o.space] then
+    self:fail("%smay be nil here: test it before", name)
+  end
+  self:end_if("eq", o.r, 0)
+  for register, v in pairs(values.narrowed(self.state, o, true)) do
+    self.state[register] = v
+  end
+  return values.narrowed({ o }, o, true)[1]
+end
+
+-- Reading -------------------------------------------------------------------------------------------------------------
+
+function Compiler:member_of(type, k)
+  local name = k.kind == "constant" and k.value
+  local member = type.members[name]
+  if not member then
+    if k.kind ~= "constant" then
+      self:fail("members of %s have constant names, this is %s", type.name or "the struct", describe(k))
+    end
+    self:no_member(type, name)
+  end
+  return member
+end
+
+local function read_member(c, o, k)
+  local base, offset = c:place(o)
+  local member = c:member_of(o.type, k)
+  return c:read(member.type, base, offset + member.offset, o.space, member)
+end
+
+-- An element whose index is known when the program runs: nil beyond the ends.
+local function read_at(c, o, element, count, k)
+  local f = c.f
+  local base, offset = c:place(o)
+  local index = f:alu("sub", c:integer(k, "index"), 1)
+  local d, present = f:move(f:register(), 0), f:move(f:register(), 0)
+  local positive, bool
+  c:when("lt", index, count, function()
+    local first = base.stack and f:address(base, 0) or base
+    local v = c:read(element, f:alu("add", first, f:alu("mul", index, element.size)), offset, o.space)
+    if v.kind ~= "integer" and v.kind ~= "boolean" then
+      c:fail("an array is indexed at run time for integers only: use a constant index, or a map")
+    end
+    positive, bool = v.positive, v.kind == "boolean" or nil
+    f:move(d, v.r)
+    f:move(present, 1)
+  end)
+  return { kind = "optional", r = d, present = present, positive = positive, bool = bool }
+end
+
+local function read_element(c, o, k)
+  local type = o.type
+  local element, count = type.element or types.integer(1), type.count or type.size
+  local key = constant_key(k)
+  if not key then
+    return read_at(c, o, element, count, k)
+  elseif math.type(key) ~= "integer" or key < 1 or key > count then
+    return NIL
+  end
+  local base, offset = c:place(o)
+  return c:read(element, base, offset + (key - 1) * element.size, o.space)
+end
+
+local members = { struct = read_member, array = read_element, chars = read_element }
+
+local function index_memory(c, o, k, name)
+  local read = members[o.type.kind]
+  if not read then
+    c:fail("attempt to index %s%s", name, describe(o))
+  end
+  return read(c, c:not_nil(o, name), k)
+end
+
+local function index_constant(c, o, k, name)
+  local value = o.value
+  if is_map(value) then
+    return c:map_get(value, k)
+  elseif type(value) ~= "table" and type(value) ~= "userdata" then
+    c:fail("attempt to index %s%s", name, describe(o))
+  end
+  local key = constant_key(k)
+  if key == nil then
+    return c:constant_table(value, k, name)
+  end
+  return constant(value[key])
+end
+
+local rows = {
+  constant = index_constant, pointer = index_memory, buffer = index_memory,
+  table = function(_, o, k) return o.fields[constant_key(k)] or NIL end,
+}
+
+-- The value of o[k]. `name` is how messages call o.
+function Compiler:index(o, k, name)
+  local row = rows[o.kind]
+  if not row then
+    self:fail("attempt to index %s%s", name, describe(o))
+  end
+  return row(self, o, k, name)
+end
+
+-- Assigning -----------------------------------------------------------------------------------------------------------
+
+-- A constructor is a value of the compiler's: a changed one is another, in every register that had it.
+local function assign_field(c, o, k, v)
+  local key = constant_key(k)
+  if type(key) ~= "string" and math.type(key) ~= "integer" then
+    c:fail("a table's keys must be constants in a program: use a map")
+  end
+  local new = { kind = "table", fields = {}, order = {}, round = o.round }
+  for n, name in ipairs(o.order) do
+    new.order[n] = name
+    new.fields[name] = o.fields[name]
+  end
+  if o.fields[key] == nil then
+    new.order[#new.order + 1] = key
+  end
+  new.fields[key] = v
+  for register, x in pairs(c.state) do
+    if x == o then
+      c.state[register] = new
+    end
+  end
+end
+
+local READ_ONLY = { trusted = true, kernel = true, user = true, copy = true }
+
+local function assign_member(c, o, k, v)
+  local base, offset = c:place(o)
+  local member = c:member_of(o.type, k)
+  c.f.no_immediate = o.space == "ctx" -- Linux 6.1 and older refuse constants there
+  c:write(member.type, base, offset + member.offset, v, member.name, false, member)
+  c.f.no_immediate = false
+end
+
+local function assign_element(c, o, k, v)
+  local f, type = c.f, o.type
+  local base, offset = c:place(o)
+  local element, count = type.element or types.integer(1), type.count or type.size
+  local key = constant_key(k)
+  if key then
+    if math.type(key) ~= "integer" or key < 1 or key > count then
+      c:fail("an array of %d has no element %s", count, tostring(key))
+    end
+    return c:write(element, base, offset + (key - 1) * element.size, v, "element")
+  end
+  local index = f:alu("sub", c:integer(k, "index"), 1)
+  c:when("lt", index, count, function()
+    local first = base.stack and f:address(base, 0) or base
+    c:write(element, f:alu("add", first, f:alu("mul", index, element.size)), offset, v, "element")
+  end)
+end
+
+local assigners = { struct = assign_member, array = assign_element, chars = assign_element }
+
+-- o[k] = v
+function Compiler:assign(o, k, v, name)
+  if o.kind == "constant" and is_map(o.value) then
+    return self:map_set(o.value, k, v)
+  elseif o.kind == "table" then
+    return assign_field(self, o, k, v)
+  end
+  local assigner = (o.kind == "pointer" or o.kind == "buffer") and assigners[o.type.kind]
+  if not assigner then
+    self:fail("%scan't be assigned to: it is %s", name, describe(o))
+  elseif READ_ONLY[o.space] then
+    self:fail(o.space == "copy" and "%s is a copy of the packet's: write by helper.skb_store_bytes"
+      or "%s of the kernel can't be written by a program", o.type.name or "what is read")
+  end
+  assigner(self, self:not_nil(o, name), k, v)
+end
+
+return Compiler

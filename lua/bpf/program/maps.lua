@@ -1,0 +1,327 @@
+-- SPDX-License-Identifier: MIT
+-- Maps in a program: `m[k]`, `m[k] = v`, `m[k] = nil`, and the functions of bpf.map, by the same names as in a script.
+local core = require("bpf.core")
+local Compiler = require("bpf.program.compiler")
+local values = require("bpf.program.values")
+
+local describe = values.describe
+local map = core.map
+
+-- Helpers, by their numbers.
+local LOOKUP, UPDATE, DELETE <const> = 1, 2, 3
+local PUSH, POP, PEEK <const> = 87, 88, 89
+
+-- Which types have entries that can be looked up by a key, and which are arrays: their entries are always there.
+local ARRAYS = { array = true, percpu_array = true }
+local KEYED = {}
+for name in ([[array percpu_array hash percpu_hash lru_hash lru_percpu_hash lpm_trie array_of_maps hash_of_maps sockmap
+  sockhash devmap devmap_hash xskmap cgroup_storage]]):gmatch("%S+") do
+  KEYED[name] = true
+end
+
+-- Types whose entries can be changed in their place after a look-up, since the helper gives the entry itself.
+local IN_PLACE = { hash = true, percpu_hash = true, lru_hash = true, lru_percpu_hash = true }
+
+-- What may be used instead, for types without entries.
+local INSTEAD = {
+  ringbuf = "helper.ringbuf_output(m, type, record)", perf_event_array = "helper.perf_event_output(m, type, record)",
+  queue = "map.push, map.pop and map.peek", stack = "map.push, map.pop and map.peek",
+  bloom_filter = "map.push, and map.peek to test", stack_trace = "helper.get_stackid(ctx, m, flags)",
+  prog_array = "helper.tail_call(m, index)", sk_storage = "helper.sk_storage_get(m, sk)",
+  inode_storage = "helper.inode_storage_get(m, inode)", task_storage = "helper.task_storage_get(m, task)",
+  cgrp_storage = "helper.cgrp_storage_get(m, cgroup)",
+}
+
+function Compiler.map_reference(_, m)
+  return { map = m }
+end
+
+-- What is known of a map that is indexed.
+function Compiler:keyed(m)
+  local info = self.unit:info_of(m)
+  if not KEYED[info.type] or not info.key or not info.value then
+    local instead = INSTEAD[info.type]
+    self:fail("a map of type %s isn't indexed in a program%s", info.type, instead and ": use " .. instead or "")
+  end
+  return info
+end
+
+-- A key in memory. Texts that are equal have to be equal keys: what stands behind their NULs is zeroed.
+function Compiler:key_memory(info, k)
+  self.for_key = true
+  local argument, object = self:memory(info.key, k, "key")
+  self.for_key = nil
+  return argument, object
+end
+
+-- Looking up ----------------------------------------------------------------------------------------------------------
+
+-- The register with the address of an entry's value, or 0.
+function Compiler:lookup_entry(m, k)
+  local info = self:keyed(m)
+  local argument, object = self:key_memory(info, k)
+  local r = self.f:call(LOOKUP, self:map_reference(m), argument)
+  self.f:release(object)
+  return r, info
+end
+
+local function is_scalar(type)
+  return type.kind == "int" or type.kind == "ptr"
+end
+
+-- What a pointer that may be 0 leads to: a copy of a scalar, or nil; a reference to anything else, or nil.
+function Compiler:entry_value(r, type, space)
+  if not is_scalar(type) then
+    return { kind = "pointer", r = r, offset = 0, type = type, space = space, null = true }
+  end
+  local f = self.f
+  local d, present = f:move(f:register(), 0), f:move(f:register(), 0)
+  self:when("ne", r, 0, function()
+    f:move(d, f:load(r, 0, type.size, type.signed))
+    f:move(present, 1)
+  end)
+  local positive = type.size < 8 and not type.signed
+  return { kind = "optional", r = d, present = present, positive = positive or nil, bool = type.bool }
+end
+
+-- Whether the key is an index of an array's that is known, and within it: that entry is there.
+local function is_there(info, k)
+  return ARRAYS[info.type] and k.kind == "integer" and math.type(k.r) and k.r >= 0 and k.r < info.max_entries
+end
+
+function Compiler:map_get(m, k)
+  local r, info = self:lookup_entry(m, k)
+  local type = info.value
+  if is_there(info, k) then
+    self:end_if("eq", r, 0) -- which the verifier wants to see
+    if is_scalar(type) then
+      self.lookup = { map = m, key = k, r = r }
+    end
+    return self:read(type, r, 0, "map")
+  end
+  local v = self:entry_value(r, type, "map")
+  if is_scalar(type) then
+    self.lookup = { map = m, key = k, r = r }
+  end
+  return v
+end
+
+-- Storing -------------------------------------------------------------------------------------------------------------
+
+local function same_key(a, b)
+  if a == b then
+    return true
+  elseif a.kind ~= b.kind then
+    return false
+  elseif a.kind == "integer" then
+    return a.r == b.r
+  elseif a.kind == "buffer" then
+    return a.object == b.object and a.offset == b.offset
+  end
+  return a.kind == "constant" and rawequal(a.value, b.value)
+end
+
+-- The address found by the look-up of the same entry right before, or nil: `m[k] = (m[k] or 0) + 1` looks up once.
+function Compiler:looked_up(m, k)
+  local last = self.lookup
+  return last and last.map == m and same_key(last.key, k) and last.r or nil
+end
+
+local function forget(c, m)
+  if c.lookup and c.lookup.map == m then
+    c.lookup = nil
+  end
+end
+
+function Compiler:update_entry(m, info, k, v, flags)
+  local f = self.f
+  forget(self, m)
+  local key, key_object = self:key_memory(info, k)
+  local value, value_object = self:memory(info.value, v, "value")
+  local r = f:call(UPDATE, self:map_reference(m), key, value, flags)
+  f:release(key_object)
+  f:release(value_object)
+  return r
+end
+
+-- Arrays are written in their place, which has no entry to make.
+local function set_in_array(c, m, info, k, v)
+  local r = c:looked_up(m, k) or c:lookup_entry(m, k)
+  c:when("ne", r, 0, function() c:write(info.value, r, 0, v, "value") end)
+end
+
+function Compiler:map_set(m, k, v)
+  local info = self:keyed(m)
+  if values.is_nil(v) then
+    return self:map_delete(m, k)
+  end
+  v = self:materialize(v)
+  local last = self:looked_up(m, k)
+  if ARRAYS[info.type] then
+    return set_in_array(self, m, info, k, v)
+  elseif not (last and IN_PLACE[info.type]) then
+    self:update_entry(m, info, k, v, 0)
+    return
+  end
+  local f = self.f
+  local there, absent, behind = f:block(), f:block(), f:block()
+  f:branch("ne", last, 0, there, absent)
+  f:start(there)
+  self:write(info.value, last, 0, v, "value")
+  f:jump(behind)
+  f:start(absent)
+  self:update_entry(m, info, k, v, 0)
+  f:jump(behind)
+  f:start(behind)
+end
+
+function Compiler:map_delete(m, k)
+  local info = self:keyed(m)
+  forget(self, m)
+  local key, object = self:key_memory(info, k)
+  local r = self.f:call(DELETE, self:map_reference(m), key)
+  self.f:release(object)
+  return r
+end
+
+-- The functions of bpf.map --------------------------------------------------------------------------------------------
+
+local calls = {}
+
+-- The map among the arguments of a function, which is taken off.
+local function map_argument(c, arguments, name)
+  local v = table.remove(arguments, 1)
+  if not v or v.kind ~= "constant" or not map.type(v.value) then
+    c:fail("map.%s: a map is expected, this is %s", name, v and describe(v) or "nothing")
+  end
+  return v.value
+end
+
+local function argument(c, arguments, n, name, what)
+  return arguments[n] or c:fail("map.%s: the %s is missing", name, what)
+end
+
+function calls.lookup(c, arguments)
+  local m = map_argument(c, arguments, "lookup")
+  return c:map_get(m, argument(c, arguments, 1, "lookup", "key"))
+end
+
+local FLAGS = { any = 0, noexist = 1, exist = 2 }
+
+function calls.update(c, arguments)
+  local m = map_argument(c, arguments, "update")
+  local info, flag = c:keyed(m), arguments[3]
+  local flags = FLAGS[flag == nil and "any" or flag.kind == "constant" and flag.value]
+  if not flags then
+    c:fail("map.update: the flag must be \"any\", \"noexist\" or \"exist\"")
+  end
+  local k, v = argument(c, arguments, 1, "update", "key"), argument(c, arguments, 2, "update", "value")
+  return c:condition("eq", c:update_entry(m, info, k, c:materialize(v), flags), 0)
+end
+
+function calls.delete(c, arguments)
+  local m = map_argument(c, arguments, "delete")
+  return c:condition("eq", c:map_delete(m, argument(c, arguments, 1, "delete", "key")), 0)
+end
+
+local QUEUES = { queue = true, stack = true, bloom_filter = true }
+
+local function queue(c, arguments, name)
+  local m = map_argument(c, arguments, name)
+  local info = c.unit:info_of(m)
+  if not QUEUES[info.type] then
+    c:fail("map.%s: a queue, a stack or a bloom filter is expected, this map is of type %s", name, info.type)
+  end
+  return m, info
+end
+
+function calls.push(c, arguments)
+  local m, info = queue(c, arguments, "push")
+  local value, object = c:memory(info.value, argument(c, arguments, 1, "push", "value"), "value")
+  local r = c.f:call(PUSH, c:map_reference(m), value, 0)
+  c.f:release(object)
+  return c:condition("eq", r, 0)
+end
+
+-- The value that a queue gave, in memory: nil where the helper failed.
+local function taken(c, info, object, r)
+  local f, type = c.f, info.value
+  local address = c:select("eq", r, 0, 1, 0)
+  if is_scalar(type) then
+    local v = c:read(type, object, 0, nil)
+    return { kind = "optional", r = v.r, present = address, positive = v.positive, bool = type.bool }
+  end
+  local d = f:move(f:register(), 0)
+  c:when("ne", address, 0, function() f:move(d, f:address(object, 0)) end)
+  return { kind = "pointer", r = d, offset = 0, type = type, space = "stack", null = true }
+end
+
+for name, id in pairs { pop = POP, peek = PEEK } do
+  calls[name] = function(c, arguments)
+    local m, info = queue(c, arguments, name)
+    if info.type == "bloom_filter" then
+      local value, object = c:memory(info.value, argument(c, arguments, 1, name, "value"), "value")
+      local r = c.f:call(id, c:map_reference(m), value)
+      c.f:release(object)
+      return c:condition("eq", r, 0)
+    end
+    local object = c:stable_object(info.value.size)
+    c:clear(object, 0, object.size)
+    return taken(c, info, object, c.f:call(id, c:map_reference(m), { object = object, offset = 0 }))
+  end
+end
+
+-- Adds to the entry at an address, in one instruction.
+local function add_at(c, r, type, n)
+  c.f:atomic("add", r, 0, type.size, n)
+end
+
+-- What isn't there is made; where another CPU was faster, it is there then.
+function calls.add(c, arguments)
+  local m = map_argument(c, arguments, "add")
+  local info = c:keyed(m)
+  local type = info.value
+  if type.kind ~= "int" or type.size < 4 then
+    c:fail("map.add: values must be integers of 4 or 8 bytes, these are %s", type.name or type.kind)
+  end
+  local k, n = argument(c, arguments, 1, "add", "key"), arguments[2] or values.constant(1)
+  local amount = c.f:move(c.f:register(), c:integer(n, "map.add"))
+  forget(c, m)
+  local f, done = c.f, c.f:block()
+  local key, object = c:key_memory(info, k)
+  local function add_or(otherwise)
+    local r = f:call(LOOKUP, c:map_reference(m), key)
+    local there = f:block()
+    f:branch("ne", r, 0, there, otherwise)
+    f:start(there)
+    add_at(c, r, type, amount)
+    f:jump(done)
+    f:start(otherwise)
+  end
+  add_or(f:block())
+  if not ARRAYS[info.type] then
+    local value, value_object = c:memory(type, values.integer(amount), "value")
+    local again = f:block()
+    f:branch("eq", f:call(UPDATE, c:map_reference(m), key, value, FLAGS.noexist), 0, done, again)
+    f:start(again)
+    f:release(value_object)
+    add_or(f:block())
+  end
+  f:jump(done)
+  f:start(done)
+  f:release(object)
+  return values.NIL
+end
+
+-- Functions that only scripts have.
+local function unavailable(name)
+  return function(c) c:fail("map.%s can't be called in a program", name) end
+end
+
+for name, fn in pairs(map) do
+  if type(fn) == "function" then
+    Compiler.intrinsics[fn] = calls[name] or unavailable(name)
+  end
+end
+
+return Compiler

@@ -1,0 +1,178 @@
+-- SPDX-License-Identifier: MIT
+-- Strings in a program: constants, and char arrays in memory, which end at their first NUL. What a helper reads is
+-- pending until its destination is known: a string's size is that of the member or the key it goes to.
+local Compiler = require("bpf.program.compiler")
+local types = require("bpf.program.types")
+local values = require("bpf.program.values")
+
+local describe, each_word = values.describe, Compiler.each_word
+
+local function is_text(value)
+  return type(value) == "string"
+end
+
+-- The size of a string that goes nowhere in particular.
+Compiler.STRING = 64
+
+local READ_STRING = { probe_read_user_str = 114, probe_read_kernel_str = 115, probe_read_str = 45 }
+
+-- The string at an address, still to be read. `size` is its room, where the script gave one.
+function Compiler:string_at(helper, address, size)
+  return {
+    kind = "pending", type = types.chars(size or self.STRING), sized = size ~= nil,
+    put = function(c, base, offset, room)
+      c.f:call(READ_STRING[helper], c:pointer_to(base, offset), room, address)
+    end,
+  }
+end
+
+-- Brings a pending string into the stack; other values stay as they are.
+function Compiler:materialize(v)
+  if v.kind ~= "pending" then
+    return v
+  end
+  local object = self:stable_object(v.type.size)
+  self:clear(object, 0, object.size)
+  v.put(self, object, 0, v.type.size)
+  return { kind = "buffer", object = object, offset = 0, type = v.type }
+end
+
+-- Writing -------------------------------------------------------------------------------------------------------------
+
+function Compiler:write_literal(type, base, offset, text, what)
+  if #text > type.size then
+    self:fail("%s: a string of %d bytes doesn't fit %d", what, #text, type.size)
+  end
+  text = text .. ("\0"):rep(type.size - #text)
+  each_word(offset, #text, offset, function(i, n)
+    self.f:store(base, offset + i, n, (string.unpack("<i" .. n, text, i + 1)))
+  end)
+end
+
+-- Zeroes whatever stands behind the first NUL, without a branch: equal texts have to be equal keys. `found` is 0 once a
+-- word with a NUL has passed, and -1 before.
+function Compiler:clean_tail(base, offset, size)
+  local f = self.f
+  local ones, tops = f:move(f:register(), 0x0101010101010101), f:move(f:register(), 0x8080808080808080)
+  local found
+  each_word(offset, size, offset, function(i, n)
+    local word = f:load(base, offset + i, n)
+    if found then
+      word = f:alu("and", word, found)
+    end
+    local nul = f:alu("and", f:alu("and", f:alu("sub", word, ones), f:alu("xor", word, -1)), tops)
+    if n < 8 then
+      nul = f:alu("and", nul, (1 << 8 * n) - 1)
+    end
+    local lowest = f:alu("and", nul, f:alu("neg", nul, 0))
+    local below = f:alu("sub", f:alu("rsh", lowest, 7), 1)
+    f:store(base, offset + i, n, f:alu("and", word, below))
+    local none = f:alu("sub", f:alu("rsh", f:alu("or", nul, f:alu("neg", nul, 0)), 63), 1)
+    found = found and f:alu("and", found, none) or none
+  end)
+end
+
+function Compiler:write_pending(type, base, offset, v, what, clean)
+  local room = v.sized and v.type.size or type.size
+  if room > type.size then
+    self:fail("%s: a string of up to %d bytes doesn't fit %d", what, room, type.size)
+  end
+  if not clean then
+    self:clear(base, offset, type.size)
+  end
+  v.put(self, base, offset, room)
+  if v.exact then
+    return
+  elseif self.for_key then
+    self:clean_tail(base, offset, type.size)
+  end
+end
+
+-- Writes a string to a char array.
+function Compiler:write_string(type, base, offset, v, what, clean)
+  local text = v.kind == "constant" and v.value
+  if is_text(text) then
+    return self:write_literal(type, base, offset, text, what)
+  elseif v.kind == "pending" then
+    return self:write_pending(type, base, offset, v, what, clean)
+  elseif not ((v.kind == "buffer" or v.kind == "pointer") and v.type.kind == "chars") then
+    self:fail("%s: a string is expected, this is %s", what, describe(v))
+  end
+  self:check_reference(v, what)
+  if v.type.size > type.size then
+    self:fail("%s: a string of %d bytes doesn't fit %d", what, v.type.size, type.size)
+  end
+  self:copy(base, offset, v, v.type.size)
+  if not clean then
+    self:clear(base, offset + v.type.size, type.size - v.type.size)
+  end
+  if self.for_key and type.text then
+    self:clean_tail(base, offset, type.size)
+  end
+end
+
+-- Comparing -----------------------------------------------------------------------------------------------------------
+
+local UNREADABLE = { kernel = true, user = true, trusted = true }
+
+-- The string in memory that a program may load from.
+function Compiler:readable_string(v)
+  v = self:materialize(v)
+  if not ((v.kind == "buffer" or v.kind == "pointer") and v.type.kind == "chars") then
+    self:fail("a string is compared with %s", describe(v))
+  end
+  self:check_reference(v, "==")
+  if not UNREADABLE[v.space] then
+    return v
+  end
+  local object = self:stable_object(v.type.size)
+  self:clear(object, 0, object.size)
+  self:copy(object, 0, v, v.type.size)
+  return { kind = "buffer", object = object, offset = 0, type = v.type }
+end
+
+-- Goes to `yes` if the string is the constant, up to its NUL, else to `no`.
+function Compiler:branch_on_literal(v, text, yes, no)
+  local f = self.f
+  v = self:readable_string(v)
+  if #text > v.type.size or text:find("\0", 1, true) then
+    return f:jump(no)
+  end
+  local bytes = #text < v.type.size and text .. "\0" or text
+  local base, at = self:place(v)
+  each_word(at, #bytes, at, function(i, n)
+    local want = string.unpack("<i" .. n, bytes, i + 1)
+    if n < 8 then
+      want = want & (1 << 8 * n) - 1
+    end
+    local equal = f:block()
+    f:branch("ne", f:load(base, at + i, n), want, no, equal)
+    f:start(equal)
+  end)
+  f:jump(yes)
+end
+
+-- A copy of a string on the stack with zeros behind its NUL, in a room of `size` bytes.
+function Compiler:clean_copy(v, size)
+  local object = self:stable_object(size)
+  self:clear(object, 0, object.size)
+  self:copy(object, 0, v, v.type.size)
+  self:clean_tail(object, 0, object.size)
+  return object
+end
+
+-- Goes to `yes` if two strings in memory are equal up to their NULs, else to `no`.
+function Compiler:branch_on_strings(a, b, yes, no)
+  local f = self.f
+  a, b = self:readable_string(a), self:readable_string(b)
+  local size = math.max(a.type.size, b.type.size)
+  local x, y = self:clean_copy(a, size), self:clean_copy(b, size)
+  for i = 0, x.size - 8, 8 do
+    local equal = f:block()
+    f:branch("ne", f:load(x, i, 8), f:load(y, i, 8), no, equal)
+    f:start(equal)
+  end
+  f:jump(yes)
+end
+
+return Compiler

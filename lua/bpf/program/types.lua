@@ -1,0 +1,217 @@
+-- SPDX-License-Identifier: MIT
+-- C types in the one form that the compiler works with, made of BTF or of a `bpf.type`:
+--
+--   { kind = "int", size, signed, bool, name }          enums too
+--   { kind = "ptr", size = 8, name, to = function }      to() is the form of what it points to, or nil
+--   { kind = "struct", size, name, order, members }      unions too
+--     whose members are { name, offset, type, bits, bit_offset }
+--   { kind = "array", size, count, element }
+--   { kind = "chars", size, text }                       char[N], or unsigned char[N] without text
+local btf = require("bpf.core").btf
+
+local types = {}
+
+local integers = {}
+
+-- The integer of so many bytes.
+function types.integer(size, signed)
+  local key = signed and -size or size
+  local form = integers[key]
+  if not form then
+    form = { kind = "int", size = size, signed = signed or false }
+    integers[key] = form
+  end
+  return form
+end
+
+types.u64, types.s64, types.u32 = types.integer(8), types.integer(8, true), types.integer(4)
+
+function types.chars(size)
+  return { kind = "chars", size = size, text = true }
+end
+
+-- A struct without members of which only the name is known.
+local function opaque(name)
+  return { kind = "struct", size = 0, name = name, order = {}, members = {} }
+end
+
+local function add_member(form, member)
+  form.members[member.name] = member
+  form.order[#form.order + 1] = member
+end
+
+-- BTF -----------------------------------------------------------------------------------------------------------------
+
+local of_btf
+
+-- The type of a member is looked at when it is first asked for: a struct of the kernel leads to thousands of others.
+local lazy_type = {
+  __index = function(member, field)
+    if field == "type" then
+      local form = of_btf(member.btf, member.type_id) or { kind = "unknown", name = "unknown" }
+      rawset(member, "type", form)
+      return form
+    end
+  end,
+}
+
+-- Adds members, and those of anonymous members as if they were the struct's own.
+local function add_members(form, handle, list, base)
+  for _, m in ipairs(list) do
+    local inner = not m.name and handle:resolve(m.type_id)
+    if m.name then
+      add_member(form, setmetatable({
+        name = m.name, offset = base + m.offset, bits = m.bits, bit_offset = 8 * base + m.bit_offset,
+        btf = handle, type_id = m.type_id,
+      }, lazy_type))
+    elseif inner and inner.members then
+      add_members(form, handle, inner.members, base + m.offset)
+    end
+  end
+end
+
+local function array_form(d, element)
+  if element and element.kind == "int" and element.size == 1 and not element.bool then
+    return { kind = "chars", size = d.count, text = element.name == "char" }
+  end
+  return { kind = "array", size = d.size or 0, count = d.count, element = element }
+end
+
+-- A row for each kind of BTF's types: the form out of the handle, the description and the name as it was written.
+local forms = {
+  int = function(_, d, name)
+    return { kind = "int", size = d.size, signed = d.signed or false, bool = d.bool, name = name }
+  end,
+  enum = function(_, d, name)
+    return { kind = "int", size = d.size, signed = d.signed or false, name = name, enum = true }
+  end,
+  ptr = function(handle, d)
+    return { kind = "ptr", size = 8, name = d.type, to = function() return of_btf(handle, d.type_id) end }
+  end,
+  array = function(handle, d)
+    return array_form(d, of_btf(handle, d.type_id))
+  end,
+  fwd = function(_, d)
+    return opaque((d.of or "struct") .. " " .. (d.name or "?"))
+  end,
+}
+forms.enum64 = forms.enum
+
+local caches = setmetatable({}, { __mode = "k" })
+
+-- The form of a type of a BTF handle, by its name or id; nil if there is none.
+function of_btf(handle, which)
+  local cache = caches[handle]
+  if not cache then
+    cache = {}
+    caches[handle] = cache
+  end
+  local form = cache[which]
+  if form then
+    return form
+  end
+  local named = handle:find(which)
+  local d = named and handle:resolve(which)
+  if not d then
+    return nil
+  end
+  if d.kind == "struct" or d.kind == "union" then
+    form = { kind = "struct", size = d.size, name = d.name and d.kind .. " " .. d.name, order = {}, members = {} }
+    form.union = d.kind == "union" or nil
+    cache[which] = form -- before its members, which may point to it
+    add_members(form, handle, d.members, 0)
+  else
+    local make = forms[d.kind]
+    form = make and make(handle, d, named.name) or { kind = d.kind, size = d.size, name = named.name }
+    cache[which] = form
+  end
+  return form
+end
+types.of_btf = of_btf
+
+local kernel
+
+-- The kernel's BTF: read when a program first needs it, and kept. Nil, a message and a code without it.
+function types.kernel()
+  if not kernel then
+    local handle, message, code = btf.kernel()
+    if not handle then
+      return nil, message, code
+    end
+    kernel = handle
+  end
+  return kernel
+end
+
+-- A type of the kernel, by its name.
+function types.of_kernel(name)
+  local handle = types.kernel()
+  return handle and of_btf(handle, name)
+end
+
+-- bpf.type ------------------------------------------------------------------------------------------------------------
+
+local of_layout
+
+local function integer_of_layout(l)
+  if l.type:find("%*") then
+    local target = l.type:gsub("const ", ""):match("^(.-) ?%*$")
+    return { kind = "ptr", size = 8, name = l.type, to = function() return target and types.of_kernel(target) end }
+  end
+  return { kind = "int", size = l.size, signed = l.kind == "signed", bool = l.kind == "boolean" or nil, name = l.type,
+    enum = l.enumerators and true or nil }
+end
+
+local function struct_of_layout(l)
+  local form = { kind = "struct", size = l.size, name = l.type, order = {}, members = {} }
+  for _, m in ipairs(l) do
+    local member = { name = m.name, offset = m.offset, bits = m.bits, bit_offset = m.bit_offset, type = of_layout(m) }
+    add_member(form, member)
+  end
+  return form
+end
+
+local layouts = {
+  unsigned = integer_of_layout, signed = integer_of_layout, boolean = integer_of_layout, struct = struct_of_layout,
+  string = function(l) return { kind = "chars", size = l.size, text = true } end,
+  bytes = function(l) return { kind = "chars", size = l.size } end,
+  array = function(l)
+    local element = of_layout(l.element)
+    local count = element.size > 0 and l.size // element.size or 0
+    return { kind = "array", size = l.size, count = count, element = element }
+  end,
+}
+
+function of_layout(l)
+  local make = layouts[l.kind]
+  return make and make(l) or { kind = l.kind, size = l.size, name = l.type }
+end
+
+local known = setmetatable({}, { __mode = "k" })
+
+-- The form of a `bpf.type`.
+function types.of(ctype)
+  local form = known[ctype]
+  if not form then
+    form = of_layout(ctype:layout())
+    known[ctype] = form
+  end
+  return form
+end
+
+-- A struct of the compiler's own, its members laid out as C does.
+function types.struct(name, members)
+  local form = { kind = "struct", name = name, order = {}, members = {} }
+  local at, most = 0, 1
+  for _, m in ipairs(members) do
+    local align = m.type.kind == "chars" and 1 or math.min(m.type.size, 8)
+    at = (at + align - 1) // align * align
+    most = math.max(most, align)
+    add_member(form, { name = m.name, offset = at, type = m.type })
+    at = at + m.type.size
+  end
+  form.size = (at + most - 1) // most * most
+  return form
+end
+
+return types

@@ -1,0 +1,255 @@
+-- SPDX-License-Identifier: MIT
+-- What the compiler knows of a register of Lua's at one point of a program. A value is a table with a `kind`:
+--
+--   constant { value }                  known when the program is compiled, but for integers
+--   integer  { r, positive, most }      r: a virtual register, or a number; positive: never negative; most: never more
+--   boolean  { r }                      1 or 0
+--   optional { r, present }             an integer, or a boolean with `bool`, or nil where `present` is 0
+--   pointer  { r, offset, type, space } to a value of a C type; with `null` it may be nil
+--   buffer   { object, offset, type }   something on the stack
+--   pending  { type, put }              characters that are still to be read; put(compiler, base, offset) does
+--   table    { fields, order }          a constructor that was not stored yet
+--   closure, method, walk               what calls and loops take
+--   gone     { by }                     part of a packet that a helper moved: an error where it is used
+--   mixed    { a, b }                   different things on different paths: an error where it is used
+--
+-- Spaces: "map" (an entry), "ctx", "trusted" (the verifier knows the type), "kernel" and "user" (read by helpers),
+-- "packet", "record" (of a ring buffer).
+local core = require("bpf.core")
+
+local is_map = core.map.type
+
+local values = {}
+
+function values.integer(r, positive, most)
+  return { kind = "integer", r = r, positive = positive or nil, most = most }
+end
+
+-- What an integer is at most, as far as that is known.
+function values.most(v)
+  return math.type(v.r) and v.r or v.most
+end
+
+function values.constant(value)
+  if math.type(value) == "integer" then
+    return values.integer(value, value >= 0)
+  end
+  return { kind = "constant", value = value }
+end
+
+values.NIL = { kind = "constant" }
+
+function values.is_nil(v)
+  return v.kind == "constant" and v.value == nil
+end
+
+local function is_boolean(v)
+  return v.kind == "boolean" or v.kind == "constant" and type(v.value) == "boolean"
+end
+
+-- Text about values, for messages -------------------------------------------------------------------------------------
+
+local function describe_constant(v)
+  local value = v.value
+  if is_map(value) then
+    return "a map"
+  elseif value == nil then
+    return "nil"
+  elseif type(value) == "string" then
+    return ("the string %q"):format(value)
+  elseif math.type(value) == "float" then
+    return "a floating-point number"
+  end
+  return type(value) == "table" and "a table of the script" or "a " .. type(value)
+end
+
+local function article(noun)
+  return (noun:find("^[aeiouAEIOU]") and "an " or "a ") .. noun
+end
+
+local describe
+
+local texts = {
+  constant = describe_constant,
+  integer = function() return "an integer" end,
+  boolean = function() return "a boolean" end,
+  optional = function(v) return v.bool and "a boolean or nil" or "an integer or nil" end,
+  pointer = function(v) return (v.null and "nil or " or "") .. article(v.type.name or v.type.kind) end,
+  buffer = function(v) return v.type.kind == "chars" and "a string" or article(v.type.name or v.type.kind) end,
+  pending = function() return "a string" end,
+  table = function() return "a table" end,
+  closure = function() return "a function" end,
+  method = function() return "a method" end,
+  walk = function() return "an iterator" end,
+  gone = function(v)
+    return ("part of a packet that helper.%s has moved: ask for it again behind the call"):format(v.by)
+  end,
+  mixed = function(v)
+    return ("different things on different paths (%s; %s)"):format(describe(v.a), describe(v.b))
+  end,
+}
+
+function describe(v)
+  return texts[v.kind](v)
+end
+values.describe = describe
+
+-- Joining what several paths bring ------------------------------------------------------------------------------------
+
+-- The fields of a value that are registers when the program runs, by kind.
+values.PARTS = { integer = { "r" }, boolean = { "r" }, optional = { "r", "present" }, pointer = { "r" } }
+
+-- Whether the value is in registers, and not known when compiling.
+function values.at_run_time(v)
+  if v.kind == "integer" then
+    return not math.type(v.r)
+  end
+  return values.PARTS[v.kind] ~= nil
+end
+
+-- Whether both are the same value whatever path was taken.
+local function same(a, b)
+  if a == b then
+    return true
+  elseif a.kind ~= b.kind then
+    return false
+  elseif a.kind == "constant" then
+    return rawequal(a.value, b.value)
+  elseif a.kind == "integer" then
+    return math.type(a.r) and a.r == b.r
+  end
+  return a.kind == "buffer" and a.object == b.object and a.offset == b.offset
+end
+values.same = same
+
+local function mixed(a, b)
+  return { kind = "mixed", a = a, b = b }
+end
+values.mixed = mixed
+
+local function join_optional(a, b)
+  local a_nil, b_nil = values.is_nil(a), values.is_nil(b)
+  if not a_nil and not b_nil and (a.bool or false) ~= (b.bool or false) then
+    return mixed(a, b)
+  end
+  return {
+    kind = "optional", bool = a.bool or b.bool,
+    positive = (a.positive or a_nil) and (b.positive or b_nil) or nil,
+  }
+end
+
+local function may_be_optional(v)
+  return v.kind == "integer" or v.kind == "optional" or values.is_nil(v)
+end
+
+local function as_optional(v)
+  return is_boolean(v) and { kind = "optional", bool = true } or v
+end
+
+local function join_pointers(a, b)
+  local p = a.kind == "pointer" and a or b
+  local q = p == a and b or a
+  if q.kind == "pointer" and (q.type ~= p.type or q.space ~= p.space) then
+    return mixed(a, b)
+  end
+  return {
+    kind = "pointer", type = p.type, space = p.space, offset = 0,
+    null = p.null or q.null or q.kind ~= "pointer" or nil,
+  }
+end
+
+-- The kind of value that is either: without registers, which whoever joins gives it.
+function values.join(a, b)
+  if same(a, b) then
+    return a
+  elseif a.kind == "mixed" or b.kind == "mixed" then
+    return a.kind == "mixed" and a or b
+  elseif a.kind == "integer" and b.kind == "integer" then
+    local most_a, most_b = values.most(a), values.most(b)
+    local most = most_a and most_b and math.max(most_a, most_b)
+    return { kind = "integer", positive = a.positive and b.positive, most = most }
+  elseif is_boolean(a) and is_boolean(b) then
+    return { kind = "boolean" }
+  elseif may_be_optional(a) and may_be_optional(b) then
+    return join_optional(a, b)
+  elseif may_be_optional(as_optional(a)) and may_be_optional(as_optional(b)) then
+    return join_optional(as_optional(a), as_optional(b)) -- a boolean or nil
+  elseif (a.kind == "pointer" or values.is_nil(a)) and (b.kind == "pointer" or values.is_nil(b)) then
+    return join_pointers(a, b)
+  end
+  return mixed(a, b)
+end
+
+-- Whether a join is of the kind that was found before, so that nothing has to be compiled again.
+function values.settled(old, new)
+  return same(old, new) or old.kind == new.kind and values.at_run_time(old) == values.at_run_time(new)
+    and old.null == new.null and old.positive == new.positive and old.bool == new.bool and old.type == new.type
+    and old.most == new.most
+end
+
+-- A value of a joined kind in registers: `fields` gives the register of each part.
+function values.of_kind(kind, fields)
+  return {
+    kind = kind.kind, type = kind.type, space = kind.space, null = kind.null, positive = kind.positive,
+    bool = kind.bool, most = kind.most, offset = kind.kind == "pointer" and 0 or nil, r = fields.r,
+    present = kind.kind == "optional" and fields.present or nil,
+  }
+end
+
+function values.copy_state(state)
+  local copy = {}
+  for register, v in pairs(state) do
+    copy[register] = v
+  end
+  return copy
+end
+
+-- Knowing more after a test -------------------------------------------------------------------------------------------
+
+local narrow = {
+  optional = function(v, truth, of_presence)
+    if not v.bool then
+      return truth and values.integer(v.r, v.positive, v.most) or values.NIL
+    elseif of_presence then
+      return truth and { kind = "boolean", r = v.r } or values.NIL
+    end
+    return truth and values.constant(true) or v
+  end,
+  pointer = function(v, truth)
+    if not v.null then
+      return v
+    elseif not truth then
+      return values.NIL
+    end
+    local known = {}
+    for field, x in pairs(v) do
+      known[field] = x
+    end
+    known.null = nil
+    return known
+  end,
+  boolean = function(_, truth, of_presence)
+    return not of_presence and values.constant(truth) or nil
+  end,
+}
+
+-- Whether two registers of Lua's hold one value.
+local function one_value(a, b)
+  return a == b or a.kind == b.kind and values.at_run_time(a) and a.r == b.r and a.present == b.present
+    and a.offset == b.offset
+end
+values.one_value = one_value
+
+-- The state after v was found to be true, or not; with `of_presence`, not to be nil, or to be.
+function values.narrowed(state, v, truth, of_presence)
+  local known = values.copy_state(state)
+  local make = narrow[v.kind]
+  for register, x in pairs(state) do
+    if make and one_value(x, v) then
+      known[register] = make(x, truth, of_presence) or x
+    end
+  end
+  return known
+end
+
+return values
