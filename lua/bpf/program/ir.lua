@@ -23,6 +23,26 @@ function ir.is_register(operand)
   return type(operand) == "table" and operand.id ~= nil
 end
 
+-- Calls a function with each register that an instruction or a terminator reads.
+function ir.each_use(instruction, fn)
+  local a, b, base, arguments = instruction.a, instruction.b, instruction.base, instruction.arguments
+  if type(a) == "table" then
+    fn(a)
+  end
+  if type(b) == "table" then
+    fn(b)
+  end
+  if base and base.id then
+    fn(base)
+  end
+  for n = 1, arguments and #arguments or 0 do
+    local argument = arguments[n]
+    if type(argument) == "table" and argument.id then
+      fn(argument)
+    end
+  end
+end
+
 function Function:register()
   local id = self.registers + 1
   self.registers = id
@@ -32,7 +52,7 @@ end
 -- Blocks --------------------------------------------------------------------------------------------------------------
 
 -- Returns a block that `start` will place. Terminators may name it before that.
-function Function:block()
+function Function.block()
   return { instructions = {}, terminator = nil, id = 0 }
 end
 

@@ -1,0 +1,463 @@
+-- SPDX-License-Identifier: MIT
+-- Makes a function of the intermediate code shorter, and gives its registers numbers. Each pass takes time in
+-- proportion to the function's length.
+
+local fold = require("bpf.program.fold")
+local ir = require("bpf.program.ir")
+local registers = require("bpf.program.registers")
+
+local opt = {}
+
+local each_use, is_register = ir.each_use, ir.is_register
+local holds, INVERSE, MIRRORED = fold.holds, fold.INVERSE, fold.MIRRORED
+
+-- Blocks --------------------------------------------------------------------------------------------------------------
+
+-- Whether a block is nothing but `exit` with an integer.
+local function is_constant_exit(block)
+  return #block.instructions == 0 and block.terminator.op == "exit" and math.type(block.terminator.a)
+end
+
+-- Removes the blocks that nothing reaches. What several blocks share as their end goes behind the others.
+local function keep_reachable(f)
+  local ways, pending = { [f.blocks[1]] = 1 }, { f.blocks[1] }
+  local function add(block)
+    if block and not ways[block] then
+      pending[#pending + 1] = block
+    end
+    if block then
+      ways[block] = (ways[block] or 0) + 1
+    end
+  end
+  while #pending > 0 do
+    local terminator = table.remove(pending).terminator
+    add(terminator.yes)
+    add(terminator.no)
+  end
+  local blocks, ends = {}, {}
+  for _, block in ipairs(f.blocks) do
+    if ways[block] then
+      local list = ways[block] > 1 and is_constant_exit(block) and #blocks > 0 and ends or blocks
+      list[#list + 1] = block
+    end
+  end
+  table.move(ends, 1, #ends, #blocks + 1, blocks)
+  for id, block in ipairs(blocks) do
+    block.id = id
+  end
+  f.blocks = blocks
+  return ways
+end
+
+-- Copies and constants ------------------------------------------------------------------------------------------------
+
+-- The only instruction that defines a register, by its id; false for several.
+local function single_definitions(f)
+  local single = {}
+  for _, block in ipairs(f.blocks) do
+    for _, i in ipairs(block.instructions) do
+      if i.d then
+        local id = i.d.id
+        single[id] = single[id] == nil and i
+      end
+    end
+  end
+  return single
+end
+
+-- A pass's state: what registers are copies of, everywhere (`single`) and in the block it is in (`value`, which holds
+-- as long as the register copied has the version `at`).
+local Copies = {}
+Copies.__index = Copies
+
+-- What a register is a copy of: a register or an integer; or nil.
+function Copies:source(id)
+  local value = self.value[id]
+  if value ~= nil and (math.type(value) or (self.version[value.id] or 0) == self.at[id]) then
+    return value
+  end
+  local i = self.single[id]
+  if i and i.op == "move" and (math.type(i.a) or self.single[i.a.id]) then
+    return i.a
+  end
+  return nil
+end
+
+-- What to read instead of a register.
+function Copies:find(x)
+  local value = self:source(x.id)
+  while value ~= nil do
+    self.changed = true
+    if math.type(value) then
+      return value
+    end
+    x, value = value, self:source(value.id)
+  end
+  return x
+end
+
+-- Notes that a register gets a new value, of a copy or another one.
+function Copies:define(i)
+  local id = i.d.id
+  local version = self.version
+  version[id] = (version[id] or 0) + 1
+  self.value[id] = nil
+  if i.op == "move" and i.a ~= i.d then
+    self.value[id] = i.a
+    self.at[id] = not math.type(i.a) and (version[i.a.id] or 0) or nil
+  end
+end
+
+local function is_short(offset)
+  return offset >= -0x8000 and offset <= 0x7fff
+end
+
+-- Replaces the base of a load or store by what it was computed from.
+function Copies:base(i)
+  local base = i.base
+  if base.id then
+    local value = self:find(base)
+    base = math.type(value) and base or value -- the verifier says what is wrong with an integer
+    i.base = base
+  end
+  while base.id do
+    local from = self.single[base.id]
+    if not from then
+      return
+    elseif from.op == "address" then
+      i.base, i.offset, self.changed = from.object, i.offset + from.offset, true
+      return
+    elseif i.core or from.op ~= "alu" or from.operation ~= "add" or from.bits ~= 64 or from.core
+        or not math.type(from.b) or math.type(from.a) or not self.single[from.a.id]
+        or not is_short(i.offset + from.b) then
+      return
+    end
+    base = from.a
+    i.base, i.offset, self.changed = base, i.offset + from.b, true
+  end
+end
+
+-- Arguments that are addresses of the stack or of maps are made where the call is.
+function Copies:arguments(list)
+  for n = 1, #list do
+    local argument = list[n]
+    if is_register(argument) then
+      argument = self:find(argument)
+      local from = not math.type(argument) and self.single[argument.id]
+      if from and from.op == "address" then
+        argument = { object = from.object, offset = from.offset }
+      elseif from and from.op == "map" then
+        argument = { map = from.map }
+      end
+      list[n] = argument
+    end
+  end
+end
+
+function Copies:operands(i)
+  if type(i.a) == "table" then
+    i.a = self:find(i.a)
+  end
+  if type(i.b) == "table" then
+    i.b = self:find(i.b)
+  end
+  if i.base then
+    self:base(i)
+  end
+  if i.arguments then
+    self:arguments(i.arguments)
+  end
+end
+
+-- Decides a branch on integers, and puts an integer on the right.
+local function fold_branch(block)
+  local t = block.terminator
+  if t.op ~= "branch" or not math.type(t.a) then
+    return false
+  elseif math.type(t.b) then
+    local target = holds(t.condition, t.a, t.b) and t.yes or t.no
+    block.terminator = { op = "jump", yes = target, line = t.line }
+  else
+    t.condition, t.a, t.b = MIRRORED[t.condition], t.b, t.a
+  end
+  return true
+end
+
+-- Lets instructions read what was copied instead of the copy, and computes what integers give. Leaves in each block's
+-- `known` what registers are copies of at its end. Returns whether anything changed.
+local function propagate(f)
+  local copies = setmetatable({ single = single_definitions(f), version = {}, at = {}, changed = false }, Copies)
+  local single = copies.single
+  for _, block in ipairs(f.blocks) do
+    copies.value = {}
+    for _, i in ipairs(block.instructions) do
+      copies:operands(i)
+      if fold.instruction(i, single) then
+        copies.changed = true
+      end
+      if i.d then
+        copies:define(i)
+      end
+    end
+    copies:operands(block.terminator)
+    block.known = copies.value
+    if fold_branch(block) then
+      copies.changed = true
+    end
+  end
+  return copies.changed
+end
+
+-- Jumps ---------------------------------------------------------------------------------------------------------------
+
+-- Whether a branch is taken if a block with nothing else follows: true, false, or nil where that isn't known. What is
+-- known at the end of the block before are integers in registers, and what its own branch has found out.
+local function decide(branch, known, before, condition)
+  local a, b = branch.a, branch.b
+  local x = math.type(a) and a or known[a.id]
+  local y = math.type(b) and b or known[b.id]
+  if condition and before.a == a then
+    if before.b == b and condition == branch.condition then
+      return true
+    elseif before.b == b and INVERSE[condition] == branch.condition then
+      return false
+    elseif condition == "eq" and math.type(before.b) then
+      x = before.b
+    end
+  end
+  if math.type(x) and math.type(y) then
+    return holds(branch.condition, x, y)
+  end
+  return nil
+end
+
+local LONGEST <const> = 50 -- steps, for those who go round and round
+
+-- Where the way from a block to the target leads, past blocks without instructions. `exits` has the first such
+-- block for each value that it ends the function with.
+local function follow(block, target, condition, exits)
+  for _ = 1, LONGEST do
+    local t = target.terminator
+    if #target.instructions > 0 then
+      return target
+    elseif t.op == "jump" then
+      target = t.yes
+    elseif t.op == "branch" then
+      local taken = decide(t, block.known, block.terminator, condition)
+      if taken == nil then
+        return target
+      end
+      target = taken and t.yes or t.no
+    else
+      local first = exits[t.a] or target
+      exits[t.a] = first
+      return first
+    end
+  end
+  return target
+end
+
+-- Lets jumps and branches lead where the way ends. Returns whether anything changed.
+local function thread(f)
+  local changed, exits = false, {}
+  for _, block in ipairs(f.blocks) do
+    local t = block.terminator
+    if t.yes then
+      local condition = t.condition
+      local yes = follow(block, t.yes, condition, exits)
+      local no = t.no and follow(block, t.no, INVERSE[condition], exits)
+      changed = changed or yes ~= t.yes or no ~= t.no
+      t.yes, t.no = yes, no
+      if yes == no then
+        block.terminator = { op = "jump", yes = yes, line = t.line }
+        changed = true
+      end
+    end
+  end
+  return changed
+end
+
+-- Joins blocks to the only one that leads to them, and drops those that nothing reaches. Returns whether it did.
+local function join(f)
+  local before = #f.blocks
+  local ways, gone = keep_reachable(f), {}
+  for _, block in ipairs(f.blocks) do
+    local target = block.terminator.yes
+    while not gone[block] and block.terminator.op == "jump" and ways[target] == 1 and target ~= block do
+      table.move(target.instructions, 1, #target.instructions, #block.instructions + 1, block.instructions)
+      block.terminator = target.terminator
+      gone[target] = true
+      target = target.terminator.yes
+    end
+  end
+  if next(gone) then
+    keep_reachable(f)
+  end
+  return #f.blocks < before
+end
+
+-- Dead code -----------------------------------------------------------------------------------------------------------
+
+local PURE = {
+  move = true, alu = true, load = true, address = true, map = true, variable = true, swap = true, unknown = true,
+  parameter = true, core = true,
+}
+
+-- Keeps the instructions of a block for which `is_dead` says no, which it is asked for from the last to the first.
+local function sweep(block, is_dead)
+  local list = block.instructions
+  local kept, from = {}, #list + 1
+  for n = #list, 1, -1 do
+    if not is_dead(list[n]) then
+      from = from - 1
+      kept[from] = list[n]
+    end
+  end
+  if from == 1 then
+    return false
+  end
+  block.instructions = table.move(kept, from, #list, 1, {})
+  return true
+end
+
+-- Removes what computes registers that nothing reads. Returns whether it removed anything.
+local function remove_unread(f)
+  local reads = {}
+  local function count(register)
+    reads[register.id] = (reads[register.id] or 0) + 1
+  end
+  for _, block in ipairs(f.blocks) do
+    for _, i in ipairs(block.instructions) do
+      each_use(i, count)
+    end
+    each_use(block.terminator, count)
+  end
+  local function forget(register)
+    reads[register.id] = reads[register.id] - 1
+  end
+  local function is_dead(i)
+    if i.d and PURE[i.op] and ((reads[i.d.id] or 0) == 0 or i.op == "move" and i.a == i.d) then
+      each_use(i, forget)
+      return true
+    end
+    return false
+  end
+  local changed = false
+  for n = #f.blocks, 1, -1 do
+    changed = sweep(f.blocks[n], is_dead) or changed
+  end
+  return changed
+end
+
+-- Removes what computes registers that are defined anew before anything reads them. Needs and keeps liveness, which may
+-- then have registers that aren't live any more. Returns whether it removed anything.
+local function remove_dead(f)
+  local live
+  local function read(register)
+    live[register.id] = register
+  end
+  local function is_dead(i)
+    local d = i.d
+    if d then
+      if not live[d.id] then
+        if PURE[i.op] then
+          return true
+        end
+        i.no_result = i.op == "call" or nil
+        if i.fetch and i.operation ~= "xchg" and i.operation ~= "cmpxchg" then
+          i.d, i.fetch = nil, nil
+        end
+      end
+      live[d.id] = nil
+    end
+    each_use(i, read)
+    return false
+  end
+  local changed = false
+  for _, block in ipairs(f.blocks) do
+    live = {}
+    for id, register in pairs(block.live_out) do
+      live[id] = register
+    end
+    each_use(block.terminator, read)
+    changed = sweep(block, is_dead) or changed
+  end
+  return changed
+end
+
+-- Immediates ----------------------------------------------------------------------------------------------------------
+
+-- Whether an instruction of BPF has no room for the integer, which it extends from 32 bits with the sign.
+local function is_long(x)
+  return math.type(x) and (x < -0x80000000 or x > 0x7fffffff)
+end
+
+-- Whether an instruction needs its operand `a` or `b` in a register.
+local function wants_register(i, name)
+  local x = i[name]
+  if not math.type(x) then
+    return false
+  elseif i.op == "store" then
+    return i.no_immediate or i.size == 8 and is_long(x)
+  elseif i.op == "atomic" then
+    return name == "a" and (not i.fetch or i.operation == "cmpxchg") or is_long(x)
+  elseif i.op == "alu" then
+    return is_long(x) and not (i.operation == "and" and x == 0xffffffff and name == "b")
+  end
+  return i.op == "branch" and is_long(x)
+end
+
+local NAMES <const> = { "a", "b" }
+
+-- Puts into registers what instructions have no room for: integers, and offsets of more than 16 bits.
+local function move_immediates(f)
+  for _, block in ipairs(f.blocks) do
+    local list, out = block.instructions, nil
+    for n = 1, #list + 1 do
+      local i = list[n] or block.terminator
+      for which = 1, i.b and 2 or 1 do
+        local name = NAMES[which]
+        if wants_register(i, name) then
+          out = out or table.move(list, 1, n - 1, 1, {})
+          local d = f:register()
+          out[#out + 1] = { op = "move", d = d, a = i[name], line = i.line }
+          i[name] = d
+        end
+      end
+      if i.base and i.base.id and not is_short(i.offset) and not i.core then
+        out = out or table.move(list, 1, n - 1, 1, {})
+        local d = f:register()
+        out[#out + 1] = { op = "alu", operation = "add", d = d, a = i.base, b = i.offset, bits = 64, line = i.line }
+        i.base, i.offset = d, 0
+      end
+      if out then
+        out[#out + 1] = list[n]
+      end
+    end
+    block.instructions = out or list
+  end
+end
+
+local ROUNDS <const> = 4
+
+-- Optimizes a function and gives its registers numbers or places on the stack.
+function opt.run(f)
+  keep_reachable(f)
+  for _ = 1, ROUNDS do
+    local changed = propagate(f)
+    changed = thread(f) or changed
+    changed = join(f) or changed
+    changed = remove_unread(f) or changed
+    if not changed then
+      break
+    end
+  end
+  registers.liveness(f)
+  while remove_dead(f) do
+    registers.liveness(f)
+  end
+  move_immediates(f)
+  registers.allocate(f)
+end
+
+return opt
