@@ -396,18 +396,22 @@ end
 
 -- The best of BPF's registers for a register, or nil.
 function Graph:choose(id, colours)
-  local taken = {}
+  local taken, claimed = {}, {} -- by neighbours that have a colour, or have none yet and want this one
   for other in pairs(self.adjacent[id]) do
     local colour = colours[other]
     if colour then
       taken[colour] = true
+    else
+      for number, weight in pairs(self.wanted[other]) do
+        claimed[number] = math.max(claimed[number] or 0, weight)
+      end
     end
   end
   local best, score
   local wanted, avoided = self.wanted[id], self.avoided[id]
   for _, colour in ipairs(self:pool(id)) do
     if not taken[colour] and not (avoided and avoided[colour]) then
-      local s = wanted[colour] or 0
+      local s = (wanted[colour] or 0) - (claimed[colour] or 0)
       if not best or s > score then
         best, score = colour, s
       end
