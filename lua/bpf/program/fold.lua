@@ -130,6 +130,17 @@ local function is_stable(i, single)
   return math.type(i.a) or i.a and single[i.a.id]
 end
 
+-- The verifier refuses the constant 0 where it takes registers that are 0.
+local function divide_by_zero(i)
+  if i.operation == "div" then
+    become_move(i, 0)
+  elseif i.bits == 64 then
+    become_move(i, i.a)
+  else
+    i.operation, i.b, i.bits = "and", LOW, 64
+  end
+end
+
 -- b is an integer; `source` is the only instruction that defines a, or nil.
 local function simplify(i, source, single)
   local operation, b = i.operation, i.b
@@ -177,7 +188,12 @@ function fold.instruction(i, single)
     i.a, i.b = b, a
     a, b = b, a
   end
-  if not math.type(b) or i.bits ~= 64 or math.type(a) then
+  if not math.type(b) or math.type(a) then
+    return false
+  elseif (i.operation == "div" or i.operation == "mod") and (i.bits == 64 and b or b & LOW) == 0 then
+    divide_by_zero(i)
+    return true
+  elseif i.bits ~= 64 then
     return false
   end
   local operation = i.operation
