@@ -26,6 +26,15 @@ doc: ## Generate docs/reference.md
 	$(reference) >build/reference.md
 	mv build/reference.md docs/reference.md
 
+# Of the newest libbpf at hand: helpers that a kernel lacks are the verifier's to reject.
+HEADER ?= /usr/include/bpf/bpf_helper_defs.h
+
+.PHONY: helpers
+helpers: ## Generate lua/bpf/program/helpers.lua from libbpf's HEADER=/usr/include/bpf/bpf_helper_defs.h
+	@mkdir -p build
+	$(LUA) build-aux/helpers.lua $(HEADER) >build/helpers.lua
+	mv build/helpers.lua lua/bpf/program/helpers.lua
+
 html: ## Make build/html of docs/*.md
 	$(call need,$(HTML_PKGS))
 	build-aux/html build/html docs/*.md
