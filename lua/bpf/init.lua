@@ -5,16 +5,35 @@
 local core = require("bpf.core")
 
 local modules = {
+  assemble = "bpf.program",
+  atomic = "bpf.program.words",
+  cast = "bpf.program.words",
   compile = "bpf.compile",
+  helper = "bpf.program.words",
   hist = "bpf.hist",
   inspect = "bpf.inspect",
   json = "bpf.json",
   metrics = "bpf.metrics",
+  ntohs = "bpf.program.words",
+  ntohl = "bpf.program.words",
+  htons = "bpf.program.words",
+  htonl = "bpf.program.words",
+  be64 = "bpf.program.words",
+  program = "bpf.program",
+  programs = "bpf.program",
   symbols = "bpf.symbols",
 }
 
+-- Modules that have several of these names, as fields.
+local shared = { ["bpf.program"] = true, ["bpf.program.words"] = true }
+
 local posix = core.posix -- by the metatable that core has from C
 local error = posix.error
+
+-- The value behind one of the names: a module, or its field of that name.
+local function part(name, value)
+  return shared[modules[name]] and value[name] or value
+end
 
 -- Loads a module of ours. Raises with a reason: `require` tells only where it has looked.
 local function load_part(module, level)
@@ -37,7 +56,7 @@ end
 -- bpf.preload()
 function core.preload()
   for name, module in pairs(modules) do
-    rawset(core, name, load_part(module, 2))
+    rawset(core, name, part(name, load_part(module, 2)))
   end
   for _, module in ipairs { "socket", "socket.unix" } do
     pcall(require, module)
@@ -52,7 +71,7 @@ return setmetatable(core, {
     if not module then
       return name == "posix" and posix or nil
     end
-    local value = load_part(module, 2)
+    local value = part(name, load_part(module, 2))
     rawset(bpf, name, value)
     return value
   end,

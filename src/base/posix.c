@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,6 +105,16 @@ int lbpf_posix_write_file(const char *path, const char *text, size_t size)
 }
 
 /* ---- functions for Lua ---- */
+
+/* machine() → the kernel's name of the processor's architecture, such as x86_64 or aarch64. */
+static int posix_machine(lua_State *L)
+{
+	struct utsname name;
+
+	uname(&name);
+	lua_pushstring(L, name.machine);
+	return 1;
+}
 
 /* clock() → nanoseconds of the clock that bpf_ktime_get_ns reads, which changes of the date don't affect. */
 static int posix_clock(lua_State *L)
@@ -288,6 +299,7 @@ void lbpf_posix_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "clock", posix_clock },
+		{ "machine", posix_machine },
 		{ "code", posix_code },
 		{ "error", posix_error },
 		{ "exhausted", posix_exhausted },

@@ -150,8 +150,22 @@ static int program_fd(lua_State *L)
 	return 1;
 }
 
-/*** Closes a program that was opened by pin or id. Closing it twice is allowed. A program of an object stays open until
-the object is closed.
+/* Closes the object of a program that owns it. */
+static void close_owned(lua_State *L, int idx, const struct lbpf_program *p)
+{
+	struct lbpf_head *object;
+
+	if (!p->owns)
+		return;
+	lua_getiuservalue(L, idx, LBPF_PROGRAM_OWNER);
+	object = lua_touserdata(L, -1);
+	if (object && object->cls && object->cls->release)
+		object->cls->release(L, lua_gettop(L), object);
+	lua_pop(L, 1);
+}
+
+/*** Closes a program that was opened by pin or id, or that owns its object, as those of [bpf.program](#bpfprogram) do.
+Closing it twice is allowed. Another program of an object stays open until the object is closed.
 @function prog:close
 @treturn true
 @usage
@@ -160,7 +174,34 @@ same:close()
 */
 static int program_close(lua_State *L)
 {
+	close_owned(L, 1, lbpf_class_check(L, 1, &lbpf_program_class));
 	return lbpf_class_close(L, &lbpf_program_class);
+}
+
+static int program_leave(lua_State *L)
+{
+	struct lbpf_program *p = lbpf_class_test(L, 1, &lbpf_program_class);
+
+	if (!p)
+		return 0;
+	close_owned(L, 1, p);
+	program_release(L, 1, p);
+	return 0;
+}
+
+/*** Makes a program the owner of its object: `prog:close()` and `<close>` then close the object as well.
+@function bpf.prog.own
+@tparam bpf.prog prog a program of an object
+@treturn bpf.prog the program
+@usage
+local obj = assert(bpf.load("build/progs/events.bpf.o"))
+local first <close> = bpf.prog.own(obj.progs.first)
+*/
+static int program_own(lua_State *L)
+{
+	lbpf_program_check(L, 1)->owns = true;
+	lua_settop(L, 1);
+	return 1;
 }
 
 static int program_tostring(lua_State *L)
@@ -187,6 +228,12 @@ static const luaL_Reg program_methods[] = {
 
 static const luaL_Reg program_meta[] = {
 	{ "__tostring", program_tostring },
+	{ "__close", program_leave },
+	{ NULL, NULL },
+};
+
+static const luaL_Reg program_functions[] = {
+	{ "own", program_own },
 	{ NULL, NULL },
 };
 
@@ -202,6 +249,6 @@ const struct lbpf_class lbpf_program_class = {
 void lbpf_program_open(lua_State *L)
 {
 	lbpf_class_register(L, &lbpf_program_class);
-	lua_newtable(L);
+	luaL_newlib(L, program_functions);
 	lua_setfield(L, -2, "prog");
 }

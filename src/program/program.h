@@ -26,6 +26,7 @@ struct lbpf_program {
 	int fd;
 	bool owns_fd;
 	bool alone;    /* no handle of an object belongs to it */
+	bool owns;     /* closing it closes its object */
 	bool searched; /* its attach target has been searched for, before the load */
 	bool targeted; /* the attach target was found */
 	uint32_t type; /* of a program without an object: the kernel's number of its type */

@@ -336,10 +336,11 @@ function Compiler:inner(fn, closure, arguments)
   end
   local inner = setmetatable({
     proto = proto, unit = self.unit, caller = self, root = self.root, depth = self.depth + 1, f = self.f,
-    function_name = self.function_name, outlined = self.unit:outlined_of(proto), memo = self:inner_memo(),
+    function_name = self.function_name, outlined = self.unit:outlined_of(proto), memo = self:inner_memo(), made = 0,
+    pc = 0,
   }, Compiler)
   function inner.upvalue(_, n)
-    return closure and closure.upvalues[n] or values.constant((select(2, debug.getupvalue(fn, n + 1))))
+    return closure and closure.upvalues[n] or self.unit:upvalue(fn, n)
   end
   function inner.start_state()
     local state = {}

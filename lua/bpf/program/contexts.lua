@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What a program gets, by its section: a row for each kind. A row's `start(c, place)` gives the values of the function's
--- parameters, by number from 0; `place` is the section's part behind the slash.
+-- What a program gets, by its section: a row for each kind, a function of the compiler and the section's part behind
+-- the slash. It returns the values of the function's parameters, by number from 0.
 local core = require("bpf.core")
 local packet = require("bpf.program.packet")
 local tracefs = require("bpf.program.tracefs")
@@ -27,11 +27,7 @@ local function struct(name, ways)
       fail("the kernel's BTF, which describes %s, can't be read", name)
     end
     if ways then
-      local extended = {}
-      for field, x in pairs(form) do
-        extended[field] = x
-      end
-      extended.methods, form = ways, extended
+      form = setmetatable({ methods = ways }, { __index = form })
     end
     return context_value(c, form)
   end

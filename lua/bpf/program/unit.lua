@@ -4,14 +4,28 @@
 local core = require("bpf.core")
 local types = require("bpf.program.types")
 local undump = require("bpf.program.undump")
+local values = require("bpf.program.values")
 
 local Unit = {}
 Unit.__index = Unit
 
 local unit = {}
 
-function unit.new()
-  return setmetatable({ protos = {}, outlined = {}, map_info = {}, map_names = {}, function_names = {} }, Unit)
+function unit.new(options)
+  return setmetatable({
+    protos = {}, outlined = {}, map_info = {}, map_names = {}, function_names = {}, needs = {}, variables = {},
+    ctx_type = options.ctx_type,
+  }, Unit)
+end
+
+-- The value of a function's upvalue, which is a constant of the program.
+function Unit.upvalue(_, fn, n)
+  return values.constant((select(2, debug.getupvalue(fn, n + 1))))
+end
+
+-- Remembers that a program needs a helper that older kernels lack.
+function Unit:need(helper, what, cure)
+  self.needs[#self.needs + 1] = { helper = helper, what = what, cure = cure }
 end
 
 -- The prototype of a Lua function, parsed once.
@@ -71,6 +85,26 @@ function Unit:name_of_map(map)
     names[map] = unique(names.taken, self:info_of(map).name or "map", 15)
   end
   return names[map]
+end
+
+-- The kernel's numbers of the types of maps.
+local NUMBERS, count = {}, 0
+for name in ([[unspec hash array prog_array perf_event_array percpu_hash percpu_array stack_trace cgroup_array lru_hash
+  lru_percpu_hash lpm_trie array_of_maps hash_of_maps devmap sockmap cpumap xskmap sockhash cgroup_storage
+  reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash struct_ops ringbuf inode_storage
+  task_storage bloom_filter user_ringbuf cgrp_storage arena]]):gmatch("%S+") do
+  NUMBERS[name], count = count, count + 1
+end
+
+-- A map's definition for the object. The map that exists takes its place when the object is loaded.
+function Unit:definition_of(map)
+  local info = self:info_of(map)
+  return {
+    name = self:name_of_map(map), map = map, definition = {
+      type = info.type_number or NUMBERS[info.type], max_entries = info.max_entries, map_flags = info.map_flags,
+      key_size = info.key_size, value_size = info.value_size, map_extra = info.map_extra,
+    },
+  }
 end
 
 return unit

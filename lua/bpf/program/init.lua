@@ -1,0 +1,279 @@
+-- SPDX-License-Identifier: MIT
+--- BPF programs written in Lua: from functions to objects.
+-- @module bpf
+local core = require("bpf.core")
+local argument = require("bpf.base.argument")
+local Compiler = require("bpf.program.compiler")
+local contexts = require("bpf.program.contexts")
+local elf = require("bpf.program.elf")
+local emit = require("bpf.program.emit")
+local opt = require("bpf.program.opt")
+local refusal = require("bpf.program.refusal")
+local source = require("bpf.program.source")
+local unit = require("bpf.program.unit")
+
+for _, part in ipairs { "memory", "strings", "arithmetic", "analyse", "index", "compare", "ops", "loops", "callback",
+  "maps", "calls", "intrinsics", "helpercalls", "specialhelpers" } do
+  require("bpf.program." .. part)
+end
+
+local error = argument.error
+
+local M = {}
+
+-- Compiling -----------------------------------------------------------------------------------------------------------
+
+-- The compiler of a program's own function.
+local function root_compiler(of, name, fn, section)
+  local proto, why = of:proto_of(fn)
+  if not proto then
+    error({ program = why }, 0)
+  end
+  local start, place, sleepable = contexts.find(section)
+  local c = setmetatable({
+    proto = proto, unit = of, outlined = of:outlined_of(proto), memo = Compiler.new_memo(), depth = 0, made = 0, pc = 0,
+    function_name = name, sleepable = sleepable,
+  }, Compiler)
+  c.root = c
+  function c.prologue() c.context = c.f:parameter(1) end
+  function c.start_state() return start(c, place) end
+  function c.upvalue(_, n) return of:upvalue(fn, n) end
+  return c
+end
+
+local RESTARTS <const> = 100
+
+-- The intermediate code of a program. A loop that turns out to need a function of its own starts it all again.
+local function compile_function(of, name, fn, section)
+  for _ = 1, RESTARTS do
+    local c = root_compiler(of, name, fn, section)
+    if c.proto.vararg then
+      c.pc = nil
+      c:fail("the function of a program can't have '...'")
+    end
+    local ok, result = pcall(c.compile, c, 0)
+    if ok then
+      return result
+    elseif type(result) ~= "table" or not result.restart then
+      error(result, 0)
+    end
+  end
+  error("the loops of a program never settle", 0)
+end
+
+-- Makes instructions of a function, and of those that it calls, and appends them to the list.
+local function finish(f, functions)
+  if f.code then
+    return
+  end
+  opt.run(f)
+  emit.run(f)
+  functions[#functions + 1] = f
+  for _, relocation in ipairs(f.relocations) do
+    if relocation.func then
+      finish(relocation.func, functions)
+    end
+  end
+end
+
+-- Which maps the functions use, in the order of their use, as the object's definitions.
+local function definitions_of(of, functions)
+  local list, seen = {}, {}
+  for _, f in ipairs(functions) do
+    for _, relocation in ipairs(f.relocations) do
+      local m = relocation.map
+      if m and not seen[m] then
+        seen[m] = true
+        list[#list + 1] = of:definition_of(m)
+      end
+    end
+  end
+  return list
+end
+
+-- Compiles programs, a sequence of { name, section, fn }. Returns the object's bytes, and its maps by name.
+local function assemble(list, options)
+  local of = unit.new(options)
+  local programs, functions = {}, {}
+  for n, row in ipairs(list) do
+    local name = of:function_name(row.name)
+    row.name = name
+    local f = compile_function(of, name, row.fn, row.section)
+    programs[n] = { name = name, section = row.section, func = f }
+    finish(f, functions)
+  end
+  local definitions, maps = definitions_of(of, functions), {}
+  for _, definition in ipairs(definitions) do
+    maps[definition.name] = definition.map
+  end
+  local text = source.of(list[1].fn)
+  local bytes = elf.build {
+    programs = programs, maps = definitions, variables = of.variables, license = options.license,
+    file = text.file, source = function(number) return text:line(number) end, context = function() end,
+  }
+  return bytes, maps, of
+end
+
+-- Arguments -----------------------------------------------------------------------------------------------------------
+
+local OPTIONS = { license = "string", name = "string", ctx_type = "type" }
+
+local function check_option(fname, name, value)
+  local expected = OPTIONS[name]
+  if expected == "string" and type(value) ~= "string" then
+    error(("%s: option '%s' must be a string, got %s"):format(fname, name, type(value)), 4)
+  end
+end
+
+-- Parts the compiler's options from those of bpf.load, which checks the others.
+local function read_options(fname, options)
+  if options ~= nil and type(options) ~= "table" then
+    error(("%s: options must be a table, got %s"):format(fname, type(options)), 4)
+  end
+  local own, of_load = {}, {}
+  for name, value in pairs(options or {}) do
+    check_option(fname, name, value)
+    if OPTIONS[name] then
+      own[name] = value
+    else
+      of_load[name] = value
+    end
+  end
+  if type(own.ctx_type) == "string" then
+    own.ctx_type = core.btf.type(own.ctx_type)
+  end
+  of_load.name = own.name
+  return own, of_load
+end
+
+local function check_program(fname, name, section, fn)
+  if type(section) ~= "string" then
+    error(("%s: the section of '%s' must be a string, got %s"):format(fname, name, type(section)), 4)
+  elseif type(fn) ~= "function" then
+    error(("%s: '%s' must be a function, got %s"):format(fname, name, type(fn)), 4)
+  end
+end
+
+-- The programs of a table { name = { section, fn } }, sorted by name.
+local function read_programs(fname, programs)
+  if type(programs) ~= "table" then
+    error(("%s: a table of programs is expected, got %s"):format(fname, type(programs)), 4)
+  end
+  local list = {}
+  for name, row in pairs(programs) do
+    if type(name) ~= "string" or type(row) ~= "table" then
+      error(fname .. ": programs are given as { name = { section, function } }", 4)
+    end
+    check_program(fname, name, row[1], row[2])
+    list[#list + 1] = { name = name, section = row[1], fn = row[2] }
+  end
+  if not list[1] then
+    error(fname .. ": there is no program", 4)
+  end
+  table.sort(list, function(a, b) return a.name < b.name end)
+  return list
+end
+
+-- nil, message, code of an error of the compiler's; others are raised.
+local function compile_failure(fname, failure)
+  if type(failure) == "table" and failure.program then
+    return nil, ("%s: %s"):format(fname, failure.program), "EINVAL"
+  end
+  error(failure, 0)
+end
+
+-- Compiles and loads. Returns the object; or nil, message, code and the verifier's log.
+local function load_programs(fname, list, own, of_load)
+  local ok, bytes, maps, of = pcall(assemble, list, own)
+  if not ok then
+    return compile_failure(fname, bytes)
+  end
+  local given = of_load.maps or {}
+  for name, m in pairs(maps) do
+    given[name] = given[name] or m
+  end
+  of_load.maps = given
+  local obj, message, code, log = core.load({ bytes = bytes }, of_load)
+  if not obj then
+    return nil, refusal.explain(fname, message, log, of, list), code, log
+  end
+  return obj
+end
+
+-- The functions -------------------------------------------------------------------------------------------------------
+
+--- Compiles functions into BPF programs, and loads them as one object. [Programs in Lua](programs-in-lua.md) tells what
+-- the functions may do.
+-- @function bpf.programs
+-- @tparam table programs `{ name = { section, function }, … }`; a section is what C gives to `SEC()`
+-- @tparam[opt] table options those of [bpf.open](#bpfopen), and
+--
+-- - license: string, "GPL" by default
+-- - name: string, the object's
+-- - ctx_type: the C type of the context of "syscall" programs, as text or a `bpf.type`
+-- @treturn bpf.object the loaded object, whose `progs` has the programs by their names
+-- @treturn[2] nil
+-- @treturn[2] string the place in the script and what is wrong there, or why the kernel refused the programs
+-- @treturn[2] string code: EINVAL for what can't be compiled, else the kernel's
+-- @treturn[2] string the verifier's log
+-- @usage
+-- local obj <close> = assert(bpf.programs { pass = { "xdp", function() return 2 end } })
+-- print(obj.progs.pass:section()) -- xdp
+function M.programs(programs, options)
+  local list = read_programs("bpf.programs", programs)
+  return load_programs("bpf.programs", list, read_options("bpf.programs", options))
+end
+
+--- Compiles a function into a BPF program, and loads it. The program owns its object: `prog:close()` and `<close>` close
+-- that as well.
+-- @function bpf.program
+-- @tparam string section what C gives to `SEC()`, such as "tracepoint/sched/sched_switch"
+-- @tparam function fn what the program does
+-- @tparam[opt] table options as for [bpf.programs](#bpfprograms)
+-- @treturn bpf.prog the loaded program
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string code
+-- @treturn[2] string the verifier's log, as from [bpf.programs](#bpfprograms)
+-- @usage
+-- local drop <close> = assert(bpf.program("xdp", function() return 1 end))
+-- print(drop:run { data = ("\0"):rep(64) }.retval) -- 1
+function M.program(section, fn, options)
+  local name = type(options) == "table" and type(options.name) == "string" and options.name or "lua"
+  check_program("bpf.program", name, section, fn)
+  local own, of_load = read_options("bpf.program", options)
+  local list = { { name = name, section = section, fn = fn } }
+  local obj, message, code, log = load_programs("bpf.program", list, own, of_load)
+  if not obj then
+    return nil, message, code, log
+  end
+  return core.prog.own(obj.progs[list[1].name])
+end
+
+--- Compiles functions into the bytes of a BPF object, without loading it: a file that any libbpf loads.
+-- @function bpf.assemble
+-- @tparam table programs as for [bpf.programs](#bpfprograms)
+-- @tparam[opt] table options license and ctx_type, as for [bpf.programs](#bpfprograms)
+-- @treturn string the object, as an ELF file has it
+-- @treturn table the maps that it uses, by their names in the object
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string code
+-- @usage
+-- local bytes = assert(bpf.assemble { pass = { "xdp", function() return 2 end } })
+-- local obj <close> = assert(bpf.load { bytes = bytes })
+function M.assemble(programs, options)
+  local list = read_programs("bpf.assemble", programs)
+  local own, others = read_options("bpf.assemble", options)
+  local unknown = next(others)
+  if unknown then
+    error(("bpf.assemble: there is no option '%s' (options: ctx_type, license)"):format(tostring(unknown)), 2)
+  end
+  local ok, bytes, maps = pcall(assemble, list, own)
+  if not ok then
+    return compile_failure("bpf.assemble", bytes)
+  end
+  return bytes, maps
+end
+
+return M
