@@ -268,9 +268,10 @@ end
 function Compiler:compile(entry)
   self:prepare(entry)
   for _ = 1, ROUNDS do
-    self.changed = false
-    self.f = ir.new(self.function_name)
-    self.f:start(self.f:block())
+    local f = ir.new(self.function_name)
+    f.registers = self.f and self.f.registers or 0 -- blocks keep theirs from round to round
+    self.changed, self.f = false, f
+    f:start(f:block())
     self:prologue()
     self:round(entry)
     if not self.changed then
