@@ -22,10 +22,11 @@ local modules = {
   program = "bpf.program",
   programs = "bpf.program",
   symbols = "bpf.symbols",
+  var = "bpf.program.variables",
 }
 
 -- Modules that have several of these names, as fields.
-local shared = { ["bpf.program"] = true, ["bpf.program.words"] = true }
+local shared = { ["bpf.program"] = true, ["bpf.program.words"] = true, ["bpf.program.variables"] = true }
 
 local posix = core.posix -- by the metatable that core has from C
 local error = posix.error

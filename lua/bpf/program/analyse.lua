@@ -340,8 +340,11 @@ function Compiler:inner(fn, closure, arguments)
     function_name = self.function_name, outlined = self.unit:outlined_of(proto), memo = self:inner_memo(), made = 0,
     pc = 0,
   }, Compiler)
-  function inner.upvalue(_, n)
-    return closure and closure.upvalues[n] or self.unit:upvalue(fn, n)
+  function inner.upvalue_value(n)
+    if closure then
+      return self:captured(closure, n)
+    end
+    return self.unit:upvalue(fn, n)
   end
   function inner.start_state()
     local state = {}
@@ -351,6 +354,16 @@ function Compiler:inner(fn, closure, arguments)
     return state
   end
   return inner
+end
+
+-- What a local function captured. A variable of a function that runs elsewhere is out of its reach.
+function Compiler:captured(closure, n)
+  local v = closure.upvalues[n]
+  if closure.f ~= self.f and (values.at_run_time(v) or v.kind == "buffer" or v.kind == "pending") then
+    self:fail("the local function uses '%s' within a loop's body that the kernel calls: hand it over as an argument",
+      closure.proto.upvalues[n].name or "?")
+  end
+  return v
 end
 
 -- Forgets what was compiled behind a point, for another round.

@@ -98,7 +98,7 @@ local function sort_members(form, indexes)
   local list = {}
   for index, member in ipairs(form.order) do
     if not indexes or indexes[index] then
-      list[#list + 1] = { index = index, member = member, bit = member.bits and member.bit_offset or member.off * 8 }
+      list[#list + 1] = { index = index, member = member, bit = member.bits and member.bit_offset or member.offset * 8 }
     end
   end
   table.sort(list, function(a, b)

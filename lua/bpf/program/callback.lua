@@ -168,7 +168,7 @@ local function new_body(c, g, shared, kinds, memo)
     proto = c.proto, unit = c.unit, root = c.root, region = g, live = c.live, outlined = c.outlined, depth = c.depth,
     memo = memo, function_name = memo.name, pc = c.pc, made = 0,
     frame = setmetatable({ slots = {}, size = 0 }, Frame), shared = shared, kinds = kinds, written = {}, exits = {},
-    upvalue = function(_, n) return c:upvalue(n) end,
+    upvalue_value = c.upvalue_value,
   }, Body)
 end
 

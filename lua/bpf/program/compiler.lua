@@ -175,6 +175,15 @@ function Compiler:inner_memo()
   return inner[key]
 end
 
+-- The value of an upvalue. One that is given when the program runs is loaded where it is used.
+function Compiler:upvalue(n)
+  local v = self.upvalue_value(n)
+  if v.kind ~= "parameter" then
+    return v
+  end
+  return values.integer(self.f:load(self.f:variable(v.variable, 8 * v.index), 0, 8))
+end
+
 -- The register of the program's context.
 function Compiler:context_register()
   return self.caller and self.caller:context_register() or self.context

@@ -166,6 +166,11 @@ local function operands_of(proto)
     if i.C == 0 and (i.op == "CALL" or i.op == "VARARG") then
       open = i.A
     end
+    for _, upvalue in pairs(i.op == "CLOSURE" and proto.protos[i.Bx].upvalues or {}) do
+      if upvalue.in_stack and upvalue.index ~= i.A then
+        table.insert(uses[pc], upvalue.index)
+      end
+    end
   end
   return uses, definitions
 end

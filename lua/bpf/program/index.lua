@@ -4,6 +4,7 @@ local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
+local variables = require("bpf.program.variables")
 
 local NIL, constant, describe = values.NIL, values.constant, values.describe
 local is_map = core.map.type
@@ -109,6 +110,15 @@ local function index_memory(c, o, k, name)
   return read(c, c:not_nil(o, name), k)
 end
 
+-- A reference to a global variable, for what stands for it in the script; other values stay as they are.
+function Compiler:dereference(v)
+  if v.kind ~= "constant" or not variables.is(v.value) then
+    return v
+  end
+  local variable = self.unit:variable_of(v.value)
+  return { kind = "pointer", r = self.f:variable(variable, 0), offset = 0, type = variable.type, space = "map" }
+end
+
 local function index_constant(c, o, k, name)
   local value = o.value
   if is_map(value) then
@@ -130,6 +140,7 @@ local rows = {
 
 -- The value of o[k]. `name` is how messages call o.
 function Compiler:index(o, k, name)
+  o = self:dereference(o)
   local row = rows[o.kind]
   if not row then
     self:fail("attempt to index %s%s", name, describe(o))
@@ -193,6 +204,7 @@ local assigners = { struct = assign_member, array = assign_element, chars = assi
 
 -- o[k] = v
 function Compiler:assign(o, k, v, name)
+  o = self:dereference(o)
   if o.kind == "constant" and is_map(o.value) then
     return self:map_set(o.value, k, v)
   elseif o.kind == "table" then

@@ -12,8 +12,8 @@ local refusal = require("bpf.program.refusal")
 local source = require("bpf.program.source")
 local unit = require("bpf.program.unit")
 
-for _, part in ipairs { "memory", "strings", "arithmetic", "analyse", "index", "compare", "ops", "loops", "callback",
-  "maps", "calls", "intrinsics", "helpercalls", "specialhelpers" } do
+for _, part in ipairs { "memory", "strings", "arithmetic", "analyse", "index", "tables", "compare", "ops", "loops",
+  "callback", "maps", "calls", "intrinsics", "helpercalls", "specialhelpers" } do
   require("bpf.program." .. part)
 end
 
@@ -37,7 +37,7 @@ local function root_compiler(of, name, fn, section)
   c.root = c
   function c.prologue() c.context = c.f:parameter(1) end
   function c.start_state() return start(c, place) end
-  function c.upvalue(_, n) return of:upvalue(fn, n) end
+  function c.upvalue_value(n) return of:upvalue(fn, n) end
   return c
 end
 
@@ -142,7 +142,7 @@ local function read_options(fname, options)
   if type(own.ctx_type) == "string" then
     own.ctx_type = core.btf.type(own.ctx_type)
   end
-  of_load.name = own.name
+  of_load.name = own.name or "lua"
   return own, of_load
 end
 

@@ -114,7 +114,7 @@ end
 
 -- bpf.atomic.NAME(struct, "member", n [, n])
 local function atomic_member(c, arguments, name)
-  local o, member = arguments[1], arguments[2]
+  local o, member = arguments[1] and c:dereference(arguments[1]), arguments[2]
   if not (o and member and o.kind == "pointer" and o.type.kind == "struct" and o.space == "map") then
     c:fail("bpf.atomic.%s: a struct in a map, the name of a member and a number are expected", name)
   elseif o.null then

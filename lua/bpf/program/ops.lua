@@ -213,12 +213,12 @@ end
 function ops.CLOSURE(c, i, s, pc)
   local closures = c.memo.closures
   local v = closures[pc] or { kind = "closure", proto = c.proto.protos[i.Bx] }
-  closures[pc], v.upvalues, s[i.A] = v, {}, v
+  closures[pc], v.upvalues, v.f, s[i.A] = v, {}, c.f, v
   for n, upvalue in pairs(v.proto.upvalues) do
     if upvalue.in_stack and upvalue.index ~= i.A then
       check_captured(c, upvalue.index, pc)
     end
-    v.upvalues[n] = upvalue.in_stack and (s[upvalue.index] or NIL) or c:upvalue(upvalue.index)
+    v.upvalues[n] = upvalue.in_stack and (s[upvalue.index] or NIL) or c.upvalue_value(upvalue.index)
   end
 end
 

@@ -5,22 +5,59 @@ local core = require("bpf.core")
 local types = require("bpf.program.types")
 local undump = require("bpf.program.undump")
 local values = require("bpf.program.values")
+local variables = require("bpf.program.variables")
 
 local Unit = {}
 Unit.__index = Unit
 
 local unit = {}
 
+-- Makes a name unlike those that were given before: what C allows, at most `longest` bytes.
+local function unique(taken, name, longest)
+  name = name:gsub("[^A-Za-z_0-9]", "_"):gsub("^[0-9]", "_%0"):sub(1, longest)
+  local base, n = name, 1
+  while taken[name] do
+    n = n + 1
+    local suffix = "_" .. n
+    name = base:sub(1, longest - #suffix) .. suffix
+  end
+  taken[name] = true
+  return name
+end
+
 function unit.new(options)
   return setmetatable({
     protos = {}, outlined = {}, map_info = {}, map_names = {}, function_names = {}, needs = {}, variables = {},
+    variable_names = {}, tables = {},
     ctx_type = options.ctx_type,
   }, Unit)
 end
 
--- The value of a function's upvalue, which is a constant of the program.
-function Unit.upvalue(_, fn, n)
-  return values.constant((select(2, debug.getupvalue(fn, n + 1))))
+-- The value of a function's upvalue, which is a constant of the program. A global variable is called as the first
+-- upvalue that has it.
+function Unit:upvalue(fn, n)
+  local name, value = debug.getupvalue(fn, n + 1)
+  if variables.is(value) then
+    self:variable_of(value, name)
+  elseif self.parameters and math.type(value) == "integer" then
+    return self.parameters:value(fn, n + 1)
+  end
+  return values.constant(value)
+end
+
+function Unit:variable_name(name)
+  return unique(self.variable_names, name, 60)
+end
+
+-- The global variable of an object that a bpf.var stands for.
+function Unit:variable_of(var, name)
+  local variable = self.variables[var]
+  if not variable then
+    variable = variables.definition(var, self:variable_name(name and name ~= "" and name or "variable"))
+    self.variables[var] = variable
+    self.variables[#self.variables + 1] = variable
+  end
+  return variable
 end
 
 -- Remembers that a program needs a helper that older kernels lack.
@@ -48,19 +85,6 @@ function Unit:outlined_of(proto)
   return self.outlined[proto]
 end
 
--- Makes a name unlike those that were given before: what C allows, at most `longest` bytes.
-local function unique(taken, name, longest)
-  name = name:gsub("[^A-Za-z_0-9]", "_"):gsub("^[0-9]", "_%0"):sub(1, longest)
-  local base, n = name, 1
-  while taken[name] do
-    n = n + 1
-    local suffix = "_" .. n
-    name = base:sub(1, longest - #suffix) .. suffix
-  end
-  taken[name] = true
-  return name
-end
-
 function Unit:function_name(name)
   return unique(self.function_names, name, 63)
 end
@@ -82,7 +106,8 @@ function Unit:name_of_map(map)
   local names = self.map_names
   if not names[map] then
     names.taken = names.taken or {}
-    names[map] = unique(names.taken, self:info_of(map).name or "map", 15)
+    local name = self:info_of(map).name
+    names[map] = unique(names.taken, name and name ~= "" and name or "map", 15)
   end
   return names[map]
 end
