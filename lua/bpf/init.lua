@@ -49,6 +49,13 @@ local function load_part(module, level)
   error(("%s can't be loaded: %s"):format(module, why or value), level + 1)
 end
 
+-- Functions of bpf.map's in Lua, whose modules are loaded at the first call.
+for name, module in pairs { scan = "bpf.program.scan", add = "bpf.program.add" } do
+  core.map[name] = function(...)
+    return load_part(module, 2)[name](...)
+  end
+end
+
 --- Loads the Lua modules that are otherwise loaded when they are first used: `bpf.metrics`, `bpf.compile` and the like.
 -- It also loads LuaSocket for `metrics:serve`, if that is installed. A script needs this before it calls chroot(2),
 -- gives up its right to read files, or uses up its descriptors.

@@ -118,6 +118,19 @@ function Compiler:bring(t, live, state, passed)
   f:jump(t.block)
 end
 
+-- Joins what all ways bring, before the first is compiled: each has to know what the others need.
+function Compiler:join_all(t, live)
+  t.kinds = t.kinds or {}
+  for _, register in ipairs(sorted(live)) do
+    for _, way in ipairs(t.passed[register] and {} or t.incoming) do
+      local v = way.state[register]
+      if v and v.kind ~= "pending" then
+        self:join_kind(t, register, v)
+      end
+    end
+  end
+end
+
 local function identical(v, w)
   return w and (values.same(v, w) or values.one_value(v, w) and v.type == w.type and v.space == w.space
     and v.null == w.null)
@@ -138,6 +151,7 @@ function Compiler:arrive(t, live)
     end
     t.passed[register] = equal and v or nil
   end
+  self:join_all(t, live)
   for _, way in ipairs(t.incoming) do
     f.line = way.line
     f:start(way.block)

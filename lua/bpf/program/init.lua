@@ -91,14 +91,15 @@ local function definitions_of(of, functions)
   return list
 end
 
--- Compiles programs, a sequence of { name, section, fn }. Returns the object's bytes, and its maps by name.
+-- Compiles programs, a sequence of { name, section, fn }. Returns the object's bytes, and its maps by name. A row may
+-- have `build` instead, which makes the intermediate code itself.
 local function assemble(list, options)
   local of = unit.new(options)
   local programs, functions = {}, {}
   for n, row in ipairs(list) do
     local name = of:function_name(row.name)
     row.name = name
-    local f = compile_function(of, name, row.fn, row.section)
+    local f = row.build and row.build(of, name) or compile_function(of, name, row.fn, row.section)
     programs[n] = { name = name, section = row.section, func = f }
     finish(f, functions)
   end
@@ -200,6 +201,8 @@ local function load_programs(fname, list, own, of_load)
   return obj
 end
 
+M.load_programs = load_programs
+
 -- The functions -------------------------------------------------------------------------------------------------------
 
 --- Compiles functions into BPF programs, and loads them as one object. [Programs in Lua](programs-in-lua.md) tells what
@@ -224,8 +227,8 @@ function M.programs(programs, options)
   return load_programs("bpf.programs", list, read_options("bpf.programs", options))
 end
 
---- Compiles a function into a BPF program, and loads it. The program owns its object: `prog:close()` and `<close>` close
--- that as well.
+--- Compiles a function into a BPF program, and loads it. The program owns its object: `prog:close()` and `<close>`
+-- close that as well.
 -- @function bpf.program
 -- @tparam string section what C gives to `SEC()`, such as "tracepoint/sched/sched_switch"
 -- @tparam function fn what the program does
@@ -265,6 +268,7 @@ end
 function M.assemble(programs, options)
   local list = read_programs("bpf.assemble", programs)
   local own, others = read_options("bpf.assemble", options)
+  others.name = nil
   local unknown = next(others)
   if unknown then
     error(("bpf.assemble: there is no option '%s' (options: ctx_type, license)"):format(tostring(unknown)), 2)

@@ -276,40 +276,53 @@ local function add_at(c, r, type, n)
   c.f:atomic("add", r, 0, type.size, n)
 end
 
--- What isn't there is made; where another CPU was faster, it is there then.
-function calls.add(c, arguments)
-  local m = map_argument(c, arguments, "add")
-  local info = c:keyed(m)
-  local type = info.value
-  if type.kind ~= "int" or type.size < 4 then
-    c:fail("map.add: values must be integers of 4 or 8 bytes, these are %s", type.name or type.kind)
-  end
-  local k, n = argument(c, arguments, 1, "add", "key"), arguments[2] or values.constant(1)
-  local amount = c.f:move(c.f:register(), c:integer(n, "map.add"))
-  forget(c, m)
-  local f, done = c.f, c.f:block()
-  local key, object = c:key_memory(info, k)
+-- Adds to an entry, whose key is in memory. What isn't there is made; where another CPU was faster, it is there then.
+function Compiler:add_to_entry(m, info, key, amount)
+  local f, type, done = self.f, info.value, self.f:block()
   local function add_or(otherwise)
-    local r = f:call(LOOKUP, c:map_reference(m), key)
+    local r = f:call(LOOKUP, self:map_reference(m), key)
     local there = f:block()
     f:branch("ne", r, 0, there, otherwise)
     f:start(there)
-    add_at(c, r, type, amount)
+    add_at(self, r, type, amount)
     f:jump(done)
     f:start(otherwise)
   end
   add_or(f:block())
   if not ARRAYS[info.type] then
-    local value, value_object = c:memory(type, values.integer(amount), "value")
+    local value, object = self:memory(type, values.integer(amount), "value")
     local again = f:block()
-    f:branch("eq", f:call(UPDATE, c:map_reference(m), key, value, FLAGS.noexist), 0, done, again)
+    f:branch("eq", f:call(UPDATE, self:map_reference(m), key, value, FLAGS.noexist), 0, done, again)
     f:start(again)
-    f:release(value_object)
+    f:release(object)
     add_or(f:block())
   end
   f:jump(done)
   f:start(done)
-  f:release(object)
+end
+
+-- Why the values of a map can't be added to, or nil.
+function Compiler.not_addable(info)
+  local type = info.value
+  if not type or type.kind ~= "int" or type.size < 4 or type.bool then
+    return ("values must be integers of 4 or 8 bytes, these are %s"):format(type and (type.name or type.kind) or "none")
+  end
+  return nil
+end
+
+function calls.add(c, arguments)
+  local m = map_argument(c, arguments, "add")
+  local info = c:keyed(m)
+  local why = c.not_addable(info)
+  if why then
+    c:fail("map.add: %s", why)
+  end
+  local k, n = argument(c, arguments, 1, "add", "key"), arguments[2] or values.constant(1)
+  local amount = c.f:move(c.f:register(), c:integer(n, "map.add"))
+  forget(c, m)
+  local key, object = c:key_memory(info, k)
+  c:add_to_entry(m, info, key, amount)
+  c.f:release(object)
   return values.NIL
 end
 

@@ -3,7 +3,6 @@
 -- .rodata, and a small table of any other kind is compared with, key by key.
 local Compiler = require("bpf.program.compiler")
 local types = require("bpf.program.types")
-local values = require("bpf.program.values")
 
 local LARGEST <const> = 64
 

@@ -29,7 +29,7 @@ function unit.new(options)
   return setmetatable({
     protos = {}, outlined = {}, map_info = {}, map_names = {}, function_names = {}, needs = {}, variables = {},
     variable_names = {}, tables = {},
-    ctx_type = options.ctx_type,
+    ctx_type = options.ctx_type, parameters = options.parameters,
   }, Unit)
 end
 
@@ -40,7 +40,7 @@ function Unit:upvalue(fn, n)
   if variables.is(value) then
     self:variable_of(value, name)
   elseif self.parameters and math.type(value) == "integer" then
-    return self.parameters:value(fn, n + 1)
+    return self.parameters:value(self, fn, n + 1)
   end
   return values.constant(value)
 end

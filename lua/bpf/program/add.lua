@@ -1,0 +1,100 @@
+-- SPDX-License-Identifier: MIT
+--- Adding to an entry from a script, atomically: by a small program in the kernel, one for each map.
+-- @module bpf.map
+local core = require("bpf.core")
+local argument = require("bpf.base.argument")
+local Compiler = require("bpf.program.compiler")
+local ir = require("bpf.program.ir")
+local program = require("bpf.program")
+local types = require("bpf.program.types")
+
+local error = argument.error
+local map = core.map
+
+local add = {}
+
+-- The words of a raw tracepoint's context: the key in the first ones, the amount in the last.
+local WORDS <const> = 12
+local AMOUNT <const> = 8 * (WORDS - 1)
+
+-- The program: it brings the key to the stack, and adds.
+local function build(m)
+  return function(of, name)
+    local f, info = ir.new(name), of:info_of(m)
+    f:start(f:block())
+    local c = setmetatable({ f = f, unit = of, memo = Compiler.new_memo(), made = 0, pc = 0 }, Compiler)
+    local context = f:parameter(1)
+    local key = f:object(info.key_size)
+    for at = 0, key.size - 8, 8 do
+      f:store(key, at, 8, f:load(context, at, 8))
+    end
+    c:add_to_entry(m, info, { object = key, offset = 0 }, f:load(context, AMOUNT, 8))
+    f:exit(0)
+    return f
+  end
+end
+
+local function check_map(m)
+  local key, value = map.types(m)
+  local form = value and types.of(value)
+  local why = Compiler.not_addable({ value = form })
+  if not key or why then
+    error("map.add: " .. (why or ("a map of type %s has no keys"):format(map.type(m))), 4)
+  elseif key:size() > AMOUNT then
+    error(("map.add: keys may have %d bytes, these have %d"):format(AMOUNT, key:size()), 4)
+  end
+  return key
+end
+
+local adders = setmetatable({}, { __mode = "k" }) -- { map → { prog, key } }
+
+-- The program of a map. Nil, message, code if the kernel refuses it.
+local function adder_of(m)
+  local adder = adders[m]
+  if not adder then
+    local key = check_map(m)
+    local list = { { name = "add", section = "raw_tp/add", build = build(m) } }
+    local obj, message, code = program.load_programs("map.add", list, {}, { name = "add" })
+    if not obj then
+      return nil, message, code
+    end
+    adder = { obj = obj, prog = obj.progs.add, key = key }
+    adders[m] = adder
+  end
+  return adder
+end
+
+--- Adds to an integer in a map, atomically: no other addition is lost, whether of a program, another process or another
+-- CPU. What isn't there is made. In a map of a per-CPU type, it adds to the value of the CPU that the call runs on.
+-- @function bpf.map.add
+-- @tparam bpf.map m a hash or an array whose values are integers of 4 or 8 bytes, and whose keys have 88 bytes at most
+-- @param k the key
+-- @tparam[opt=1] integer n what to add
+-- @treturn true
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] string code: EPERM (loading the program, which is done once for a map, takes CAP_BPF and CAP_PERFMON)
+-- @usage
+-- local hits <close> = assert(bpf.map.create { type = "hash", max_entries = 64, key = "__u32", value = "__u64" })
+-- bpf.map.add(hits, 80)
+-- bpf.map.add(hits, 80, 5)
+-- print(hits[80]) -- 6
+-- @since kernel 5.10
+function add.add(m, k, n)
+  if not map.type(m) then
+    argument.check(1, "add", m, "bpf.map", 2)
+  elseif n ~= nil then
+    argument.check(3, "add", n, "integer", 2)
+  end
+  local adder, message, code = adder_of(m)
+  if not adder then
+    return nil, message, code
+  end
+  local bytes = adder.key:encode(k)
+  local context = bytes .. ("\0"):rep(AMOUNT - #bytes) .. string.pack("=i8", n or 1)
+  local done
+  done, message, code = adder.prog:run { ctx = context }
+  return done and true or nil, message, code
+end
+
+return add

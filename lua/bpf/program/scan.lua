@@ -1,0 +1,236 @@
+-- SPDX-License-Identifier: MIT
+--- Work on all entries of a map, done in the kernel.
+-- @module bpf.map
+local core = require("bpf.core")
+local argument = require("bpf.base.argument")
+local Compiler = require("bpf.program.compiler")
+local program = require("bpf.program")
+local types = require("bpf.program.types")
+local values = require("bpf.program.values")
+local walk = require("bpf.program.walk")
+
+local error = argument.error
+local map = core.map
+
+local scan = {}
+
+-- What the program is made of -----------------------------------------------------------------------------------------
+
+-- The functions add and finish mean something in the program only: they add a result to a sum, and store it.
+local function add() end
+local function finish() end
+
+local function make(m, fn)
+  return function()
+    local a, b, c, d, e, f, g, h = 0, 0, 0, 0, 0, 0, 0, 0
+    for k, v in pairs(m) do
+      local r1, r2, r3, r4, r5, r6, r7, r8 = fn(k, v)
+      a, b, c, d = add(1, a, r1), add(2, b, r2), add(3, c, r3), add(4, d, r4)
+      e, f, g, h = add(5, e, r5), add(6, f, r6), add(7, g, r7), add(8, h, r8)
+    end
+    finish(1, a) finish(2, b) finish(3, c) finish(4, d)
+    finish(5, e) finish(6, f) finish(7, g) finish(8, h)
+    return 1
+  end
+end
+
+Compiler.intrinsics[add] = function(c, arguments)
+  local number, sum, v = arguments[1].r, arguments[2], c:materialize(arguments[3])
+  if values.is_nil(v) then
+    return sum
+  end
+  local given = c.unit.parameters
+  given.results = math.max(given.results, number)
+  if v.kind == "optional" then -- nil adds nothing
+    local r = c.f:alu("mul", v.r, v.present)
+    return c:arithmetic("add", sum, values.integer(r))
+  elseif v.kind == "boolean" or v.kind == "constant" and type(v.value) == "boolean" then
+    v = values.integer(c:scalar(v))
+  end
+  return c:arithmetic("add", sum, v)
+end
+
+Compiler.intrinsics[finish] = function(c, arguments)
+  local number, sum = arguments[1].r, arguments[2]
+  local given = c.unit.parameters
+  if number <= given.results then
+    c.f:store(c.f:variable(given:variable(c.unit, "sum_" .. number), 0), 0, 8, sum.r)
+  end
+end
+
+-- Upvalues that are integers, which are given when the program runs: so a scan is compiled once for many limits.
+local Parameters = {}
+Parameters.__index = Parameters
+
+local function new_parameters()
+  return setmetatable({ list = {}, by_name = {}, results = 0 }, Parameters)
+end
+
+function Parameters:variable(unit, name)
+  local variable = self.by_name[name]
+  if not variable then
+    variable = { name = unit:variable_name(name), type = types.s64, size = 8, section = ".bss" }
+    self.by_name[name] = variable
+    unit.variables[#unit.variables + 1] = variable
+  end
+  return variable
+end
+
+function Parameters:value(unit, fn, n)
+  for _, parameter in ipairs(self.list) do
+    if parameter.fn == fn and parameter.n == n then
+      return parameter
+    end
+  end
+  local parameter = { kind = "parameter", fn = fn, n = n, index = 0, name = "parameter_" .. #self.list + 1 }
+  parameter.variable = self:variable(unit, parameter.name)
+  self.list[#self.list + 1] = parameter
+  return parameter
+end
+
+-- Keeping what was compiled -------------------------------------------------------------------------------------------
+
+local compiled = setmetatable({}, { __mode = "k" }) -- { map → list of scans }
+
+-- The upvalues of a function that a scan was compiled for; integers may differ.
+local function upvalues_of(fn)
+  local list, n = {}, 0
+  while true do
+    local name, value = debug.getupvalue(fn, n + 1)
+    if not name then
+      return list, n
+    end
+    n = n + 1
+    list[n] = math.type(value) == "integer" and "integer" or value
+  end
+end
+
+local function same_upvalues(a, b, count)
+  for n = 1, count do
+    if not rawequal(a[n], b[n]) then
+      return false
+    end
+  end
+  return true
+end
+
+-- The scan of this function that was compiled before, or nil.
+local function find(m, code, upvalues, count)
+  for _, s in ipairs(compiled[m] or {}) do
+    if s.code == code and same_upvalues(s.upvalues, upvalues, count) then
+      return s
+    end
+  end
+  return nil
+end
+
+-- Compiles and loads. Nil, message, code where the kernel refuses it.
+local function compile(m, fn, code, upvalues)
+  local parameters = new_parameters()
+  local list = { { name = "scan", section = "raw_tp/scan", fn = make(m, fn) } }
+  local obj, message, errno = program.load_programs("map.scan", list, { parameters = parameters }, { name = "scan" })
+  if not obj then
+    return nil, message, errno
+  end
+  local s = { code = code, upvalues = upvalues, fn = fn, obj = obj, prog = obj.progs.scan, vars = obj.vars,
+    parameters = parameters.list, results = parameters.results }
+  compiled[m] = compiled[m] or {}
+  table.insert(compiled[m], s)
+  return s
+end
+
+-- Running -------------------------------------------------------------------------------------------------------------
+
+local function run(s, fn)
+  local vars = s.vars
+  for _, parameter in ipairs(s.parameters) do
+    local of = parameter.fn == s.fn and fn or parameter.fn
+    vars[parameter.variable.name] = select(2, debug.getupvalue(of, parameter.n))
+  end
+  local result, message, code = s.prog:run {}
+  if not result then
+    return nil, message, code
+  elseif result.retval ~= 1 then
+    error("map.scan: the function ended at an entry, by an error, an assertion, or a division by 0", 3)
+  end
+  local sums = {}
+  for n = 1, s.results do
+    sums[n] = vars["sum_" .. n]
+  end
+  return table.unpack(sums, 1, s.results)
+end
+
+-- How each type of map is scanned: those without a row in the kernel.
+local WAYS = {
+  lpm_trie = "walk", array_of_maps = "walk", hash_of_maps = "walk",
+  percpu_hash = "percpu", percpu_array = "percpu", lru_percpu_hash = "percpu",
+  hash = "kernel", lru_hash = "kernel", array = "kernel",
+}
+
+local function way_of(m)
+  local kind = map.type(m)
+  local way = WAYS[kind]
+  if way == "percpu" then
+    error(("map.scan: the kernel would see the values of one CPU of a %s: use pairs and map.sum"):format(kind), 3)
+  elseif not way then
+    error(("map.scan: a map of type %s has no entries to scan"):format(kind), 3)
+  end
+  return way
+end
+
+local lacking -- whether this kernel has been found to lack the helper
+
+--- Runs a function in the kernel for each entry of a map, once, and adds up what it returns. The function is compiled
+-- as a [program](programs-in-lua.md). It may delete the entry, change its members, and write into other maps. Its
+-- upvalues are constants, but for integers, which may differ from call to call: the program is compiled once.
+--
+-- The result is exact only while nobody else deletes entries. On kernels before 5.13, and for LPM tries and maps of
+-- maps, the script walks instead. The result is the same, but changes are not atomic.
+-- @function bpf.map.scan
+-- @tparam bpf.map m a hash, an array or an LPM trie
+-- @tparam function fn called with key and value; a struct is a reference to the entry
+-- @treturn integer the sum of the first results, and so on: as many as the function returns, up to 8
+-- @treturn[2] nil
+-- @treturn[2] string message; what can't be compiled raises
+-- @treturn[2] string code: EPERM (CAP_BPF and CAP_PERFMON are missing)
+-- @usage
+-- local flows <close> = assert(bpf.map.create {
+--   type = "hash", max_entries = 64, key = "__u32", value = "struct flow { __u64 bytes; __u64 last; }",
+-- })
+-- flows[1], flows[2] = { bytes = 100, last = 5 }, { bytes = 20, last = 9 }
+-- local limit = 7
+-- local old, bytes = bpf.map.scan(flows, function(k, v)
+--   if v.last < limit then
+--     flows[k] = nil
+--     return 1, v.bytes
+--   end
+-- end)
+-- print(old, bytes, flows[1]) -- 1   100   nil
+-- @since kernel 5.13; older ones walk
+-- @see bpf_for_each_map_elem
+function scan.scan(m, fn)
+  if not map.type(m) then
+    argument.check(1, "scan", m, "bpf.map", 2)
+  end
+  argument.check(2, "scan", fn, "function")
+  if way_of(m) == "walk" or lacking then
+    return walk.scan(m, fn)
+  end
+  local code = string.dump(fn)
+  local upvalues, count = upvalues_of(fn)
+  local s, message, errno = find(m, code, upvalues, count), nil, nil
+  if not s then
+    s, message, errno = compile(m, fn, code, upvalues)
+  end
+  if s then
+    return run(s, fn)
+  elseif core.features.helper("raw_tracepoint", "for_each_map_elem") == false and errno ~= "EPERM" then
+    lacking = true
+    return walk.scan(m, fn)
+  elseif errno == "EINVAL" and message:find("^map%.scan: .-:%d+: ") then
+    error(message, 2)
+  end
+  return nil, message, errno
+end
+
+return scan
