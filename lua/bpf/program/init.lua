@@ -107,7 +107,7 @@ local function assemble(list, options)
   for _, definition in ipairs(definitions) do
     maps[definition.name] = definition.map
   end
-  local text = source.of(list[1].fn)
+  local text = source.of(list[1].fn or list[1].build)
   local bytes = elf.build {
     programs = programs, maps = definitions, variables = of.variables, license = options.license,
     file = text.file, source = function(number) return text:line(number) end, context = function() end,

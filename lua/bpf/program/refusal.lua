@@ -19,7 +19,7 @@ local function last_line(log, list)
   if number then
     return file, number
   end
-  local found = source.of(list[1].fn)
+  local found = source.of(list[1].fn or list[1].build)
   for n, line in ipairs(found.lines) do
     if line:match("^%s*(.-)%s*$") == text:match("^%s*(.-)%s*$") and text:find("%S") then
       return found.file, n
