@@ -6,7 +6,7 @@ local ir = require("bpf.program.ir")
 
 local emit = {}
 
-local is_register = ir.is_register
+local is_register, integer = ir.is_register, math.type
 local pack = string.pack
 local COMMUTATIVE, INVERSE, MIRRORED = fold.COMMUTATIVE, fold.INVERSE, fold.MIRRORED
 
@@ -120,7 +120,7 @@ end
 
 -- The number of the register that has the operand, which is the one given for integers and what is on the stack.
 function Code:read(x, otherwise)
-  if math.type(x) then
+  if integer(x) then
     self:integer(otherwise, x)
     return otherwise
   elseif x.number then
@@ -203,7 +203,7 @@ function EMIT.move(code, i)
   local d = i.d.number
   if d then
     code:fetch(d, i.a)
-  elseif math.type(i.a) or i.d.slot ~= i.a.slot then
+  elseif integer(i.a) or i.d.slot ~= i.a.slot then
     code:finish(i.d, code:read(i.a, FIRST))
   end
 end
@@ -222,9 +222,9 @@ function EMIT.alu(code, i)
   if operation == "neg" then
     code:fetch(d, a)
     code:put(class | ALU.neg, d, 0, 0, 0)
-  elseif math.type(b) and operation == "and" and b == 0xffffffff then
+  elseif integer(b) and operation == "and" and b == 0xffffffff then
     code:put(MOVE32, d, code:read(a, d), 0, 0)
-  elseif math.type(b) then
+  elseif integer(b) then
     code:fetch(d, a)
     code:relocate_core(i.core)
     code:put(class | ALU[operation], d, 0, 0, b)
@@ -249,7 +249,7 @@ end
 
 function EMIT.store(code, i)
   local base, offset = code:base(i)
-  if math.type(i.a) then
+  if integer(i.a) then
     code:put(STORE_IMMEDIATE | SIZE[i.size], base, 0, offset, i.size == 8 and i.a or signed(i.a, 8 * i.size))
   else
     code:put(STORE | SIZE[i.size], base, code:read(i.a, FIRST), offset, 0)
@@ -313,7 +313,7 @@ end
 
 -- Puts an argument into its register, which nothing else is in any more.
 local function put_argument(code, n, argument)
-  if math.type(argument) or argument.id then
+  if integer(argument) or argument.id then
     code:fetch(n, argument)
   elseif argument.object then
     code:stack_address(n, argument.object, argument.offset or 0)
@@ -387,14 +387,14 @@ end
 
 function TERMINATE.branch(code, t, following)
   local condition, yes, no, a, b = t.condition, t.yes, t.no, t.a, t.b
-  if math.type(a) then
+  if integer(a) then
     condition, a, b = MIRRORED[condition], b, a
   end
   if yes == following and INVERSE[condition] then
     condition, yes, no = INVERSE[condition], no, yes
   end
   local left = code:read(a, FIRST)
-  if math.type(b) then
+  if integer(b) then
     code:put_jump(IF | JUMP[condition], left, 0, b, yes)
   else
     code:put_jump(IF | BY_REGISTER | JUMP[condition], left, code:read(b, SECOND), 0, yes)
@@ -416,20 +416,19 @@ local function lay_out_stack(f)
       object.at = at
     end
   end
-  local function use_slot(register)
-    use(register.slot)
+  for _, slot in ipairs(f.slots) do
+    use(slot)
   end
   for _, block in ipairs(f.blocks) do
     for _, i in ipairs(block.instructions) do
       use(i.base)
       use(i.object)
-      use(i.d and i.d.slot)
-      ir.each_use(i, use_slot)
-      for _, argument in ipairs(i.arguments or {}) do
+      local arguments = i.arguments
+      for n = 1, arguments and #arguments or 0 do
+        local argument = arguments[n]
         use(type(argument) == "table" and argument.object)
       end
     end
-    ir.each_use(block.terminator, use_slot)
   end
   f.stack = -at
   if f.stack > STACK then

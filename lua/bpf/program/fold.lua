@@ -3,6 +3,8 @@
 
 local fold = {}
 
+local integer = math.type
+
 fold.COMMUTATIVE = { add = true, mul = true, ["and"] = true, ["or"] = true, xor = true }
 
 -- The condition that holds where another doesn't. `set` has none.
@@ -122,12 +124,12 @@ end
 -- Whether all that an instruction may return fits 32 bits without a sign.
 local function is_short(i)
   return i.op == "load" and i.size <= 4 or i.op == "alu" and i.bits == 32 or i.op == "swap" and i.bits <= 32
-    or i.op == "alu" and i.operation == "rsh" and math.type(i.b) and i.b >= 32
+    or i.op == "alu" and i.operation == "rsh" and integer(i.b) and i.b >= 32
 end
 
 -- Whether what an instruction computes from a is the same wherever its result may be used.
 local function is_stable(i, single)
-  return math.type(i.a) or i.a and single[i.a.id]
+  return integer(i.a) or i.a and single[i.a.id]
 end
 
 -- The verifier refuses the constant 0 where it takes registers that are 0.
@@ -163,7 +165,7 @@ local function simplify(i, source, single)
     i.operation, i.a, i.b = "and", source.a, -1 >> b -- both only clear the upper bits
   elseif operation == "and" and b == LOW and is_short(source) then
     become_move(i, i.a)
-  elseif operation == "add" and source.operation == "add" and source.bits == 64 and math.type(source.b)
+  elseif operation == "add" and source.operation == "add" and source.bits == 64 and integer(source.b)
       and not source.core and is_stable(source, single) then
     i.a, i.b = source.a, b + source.b
   else
@@ -175,20 +177,20 @@ end
 -- defines a register, or false. Returns whether it changed.
 function fold.instruction(i, single)
   local op, a, b = i.op, i.a, i.b
-  if op == "swap" and math.type(a) then
+  if op == "swap" and integer(a) then
     i.bits = become_move(i, fold.swap(a, i.bits))
     return true
   elseif op ~= "alu" or i.core then
     return false
-  elseif math.type(a) and (math.type(b) or i.operation == "neg") then
+  elseif integer(a) and (integer(b) or i.operation == "neg") then
     become_move(i, fold.alu(i.operation, a, b, i.bits))
     return true
   end
-  if math.type(a) and fold.COMMUTATIVE[i.operation] then
+  if integer(a) and fold.COMMUTATIVE[i.operation] then
     i.a, i.b = b, a
     a, b = b, a
   end
-  if not math.type(b) or math.type(a) then
+  if not integer(b) or integer(a) then
     return false
   elseif (i.operation == "div" or i.operation == "mod") and (i.bits == 64 and b or b & LOW) == 0 then
     divide_by_zero(i)

@@ -7,6 +7,8 @@
 
 local ir = {}
 
+local type = type
+
 local Function = {}
 Function.__index = Function
 
@@ -23,24 +25,30 @@ function ir.is_register(operand)
   return type(operand) == "table" and operand.id ~= nil
 end
 
--- Calls a function with each register that an instruction or a terminator reads.
-function ir.each_use(instruction, fn)
+-- Returns a list of the registers that an instruction or a terminator reads.
+function ir.uses(instruction)
   local a, b, base, arguments = instruction.a, instruction.b, instruction.base, instruction.arguments
+  local list, n = {}, 0
   if type(a) == "table" then
-    fn(a)
+    n = 1
+    list[1] = a
   end
   if type(b) == "table" then
-    fn(b)
+    n = n + 1
+    list[n] = b
   end
   if base and base.id then
-    fn(base)
+    n = n + 1
+    list[n] = base
   end
-  for n = 1, arguments and #arguments or 0 do
-    local argument = arguments[n]
+  for k = 1, arguments and #arguments or 0 do
+    local argument = arguments[k]
     if type(argument) == "table" and argument.id then
-      fn(argument)
+      n = n + 1
+      list[n] = argument
     end
   end
+  return list
 end
 
 function Function:register()

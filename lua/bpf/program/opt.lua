@@ -8,14 +8,14 @@ local registers = require("bpf.program.registers")
 
 local opt = {}
 
-local each_use, is_register = ir.each_use, ir.is_register
+local is_register, uses, integer, type = ir.is_register, ir.uses, math.type, type
 local holds, INVERSE, MIRRORED = fold.holds, fold.INVERSE, fold.MIRRORED
 
 -- Blocks --------------------------------------------------------------------------------------------------------------
 
 -- Whether a block is nothing but `exit` with an integer.
 local function is_constant_exit(block)
-  return #block.instructions == 0 and block.terminator.op == "exit" and math.type(block.terminator.a)
+  return #block.instructions == 0 and block.terminator.op == "exit" and integer(block.terminator.a)
 end
 
 -- Removes the blocks that nothing reaches. What several blocks share as their end goes behind the others.
@@ -73,11 +73,11 @@ Copies.__index = Copies
 -- What a register is a copy of: a register or an integer; or nil.
 function Copies:source(id)
   local value = self.value[id]
-  if value ~= nil and (math.type(value) or (self.version[value.id] or 0) == self.at[id]) then
+  if value ~= nil and (integer(value) or (self.version[value.id] or 0) == self.at[id]) then
     return value
   end
   local i = self.single[id]
-  if i and i.op == "move" and (math.type(i.a) or self.single[i.a.id]) then
+  if i and i.op == "move" and (integer(i.a) or self.single[i.a.id]) then
     return i.a
   end
   return nil
@@ -87,8 +87,7 @@ end
 function Copies:find(x)
   local value = self:source(x.id)
   while value ~= nil do
-    self.changed = true
-    if math.type(value) then
+    if integer(value) then
       return value
     end
     x, value = value, self:source(value.id)
@@ -104,7 +103,7 @@ function Copies:define(i)
   self.value[id] = nil
   if i.op == "move" and i.a ~= i.d then
     self.value[id] = i.a
-    self.at[id] = not math.type(i.a) and (version[i.a.id] or 0) or nil
+    self.at[id] = not integer(i.a) and (version[i.a.id] or 0) or nil
   end
 end
 
@@ -117,7 +116,7 @@ function Copies:base(i)
   local base = i.base
   if base.id then
     local value = self:find(base)
-    base = math.type(value) and base or value -- the verifier says what is wrong with an integer
+    base = integer(value) and base or value -- the verifier says what is wrong with an integer
     i.base = base
   end
   while base.id do
@@ -125,15 +124,15 @@ function Copies:base(i)
     if not from then
       return
     elseif from.op == "address" then
-      i.base, i.offset, self.changed = from.object, i.offset + from.offset, true
+      i.base, i.offset = from.object, i.offset + from.offset
       return
     elseif i.core or from.op ~= "alu" or from.operation ~= "add" or from.bits ~= 64 or from.core
-        or not math.type(from.b) or math.type(from.a) or not self.single[from.a.id]
+        or not integer(from.b) or integer(from.a) or not self.single[from.a.id]
         or not is_short(i.offset + from.b) then
       return
     end
     base = from.a
-    i.base, i.offset, self.changed = base, i.offset + from.b, true
+    i.base, i.offset = base, i.offset + from.b
   end
 end
 
@@ -143,7 +142,7 @@ function Copies:arguments(list)
     local argument = list[n]
     if is_register(argument) then
       argument = self:find(argument)
-      local from = not math.type(argument) and self.single[argument.id]
+      local from = not integer(argument) and self.single[argument.id]
       if from and from.op == "address" then
         argument = { object = from.object, offset = from.offset }
       elseif from and from.op == "map" then
@@ -169,43 +168,53 @@ function Copies:operands(i)
   end
 end
 
+-- Lets a block jump instead of branch.
+local function make_jump(block, target)
+  block.terminator = { op = "jump", yes = target, line = block.terminator.line, uses = {} }
+end
+
 -- Decides a branch on integers, and puts an integer on the right.
 local function fold_branch(block)
   local t = block.terminator
-  if t.op ~= "branch" or not math.type(t.a) then
-    return false
-  elseif math.type(t.b) then
-    local target = holds(t.condition, t.a, t.b) and t.yes or t.no
-    block.terminator = { op = "jump", yes = target, line = t.line }
+  if t.op ~= "branch" or not integer(t.a) then
+    return
+  elseif integer(t.b) then
+    make_jump(block, holds(t.condition, t.a, t.b) and t.yes or t.no)
   else
     t.condition, t.a, t.b = MIRRORED[t.condition], t.b, t.a
   end
-  return true
 end
 
 -- Lets instructions read what was copied instead of the copy, and computes what integers give. Leaves in each block's
--- `known` what registers are copies of at its end. Returns whether anything changed.
+-- `known` what registers are copies of at its end, and the `uses` of instructions. Returns how often each register is
+-- read, by its id.
 local function propagate(f)
-  local copies = setmetatable({ single = single_definitions(f), version = {}, at = {}, changed = false }, Copies)
-  local single = copies.single
+  local copies = setmetatable({ single = single_definitions(f), version = {}, at = {} }, Copies)
+  local single, reads = copies.single, {}
+  local function count(i)
+    local list = uses(i)
+    i.uses = list
+    for n = 1, #list do
+      local id = list[n].id
+      reads[id] = (reads[id] or 0) + 1
+    end
+  end
   for _, block in ipairs(f.blocks) do
     copies.value = {}
     for _, i in ipairs(block.instructions) do
       copies:operands(i)
-      if fold.instruction(i, single) then
-        copies.changed = true
-      end
+      fold.instruction(i, single)
+      count(i)
       if i.d then
         copies:define(i)
       end
     end
     copies:operands(block.terminator)
     block.known = copies.value
-    if fold_branch(block) then
-      copies.changed = true
-    end
+    fold_branch(block)
+    count(block.terminator)
   end
-  return copies.changed
+  return reads
 end
 
 -- Jumps ---------------------------------------------------------------------------------------------------------------
@@ -214,18 +223,18 @@ end
 -- known at the end of the block before are integers in registers, and what its own branch has found out.
 local function decide(branch, known, before, condition)
   local a, b = branch.a, branch.b
-  local x = math.type(a) and a or known[a.id]
-  local y = math.type(b) and b or known[b.id]
+  local x = integer(a) and a or known[a.id]
+  local y = integer(b) and b or known[b.id]
   if condition and before.a == a then
     if before.b == b and condition == branch.condition then
       return true
     elseif before.b == b and INVERSE[condition] == branch.condition then
       return false
-    elseif condition == "eq" and math.type(before.b) then
+    elseif condition == "eq" and integer(before.b) then
       x = before.b
     end
   end
-  if math.type(x) and math.type(y) then
+  if integer(x) and integer(y) then
     return holds(branch.condition, x, y)
   end
   return nil
@@ -269,7 +278,7 @@ local function thread(f)
       changed = changed or yes ~= t.yes or no ~= t.no
       t.yes, t.no = yes, no
       if yes == no then
-        block.terminator = { op = "jump", yes = yes, line = t.line }
+        make_jump(block, yes)
         changed = true
       end
     end
@@ -303,58 +312,62 @@ local PURE = {
   parameter = true, core = true,
 }
 
--- Keeps the instructions of a block for which `is_dead` says no, which it is asked for from the last to the first.
-local function sweep(block, is_dead)
-  local list = block.instructions
-  local kept, from = {}, #list + 1
+-- Removes the instructions of a list for which `is_dead` says yes, which it is asked for from the last to the first.
+-- Returns whether there were any.
+local function sweep(list, is_dead)
+  local removed = 0
   for n = #list, 1, -1 do
-    if not is_dead(list[n]) then
-      from = from - 1
-      kept[from] = list[n]
+    if is_dead(list[n]) then
+      list[n] = false
+      removed = removed + 1
     end
   end
-  if from == 1 then
+  if removed == 0 then
     return false
   end
-  block.instructions = table.move(kept, from, #list, 1, {})
+  local to = 0
+  for n = 1, #list do
+    local i = list[n]
+    if i then
+      to = to + 1
+      list[to] = i
+    end
+  end
+  for n = #list, to + 1, -1 do
+    list[n] = nil
+  end
   return true
 end
 
--- Removes what computes registers that nothing reads. Returns whether it removed anything.
-local function remove_unread(f)
-  local reads = {}
-  local function count(register)
-    reads[register.id] = (reads[register.id] or 0) + 1
-  end
-  for _, block in ipairs(f.blocks) do
-    for _, i in ipairs(block.instructions) do
-      each_use(i, count)
-    end
-    each_use(block.terminator, count)
-  end
-  local function forget(register)
-    reads[register.id] = reads[register.id] - 1
-  end
+-- Removes what computes registers that nothing reads, by how often each is read.
+local function remove_unread(f, reads)
   local function is_dead(i)
-    if i.d and PURE[i.op] and ((reads[i.d.id] or 0) == 0 or i.op == "move" and i.a == i.d) then
-      each_use(i, forget)
-      return true
+    local d = i.d
+    if not d or not PURE[i.op] or reads[d.id] and i.a ~= d then
+      return false
+    elseif reads[d.id] and i.op ~= "move" then
+      return false
     end
-    return false
+    local list = i.uses
+    for n = 1, #list do
+      local id = list[n].id
+      reads[id] = reads[id] > 1 and reads[id] - 1 or nil
+    end
+    return true
   end
-  local changed = false
   for n = #f.blocks, 1, -1 do
-    changed = sweep(f.blocks[n], is_dead) or changed
+    sweep(f.blocks[n].instructions, is_dead)
   end
-  return changed
 end
 
--- Removes what computes registers that are defined anew before anything reads them. Needs and keeps liveness, which may
--- then have registers that aren't live any more. Returns whether it removed anything.
+-- Removes what computes registers that are defined anew before anything reads them. Needs liveness, and leaves it with
+-- registers that aren't live any more. Returns whether it removed anything.
 local function remove_dead(f)
   local live
-  local function read(register)
-    live[register.id] = register
+  local function read(list)
+    for n = 1, #list do
+      live[list[n].id] = true
+    end
   end
   local function is_dead(i)
     local d = i.d
@@ -370,17 +383,15 @@ local function remove_dead(f)
       end
       live[d.id] = nil
     end
-    each_use(i, read)
+    read(i.uses)
     return false
   end
   local changed = false
   for _, block in ipairs(f.blocks) do
     live = {}
-    for id, register in pairs(block.live_out) do
-      live[id] = register
-    end
-    each_use(block.terminator, read)
-    changed = sweep(block, is_dead) or changed
+    read(block.live_out)
+    read(block.terminator.uses)
+    changed = sweep(block.instructions, is_dead) or changed
   end
   return changed
 end
@@ -389,13 +400,13 @@ end
 
 -- Whether an instruction of BPF has no room for the integer, which it extends from 32 bits with the sign.
 local function is_long(x)
-  return math.type(x) and (x < -0x80000000 or x > 0x7fffffff)
+  return integer(x) and (x < -0x80000000 or x > 0x7fffffff)
 end
 
 -- Whether an instruction needs its operand `a` or `b` in a register.
 local function wants_register(i, name)
   local x = i[name]
-  if not math.type(x) then
+  if not integer(x) then
     return false
   elseif i.op == "store" then
     return i.no_immediate or i.size == 8 and is_long(x)
@@ -407,56 +418,66 @@ local function wants_register(i, name)
   return i.op == "branch" and is_long(x)
 end
 
-local NAMES <const> = { "a", "b" }
+-- Puts into registers what an instruction has no room for: integers, and offsets of more than 16 bits. `add` takes the
+-- instructions to go before it.
+local function make_room(f, i, add)
+  local function move(name)
+    local d = f:register()
+    add({ op = "move", d = d, a = i[name], line = i.line, uses = {} })
+    i[name], i.uses = d, nil
+  end
+  if wants_register(i, "a") then
+    move("a")
+  end
+  if i.b and wants_register(i, "b") then
+    move("b")
+  end
+  if i.base and i.base.id and not is_short(i.offset) and not i.core then
+    local d = f:register()
+    add({ op = "alu", operation = "add", d = d, a = i.base, b = i.offset, bits = 64, line = i.line, uses = { i.base } })
+    i.base, i.offset, i.uses = d, 0, nil
+  end
+  i.uses = i.uses or uses(i)
+end
 
--- Puts into registers what instructions have no room for: integers, and offsets of more than 16 bits.
 local function move_immediates(f)
   for _, block in ipairs(f.blocks) do
-    local list, out = block.instructions, nil
-    for n = 1, #list + 1 do
-      local i = list[n] or block.terminator
-      for which = 1, i.b and 2 or 1 do
-        local name = NAMES[which]
-        if wants_register(i, name) then
-          out = out or table.move(list, 1, n - 1, 1, {})
-          local d = f:register()
-          out[#out + 1] = { op = "move", d = d, a = i[name], line = i.line }
-          i[name] = d
-        end
-      end
-      if i.base and i.base.id and not is_short(i.offset) and not i.core then
-        out = out or table.move(list, 1, n - 1, 1, {})
-        local d = f:register()
-        out[#out + 1] = { op = "alu", operation = "add", d = d, a = i.base, b = i.offset, bits = 64, line = i.line }
-        i.base, i.offset = d, 0
-      end
-      if out then
-        out[#out + 1] = list[n]
+    local list, moved, n = block.instructions, nil, nil
+    local function add(i)
+      moved = moved or table.move(list, 1, n - 1, 1, {})
+      moved[#moved + 1] = i
+    end
+    for at = 1, #list do
+      n = at
+      make_room(f, list[at], add)
+      if moved then
+        moved[#moved + 1] = list[at]
       end
     end
-    block.instructions = out or list
+    n = #list + 1
+    make_room(f, block.terminator, add)
+    block.instructions = moved or list
   end
 end
 
-local ROUNDS <const> = 4
+local ROUNDS <const> = 3
 
 -- Optimizes a function and gives its registers numbers or places on the stack.
 function opt.run(f)
   keep_reachable(f)
   for _ = 1, ROUNDS do
-    local changed = propagate(f)
-    changed = thread(f) or changed
+    remove_unread(f, propagate(f))
+    local changed = thread(f)
     changed = join(f) or changed
-    changed = remove_unread(f) or changed
     if not changed then
       break
     end
   end
+  move_immediates(f)
   registers.liveness(f)
-  while remove_dead(f) do
+  if remove_dead(f) then
     registers.liveness(f)
   end
-  move_immediates(f)
   registers.allocate(f)
 end
 

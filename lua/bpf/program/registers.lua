@@ -10,52 +10,87 @@ local fold = require("bpf.program.fold")
 
 local registers = {}
 
-local each_use, is_register = ir.each_use, ir.is_register
+local is_register = ir.is_register
 
 -- Liveness ------------------------------------------------------------------------------------------------------------
 
--- The registers that a block reads before it defines them, and those that it defines, by id.
-local function summarize(block)
-  local reads, defines = {}, {}
-  local function read(register)
-    if not defines[register.id] then
-      reads[register.id] = register
+-- Notes in `reads` what each block reads before it defines it, and in `defines` what it defines, by a key of the
+-- block's and the register's ids.
+local function summarize(f, keys, reads, defines)
+  local defined_in = {}
+  for id, block in ipairs(f.blocks) do
+    local list, seen = {}, {}
+    local function read(instruction)
+      local uses = instruction.uses
+      for n = 1, #uses do
+        local register = uses[n]
+        if defined_in[register.id] ~= id and not seen[register.id] then
+          seen[register.id] = true
+          list[#list + 1] = register
+        end
+      end
     end
-  end
-  for _, i in ipairs(block.instructions) do
-    each_use(i, read)
-    if i.d then
-      defines[i.d.id] = true
+    for _, i in ipairs(block.instructions) do
+      read(i)
+      if i.d then
+        defined_in[i.d.id] = id
+        defines[id * keys + i.d.id] = true
+      end
     end
+    read(block.terminator)
+    reads[id] = list
   end
-  each_use(block.terminator, read)
-  return reads, defines
 end
 
--- Sets each block's `live_out`: the registers, by id, whose value is read behind the block. Goes from each read to the
--- definitions, so it takes no longer than the sets are large.
-function registers.liveness(f)
-  local before, reads, defines = {}, {}, {}
-  for _, block in ipairs(f.blocks) do
-    before[block], block.live_in, block.live_out = {}, {}, {}
-    reads[block], defines[block] = summarize(block)
+-- By block: the list of those that lead to it.
+local function predecessors(f)
+  local before = {}
+  for id in ipairs(f.blocks) do
+    before[id] = {}
   end
   for _, block in ipairs(f.blocks) do
-    local t = block.terminator
-    for _, target in ipairs({ t.yes, t.no }) do
-      table.insert(before[target], block)
+    local yes, no = block.terminator.yes, block.terminator.no
+    if yes then
+      table.insert(before[yes.id], block)
+    end
+    if no then
+      table.insert(before[no.id], block)
     end
   end
+  return before
+end
+
+-- Sets each block's `live_out`: a list of the registers whose value is read behind the block. Goes from each read back
+-- to the definitions, so it takes no longer than the lists are. Needs the instructions' `uses`.
+function registers.liveness(f)
+  local keys = f.registers + 1
+  local reads, defines, entered, left = {}, {}, {}, {} -- the latter have keys where a register is live
+  summarize(f, keys, reads, defines)
+  local before = predecessors(f)
   for _, block in ipairs(f.blocks) do
-    for id, register in pairs(reads[block]) do
-      local pending = not block.live_in[id] and { block } or {}
-      block.live_in[id] = register
+    block.live_out = {}
+  end
+  local pending = {}
+  for id in ipairs(f.blocks) do
+    for _, register in ipairs(reads[id]) do
+      local register_id = register.id
+      if not entered[id * keys + register_id] then
+        entered[id * keys + register_id] = true
+        pending[1] = id
+      end
       while #pending > 0 do
-        for _, from in ipairs(before[table.remove(pending)]) do
-          from.live_out[id] = register
-          if not defines[from][id] and not from.live_in[id] then
-            from.live_in[id] = register
-            pending[#pending + 1] = from
+        local list = before[pending[#pending]]
+        pending[#pending] = nil
+        for n = 1, #list do
+          local from = list[n]
+          local key = from.id * keys + register_id
+          if not left[key] then
+            left[key] = true
+            from.live_out[#from.live_out + 1] = register
+            if not defines[key] and not entered[key] then
+              entered[key] = true
+              pending[#pending + 1] = from.id
+            end
           end
         end
       end
@@ -71,18 +106,20 @@ local function block_weights(f)
   for id = 1, #f.blocks + 1 do
     begins[id] = 0
   end
-  for id, block in ipairs(f.blocks) do
-    for _, target in ipairs({ block.terminator.yes, block.terminator.no }) do
-      if target.id <= id then
-        begins[target.id] = begins[target.id] + 1
-        begins[id + 1] = begins[id + 1] - 1
-      end
+  local function add(id, target)
+    if target and target.id <= id then
+      begins[target.id] = begins[target.id] + 1
+      begins[id + 1] = begins[id + 1] - 1
     end
+  end
+  for id, block in ipairs(f.blocks) do
+    add(id, block.terminator.yes)
+    add(id, block.terminator.no)
   end
   local depth, weights = 0, {}
   for id in ipairs(f.blocks) do
     depth = depth + begins[id]
-    weights[id] = 8 ^ math.min(depth, 4)
+    weights[id] = 8.0 ^ math.min(depth, 4)
   end
   return weights
 end
@@ -91,40 +128,53 @@ end
 local Graph = {}
 Graph.__index = Graph
 
-local function new_graph()
+local function new_graph(f)
   return setmetatable({
+    keys = f.registers + 1,
     nodes = {}, -- the registers in the order in which they are met
-    adjacent = {}, -- sets of ids
-    degree = {},
+    edges = {}, -- those that differ: a set of id * keys + id
+    neighbours = {}, -- the same as lists, which may have registers that were joined to others meanwhile
+    degree = {}, -- how many neighbours
     weight = {}, -- how often a register is read and written
     crosses = {}, -- whether it is live across a call
-    wanted = {}, -- by BPF's registers: how many moves it saves to be that one
-    avoided = {}, -- BPF's registers that it can't be
-    moves = {}, -- { id, id, weight } of those that would better be the same
+    room = {}, -- how many of BPF's registers it may be
+    wanted = {}, -- by BPF's registers: how many moves it saves to be that one; or nothing
+    avoided = {}, -- BPF's registers that it can't be; or nothing
+    moves = {}, -- { id, id, weight, number } of those that would better be the same
     parent = {}, -- what a register has been joined to
   }, Graph)
 end
 
 function Graph:node(register)
   local id = register.id
-  if not self.adjacent[id] then
+  if not self.neighbours[id] then
     self.nodes[#self.nodes + 1] = register
-    self.adjacent[id], self.degree[id], self.weight[id] = {}, 0, 0
-    self.wanted[id] = {}
+    self.neighbours[id], self.degree[id], self.weight[id] = {}, 0, 0.0
   end
   return id
 end
 
+function Graph:differ(x, y)
+  return self.edges[x * self.keys + y]
+end
+
 function Graph:edge(x, y)
-  local adjacent, degree = self.adjacent, self.degree
-  if x ~= y and not adjacent[x][y] then
-    adjacent[x][y], adjacent[y][x] = true, true
+  local edges, keys = self.edges, self.keys
+  if x ~= y and not edges[x * keys + y] then
+    edges[x * keys + y], edges[y * keys + x] = true, true
+    local neighbours, degree = self.neighbours, self.degree
+    local list = neighbours[x]
+    list[#list + 1] = y
+    list = neighbours[y]
+    list[#list + 1] = x
     degree[x], degree[y] = degree[x] + 1, degree[y] + 1
   end
 end
 
 function Graph:want(register, number, weight)
-  local wanted = self.wanted[self:node(register)]
+  local id = self:node(register)
+  local wanted = self.wanted[id] or {}
+  self.wanted[id] = wanted
   wanted[number] = (wanted[number] or 0) + weight
 end
 
@@ -140,7 +190,8 @@ function Graph:move(d, a, weight)
   end
 end
 
--- What instructions ask for besides that what is live at the same time differs. `live` has what is live behind them.
+-- What instructions ask for besides that what is live at the same time differs. `live` is the list of ids that are live
+-- behind them.
 local CONSTRAINTS = {
   move = function(graph, i, _, weight)
     graph:move(i.d, i.a, weight)
@@ -170,8 +221,8 @@ local CONSTRAINTS = {
   atomic = function(graph, i, live, weight)
     if i.operation == "cmpxchg" then
       graph:want(i.d, 0, weight)
-      for id in pairs(live) do
-        graph:avoid(id, 0)
+      for n = 1, live.n do
+        graph:avoid(live[n], 0)
       end
       if i.base.id then
         graph:avoid(graph:node(i.base), 0)
@@ -188,8 +239,8 @@ local CONSTRAINTS = {
   end,
 
   call = function(graph, i, live, weight)
-    for id in pairs(live) do
-      graph.crosses[id] = true
+    for n = 1, live.n do
+      graph.crosses[live[n]] = true
     end
     if not i.no_result then
       graph:want(i.d, 0, weight)
@@ -202,30 +253,50 @@ local CONSTRAINTS = {
   end,
 }
 
+-- A list of ids with their places in it, so that one can be removed.
+local function add_live(live, places, id)
+  if not places[id] then
+    local n = live.n + 1
+    live.n, live[n], places[id] = n, id, n
+  end
+end
+
+local function remove_live(live, places, id)
+  local at = places[id]
+  if at then
+    local last = live[live.n]
+    live[at], places[last] = last, at
+    places[id], live.n = nil, live.n - 1
+  end
+end
+
 -- Adds what a block has, from its last instruction to the first.
 local function scan(graph, block, weight)
-  local live = {}
-  for id, register in pairs(block.live_out) do
-    live[id] = register
+  local live, places = { n = 0 }, {}
+  local weights = graph.weight
+  local function read(uses)
+    for n = 1, #uses do
+      local id = graph:node(uses[n])
+      weights[id] = weights[id] + weight
+      add_live(live, places, id)
+    end
   end
-  local function read(register)
-    local id = graph:node(register)
-    graph.weight[id] = graph.weight[id] + weight
-    live[id] = register
+  for _, register in ipairs(block.live_out) do
+    add_live(live, places, graph:node(register))
   end
-  each_use(block.terminator, read)
+  read(block.terminator.uses)
   local list = block.instructions
   for n = #list, 1, -1 do
     local i = list[n]
     local d = not i.no_result and i.d
     if d then
       local id = graph:node(d)
-      graph.weight[id] = graph.weight[id] + weight
-      live[id] = nil
+      weights[id] = weights[id] + weight
+      remove_live(live, places, id)
       local source = i.op == "move" and is_register(i.a) and i.a.id
-      for other, register in pairs(live) do
+      for k = 1, live.n do
+        local other = live[k]
         if other ~= source then
-          graph:node(register)
           graph:edge(id, other)
         end
       end
@@ -234,22 +305,9 @@ local function scan(graph, block, weight)
     if constrain then
       constrain(graph, i, live, weight)
     end
-    each_use(i, read)
+    read(i.uses)
   end
 end
-
-local function build(f)
-  local graph, weights = new_graph(), block_weights(f)
-  for id, block in ipairs(f.blocks) do
-    if block.terminator.op == "exit" and is_register(block.terminator.a) then
-      graph:want(block.terminator.a, 0, weights[id])
-    end
-    scan(graph, block, weights[id])
-  end
-  return graph
-end
-
--- Joining -------------------------------------------------------------------------------------------------------------
 
 local ALL <const> = { 1, 2, 3, 4, 5, 0, 6, 7, 8, 9 }
 local UNRESERVED <const> = { 1, 2, 3, 4, 6, 7, 8, 9 }
@@ -260,14 +318,34 @@ function Graph:pool(id)
   return self.crosses[id] and KEPT or self.reserve and UNRESERVED or ALL
 end
 
--- How many they are, at least.
-function Graph:room(id)
+-- Counts them, or fewer.
+function Graph:count(id)
   local n = #self:pool(id)
-  for _ in pairs(self.avoided[id] or {}) do
-    n = n - 1
+  local avoided = self.avoided[id]
+  if avoided then
+    for _ in pairs(avoided) do
+      n = n - 1
+    end
   end
-  return n
+  self.room[id] = n
 end
+
+local function build(f, reserve)
+  local graph, weights = new_graph(f), block_weights(f)
+  graph.reserve = reserve
+  for id, block in ipairs(f.blocks) do
+    if block.terminator.op == "exit" and is_register(block.terminator.a) then
+      graph:want(block.terminator.a, 0, weights[id])
+    end
+    scan(graph, block, weights[id])
+  end
+  for _, register in ipairs(graph.nodes) do
+    graph:count(register.id)
+  end
+  return graph
+end
+
+-- Joining -------------------------------------------------------------------------------------------------------------
 
 function Graph:find(id)
   local parent = self.parent
@@ -277,43 +355,52 @@ function Graph:find(id)
   return id
 end
 
+-- How many of x's neighbours have as many neighbours as colours, if x and y are one. Those of y aren't counted again.
+function Graph:count_hard(x, y, again)
+  local edges, degree, room, parent = self.edges, self.degree, self.room, self.parent
+  local n, key = 0, y * self.keys
+  for _, other in ipairs(self.neighbours[x]) do
+    if not parent[other] then
+      local shared = edges[key + other]
+      if degree[other] - (shared and 1 or 0) >= room[other] and (again or not shared) then
+        n = n + 1
+      end
+    end
+  end
+  return n
+end
+
 -- Whether two registers that are never live at the same time may be joined and the graph still be coloured as easily:
 -- by Briggs, if fewer neighbours than there are colours have many neighbours themselves.
 function Graph:may_join(x, y)
-  local room = (self.crosses[x] or self.crosses[y]) and #KEPT or math.min(self:room(x), self:room(y))
-  local n = 0
-  for other in pairs(self.adjacent[x]) do
-    local degree = self.degree[other] - (self.adjacent[y][other] and 1 or 0)
-    if degree >= self:room(other) then
-      n = n + 1
-    end
-  end
-  for other in pairs(self.adjacent[y]) do
-    if not self.adjacent[x][other] and self.degree[other] >= self:room(other) then
-      n = n + 1
-    end
-  end
-  return n < room
+  local room = (self.crosses[x] or self.crosses[y]) and #KEPT or math.min(self.room[x], self.room[y])
+  return self.degree[x] + self.degree[y] < room
+    or self:count_hard(x, y, true) + self:count_hard(y, x, false) < room
 end
 
 -- Makes y the same as x.
 function Graph:join(x, y)
-  local adjacent, degree = self.adjacent, self.degree
-  for other in pairs(adjacent[y]) do
-    adjacent[other][y] = nil
-    degree[other] = degree[other] - 1
-    self:edge(x, other)
+  local degree, parent = self.degree, self.parent
+  parent[y] = x
+  for _, other in ipairs(self.neighbours[y]) do
+    if not parent[other] then
+      degree[other] = degree[other] - 1
+      self:edge(x, other)
+    end
   end
-  adjacent[y] = {}
-  self.parent[y] = x
   self.crosses[x] = self.crosses[x] or self.crosses[y]
   self.weight[x] = self.weight[x] + self.weight[y]
-  for number, weight in pairs(self.wanted[y]) do
-    self.wanted[x][number] = (self.wanted[x][number] or 0) + weight
+  if self.wanted[y] then
+    local wanted = self.wanted[x] or {}
+    self.wanted[x] = wanted
+    for number, weight in pairs(self.wanted[y]) do
+      wanted[number] = (wanted[number] or 0) + weight
+    end
   end
   for number in pairs(self.avoided[y] or {}) do
     self:avoid(x, number)
   end
+  self:count(x)
 end
 
 local function by_weight(x, y)
@@ -328,7 +415,7 @@ function Graph:join_moves()
   table.sort(self.moves, by_weight)
   for _, move in ipairs(self.moves) do
     local x, y = self:find(move[1]), self:find(move[2])
-    if x ~= y and not self.adjacent[x][y] and self:may_join(x, y) then
+    if x ~= y and not self:differ(x, y) and self:may_join(x, y) then
       self:join(x, y)
     end
   end
@@ -350,12 +437,11 @@ end
 
 -- The order in which to colour, backwards: what has fewer neighbours than colours can wait for its neighbours.
 function Graph:order()
-  local degree, easy, hard, stack, done = {}, {}, {}, {}, {}
-  local room = {}
-  for _, register in ipairs(self.nodes) do
-    local id = register.id
-    if not self.parent[id] then
-      degree[id], room[id] = self.degree[id], self:room(id)
+  local degree, room, parent = self.degree, self.room, self.parent
+  local easy, hard, stack, done = {}, {}, {}, {}
+  for n = #self.nodes, 1, -1 do
+    local id = self.nodes[n].id
+    if not parent[id] then
       local list = degree[id] < room[id] and easy or hard
       list[#list + 1] = id
     end
@@ -363,30 +449,28 @@ function Graph:order()
   local function take(id)
     done[id] = true
     stack[#stack + 1] = id
-    local freed = {}
-    for other in pairs(self.adjacent[id]) do
-      degree[other] = degree[other] - 1
-      if degree[other] == room[other] - 1 and not done[other] then
-        freed[#freed + 1] = other
+    for _, other in ipairs(self.neighbours[id]) do
+      if not parent[other] then
+        degree[other] = degree[other] - 1
+        if degree[other] == room[other] - 1 and not done[other] then
+          easy[#easy + 1] = other
+        end
       end
     end
-    table.sort(freed)
-    table.move(freed, 1, #freed, #easy + 1, easy)
   end
   while true do
-    local id = table.remove(easy)
-    while id do
+    while #easy > 0 do
+      local id = table.remove(easy)
       if not done[id] then
         take(id)
       end
-      id = table.remove(easy)
     end
     local left = {}
     for _, other in ipairs(hard) do
       left[#left + 1] = not done[other] and other or nil
     end
     hard = left
-    id = cheapest(self, hard, degree)
+    local id = cheapest(self, hard, degree)
     if not id then
       return stack
     end
@@ -396,22 +480,23 @@ end
 
 -- The best of BPF's registers for a register, or nil.
 function Graph:choose(id, colours)
+  local parent, wants = self.parent, self.wanted
   local taken, claimed = {}, {} -- by neighbours that have a colour, or have none yet and want this one
-  for other in pairs(self.adjacent[id]) do
+  for _, other in ipairs(self.neighbours[id]) do
     local colour = colours[other]
     if colour then
       taken[colour] = true
-    else
-      for number, weight in pairs(self.wanted[other]) do
+    elseif wants[other] and not parent[other] then
+      for number, weight in pairs(wants[other]) do
         claimed[number] = math.max(claimed[number] or 0, weight)
       end
     end
   end
   local best, score
-  local wanted, avoided = self.wanted[id], self.avoided[id]
+  local wanted, avoided = wants[id], self.avoided[id]
   for _, colour in ipairs(self:pool(id)) do
     if not taken[colour] and not (avoided and avoided[colour]) then
-      local s = (wanted[colour] or 0) - (claimed[colour] or 0)
+      local s = (wanted and wanted[colour] or 0) - (claimed[colour] or 0)
       if not best or s > score then
         best, score = colour, s
       end
@@ -439,7 +524,7 @@ local function place(f, graph, spilled)
   local slots, of = {}, {}
   for _, id in ipairs(spilled) do
     local taken = {}
-    for other in pairs(graph.adjacent[id]) do
+    for _, other in ipairs(graph.neighbours[id]) do
       if of[other] then
         taken[of[other]] = true
       end
@@ -453,18 +538,17 @@ local function place(f, graph, spilled)
     if not of[id] then
       of[id] = { size = 8, stack = true }
       slots[#slots + 1] = of[id]
-      f.objects[#f.objects + 1] = of[id]
     end
   end
+  f.slots = slots
   return of
 end
 
--- Needs liveness. Sets the registers' `number` or `slot`.
+-- Needs liveness. Sets the registers' `number` or `slot`, and the function's `slots`.
 function registers.allocate(f)
   local graph, colours, spilled
   for try = 1, 2 do
-    graph = build(f)
-    graph.reserve = try == 2
+    graph = build(f, try == 2)
     graph:join_moves()
     colours, spilled = graph:colour()
     if #spilled == 0 then
@@ -476,7 +560,6 @@ function registers.allocate(f)
     local id = graph:find(register.id)
     register.number, register.slot = colours[id], slots[id]
   end
-  f.spilled = #spilled
 end
 
 return registers
