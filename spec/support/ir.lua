@@ -1,9 +1,56 @@
 -- SPDX-License-Identifier: MIT
--- Random functions of the intermediate code, and their results as Lua computes them. `local code = require
+-- Functions of the intermediate code, also random ones: run by the kernel, and by Lua. `local code = require
 -- "spec.support.ir"`.
+local bpf = require("bpf")
+local elf = require("bpf.program.elf")
 local ir = require("bpf.program.ir")
 
 local code = {}
+
+-- Running in the kernel -----------------------------------------------------------------------------------------------
+
+local PACKET = ("x"):rep(64)
+
+--- A function whose first block has begun.
+function code.func(name)
+  local f = ir.new(name)
+  f:start(f:block())
+  return f
+end
+
+--- A register with a number that the verifier and the compiler don't know.
+function code.number(f, n)
+  return f:alu("add", f:unknown(), n)
+end
+
+--- The bytes of an object with functions as socket filters, by their names.
+function code.build(functions, more)
+  local programs = {}
+  for n, f in ipairs(functions) do
+    programs[n] = { name = f.name, section = "socket", func = f }
+  end
+  local what = { programs = programs, file = "spec.lua", source = function(line) return "text of line " .. line end }
+  for name, value in pairs(more or {}) do
+    what[name] = value
+  end
+  return elf.build(what)
+end
+
+--- The same object, loaded.
+function code.load(functions, more, options)
+  return assert(bpf.load({ bytes = code.build(functions, more) }, options))
+end
+
+--- What a program returns, as 32 bits without a sign.
+function code.run(prog)
+  return assert(prog:run({ data = PACKET })).retval & 0xffffffff
+end
+
+--- What a function returns when it runs as a program.
+function code.result(f, more, options)
+  local obj <close> = code.load({ f }, more, options)
+  return code.run(obj.progs[f.name])
+end
 
 -- What instructions do ------------------------------------------------------------------------------------------------
 

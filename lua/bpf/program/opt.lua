@@ -4,6 +4,7 @@
 
 local fold = require("bpf.program.fold")
 local ir = require("bpf.program.ir")
+local liveness = require("bpf.program.liveness")
 local registers = require("bpf.program.registers")
 
 local opt = {}
@@ -70,29 +71,30 @@ end
 local Copies = {}
 Copies.__index = Copies
 
--- What a register is a copy of: a register or an integer; or nil.
-function Copies:source(id)
-  local value = self.value[id]
-  if value ~= nil and (integer(value) or (self.version[value.id] or 0) == self.at[id]) then
-    return value
-  end
-  local i = self.single[id]
-  if i and i.op == "move" and (integer(i.a) or self.single[i.a.id]) then
-    return i.a
-  end
-  return nil
-end
-
--- What to read instead of a register.
+-- What to read instead of a register: a register or an integer.
 function Copies:find(x)
-  local value = self:source(x.id)
-  while value ~= nil do
+  local values, single = self.value, self.single
+  while true do
+    local id = x.id
+    local value = values[id]
+    if value ~= nil and not integer(value) and (self.version[value.id] or 0) ~= self.at[id] then
+      value = nil
+    end
+    if value == nil then
+      local i = single[id]
+      if not i or i.op ~= "move" then
+        return x
+      end
+      value = i.a
+      if not integer(value) and not single[value.id] then
+        return x
+      end
+    end
     if integer(value) then
       return value
     end
-    x, value = value, self:source(value.id)
+    x = value
   end
-  return x
 end
 
 -- Notes that a register gets a new value, of a copy or another one.
@@ -173,24 +175,25 @@ local function make_jump(block, target)
   block.terminator = { op = "jump", yes = target, line = block.terminator.line, uses = {} }
 end
 
--- Decides a branch on integers, and puts an integer on the right.
+-- Decides a branch on integers, and puts an integer on the right. Returns whether it decided.
 local function fold_branch(block)
   local t = block.terminator
   if t.op ~= "branch" or not integer(t.a) then
-    return
+    return false
   elseif integer(t.b) then
     make_jump(block, holds(t.condition, t.a, t.b) and t.yes or t.no)
-  else
-    t.condition, t.a, t.b = MIRRORED[t.condition], t.b, t.a
+    return true
   end
+  t.condition, t.a, t.b = MIRRORED[t.condition], t.b, t.a
+  return false
 end
 
 -- Lets instructions read what was copied instead of the copy, and computes what integers give. Leaves in each block's
 -- `known` what registers are copies of at its end, and the `uses` of instructions. Returns how often each register is
--- read, by its id.
+-- read, by its id, and whether branches were decided.
 local function propagate(f)
   local copies = setmetatable({ single = single_definitions(f), version = {}, at = {} }, Copies)
-  local single, reads = copies.single, {}
+  local single, reads, decided = copies.single, {}, false
   local function count(i)
     local list = uses(i)
     i.uses = list
@@ -211,10 +214,10 @@ local function propagate(f)
     end
     copies:operands(block.terminator)
     block.known = copies.value
-    fold_branch(block)
+    decided = fold_branch(block) or decided
     count(block.terminator)
   end
-  return reads
+  return reads, decided
 end
 
 -- Jumps ---------------------------------------------------------------------------------------------------------------
@@ -286,7 +289,7 @@ local function thread(f)
   return changed
 end
 
--- Joins blocks to the only one that leads to them, and drops those that nothing reaches. Returns whether it did.
+-- Joins blocks to the only one that leads to them, and drops those that nothing reaches. Returns whether it did either.
 local function join(f)
   local before = #f.blocks
   local ways, gone = keep_reachable(f), {}
@@ -448,10 +451,13 @@ local function move_immediates(f)
       moved[#moved + 1] = i
     end
     for at = 1, #list do
-      n = at
-      make_room(f, list[at], add)
+      local i = list[at]
+      if i.base or integer(i.a) or integer(i.b) then
+        n = at
+        make_room(f, i, add)
+      end
       if moved then
-        moved[#moved + 1] = list[at]
+        moved[#moved + 1] = i
       end
     end
     n = #list + 1
@@ -465,18 +471,17 @@ local ROUNDS <const> = 3
 -- Optimizes a function and gives its registers numbers or places on the stack.
 function opt.run(f)
   keep_reachable(f)
-  for _ = 1, ROUNDS do
-    remove_unread(f, propagate(f))
-    local changed = thread(f)
-    changed = join(f) or changed
-    if not changed then
+  for round = 1, ROUNDS do
+    local reads, decided = propagate(f)
+    remove_unread(f, reads)
+    if not (thread(f) or decided or round == 1) or not join(f) then
       break
     end
   end
   move_immediates(f)
-  registers.liveness(f)
+  liveness.run(f)
   if remove_dead(f) then
-    registers.liveness(f)
+    liveness.run(f)
   end
   registers.allocate(f)
 end
