@@ -121,10 +121,15 @@ local function to_shift(i, b)
   end
 end
 
--- Whether all that an instruction may return fits 32 bits without a sign.
+-- Whether what an instruction returns has 32 bits at most, without a sign. The loader may change the size of a load
+-- that has a relocation.
 local function is_short(i)
-  return i.op == "load" and i.size <= 4 or i.op == "alu" and i.bits == 32 or i.op == "swap" and i.bits <= 32
-    or i.op == "alu" and i.operation == "rsh" and integer(i.b) and i.b >= 32
+  if i.op == "load" then
+    return i.size <= 4 and not i.core
+  elseif i.op == "swap" then
+    return i.bits <= 32
+  end
+  return i.op == "alu" and (i.bits == 32 or i.operation == "rsh" and integer(i.b) and i.b >= 32)
 end
 
 -- Whether what an instruction computes from a is the same wherever its result may be used.

@@ -10,6 +10,8 @@ local registers = require("bpf.program.registers")
 local opt = {}
 
 local is_register, uses, integer, type = ir.is_register, ir.uses, math.type, type
+local LONGEST <const> = 50 -- steps of what may go round and round
+
 local holds, INVERSE, MIRRORED = fold.holds, fold.INVERSE, fold.MIRRORED
 
 -- Blocks --------------------------------------------------------------------------------------------------------------
@@ -74,7 +76,7 @@ Copies.__index = Copies
 -- What to read instead of a register: a register or an integer.
 function Copies:find(x)
   local values, single = self.value, self.single
-  while true do
+  for _ = 1, LONGEST do
     local id = x.id
     local value = values[id]
     if value ~= nil and not integer(value) and (self.version[value.id] or 0) ~= self.at[id] then
@@ -95,6 +97,7 @@ function Copies:find(x)
     end
     x = value
   end
+  return x
 end
 
 -- Notes that a register gets a new value, of a copy or another one.
@@ -242,8 +245,6 @@ local function decide(branch, known, before, condition)
   end
   return nil
 end
-
-local LONGEST <const> = 50 -- steps, for those who go round and round
 
 -- Where the way from a block to the target leads, past blocks without instructions. `exits` has the first such
 -- block for each value that it ends the function with.
