@@ -150,7 +150,7 @@ end
 
 -- The best of BPF's registers for a register, or nil.
 local function choose(graph, id, colours)
-  local parent, wants = graph.parent, graph.wanted
+  local parent, wants, crosses = graph.parent, graph.wanted, graph.crosses
   local taken, claimed = 0, nil -- by neighbours that have a colour, or have none yet and want this one
   local list = graph.neighbours[id]
   for n = 1, #list do
@@ -158,7 +158,7 @@ local function choose(graph, id, colours)
     local colour = colours[other]
     if colour then
       taken = taken | 1 << colour
-    elseif wants[other] and not parent[other] then
+    elseif wants[other] and not parent[other] and not crosses[other] then -- which can't be what it wants
       claimed = claimed or {}
       for number, weight in pairs(wants[other]) do
         claimed[number] = math.max(claimed[number] or 0, weight)
