@@ -205,4 +205,4 @@ deps: ## Install the Debian packages that all of these need
 	$(call need,$(sort $(TEST_PKGS) $(ASAN_PKGS) $(LINT_PKGS) $(FUZZ_PKGS) $(VM_PKGS) $(SID_PKGS)))
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z]+:.*## / { printf "  %-11s%s\n", $$1, $$2 }' $(filter Makefile %.mk,$(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-15s%s\n", $$1, $$2 }' $(filter Makefile %.mk,$(MAKEFILE_LIST))

@@ -74,6 +74,13 @@ fuzz: ## Feed damaged objects to what reads them, FUZZ_SECONDS=60 each
 		build/fuzz/$${name}_fuzz -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
 			-artifact_prefix=build/fuzz/$$name- build/fuzz/$$name fuzz/corpus/$$name; done
 
+# Programs written in Lua beside the same functions in Lua; SEED="7" repeats one run.
+.PHONY: fuzz-programs
+fuzz-programs: ## Run random functions in Lua and in the kernel, for FUZZ_SECONDS=60
+	$(call need,$(BUILD_PKGS))
+	$(build) root all
+	@build-aux/sandbox $(LUA) spec/support/fuzz/programs.lua $(or $(SEED),$$(date +%s)) $(FUZZ_SECONDS)
+
 build/fuzz/legacy_fuzz: $(wildcard src/object/legacy*.c) src/btf/elf.c src/btf/check.c
 build/fuzz/elfsym_fuzz: src/btf/elfsym.c src/btf/elf.c
 build/fuzz/%_fuzz: fuzz/%_fuzz.c $(wildcard src/*/*.h fuzz/*.h)

@@ -41,6 +41,29 @@ function Generator:name(letter)
   return letter .. self.names
 end
 
+-- What fn returns; the variables that it declares are unknown afterwards.
+function Generator:scoped(fn)
+  local outer = self.scope
+  self.scope = {}
+  for _, list in ipairs { "integers", "fixed", "booleans", "optionals", "texts" } do
+    self.scope[list] = table.move(outer[list], 1, #outer[list], 1, {})
+  end
+  local result = fn(self.scope)
+  self.scope = outer
+  return result
+end
+
+-- From 1 to `most` statements.
+function Generator:block(depth, most)
+  return self:scoped(function()
+    local block = { sort = "block" }
+    for i = 1, self.random(most or 3) do
+      block[i] = self:statement(depth)
+    end
+    return block
+  end)
+end
+
 -- Integers ------------------------------------------------------------------------------------------------------------
 
 local CONSTANTS = {
@@ -260,33 +283,34 @@ local function leave(g)
   return node("statement", "if ", g:condition(1), " then ", g:chance(2) and "break" or "goto " .. g.label, " end")
 end
 
--- An entry of s, changed in place.
+-- What one may do to an entry of s in place.
+local function change_members(g, depth, name)
+  return g:scoped(function(scope)
+    table.move({ name .. ".n", name .. ".pos.a", name .. ".pos.b" }, 1, 3, #scope.fixed + 1, scope.fixed)
+    table.insert(scope.texts, name .. ".name")
+    local block = { sort = "block" }
+    for i = 1, g.random(3) do
+      block[i] = g:choose({
+        { 1, function() return node("statement", ("%s.n = %s.n + "):format(name, name), g:integer(1)) end },
+        { 1, function() return node("statement", name .. ".pos.a = ", g:integer(1), " & 0x7fffffff") end },
+        { 1, function() return node("statement", name .. ".pos.b = ", g:integer(1), " & 255") end },
+        { 1, function() return node("statement", name .. ".name = ", g:text(1)) end },
+        { 1, function() return g:statement(depth - 1) end },
+      })
+    end
+    return block
+  end)
+end
+
 local function change_entry(g, depth)
   if depth == 0 or g.frozen then
     return nil
   end
-  local name = g:name("v")
-  local integers, texts = #g.scope.fixed, #g.scope.texts
-  for _, member in ipairs { ".n", ".pos.a", ".pos.b" } do
-    table.insert(g.scope.fixed, name .. member)
-  end
-  table.insert(g.scope.texts, name .. ".name")
+  local name, at = g:name("v"), key(g, 1, 3)
   g.frozen = true
-  local statements = { sort = "block" }
-  for _ = 1, g.random(3) do
-    table.insert(statements, g:pick {
-      node("statement", name .. ".n = " .. name .. ".n + ", g:integer(1)),
-      node("statement", name .. ".pos.a = ", g:integer(1), " & 0x7fffffff"),
-      node("statement", name .. ".pos.b = ", g:integer(1), " & 255"),
-      node("statement", name .. ".name = ", g:text(1)),
-      g:statement(depth - 1),
-    })
-  end
+  local block = change_members(g, depth, name)
   g.frozen = false
-  table.move({}, 1, #g.scope.fixed - integers, integers + 1, g.scope.fixed)
-  table.move({}, 1, #g.scope.texts - texts, texts + 1, g.scope.texts)
-  return node("statement", "do local " .. name .. " = s[", key(g, 1, 3), "] if " .. name .. " then", statements,
-    "end end")
+  return node("statement", "do local " .. name .. " = s[", at, "] if " .. name .. " then", block, "end end")
 end
 
 local function put_entry(g)
@@ -347,21 +371,6 @@ function Generator:statement(depth)
   end
   local name = self:pick(self.scope.integers)
   return node("statement", ("%s = %s * 31 + "):format(name, name), self:integer(1))
-end
-
--- From 1 to `most` statements; what they declare is unknown afterwards.
-function Generator:block(depth, most)
-  local outer = self.scope
-  self.scope = {}
-  for _, sort in ipairs { "integers", "fixed", "booleans", "optionals", "texts" } do
-    self.scope[sort] = table.move(outer[sort], 1, #outer[sort], 1, {})
-  end
-  local block = { sort = "block" }
-  for i = 1, self.random(most or 3) do
-    block[i] = self:statement(depth)
-  end
-  self.scope = outer
-  return block
 end
 
 -- Functions -----------------------------------------------------------------------------------------------------------
