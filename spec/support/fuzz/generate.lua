@@ -10,6 +10,20 @@ local node = tree.node
 local Generator = {}
 Generator.__index = Generator
 
+-- The names that expressions may use. Those in `fixed` are read only.
+local function new_scope(...)
+  return { integers = { ... }, fixed = {}, booleans = {}, optionals = {}, texts = {}, functions = { "f", "g", "h" } }
+end
+
+-- What fn returns for a function that has only its arguments.
+function Generator:inside(fn, ...)
+  local scope, label, loops = self.scope, self.label, self.loops
+  self.callee, self.scope, self.label = true, new_scope(...), nil
+  local result = fn(self)
+  self.callee, self.scope, self.label, self.loops = false, scope, label, loops
+  return result
+end
+
 -- Choosing ------------------------------------------------------------------------------------------------------------
 
 function Generator:pick(list)
@@ -45,7 +59,7 @@ end
 function Generator:scoped(fn)
   local outer = self.scope
   self.scope = {}
-  for _, list in ipairs { "integers", "fixed", "booleans", "optionals", "texts" } do
+  for _, list in ipairs { "integers", "fixed", "booleans", "optionals", "texts", "functions" } do
     self.scope[list] = table.move(outer[list], 1, #outer[list], 1, {})
   end
   local result = fn(self.scope)
@@ -121,11 +135,14 @@ local INTEGERS = {
   { 1, function(g) return node("integer", ("a[%d]"):format(g.random(8) - 1)) end },
   { 1, function(g, depth) return node("integer", "(a[", key(g, depth, 7), "] or ", g:integer(depth), ")") end },
   { 1, function(g, depth) return node("integer", "(", g:optional(depth), " or ", g:integer(depth), ")") end },
+  { 1, function(g, depth)
+    return node("integer", "(primes[", key(g, depth, 7), "] or ", g:integer(depth), ")")
+  end },
   { 2, function(g, depth)
     if g.callee then
       return nil
     end
-    return node("integer", g:pick { "f(", "g(", "h(" }, g:integer(depth), ", ", g:integer(depth), ")")
+    return node("integer", g:pick(g.scope.functions) .. "(", g:integer(depth), ", ", g:integer(depth), ")")
   end },
 }
 
@@ -248,6 +265,7 @@ local function numeric_loop(g, depth)
     { "1, math.min(", g:integer(1), ", 5)" },
     { "math.max(", g:integer(1), ", -2), 1" },
     { "(", g:integer(1), " & 7), 0, -2" },
+    { "(", g:integer(1), " & 63), (", g:integer(1), " & 127)" },
   }
   local name, label = g:name("i"), g:name("next_")
   local loop = node("statement", "for " .. name .. " = ")
@@ -323,6 +341,28 @@ local function put_entry(g)
     " & 65535, b = ", g:integer(1), " & 255 }, name = ", g:text(1), " }")
 end
 
+-- A function that is called below.
+local function define(g, depth)
+  if depth == 0 or g.callee then
+    return nil
+  end
+  local name = g:name("f")
+  local block = g:inside(function() return g:block(1) end, "q", "r")
+  table.insert(g.scope.functions, name)
+  return node("statement", ("local function %s(q, r)"):format(name), block, "  return q + r end")
+end
+
+-- Adds up something of each entry, whatever their order.
+local function sum(g)
+  if g.callee then
+    return nil
+  end
+  local name = g:pick(g.scope.integers)
+  local term = g:inside(function() return g:integer(2) end, "k", "v")
+  return node("statement", ("for k, v in pairs(%s) do %s = %s + "):format(g:pick { "m", "m", "a" }, name, name), term,
+    " end")
+end
+
 local STATEMENTS = {
   { 8, assign("integers", "integer") },
   { 3, declare("integers", "v", "integer") },
@@ -350,6 +390,8 @@ local STATEMENTS = {
   { 2, while_loop },
   { 2, present },
   { 2, leave },
+  { 1, define },
+  { 1, sum },
   { 2, change_entry },
   { 1, put_entry },
   { 2, function(g) return node("statement", "m[", key(g, 1, 7), "] = ", g:integer(2)) end },
@@ -381,10 +423,6 @@ local FUNCTIONS = {
   "local function two(a, b) if a < 0 then return b, a end return a + b, a ~ b end",
 }
 
-local function scope(...)
-  return { integers = { ... }, fixed = {}, booleans = {}, optionals = {}, texts = {} }
-end
-
 -- The tree of a chunk. The same seed gives the same tree.
 return function(seed)
   local self = setmetatable({ random = new_random(seed), names = 0, loops = 0 }, Generator)
@@ -392,12 +430,13 @@ return function(seed)
   chunk[1] = node("statement", "local m, a, s = ...")
   chunk[2] = node("statement", ("local limit, step, word = %s, %s, %s"):format(self.random(1000), -self.random(99),
     self:pick { '"abc"', '"longer than 8"' }))
+  chunk[3] = node("statement", "local primes = { 2, 3, 5, 7, 11 }")
   for _, text in ipairs(FUNCTIONS) do
     chunk[#chunk + 1] = node("statement", text)
   end
-  self.callee, self.scope = true, scope("q", "r")
-  chunk[#chunk + 1] = node("statement", "local function h(q, r)", self:block(1), "  return q ~ r end")
-  self.callee, self.scope = false, scope("x", "y")
+  local callee = self:inside(function() return self:block(1) end, "q", "r")
+  chunk[#chunk + 1] = node("statement", "local function h(q, r)", callee, "  return q ~ r end")
+  self.scope = new_scope("x", "y")
   local statements = self:block(3, 10)
   table.insert(statements, 1, node("statement", "local x, y = c.a, c.b"))
   statements[#statements + 1] = node("statement", "c.r = ", node("integer", "x ~ y * 3"))

@@ -137,11 +137,13 @@ local function class(message)
   return (message:gsub("'[^']*'", "''"):gsub("[0-9]+", "0"):gsub("R0[^ ]*", "R0"))
 end
 
+local GLOBALS = { math = true, pairs = true }
+
 -- Whether a function uses a variable whose declaration is gone.
 local function has_globals(proto)
   for pc = 0, proto.last_pc do
     local i = proto.code[pc]
-    if i.op == "GETTABUP" and proto.upvalues[i.B].name == "_ENV" and proto.constants[i.C].value ~= "math"
+    if i.op == "GETTABUP" and proto.upvalues[i.B].name == "_ENV" and not GLOBALS[proto.constants[i.C].value]
       or i.op == "SETTABUP" and proto.upvalues[i.A].name == "_ENV" then
       return true
     end
@@ -163,7 +165,7 @@ local function check(root, inputs)
   end
   local used = {}
   for _, name in ipairs(NAMES) do
-    used[name] = text:find(name .. "[", 1, true) ~= nil
+    used[name] = text:find(name .. "[[)]") ~= nil -- m[1], pairs(m)
   end
   local ok, prog, why, code = try(bpf.program, "syscall", chunk(maps.m, maps.a, maps.s), { ctx_type = CONTEXT })
   if not ok then
