@@ -48,10 +48,6 @@ local function set(text)
   return members
 end
 
-local SIGNED_B = set "MMBINI EQI LTI LEI GTI GEI"
-local SIGNED_C = set "ADDI SHRI SHLI"
-local SIZED = set "NEWTABLE SETLIST" -- operands of other widths in 5.5, and more of C in an EXTRAARG
-
 -- Instructions that write no register.
 local WRITES_NOTHING = set [[
   SETUPVAL SETTABUP SETTABLE SETI SETFIELD MMBIN MMBINI MMBINK CLOSE TBC JMP EQ LT LE EQK EQI LTI LEI GTI GEI TEST
@@ -81,7 +77,9 @@ end
 
 -- 5.4: the last byte of an integer has its highest bit set; numbers are as in memory; only the main function of a dump
 -- and functions of other files have their source, in front of the rest.
-local Reader54 = { opcodes = names(OPCODES), numeric_first = 3, generic_control = 2, generic_first = 4, extra = 256 }
+local Reader54 = {
+  opcodes = names(OPCODES), numeric_first = 3, generic_control = 2, generic_first = 4, size_bits = 8,
+}
 
 function Reader54:int()
   local value, at = 0, self.at
@@ -126,7 +124,8 @@ end
 -- 5.5: all bytes of an integer but the last have their highest bit set; integers have their sign in the lowest bit;
 -- vectors are aligned; a string that was there before is the number of its first appearance.
 local Reader55 = {
-  opcodes = names(OPCODES_55), numeric_first = 2, generic_control = 3, generic_first = 3, extra = 1024,
+  opcodes = names(OPCODES_55), numeric_first = 2, generic_control = 3, generic_first = 3, size_bits = 6,
+  names_are_constants = true, -- the name of a method, so Lua leaves k alone
 }
 
 function Reader55:int()
@@ -207,35 +206,54 @@ local function decode_lines(bytes, lines, proto)
   return list
 end
 
--- The fields that depend on the opcode or on the version.
-local function complete(reader, instruction, word, next_word)
-  local op, A = instruction.op, instruction.A
-  if SIGNED_B[op] then
-    instruction.sB = instruction.B - 127
-  elseif SIGNED_C[op] then
-    instruction.sC = instruction.C - 127
-  elseif op == "FORPREP" or op == "FORLOOP" then
-    instruction.control, instruction.first = A, A + reader.numeric_first
-  elseif op == "TFORPREP" or op == "TFORCALL" or op == "TFORLOOP" then
-    instruction.control, instruction.first = A + reader.generic_control, A + reader.generic_first
-  elseif op == "LOADKX" then
-    instruction.Bx = next_word >> 7
-  elseif SIZED[op] then
-    if reader.extra == 1024 then
-      instruction.B, instruction.C = word >> 16 & 0x3f, word >> 22
+-- Fields that only some opcodes have, or that the versions keep in different places. `following` is the next word.
+local complete = {
+  LOADKX = function(i, _, _, following)
+    i.Bx = following >> 7
+  end,
+  SELF = function(i, reader)
+    i.k = reader.names_are_constants and 1 or i.k
+  end,
+}
+
+for _, op in ipairs(names "MMBINI EQI LTI LEI GTI GEI") do
+  complete[op] = function(i)
+    i.sB = i.B - 127
+  end
+end
+
+for _, op in ipairs(names "ADDI SHRI SHLI") do
+  complete[op] = function(i)
+    i.sC = i.C - 127
+  end
+end
+
+for _, op in ipairs(names "FORPREP FORLOOP") do
+  complete[op] = function(i, reader)
+    i.control, i.first = i.A, i.A + reader.numeric_first
+  end
+end
+
+for _, op in ipairs(names "TFORPREP TFORCALL TFORLOOP") do
+  complete[op] = function(i, reader)
+    i.control, i.first = i.A + reader.generic_control, i.A + reader.generic_first
+  end
+end
+
+for _, op in ipairs(names "NEWTABLE SETLIST") do
+  complete[op] = function(i, reader, word, following)
+    local bits = reader.size_bits -- of B; C has the rest of 16
+    i.B, i.C = word >> 16 & (1 << bits) - 1, word >> 16 + bits
+    if i.k == 1 then
+      i.C = i.C + ((following >> 7) << 16 - bits)
     end
-    if instruction.k == 1 then
-      instruction.C = instruction.C + (next_word >> 7) * reader.extra
-    end
-  elseif op == "SELF" and reader == Reader55 then
-    instruction.k = 1 -- the name is always a constant, and Lua leaves k alone
   end
 end
 
 -- A table whose instructions are decoded when they are indexed.
 local function lazy_code(reader, proto, code_at, lines)
   local bytes, opcodes = reader.bytes, reader.opcodes
-  local version, last_pc, line = getmetatable(reader), proto.last_pc, nil
+  local last_pc, line = proto.last_pc, nil
   return setmetatable({}, { __index = function(code, pc)
     if pc < 0 or pc > last_pc then
       return nil
@@ -253,7 +271,10 @@ local function lazy_code(reader, proto, code_at, lines)
       sJ = (word >> 7) - 0xffffff,
       line = line[pc] or proto.line, -- a stripped function has no lines
     }
-    complete(version, instruction, word, pc < last_pc and string_unpack("I4", bytes, code_at + pc * 4 + 4))
+    local special = complete[instruction.op]
+    if special then -- no function ends with one of these
+      special(instruction, reader, word, string_unpack("I4", bytes, code_at + pc * 4 + 4))
+    end
     code[pc] = instruction
     return instruction
   end })
