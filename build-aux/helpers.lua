@@ -11,10 +11,12 @@ local FILLS = [[
   skb_load_bytes skb_load_bytes_relative xdp_load_bytes dynptr_read ima_inode_hash ima_file_hash
   skb_get_tunnel_key skb_get_tunnel_opt skb_get_xfrm_state getsockopt get_ns_current_pid_tgid
   perf_event_read_value perf_prog_read_value sysctl_get_name sysctl_get_current_value sysctl_get_new_value
-  map_pop_elem map_peek_elem strtol strtoul get_func_arg get_func_ret kallsyms_lookup_name]]
+  map_pop_elem map_peek_elem]]
 
 -- Helpers that write to their first buffer, of which the verifier wants it initialised, on some kernels or on all.
-local CHANGES = "d_path snprintf snprintf_btf read_branch_records fib_lookup load_hdr_opt sys_bpf check_mtu"
+local CHANGES = [[
+  d_path snprintf snprintf_btf read_branch_records fib_lookup load_hdr_opt sys_bpf check_mtu
+  strtol strtoul get_func_arg get_func_ret kallsyms_lookup_name]]
 
 -- Parameters that may be NULL.
 local OPTIONAL = [[

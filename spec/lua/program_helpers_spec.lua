@@ -104,7 +104,7 @@ local ROWS = {
   { id = 88, name = "map_pop_elem", result = "int",
     parameters = { map, { class = "map value", writes = true, uninitialised = true } } },
   { id = 105, name = "strtol", result = "int", parameters = {
-    memory, size, flags, { class = "number", type = "s64", writes = true, uninitialised = true } } },
+    memory, size, flags, { class = "number", type = "s64", writes = true } } },
   { id = 112, name = "probe_read_user", result = "int", parameters = { output, size, { class = "address" } } },
   { id = 131, name = "ringbuf_reserve", result = "pointer", type = "void", parameters = { map, value, flags } },
   { id = 147, name = "d_path", result = "int",
