@@ -91,7 +91,7 @@ local function by_lua(fn, model, a, b)
   local c = { a = a, b = b, r = 0 }
   local ok, result = try(fn, c)
   if not ok then
-    assert(result:find("'n//0'", 1, true) or result:find("'n%%0'", 1, true), result)
+    assert(result:find("attempt to perform 'n", 1, true) or result:find("divide by zero", 1, true), result)
     result = 0 -- as a program ends that divides by zero
   end
   if type(result) ~= "number" then
