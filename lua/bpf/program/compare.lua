@@ -18,7 +18,7 @@ end
 
 -- The register that isn't 0 where a value is true; nil for values that are always true or always false.
 local truths = {
-  boolean = function(_, v) return v.r end,
+  boolean = function(_, v, of_presence) return not of_presence and v.r or nil end,
   optional = function(c, v, of_presence)
     return v.bool and not of_presence and c.f:alu("and", v.present, v.r) or v.present
   end,
