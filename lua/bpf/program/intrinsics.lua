@@ -74,7 +74,7 @@ local function extreme(name, cc, fold)
         most = most and other and math.max(most, other)
       end
     end
-    return known and values.constant(known) or values.integer(d, positive, most)
+    return math.type(known) and values.constant(known) or values.integer(d, positive, most)
   end
 end
 rows[math.min] = extreme("math.min", "sgt", math.min)
