@@ -419,12 +419,14 @@ function Compiler:results_of(inner)
     return {}
   end
   local live = {}
+  joint.kinds = {}
   for n = 1, joint.results do
     live[n] = true
-  end
-  for _, way in ipairs(joint.incoming) do
-    for n = 1, joint.results do
+    for _, way in ipairs(joint.incoming) do -- no round comes behind this one: kinds have to be known before
       way.state[n] = way.state[n] or NIL
+      if way.state[n].kind ~= "pending" then
+        inner:join_kind(joint, n, way.state[n])
+      end
     end
   end
   inner:arrive(joint, live)
