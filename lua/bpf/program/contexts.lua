@@ -22,9 +22,9 @@ end
 -- A struct of the kernel's, with what packets need.
 local function struct(name, ways)
   return function(c)
-    local form = types.of_kernel(name)
+    local form = types.named(name)
     if not form then
-      fail("the kernel's BTF, which describes %s, can't be read", name)
+      fail("the kernel has no %s, as its BTF says", name)
     end
     if ways then
       form = setmetatable({ methods = ways }, { __index = form })

@@ -202,11 +202,11 @@ local results = {
   u64 = function(row, r) return values.integer(r, row.name:find("^ktime_get") ~= nil) end,
   void = function() return NIL end,
   pointer = function(row, r)
-    local form = types.of_kernel(row.type)
-    if form and form.kind == "struct" then
-      return { kind = "pointer", r = r, offset = 0, type = form, space = "trusted", null = true }
+    if not row.type:find("^struct ") then
+      return values.integer(r)
     end
-    return values.integer(r)
+    local form = types.struct_named(row.type)
+    return { kind = "pointer", r = r, offset = 0, type = form, space = "trusted", null = true }
   end,
 }
 

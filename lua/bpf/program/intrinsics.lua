@@ -102,7 +102,7 @@ rows[words.cast] = function(c, arguments)
   if not v or type(text) ~= "string" then
     c:fail("bpf.cast: an address and the name of a type are expected")
   end
-  local form = types.of_kernel(text)
+  local form = types.named(text)
   if not form or form.kind ~= "struct" then
     c:fail("bpf.cast: the kernel has no struct or union '%s'", text)
   end

@@ -19,7 +19,7 @@ local function type_argument(c, v)
   elseif type(value) ~= "string" then
     c:fail("packet: a type is expected, this is %s", v and values.describe(v) or "nothing")
   end
-  local form = types.of_kernel(value)
+  local form = types.named(value)
   if form then
     return form
   end

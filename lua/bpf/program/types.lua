@@ -8,6 +8,7 @@
 --   { kind = "array", size, count, element }
 --   { kind = "chars", size, text }                       char[N], or unsigned char[N] without text
 local btf = require("bpf.core").btf
+local uapi = require("bpf.program.uapi")
 
 local types = {}
 
@@ -99,6 +100,26 @@ forms.enum64 = forms.enum
 
 local caches = setmetatable({}, { __mode = "k" })
 
+local kernel
+local awaited = {} -- structs of the kernel's that nobody has looked into yet, by name
+
+-- The form of a struct or union: one, by whatever name or typedef it is found.
+local function struct_form(cache, handle, d)
+  local form = cache[d.id]
+  if not form then
+    local name = d.name and d.kind .. " " .. d.name
+    if handle == kernel and awaited[name] then
+      form, awaited[name] = setmetatable(awaited[name], nil), nil
+    end
+    form = form or {}
+    form.kind, form.size, form.name, form.order, form.members = "struct", d.size, name, {}, {}
+    form.union = d.kind == "union" or nil
+    cache[d.id] = form -- before its members, which may point to it
+    add_members(form, handle, d.members, 0)
+  end
+  return form
+end
+
 -- The form of a type of a BTF handle, by its name or id; nil if there is none.
 function of_btf(handle, which)
   local cache = caches[handle]
@@ -116,10 +137,8 @@ function of_btf(handle, which)
     return nil
   end
   if d.kind == "struct" or d.kind == "union" then
-    form = { kind = "struct", size = d.size, name = d.name and d.kind .. " " .. d.name, order = {}, members = {} }
-    form.union = d.kind == "union" or nil
-    cache[which] = form -- before its members, which may point to it
-    add_members(form, handle, d.members, 0)
+    form = struct_form(cache, handle, d)
+    cache[which] = form
   else
     local make = forms[d.kind]
     form = make and make(handle, d, named.name) or { kind = d.kind, size = d.size, name = named.name }
@@ -128,8 +147,6 @@ function of_btf(handle, which)
   return form
 end
 types.of_btf = of_btf
-
-local kernel
 
 -- The kernel's BTF: read when a program first needs it, and kept. Nil, a message and a code without it.
 function types.kernel()
@@ -156,7 +173,7 @@ local of_layout
 local function integer_of_layout(l)
   if l.type:find("%*") then
     local target = l.type:gsub("const ", ""):match("^(.-) ?%*$")
-    return { kind = "ptr", size = 8, name = l.type, to = function() return target and types.of_kernel(target) end }
+    return { kind = "ptr", size = 8, name = l.type, to = function() return target and types.named(target) end }
   end
   return { kind = "int", size = l.size, signed = l.kind == "signed", bool = l.kind == "boolean" or nil, name = l.type,
     enum = l.enumerators and true or nil }
@@ -197,6 +214,42 @@ function types.of(ctype)
     known[ctype] = form
   end
   return form
+end
+
+-- What pointers often lead to and programs can't look into: nobody has to ask the kernel.
+local UNSEEN = { void = true, char = true }
+
+local stable = {}
+
+-- A type by its name: one that all kernels lay out alike, else the running kernel's. Nil if there is none.
+function types.named(name)
+  if UNSEEN[name] then
+    return nil
+  elseif stable[name] == nil then
+    local ctype = uapi.type(name)
+    stable[name] = ctype and types.of(ctype) or false
+  end
+  return stable[name] or types.of_kernel(name)
+end
+
+-- The kernel's BTF is read when somebody asks for more than the name.
+local look = {
+  __index = function(form, field)
+    if not types.of_kernel(form.name) then
+      awaited[form.name] = nil
+      setmetatable(form, nil).size, form.order, form.members = 0, {}, {}
+    end
+    return form[field]
+  end,
+}
+
+-- The form of a struct that a program may have a pointer to without looking into it.
+function types.struct_named(name)
+  if kernel or uapi.has(name) then
+    return types.named(name) or opaque(name)
+  end
+  awaited[name] = awaited[name] or setmetatable({ kind = "struct", name = name }, look)
+  return awaited[name]
 end
 
 -- A struct of the compiler's own, its members laid out as C does.
