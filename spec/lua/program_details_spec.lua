@@ -20,4 +20,17 @@ describe("a program", function()
     one[0], two[0] = 40, 2
     assert.equal(42, result(function() return one[0] + two[0] end))
   end)
+
+  it("knows the length of a string, up to its NUL", function()
+    local m <close> = assert(map.create {
+      type = "hash", max_entries = 8, key = "__u32", value = "struct { __u16 first; char text[13]; char last; }",
+    })
+    for _, text in ipairs { "", "a", "abcdef", "abcdefg", "abcdefgh", "abcdefghijklm" } do
+      m[0] = { text = text, last = "x" }
+      assert.equal(#text, result(function()
+        local v = m[0]
+        return v and #v.text
+      end))
+    end
+  end)
 end)

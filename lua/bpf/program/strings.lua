@@ -119,9 +119,9 @@ local UNREADABLE = { kernel = true, user = true, trusted = true }
 function Compiler:readable_string(v)
   v = self:materialize(v)
   if not ((v.kind == "buffer" or v.kind == "pointer") and v.type.kind == "chars") then
-    self:fail("a string is compared with %s", describe(v))
+    self:fail("a string is expected, this is %s", describe(v))
   end
-  self:check_reference(v, "==")
+  self:check_reference(v, "the string")
   if not UNREADABLE[v.space] then
     return v
   end
@@ -150,6 +150,34 @@ function Compiler:branch_on_literal(v, text, yes, no)
     f:start(equal)
   end)
   f:jump(yes)
+end
+
+-- The value of #s: where the first NUL is. Of the bytes of a word that are NUL, the lowest is exact: what a subtraction
+-- borrows goes upwards.
+function Compiler:length(v)
+  local f = self.f
+  v = self:readable_string(v)
+  local base, at = self:place(v)
+  local ones, tops = f:move(f:register(), 0x0101010101010101), f:move(f:register(), 0x8080808080808080)
+  local d, behind = f:move(f:register(), v.type.size), f:block()
+  each_word(at, v.type.size, at, function(i, n)
+    local word = f:load(base, at + i, n)
+    local nul = f:alu("and", f:alu("and", f:alu("sub", word, ones), f:alu("xor", word, -1)), tops)
+    if n < 8 then
+      nul = f:alu("and", nul, (1 << 8 * n) - 1)
+    end
+    local found, going_on = f:block(), f:block()
+    f:branch("ne", nul, 0, found, going_on)
+    f:start(found)
+    local lowest = f:alu("and", nul, f:alu("neg", nul, 0))
+    local below = f:alu("and", f:alu("sub", f:alu("rsh", lowest, 7), 1), ones) -- a bit for each byte before the NUL
+    f:move(d, f:alu("add", f:alu("and", f:alu("rsh", f:alu("mul", below, ones), 56), 7), i))
+    f:jump(behind)
+    f:start(going_on)
+  end)
+  f:jump(behind)
+  f:start(behind)
+  return values.integer(d, true, v.type.size)
 end
 
 -- A copy of a string on the stack with zeros behind its NUL, in a room of `size` bytes.
