@@ -11,6 +11,14 @@ local function result(fn)
   return assert(prog:run { data = ("\0"):rep(64) }).retval
 end
 
+-- What is wrong with a function, without the place in this file.
+local function refusal(fn)
+  local prog, message, code = bpf.program("xdp", fn)
+  assert.is_nil(prog)
+  assert.equal("EINVAL", code)
+  return message:match("^bpf%.program: spec/lua/program_details_spec%.lua:%d+: (.*)$")
+end
+
 describe("a program", function()
   setup(kernel.root)
 
@@ -23,14 +31,33 @@ describe("a program", function()
 
   it("knows the length of a string, up to its NUL", function()
     local m <close> = assert(map.create {
-      type = "hash", max_entries = 8, key = "__u32", value = "struct { __u16 first; char text[13]; char last; }",
+      type = "hash", max_entries = 8, key = "__u32", value = "struct { __u16 first; char text[13]; char last[1]; }",
     })
     for _, text in ipairs { "", "a", "abcdef", "abcdefg", "abcdefgh", "abcdefghijklm" } do
       m[0] = { text = text, last = "x" }
       assert.equal(#text, result(function()
         local v = m[0]
-        return v and #v.text
+        return v and #v.text or 99
       end))
     end
+  end)
+
+  it("can't index a table of its own by what is known at run time only", function()
+    assert.equal("'t' is a table of the program's, whose keys must be constants: use a map", refusal(function(ctx)
+      local t = { 1, 2, 3 }
+      return t[ctx.rx_queue_index]
+    end))
+  end)
+
+  it("can't delete the entries of an array", function()
+    local m <close> = assert(map.create { type = "array", max_entries = 1, value = "__u64" })
+    local message = "the entries of an array can't be deleted: assign a value"
+    assert.equal(message, refusal(function() m[0] = nil end))
+    assert.equal(message, refusal(function() map.delete(m, 0) end))
+  end)
+
+  it("can't assign a global", function()
+    assert.equal("the global 'unheard_of' can't be assigned in a program: use a map, or bpf.var",
+      refusal(function() unheard_of = 1 end)) -- luacheck: ignore
   end)
 end)

@@ -133,9 +133,16 @@ local function index_constant(c, o, k, name)
   return constant(value[key])
 end
 
+local function index_constructor(c, o, k, name)
+  local key = constant_key(k)
+  if key == nil then
+    c:fail("%sis a table of the program's, whose keys must be constants: use a map", name)
+  end
+  return o.fields[key] or NIL
+end
+
 local rows = {
-  constant = index_constant, pointer = index_memory, buffer = index_memory,
-  table = function(_, o, k) return o.fields[constant_key(k)] or NIL end,
+  constant = index_constant, pointer = index_memory, buffer = index_memory, table = index_constructor,
 }
 
 -- The value of o[k]. `name` is how messages call o.

@@ -177,6 +177,9 @@ end
 
 function Compiler:map_delete(m, k)
   local info = self:keyed(m)
+  if ARRAYS[info.type] then
+    self:fail("the entries of an array can't be deleted: assign a value")
+  end
   forget(self, m)
   local key, object = self:key_memory(info, k)
   local r = self.f:call(DELETE, self:map_reference(m), key)

@@ -65,7 +65,14 @@ function ops.GETTABUP(c, i, s) s[i.A] = c:global(i.B, K(c, i.C)) end
 function ops.GETTABLE(c, i, s) s[i.A] = c:index(s[i.B], c:materialize(s[i.C]), c:name(i.B)) end
 function ops.GETI(c, i, s) s[i.A] = c:index(s[i.B], constant(i.C), c:name(i.B)) end
 function ops.GETFIELD(c, i, s) s[i.A] = c:index(s[i.B], K(c, i.C), c:name(i.B)) end
-function ops.SETTABUP(c, i, s) c:assign(c:upvalue(i.A), K(c, i.B), RK(c, i, s), upvalue_name(c, i.A)) end
+function ops.SETTABUP(c, i, s)
+  local key = K(c, i.B)
+  if c.proto.upvalues[i.A].name == "_ENV" then
+    c:fail("the global '%s' can't be assigned in a program: use a map, or bpf.var", tostring(key.value))
+  end
+  c:assign(c:upvalue(i.A), key, RK(c, i, s), upvalue_name(c, i.A))
+end
+
 function ops.SETTABLE(c, i, s) c:assign(s[i.A], c:materialize(s[i.B]), RK(c, i, s), c:name(i.A)) end
 function ops.SETI(c, i, s) c:assign(s[i.A], constant(i.B), RK(c, i, s), c:name(i.A)) end
 function ops.SETFIELD(c, i, s) c:assign(s[i.A], K(c, i.B), RK(c, i, s), c:name(i.A)) end
