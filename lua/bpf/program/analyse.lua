@@ -97,15 +97,49 @@ local function move_all(f, moves)
   end
 end
 
+-- The place on the stack where a block has the string of a register.
+function Compiler:text_object(t, register, size)
+  t.texts = t.texts or {}
+  local object = t.texts[register]
+  if not object or object.size < size then
+    object = { size = (size + 7) // 8 * 8, stack = true }
+    t.texts[register] = object
+  end
+  return self:own(object)
+end
+
+-- Copies the strings that a block wants. One that lies where another is going to is copied aside before.
+function Compiler:bring_texts(t, wanted)
+  local taken = {}
+  for _, w in ipairs(wanted) do
+    w.object = self:text_object(t, w.register, w.kind.type.size)
+    taken[w.object] = true
+  end
+  for _, w in ipairs(wanted) do
+    if w.v.kind == "buffer" and taken[w.v.object] and w.v.object ~= w.object then
+      local aside = self.f:object(w.v.type.size)
+      self:copy(aside, 0, w.v, w.v.type.size)
+      w.v = { kind = "buffer", object = aside, offset = 0, type = w.v.type }
+    end
+  end
+  for _, w in ipairs(wanted) do
+    if w.v.object ~= w.object then
+      self:write_string(w.kind.type, w.object, 0, w.v, "string")
+    end
+  end
+end
+
 -- Brings a state into the registers that a block has for Lua's, and goes there. Those in `passed` are there already.
 function Compiler:bring(t, live, state, passed)
-  local f, moves = self.f, {}
+  local f, moves, texts = self.f, {}, {}
   t.kinds = t.kinds or {}
   for _, register in ipairs(sorted(live)) do
     if not (passed and passed[register]) then
       local v = self:materialize(state[register] or values.mixed(NIL, NIL))
       local kind = self:join_kind(t, register, v)
-      if values.at_run_time(kind) then
+      if kind.kind == "text" then
+        texts[#texts + 1] = { register = register, kind = kind, v = v }
+      elseif values.at_run_time(kind) then
         t.registers[register] = t.registers[register] or { r = f:register(), present = f:register() }
         for n, r in ipairs(self:parts(v, kind)) do
           local target = t.registers[register][PARTS[kind.kind][n]]
@@ -114,6 +148,7 @@ function Compiler:bring(t, live, state, passed)
       end
     end
   end
+  self:bring_texts(t, texts)
   move_all(f, moves)
   f:jump(t.block)
 end
@@ -166,7 +201,9 @@ function Compiler.enter(_, t)
   end
   local state = values.copy_state(t.passed or {})
   for register, kind in pairs(t.kinds or {}) do
-    if not state[register] then
+    if not state[register] and kind.kind == "text" then
+      state[register] = { kind = "buffer", object = t.texts[register], offset = 0, type = kind.type }
+    elseif not state[register] then
       state[register] = values.at_run_time(kind) and values.of_kind(kind, t.registers[register]) or kind
     end
   end

@@ -161,6 +161,11 @@ function Compiler:stable_object(size)
     object = { size = (size + 7) // 8 * 8, stack = true }
     self.memo.objects[key] = object
   end
+  return self:own(object)
+end
+
+-- Makes a stack object one of this function's.
+function Compiler:own(object)
   if object.owner ~= self.f then
     object.owner = self.f
     self.f.objects[#self.f.objects + 1] = object

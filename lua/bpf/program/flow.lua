@@ -75,7 +75,8 @@ end
 
 -- What an instruction reads and writes --------------------------------------------------------------------------------
 
--- By letters: reads > writes. "C?" is the register C unless it is a constant's number.
+-- By letters: reads > writes. "C?" is the register C unless it is a constant's number. TESTSET writes A on one of its
+-- ways only: on the other, what A held is still needed.
 local OPERANDS = {
   MOVE = "B>A", UNM = "B>A", BNOT = "B>A", NOT = "B>A", LEN = "B>A", GETI = "B>A", GETFIELD = "B>A",
   LOADI = ">A", LOADF = ">A", LOADK = ">A", LOADKX = ">A", LOADFALSE = ">A", LFALSESKIP = ">A", LOADTRUE = ">A",
@@ -83,7 +84,7 @@ local OPERANDS = {
   ADDI = "B>A", SHRI = "B>A", SHLI = "B>A", SETUPVAL = "A>",
   GETTABLE = "BC>A", SETTABUP = "C?>", SETTABLE = "ABC?>", SETI = "AC?>", SETFIELD = "AC?>", SELF = "BC?>AA1",
   EQ = "AB>", LT = "AB>", LE = "AB>", EQK = "A>", EQI = "A>", LTI = "A>", LEI = "A>", GTI = "A>", GEI = "A>",
-  TEST = "A>", TESTSET = "B>A", RETURN1 = "A>", TBC = "A>",
+  TEST = "A>", TESTSET = "B>", RETURN1 = "A>", TBC = "A>",
   MMBIN = ">", MMBINI = ">", MMBINK = ">", CLOSE = ">", JMP = ">", EXTRAARG = ">", VARARGPREP = ">", RETURN0 = ">",
   ERRNNIL = ">",
 }
@@ -137,7 +138,11 @@ end
 -- Whether any instruction from one pc on, up to another, writes a register.
 function flow.assigned(proto, register, from, to)
   for pc = from, to - 1 do
-    local _, writes = uses_and_definitions(proto.code[pc])
+    local i = proto.code[pc]
+    local _, writes = uses_and_definitions(i)
+    if i.op == "TESTSET" then
+      writes = { i.A }
+    end
     for _, written in ipairs(writes) do
       if written == register then
         return true

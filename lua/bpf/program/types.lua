@@ -27,8 +27,12 @@ end
 
 types.u64, types.s64, types.u32 = types.integer(8), types.integer(8, true), types.integer(4)
 
+local strings = {}
+
+-- char[size]
 function types.chars(size)
-  return { kind = "chars", size = size, text = true }
+  strings[size] = strings[size] or { kind = "chars", size = size, text = true }
+  return strings[size]
 end
 
 -- A struct without members of which only the name is known.

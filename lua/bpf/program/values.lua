@@ -10,12 +10,14 @@
 --   pending  { type, put }              characters that are still to be read; put(compiler, base, offset) does
 --   table    { fields, order }          a constructor that was not stored yet
 --   closure, method, walk               what calls and loops take
+--   text     { type }                   strings of several paths, joined: each is copied to one place on the stack
 --   gone     { by }                     part of a packet that a helper moved: an error where it is used
 --   mixed    { a, b }                   different things on different paths: an error where it is used
 --
 -- Spaces: "map" (an entry), "ctx", "trusted" (the verifier knows the type), "kernel" and "user" (read by helpers),
 -- "packet", "record" (of a ring buffer).
 local core = require("bpf.core")
+local types = require("bpf.program.types")
 
 local is_map = core.map.type
 
@@ -78,6 +80,7 @@ local texts = {
   buffer = function(v) return v.type.kind == "chars" and "a string" or article(v.type.name or v.type.kind) end,
   pending = function() return "a string" end,
   table = function() return "a table" end,
+  text = function() return "a string" end,
   closure = function() return "a function" end,
   method = function() return "a method" end,
   walk = function() return "an iterator" end,
@@ -158,6 +161,22 @@ local function join_pointers(a, b)
   }
 end
 
+-- The room that a string takes, or nil for anything else.
+local function text_size(v)
+  if v.kind == "constant" and type(v.value) == "string" then
+    return math.max(#v.value, 1)
+  elseif v.kind == "text" or v.kind == "pending" then
+    return v.type.size
+  elseif (v.kind == "buffer" or v.kind == "pointer") and not v.null and v.type.kind == "chars" then
+    return v.type.size
+  end
+  return nil
+end
+
+local function join_texts(a, b)
+  return { kind = "text", type = types.chars(math.max(text_size(a), text_size(b))) }
+end
+
 -- The kind of value that is either: without registers, which whoever joins gives it.
 function values.join(a, b)
   if same(a, b) then
@@ -174,6 +193,8 @@ function values.join(a, b)
     return join_optional(a, b)
   elseif may_be_optional(as_optional(a)) and may_be_optional(as_optional(b)) then
     return join_optional(as_optional(a), as_optional(b)) -- a boolean or nil
+  elseif text_size(a) and text_size(b) then
+    return join_texts(a, b)
   elseif (a.kind == "pointer" or values.is_nil(a)) and (b.kind == "pointer" or values.is_nil(b)) then
     return join_pointers(a, b)
   end
