@@ -50,7 +50,8 @@ local function predecessors(f)
 end
 
 -- Sets each block's `live_out`: a list of the registers whose value is read behind the block. Goes from each read back
--- to the definitions, so it takes no longer than the lists are. Needs the instructions' `uses`.
+-- to the definitions, so it takes no longer than the lists are. Needs the instructions' `uses`. Returns a function that
+-- says whether a register is live where a block begins, as long as blocks keep their ids.
 function liveness.run(f)
   local keys = f.registers + 1
   local reads, defines, entered, left = {}, {}, {}, {} -- the latter have keys where a register is live
@@ -84,6 +85,9 @@ function liveness.run(f)
         end
       end
     end
+  end
+  return function(block, register)
+    return entered[block.id * keys + register.id]
   end
 end
 

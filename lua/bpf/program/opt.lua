@@ -2,6 +2,7 @@
 -- Makes a function of the intermediate code shorter, and gives its registers numbers. Each pass takes time in
 -- proportion to the function's length.
 
+local blocks = require("bpf.program.blocks")
 local fold = require("bpf.program.fold")
 local ir = require("bpf.program.ir")
 local liveness = require("bpf.program.liveness")
@@ -12,45 +13,7 @@ local opt = {}
 local is_register, uses, integer, type = ir.is_register, ir.uses, math.type, type
 local LONGEST <const> = 50 -- steps of what may go round and round
 
-local holds, INVERSE, MIRRORED = fold.holds, fold.INVERSE, fold.MIRRORED
-
--- Blocks --------------------------------------------------------------------------------------------------------------
-
--- Whether a block is nothing but `exit` with an integer.
-local function is_constant_exit(block)
-  return #block.instructions == 0 and block.terminator.op == "exit" and integer(block.terminator.a)
-end
-
--- Removes the blocks that nothing reaches. What several blocks share as their end goes behind the others.
-local function keep_reachable(f)
-  local ways, pending = { [f.blocks[1]] = 1 }, { f.blocks[1] }
-  local function add(block)
-    if block and not ways[block] then
-      pending[#pending + 1] = block
-    end
-    if block then
-      ways[block] = (ways[block] or 0) + 1
-    end
-  end
-  while #pending > 0 do
-    local terminator = table.remove(pending).terminator
-    add(terminator.yes)
-    add(terminator.no)
-  end
-  local blocks, ends = {}, {}
-  for _, block in ipairs(f.blocks) do
-    if ways[block] then
-      local list = ways[block] > 1 and is_constant_exit(block) and #blocks > 0 and ends or blocks
-      list[#list + 1] = block
-    end
-  end
-  table.move(ends, 1, #ends, #blocks + 1, blocks)
-  for id, block in ipairs(blocks) do
-    block.id = id
-  end
-  f.blocks = blocks
-  return ways
-end
+local holds, MIRRORED = fold.holds, fold.MIRRORED
 
 -- Copies and constants ------------------------------------------------------------------------------------------------
 
@@ -173,18 +136,13 @@ function Copies:operands(i)
   end
 end
 
--- Lets a block jump instead of branch.
-local function make_jump(block, target)
-  block.terminator = { op = "jump", yes = target, line = block.terminator.line, uses = {} }
-end
-
 -- Decides a branch on integers, and puts an integer on the right. Returns whether it decided.
 local function fold_branch(block)
   local t = block.terminator
   if t.op ~= "branch" or not integer(t.a) then
     return false
   elseif integer(t.b) then
-    make_jump(block, holds(t.condition, t.a, t.b) and t.yes or t.no)
+    blocks.make_jump(block, holds(t.condition, t.a, t.b) and t.yes or t.no)
     return true
   end
   t.condition, t.a, t.b = MIRRORED[t.condition], t.b, t.a
@@ -221,92 +179,6 @@ local function propagate(f)
     count(block.terminator)
   end
   return reads, decided
-end
-
--- Jumps ---------------------------------------------------------------------------------------------------------------
-
--- Whether a branch is taken if a block with nothing else follows: true, false, or nil where that isn't known. What is
--- known at the end of the block before are integers in registers, and what its own branch has found out.
-local function decide(branch, known, before, condition)
-  local a, b = branch.a, branch.b
-  local x = integer(a) and a or known[a.id]
-  local y = integer(b) and b or known[b.id]
-  if condition and before.a == a then
-    if before.b == b and condition == branch.condition then
-      return true
-    elseif before.b == b and INVERSE[condition] == branch.condition then
-      return false
-    elseif condition == "eq" and integer(before.b) then
-      x = before.b
-    end
-  end
-  if integer(x) and integer(y) then
-    return holds(branch.condition, x, y)
-  end
-  return nil
-end
-
--- Where the way from a block to the target leads, past blocks without instructions. `exits` has the first such
--- block for each value that it ends the function with.
-local function follow(block, target, condition, exits)
-  for _ = 1, LONGEST do
-    local t = target.terminator
-    if #target.instructions > 0 then
-      return target
-    elseif t.op == "jump" then
-      target = t.yes
-    elseif t.op == "branch" then
-      local taken = decide(t, block.known, block.terminator, condition)
-      if taken == nil then
-        return target
-      end
-      target = taken and t.yes or t.no
-    else
-      local first = exits[t.a] or target
-      exits[t.a] = first
-      return first
-    end
-  end
-  return target
-end
-
--- Lets jumps and branches lead where the way ends. Returns whether anything changed.
-local function thread(f)
-  local changed, exits = false, {}
-  for _, block in ipairs(f.blocks) do
-    local t = block.terminator
-    if t.yes then
-      local condition = t.condition
-      local yes = follow(block, t.yes, condition, exits)
-      local no = t.no and follow(block, t.no, INVERSE[condition], exits)
-      changed = changed or yes ~= t.yes or no ~= t.no
-      t.yes, t.no = yes, no
-      if yes == no then
-        make_jump(block, yes)
-        changed = true
-      end
-    end
-  end
-  return changed
-end
-
--- Joins blocks to the only one that leads to them, and drops those that nothing reaches. Returns whether it did either.
-local function join(f)
-  local before = #f.blocks
-  local ways, gone = keep_reachable(f), {}
-  for _, block in ipairs(f.blocks) do
-    local target = block.terminator.yes
-    while not gone[block] and block.terminator.op == "jump" and ways[target] == 1 and target ~= block do
-      table.move(target.instructions, 1, #target.instructions, #block.instructions + 1, block.instructions)
-      block.terminator = target.terminator
-      gone[target] = true
-      target = target.terminator.yes
-    end
-  end
-  if next(gone) then
-    keep_reachable(f)
-  end
-  return #f.blocks < before
 end
 
 -- Dead code -----------------------------------------------------------------------------------------------------------
@@ -471,19 +343,20 @@ local ROUNDS <const> = 3
 
 -- Optimizes a function and gives its registers numbers or places on the stack.
 function opt.run(f)
-  keep_reachable(f)
+  blocks.keep_reachable(f)
   for round = 1, ROUNDS do
     local reads, decided = propagate(f)
     remove_unread(f, reads)
-    if not (thread(f) or decided or round == 1) or not join(f) then
+    if not (blocks.thread(f) or decided or round == 1) or not blocks.join(f) then
       break
     end
   end
   move_immediates(f)
-  liveness.run(f)
+  local is_live_in = liveness.run(f)
   if remove_dead(f) then
-    liveness.run(f)
+    is_live_in = liveness.run(f)
   end
+  blocks.hoist(f, is_live_in)
   registers.allocate(f)
 end
 
