@@ -203,6 +203,16 @@ describe("a CO-RE relocation", function()
     assert.equal(helper.pid | helper.pid << 32, tracing(f, { seen }))
   end)
 
+  -- A member of a kernel's struct.
+  local function member(struct, name)
+    local btf <close> = assert(bpf.btf.kernel())
+    for _, m in ipairs(btf:resolve(struct).members) do
+      if m.name == name then
+        return m
+      end
+    end
+  end
+
   it("goes through structs within structs and through arrays", function()
     local restart = { kind = "struct", size = 48, name = "struct sched_entity", order = {
       { name = "nothing", off = 0, type = INT }, { name = "on_rq", off = 40, type = U32 } } }
@@ -212,16 +222,34 @@ describe("a CO-RE relocation", function()
     f:store(f:variable(seen), 0, 8, f:alu("add", f:core_value({ type = form, access = "0:1:1", kind = 0 }, 48),
       f:alu("lsh", f:core_value({ type = form, access = "0:0:3", kind = 0 }, 99), 32)))
     f:exit(0)
-    local btf <close> = assert(bpf.btf.kernel())
-    local at = {}
-    for _, struct in ipairs({ "task_struct", "sched_entity" }) do
-      for _, member in ipairs(btf:resolve(struct).members) do
-        at[struct .. "." .. (member.name or "")] = member.offset
-      end
-    end
     local both = tracing(f, { seen })
-    assert.equal(at["task_struct.se"] + at["sched_entity.on_rq"], both & 0xffffffff)
-    assert.equal(at["task_struct.comm"] + 3, both >> 32)
+    assert.equal(member("task_struct", "se").offset + member("sched_entity", "on_rq").offset, both & 0xffffffff)
+    assert.equal(member("task_struct", "comm").offset + 3, both >> 32)
+  end)
+
+  it("of a bit-field says where its bits are", function()
+    local form = task({ { name = "sched_reset_on_fork", off = 8, bits = 1, bit_offset = 70, type = U32 } })
+    local f = func("bits")
+    local sum = f:core_value({ type = form, access = "0:0", kind = 0 }, 8)
+    for kind = 4, 5 do
+      sum = f:alu("add", f:alu("lsh", sum, 8), f:core_value({ type = form, access = "0:0", kind = kind }, 63))
+    end
+    f:store(f:variable(seen), 0, 8, sum)
+    f:exit(0)
+    local both = tracing(f, { seen })
+    local offset, left, right = both >> 16, both >> 8 & 0xff, both & 0xff
+    local m = member("task_struct", "sched_reset_on_fork")
+    assert.equal(64 - m.bits, right)
+    assert.equal(m.bit_offset, offset * 8 + 64 - left - m.bits)
+  end)
+
+  it("of an enum finds an enum", function()
+    local form = { kind = "struct", name = "struct bpf_map", size = 64, order = {
+      { name = "map_type", off = 60, type = { kind = "int", enum = true, size = 4 } } } }
+    local f = func("enums")
+    f:store(f:variable(seen), 0, 8, f:core_value({ type = form, access = "0:0", kind = 0 }, 60))
+    f:exit(0)
+    assert.equal(member("bpf_map", "map_type").offset, tracing(f, { seen }))
   end)
 
   it("of a member's existence and size is the running kernel's", function()

@@ -299,3 +299,87 @@ describe("memory", function()
     assert.equal(15, obj.vars.x)
   end)
 end)
+
+describe("instructions", function()
+  -- How many a function comes to.
+  local function count(f)
+    opt.run(f)
+    emit.run(f)
+    return #f.code // 8
+  end
+
+  -- Goes one of two ways, which set a register, and on together.
+  local function choose(f, condition, a, b, yes_value, no_value)
+    local d, yes, no, join = f:register(), f:block(), f:block(), f:block()
+    f:branch(condition, a, b, yes, no)
+    f:start(yes)
+    f:move(d, yes_value)
+    f:jump(join)
+    f:start(no)
+    f:move(d, no_value)
+    f:jump(join)
+    f:start(join)
+    return d
+  end
+
+  it("are none for a truth value that is only tested", function()
+    local f = func("truth")
+    local d = choose(f, "slt", f:parameter(1), 5, 1, 0)
+    local yes, no = f:block(), f:block()
+    f:branch("ne", d, 0, yes, no)
+    f:start(yes)
+    f:exit(10)
+    f:start(no)
+    f:exit(20)
+    assert.equal(5, count(f)) -- if, r0 = 10, exit, r0 = 20, exit
+  end)
+
+  it("are three for one of two integers", function()
+    local f = func("either")
+    f:exit(choose(f, "slt", f:parameter(1), 5, 1, 2))
+    assert.equal(4, count(f)) -- r0 = 2, if, r0 = 1, exit
+  end)
+
+  it("are one for what fits one", function()
+    local f = func("short")
+    local base = f:parameter(1)
+    local x = f:load(f:alu("add", base, 16), 8, 4)
+    x = f:alu("and", x, 0xffffffff)
+    x = f:alu("mul", x, 8)
+    x = f:alu("and", x, 0xffffffff)
+    f:exit(x)
+    assert.equal(4, count(f)) -- r1 = *(u32 *)(r1 + 24), r1 <<= 3, w0 = w1, exit
+  end)
+
+  it("that end the function alike are there once", function()
+    local f = func("ends")
+    local x = f:parameter(1)
+    for n = 1, 5 do
+      local stop, go_on = f:block(), f:block()
+      f:branch("eq", x, n, stop, go_on)
+      f:start(stop)
+      f:exit(0)
+      f:start(go_on)
+    end
+    f:exit(x)
+    assert.equal(5 + 2 + 2, count(f))
+  end)
+
+  it("are too many where a jump leads too far", function()
+    local f = func("far")
+    local x, yes, no = f:parameter(1), f:block(), f:block()
+    f:branch("eq", x, 0, yes, no)
+    f:start(no)
+    for n = 1, 1 << 14 do
+      f:store(x, 0, 4, n)
+      f:store(x, 8, 4, n)
+    end
+    f:exit(1)
+    f:start(yes)
+    f:exit(x)
+    opt.run(f)
+    local ok, message = pcall(emit.run, f)
+    assert.is_false(ok)
+    assert.same({ program = "far: too long, a jump leads over more than 32767 instructions" }, message)
+  end)
+end)

@@ -2,7 +2,7 @@
 -- Writes the type information of a BPF object: types out of forms, functions, lines and CO-RE relocations, as the
 -- sections .BTF and .BTF.ext have them. `btf.new()` returns a writer.
 --
--- A form is a table: an int, a ptr, a struct (or union), an array or chars, an array of char.
+-- A form is a table: an int (an enum, with `enum`), a ptr, a struct (or union), an array, or chars, an array of char.
 
 local btf = {}
 
@@ -144,7 +144,7 @@ end
 local FORMS = {}
 
 function FORMS.int(self, form)
-  if form.enum then
+  if form.enum or form.name and form.name:find("^enum ") then -- CO-RE takes no int for an enum
     return self:once(form, make_enum, form)
   end
   local encoding = (form.signed and SIGNED or 0) | (form.bool and BOOL or 0) | (form.char and CHAR or 0)
