@@ -130,7 +130,9 @@ end
 local function divide(c, op, a, b, x, y)
   local e = is_number(b) and exponent(b)
   if b == 0 then
-    c:fail("attempt to perform 'n%s0'", op == "idiv" and "//" or "%%")
+    c:abort() -- an error when this is reached, as in Lua
+    c.f:start(c.f:block())
+    return values.constant(0)
   elseif e then
     return by_power(c, op, a, e, x)
   elseif not is_number(b) then
