@@ -334,22 +334,24 @@ end
 
 -- Leaving -------------------------------------------------------------------------------------------------------------
 
--- Ends the program with a number. The body of a loop leaves through the function that the loop stands in.
+-- Ends the program with a number.
 function Compiler:leave_with(r)
   if self.caller then
     return self.caller:leave_with(r)
-  elseif self.region then
-    return self:leave_region(self.ENDED, r)
   end
   self.f:exit(r)
 end
 
--- Returns from the function that is compiled: of a program, with its result; of one put in place, to its caller.
+-- Whether what is compiled is a program's own function, and not one that was put in place.
+function Compiler:is_program()
+  return not self.joint
+end
+
+-- Returns from the function that is compiled: of a program, with its result; of one put in place, to its caller. The
+-- body of a loop leaves through the function that the loop stands in.
 function Compiler:return_values(list)
   if self.joint then
     return self:return_to_caller(list)
-  elseif self.region then
-    return self:leave_region(self.RETURNED, self:one_result(list))
   end
   self:leave_with(self:one_result(list))
 end

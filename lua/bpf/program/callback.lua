@@ -11,7 +11,7 @@ local LOOP, FOR_EACH_MAP_ELEM <const> = 181, 164
 local ROUNDS <const> = 20
 
 -- How a body left the loop for good, in the frame: these, or the pc that it goes on at.
-Compiler.RETURNED, Compiler.ENDED, Compiler.RETURNED_NOTHING = -1, -2, -3
+Compiler.RETURNED, Compiler.ENDED = -1, -2
 
 -- The frame -----------------------------------------------------------------------------------------------------------
 
@@ -110,24 +110,29 @@ function Body:start_state()
   return state
 end
 
--- Joins what the body leaves in a register with what it found there, and stores it in the frame.
-function Body:store_shared(register, v)
-  local before = self.kinds[register]
+-- Joins a value with what was known of its place, and stores it in the frame.
+function Body:store_joined(kinds, place, v)
+  local before = kinds[place]
   v = self:materialize(v)
-  local kind = values.join(before, v)
+  local kind = before and values.join(before, v) or v
   if v.kind == "buffer" or v.space == "stack" then
-    kind = values.mixed(before, v) -- its stack is gone when the body returns
+    kind = values.mixed(before or NIL, v) -- its stack is gone when the body returns
   end
-  if not values.settled(before, kind) then
-    self.kinds[register] = kind
+  if not before or not values.settled(before, kind) then
+    kinds[place] = kind
     self.unsettled = true
   end
-  self.written[register] = true
   if kind.kind ~= "mixed" and values.at_run_time(kind) then
     for n, r in ipairs(self:parts(v, kind)) do
-      self.f:store(self.frame.base, self.frame:slot(register .. PARTS[kind.kind][n]), 8, r)
+      self.f:store(self.frame.base, self.frame:slot(place .. PARTS[kind.kind][n]), 8, r)
     end
   end
+end
+
+-- Joins what the body leaves in a register with what it found there.
+function Body:store_shared(register, v)
+  self.written[register] = true
+  self:store_joined(self.kinds, register, v)
 end
 
 function Body:store_all(state)
@@ -154,19 +159,42 @@ function Body:outside(state, target)
   return way
 end
 
--- Ends the loop together with the function, or the program.
-function Body:leave_region(how, r)
+function Body:leave_for(how)
   self.exits[how] = true
-  self.f:store(self.frame.base, self.frame:slot("result"), 8, r)
   self.f:store(self.frame.base, self.frame:slot("exit"), 8, how)
   self.f:exit(1)
 end
 
+-- Ends the loop together with the program.
+function Body:leave_with(r)
+  self.f:store(self.frame.base, self.frame:slot("result"), 8, r)
+  self:leave_for(self.ENDED)
+end
+
+function Body:is_program()
+  return self.outer:is_program()
+end
+
+-- Ends the loop together with the function that it stands in, whose results go into the frame.
+function Body:return_values(list)
+  local results = self.results
+  if self:is_program() then
+    list = { values.integer(self:one_result(list)) }
+  end
+  if #list > results.count then
+    results.count, self.unsettled = #list, true
+  end
+  for n = 1, results.count do
+    self:store_joined(results.kinds, "result" .. n, list[n] or NIL)
+  end
+  self:leave_for(self.RETURNED)
+end
+
 -- The compiler of a body, in a round of its own analysis.
-local function new_body(c, g, shared, kinds, memo)
+local function new_body(c, g, shared, kinds, memo, results)
   return setmetatable({
     proto = c.proto, unit = c.unit, root = c.root, region = g, live = c.live, outlined = c.outlined, depth = c.depth,
-    memo = memo, function_name = memo.name, pc = c.pc, made = 0,
+    memo = memo, function_name = memo.name, pc = c.pc, made = 0, outer = c, results = results,
     frame = setmetatable({ slots = {}, size = 0 }, Frame), shared = shared, kinds = kinds, written = {}, exits = {},
     upvalue_value = c.upvalue_value,
   }, Body)
@@ -177,8 +205,9 @@ local function compile_body(c, g, shared, kinds)
   local memo = c:inner_memo()
   local line = c.proto.code[g.from].line or c.proto.line
   memo.name = memo.name or c.unit:function_name(("%s_line%d"):format(c.root.function_name, line))
+  local results = { count = 0, kinds = {} }
   for _ = 1, ROUNDS do
-    local body = new_body(c, g, shared, kinds, memo)
+    local body = new_body(c, g, shared, kinds, memo, results)
     body.code = body:compile(g.from)
     if not body.unsettled then
       return body
@@ -188,6 +217,31 @@ local function compile_body(c, g, shared, kinds)
 end
 
 -- The call ------------------------------------------------------------------------------------------------------------
+
+-- The value of this kind that is in the frame behind the loop.
+local function read_value(c, body, object, place, kind)
+  if kind.kind == "mixed" or not values.at_run_time(kind) then
+    return kind
+  end
+  local fields = {}
+  for _, part in ipairs(PARTS[kind.kind]) do
+    fields[part] = c.f:load(object, body.frame.slots[place .. part], 8)
+  end
+  return values.of_kind(kind, fields)
+end
+
+-- Stores 0 for the results of the function, which the verifier wants to see written on every path.
+local function clear_results(c, body, object)
+  for n = 1, body.results.count do
+    local kind = body.results.kinds["result" .. n]
+    for _, part in ipairs(PARTS[kind.kind] or {}) do
+      local at = body.frame.slots["result" .. n .. part]
+      if at then
+        c.f:store(object, at, 8, 0)
+      end
+    end
+  end
+end
 
 -- Stores what the body finds. What it changes begins as a number that the verifier takes for anything: otherwise it
 -- would follow a counter round by round, up to its limit of a million instructions.
@@ -215,22 +269,29 @@ local function fill_frame(c, body, object, found)
   if slots.context then
     f:store(object, slots.context, 8, c:context_register())
   end
+  clear_results(c, body, object)
 end
 
 -- The state behind the loop: what the body wrote is in the frame.
 local function read_frame(c, body, object)
   for _, register in ipairs(body.shared) do
     local kind = body.kinds[register]
-    if kind.kind == "mixed" then
-      c.state[register] = kind
-    elseif body.written[register] and values.at_run_time(kind) then
-      local fields = {}
-      for _, part in ipairs(PARTS[kind.kind]) do
-        fields[part] = c.f:load(object, body.frame.slots[register .. part], 8)
-      end
-      c.state[register] = values.of_kind(kind, fields)
+    if kind.kind == "mixed" or body.written[register] and values.at_run_time(kind) then
+      c.state[register] = read_value(c, body, object, register, kind)
     end
   end
+end
+
+-- Ends the function, or the program, as the body did.
+local function leave_as(c, body, object, how)
+  if how == Compiler.ENDED then
+    return c:leave_with(c.f:load(object, body.frame.slots.result, 8))
+  end
+  local list = {}
+  for n = 1, body.results.count do
+    list[n] = read_value(c, body, object, "result" .. n, body.results.kinds["result" .. n])
+  end
+  c:return_values(list)
 end
 
 -- Goes on wherever the body went.
@@ -248,12 +309,7 @@ local function follow_exits(c, body, object)
       way.fill()
     else
       f:start(went)
-      local result = f:load(object, slots.result, 8)
-      if target == Compiler.ENDED then
-        c:leave_with(result)
-      else
-        c:return_values(target == Compiler.RETURNED and { values.integer(result) } or {})
-      end
+      leave_as(c, body, object, target)
     end
     f:start(stayed)
   end
