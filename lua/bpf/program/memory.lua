@@ -228,7 +228,12 @@ end
 
 local writers = {
   int = write_scalar, ptr = write_scalar, struct = write_struct, array = write_array,
-  chars = function(c, ...) return c:write_string(...) end,
+  chars = function(c, type, base, offset, v, ...)
+    if v.kind == "table" and not type.text then
+      return write_array(c, types.bytes(type.size), base, offset, v, ...)
+    end
+    c:write_string(type, base, offset, v, ...)
+  end,
 }
 
 -- Writes a value of any kind to a place of a type. `clean`: the memory is zero. `member` is a bit-field's.

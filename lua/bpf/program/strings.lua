@@ -131,14 +131,24 @@ function Compiler:readable_string(v)
   return { kind = "buffer", object = object, offset = 0, type = v.type }
 end
 
+-- What memory of a type begins with if it is equal to a text; nil if it never is. Bytes are compared with their NULs.
+local function bytes_of(type, text)
+  if not type.text then
+    return #text == type.size and text or nil
+  elseif #text > type.size or text:find("\0", 1, true) then
+    return nil
+  end
+  return #text < type.size and text .. "\0" or text
+end
+
 -- Goes to `yes` if the string is the constant, up to its NUL, else to `no`.
 function Compiler:branch_on_literal(v, text, yes, no)
   local f = self.f
   v = self:readable_string(v)
-  if #text > v.type.size or text:find("\0", 1, true) then
+  local bytes = bytes_of(v.type, text)
+  if not bytes then
     return f:jump(no)
   end
-  local bytes = #text < v.type.size and text .. "\0" or text
   local base, at = self:place(v)
   each_word(at, #bytes, at, function(i, n)
     local want = string.unpack("<i" .. n, bytes, i + 1)
@@ -157,6 +167,9 @@ end
 function Compiler:length(v)
   local f = self.f
   v = self:readable_string(v)
+  if not v.type.text then
+    return values.constant(v.type.size)
+  end
   local base, at = self:place(v)
   local ones, tops = f:move(f:register(), 0x0101010101010101), f:move(f:register(), 0x8080808080808080)
   local d, behind = f:move(f:register(), v.type.size), f:block()
@@ -185,7 +198,9 @@ function Compiler:clean_copy(v, size)
   local object = self:stable_object(size)
   self:clear(object, 0, object.size)
   self:copy(object, 0, v, v.type.size)
-  self:clean_tail(object, 0, object.size)
+  if v.type.text then
+    self:clean_tail(object, 0, object.size)
+  end
   return object
 end
 
@@ -194,6 +209,9 @@ function Compiler:branch_on_strings(a, b, yes, no)
   local f = self.f
   a, b = self:readable_string(a), self:readable_string(b)
   local size = math.max(a.type.size, b.type.size)
+  if not a.type.text and not b.type.text and a.type.size ~= b.type.size then
+    return f:jump(no)
+  end
   local x, y = self:clean_copy(a, size), self:clean_copy(b, size)
   for i = 0, x.size - 8, 8 do
     local equal = f:block()

@@ -35,6 +35,11 @@ function types.chars(size)
   return strings[size]
 end
 
+-- unsigned char[size], as an array of integers.
+function types.bytes(size)
+  return { kind = "array", size = size, count = size, element = types.integer(1) }
+end
+
 -- A struct without members of which only the name is known.
 local function opaque(name)
   return { kind = "struct", size = 0, name = name, order = {}, members = {} }
