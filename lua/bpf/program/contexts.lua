@@ -19,16 +19,20 @@ local function context_value(c, form)
   return { [0] = { kind = "pointer", r = c.context, offset = 0, type = form, space = "ctx" } }
 end
 
--- A struct of the kernel's, with what packets need.
+local function named(name)
+  local form = types.named(name)
+  if not form then
+    local handle, why = types.kernel()
+    fail("the kernel has no %s%s", name, handle and "" or ": " .. why)
+  end
+  return form
+end
+
+-- A struct of the kernel's, with what packets need. It is the same one in every round of the analysis.
 local function struct(name, ways)
+  local form
   return function(c)
-    local form = types.named(name)
-    if not form then
-      fail("the kernel has no %s, as its BTF says", name)
-    end
-    if ways then
-      form = setmetatable({ methods = ways }, { __index = form })
-    end
+    form = form or ways and setmetatable({ methods = ways }, { __index = named(name) }) or named(name)
     return context_value(c, form)
   end
 end
@@ -50,10 +54,10 @@ local function iterator(c, place)
 end
 
 -- The context of a syscall program has the type that the option ctx_type gives.
+local UNKNOWN = { kind = "struct", size = 0, name = "a context without the option ctx_type", order = {}, members = {} }
+
 local function own_type(c)
-  local form = c.unit.ctx_type and types.of(c.unit.ctx_type)
-  return context_value(c, form or { kind = "struct", size = 0, name = "a context without ctx_type", order = {},
-    members = {} })
+  return context_value(c, c.unit.ctx_type and types.of(c.unit.ctx_type) or UNKNOWN)
 end
 
 -- Arguments, typed by BTF ---------------------------------------------------------------------------------------------

@@ -39,19 +39,25 @@ local function parse(text, name)
   return form
 end
 
+local known = {}
+
 -- The struct that a tracepoint's program gets. Nil and a message if there is no such tracepoint, or no tracefs.
 function tracefs.record(category, name)
-  local mounted
+  local path, mounted = category .. "/" .. name, nil
+  if known[path] then
+    return known[path]
+  end
   for _, folder in ipairs(FOLDERS) do
-    local file <close> = io.open(("%s/events/%s/%s/format"):format(folder, category, name))
+    local file <close> = io.open(("%s/events/%s/format"):format(folder, path))
     if file then
-      return parse(file:read("a"), name)
+      known[path] = parse(file:read("a"), name)
+      return known[path]
     end
     local header <close> = io.open(folder .. "/events/header_page")
     mounted = mounted or header ~= nil
   end
   if mounted then
-    return nil, ("there is no tracepoint %s/%s"):format(category, name)
+    return nil, "there is no tracepoint " .. path
   end
   return nil, "tracefs can't be read here (as root: mount -t tracefs tracefs /sys/kernel/tracing)"
 end
