@@ -2,6 +2,7 @@
 -- `o[k]`, `o.k`, and assignments to them: maps, structs and arrays in memory, constructors, tables of the script.
 local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
+local near = require("bpf.program.near")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
 local variables = require("bpf.program.variables")
@@ -16,8 +17,12 @@ function Compiler:no_member(type, name)
   for _, member in ipairs(type.order) do
     known[#known + 1] = member.name
   end
-  local few = #known > 0 and #known <= 12 and (" (members: %s)"):format(table.concat(known, ", ")) or ""
-  self:fail("%s has no member '%s'%s", type.name or "the struct", tostring(name), few)
+  local hint = #known > 0 and #known <= 12 and (" (members: %s)"):format(table.concat(known, ", ")) or ""
+  if hint == "" then
+    local meant = near.names(tostring(name), known)
+    hint = meant[1] and (" (near: %s)"):format(table.concat(meant, ", ")) or ""
+  end
+  self:fail("%s has no member '%s'%s", type.name or "the struct", tostring(name), hint)
 end
 
 -- A constant key: what Lua would index a table with.

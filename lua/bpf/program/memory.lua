@@ -93,9 +93,13 @@ local readers = {
     return type.bool and { kind = "boolean", r = v.r } or v
   end,
   ptr = Compiler.read_pointer,
-  -- `__data_loc`: the offset from the record's start in the lower half, which has the length in its upper one
-  data_loc = function(c, _, base, offset)
+  -- `__data_loc`: the offset from the record's start in the lower half, which has the length in its upper one;
+  -- `__rel_loc` counts from behind itself
+  data_loc = function(c, type, base, offset)
     local where = c.f:alu("and", c.f:load(base, offset, 4), 0xffff)
+    if type.relative then
+      where = c.f:alu("add", where, offset + type.size)
+    end
     return c:string_at("probe_read_kernel_str", c.f:alu("add", base, where))
   end,
 }

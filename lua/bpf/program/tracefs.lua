@@ -6,10 +6,26 @@ local tracefs = {}
 
 local FOLDERS = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" }
 
+-- Arguments of system calls have 8 bytes each, of which those behind a narrower type hold anything.
+local NARROW = { umode_t = types.integer(2) }
+for names, form in pairs {
+  ["int pid_t key_t timer_t mqd_t clockid_t qid_t"] = types.integer(4, true),
+  ["unsigned u32 uid_t gid_t"] = types.integer(4),
+} do
+  for name in names:gmatch("%S+") do
+    NARROW[name] = form
+  end
+end
+NARROW["unsigned int"] = NARROW.unsigned
+
+-- Programs can't read what all records begin with.
+local COMMON <const> = 8
+
 -- The form of a field: what its C declaration and its size say.
 local function field_type(declaration, size, signed)
-  if declaration:find("__data_loc", 1, true) then
-    return { kind = "data_loc", size = 4 }
+  local text = declaration:match("^%s*__data_loc char%[%]") or declaration:match("^%s*__rel_loc char%[%]")
+  if text then
+    return { kind = "data_loc", size = 4, relative = text:find("rel", 1, true) ~= nil }
   elseif declaration:find("%[") then
     if declaration:find("^%s*unsigned char") or declaration:find("^%s*char") or declaration:find("^%s*__u8") then
       return { kind = "chars", size = size, text = not declaration:find("u") }
@@ -20,18 +36,17 @@ local function field_type(declaration, size, signed)
     end
     return types.chars(size)
   end
-  return types.integer(size, signed or size == 8 and declaration:find("^%s*int ") ~= nil)
+  local name = declaration:match("^%s*(.-)%s*[A-Za-z_0-9]+$"):gsub("^const ", "")
+  return size == 8 and NARROW[name] or types.integer(size, signed)
 end
 
 local function parse(text, name)
   local form = { kind = "struct", size = 0, name = "the record of " .. name, order = {}, members = {} }
   for declaration, offset, size, signed in text:gmatch("field:([^;]+);%s*offset:(%d+);%s*size:(%d+);%s*signed:(%d)") do
     local field = declaration:gsub("%b[]", ""):match("([A-Za-z_0-9]+)%s*$")
-    local bytes = math.tointeger(tonumber(size))
-    if field and bytes > 0 then
-      local member = {
-        name = field, offset = math.tointeger(tonumber(offset)), type = field_type(declaration, bytes, signed == "1"),
-      }
+    local bytes, at = math.tointeger(tonumber(size)), math.tointeger(tonumber(offset))
+    if field and bytes > 0 and at >= COMMON then
+      local member = { name = field, offset = at, type = field_type(declaration, bytes, signed == "1") }
       form.members[field], form.order[#form.order + 1] = member, member
       form.size = math.max(form.size, member.offset + bytes)
     end

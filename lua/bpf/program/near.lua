@@ -1,0 +1,47 @@
+-- SPDX-License-Identifier: MIT
+-- Names that somebody may have meant, for messages about those that don't exist.
+local near = {}
+
+local MOST <const> = 4
+
+-- How many letters have to be inserted, removed or replaced to make one of the other.
+local function distance(a, b)
+  local row = {}
+  for j = 0, #b do
+    row[j] = j
+  end
+  for i = 1, #a do
+    local diagonal = row[0]
+    row[0] = i
+    for j = 1, #b do
+      local changed = diagonal + (a:byte(i) == b:byte(j) and 0 or 1)
+      diagonal = row[j]
+      row[j] = math.min(changed, row[j] + 1, row[j - 1] + 1)
+    end
+  end
+  return row[#b]
+end
+
+-- How far apart they are, or nil. A name that the other is part of is near.
+local function apart(name, other)
+  if #name > 2 and (other:find(name, 1, true) or name:find(other, 1, true) and #other > 2) then
+    return 1
+  end
+  local d = distance(name:lower(), other:lower())
+  return d <= math.max(1, #name // 3) and d or nil
+end
+
+-- Those of a list that are near the name, the nearest first.
+function near.names(name, list)
+  local found, far = {}, {}
+  for _, other in ipairs(list) do
+    far[other] = apart(name, other)
+    if far[other] then
+      found[#found + 1] = other
+    end
+  end
+  table.sort(found, function(a, b) return far[a] < far[b] or far[a] == far[b] and a < b end)
+  return table.move(found, 1, math.min(#found, MOST), 1, {})
+end
+
+return near
