@@ -196,8 +196,13 @@ end
 
 -- Remembers what the program needs of the kernel, and where, to say so if the kernel refuses it.
 function Compiler:need(helper, what, cure)
-  local line = self.proto.code[self.pc].line or self.proto.line
-  self.unit:need(helper, ("%s:%d: %s"):format(chunk_name(self.proto.source), line, what), cure)
+  self.unit:need(helper, ("%s: %s"):format(self:here(), what), cure)
+end
+
+-- The place in the script: "tool.lua:12".
+function Compiler:here()
+  local instruction = self.proto.code[self.pc]
+  return ("%s:%d"):format(chunk_name(self.proto.source), instruction and instruction.line or self.proto.line)
 end
 
 -- The error of a program at run time: it ends with 0.

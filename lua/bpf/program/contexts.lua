@@ -252,11 +252,15 @@ local cgroup_rows = {
 
 local SLEEPABLE = "%.s$"
 
+-- Programs that may sleep without saying so.
+local SLEEPERS = { syscall = true }
+
 -- The row of a section, the part behind the slash, and whether the program may sleep.
 function contexts.find(section)
   local kind, place = section:match("^([^/]+)/?(.*)$")
   local sleepable = kind ~= nil and kind:find(SLEEPABLE) ~= nil
   kind = kind and kind:gsub(SLEEPABLE, "") or ""
+  sleepable = sleepable or SLEEPERS[kind] or false
   if kind == "cgroup" then
     for _, row in ipairs(cgroup_rows) do
       if place:find(row[1]) then

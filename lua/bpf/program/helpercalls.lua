@@ -28,6 +28,9 @@ for name in ([[xdp_adjust_head xdp_adjust_meta xdp_adjust_tail skb_change_head s
   MOVES_PACKET[name] = true
 end
 
+-- Helpers that wait for memory to be there.
+local SLEEPS = { copy_from_user = true, copy_from_user_task = true }
+
 -- Results that are never negative, in practice: nanoseconds since the machine was started.
 local POSITIVE = { u32 = true }
 
@@ -216,6 +219,10 @@ local function call_helper(c, name, given)
     return special(c, given, name)
   end
   local row = helpers[name]
+  if SLEEPS[name] and not c.root.sleepable then
+    c:fail("helper.%s: only a program that may sleep can call it, of a section such as 'fentry.s/do_filp_open' or "
+      .. "'uprobe.s'; elsewhere use helper.probe_read_user", name)
+  end
   local call = setmetatable({ c = c, name = name, given = given, n = 0, objects = {} }, Call)
   local r = c.f:call(row.id, table.unpack(call:arguments(row.parameters)))
   for _, object in ipairs(call.objects) do

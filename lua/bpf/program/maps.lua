@@ -32,7 +32,10 @@ local INSTEAD = {
   cgrp_storage = "helper.cgrp_storage_get(m, cgroup)",
 }
 
-function Compiler.map_reference(_, m)
+function Compiler:map_reference(m)
+  if self.root.sleepable then
+    self.unit:sleeper_uses(m, self:here())
+  end
   return { map = m }
 end
 

@@ -39,12 +39,43 @@ local function lacking(of, list)
   return nil, list
 end
 
+-- Types of maps that programs which may sleep can use, by the version of Linux that lets them.
+local SINCE = {}
+for version, names in pairs {
+  [510] = "array hash lru_hash", [511] = "ringbuf",
+  [513] = "percpu_array percpu_hash lru_percpu_hash array_of_maps hash_of_maps",
+  [601] = "task_storage sk_storage inode_storage cgrp_storage user_ringbuf", [602] = "queue stack",
+} do
+  for name in names:gmatch("%S+") do
+    SINCE[name] = version
+  end
+end
+
+-- The map that a program which may sleep can't use, as far as the verifier tells: of several, that of the type which
+-- most kernels refuse.
+local function of_sleeper(log, of)
+  local worst
+  if log and log:find("Sleepable programs can only use", 1, true) then
+    for _, use in ipairs(of.sleepers) do
+      if not worst or (SINCE[use.type] or math.huge) > (SINCE[worst.type] or math.huge) then
+        worst = use
+      end
+    end
+  end
+  return worst
+end
+
 -- The message of a failed load.
 function refusal.explain(fname, message, log, of, list)
   local need = lacking(of, list)
   if need then
     return ("%s: %s needs the kernel's helper %s, which this kernel doesn't have: %s"):format(fname, need.what,
       need.helper, need.cure)
+  end
+  local use = of_sleeper(log, of)
+  if use then
+    return ("%s: %s: this kernel refuses maps of type %s in programs that may sleep: %s"):format(fname, use.place,
+      use.type, message)
   end
   local file, number = nil, nil
   if log then

@@ -36,7 +36,7 @@ local function field_type(declaration, size, signed)
     end
     return types.chars(size)
   end
-  local name = declaration:match("^%s*(.-)%s*[A-Za-z_0-9]+$"):gsub("^const ", "")
+  local name = declaration:gsub("^%s*const ", ""):match("^%s*(.-)%s*[A-Za-z_0-9]+%s*$")
   return size == 8 and NARROW[name] or types.integer(size, signed)
 end
 

@@ -28,8 +28,7 @@ end
 function unit.new(options)
   return setmetatable({
     protos = {}, outlined = {}, map_info = {}, map_names = {}, function_names = {}, needs = {}, variables = {},
-    variable_names = {}, tables = {},
-    ctx_type = options.ctx_type, parameters = options.parameters,
+    variable_names = {}, tables = {}, sleepers = {}, ctx_type = options.ctx_type, parameters = options.parameters,
   }, Unit)
 end
 
@@ -63,6 +62,17 @@ end
 -- Remembers that a program needs a helper that older kernels lack.
 function Unit:need(helper, what, cure)
   self.needs[#self.needs + 1] = { helper = helper, what = what, cure = cure }
+end
+
+-- Remembers where a program that may sleep uses a map: kernels refuse some types there.
+function Unit:sleeper_uses(map, place)
+  local list = self.sleepers
+  for _, use in ipairs(list) do
+    if use.map == map then
+      return
+    end
+  end
+  list[#list + 1] = { map = map, type = self:info_of(map).type, place = place }
 end
 
 -- The prototype of a Lua function, parsed once.
