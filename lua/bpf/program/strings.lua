@@ -115,13 +115,13 @@ end
 
 local UNREADABLE = { kernel = true, user = true, trusted = true }
 
--- The string in memory that a program may load from.
-function Compiler:readable_string(v)
+-- The string in memory that a program may load from. `what` is done with it, for messages.
+function Compiler:readable_string(v, what)
   v = self:materialize(v)
   if not ((v.kind == "buffer" or v.kind == "pointer") and v.type.kind == "chars") then
-    self:fail("a string is expected, this is %s", describe(v))
+    self:fail("%s: a string is expected, this is %s", what, describe(v))
   end
-  self:check_reference(v, "the string")
+  self:check_reference(v, what)
   if not UNREADABLE[v.space] then
     return v
   end
@@ -144,7 +144,7 @@ end
 -- Goes to `yes` if the string is the constant, up to its NUL, else to `no`.
 function Compiler:branch_on_literal(v, text, yes, no)
   local f = self.f
-  v = self:readable_string(v)
+  v = self:readable_string(v, "==")
   local bytes = bytes_of(v.type, text)
   if not bytes then
     return f:jump(no)
@@ -166,7 +166,7 @@ end
 -- borrows goes upwards.
 function Compiler:length(v)
   local f = self.f
-  v = self:readable_string(v)
+  v = self:readable_string(v, "#")
   if not v.type.text then
     return values.constant(v.type.size)
   end
@@ -207,7 +207,7 @@ end
 -- Goes to `yes` if two strings in memory are equal up to their NULs, else to `no`.
 function Compiler:branch_on_strings(a, b, yes, no)
   local f = self.f
-  a, b = self:readable_string(a), self:readable_string(b)
+  a, b = self:readable_string(a, "=="), self:readable_string(b, "==")
   local size = math.max(a.type.size, b.type.size)
   if not a.type.text and not b.type.text and a.type.size ~= b.type.size then
     return f:jump(no)
