@@ -72,16 +72,31 @@ local function read_member(c, o, k)
   return c:read(member.type, base, offset + member.offset, o.space, member)
 end
 
+-- Calls fn(base, offset) for the element at an index, from 0, that is known when the program runs, unless it lies
+-- beyond the end. The verifier refuses to add a variable to the context: there each element has code of its own.
+local function with_element(c, o, index, element, count, fn)
+  local f = c.f
+  local base, offset = c:place(o)
+  if o.space == "ctx" then
+    for n = 0, count - 1 do
+      c:when("eq", index, n, function() fn(base, offset + n * element.size) end)
+    end
+    return
+  end
+  c:when("lt", index, count, function()
+    local first = base.stack and f:address(base, 0) or base
+    fn(f:alu("add", first, f:alu("mul", index, element.size)), offset)
+  end)
+end
+
 -- An element whose index is known when the program runs: nil beyond the ends.
 local function read_at(c, o, element, count, k)
   local f = c.f
-  local base, offset = c:place(o)
   local index = f:alu("sub", c:integer(k, "index"), 1)
   local d, present = f:move(f:register(), 0), f:move(f:register(), 0)
   local positive, bool
-  c:when("lt", index, count, function()
-    local first = base.stack and f:address(base, 0) or base
-    local v = c:read(element, f:alu("add", first, f:alu("mul", index, element.size)), offset, o.space)
+  with_element(c, o, index, element, count, function(base, offset)
+    local v = c:read(element, base, offset, o.space)
     if v.kind ~= "integer" and v.kind ~= "boolean" then
       c:fail("an array is indexed at run time for integers only: use a constant index, or a map")
     end
@@ -189,9 +204,7 @@ local READ_ONLY = { trusted = true, kernel = true, user = true, copy = true }
 local function assign_member(c, o, k, v)
   local base, offset = c:place(o)
   local member = c:member_of(o.type, k)
-  c.f.no_immediate = o.space == "ctx" -- Linux 6.1 and older refuse constants there
   c:write(member.type, base, offset + member.offset, v, member.name, false, member)
-  c.f.no_immediate = false
 end
 
 local function assign_element(c, o, k, v)
@@ -206,10 +219,7 @@ local function assign_element(c, o, k, v)
     return c:write(element, base, offset + (key - 1) * element.size, v, "element")
   end
   local index = f:alu("sub", c:integer(k, "index"), 1)
-  c:when("lt", index, count, function()
-    local first = base.stack and f:address(base, 0) or base
-    c:write(element, f:alu("add", first, f:alu("mul", index, element.size)), offset, v, "element")
-  end)
+  with_element(c, o, index, element, count, function(at, from) c:write(element, at, from, v, "element") end)
 end
 
 local assigners = { struct = assign_member, array = assign_element, chars = assign_element }
@@ -229,7 +239,10 @@ function Compiler:assign(o, k, v, name)
     self:fail(o.space == "copy" and "%s is a copy of the packet's: write by helper.skb_store_bytes"
       or "%s of the kernel can't be written by a program", o.type.name or "what is read")
   end
+  local f = self.f
+  f.no_immediate = o.space == "ctx" -- Linux 6.1 and older refuse constants there
   assigner(self, self:not_nil(o, name), k, v)
+  f.no_immediate = false
 end
 
 return Compiler
