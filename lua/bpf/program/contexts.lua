@@ -234,8 +234,10 @@ local rows = {
   ["xdp.frags"] = struct("struct xdp_md", { packet = packet.direct }),
   tc = sk_buff, tcx = sk_buff, classifier = sk_buff, action = sk_buff, netkit = sk_buff,
   cgroup_skb = sk_buff, socket = sk_buff, sk_skb = sk_buff, lwt_in = sk_buff, lwt_out = sk_buff, lwt_xmit = sk_buff,
-  sockops = struct("struct bpf_sock_ops"), sk_msg = struct("struct sk_msg_md"),
-  sk_lookup = struct("struct bpf_sk_lookup"), sk_reuseport = struct("struct sk_reuseport_md"),
+  lwt_seg6local = sk_buff, flow_dissector = sk_buff,
+  sockops = struct("struct bpf_sock_ops", { packet = packet.headers }),
+  sk_msg = struct("struct sk_msg_md", { packet = packet.direct }), sk_lookup = struct("struct bpf_sk_lookup"),
+  sk_reuseport = struct("struct sk_reuseport_md", { packet = packet.direct }),
   iter = iterator, syscall = own_type,
   usdt = unsupported("a program for USDT"), struct_ops = unsupported("a struct_ops program"),
   freplace = unsupported("a program that replaces another"),
@@ -246,7 +248,7 @@ local cgroup_rows = {
   { "^skb", sk_buff }, { "^sock_create", struct("struct bpf_sock") }, { "^sock_release", struct("struct bpf_sock") },
   { "^sock$", struct("struct bpf_sock") }, { "^post_bind", struct("struct bpf_sock") },
   { "^dev", struct("struct bpf_cgroup_dev_ctx") }, { "^sysctl", struct("struct bpf_sysctl") },
-  { "^[gs]etsockopt", struct("struct bpf_sockopt") },
+  { "^[gs]etsockopt", struct("struct bpf_sockopt", { optval = packet.option }) },
   { "^", struct("struct bpf_sock_addr") }, -- bind4, connect6, sendmsg4, getpeername6 and the like
 }
 

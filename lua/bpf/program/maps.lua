@@ -2,6 +2,7 @@
 -- Maps in a program: `m[k]`, `m[k] = v`, `m[k] = nil`, and the functions of bpf.map, by the same names as in a script.
 local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
+local types = require("bpf.program.types")
 local values = require("bpf.program.values")
 
 local describe = values.describe
@@ -92,8 +93,15 @@ local function is_there(info, k)
   return ARRAYS[info.type] and k.kind == "integer" and math.type(k.r) and k.r >= 0 and k.r < info.max_entries
 end
 
+-- Maps whose entries are sockets, for programs. Whoever gets one gives it back by helper.sk_release.
+local SOCKETS = { sockmap = true, sockhash = true }
+
 function Compiler:map_get(m, k)
   local r, info = self:lookup_entry(m, k)
+  if SOCKETS[info.type] then
+    local form = types.struct_named("struct bpf_sock")
+    return { kind = "pointer", r = r, offset = 0, type = form, space = "trusted", null = true }
+  end
   local type = info.value
   if is_there(info, k) then
     self:end_if("eq", r, 0) -- which the verifier wants to see

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- ctx:packet(offset, type): what a packet has at an offset, or nil beyond its end.
+-- ctx:packet(offset, type): what a packet has at an offset, or nil beyond its end; and ctx:optval(offset, type), the
+-- same of a socket option's value.
 local core = require("bpf.core")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
@@ -19,15 +20,7 @@ local function type_argument(c, v)
   elseif type(value) ~= "string" then
     c:fail("packet: a type is expected, this is %s", v and values.describe(v) or "nothing")
   end
-  local form = types.named(value)
-  if form then
-    return form
-  end
-  local ok, ctype = pcall(core.btf.type, value)
-  if not ok or not ctype then
-    c:fail("packet: there is no type '%s'", value)
-  end
-  return types.of(ctype)
+  return types.of_text(value) or c:fail("packet: there is no type '%s'", value)
 end
 
 local function arguments_of(c, arguments)
@@ -35,12 +28,13 @@ local function arguments_of(c, arguments)
   return c:integer(arguments[1] or values.NIL, "the offset in a packet"), form
 end
 
--- In programs that see the memory of a packet: bounds are checked, and it can be written.
-function packet.direct(c, of, arguments)
+-- What lies at an offset behind one address in the context, and before the other.
+local function between(c, of, arguments, first, last)
   local f = c.f
   local offset, form = arguments_of(c, arguments)
-  local data = f:load(of.r, of.offset + of.type.members.data.offset, 4)
-  local data_end = f:load(of.r, of.offset + of.type.members.data_end.offset, 4)
+  local from, to = of.type.members[first], of.type.members[last]
+  local data = f:load(of.r, of.offset + from.offset, from.type.size)
+  local data_end = f:load(of.r, of.offset + to.offset, to.type.size)
   local d, behind, near = f:move(f:register(), 0), f:block(), f:block()
   if math.type(offset) then
     if offset < 0 or offset > FARTHEST then
@@ -63,6 +57,20 @@ function packet.direct(c, of, arguments)
   f:jump(behind)
   f:start(behind)
   return c:entry_value(d, form, "packet")
+end
+
+-- In programs that see the memory of a packet: bounds are checked, and it can be written.
+function packet.direct(c, of, arguments)
+  return between(c, of, arguments, "data", "data_end")
+end
+
+-- The same, of the headers that a program of TCP events sees, and of a socket option.
+function packet.headers(c, of, arguments)
+  return between(c, of, arguments, "skb_data", "skb_data_end")
+end
+
+function packet.option(c, of, arguments)
+  return between(c, of, arguments, "optval", "optval_end")
 end
 
 -- In programs that see socket buffers: what is read is copied, wherever it lies.

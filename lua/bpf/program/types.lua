@@ -241,6 +241,19 @@ function types.named(name)
   return stable[name] or types.of_kernel(name)
 end
 
+local declared = {}
+
+-- A type by its name, or by its declaration in C. Nil if there is none.
+function types.of_text(text)
+  if text:find("^struct [A-Za-z_0-9]+$") or text:find("^union [A-Za-z_0-9]+$") then
+    return types.named(text)
+  elseif declared[text] == nil then
+    local ok, ctype = pcall(btf.type, text)
+    declared[text] = ok and ctype and types.of(ctype)
+  end
+  return declared[text] or nil
+end
+
 -- The kernel's BTF is read when somebody asks for more than the name.
 local look = {
   __index = function(form, field)
