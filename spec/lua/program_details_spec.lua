@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Programs written in Lua: names, strings and tables, in the cases that are easily overlooked.
 local bpf = require("bpf")
+local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 
 local map = bpf.map
@@ -59,5 +60,21 @@ describe("a program", function()
   it("can't assign a global", function()
     assert.equal("the global 'unheard_of' can't be assigned in a program: use a map, or bpf.var",
       refusal(function() unheard_of = 1 end)) -- luacheck: ignore
+  end)
+
+  it("is part of an object with the name of the script", function()
+    local _, message = bpf.program("xdp", function() return bpf.helper.tcp_sock(0) end)
+    assert.matches("^bpf%.program: program_details_spec%.lua:%d+: object 'program_details_spec': load: prog 'lua' ",
+      message)
+    local obj <close> = assert(bpf.programs({ one = { "xdp", function() return 1 end } }, { name = "named" }))
+    assert.equal("named", obj:name())
+  end)
+
+  it("raises an error where it was called for options that aren't there", function()
+    local message = helper.raises(function()
+      local prog = bpf.program("xdp", function() return 1 end, { nonsense = 1 })
+      return prog
+    end, "^spec/lua/program_details_spec%.lua:%d+: bpf%.program: unknown option 'nonsense' %(options: license, ")
+    assert.no.matches("bpf%.load", message)
   end)
 end)

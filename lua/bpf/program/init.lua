@@ -183,6 +183,22 @@ local function compile_failure(fname, failure)
   error(failure, 0)
 end
 
+-- The name of an object that the script gives none: that of the script's file up to the first dot, as libbpf names the
+-- objects of files.
+local function object_name(list)
+  return source.of(list[1].fn).file:match("([^/.]+)[^/]*$") or "script"
+end
+
+-- Loads an object's bytes. Wrong options are the caller's errors, three levels up.
+local function load_bytes(fname, bytes, options)
+  local results = table.pack(pcall(core.load, { bytes = bytes }, options))
+  if not results[1] then
+    local message = tostring(results[2]):gsub("^.-bpf%.load: ", fname .. ": ")
+    error((message:gsub("%(options: ", "%0license, ctx_type, ")), 4)
+  end
+  return table.unpack(results, 2, results.n)
+end
+
 -- Compiles and loads. Returns the object; or nil, message, code and the verifier's log.
 local function load_programs(fname, list, own, of_load)
   local ok, bytes, maps, of = pcall(assemble, list, own)
@@ -194,7 +210,8 @@ local function load_programs(fname, list, own, of_load)
     given[name] = given[name] or m
   end
   of_load.maps = given
-  local obj, message, code, log = core.load({ bytes = bytes }, of_load)
+  of_load.name = of_load.name or object_name(list)
+  local obj, message, code, log = load_bytes(fname, bytes, of_load)
   if not obj then
     return nil, refusal.explain(fname, message, log, of, list), code, log
   end
