@@ -2,7 +2,8 @@
 -- Usage: reference.lua src/*/*.c lua/bpf/*.lua lua/bpf/*/*.lua >docs/reference.md
 -- Writes the reference: the sections of reference.head.md, each followed by the functions that belong to it, as their
 -- doc blocks describe them: `/*** … */` with @function in C, `---` above the function in Lua.
--- Tags: @function name (several for synonyms), @tparam type name text, @param name text, @treturn type text,
+-- Tags: @function name (several for synonyms; in Lua where no function statement follows), @in section (by default that
+-- of the name: bpf.map of bpf.map.open), @tparam type name text, @param name text, @treturn type text,
 -- @return text, @see name, name, @since text, @usage. A type or name with "?" in front is optional. Below a @tparam,
 -- lines "- name: text" describe the fields of a table; below a @usage stands an example, which
 -- spec/tree/reference_spec.lua runs unless "not run: reason" follows the tag.
@@ -54,9 +55,12 @@ local function lua_blocks(path, fn)
       block.lines[#block.lines + 1] = text
     elseif block then
       local mark, name, params = line:match("^function [%w_]+([.:])([%w_]+)%s*%((.*)%)$")
-      if name then
+      local named = table.concat(block.lines, "\n"):find("\n@function ", 1, true)
+      if name and not named then
         local owner = mark == ":" and module:match("[%w_]+$") or module -- a method is called by its class's short name
         block.name, block.params = owner .. mark .. name, params
+      end
+      if name or named then
         fn(block)
       end
       block = nil
@@ -100,6 +104,10 @@ local readers = {}
 
 readers["function"] = function(_, fn, tag)
   fn.names[#fn.names + 1] = tag.text
+end
+
+readers["in"] = function(_, fn, tag)
+  fn.section = tag.text
 end
 
 local function parameter(block, fn, tag, kind, name, text)
@@ -191,9 +199,10 @@ local function add(block)
     complain(block, "%s is not described", fn.names[1])
   end
   for i, name in ipairs(fn.names) do
-    local section = section_of[home(name) or ""]
+    local of = fn.section or home(name) or ""
+    local section = section_of[of]
     if not section then
-      complain(block, "%s belongs to no section; begin it in %s with '## %s: …'", name, HEAD, home(name) or "name")
+      complain(block, "%s belongs to no section; begin it in %s with '## %s: …'", name, HEAD, of)
     elseif section.functions[name] then
       complain(block, "%s is described twice", name)
     else

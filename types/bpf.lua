@@ -314,6 +314,15 @@ function bpf.map.open(path, flags) end
 ---@return string? code
 function bpf.map.by_id(id, flags) end
 
+---Adds to the value of an entry in one step; inserts the entry if the key is absent.
+---@param m bpf.map
+---@param k any
+---@param n? integer 1 by default
+---@return true?
+---@return string? message
+---@return string? code
+function bpf.map.add(m, k, n) end
+
 ---Makes a handle for a map's file descriptor, which is duplicated.
 ---@param fd integer
 ---@return bpf.map? map
@@ -352,6 +361,14 @@ function bpf.map.lookup(m, key, flags) end
 ---@param key any
 ---@return any ...
 function bpf.map.unpack(m, key) end
+
+---Runs a function in the kernel for each entry, and adds up what it returns.
+---@param m bpf.map
+---@param fn fun(k: any, v: any): ...: integer|boolean?
+---@return integer? sum of the first results; those of further ones follow
+---@return integer|string? second sum, or message
+---@return integer|string? third sum, or code
+function bpf.map.scan(m, fn) end
 
 ---Adds up the values that the CPUs have for a key; one nil when there is no such key.
 ---@param m bpf.map of a per-CPU type
@@ -1185,6 +1202,134 @@ function user_ringbuf:close() end
 ---@nodiscard
 function bpf.compile(source, options) end
 
+-- Programs in Lua -----------------------------------------------------------------------------------------------------
+
+---@class bpf.program.options: bpf.open.options
+---@field license? string "GPL" by default
+---@field ctx_type? bpf.spec the context of programs of section "syscall"
+
+---Compiles functions into BPF programs and loads them as one object.
+---@param programs table<string, { [1]: string, [2]: function }> name → { section, function }
+---@param options? bpf.program.options
+---@return bpf.object? object
+---@return string? message
+---@return string? code
+---@return string? log
+---@nodiscard
+function bpf.programs(programs, options) end
+
+---Compiles one function into a BPF program, which owns its object, and loads it.
+---@param section string
+---@param fn function
+---@param options? bpf.program.options
+---@return bpf.prog? prog
+---@return string? message
+---@return string? code
+---@return string? log
+---@nodiscard
+function bpf.program(section, fn, options) end
+
+---@class bpf.assemble.options
+---@field license? string "GPL" by default
+---@field ctx_type? bpf.spec the context of programs of section "syscall"
+
+---Compiles functions into the bytes of a BPF object.
+---@param programs table<string, { [1]: string, [2]: function }> name → { section, function }
+---@param options? bpf.assemble.options
+---@return string? bytes
+---@return table<string, bpf.map>|string maps or message
+---@return string? code
+---@nodiscard
+function bpf.assemble(programs, options) end
+
+---@class bpf.var: table<string, any>
+
+---Makes a global variable, for an upvalue of programs.
+---@param type bpf.spec
+---@param value? table
+---@return bpf.var
+function bpf.var(type, value) end
+
+---The kernel's helpers, by their names without "bpf_"; for programs.
+---@type table<string, fun(...: any): any>
+bpf.helper = {}
+
+---Makes a pointer to a struct of the kernel out of an address; for programs.
+---@param address integer
+---@param type string
+---@param space? "user"
+---@return any struct
+function bpf.cast(address, type, space) end
+
+---Swaps the bytes of 16 bits between the network's order and the machine's.
+---@param n integer
+---@return integer
+function bpf.ntohs(n) end
+
+---The same as bpf.ntohs.
+---@param n integer
+---@return integer
+function bpf.htons(n) end
+
+---Swaps the bytes of 32 bits.
+---@param n integer
+---@return integer
+function bpf.ntohl(n) end
+
+---The same as bpf.ntohl.
+---@param n integer
+---@return integer
+function bpf.htonl(n) end
+
+---Swaps the bytes of 64 bits.
+---@param n integer
+---@return integer
+function bpf.be64(n) end
+
+---@class bpf.atomic
+bpf.atomic = {}
+
+---Adds to a member of an entry in one step; for programs.
+---@param struct table
+---@param member string
+---@param n integer
+function bpf.atomic.add(struct, member, n) end
+
+---Adds to a member in one step, and returns what it was; for programs.
+---@param struct table
+---@param member string
+---@param n integer
+---@return integer before
+function bpf.atomic.fetch_add(struct, member, n) end
+
+---Sets a member to `member & n` in one step, and returns what it was; for programs.
+---@param struct table
+---@param member string
+---@param n integer
+---@return integer before
+function bpf.atomic.fetch_and(struct, member, n) end
+
+---Sets a member to `member | n` in one step, and returns what it was; for programs.
+---@param struct table
+---@param member string
+---@param n integer
+---@return integer before
+function bpf.atomic.fetch_or(struct, member, n) end
+
+---Sets a member to `member ~ n` in one step, and returns what it was; for programs.
+---@param struct table
+---@param member string
+---@param n integer
+---@return integer before
+function bpf.atomic.fetch_xor(struct, member, n) end
+
+---Replaces a member in one step, and returns what it was; for programs.
+---@param struct table
+---@param member string
+---@param n integer
+---@return integer before
+function bpf.atomic.exchange(struct, member, n) end
+
 -- At the prompt ------------------------------------------------------------------------------------------------------
 
 ---@class bpf.inspect.options
@@ -1536,6 +1681,11 @@ bpf.prog = {}
 ---@return string? message
 ---@return string? code
 function bpf.prog.open(path) end
+
+---Makes a program the owner of its object: closing the program closes the object.
+---@param prog bpf.prog
+---@return bpf.prog
+function bpf.prog.own(prog) end
 
 ---Opens a program by its kernel id.
 ---@param id integer as `prog

@@ -100,6 +100,7 @@ local function with(...)
 end
 
 minimal.calls = {
+  ["bpf.assemble"] = with({ pass = { "xdp", function() return 2 end } }),
   ["bpf.cgroup_path"] = with(1),
   ["bpf.compile"] = with("int x;"),
   ["bpf.enable_stats"] = with(),
@@ -117,11 +118,29 @@ minimal.calls = {
   ["bpf.perfbuf"] = function(f) return { f:map { type = "perf_event_array" } } end,
   ["bpf.printk"] = with(),
   ["bpf.prog_info"] = function(f) return { f:prog():info().id } end,
+  ["bpf.program"] = with("xdp", function() return 2 end),
+  ["bpf.programs"] = with({ pass = { "xdp", function() return 2 end } }),
   ["bpf.progs"] = with(),
   ["bpf.ringbuf"] = function(f) return { f:map { type = "ringbuf", max_entries = 4096 } } end,
   ["bpf.token"] = with("/sys/fs/bpf"),
   ["bpf.user_ringbuf"] = function(f) return { f:map { type = "user_ringbuf", max_entries = 4096 } } end,
 
+  ["bpf.atomic.add"] = with({}, "n", 1),
+  ["bpf.atomic.exchange"] = with({}, "n", 1),
+  ["bpf.atomic.fetch_add"] = with({}, "n", 1),
+  ["bpf.atomic.fetch_and"] = with({}, "n", 1),
+  ["bpf.atomic.fetch_or"] = with({}, "n", 1),
+  ["bpf.atomic.fetch_xor"] = with({}, "n", 1),
+  ["bpf.be64"] = with(1),
+  ["bpf.cast"] = with(1, "struct task_struct"),
+  ["bpf.htonl"] = with(1),
+  ["bpf.htons"] = with(1),
+  ["bpf.ntohl"] = with(1),
+  ["bpf.ntohs"] = with(1),
+
+  ["bpf.var"] = with("struct { int n; }"),
+
+  ["bpf.map.add"] = on("map", 1),
   ["bpf.map.attach"] = on("map"),
   ["bpf.map.by_fd"] = function(f) return { bpf.map.fd(f:map()) } end,
   ["bpf.map.by_id"] = function(f) return { bpf.map.info(f:map()).id } end,
@@ -147,6 +166,7 @@ minimal.calls = {
   ["bpf.map.push"] = function(f) return { f:map { type = "queue" }, 1 } end,
   ["bpf.map.configure"] = function(f) return { f:opened().maps.events, {} } end,
   ["bpf.map.resize"] = function(f) return { f:opened().maps.events, 8 } end,
+  ["bpf.map.scan"] = on("map", function() return 1 end),
   ["bpf.map.sum"] = function(f) return { f:map { type = "percpu_array" }, 1 } end,
   ["bpf.map.type"] = on("map"),
   ["bpf.map.typed"] = on("map"),
@@ -174,6 +194,7 @@ minimal.calls = {
 
   ["bpf.prog.by_id"] = function(f) return { f:prog():info().id } end,
   ["bpf.prog.open"] = function(f) return { f:pinned(f:prog()) } end,
+  ["bpf.prog.own"] = on("prog"),
   ["prog:attach"] = attach(),
   ["prog:attach_cgroup"] = attach("/sys/fs/cgroup"),
   ["prog:attach_freplace"] = function(f) return { f:prog(), f:prog(), "nothing" } end,
@@ -361,7 +382,16 @@ minimal.needs = {
 }
 
 --- Those that raise, once their arguments have been read: what they need takes more than a call.
+local ONLY_IN_PROGRAMS <const> = "can be called in a BPF program only"
+
 minimal.raises = {
+  ["bpf.atomic.add"] = ONLY_IN_PROGRAMS,
+  ["bpf.atomic.exchange"] = ONLY_IN_PROGRAMS,
+  ["bpf.atomic.fetch_add"] = ONLY_IN_PROGRAMS,
+  ["bpf.atomic.fetch_and"] = ONLY_IN_PROGRAMS,
+  ["bpf.atomic.fetch_or"] = ONLY_IN_PROGRAMS,
+  ["bpf.atomic.fetch_xor"] = ONLY_IN_PROGRAMS,
+  ["bpf.cast"] = ONLY_IN_PROGRAMS,
   ["bpf.map.attach"] = "only the struct_ops maps of an object",
   ["link:lines"] = "no iterator",
   ["link:records"] = "no iterator",

@@ -189,13 +189,14 @@ static int program_leave(lua_State *L)
 	return 0;
 }
 
-/*** Makes a program the owner of its object: `prog:close()` and `<close>` then close the object as well.
+/*** Makes a program the owner of its object: `prog:close()` and `<close>` then close the object as well. The programs of
+bpf.program are such owners.
 @function bpf.prog.own
 @tparam bpf.prog prog a program of an object
 @treturn bpf.prog the program
 @usage
 local obj = assert(bpf.load("build/progs/events.bpf.o"))
-local first <close> = bpf.prog.own(obj.progs.first)
+local send <close> = bpf.prog.own(obj.progs.send) -- closes obj as well
 */
 static int program_own(lua_State *L)
 {

@@ -64,22 +64,21 @@ local function adder_of(m)
   return adder
 end
 
---- Adds to an integer in a map, atomically: no other addition is lost, whether of a program, another process or another
--- CPU. What isn't there is made. In a map of a per-CPU type, it adds to the value of the CPU that the call runs on.
+--- Adds to the value of an entry in one step: it loses no addition of a program, another process or another CPU. If the
+-- key is absent, inserts the entry. In a per-CPU map, adds to the value of the CPU that the call runs on.
+-- In a program, it has no result. From a script, the first call for a map loads a small program.
 -- @function bpf.map.add
--- @tparam bpf.map m a hash or an array whose values are integers of 4 or 8 bytes, and whose keys have 88 bytes at most
+-- @tparam bpf.map m a hash or an array whose values are integers of 4 or 8 bytes; from a script, keys have up to 88 bytes
 -- @param k the key
--- @tparam[opt=1] integer n what to add
+-- @tparam ?integer n what to add, 1 by default
 -- @treturn true
--- @treturn[2] nil
--- @treturn[2] string message
--- @treturn[2] string code: EPERM (loading the program, which is done once for a map, takes CAP_BPF and CAP_PERFMON)
+-- @treturn nil,string,string on failure: EPERM (loading the program takes CAP_BPF and CAP_PERFMON), …
+-- @since kernel 5.10
 -- @usage
 -- local hits <close> = assert(bpf.map.create { type = "hash", max_entries = 64, key = "__u32", value = "__u64" })
 -- bpf.map.add(hits, 80)
 -- bpf.map.add(hits, 80, 5)
--- print(hits[80]) -- 6
--- @since kernel 5.10
+-- print(hits[80]) --> 6
 function add.add(m, k, n)
   if not map.type(m) then
     argument.check(1, "add", m, "bpf.map", 2)

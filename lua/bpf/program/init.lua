@@ -222,42 +222,46 @@ M.load_programs = load_programs
 
 -- The functions -------------------------------------------------------------------------------------------------------
 
---- Compiles functions into BPF programs, and loads them as one object. [Programs in Lua](programs-in-lua.md) tells what
+--- Compiles functions into BPF programs and loads them as one object. [Programs in Lua](programs-in-lua.md) tells what
 -- the functions may do.
--- @function bpf.programs
--- @tparam table programs `{ name = { section, function }, … }`; a section is what C gives to `SEC()`
--- @tparam[opt] table options those of [bpf.open](#bpfopen), and
---
--- - license: string, "GPL" by default
--- - name: string, the object's
--- - ctx_type: the C type of the context of "syscall" programs, as text or a `bpf.type`
--- @treturn bpf.object the loaded object, whose `progs` has the programs by their names
--- @treturn[2] nil
--- @treturn[2] string the place in the script and what is wrong there, or why the kernel refused the programs
--- @treturn[2] string code: EINVAL for what can't be compiled, else the kernel's
--- @treturn[2] string the verifier's log
+-- @in bpf.program
+-- @tparam table programs `{ name = { section, function }, … }`. The section is what C gives to `SEC()`:
+-- "tracepoint/sched/sched_switch", "xdp"
+-- @tparam ?table options what bpf.open takes, except `kconfig` and `btf`, and
+-- - license: string, the license that the kernel gets to know, "GPL" by default; many helpers want "GPL"
+-- - name: string, the name of the object, by default that of the script's file
+-- - ctx_type: string or bpf.type, the C type of the context of programs of section "syscall"
+-- - vars: `{ name = value }`, initial values of global variables
+-- - maps: `{ name = … }`, settings of maps, or maps that are used in their place
+-- - autoload: `{ name = false }`, programs that are not loaded
+-- - pin_root, pin_any_type, token_path: as for bpf.open
+-- @treturn bpf.object the loaded object; its `progs` has the programs by their names
+-- @treturn nil,string,string,string when a function can't be compiled (EINVAL) or the kernel refuses a program. The
+-- message has the script's file and line; the log is the verifier's complete output, nil for what can't be compiled
+-- @see bpf.program, bpf.assemble
 -- @usage
--- local obj <close> = assert(bpf.programs { pass = { "xdp", function() return 2 end } })
--- print(obj.progs.pass:section()) -- xdp
+-- local obj <close> = assert(bpf.programs {
+--   pass = { "xdp", function() return 2 end },
+--   drop = { "xdp", function() return 1 end },
+-- })
+-- print(obj.progs.pass:section()) --> xdp
 function M.programs(programs, options)
   local list = read_programs("bpf.programs", programs)
   return load_programs("bpf.programs", list, read_options("bpf.programs", options))
 end
 
---- Compiles a function into a BPF program, and loads it. The program owns its object: `prog:close()` and `<close>`
--- close that as well.
--- @function bpf.program
+--- Compiles one function into a BPF program and loads it. The program owns its object: `prog:close()` and `<close>` close
+-- the object as well.
+-- @in bpf.program
 -- @tparam string section what C gives to `SEC()`, such as "tracepoint/sched/sched_switch"
--- @tparam function fn what the program does
--- @tparam[opt] table options as for [bpf.programs](#bpfprograms)
+-- @tparam function fn what the program does; [Programs in Lua](programs-in-lua.md) tells what it may do
+-- @tparam ?table options as for bpf.programs; `name` is also the name of the program, "lua" by default
 -- @treturn bpf.prog the loaded program
--- @treturn[2] nil
--- @treturn[2] string message
--- @treturn[2] string code
--- @treturn[2] string the verifier's log, as from [bpf.programs](#bpfprograms)
+-- @treturn nil,string,string,string as from bpf.programs
+-- @see bpf.programs
 -- @usage
 -- local drop <close> = assert(bpf.program("xdp", function() return 1 end))
--- print(drop:run { data = ("\0"):rep(64) }.retval) -- 1
+-- print(drop:run { data = ("\0"):rep(64) }.retval) --> 1
 function M.program(section, fn, options)
   local name = type(options) == "table" and type(options.name) == "string" and options.name or "lua"
   check_program("bpf.program", name, section, fn)
@@ -270,15 +274,17 @@ function M.program(section, fn, options)
   return core.prog.own(obj.progs[list[1].name])
 end
 
---- Compiles functions into the bytes of a BPF object, without loading it: a file that any libbpf loads.
--- @function bpf.assemble
--- @tparam table programs as for [bpf.programs](#bpfprograms)
--- @tparam[opt] table options license and ctx_type, as for [bpf.programs](#bpfprograms)
--- @treturn string the object, as an ELF file has it
--- @treturn table the maps that it uses, by their names in the object
--- @treturn[2] nil
--- @treturn[2] string message
--- @treturn[2] string code
+--- Compiles functions into the bytes of a BPF object and does not load it. Written to a file, the object can be loaded by
+-- any program that uses libbpf, such as bpftool.
+-- @in bpf.program
+-- @tparam table programs as for bpf.programs
+-- @tparam ?table options
+-- - license: string, as for bpf.programs
+-- - ctx_type: string or bpf.type, as for bpf.programs
+-- @treturn string the bytes of the ELF object
+-- @treturn table the maps that the programs use, by their names in the object
+-- @treturn nil,string,string when a function can't be compiled (EINVAL)
+-- @see bpf.load
 -- @usage
 -- local bytes = assert(bpf.assemble { pass = { "xdp", function() return 2 end } })
 -- local obj <close> = assert(bpf.load { bytes = bytes })

@@ -181,18 +181,22 @@ end
 local lacking -- whether this kernel has been found to lack the helper
 
 --- Runs a function in the kernel for each entry of a map, once, and adds up what it returns. The function is compiled
--- as a [program](programs-in-lua.md). It may delete the entry, change its members, and write into other maps. Its
--- upvalues are constants, but for integers, which may differ from call to call: the program is compiled once.
+-- as a [program](programs-in-lua.md#count-and-scan-maps). It may delete the entry, change its members, and write into
+-- other maps. Its upvalues are constants, except for integers: these may differ from call to call, and the program is
+-- compiled only once.
 --
 -- The result is exact only while nobody else deletes entries. On kernels before 5.13, and for LPM tries and maps of
--- maps, the script walks instead. The result is the same, but changes are not atomic.
+-- maps, the function runs in the script, in an iteration as by `pairs`. The result is the same, but changes are not
+-- atomic.
 -- @function bpf.map.scan
--- @tparam bpf.map m a hash, an array or an LPM trie
--- @tparam function fn called with key and value; a struct is a reference to the entry
--- @treturn integer the sum of the first results, and so on: as many as the function returns, up to 8
--- @treturn[2] nil
--- @treturn[2] string message; what can't be compiled raises
--- @treturn[2] string code: EPERM (CAP_BPF and CAP_PERFMON are missing)
+-- @tparam bpf.map m a hash, an array or an LPM trie; a map of another type, or a per-CPU map, raises an error
+-- @tparam function fn called with key and value; the value of a struct is a reference to the entry
+-- @treturn integer the sum of the first results, then that of the second ones, and so on: as many as the function
+-- returns, up to 8
+-- @treturn nil,string,string when the kernel refuses the program: EPERM (CAP_BPF and CAP_PERFMON are missing). A
+-- function that can't be compiled raises an error
+-- @see bpf_for_each_map_elem
+-- @since kernel 5.13 in the kernel
 -- @usage
 -- local flows <close> = assert(bpf.map.create {
 --   type = "hash", max_entries = 64, key = "__u32", value = "struct flow { __u64 bytes; __u64 last; }",
@@ -205,9 +209,7 @@ local lacking -- whether this kernel has been found to lack the helper
 --     return 1, v.bytes
 --   end
 -- end)
--- print(old, bytes, flows[1]) -- 1   100   nil
--- @since kernel 5.13; older ones walk
--- @see bpf_for_each_map_elem
+-- print(old, bytes, flows[1]) --> 1   100   nil
 function scan.scan(m, fn)
   if not map.type(m) then
     argument.check(1, "scan", m, "bpf.map", 2)

@@ -24,19 +24,24 @@ function Variable:__tostring()
 end
 Variable.__metatable = false
 
---- Makes a global variable for programs written in Lua. A function that has it as an upvalue reads and assigns its
--- members; a script sees it as `obj.vars`, by the name of the upvalue, without a system call.
+--- Makes a global variable for programs. A function that has the variable as an upvalue reads and assigns its members.
+-- A script reads and sets it as `obj.vars`, by the name of the upvalue, without a system call.
+-- @in bpf.program
 -- @function bpf.var
--- @tparam string|bpf.type type a struct, as C or a `bpf.type`
--- @tparam[opt] table value what it holds when the object is loaded; zeros by default
--- @treturn bpf.var what a function has as its upvalue
+-- @tparam string|bpf.type type a struct
+-- @tparam ?table value what the variable holds when the object is loaded; zeros by default
+-- @treturn table the variable, for a function's upvalue
+-- @see bpf.programs
 -- @usage
 -- local total = bpf.var "struct { __u64 packets; }"
 -- local obj <close> = assert(bpf.programs {
---   count = { "xdp", function() total.packets = total.packets + 1 return 2 end },
+--   count = { "xdp", function()
+--     total.packets = total.packets + 1
+--     return 2
+--   end },
 -- })
 -- obj.progs.count:run { data = ("\0"):rep(64), repeat_ = 10 }
--- print(obj.vars.total.packets) -- 10
+-- print(obj.vars.total.packets) --> 10
 function variables.var(type, value)
   local ctype = type
   if _G.type(type) == "string" then

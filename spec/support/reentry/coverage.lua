@@ -11,6 +11,14 @@ local reasons = {
   ["bpf.inspect"] = "Lua alone, and prints",
   ["bpf.preload"] = "Lua alone, without handles",
   ["bpf.compile"] = "runs clang, and ends in bpf.open",
+  ["bpf.program"] = "Lua alone, and ends in bpf.load",
+  ["bpf.assemble"] = "Lua alone, without handles",
+  ["bpf.atomic."] = "for programs, and raises an error elsewhere",
+  ["bpf.cast"] = "for programs, and raises an error elsewhere",
+  ["bpf.ntoh"] = "Lua alone, without handles",
+  ["bpf.hton"] = "Lua alone, without handles",
+  ["bpf.be64"] = "Lua alone, without handles",
+  ["bpf.prog.own"] = "sets a flag",
   ["token:"] = "there is none outside of a container; token_spec runs a finalizer within its use",
   ["bpf.features.map_types"] = "tries all that map_type tries",
   ["bpf.features.prog_types"] = "tries all that prog_type tries",
@@ -40,7 +48,7 @@ local function public()
       end
     end
   end
-  for part in ("compile hist inspect json metrics symbols"):gmatch("%a+") do
+  for part in ("assemble atomic cast compile hist inspect json metrics program symbols"):gmatch("%a+") do
     assert(bpf[part]) -- loads it
   end
   walk("bpf.", bpf)
