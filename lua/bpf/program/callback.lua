@@ -18,11 +18,11 @@ Compiler.RETURNED, Compiler.ENDED = -1, -2
 local Frame = {}
 Frame.__index = Frame
 
-function Frame:slot(key)
+function Frame:slot(key, size)
   local at = self.slots[key]
   if not at then
     at = self.size
-    self.slots[key], self.size = at, at + 8
+    self.slots[key], self.size = at, at + ((size or 8) + 7) // 8 * 8
   end
   return at
 end
@@ -44,15 +44,6 @@ local function shared_registers(c, g)
   return list
 end
 
--- What a register holds when the loop begins. Something on the stack is handed over by its address.
-local function shared_value(c, v)
-  v = c:materialize(v)
-  if v.kind == "buffer" then
-    return { kind = "pointer", r = c:address(v), offset = 0, type = v.type, space = "stack" }
-  end
-  return v
-end
-
 -- The body ------------------------------------------------------------------------------------------------------------
 
 local Body = setmetatable({}, { __index = Compiler })
@@ -64,7 +55,8 @@ function Body:prologue()
   for n = 1, count do
     self.arguments[n] = self.f:parameter(n)
   end
-  self.frame.base = self.arguments[count]
+  self.frame.base = self.frame.base or self.f:register() -- the same in all rounds: strings lie there
+  self.f:move(self.frame.base, self.arguments[count])
 end
 
 function Body:context_register()
@@ -73,7 +65,10 @@ end
 
 function Body:load_shared(register)
   local kind = self.kinds[register]
-  if not values.at_run_time(kind) then
+  if kind.kind == "buffer" then -- its copy in the frame
+    local at = self.frame:slot(register .. "text", kind.type.size)
+    return { kind = "buffer", object = self.frame.base, offset = at, type = kind.type }
+  elseif not values.at_run_time(kind) then
     return kind
   end
   local fields = {}
@@ -115,7 +110,7 @@ function Body:store_joined(kinds, place, v)
   local before = kinds[place]
   v = self:materialize(v)
   local kind = before and values.join(before, v) or v
-  if v.kind == "buffer" or v.space == "stack" then
+  if v.kind == "buffer" or v.space == "stack" or before and before.kind == "buffer" then
     kind = values.mixed(before or NIL, v) -- its stack is gone when the body returns
   end
   if not before or not values.settled(before, kind) then
@@ -248,7 +243,10 @@ end
 local function fill_frame(c, body, object, found)
   local f, slots, anything = c.f, body.frame.slots, nil
   for _, register in ipairs(body.shared) do
-    local kind = body.kinds[register]
+    local kind, text = body.kinds[register], slots[register .. "text"]
+    if text then
+      c:copy(object, text, found[register], kind.type.size)
+    end
     local in_frame = kind.kind ~= "mixed" and values.at_run_time(kind)
     for n, r in ipairs(in_frame and c:parts(found[register], kind) or {}) do
       local at = slots[register .. PARTS[kind.kind][n]]
@@ -322,7 +320,7 @@ function Compiler:callback(g)
   self.lookup = nil
   local shared = shared_registers(self, g)
   for _, register in ipairs(shared) do
-    found[register] = shared_value(self, self.state[register])
+    found[register] = self:materialize(self.state[register])
     kinds[register] = found[register]
   end
   local body = compile_body(self, g, shared, kinds)

@@ -80,8 +80,10 @@ end
 
 -- The address of something in memory, in a register.
 function Compiler:address(v)
-  if v.kind == "buffer" then
+  if v.kind == "buffer" and v.object.stack then
     return self.f:address(v.object, v.offset)
+  elseif v.kind == "buffer" then
+    return v.offset == 0 and v.object or self.f:alu("add", v.object, v.offset)
   end
   return v.offset == 0 and v.r or self.f:alu("add", v.r, v.offset)
 end

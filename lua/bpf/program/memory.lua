@@ -258,7 +258,7 @@ local ADDRESSABLE = { map = true, record = true }
 function Compiler:memory(type, v, what)
   local there = in_memory(v) and not v.null and v.type.size == type.size and v.type.kind == type.kind
   if there and type.kind == "struct" and v.kind == "buffer" then
-    return { object = v.object, offset = v.offset }
+    return self:pointer_to(v.object, v.offset)
   elseif there and type.kind == "struct" and ADDRESSABLE[v.space] then
     return self:address(v)
   end

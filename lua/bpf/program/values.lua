@@ -6,7 +6,7 @@
 --   boolean  { r }                      1 or 0
 --   optional { r, present }             an integer, or a boolean with `bool`, or nil where `present` is 0
 --   pointer  { r, offset, type, space } to a value of a C type; with `null` it may be nil
---   buffer   { object, offset, type }   something on the stack
+--   buffer   { object, offset, type }   something on the stack; in a loop's body, `object` may be the frame's register
 --   pending  { type, put }              characters that are still to be read; put(compiler, base, offset) does
 --   table    { fields, order }          a constructor that was not stored yet
 --   closure, method, walk               what calls and loops take
@@ -15,7 +15,7 @@
 --   mixed    { a, b }                   different things on different paths: an error where it is used
 --
 -- Spaces: "map" (an entry), "ctx", "trusted" (the verifier knows the type), "kernel" and "user" (read by helpers),
--- "packet", "record" (of a ring buffer).
+-- "packet", "record" (of a ring buffer), "stack".
 local core = require("bpf.core")
 local types = require("bpf.program.types")
 
@@ -76,7 +76,10 @@ local texts = {
   integer = function() return "an integer" end,
   boolean = function() return "a boolean" end,
   optional = function(v) return v.bool and "a boolean or nil" or "an integer or nil" end,
-  pointer = function(v) return (v.null and "nil or " or "") .. article(v.type.name or v.type.kind) end,
+  pointer = function(v)
+    local noun = v.type.kind == "chars" and "a string" or article(v.type.name or v.type.kind)
+    return (v.null and "nil or " or "") .. noun
+  end,
   buffer = function(v) return v.type.kind == "chars" and "a string" or article(v.type.name or v.type.kind) end,
   pending = function() return "a string" end,
   table = function() return "a table" end,
@@ -193,7 +196,7 @@ function values.join(a, b)
     return join_optional(a, b)
   elseif may_be_optional(as_optional(a)) and may_be_optional(as_optional(b)) then
     return join_optional(as_optional(a), as_optional(b)) -- a boolean or nil
-  elseif text_size(a) and text_size(b) then
+  elseif text_size(a) and text_size(b) and not (a.kind == "pointer" and a.type == b.type and a.space == b.space) then
     return join_texts(a, b)
   elseif (a.kind == "pointer" or values.is_nil(a)) and (b.kind == "pointer" or values.is_nil(b)) then
     return join_pointers(a, b)
