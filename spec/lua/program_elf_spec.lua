@@ -182,6 +182,7 @@ describe("a CO-RE relocation", function()
     local obj <close> = assert(bpf.load({ bytes = elf.build({ variables = variables,
       programs = { { name = f.name, section = "raw_tp/sys_enter", func = f } } }) }))
     assert(obj.progs[f.name]:run())
+    assert.is_true(obj.progs[f.name]:info().btf_id > 0, "the kernel refused BTF")
     return obj.vars.seen
   end
 

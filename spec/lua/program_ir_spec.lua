@@ -351,6 +351,12 @@ describe("instructions", function()
     assert.equal(4, count(f)) -- r1 = *(u32 *)(r1 + 24), r1 <<= 3, w0 = w1, exit
   end)
 
+  it("are two for the function that returns an integer without a sign", function()
+    local f = func("unsigned")
+    f:exit(0xfffffffe)
+    assert.equal(2, count(f))
+  end)
+
   it("that end the function alike are there once", function()
     local f = func("ends")
     local x = f:parameter(1)

@@ -25,27 +25,27 @@ function ir.is_register(operand)
   return type(operand) == "table" and operand.id ~= nil
 end
 
--- Returns a list of the registers that an instruction or a terminator reads.
+local NONE <const> = {}
+
+-- Returns a list of the registers that an instruction or a terminator reads, to be left as it is.
 function ir.uses(instruction)
-  local a, b, base, arguments = instruction.a, instruction.b, instruction.base, instruction.arguments
-  local list, n = {}, 0
-  if type(a) == "table" then
-    n = 1
-    list[1] = a
-  end
-  if type(b) == "table" then
-    n = n + 1
-    list[n] = b
-  end
+  local a, b, base = instruction.a, instruction.b, instruction.base
+  a = type(a) == "table" and a or nil
+  b = type(b) == "table" and b or nil
   if base and base.id then
-    n = n + 1
-    list[n] = base
+    return a and { base, a, b } or { base, b }
+  elseif a or b then
+    return a and { a, b } or { b }
   end
-  for k = 1, arguments and #arguments or 0 do
+  local arguments = instruction.arguments
+  if not arguments then
+    return NONE
+  end
+  local list = {}
+  for k = 1, #arguments do
     local argument = arguments[k]
     if type(argument) == "table" and argument.id then
-      n = n + 1
-      list[n] = argument
+      list[#list + 1] = argument
     end
   end
   return list
