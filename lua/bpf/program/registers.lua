@@ -35,12 +35,37 @@ local function count_hard(graph, x, y, again)
   return n
 end
 
+-- Whether what differs from y differs from x already or has fewer neighbours than colours.
+local function adds_nothing_hard(graph, x, y)
+  local edges, degree, room, parent = graph.edges, graph.degree, graph.room, graph.parent
+  local key = x * graph.keys
+  local list = graph.neighbours[y]
+  for n = 1, #list do
+    local other = list[n]
+    if not parent[other] and not edges[key + other] and degree[other] >= room[other] then
+      return false
+    end
+  end
+  return true
+end
+
+local FEW <const> = 32 -- neighbours, so that a register with many moves and neighbours doesn't take long
+
 -- Whether two registers that are never live at the same time may be joined and the graph still be coloured as easily:
--- by Briggs, if fewer neighbours than there are colours have many neighbours themselves.
+-- by George, if y, the one with fewer neighbours, brings nothing hard; by Briggs, if fewer neighbours of both than
+-- there are colours have many neighbours themselves.
 local function may_join(graph, x, y)
-  local room = (graph.crosses[x] or graph.crosses[y]) and #KEPT or math.min(graph.room[x], graph.room[y])
-  return graph.degree[x] + graph.degree[y] < room
-    or count_hard(graph, x, y, true) + count_hard(graph, y, x, false) < room
+  local crosses, degree = graph.crosses, graph.degree
+  if degree[x] < degree[y] then
+    x, y = y, x
+  end
+  if (crosses[x] or not crosses[y]) and not graph.avoided[y] and adds_nothing_hard(graph, x, y) then
+    return true
+  elseif degree[x] + degree[y] > FEW then
+    return false
+  end
+  local room = (crosses[x] or crosses[y]) and #KEPT or math.min(graph.room[x], graph.room[y])
+  return degree[x] + degree[y] < room or count_hard(graph, x, y, true) + count_hard(graph, y, x, false) < room
 end
 
 -- Makes y the same as x.
