@@ -339,7 +339,7 @@ local function move_immediates(f)
   end
 end
 
-local ROUNDS <const> = 3
+local ROUNDS <const> = 2
 
 -- Optimizes a function and gives its registers numbers or places on the stack.
 function opt.run(f)
