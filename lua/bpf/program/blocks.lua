@@ -27,7 +27,7 @@ local function count_ways(f)
     end
   end
   while #pending > 0 do
-    local terminator = table.remove(pending).terminator
+    local terminator = assert(table.remove(pending).terminator, "a block without an end")
     add(terminator.yes)
     add(terminator.no)
   end
