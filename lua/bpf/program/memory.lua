@@ -36,22 +36,24 @@ function Compiler:probe(base, offset, space, size)
   return object
 end
 
--- Where a bit-field is: the offset from its struct of the integer that holds it, and its lowest bit there.
-function Compiler:bits_of(member, type)
-  local unit = 8 * type.size
-  local at = member.bit_offset // unit * type.size
-  local shift = member.bit_offset - 8 * at
-  if shift + member.bits > unit then
-    self:fail("the bit-field '%s' lies across two integers, which a program can't read", member.name)
+-- Where a bit-field is: the offset from its member of the smallest integer that holds it, that integer's size, and its
+-- lowest bit there.
+function Compiler:bits_of(member)
+  for _, size in ipairs { 1, 2, 4, 8 } do
+    local at = member.bit_offset // (8 * size) * size
+    local shift = member.bit_offset - 8 * at
+    if shift + member.bits <= 8 * size then
+      return at - member.offset, size, shift
+    end
   end
-  return at - member.offset, shift
+  self:fail("the bit-field '%s' lies across two integers, which a program can't read", member.name)
 end
 
 function Compiler:read_bits(type, base, offset, space, member)
   local f = self.f
-  local delta, shift = self:bits_of(member, type)
-  local object = (space == "kernel" or space == "user") and self:probe(base, offset + delta, space, type.size)
-  local r = object and f:load(object, 0, type.size) or f:load(base, offset + delta, type.size)
+  local delta, size, shift = self:bits_of(member)
+  local object = (space == "kernel" or space == "user") and self:probe(base, offset + delta, space, size)
+  local r = object and f:load(object, 0, size) or f:load(base, offset + delta, size)
   f:release(object)
   r = f:alu("lsh", r, 64 - member.bits - shift)
   return values.integer(f:alu(type.signed and "arsh" or "rsh", r, 64 - member.bits), not type.signed)
@@ -151,13 +153,13 @@ end
 
 -- Writing -------------------------------------------------------------------------------------------------------------
 
-function Compiler:write_bits(type, base, offset, v, what, member)
+function Compiler:write_bits(base, offset, v, what, member)
   local f = self.f
-  local delta, shift = self:bits_of(member, type)
+  local delta, size, shift = self:bits_of(member)
   local mask = member.bits == 64 and -1 or (1 << member.bits) - 1
-  local old = f:alu("and", f:load(base, offset + delta, type.size), ~(mask << shift))
+  local old = f:alu("and", f:load(base, offset + delta, size), ~(mask << shift))
   local new = f:alu("lsh", f:alu("and", self:scalar(v, what), mask), shift)
-  f:store(base, offset + delta, type.size, f:alu("or", old, new))
+  f:store(base, offset + delta, size, f:alu("or", old, new))
 end
 
 -- Zeroes what a constructor leaves out: members that it has, and that fill their place, are stored only once.
@@ -196,7 +198,7 @@ end
 
 local function write_scalar(c, type, base, offset, v, what, _, member)
   if member and member.bits then
-    return c:write_bits(type, base, offset, v, what, member)
+    return c:write_bits(base, offset, v, what, member)
   end
   c.f:store(base, offset, type.size, c:scalar(v, what))
 end
