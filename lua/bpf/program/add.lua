@@ -23,6 +23,7 @@ local function build(m)
     local f, info = ir.new(name), of:info_of(m)
     f:start(f:block())
     local c = setmetatable({ f = f, unit = of, memo = Compiler.new_memo(), made = 0, pc = 0 }, Compiler)
+    c.root = c
     local context = f:parameter(1)
     local key = f:object(info.key_size)
     for at = 0, key.size - 8, 8 do
