@@ -77,11 +77,38 @@ function Compiler:branch_by(yes_pc, no_pc, compile)
   no.fill()
 end
 
+local function not_nil(v)
+  return values.narrowed({ v }, v, true)[1]
+end
+
+-- Goes on with two strings that are there; to `yes` if both are nil, to `no` if one is.
+local function strings_there(c, x, y, yes, no)
+  local f = c.f
+  if x.null then
+    local there, none = f:block(), f:block()
+    f:branch("ne", x.r, 0, there, none)
+    f:start(none)
+    if y.null then
+      f:branch("eq", y.r, 0, yes, no)
+    else
+      f:jump(no)
+    end
+    f:start(there)
+  end
+  if y.null then
+    local there = f:block()
+    f:branch("ne", y.r, 0, there, no)
+    f:start(there)
+  end
+  return not_nil(x), not_nil(y)
+end
+
 local function equal_strings(c, x, y, yes_pc, no_pc)
   if x.kind == "constant" then
     x, y = y, x
   end
   c:branch_by(yes_pc, no_pc, function(yes, no)
+    x, y = strings_there(c, x, y, yes, no)
     if y.kind == "constant" then
       return c:branch_on_literal(x, y.value, yes, no)
     end
