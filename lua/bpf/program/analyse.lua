@@ -375,6 +375,8 @@ function Compiler:return_to_caller(list)
   joint.results = math.max(joint.results, #list)
 end
 
+local HANDED_OVER <const> = "was handed over by the caller, who has it still: return a new one"
+
 -- The compiler of a function that is put in place of its call.
 function Compiler:inner(fn, closure, arguments)
   local proto, why = closure and closure.proto, nil
@@ -399,6 +401,7 @@ function Compiler:inner(fn, closure, arguments)
     end
     return self.unit:upvalue(fn, n)
   end
+  arguments = self:fixed(arguments, HANDED_OVER)
   function inner.start_state()
     local state = {}
     for n = 1, proto.parameters do

@@ -177,26 +177,82 @@ end
 
 -- Assigning -----------------------------------------------------------------------------------------------------------
 
--- A constructor is a value of the compiler's: a changed one is another, in every register that had it.
-local function assign_field(c, o, k, v)
+local function copy_of(o)
+  local copy = { kind = "table", fields = {}, order = {}, round = o.round, fixed = o.fixed }
+  for n, name in ipairs(o.order) do
+    copy.order[n], copy.fields[name] = name, o.fields[name]
+  end
+  return copy
+end
+
+-- What a value is once a table that it may have, however deep, is another one. `done` has the tables that were looked
+-- at, with what they are then.
+local function substitute(x, done)
+  if x.kind ~= "table" or done[x] then
+    return done[x] or x
+  end
+  local new = x
+  for _, name in ipairs(x.order) do
+    local field = substitute(x.fields[name], done)
+    if field ~= x.fields[name] then
+      new = new == x and copy_of(x) or new
+      new.fields[name] = field
+    end
+  end
+  done[x] = new
+  return new
+end
+
+-- A constructor is a value of the compiler's: a changed one is another, wherever the function has it.
+local function assign_field(c, o, k, v, name)
   local key = constant_key(k)
   if type(key) ~= "string" and math.type(key) ~= "integer" then
     c:fail("a table's keys must be constants in a program: use a map")
+  elseif o.fixed then
+    c:fail("%s%s", name ~= "" and name or "the table ", o.fixed)
   end
-  local new = { kind = "table", fields = {}, order = {}, round = o.round }
-  for n, name in ipairs(o.order) do
-    new.order[n] = name
-    new.fields[name] = o.fields[name]
-  end
+  local new = copy_of(o)
   if o.fields[key] == nil then
     new.order[#new.order + 1] = key
   end
   new.fields[key] = v
+  local done = { [o] = new }
   for register, x in pairs(c.state) do
-    if x == o then
-      c.state[register] = new
+    c.state[register] = substitute(x, done)
+  end
+end
+
+-- From here on, the table in a register can't be changed, under whatever name.
+function Compiler:fix_register(register, why)
+  local v = self.state[register]
+  if v and v.kind == "table" and not v.fixed then
+    local done = { [v] = self:fixed({ v }, why)[1] }
+    for other, x in pairs(self.state) do
+      self.state[other] = substitute(x, done)
     end
   end
+end
+
+-- The same values where tables can't be changed any more, for others have them too. `why` ends the message.
+function Compiler.fixed(_, list, why)
+  local done = {}
+  local function fix(v)
+    if v.kind ~= "table" or v.fixed then
+      return v
+    elseif not done[v] then
+      local copy = copy_of(v)
+      done[v], copy.fixed = copy, why
+      for _, name in ipairs(copy.order) do
+        copy.fields[name] = fix(copy.fields[name])
+      end
+    end
+    return done[v]
+  end
+  local fixed = {}
+  for n, v in pairs(list) do
+    fixed[n] = fix(v)
+  end
+  return fixed
 end
 
 local READ_ONLY = { trusted = true, kernel = true, user = true, copy = true }
@@ -230,7 +286,7 @@ function Compiler:assign(o, k, v, name)
   if o.kind == "constant" and is_map(o.value) then
     return self:map_set(o.value, k, v)
   elseif o.kind == "table" then
-    return assign_field(self, o, k, v)
+    return assign_field(self, o, k, v, name)
   end
   local assigner = (o.kind == "pointer" or o.kind == "buffer") and assigners[o.type.kind]
   if not assigner then

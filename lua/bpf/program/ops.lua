@@ -217,6 +217,8 @@ local function check_captured(c, register, pc)
   end
 end
 
+local CAPTURED <const> = "can't be changed once a local function uses it: hand it over as an argument"
+
 function ops.CLOSURE(c, i, s, pc)
   local closures = c.memo.closures
   local v = closures[pc] or { kind = "closure", proto = c.proto.protos[i.Bx] }
@@ -224,6 +226,7 @@ function ops.CLOSURE(c, i, s, pc)
   for n, upvalue in pairs(v.proto.upvalues) do
     if upvalue.in_stack and upvalue.index ~= i.A then
       check_captured(c, upvalue.index, pc)
+      c:fix_register(upvalue.index, CAPTURED)
     end
     v.upvalues[n] = upvalue.in_stack and (s[upvalue.index] or NIL) or c.upvalue_value(upvalue.index)
   end
