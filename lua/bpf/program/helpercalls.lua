@@ -138,8 +138,10 @@ classes.address = classes.value
 
 function classes.pointer(call)
   local v = call:take("a pointer")
-  if v.kind == "pointer" and v.null then
+  if v.kind == "pointer" and v.space ~= "trusted" and v.null then
     call:fail("argument %d may be nil here: test it before", call.n)
+  elseif v.kind == "pointer" then
+    v = call.c:not_nil(v, "")
   end
   return call.c:scalar(v, ("helper.%s: argument %d"):format(call.name, call.n))
 end

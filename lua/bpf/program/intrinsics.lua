@@ -98,13 +98,18 @@ end
 -- bpf.cast(address, type [, "user"])
 rows[words.cast] = function(c, arguments)
   local v, name, space = arguments[1], arguments[2], arguments[3]
-  local text = name and name.kind == "constant" and name.value
-  if not v or type(text) ~= "string" then
-    c:fail("bpf.cast: an address and the name of a type are expected")
+  local given = name and name.kind == "constant" and name.value
+  if not v or type(given) ~= "string" and type(given) ~= "userdata" then
+    c:fail("bpf.cast: an address and the name of a type, or a bpf.type, are expected")
   end
-  local form = types.named(text)
+  local form
+  if type(given) == "userdata" then
+    form = not core.map.type(given) and types.of(given)
+  else
+    form = types.of_text(given)
+  end
   if not form or form.kind ~= "struct" then
-    c:fail("bpf.cast: the kernel has no struct or union '%s'", text)
+    c:fail("bpf.cast: there is no struct or union '%s'", tostring(given))
   end
   return {
     kind = "pointer", r = c:scalar(v, "bpf.cast"), offset = 0, type = form, null = true,

@@ -98,6 +98,8 @@ for _, name in ipairs(STORAGES) do
       c:fail("helper.%s: a map and the owner of the entry are expected", name)
     elseif create and create.value ~= "create" then
       c:fail("helper.%s: the third argument may be \"create\"", name)
+    elseif owner.kind == "pointer" and owner.space == "trusted" then
+      owner = c:not_nil(owner, "")
     elseif owner.null then
       c:fail("helper.%s: the owner may be nil here: test it before", name)
     end
