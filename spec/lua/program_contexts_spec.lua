@@ -1,15 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- A program written in Lua for each context, attached to the real thing, which is made to happen.
 local lfs = require("lfs")
-local socket = require("socket")
 
 local bpf = require("bpf")
 local attach = require("spec.support.attach")
-local calls = require("support.netcalls")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
-local kinds = require("spec.support.kinds")
-local net = require("spec.support.net")
 local uapi = require("bpf.program.uapi")
 local types = require("bpf.program.types")
 
@@ -297,5 +293,71 @@ describe("a uprobe's program", function()
     run(7)
     assert.equal(2, seen[1])
     assert.is_truthy(link)
+  end)
+end)
+
+describe("a section", function()
+  it("is refused where there is no program for it yet, or it isn't known", function()
+    assert.matches("a program for USDT can't be written in Lua yet", refused("usdt/a:b:c", function() end))
+    assert.matches("a struct_ops program can't be written in Lua yet", refused("struct_ops/a", function() end))
+    assert.matches("a program that replaces another can't be written in Lua yet", refused("freplace/a", function() end))
+    assert.matches("section 'xpd' isn't known: ", refused("xpd", function() end))
+  end)
+
+  it("tells whether a program may sleep", function()
+    local function copies(ctx) return call.copy_from_user(8, ctx.filename) == "x" end
+    assert.matches("helper.copy_from_user: only a program that may sleep can call it, of a section such as "
+      .. "'fentry.s/do_filp_open' or 'uprobe.s'; elsewhere use helper.probe_read_user",
+      refused("tracepoint/syscalls/sys_enter_openat", copies))
+  end)
+end)
+
+describe("the kernel's BTF", function()
+  -- The members of a struct of ours are those of the kernel's, where that has them.
+  local function compare(ours, theirs, path)
+    for _, member in ipairs(ours.order) do
+      local other = theirs.members[member.name]
+      local name = path .. "." .. member.name
+      if other then
+        assert.same({ name, other.offset, other.bits, other.bits and other.bit_offset },
+          { name, member.offset, member.bits, member.bits and member.bit_offset })
+        if member.type.kind == "struct" then
+          compare(member.type, other.type, name)
+        elseif not member.bits and not path:find("regs") then
+          assert.same({ name, other.type.kind, other.type.size, other.type.signed },
+            { name, member.type.kind, member.type.size, member.type.signed })
+        end
+      end
+    end
+  end
+
+  for _, name in ipairs(uapi.names) do
+    it("has " .. name .. " as the compiler does", function()
+      local theirs = types.of_kernel(name)
+      if theirs then
+        compare(types.of(uapi.type(name)), theirs, name)
+      end
+    end)
+  end
+
+  it("isn't read for programs that need nothing of it", function()
+    local output = helper.run(([[%s - <<'END'
+      local bpf, core = require "bpf", require "bpf.core"
+      local helper, read, n = bpf.helper, core.btf.kernel, 0
+      function core.btf.kernel(...) n = n + 1 return read(...) end
+      local m = assert(bpf.map.create { type = "hash", max_entries = 16, key = "__u32", value = "__u64" })
+      local function program(section, fn) assert(bpf.program(section, fn)):close() print(n) end
+      program("tracepoint/sched/sched_switch", function(ctx) m[ctx.prev_pid] = (m[ctx.prev_pid] or 0) + 1 end)
+      program("xdp", function(ctx)
+        local ip = ctx:packet(14, "struct iphdr")
+        local first = ctx:packet(0, "__u8")
+        if ip and first then m[ip.saddr] = (m[ip.saddr] or 0) + first end
+        return 2
+      end)
+      program("cgroup/connect4", function(ctx) return ctx.user_port ~= 0 and ctx.sk ~= nil end)
+      program("raw_tp/sched_switch", function() m[1] = helper.get_current_pid_tgid() >> 32 end)
+      program("raw_tp/sched_switch", function(_, prev) m[1] = prev.pid end)
+END]]):format(helper.LUA))
+    assert.equal("0\n0\n0\n0\n1\n", output)
   end)
 end)

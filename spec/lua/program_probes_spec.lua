@@ -1,0 +1,297 @@
+-- SPDX-License-Identifier: MIT
+-- Programs written in Lua for the kernel's functions, probes and security hooks, iterators, and calls by the script.
+local lfs = require("lfs")
+
+local bpf = require("bpf")
+local attach = require("spec.support.attach")
+local helper = require("spec.helper")
+local kernel = require("spec.support.kernel")
+
+local map, call = bpf.map, bpf.helper
+
+local ABSENT = helper.absent()
+
+kernel.root()
+
+local me -- this process's id
+
+setup(function() me = attach.self() end)
+
+-- Loads one program. Skips where the kernel refuses programs of its kind.
+local function load(section, fn, options)
+  return assert(bpf.program(section, fn, options))
+end
+
+-- Why a function can't be a program.
+local function refused(section, fn, options)
+  local prog, message, code = bpf.program(section, fn, options)
+  assert.is_nil(prog)
+  assert.equal("EINVAL", code)
+  return message
+end
+
+local function hash(key, value)
+  return assert(map.create { type = "hash", max_entries = 64, key = key or "__u64", value = value or "__u64" })
+end
+
+-- What a program that sees no context of ours may count: only this process's.
+local function mine(pid)
+  return call.get_current_pid_tgid() >> 32 == pid
+end
+
+describe("a program of a function of the kernel's", function()
+  setup(function() attach.need_functions("programs of functions") end)
+
+  it("gets the arguments, as fentry, and the result behind them, as fexit", function()
+    local pid = me
+    local seen <close> = hash("char[64]", "struct { __s32 dfd; __s64 result; char comm[16]; }")
+    local on_entry <close> = load("fentry/do_filp_open", function(dfd, name)
+      if mine(pid) then
+        seen[call.probe_read_kernel_str(name.name)] = { dfd = dfd, comm = call.get_current_comm() }
+      end
+    end)
+    local on_exit <close> = load("fexit/do_filp_open", function(_, name, _, file)
+      local path = call.probe_read_kernel_str(name.name)
+      local found = mine(pid) and seen[path]
+      if found then
+        found.result = file and 1 or 2
+      end
+    end)
+    local one <close> = assert(on_entry:attach())
+    local other <close> = assert(on_exit:attach())
+    assert.is_nil((io.open(ABSENT)))
+    local found = seen[ABSENT]
+    assert.same({ -100, 1 }, { found.dfd, found.result })
+    assert.is_truthy(one and other)
+    assert.matches("the kernel has no function 'lbpf_nothing'",
+      refused("fentry/lbpf_nothing", function(a) return a end))
+    assert.matches("do_filp_open has 3 arguments, and the function takes 4",
+      refused("fentry/do_filp_open", function(_, _, _, d) return d end))
+  end)
+
+  it("answers in its place, as fmod_ret", function()
+    local pid = me
+    local prog <close> = load("fmod_ret/security_inode_rename", function(_, dentry)
+      if mine(pid) and dentry.d_inode.i_ino ~= 0 then return -1 end
+      return 0
+    end)
+    local from = helper.write(helper.tmpdir() .. "/from", "")
+    local link = assert(prog:attach())
+    local ok, _, number = os.rename(from, from .. "-to")
+    link:close()
+    assert.same({ nil, 1 }, { ok, number })
+    assert.is_true(os.rename(from, from .. "-to"))
+  end)
+
+  it("waits for memory of the process, where it may sleep", function()
+    if kernel.config("CONFIG_FUNCTION_ERROR_INJECTION") == "n" or kernel.before("5.10") then
+      helper.skip("needs CONFIG_FUNCTION_ERROR_INJECTION")
+    end
+    local pid = me
+    local Text = bpf.btf.type "struct { char text[8]; }"
+    local seen <close> = hash("__u32", "char[8]")
+    local prog <close> = load("fentry.s/__x64_sys_openat", function(regs)
+      if not mine(pid) then return end
+      local path = call.copy_from_user(Text, regs.si)
+      if path then
+        seen[1] = path.text
+      end
+    end)
+    local link <close> = assert(prog:attach())
+    assert.is_nil((io.open(ABSENT)))
+    assert.equal(ABSENT:sub(1, 8), seen[1])
+    assert.is_truthy(link)
+  end)
+end)
+
+describe("a program of the security module's", function()
+  setup(function()
+    kernel.need("LSM programs", "5.7")
+    local active <close> = io.open("/sys/kernel/security/lsm")
+    if kernel.config("CONFIG_BPF_LSM") == "n" or active and not active:read("a"):find("bpf", 1, true) then
+      helper.skip("LSM programs need CONFIG_BPF_LSM and bpf in the kernel's list of LSMs (lsm=)")
+    end
+    attach.need_functions("LSM programs")
+  end)
+
+  it("forbids by an error number", function()
+    local pid = me
+    local dir = helper.tmpdir()
+    local file = helper.write(dir .. "/secret", "")
+    local prog <close> = load("lsm/file_open", function(opened)
+      if mine(pid) and call.probe_read_kernel_str(opened.f_path.dentry.d_name.name) == "secret" then return -13 end
+      return 0
+    end)
+    local link = assert(prog:attach())
+    local ok, _, number = io.open(file)
+    link:close()
+    assert.same({ nil, 13 }, { ok, number })
+    assert(io.open(file)):close()
+  end)
+end)
+
+describe("a program of a probe in the kernel", function()
+  setup(function()
+    if kernel.config("CONFIG_KPROBE_EVENTS") == "n" or kernel.config("CONFIG_KPROBES") == "n" then
+      helper.skip("kprobes need a kernel with CONFIG_KPROBE_EVENTS")
+    end
+  end)
+
+  it("gets the arguments of a function, as kprobe, and its result, as kretprobe", function()
+    local pid = me
+    local seen <close> = hash("char[64]", "struct { __s32 dfd; __u32 n; }")
+    local results <close> = hash("__u64", "__s64")
+    local on_call <close> = load("kprobe/do_filp_open", function(dfd, name)
+      if mine(pid) then
+        seen[call.probe_read_kernel_str(name.name)] = { dfd = dfd, n = 1 }
+      end
+    end)
+    local on_return <close> = load("kretprobe/vfs_read", function(result)
+      if mine(pid) then results[1] = result end
+    end)
+    local one <close> = assert(on_call:attach())
+    local other <close> = assert(on_return:attach())
+    assert.is_nil((io.open(ABSENT)))
+    local file <close> = assert(io.open("/proc/sys/kernel/ostype"))
+    file:setvbuf("no")
+    assert.equal("Linux\n", file:read(6))
+    assert.same({ dfd = -100, n = 1 }, seen[ABSENT])
+    assert.equal(6, results[1])
+    assert.is_truthy(one and other)
+    assert.matches("do_filp_open", tostring(on_call:section()))
+  end)
+
+  it("gets the arguments of a system call, as ksyscall, and its result", function()
+    local pid = me
+    local seen <close> = hash("char[64]", "struct { __s32 dfd; __s32 flags; }")
+    local results <close> = hash("__u64", "__s64")
+    local on_call <close> = load("ksyscall/openat", function(dfd, path, flags)
+      if mine(pid) then
+        seen[call.probe_read_user_str(path)] = { dfd = dfd, flags = flags & 3 }
+      end
+    end)
+    local on_return <close> = load("kretsyscall/openat", function(result)
+      if mine(pid) then results[1] = result end
+    end)
+    local one <close> = assert(on_call:attach())
+    local other <close> = assert(on_return:attach())
+    assert.is_nil((io.open(ABSENT, "r+")))
+    assert.same({ dfd = -100, flags = 2 }, seen[ABSENT])
+    assert.equal(-2, results[1])
+    assert.is_truthy(one and other)
+  end)
+
+  it("is attached to many functions, as kprobe.multi", function()
+    kernel.need("kprobe.multi", "5.18")
+    if kernel.config("CONFIG_FPROBE") == "n" then
+      helper.skip("kprobe.multi needs a kernel with CONFIG_FPROBE")
+    end
+    local pid = me
+    local seen <close> = hash()
+    local prog <close> = load("kprobe.multi/vfs_rea*", function(file)
+      if mine(pid) then
+        local f = bpf.cast(file, "struct file")
+        seen[f.f_inode.i_ino] = 1
+      end
+    end)
+    local link <close> = assert(prog:attach())
+    local file <close> = assert(io.open("/proc/sys/kernel/ostype"))
+    file:read("a")
+    assert.equal(1, seen[lfs.attributes("/proc/sys/kernel/ostype", "ino")])
+    assert.is_truthy(link)
+  end)
+
+  it("sees a call and its return, as kprobe.session", function()
+    kernel.need("kprobe.session", "6.10")
+    kernel.libbpf("kprobe.session", "1.5")
+    local pid = me
+    local seen <close> = hash()
+    local prog <close> = load("kprobe.session/vfs_read", function()
+      if mine(pid) then seen[1] = (seen[1] or 0) + 1 end
+    end)
+    local link <close> = assert(prog:attach())
+    local file <close> = assert(io.open("/proc/sys/kernel/ostype"))
+    file:read("a")
+    assert.is_true(seen[1] >= 2)
+    assert.is_truthy(link)
+  end)
+end)
+
+describe("an iterator's program", function()
+  setup(function() kernel.need("iterators", "5.9") end)
+
+  it("goes over tasks", function()
+    local pid = me
+    local Task = bpf.btf.type "struct { __u32 pid; char comm[16]; }"
+    local prog <close> = load("iter/task", function(ctx)
+      local task = ctx.task
+      if task.tgid == pid and task.pid == pid then
+        call.seq_write(ctx.meta.seq, Task, { pid = task.tgid, comm = task.comm })
+      end
+      return 0
+    end)
+    local link <close> = assert(prog:attach_iter())
+    local found
+    for record in link:records(Task) do
+      assert.is_nil(found)
+      found = record
+    end
+    assert.equal(me, found.pid)
+    assert.is_true(#found.comm > 0)
+  end)
+
+  it("goes over the entries of a map", function()
+    local Pair = bpf.btf.type "struct { __u32 key; __u64 value; }"
+    local m <close> = hash("__u32")
+    local prog <close> = load("iter/bpf_map_elem", function(ctx)
+      local key = bpf.cast(ctx.key, "struct { __u32 n; }")
+      local value = bpf.cast(ctx.value, "struct { __u64 n; }")
+      call.seq_write(ctx.meta.seq, Pair, { key = key.n, value = value.n })
+      return 0
+    end)
+    local expected, seen = {}, {}
+    for i = 1, 9 do
+      m[i], expected[i] = i * i, i * i
+    end
+    local link <close> = assert(prog:attach_iter { map = m })
+    for pair in link:records(Pair) do
+      seen[pair.key] = pair.value
+    end
+    assert.same(expected, seen)
+    assert.matches("the kernel has no struct bpf_iter__nothing", refused("iter/nothing", function() return 0 end))
+  end)
+end)
+
+describe("a program of type syscall", function()
+  it("gets what the script hands over, and may change it", function()
+    kernel.need("programs of type syscall", "5.14")
+    local Sum = bpf.btf.type "struct sum { __s64 a; __s64 b; __s64 result; }"
+    local prog <close> = load("syscall", function(ctx)
+      ctx.result = ctx.a + ctx.b
+      return 3
+    end, { ctx_type = Sum })
+    local answer = assert(prog:run { ctx = Sum:encode { a = 40, b = 2, result = 0 } })
+    assert.equal(3, answer.retval)
+    assert.equal(42, Sum:decode(answer.ctx).result)
+    assert.matches("a context without the option ctx_type has no member 'a'", refused("syscall", function(ctx)
+      return ctx.a
+    end))
+  end)
+
+  it("says which map a program that may sleep can't use", function()
+    kernel.need("programs of type syscall", "5.14")
+    local routes <close> = assert(map.create { type = "lpm_trie", max_entries = 8, value = "__u32",
+      key = "struct { __u32 prefixlen; __u8 address[4]; }" })
+    local plain <close> = hash()
+    local prog, message, code = bpf.program("syscall", function()
+      plain[1] = 2
+      routes[{ prefixlen = 32, address = "\10\0\0\1" }] = 2
+    end)
+    if not prog then
+      assert.equal("EINVAL", code)
+      assert.matches("program_functions_spec.lua:%d+: this kernel refuses maps of type lpm_trie in programs that may "
+        .. "sleep: ", message)
+    end
+    assert.is_truthy(prog or message)
+  end)
+end)
