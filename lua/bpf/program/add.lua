@@ -69,7 +69,8 @@ end
 -- key is absent, inserts the entry. In a per-CPU map, adds to the value of the CPU that the call runs on.
 -- In a program, it has no result. From a script, the first call for a map loads a small program.
 -- @function bpf.map.add
--- @tparam bpf.map m a hash or an array whose values are integers of 4 or 8 bytes; from a script, keys have up to 88 bytes
+-- @tparam bpf.map m a hash or an array whose values are integers of 4 or 8 bytes; from a script, keys have up to 88
+-- bytes
 -- @param k the key
 -- @tparam ?integer n what to add, 1 by default
 -- @treturn true

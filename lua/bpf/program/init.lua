@@ -250,8 +250,8 @@ function M.programs(programs, options)
   return load_programs("bpf.programs", list, read_options("bpf.programs", options))
 end
 
---- Compiles one function into a BPF program and loads it. The program owns its object: `prog:close()` and `<close>` close
--- the object as well.
+--- Compiles one function into a BPF program and loads it. The program owns its object: `prog:close()` and `<close>`
+-- close the object as well.
 -- @in bpf.program
 -- @tparam string section what C gives to `SEC()`, such as "tracepoint/sched/sched_switch"
 -- @tparam function fn what the program does; [Programs in Lua](programs-in-lua.md) tells what it may do
@@ -274,8 +274,8 @@ function M.program(section, fn, options)
   return core.prog.own(obj.progs[list[1].name])
 end
 
---- Compiles functions into the bytes of a BPF object and does not load it. Written to a file, the object can be loaded by
--- any program that uses libbpf, such as bpftool.
+--- Compiles functions into the bytes of a BPF object and does not load it. Written to a file, the object can be loaded
+-- by any program that uses libbpf, such as bpftool.
 -- @in bpf.program
 -- @tparam table programs as for bpf.programs
 -- @tparam ?table options

@@ -58,8 +58,8 @@ local function only_in_programs(name)
   end
 end
 
---- Makes a pointer to a struct of the kernel out of an address. Only programs can call it. Members are read as the space
--- says; reading a member of a pointer that is 0 ends the program.
+--- Makes a pointer to a struct of the kernel out of an address. Only programs can call it. Reading a member of a
+-- pointer that is 0 ends the program.
 -- @in bpf.program
 -- @function bpf.cast
 -- @tparam integer address of the struct
@@ -99,10 +99,13 @@ words.cast = only_in_programs("bpf.cast")
 -- @treturn integer the value before
 -- @since Linux 5.12
 -- @usage
--- local prog <close> = assert(bpf.program("xdp", function() return bpf.atomic.fetch_add(states[0], "count", 1) end))
+-- local prog <close> = assert(bpf.program("xdp", function()
+--   return bpf.atomic.fetch_add(states[0], "count", 1)
+-- end))
 -- print(prog:run { data = ("\0"):rep(64) }.retval)
 
---- Sets a member of an entry to `member & n` in one step, and returns what the member was before. Only programs can call it.
+--- Sets a member of an entry to `member & n` in one step, and returns what the member was before. Only programs
+-- can call it.
 -- @in bpf.program
 -- @function bpf.atomic.fetch_and
 -- @tparam table struct the value of an entry, as for bpf.atomic.add
@@ -111,10 +114,13 @@ words.cast = only_in_programs("bpf.cast")
 -- @treturn integer the value before
 -- @since Linux 5.12
 -- @usage
--- local prog <close> = assert(bpf.program("xdp", function() return bpf.atomic.fetch_and(states[0], "bits", ~1) end))
+-- local prog <close> = assert(bpf.program("xdp", function()
+--   return bpf.atomic.fetch_and(states[0], "bits", ~1)
+-- end))
 -- print(prog:run { data = ("\0"):rep(64) }.retval)
 
---- Sets a member of an entry to `member | n` in one step, and returns what the member was before. Only programs can call it.
+--- Sets a member of an entry to `member | n` in one step, and returns what the member was before. Only programs
+-- can call it.
 -- @in bpf.program
 -- @function bpf.atomic.fetch_or
 -- @tparam table struct the value of an entry, as for bpf.atomic.add
@@ -123,10 +129,13 @@ words.cast = only_in_programs("bpf.cast")
 -- @treturn integer the value before
 -- @since Linux 5.12
 -- @usage
--- local prog <close> = assert(bpf.program("xdp", function() return bpf.atomic.fetch_or(states[0], "bits", 1) end))
+-- local prog <close> = assert(bpf.program("xdp", function()
+--   return bpf.atomic.fetch_or(states[0], "bits", 1)
+-- end))
 -- print(prog:run { data = ("\0"):rep(64) }.retval)
 
---- Sets a member of an entry to `member ~ n` in one step, and returns what the member was before. Only programs can call it.
+--- Sets a member of an entry to `member ~ n` in one step, and returns what the member was before. Only programs
+-- can call it.
 -- @in bpf.program
 -- @function bpf.atomic.fetch_xor
 -- @tparam table struct the value of an entry, as for bpf.atomic.add
@@ -135,7 +144,9 @@ words.cast = only_in_programs("bpf.cast")
 -- @treturn integer the value before
 -- @since Linux 5.12
 -- @usage
--- local prog <close> = assert(bpf.program("xdp", function() return bpf.atomic.fetch_xor(states[0], "bits", 1) end))
+-- local prog <close> = assert(bpf.program("xdp", function()
+--   return bpf.atomic.fetch_xor(states[0], "bits", 1)
+-- end))
 -- print(prog:run { data = ("\0"):rep(64) }.retval)
 
 --- Replaces a member of an entry in one step, and returns what the member was before. Only programs can call it.
@@ -147,7 +158,9 @@ words.cast = only_in_programs("bpf.cast")
 -- @treturn integer the value before
 -- @since Linux 5.12
 -- @usage
--- local prog <close> = assert(bpf.program("xdp", function() return bpf.atomic.exchange(states[0], "count", 0) end))
+-- local prog <close> = assert(bpf.program("xdp", function()
+--   return bpf.atomic.exchange(states[0], "count", 0)
+-- end))
 -- print(prog:run { data = ("\0"):rep(64) }.retval)
 
 -- The kernel's operation behind each of bpf.atomic.
