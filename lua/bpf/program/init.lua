@@ -183,12 +183,6 @@ local function compile_failure(fname, failure)
   error(failure, 0)
 end
 
--- The name of an object that the script gives none: that of the script's file up to the first dot, as libbpf names the
--- objects of files.
-local function object_name(list)
-  return source.of(list[1].fn).file:match("([^/.]+)[^/]*$") or "script"
-end
-
 -- Loads an object's bytes. Wrong options are the caller's errors, three levels up.
 local function load_bytes(fname, bytes, options)
   local results = table.pack(pcall(core.load, { bytes = bytes }, options))
@@ -210,7 +204,6 @@ local function load_programs(fname, list, own, of_load)
     given[name] = given[name] or m
   end
   of_load.maps = given
-  of_load.name = of_load.name or object_name(list)
   local obj, message, code, log = load_bytes(fname, bytes, of_load)
   if not obj then
     return nil, refusal.explain(fname, message, log, of, list), code, log
@@ -229,7 +222,7 @@ M.load_programs = load_programs
 -- "tracepoint/sched/sched_switch", "xdp"
 -- @tparam ?table options what bpf.open takes, except `kconfig` and `btf`, and
 -- - license: string, the license that the kernel gets to know, "GPL" by default; many helpers want "GPL"
--- - name: string, the name of the object, by default that of the script's file
+-- - name: string, the name of the object, "lua" by default
 -- - ctx_type: string or bpf.type, the C type of the context of programs of section "syscall"
 -- - vars: `{ name = value }`, initial values of global variables
 -- - maps: `{ name = … }`, settings of maps, or maps that are used in their place
@@ -255,7 +248,7 @@ end
 -- @in bpf.program
 -- @tparam string section what C gives to `SEC()`, such as "tracepoint/sched/sched_switch"
 -- @tparam function fn what the program does; [Programs in Lua](programs-in-lua.md) tells what it may do
--- @tparam ?table options as for bpf.programs; `name` is also the name of the program, "lua" by default
+-- @tparam ?table options as for bpf.programs; `name` names the program, too
 -- @treturn bpf.prog the loaded program
 -- @treturn nil,string,string,string as from bpf.programs
 -- @see bpf.programs
