@@ -76,4 +76,14 @@ describe("a program", function()
     end, "^spec/lua/program_details_spec%.lua:%d+: bpf%.program: unknown option 'nonsense' %(options: license, ")
     assert.no.matches("bpf%.load", message)
   end)
+
+  it("finds nil in parameters that its section doesn't have", function()
+    assert.equal(7, result(function(ctx, more) return ctx and more == nil and 7 or 1 end))
+  end)
+
+  it("is refused with the name of a table, or without", function()
+    local names = { "one", "two" }
+    assert.equal("the table is indexed at run time: its values must be integers, or booleans, all of them",
+      refusal(function(ctx) return names[ctx.rx_queue_index] == "one" end))
+  end)
 end)

@@ -11,6 +11,7 @@ local opt = require("bpf.program.opt")
 local refusal = require("bpf.program.refusal")
 local source = require("bpf.program.source")
 local unit = require("bpf.program.unit")
+local values = require("bpf.program.values")
 
 for _, part in ipairs { "memory", "strings", "arithmetic", "analyse", "index", "tables", "compare", "ops", "loops",
   "callback", "maps", "calls", "intrinsics", "helpercalls", "specialhelpers" } do
@@ -36,7 +37,13 @@ local function root_compiler(of, name, fn, section)
   }, Compiler)
   c.root = c
   function c.prologue() c.context = c.f:parameter(1) end
-  function c.start_state() return start(c, place) end
+  function c.start_state()
+    local state = start(c, place)
+    for n = 0, proto.parameters - 1 do
+      state[n] = state[n] or values.NIL
+    end
+    return state
+  end
   function c.upvalue_value(n) return of:upvalue(fn, n) end
   return c
 end

@@ -91,6 +91,7 @@ end
 
 -- t[k] for a table of the script and a key that is known at run time only.
 function Compiler:constant_table(t, k, name)
+  name = name ~= "" and name or "the table "
   if type(t) ~= "table" then
     self:fail("%scan be indexed by constants only, in a program", name)
   end
