@@ -5,14 +5,15 @@ local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local lfs = require "lfs"
 
-local needs, need_root = examples.needs, examples.need_root
+local both, needs, need_root = examples.both, examples.needs, examples.need_root
 
 -- What the test of each example is; one that isn't here fails. That of exporter is in spec/metrics/prometheus_spec.lua.
 -- Those of connects and meterd are in tool_spec.lua and daemon_spec.lua.
 local tested = {
-  connects = true, deny = true, embed = true, execsnoop = true, exporter = true, firewall = true, funccount = true,
-  lighttpd = true, meterd = true, netcg = true, opens = true, opensnoop = true, profile = true, runqlat = true,
-  syscount = true, tasks = true, traffic = true, usdt = true,
+  connects = true, deny = true, embed = true, execsnoop = true, exporter = true, firewall = true,
+  ["firewall-lua"] = true, funccount = true, lighttpd = true, meterd = true, netcg = true, opens = true,
+  opensnoop = true, ["opensnoop-lua"] = true, profile = true, ["profile-lua"] = true, runqlat = true,
+  ["runqlat-lua"] = true, syscount = true, tasks = true, traffic = true, ["traffic-lua"] = true, usdt = true,
 }
 -- Programs that a chapter of the guide explains.
 local chapters = { connects = "docs/tool.md", meterd = "docs/daemon.md" }
@@ -21,6 +22,11 @@ local chapters = { connects = "docs/tool.md", meterd = "docs/daemon.md" }
 local alone = { connects = true, embed = true, meterd = true, opens = true, syscount = true }
 -- Without the capabilities that BPF needs, and so like any user, but with root's access to the files.
 local POWERLESS = "setpriv --bounding-set=-all --inh-caps=-all"
+
+-- Whether an example's programs are in Lua: it creates the maps before it loads them.
+local function in_lua(name)
+  return name:find "%-lua$" ~= nil
+end
 
 describe("the examples", function()
   it("have a main.lua that says what it shows, and a test each", function()
@@ -56,7 +62,9 @@ for name in pairs(tested) do
         elseif name == "deny" and not examples.has_lsm then
           assert.equal("deny: bpf isn't among this kernel's LSMs: boot it with lsm=\u{2026},bpf\n", output)
         else
-          assert(output:find("^" .. name .. ": object '" .. name .. "': load: [^\n]*%(EPERM%)\n$"), output)
+          local first = in_lua(name) and "map.create (" or ("object '%s': load: "):format(name)
+          assert(output:find(("%s: %s"):format(name, first), 1, true) == 1, output)
+          assert(output:find "^[^\n]*%(EPERM%)\n$", output)
         end
       end)
     end)
@@ -105,10 +113,10 @@ describe("execsnoop", function()
   end)
 end)
 
-describe("opensnoop", function()
+both(describe, "opensnoop", function(name)
   it("shows the files of one program, with the result", function()
     need_root()
-    local output = examples.beside("opensnoop", "--seconds 600 --comm tee",
+    local output = examples.beside(name, "--seconds 600 --comm tee",
       "tee /tmp/nowhere/x </etc/hostname >/dev/null")
     assert(output:find "\n +%d+  tee +3 +r +%S+\n", output)
     assert(output:find "\n +%d+  tee +ENOENT +wct +/tmp/nowhere/x\n", output)
@@ -117,15 +125,15 @@ describe("opensnoop", function()
   end)
 end)
 
-describe("runqlat", function()
+both(describe, "runqlat", function(name)
   it("measures how long the threads of a process wait for a CPU", function()
     need_root()
     -- Two that compete for one CPU wait as long as the other may run.
     local output, ok = helper.run(([[
       taskset -c 0 sh -c 'while :; do :; done' & one=$!
       taskset -c 0 sh -c 'while :; do :; done' & two=$!
-      %s examples/runqlat/main.lua --seconds 4 --pid $one; status=$?
-      kill $one $two; exit $status]]):format(helper.LUA))
+      %s; status=$?
+      kill $one $two; exit $status]]):format(examples.command(name, "--seconds 4 --pid $one")))
     assert(ok, output)
     assert(output:find "^Measuring for 4 s; Ctrl%-C ends it\n\nWait for a CPU\n", output)
     assert(output:find "\n[^\n]+ ms +%S+ [^\n]+ m?s +[1-9]%d* [^\n]+\n", output)
@@ -135,12 +143,12 @@ describe("runqlat", function()
   end)
 end)
 
-describe("profile", function()
+both(describe, "profile", function(name)
   it("shows the functions and stacks of a process", function()
     need_root()
     local output, ok = helper.run(([[
-      %s & pid=$!; %s examples/profile/main.lua --seconds 2 --pid $pid; status=$?
-      kill $pid; exit $status]]):format(examples.busy(), helper.LUA))
+      %s & pid=$!; %s; status=$?
+      kill $pid; exit $status]]):format(examples.busy(), examples.command(name, "--seconds 2 --pid $pid")))
     assert(ok, output)
     local samples = tonumber(output:match "^Sampling[^\n]+\n(%d+) samples of %d+ stacks\n")
     assert(samples and samples > 20 and samples < 400, output)

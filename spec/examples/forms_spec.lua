@@ -4,7 +4,7 @@
 local examples = require "spec.support.examples"
 local helper = require "spec.helper"
 
-local need_root = examples.need_root
+local both, need_root = examples.both, examples.need_root
 
 describe("syscount", function()
   it("watches one process only when asked to", function()
@@ -78,10 +78,10 @@ describe("execsnoop", function()
   end)
 end)
 
-describe("opensnoop", function()
+both(describe, "opensnoop", function(name)
   it("leaves itself out", function()
     need_root()
-    local output = helper.run(("sh -c 'echo $$; exec %s'"):format(examples.command("opensnoop", "--seconds 1")))
+    local output = helper.run(("sh -c 'echo $$; exec %s'"):format(examples.command(name, "--seconds 1")))
     local pid, shown = output:match "^(%d+)\n(.*)$"
     assert(shown:find "^ +PID  COMMAND .*\n%d+ opens?\n$", output)
     assert.falsy(shown:find("\n *" .. pid .. " "), output)
@@ -89,7 +89,7 @@ describe("opensnoop", function()
 
   it("shows the files of one process", function()
     need_root()
-    local output, before = examples.beside("opensnoop", "--seconds 600 --pid $$",
+    local output, before = examples.beside(name, "--seconds 600 --pid $$",
       [[: </etc/passwd; cat </etc/group >/dev/null; : </etc/group; echo "pid $$"]])
     local pid = before:match "pid (%d+)\n"
     assert(output:find("\n +" .. pid .. "  sh +3 +r +/etc/passwd\n"), output)
@@ -100,24 +100,24 @@ describe("opensnoop", function()
 
   it("shows only what failed", function()
     need_root()
-    local output = examples.beside("opensnoop", "--seconds 600 --failed --comm cat", "cat /etc/hostname /nowhere")
+    local output = examples.beside(name, "--seconds 600 --failed --comm cat", "cat /etc/hostname /nowhere")
     assert(output:find "  cat +ENOENT +r +/nowhere\n", output)
     assert.falsy(output:find("/etc/hostname", 1, true), output)
     assert(output:find "\n%d+ opens?\n$", output)
   end)
 end)
 
-describe("runqlat", function()
+both(describe, "runqlat", function(name)
   it("ends on Ctrl-C with its result", function()
     need_root()
-    assert(examples.beside("runqlat", "--seconds 600", "sleep 0.5"):find "\n[%d.]+k? waits, on average ")
+    assert(examples.beside(name, "--seconds 600", "sleep 0.5"):find "\n[%d.]+k? waits, on average ")
   end)
 end)
 
-describe("profile", function()
+both(describe, "profile", function(name)
   it("writes what flame graph tools read, until Ctrl-C", function()
     need_root()
-    local output = examples.beside("profile", "--folded --freq 199 --seconds 600", ([[
+    local output = examples.beside(name, "--folded --freq 199 --seconds 600", ([[
       %s & busy=$!; dd if=/dev/zero of=/dev/null bs=1M status=none & dd=$!
       trap 'kill $busy $dd' EXIT; sleep %d]]):format(examples.busy(), 2 * helper.slow)) -- names of what lives
     assert(output:find "\n?busy;[^\n]*main;outer;inner [1-9]%d*\n", output)

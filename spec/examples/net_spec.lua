@@ -6,9 +6,11 @@ local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local net = require "spec.support.net"
 
+local both = examples.both
+
 kernel.root()
 
-describe("firewall", function()
+both(describe, "firewall", function(name, pattern)
   setup(function()
     if os.getenv "LBPF_UNPRIVILEGED" then
       helper.skip "needs root"
@@ -19,7 +21,7 @@ describe("firewall", function()
 
   it("shows who gets through while its list changes", function()
     local output, ok = helper.run(("sh -c 'echo $$; exec %s'"):format(
-      examples.command("firewall", "--seconds " .. (helper.slow > 1 and 12 or 4))))
+      examples.command(name, "--seconds " .. (helper.slow > 1 and 12 or 4))))
     assert(ok, output)
     assert(output:find("\n-- no rule +passes +passes\n"), output)
     assert(output:find('\nrules%["198.18.0.0/15"%] = { deny = true } +dropped +dropped\n'), output)
@@ -38,7 +40,7 @@ describe("firewall", function()
       { space = there, name = "there", address = "198.18.7.2/24" })
     local list = helper.tmpdir() .. "/list"
     net.must("printf '# who gets in\\ndeny 198.18.0.0/15\\nallow 198.18.7.0/24\\n' >" .. list)
-    local output, knocks = examples.beside("firewall", "--seconds 600 --list " .. list .. " here", (([[
+    local output, knocks = examples.beside(name, "--seconds 600 --list " .. list .. " here", (([[
       knock() {
         ip netns exec THERE timeout SECONDS bash -c ': </dev/tcp/198.18.7.1/9' 2>&1 | grep -q refused &&
           echo refused || echo dropped
@@ -60,9 +62,9 @@ describe("firewall", function()
     local function refused(text, arguments, message)
       local file <close> = assert(io.open(list, "w"))
       assert(file:write(text) and file:flush())
-      local output, _, code = examples.run("firewall", arguments)
+      local output, _, code = examples.run(name, arguments)
       assert.equal(1, code, output)
-      assert(output:find("^firewall: " .. message), output)
+      assert(output:find("^" .. pattern .. ": " .. message), output)
     end
     refused("", "lo", "an interface needs a list: ")
     refused("permit 1.2.3.4\n", "--list " .. list .. " lo", "/%S+/list: not understood: permit 1.2.3.4\n$")
@@ -72,11 +74,11 @@ describe("firewall", function()
   end)
 end)
 
-describe("traffic", function()
+both(describe, "traffic", function(name, pattern)
   teardown(net.remove)
 
   it("counts what goes through a network of its own, by protocol", function()
-    local output, ok = examples.run("traffic")
+    local output, ok = examples.run(name)
     assert(ok, output)
     assert(output:find "^PROTOCOL +WAY +PACKETS +BYTES\n", output)
     assert(output:find("\nUDP +in +50  50.9 KiB\n", 1), output) -- 1000 bytes, and 42 of headers
@@ -88,7 +90,7 @@ describe("traffic", function()
     local here, there = net.space(), net.space()
     net.cable({ space = here, name = "here", address = "198.18.7.1/24" },
       { space = there, name = "there", address = "198.18.7.2/24" })
-    local output = examples.beside("traffic", "--seconds 600 --address here", (([[
+    local output = examples.beside(name, "--seconds 600 --address here", (([[
       ip netns exec THERE bash -c 'for i in 1 2 3 4 5 6 7; do echo seven >/dev/udp/198.18.7.1/9; done'
       ]]):gsub("THERE", there)), "ip netns exec " .. here)
     assert(output:find "^Counting at here for 600 s; [^\n]+\n\nADDRESS +WAY +PACKETS +BYTES\n", output)
@@ -101,16 +103,17 @@ describe("traffic", function()
     net.cable({ space = here, name = "here" }, { space = there, name = "there" })
     net.must(("ip -n %s addr add fd00::1/64 dev here nodad"):format(here))
     net.must(("ip -n %s addr add fd00::9:2/64 dev there nodad"):format(there))
-    local output = examples.beside("traffic", "--seconds 600 --address here", (([[
+    local output = examples.beside(name, "--seconds 600 --address here", (([[
       ip netns exec THERE bash -c 'for i in 1 2 3; do echo three >/dev/udp/fd00::1/9; done'
       ]]):gsub("THERE", there)), "ip netns exec " .. here)
     assert(tonumber(output:match "\nfd00::9:2 +in +(%d+) +") >= 3, output)
   end)
 
   it("says which interface isn't there", function()
-    local output, _, code = examples.run("traffic", "nowhere0")
+    local output, _, code = examples.run(name, "nowhere0")
     assert.equal(1, code)
-    assert(output:find "^traffic: program 'incoming': attach_tc: [^\n]*'nowhere0'[^\n]*%(ENODEV%)\n$", output)
+    assert(output:find("^" .. pattern .. ": program 'incoming': attach_tc: [^\n]*'nowhere0'[^\n]*%(ENODEV%)\n$"),
+      output)
   end)
 end)
 

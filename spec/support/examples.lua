@@ -27,6 +27,14 @@ function examples.need_root()
   end
 end
 
+--- Describes an example, and the one in Lua alone that has the same options and prints the same. `tests` gets the name
+-- of each, and the name as a pattern.
+function examples.both(describe, name, tests)
+  for _, each in ipairs { name, name .. "-lua" } do
+    describe(each, function() tests(each, (each:gsub("%-", "%%-"))) end)
+  end
+end
+
 --- The shell command that runs one.
 function examples.command(name, arguments)
   return ("%s examples/%s/main.lua %s"):format(helper.LUA, name, arguments or "")

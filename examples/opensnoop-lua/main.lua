@@ -1,0 +1,94 @@
+-- SPDX-License-Identifier: MIT
+-- Shows which files are opened, by whom and with what result: opensnoop in Lua alone. The filters are the functions'
+-- upvalues, which are constants in the kernel: it sends only what is asked for.
+package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
+local bpf = require "bpf"
+local common = require "common"
+
+local map, helper = bpf.map, bpf.helper
+
+local options = common.options([[
+Usage: main.lua [options]
+Shows files that are opened by openat(2). Needs root.
+
+  --seconds N  run for N seconds (3) or until Ctrl-C
+  --pid PID    show only files that this process opens
+  --comm NAME  show only files that processes with this name open
+  --failed     show only files that could not be opened
+  --help       show this text
+]], { seconds = 3, pid = 0, comm = "", failed = false })
+
+local ERRNO = { [1] = "EPERM", [2] = "ENOENT", [6] = "ENXIO", [13] = "EACCES", [17] = "EEXIST", [20] = "ENOTDIR",
+  [21] = "EISDIR", [24] = "EMFILE", [40] = "ELOOP" }
+local MODE = { [0] = "r", "w", "rw" }
+
+-- How it was opened: read or written, and "c" for created, "t" for truncated, "a" for appended to.
+local function mode(flags)
+  return (MODE[flags & 3] or "-") .. (flags & 0x40 ~= 0 and "c" or "") .. (flags & 0x200 ~= 0 and "t" or "")
+    .. (flags & 0x400 ~= 0 and "a" or "")
+end
+
+local Open = bpf.btf.type "struct open { __u32 pid; __s32 ret; __u32 flags; char comm[16]; char file[256]; }"
+
+-- What a thread asked for, until the call returns. A thread that ends there stays, so this is bounded.
+local CALLS = {
+  type = "lru_hash", max_entries = 4096, key = "__u32", value = "struct call { __u64 filename; __u32 flags; }",
+}
+local RING = { type = "ringbuf", max_entries = 256 * 1024 }
+local LOST = { type = "array", max_entries = 1, value = "struct lost { __u64 records; }" }
+
+-- The programs: each opening is a record of the ring, or is counted as lost if the ring is full.
+local function compile(opens, lost, calls)
+  local self, target, comm, failed = common.pid(), options.pid, options.comm:sub(1, 15), options.failed
+
+  local function wanted(pid)
+    return pid ~= self and (target == 0 or pid == target) and (comm == "" or helper.get_current_comm() == comm)
+  end
+
+  local function enter(ctx)
+    local id = helper.get_current_pid_tgid()
+    if wanted(id >> 32) then
+      calls[id & 0xffffffff] = { filename = ctx.filename, flags = ctx.flags }
+    end
+  end
+
+  local function leave(ctx)
+    local id = helper.get_current_pid_tgid()
+    local tid = id & 0xffffffff
+    local call = calls[tid]
+    if call and (not failed or ctx.ret < 0) then
+      local full = helper.ringbuf_output(opens, Open, {
+        pid = id >> 32, ret = ctx.ret, flags = call.flags, comm = helper.get_current_comm(),
+        file = helper.probe_read_user_str(call.filename),
+      })
+      if full < 0 then
+        bpf.atomic.add(lost[0], "records", 1)
+      end
+    end
+    calls[tid] = nil
+  end
+
+  return common.try(bpf.programs {
+    enter = { "tracepoint/syscalls/sys_enter_openat", enter },
+    leave = { "tracepoint/syscalls/sys_exit_openat", leave },
+  })
+end
+
+common.main(function()
+  local width, count = common.width(), 0
+  local opens <close> = common.try(map.create(RING))
+  local lost <close> = common.try(map.create(LOST))
+  local calls <close> = common.try(map.create(CALLS))
+  local obj <close> = compile(opens, lost, calls)
+  local events <close> = common.try(bpf.ringbuf(opens, Open, function(e)
+    local result = e.ret >= 0 and tostring(e.ret) or ERRNO[-e.ret] or "E" .. -e.ret
+    count = count + 1
+    print(bpf.hist.line(("%7d  %-16s %-7s %-4s %s"):format(e.pid, e.comm, result, mode(e.flags), e.file), width))
+  end))
+  common.try(obj:attach())
+  print("    PID  COMMAND          RESULT  MODE FILE")
+  common.poll(events, options.seconds)
+  local missed = lost[0].records
+  print(("%d open%s%s"):format(count, count == 1 and "" or "s",
+    missed > 0 and (", %d not shown: the ring was full"):format(missed) or ""))
+end)

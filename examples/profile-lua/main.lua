@@ -1,0 +1,149 @@
+-- SPDX-License-Identifier: MIT
+-- Shows where the CPUs spend their time: profile in Lua alone. A perf event on each CPU stops it 99 times a second, a
+-- function counts by stack in the kernel, and bpf.symbols gives the names. For a flame graph:
+--     main.lua --folded --seconds 10 | flamegraph.pl >cpu.svg
+package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
+local bpf = require "bpf"
+local common = require "common"
+
+local map, helper, symbols = bpf.map, bpf.helper, bpf.symbols
+
+local options = common.options([[
+Usage: main.lua [options]
+Shows which functions the CPUs execute, and the most frequent stacks. Needs root.
+
+  --seconds N  run for N seconds (3) or until Ctrl-C
+  --freq N     take N samples per second (99)
+  --pid PID    sample only this process
+  --top N      show at most N functions (10)
+  --stacks N   show at most N stacks (2)
+  --folded     print only one line per stack, for flame graphs
+  --help       show this text
+]], { seconds = 3, freq = 99, pid = 0, top = 10, stacks = 2, folded = false })
+
+-- kernel, user: the stacks' keys in the map below; negative without one
+local SAMPLES = {
+  type = "hash", max_entries = 10240, key = "struct place { __u32 pid; __s32 kernel; __s32 user; char comm[16]; }",
+  value = "struct count { __u64 n; }",
+}
+local STACKS = { type = "stack_trace", max_entries = 16384, key = "__u32", value = "__u64[127]" }
+local LOST = { type = "array", max_entries = 1, value = "struct count { __u64 n; }" } -- samples that found the map full
+
+local USER_STACK <const> = 0x100 -- BPF_F_USER_STACK
+
+-- The program: notes where the CPU is, each time a perf event fires.
+local function compile(samples, stacks, lost)
+  local target = options.pid
+  return common.try(bpf.programs { sample = { "perf_event", function(ctx)
+    local pid = helper.get_current_pid_tgid() >> 32
+    if pid == 0 or target ~= 0 and pid ~= target then -- 0: the CPU has nothing to do
+      return
+    end
+    local place = {
+      pid = pid, kernel = helper.get_stackid(ctx, stacks), user = helper.get_stackid(ctx, stacks, USER_STACK),
+      comm = helper.get_current_comm(),
+    }
+    local count = samples[place]
+    if count then
+      bpf.atomic.add(count, "n", 1)
+    elseif not map.update(samples, place, { n = 1 }, "noexist") then
+      bpf.atomic.add(lost[0], "n", 1)
+    end
+  end } })
+end
+
+-- One sampler for each CPU that runs: "0-3,8".
+local function attach(prog)
+  local file <close> = common.try(io.open "/sys/devices/system/cpu/online")
+  for first, last in file:read "l":gmatch "(%d+)%-?(%d*)" do
+    for cpu = tonumber(first), tonumber(last) or tonumber(first) do
+      common.try(prog:attach_perf_event {
+        type = "software", config = "cpu_clock", sample_freq = options.freq, pid = -1, cpu = cpu,
+      })
+    end
+  end
+end
+
+local processes = {} -- symbols by pid; read while a process lives
+
+local function meet(samples)
+  for place in map.keys(samples) do
+    processes[place.pid] = processes[place.pid] or symbols.process(place.pid)
+  end
+end
+
+-- Names joined by ";", from the outermost on: the command, its functions, and the kernel's, which end in "_[k]".
+local function fold(stacks, place, kernel)
+  local parts = { (place.comm:gsub("[; ]", "_")) }
+  if place.user >= 0 then
+    local user = processes[place.pid]
+    local addresses = stacks[place.user] or {}
+    parts[2] = user and symbols.stack(user, addresses, true) or #addresses > 0 and "[gone]" or nil
+  end
+  if place.kernel >= 0 then
+    parts[#parts + 1] = symbols.stack(kernel, stacks[place.kernel] or {}, true):gsub("[^;]+", "%0_[k]")
+  end
+  return table.concat(parts, ";")
+end
+
+local function percent(total)
+  return function(n) return ("%.1f %%"):format(100 * n / total) end
+end
+
+local function sorted(counts)
+  local rows = {}
+  for what, n in pairs(counts) do
+    rows[#rows + 1] = { n = n, what = what }
+  end
+  table.sort(rows, function(a, b) return a.n > b.n or a.n == b.n and a.what < b.what end)
+  return rows
+end
+
+local function report(stacks, functions, total, lost)
+  local columns = {
+    { name = "SHARE", field = "n", format = percent(total), align = "right" }, { name = "SAMPLES", field = "n" },
+    { name = "FUNCTION", field = "what" },
+  }
+  print(("%d samples of %d stacks%s\n"):format(total, #stacks, lost > 0 and (", %d lost"):format(lost) or ""))
+  print(bpf.hist.table(table.move(functions, 1, math.min(options.top, #functions), 1, {}), columns, {
+    width = common.width() }))
+  for i = 1, math.min(options.stacks, #stacks) do
+    print(("\n%s, %d samples:"):format(percent(total)(stacks[i].n), stacks[i].n))
+    print("  " .. stacks[i].what:gsub(";", "\n  "))
+  end
+end
+
+common.main(function()
+  local samples <close> = common.try(map.create(SAMPLES))
+  local stack_traces <close> = common.try(map.create(STACKS))
+  local lost <close> = common.try(map.create(LOST))
+  local obj <close> = compile(samples, stack_traces, lost)
+  local finish = common.now() + options.seconds
+  attach(obj.progs.sample)
+  io.stderr:write(("Sampling for %g s; Ctrl-C ends it\n"):format(options.seconds)) -- not among what flame graphs read
+  common.interruptible(function() -- reading the symbols of all processes takes a while
+    while common.now() < finish and common.sleep(math.min(finish - common.now(), 0.5)) do
+      meet(samples)
+    end
+  end)
+  obj:detach()
+  meet(samples)
+  local kernel = common.try(symbols.kernel()) -- takes a while, in which no samples are lost now
+
+  local counts, leaves, total = {}, {}, 0
+  for place, count in pairs(samples) do
+    local stack = fold(stack_traces, place, kernel)
+    local leaf = ("%s (%s)"):format(stack:match "[^;]*$", place.comm)
+    counts[stack] = (counts[stack] or 0) + count.n
+    leaves[leaf] = (leaves[leaf] or 0) + count.n
+    total = total + count.n
+  end
+  local stacks = sorted(counts)
+  if options.folded then
+    for _, row in ipairs(stacks) do
+      print(row.what .. " " .. row.n)
+    end
+  else
+    report(stacks, sorted(leaves), total, lost[0].n)
+  end
+end)

@@ -1,0 +1,134 @@
+-- SPDX-License-Identifier: MIT
+-- Counts what goes in and out of a network interface, by tc programs: traffic in Lua alone. Each CPU counts in an entry
+-- of its own, and bpf.map.sum adds them up, member by member. Without an interface it makes one with some traffic.
+package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
+local bpf = require "bpf"
+local common = require "common"
+
+local map = bpf.map
+
+local options = common.options([[
+Usage: main.lua [options] [interface]
+Counts packets and bytes of a network interface, by protocol. Needs root.
+Without an interface, creates its own network and sends packets there.
+
+  --seconds N  run for N seconds (3) or until Ctrl-C
+  --address    count by address instead of by protocol
+  --top N      show at most N lines (20)
+  --help       show this text
+
+The interface keeps the queueing discipline clsact, which does nothing by itself. To remove it:
+tc qdisc del dev … clsact
+]], { seconds = 3, address = false, top = 20 }, 1)
+
+-- version: of IP, 0 for what isn't IP. protocol: when counting by protocol; peer: when counting by address, the address
+-- elsewhere, of which IPv4 has the first 4 bytes. When there are too many kinds, those that were quiet longest are
+-- forgotten.
+local COUNTS = {
+  type = "lru_percpu_hash", max_entries = 4096,
+  key = "struct kind { _Bool out; __u8 version; __u8 protocol; unsigned char peer[16]; }",
+  value = "struct count { __u64 packets; __u64 bytes; }",
+}
+
+local V4 = bpf.btf.type "struct v4 { __u8 before[9]; __u8 protocol; __be16 check; __u8 from[4]; __u8 to[4]; }"
+local V6 = bpf.btf.type "struct v6 { __u8 before[6]; __u8 protocol; __u8 hops; __u8 from[16]; __u8 to[16]; }"
+
+local ETHERNET <const> = 14 -- bytes of its header
+local IPV4 <const>, IPV6 <const> = 0x0800, 0x86dd
+local OK <const> = 0
+
+-- The programs. Packets go on as if these weren't there.
+local function compile(counts)
+  local by_address = options.address
+
+  local function add(ctx, kind)
+    local known = counts[kind]
+    if known then -- this CPU's own: nobody else writes it meanwhile
+      known.packets, known.bytes = known.packets + 1, known.bytes + ctx.len
+    else
+      map.update(counts, kind, { packets = 1, bytes = ctx.len }, "noexist")
+    end
+  end
+
+  -- A packet without all of its header isn't IP.
+  local function add_ip(ctx, out, version, header)
+    if not header then
+      add(ctx, { out = out })
+    elseif by_address then
+      add(ctx, { out = out, version = version, peer = out and header.to or header.from })
+    else
+      add(ctx, { out = out, version = version, protocol = header.protocol })
+    end
+  end
+
+  local function count(ctx, out)
+    local protocol = bpf.ntohs(ctx.protocol)
+    if protocol == IPV4 then
+      add_ip(ctx, out, 4, ctx:packet(ETHERNET, V4))
+    elseif protocol == IPV6 then
+      add_ip(ctx, out, 6, ctx:packet(ETHERNET, V6))
+    else
+      add(ctx, { out = out })
+    end
+    return OK
+  end
+
+  return common.try(bpf.programs {
+    incoming = { "tc", function(ctx) return count(ctx, false) end },
+    outgoing = { "tc", function(ctx) return count(ctx, true) end },
+  })
+end
+
+-- Who was at the other end, or what it was.
+local function name(kind)
+  if kind.version == 0 then
+    return "not IP"
+  elseif options.address then
+    return common.address(kind.version == 4 and kind.peer:sub(1, 4) or kind.peer)
+  end
+  return common.protocol(kind.protocol) .. (kind.version == 6 and kind.protocol ~= 58 and " (IPv6)" or "")
+end
+
+local function report(counts)
+  local rows = {}
+  for kind in map.keys(counts) do
+    local row = map.sum(counts, kind)
+    if row then -- else it has been forgotten meanwhile
+      row.way, row.name = kind.out and "out" or "in", name(kind)
+      rows[#rows + 1] = row
+    end
+  end
+  table.sort(rows, function(a, b) return a.bytes > b.bytes end)
+  print(bpf.hist.table(table.move(rows, 1, math.min(#rows, options.top), 1, {}), {
+    { name = options.address and "ADDRESS" or "PROTOCOL", field = "name" }, { name = "WAY", field = "way" },
+    { name = "PACKETS", field = "packets" },
+    { name = "BYTES", field = "bytes", format = bpf.hist.bytes, align = "right" },
+  }, { width = common.width() }))
+end
+
+local function attach(obj, interface)
+  common.try(obj.progs.incoming:attach_tc(interface, { attach_point = "ingress" }))
+  common.try(obj.progs.outgoing:attach_tc(interface, { attach_point = "egress" }))
+end
+
+-- To this end of the network, where no port 9 is open: 50 UDP datagrams of 1000 bytes, some of which may be answered
+-- with ICMP, and 5 attempts at a TCP connection.
+local TRAFFIC = [[
+  for i in $(seq 50); do printf %1000s >/dev/udp/198.18.1.1/9; done
+  for i in 1 2 3 4 5; do : </dev/tcp/198.18.2.1/9; done 2>/dev/null || true]]
+
+common.main(function()
+  local counts <close> = common.try(map.create(COUNTS))
+  local obj <close> = compile(counts)
+  if options[1] then
+    attach(obj, options[1])
+    print(("Counting at %s for %g s; Ctrl-C ends it\n"):format(options[1], options.seconds))
+    common.sleep(options.seconds)
+    report(counts)
+  else
+    local net <close> = common.network(2)
+    attach(obj, net.interface)
+    common.run(net:command(TRAFFIC))
+    report(counts)
+  end
+end)
