@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A firewall on a network interface, by XDP: firewall in Lua alone. Its list is an LPM map, one table for the script and
--- the kernel. Without an interface it shows itself at work on a network of its own.
+-- A firewall on a network interface, by XDP: firewall in Lua alone. Its list is an LPM map: a table in the script, and
+-- in the kernel. Without an interface it shows itself at work on a network of its own.
 package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"

@@ -11,8 +11,8 @@ local both, needs, need_root = examples.both, examples.needs, examples.need_root
 -- Those of connects and meterd are in tool_spec.lua and daemon_spec.lua.
 local tested = {
   connects = true, deny = true, embed = true, execsnoop = true, exporter = true, firewall = true,
-  ["firewall-lua"] = true, funccount = true, lighttpd = true, meterd = true, netcg = true, opens = true,
-  opensnoop = true, ["opensnoop-lua"] = true, profile = true, ["profile-lua"] = true, runqlat = true,
+  ["firewall-lua"] = true, funccount = true, lighttpd = true, meterd = true, netcg = true, netdeny = true,
+  opens = true, opensnoop = true, ["opensnoop-lua"] = true, profile = true, ["profile-lua"] = true, runqlat = true,
   ["runqlat-lua"] = true, syscount = true, tasks = true, traffic = true, ["traffic-lua"] = true, usdt = true,
 }
 -- Programs that a chapter of the guide explains.
@@ -25,7 +25,12 @@ local POWERLESS = "setpriv --bounding-set=-all --inh-caps=-all"
 
 -- Whether an example's programs are in Lua: it creates the maps before it loads them.
 local function in_lua(name)
-  return name:find "%-lua$" ~= nil
+  return name == "netdeny" or name:find "%-lua$" ~= nil
+end
+
+-- How many lines files have, by a shell pattern.
+local function lines(files)
+  return tonumber((helper.run("cat " .. files .. " | wc -l")))
 end
 
 describe("the examples", function()
@@ -47,6 +52,18 @@ describe("the examples", function()
       local chapter = chapters[name] and helper.read(chapters[name])
       assert(listed or chapter and chapter:find(("(../examples/%s/"):format(name), 1, true), name)
     end
+  end)
+
+  it("have as many lines in Lua alone, and with BPF C, as the README says", function()
+    local count = 0
+    local rows = helper.read "README.md":gmatch "\n| %[`[^`]+`%]%(examples/([^)]+)%) | (%d+) | (%d*)"
+    for name, in_all, with_c in rows do
+      count = count + 1
+      assert.equal(lines(("examples/%s/main.lua"):format(name)), tonumber(in_all), name)
+      local kin = name:match "^(.*)%-lua$"
+      assert.equal(kin and lines(("examples/%s/main.lua examples/%s/*.bpf.c"):format(kin, kin)), tonumber(with_c), name)
+    end
+    assert(count > 0)
   end)
 end)
 

@@ -166,6 +166,63 @@ describe("netcg", function()
   end)
 end)
 
+describe("netdeny", function()
+  it("shows what a command may connect to while the rules change", function()
+    local output, ok = examples.run("netdeny")
+    assert(ok, output)
+    assert(output:find "^ +198.18.1.2 +198.18.2.2\n%-%- no rule +allowed +allowed\n", output)
+    assert(output:find('\nrules%["198.18.0.0/15"%] = { deny = true } +denied +denied\n'), output)
+    assert(output:find('\nrules%["198.18.2.2/32"%] = { deny = false } +denied +allowed\n'), output)
+    assert(output:find('\nrules%["198.18.0.0/15"%] = nil +allowed +allowed\n'), output)
+    assert(output:find "\n\nCOMMAND  ADDRESS +PORT  REFUSED\nbash +198.18.1.2 +9 +2\nbash +198.18.2.2 +9 +1\n$", output)
+  end)
+
+  -- What a command says while it may not send anything to the addresses.
+  local function denied(addresses, command)
+    return helper.run(examples.command("netdeny", ("--deny %s -- bash -c %s"):format(addresses, helper.quote(command))))
+  end
+
+  it("refuses connections of a command and its children, and of nobody else", function()
+    local output = helper.run(([[
+      %s -- bash -c 'for i in 1 2 3; do (: </dev/tcp/127.0.0.1/%d); done; : </dev/tcp/127.0.0.2/9; exit 3' & wait $!
+      bash -c ': </dev/tcp/127.0.0.1/9']]):format(examples.command("netdeny", "--deny 127.0.0.0/8 --allow 127.0.0.2"),
+      7777))
+    assert.equal(3, select(2, output:gsub("/127.0.0.1/7777: Operation not permitted\n", "")))
+    assert(output:find("/127.0.0.2/9: Connection refused\n", 1, true), output)
+    assert(output:find("/127.0.0.1/9: Connection refused\n", 1, true), output)
+    assert(output:find "\nThe command ended by status 3\nCOMMAND  ADDRESS +PORT  REFUSED\nbash +127.0.0.1 +7777 +3\n",
+      output)
+  end)
+
+  it("refuses datagrams without a connection", function()
+    local send = ([[lua%s -e '
+      local sent, message = require("socket").udp():sendto("x", "127.0.0.1", 9)
+      print(sent == 1 and "1 byte" or message)']]):format(_VERSION:match "[%d.]+")
+    assert.equal("1 byte\nNothing was refused\n", denied("127.0.0.2", send))
+    local output = denied("127.0.0.1", send)
+    assert(output:find "^Operation not permitted\n.*\nlua%S* +127.0.0.1 +9 +1\n$", output)
+  end)
+
+  it("refuses IPv6", function()
+    local here = net.space()
+    finally(net.remove)
+    net.need_ipv6(here)
+    local output = helper.run(("ip netns exec %s %s"):format(here, examples.command("netdeny",
+      "--deny ::/0 --allow fd00::/8 -- bash -c ': </dev/tcp/::1/25'")))
+    assert(output:find("Operation not permitted", 1, true), output)
+    assert(output:find "\nbash +::1 +25 +1\n$", output)
+  end)
+
+  it("says what is wrong with a list, and ends with its command on Ctrl-C", function()
+    local output, _, code = examples.run("netdeny", "--deny 1.2.3.4/33 -- true")
+    assert.equal(1, code, output)
+    assert(output:find "^netdeny: [^\n]*'1%.2%.3%.4/33'[^\n]*\n$", output)
+    output, _, code = helper.interrupt(examples.command("netdeny", "-- sh -c 'echo; exec sleep 300'"))
+    assert.equal(0, code, output)
+    assert(output:find "The command ended by %l+ %d+\nNothing was refused\n$", output)
+  end)
+end)
+
 describe("lighttpd", function()
   it("bans who asks too often, in the kernel, and lets them in again", function()
     examples.need_root()

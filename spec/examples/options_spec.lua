@@ -28,7 +28,7 @@ options("syscount", "--help", { "--foo", "-n", "-n x", "-n 2.5", "-p -1", "0", "
 options("opens", "--help", { "--foo", "-p", "-p x", "-p 2.5", "0" })
 
 -- Those that take any number of words.
-local many = { funccount = true, netcg = true }
+local many = { funccount = true, netcg = true, netdeny = true }
 
 for name in lfs.dir "examples" do
   local file <close> = io.open(("examples/%s/main.lua"):format(name))
