@@ -24,12 +24,12 @@ describe("an object", function()
 
   it("refers to maps of its own, with the types of keys and values", function()
     local key = { kind = "struct", name = "struct key", size = 8, order = {
-      { name = "port", off = 0, type = U16 }, { name = "low", off = 4, type = U32, bits = 4, bit_offset = 32 },
-      { name = "high", off = 4, type = U32, bits = 28, bit_offset = 36 } } }
+      { name = "port", offset = 0, type = U16 }, { name = "low", offset = 4, type = U32, bits = 4, bit_offset = 32 },
+      { name = "high", offset = 4, type = U32, bits = 28, bit_offset = 36 } } }
     local value = { kind = "struct", name = "struct value", size = 24, order = {
-      { name = "n", off = 0, type = U64 },
-      { name = "text", off = 8, type = { kind = "chars", size = 8, text = true } },
-      { name = "list", off = 16, type = { kind = "array", size = 8, count = 2, element = U32 } } } }
+      { name = "n", offset = 0, type = U64 },
+      { name = "text", offset = 8, type = { kind = "chars", size = 8, text = true } },
+      { name = "list", offset = 16, type = { kind = "array", size = 8, count = 2, element = U32 } } } }
     local f, m = func("maps"), {}
     local k, v = f:object(key.size), f:object(value.size)
     f:store(k, 0, 8, 80 | 3 << 32 | 9 << 36)
@@ -189,8 +189,8 @@ describe("a CO-RE relocation", function()
   local seen = { name = "seen", size = 8, type = U64, section = ".bss" }
 
   it("of an offset is the running kernel's", function()
-    local form = task({ { name = "unused", off = 0, type = INT }, { name = "tgid", off = 4, type = INT },
-      { name = "pid", off = 8, type = INT } })
+    local form = task({ { name = "unused", offset = 0, type = INT }, { name = "tgid", offset = 4, type = INT },
+      { name = "pid", offset = 8, type = INT } })
     local f = func("pids")
     local current = f:call(GET_CURRENT_TASK)
     local object = f:object(8)
@@ -216,9 +216,9 @@ describe("a CO-RE relocation", function()
 
   it("goes through structs within structs and through arrays", function()
     local restart = { kind = "struct", size = 48, name = "struct sched_entity", order = {
-      { name = "nothing", off = 0, type = INT }, { name = "on_rq", off = 40, type = U32 } } }
-    local form = task({ { name = "comm", off = 96, type = { kind = "chars", size = 16, text = true } },
-      { name = "se", off = 8, type = restart } })
+      { name = "nothing", offset = 0, type = INT }, { name = "on_rq", offset = 40, type = U32 } } }
+    local form = task({ { name = "comm", offset = 96, type = { kind = "chars", size = 16, text = true } },
+      { name = "se", offset = 8, type = restart } })
     local f = func("paths")
     f:store(f:variable(seen), 0, 8, f:alu("add", f:core_value({ type = form, access = "0:1:1", kind = 0 }, 48),
       f:alu("lsh", f:core_value({ type = form, access = "0:0:3", kind = 0 }, 99), 32)))
@@ -229,7 +229,7 @@ describe("a CO-RE relocation", function()
   end)
 
   it("of a bit-field says where its bits are", function()
-    local form = task({ { name = "sched_reset_on_fork", off = 8, bits = 1, bit_offset = 70, type = U32 } })
+    local form = task({ { name = "sched_reset_on_fork", offset = 8, bits = 1, bit_offset = 70, type = U32 } })
     local f = func("bits")
     local sum = f:core_value({ type = form, access = "0:0", kind = 0 }, 8)
     for kind = 4, 5 do
@@ -246,7 +246,7 @@ describe("a CO-RE relocation", function()
 
   it("of an enum finds an enum", function()
     local form = { kind = "struct", name = "struct bpf_map", size = 64, order = {
-      { name = "map_type", off = 60, type = { kind = "int", enum = true, size = 4 } } } }
+      { name = "map_type", offset = 60, type = { kind = "int", enum = true, size = 4 } } } }
     local f = func("enums")
     f:store(f:variable(seen), 0, 8, f:core_value({ type = form, access = "0:0", kind = 0 }, 60))
     f:exit(0)
@@ -254,7 +254,7 @@ describe("a CO-RE relocation", function()
   end)
 
   it("of a member's existence and size is the running kernel's", function()
-    local form = task({ { name = "pid", off = 0, type = U64 }, { name = "no_such_member", off = 8, type = INT } })
+    local form = task({ { name = "pid", offset = 0, type = U64 }, { name = "no_such_member", offset = 8, type = INT } })
     local f = func("facts")
     local sum = f:core_value({ type = form, access = "0:1", kind = 2 }, 1)
     sum = f:alu("add", f:alu("mul", sum, 10), f:core_value({ type = form, access = "0:0", kind = 2 }, 1))

@@ -289,7 +289,7 @@ describe("a program of type syscall", function()
     end)
     if not prog then
       assert.equal("EINVAL", code)
-      assert.matches("program_functions_spec.lua:%d+: this kernel refuses maps of type lpm_trie in programs that may "
+      assert.matches("program_probes_spec.lua:%d+: this kernel refuses maps of type lpm_trie in programs that may "
         .. "sleep: ", message)
     end
     assert.is_truthy(prog or message)

@@ -87,8 +87,8 @@ end
 
 -- A `for` by bpf_loop -------------------------------------------------------------------------------------------------
 
--- How many rounds: (limit - first) // step + 1, or 0 if the first value is beyond the limit. If the verifier knew of a 0,
--- it would never look at the callback, and throw it away while the call stands (EFAULT).
+-- How many rounds: (limit - first) // step + 1, or 0 if the first value is beyond the limit. If the verifier knew of a
+-- 0, it would never look at the callback, and throw it away while the call stands (EFAULT).
 local function count_rounds(c, first, limit, step)
   local f = c.f
   local n = f:move(f:register(), f:unknown())
