@@ -64,7 +64,7 @@ describe("a program", function()
 
   it("is part of an object that is called lua, or as the script says", function()
     local _, message = bpf.program("xdp", function() return bpf.helper.tcp_sock(0) end)
-    assert.matches("^bpf%.program: program_details_spec%.lua:%d+: object 'lua': load: prog 'lua' ", message)
+    assert.matches("^bpf%.program: spec/lua/program_details_spec%.lua:%d+: object 'lua': load: prog 'lua' ", message)
     local obj <close> = assert(bpf.programs({ one = { "xdp", function() return 1 end } }, { name = "named" }))
     assert.equal("named", obj:name())
   end)
@@ -83,7 +83,9 @@ describe("a program", function()
 
   it("is refused with the name of a table, or without", function()
     local names = { "one", "two" }
-    assert.equal("the table is indexed at run time: its values must be integers, or booleans, all of them",
-      refusal(function(ctx) return names[ctx.rx_queue_index] == "one" end))
+    local problem = "is indexed at run time: its values must be integers, or booleans, all of them"
+    assert.equal("'names' " .. problem, refusal(function(ctx) return names[ctx.rx_queue_index] == "one" end))
+    local function get() return names end
+    assert.equal("the table " .. problem, refusal(function(ctx) return get()[ctx.rx_queue_index] == "one" end))
   end)
 end)

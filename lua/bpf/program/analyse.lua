@@ -263,7 +263,7 @@ function Compiler:step(pc)
   end
   local op = self.ops[i.op]
   if not op then
-    self:fail("'%s' isn't possible in a BPF program", i.op:lower())
+    self:fail("this isn't possible in a BPF program (%s)", i.op)
   end
   op(self, i, self.state, pc)
   if not f.current then
@@ -317,9 +317,11 @@ end
 
 -- Compiles from an entry on into a function of its own, which is returned.
 function Compiler:compile(entry)
+  local place = ("%s:%d"):format(Compiler.chunk_name(self.proto.source), self.proto.code[entry].line or self.proto.line)
   self:prepare(entry)
   for _ = 1, ROUNDS do
     local f = ir.new(self.function_name)
+    f.place = place
     f.registers = self.f and self.f.registers or 0 -- blocks keep theirs from round to round
     self.changed, self.f = false, f
     f:start(f:block())
@@ -329,7 +331,7 @@ function Compiler:compile(entry)
       return self.f
     end
   end
-  self:fail("what the variables of a loop hold never settles")
+  self:fail("a variable of a loop holds another kind of value in every round: use several variables")
 end
 
 -- Leaving -------------------------------------------------------------------------------------------------------------
@@ -358,7 +360,7 @@ end
 
 function Compiler:one_result(list)
   if #list > 1 then
-    self:fail("a program returns one value")
+    self:fail("a program returns one value, and this returns %d", #list)
   end
   return list[1] and self:scalar(list[1], "result") or 0
 end
@@ -388,7 +390,7 @@ function Compiler:inner(fn, closure, arguments)
   elseif proto.vararg then
     self:fail("a function with '...' can't be called in a program")
   elseif self.depth >= DEEPEST then
-    self:fail("calls are nested too deeply, or recursive: BPF has no recursion")
+    self:fail("calls are nested more than %d deep, or recursive: BPF has no recursion, write a loop", DEEPEST)
   end
   local inner = setmetatable({
     proto = proto, unit = self.unit, caller = self, root = self.root, depth = self.depth + 1, f = self.f,
@@ -450,7 +452,7 @@ function Compiler:inline(fn, closure, arguments)
       return self:results_of(inner)
     end
   end
-  self:fail("what the variables of a loop hold never settles")
+  self:fail("a variable of a loop holds another kind of value in every round: use several variables")
 end
 
 -- What the returns of a function that was put in place bring, by position.

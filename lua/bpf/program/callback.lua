@@ -208,7 +208,7 @@ local function compile_body(c, g, shared, kinds)
       return body
     end
   end
-  c:fail("what the variables of a loop hold never settles")
+  c:fail("a variable of a loop holds another kind of value in every round: use several variables")
 end
 
 -- The call ------------------------------------------------------------------------------------------------------------

@@ -33,8 +33,8 @@ local function call_function(c, fn, arguments, register)
   elseif INSTEAD[fn] then
     c:fail("%s", INSTEAD[fn])
   elseif debug.getinfo(fn, "S").what == "C" then
-    c:fail("%s can't be called in a BPF program: it is a function of C's, and not one of bpf's that programs have",
-      c:called(register))
+    c:fail("%s can't be called in a BPF program, because it is written in C: programs call functions written in Lua, "
+      .. "the kernel's helpers, and some of bpf.map and math", c:called(register))
   end
   return c:inline(fn, nil, arguments)
 end

@@ -30,10 +30,14 @@ local function always(v)
   return not (v.kind == "constant" and (v.value == nil or v.value == false))
 end
 
+function Compiler:fail_mixed(v)
+  self:fail("%s is %s", self:whose(v), describe(v))
+end
+
 -- Goes on by the truth of a value, with what is known then; `of_presence`: by its being not nil.
 function Compiler:test(v, yes_pc, no_pc, of_presence, yes_state, no_state)
   if v.kind == "mixed" then
-    self:fail("this is %s", describe(v))
+    self:fail_mixed(v)
   end
   yes_state = yes_state or values.narrowed(self.state, v, true, of_presence)
   no_state = no_state or values.narrowed(self.state, v, false, of_presence)
@@ -50,7 +54,7 @@ end
 -- The value of `not v`.
 function Compiler:negate(v)
   if v.kind == "mixed" then
-    self:fail("this is %s", describe(v))
+    self:fail_mixed(v)
   end
   local truth = truths[v.kind]
   local r = truth and truth(self, v)
@@ -148,7 +152,7 @@ function Compiler:equal(x, y, yes_pc, no_pc)
     x, y = y, x
   end
   if x.kind == "mixed" or y.kind == "mixed" then
-    self:fail("this is %s", describe(x.kind == "mixed" and x or y))
+    self:fail_mixed(x.kind == "mixed" and x or y)
   elseif x.kind == "constant" and y.kind == "constant" then
     return self:go(rawequal(x.value, y.value) and yes_pc or no_pc)
   elseif is_nil(y) then

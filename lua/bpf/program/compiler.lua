@@ -31,13 +31,46 @@ Compiler.chunk_name = chunk_name
 function Compiler:fail(format, ...)
   local instruction = self.pc and self.proto.code[self.pc]
   local line = instruction and instruction.line or self.proto.line
-  error({ program = ("%s:%d: %s"):format(chunk_name(self.proto.source), line, format:format(...)) }, 0)
+  error({ program = ("%s:%d: %s"):format(chunk_name(self.proto.source), line, format:format(...)), placed = true }, 0)
 end
 
--- "'x' " for a register that is a local variable here, for messages; "" for others.
+local VARIABLES = { ["local"] = true, upvalue = true, global = true }
+
+-- How messages call what is in a register: "'x'" for a variable, "field 'x'", or nil.
+local function named(proto, register, pc)
+  local kind, name = (undump.name_of(proto, register, pc) or ""):match("^(%S+) '(.+)'$")
+  if VARIABLES[kind] then
+    return "'" .. name .. "'"
+  end
+  return kind == "field" and name ~= "?" and ("field '%s'"):format(name) or nil
+end
+
+-- The name of what is in a register and a space, for messages; "" where it has none.
 function Compiler:name(register)
-  local name = undump.local_name(self.proto, register, self.pc)
-  return name and name:sub(1, 1) ~= "(" and ("'" .. name .. "' ") or ""
+  local name = named(self.proto, register, self.pc)
+  return name and name .. " " or ""
+end
+
+-- How messages call a value: "'x'", "field 'x'", or "this". The second result is the name of a local variable.
+function Compiler:whose(v)
+  local found
+  for register = 0, v ~= values.NIL and self.proto.stack - 1 or -1 do
+    if self.state[register] == v then
+      local name = undump.local_name(self.proto, register, self.pc)
+      if name then
+        return "'" .. name .. "'", name
+      end
+      found = found or named(self.proto, register, self.pc)
+    end
+  end
+  return found or "this"
+end
+
+-- Fails for a value that may be nil.
+function Compiler:fail_nil(v, prefix)
+  local whose, name = self:whose(v)
+  self:fail("%s%s may be nil here: test it before%s", prefix, whose,
+    v.kind == "optional" and not v.bool and (", or write (%s or 0)"):format(name or "…") or "")
 end
 
 -- A register or a number out of a value that has to be an integer. `what` says for what, in messages.
@@ -49,9 +82,9 @@ function Compiler:integer(v, what)
   if v.kind == "constant" and math.type(v.value) == "float" then
     self:fail("%sBPF has no floating point, and %s is one", prefix, tostring(v.value))
   elseif v.kind == "optional" and not v.bool then
-    self:fail("%sthis may be nil: test it before, or write (… or 0)", prefix)
+    self:fail_nil(v, prefix)
   end
-  self:fail("%san integer is expected, this is %s", prefix, describe(v))
+  self:fail("%san integer is expected, %s is %s", prefix, self:whose(v), describe(v))
 end
 
 -- What a helper or a store takes: integers, booleans as 1 and 0, nil as 0, addresses.

@@ -432,7 +432,8 @@ local function lay_out_stack(f)
   end
   f.stack = -at
   if f.stack > STACK then
-    error({ program = ("%s: %d bytes of stack, BPF has %d"):format(f.name, f.stack, STACK) }, 0)
+    local message = "%s: the function needs %d bytes of stack, and BPF has %d: put large structs and strings in a map"
+    error({ program = message:format(f.place or f.name, f.stack, STACK) }, 0)
   end
 end
 
@@ -442,7 +443,7 @@ local function resolve(f, code, starts)
     local n, opcode, operands, immediate, block = table.unpack(jump)
     local distance = starts[block] - n
     if distance ~= signed(distance, 16) then
-      error({ program = f.name .. ": too long, a jump leads over more than 32767 instructions" }, 0)
+      error({ program = (f.place or f.name) .. ": too long, a jump leads over more than 32767 instructions" }, 0)
     end
     code.out[n] = pack("<BBi2i4", opcode, operands, distance, immediate)
   end

@@ -5,6 +5,7 @@ local Compiler = require("bpf.program.compiler")
 local near = require("bpf.program.near")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
+local words = require("bpf.program.words")
 local variables = require("bpf.program.variables")
 
 local NIL, constant, describe = values.NIL, values.constant, values.describe
@@ -25,6 +26,11 @@ function Compiler:no_member(type, name)
   self:fail("%s has no member '%s'%s", type.name or "the struct", tostring(name), hint)
 end
 
+function Compiler:fail_index(name, o)
+  self:fail(name == "" and "attempt to index %s%s" or "attempt to index %s, which is %s", name:gsub(" $", ""),
+    describe(o))
+end
+
 -- A constant key: what Lua would index a table with.
 local function constant_key(k)
   if k.kind == "constant" then
@@ -39,11 +45,11 @@ end
 -- the verifier wants to see a test, and so does the compiler.
 local CHAINED = { trusted = true, kernel = true, user = true }
 
-function Compiler:not_nil(o, name)
+function Compiler:not_nil(o)
   if not o.null then
     return o
   elseif not CHAINED[o.space] then
-    self:fail("%smay be nil here: test it before", name)
+    self:fail_nil(o, "")
   end
   self:end_if("eq", o.r, 0)
   for register, v in pairs(values.narrowed(self.state, o, true)) do
@@ -59,7 +65,8 @@ function Compiler:member_of(type, k)
   local member = type.members[name]
   if not member then
     if k.kind ~= "constant" then
-      self:fail("members of %s have constant names, this is %s", type.name or "the struct", describe(k))
+      self:fail("the members of %s have constant names, %s is %s", type.name or "the struct", self:whose(k),
+        describe(k))
     end
     self:no_member(type, name)
   end
@@ -125,9 +132,9 @@ local members = { struct = read_member, array = read_element, chars = read_eleme
 local function index_memory(c, o, k, name)
   local read = members[o.type.kind]
   if not read then
-    c:fail("attempt to index %s%s", name, describe(o))
+    c:fail_index(name, o)
   end
-  return read(c, c:not_nil(o, name), k)
+  return read(c, c:not_nil(o), k)
 end
 
 -- A reference to a global variable, for what stands for it in the script; other values stay as they are.
@@ -144,11 +151,13 @@ local function index_constant(c, o, k, name)
   if is_map(value) then
     return c:map_get(value, k)
   elseif type(value) ~= "table" and type(value) ~= "userdata" then
-    c:fail("attempt to index %s%s", name, describe(o))
+    c:fail_index(name, o)
   end
   local key = constant_key(k)
   if key == nil then
     return c:constant_table(value, k, name)
+  elseif value == words.helper and value[key] == nil then
+    c:fail("the kernel has no helper '%s'", tostring(key))
   end
   return constant(value[key])
 end
@@ -156,7 +165,7 @@ end
 local function index_constructor(c, o, k, name)
   local key = constant_key(k)
   if key == nil then
-    c:fail("%sis a table of the program's, whose keys must be constants: use a map", name)
+    c:fail("%sis a table of the program's, whose keys must be constants: use a map", name == "" and "this " or name)
   end
   return o.fields[key] or NIL
 end
@@ -170,7 +179,7 @@ function Compiler:index(o, k, name)
   o = self:dereference(o)
   local row = rows[o.kind]
   if not row then
-    self:fail("attempt to index %s%s", name, describe(o))
+    self:fail_index(name, o)
   end
   return row(self, o, k, name)
 end
@@ -209,7 +218,7 @@ local function assign_field(c, o, k, v, name)
   if type(key) ~= "string" and math.type(key) ~= "integer" then
     c:fail("a table's keys must be constants in a program: use a map")
   elseif o.fixed then
-    c:fail("%s%s", name ~= "" and name or "the table ", o.fixed)
+    c:fail("%s%s", name == "" and "the table " or name, o.fixed)
   end
   local new = copy_of(o)
   if o.fields[key] == nil then
@@ -270,7 +279,7 @@ local function assign_element(c, o, k, v)
   local key = constant_key(k)
   if key then
     if math.type(key) ~= "integer" or key < 1 or key > count then
-      c:fail("an array of %d has no element %s", count, tostring(key))
+      c:fail("%s has %d elements, there is no element %s", c:whose(o), count, tostring(key))
     end
     return c:write(element, base, offset + (key - 1) * element.size, v, "element")
   end
@@ -289,15 +298,18 @@ function Compiler:assign(o, k, v, name)
     return assign_field(self, o, k, v, name)
   end
   local assigner = (o.kind == "pointer" or o.kind == "buffer") and assigners[o.type.kind]
-  if not assigner then
-    self:fail("%scan't be assigned to: it is %s", name, describe(o))
+  if not assigner and o.kind == "constant" and type(o.value) == "table" then
+    self:fail("%sis a table of the script, which a program can't change: use a map, or bpf.var",
+      name == "" and "this " or name)
+  elseif not assigner then
+    self:fail("%shas no members to assign: it is %s", name == "" and "this " or name, describe(o))
   elseif READ_ONLY[o.space] then
     self:fail(o.space == "copy" and "%s is a copy of the packet's: write by helper.skb_store_bytes"
       or "%s of the kernel can't be written by a program", o.type.name or "what is read")
   end
   local f = self.f
   f.no_immediate = o.space == "ctx" -- Linux 6.1 and older refuse constants there
-  assigner(self, self:not_nil(o, name), k, v)
+  assigner(self, self:not_nil(o), k, v)
   f.no_immediate = false
 end
 

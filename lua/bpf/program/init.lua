@@ -30,7 +30,10 @@ local function root_compiler(of, name, fn, section)
   if not proto then
     error({ program = why }, 0)
   end
-  local start, place, sleepable = contexts.find(section)
+  local found, start, place, sleepable = pcall(contexts.find, section)
+  if not found then
+    error({ program = ("%s:%d: %s"):format(Compiler.chunk_name(proto.source), proto.line, start.program) }, 0)
+  end
   local c = setmetatable({
     proto = proto, unit = of, outlined = of:outlined_of(proto), memo = Compiler.new_memo(), depth = 0, made = 0, pc = 0,
     function_name = name, sleepable = sleepable,
@@ -55,12 +58,13 @@ local function compile_function(of, name, fn, section)
   for _ = 1, RESTARTS do
     local c = root_compiler(of, name, fn, section)
     if c.proto.vararg then
-      c.pc = nil
-      c:fail("the function of a program can't have '...'")
+      c:fail("the function of a program can't have '...', which a loaded chunk has: return a function from the chunk")
     end
     local ok, result = pcall(c.compile, c, 0)
     if ok then
       return result
+    elseif type(result) == "table" and result.program and not result.placed then
+      c:fail("%s", result.program)
     elseif type(result) ~= "table" or not result.restart then
       error(result, 0)
     end

@@ -14,7 +14,7 @@ local rows = Compiler.intrinsics
 rows[pairs] = function(c, arguments)
   local v = arguments[1]
   if not v or v.kind ~= "constant" or not core.map.type(v.value) then
-    c:fail("'pairs' walks over maps only, in a program; this is %s", v and describe(v) or "nothing")
+    c:fail("'pairs' walks over maps only, in a program, and this is %s", v and describe(v) or "nothing")
   end
   local info = c:keyed(v.value)
   local why = Compiler.NO_WALK[info.type]

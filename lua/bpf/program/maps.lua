@@ -342,7 +342,7 @@ end
 
 -- Functions that only scripts have.
 local function unavailable(name)
-  return function(c) c:fail("map.%s can't be called in a program", name) end
+  return function(c) c:fail("map.%s can't be called in a program: call it in the script", name) end
 end
 
 for name, fn in pairs(map) do

@@ -147,7 +147,7 @@ end
 -- Raises unless the reference can be read here.
 function Compiler:check_reference(v, what)
   if v.null then
-    self:fail("%s: this may be nil: test it before", what)
+    self:fail_nil(v, what .. ": ")
   end
 end
 
@@ -210,7 +210,7 @@ local function write_struct(c, type, base, offset, v, what, clean)
     c:check_reference(v, what)
     return c:copy(base, offset, v, type.size)
   end
-  c:fail("%s: a table or a %s is expected, this is %s", what, type.name or "struct", describe(v))
+  c:fail("%s: a table or a %s is expected, %s is %s", what, type.name or "struct", c:whose(v), describe(v))
 end
 
 local function write_array(c, type, base, offset, v, what, clean)
@@ -218,7 +218,7 @@ local function write_array(c, type, base, offset, v, what, clean)
     c:check_reference(v, what)
     return c:copy(base, offset, v, type.size)
   elseif v.kind ~= "table" then
-    c:fail("%s: a table is expected, this is %s", what, describe(v))
+    c:fail("%s: a table is expected, %s is %s", what, c:whose(v), describe(v))
   end
   if not clean then
     c:clear(base, offset, type.size)
@@ -226,7 +226,7 @@ local function write_array(c, type, base, offset, v, what, clean)
   local element = type.element
   for _, i in ipairs(v.order) do
     if math.type(i) ~= "integer" or i < 1 or i > type.count then
-      c:fail("%s: an array of %d has no element %s", what, type.count, tostring(i))
+      c:fail("%s has %d elements, there is no element %s", what, type.count, tostring(i))
     end
     c:write(element, base, offset + (i - 1) * element.size, v.fields[i], ("%s[%d]"):format(what, i), true)
   end

@@ -7,7 +7,7 @@ local source = require("bpf.program.source")
 local refusal = {}
 
 -- The line of the script that the verifier saw last: newer kernels print its number, older ones its text alone.
-local function last_line(log, list)
+local function last_line(log, of, list)
   local text
   for line in log:gmatch("\n; ([^\n]*)") do
     text = line
@@ -17,7 +17,7 @@ local function last_line(log, list)
   end
   local file, number = text:match("@ ([^@]+):(%d+)$")
   if number then
-    return file, number
+    return of:path(file), number
   end
   local found = source.of(list[1].fn or list[1].build)
   for n, line in ipairs(found.lines) do
@@ -79,7 +79,7 @@ function refusal.explain(fname, message, log, of, list)
   end
   local file, number = nil, nil
   if log then
-    file, number = last_line(log, list)
+    file, number = last_line(log, of, list)
   end
   return file and ("%s: %s:%s: %s"):format(fname, file, number, message) or message
 end

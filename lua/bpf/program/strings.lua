@@ -41,7 +41,7 @@ end
 
 function Compiler:write_literal(type, base, offset, text, what)
   if #text > type.size then
-    self:fail("%s: a string of %d bytes doesn't fit %d", what, #text, type.size)
+    self:fail("%s: a string of %d bytes doesn't fit, there is room for %d", what, #text, type.size)
   end
   text = text .. ("\0"):rep(type.size - #text)
   each_word(offset, #text, offset, function(i, n)
@@ -75,7 +75,7 @@ end
 function Compiler:write_pending(type, base, offset, v, what, clean)
   local room = v.sized and v.type.size or type.size
   if room > type.size then
-    self:fail("%s: a string of up to %d bytes doesn't fit %d", what, room, type.size)
+    self:fail("%s: a string of up to %d bytes doesn't fit, there is room for %d", what, room, type.size)
   end
   if not clean then
     self:clear(base, offset, type.size)
@@ -96,11 +96,11 @@ function Compiler:write_string(type, base, offset, v, what, clean)
   elseif v.kind == "pending" then
     return self:write_pending(type, base, offset, v, what, clean)
   elseif not ((v.kind == "buffer" or v.kind == "pointer") and v.type.kind == "chars") then
-    self:fail("%s: a string is expected, this is %s", what, describe(v))
+    self:fail("%s: a string is expected, %s is %s", what, self:whose(v), describe(v))
   end
   self:check_reference(v, what)
   if v.type.size > type.size then
-    self:fail("%s: a string of %d bytes doesn't fit %d", what, v.type.size, type.size)
+    self:fail("%s: a string of %d bytes doesn't fit, there is room for %d", what, v.type.size, type.size)
   end
   self:copy(base, offset, v, v.type.size)
   if not clean then
@@ -119,7 +119,7 @@ local UNREADABLE = { kernel = true, user = true, trusted = true }
 function Compiler:readable_string(v, what)
   v = self:materialize(v)
   if not ((v.kind == "buffer" or v.kind == "pointer") and v.type.kind == "chars") then
-    self:fail("%s: a string is expected, this is %s", what, describe(v))
+    self:fail("%s: a string is expected, %s is %s", what, self:whose(v), describe(v))
   end
   self:check_reference(v, what)
   if not UNREADABLE[v.space] then

@@ -337,7 +337,7 @@ local function read_prototype(reader, outer)
   local source = reader:source_before(outer)
   local proto = { line = reader:int(), last = reader:int(), parameters = reader:byte() }
   proto.vararg = reader:byte() & 3 ~= 0
-  reader:byte() -- the size of its stack
+  proto.stack = reader:byte()
   local count = reader:int()
   reader:align()
   local code_at = reader:skip(count * 4)

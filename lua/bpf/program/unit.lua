@@ -89,6 +89,17 @@ function Unit:proto_of(fn)
   return proto
 end
 
+-- The path of a file, by its last part, which is what the kernel tells.
+function Unit:path(name)
+  for fn in pairs(self.protos) do
+    local path = debug.getinfo(fn, "S").source:match("^@(.*)$")
+    if path and path:match("[^/]*$") == name then
+      return path
+    end
+  end
+  return name
+end
+
 -- The loops of a function that are compiled as functions of their own, by pc.
 function Unit:outlined_of(proto)
   self.outlined[proto] = self.outlined[proto] or {}

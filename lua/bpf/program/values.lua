@@ -54,7 +54,7 @@ end
 local function describe_constant(v)
   local value = v.value
   if is_map(value) then
-    return "a map"
+    return "a map of type " .. is_map(value)
   elseif value == nil then
     return "nil"
   elseif type(value) == "string" then
@@ -69,6 +69,10 @@ local function article(noun)
   return (noun:find("^[aeiouAEIOU]") and "an " or "a ") .. noun
 end
 
+local function describe_type(type)
+  return type.kind == "chars" and "a string" or article(type.name or type.kind)
+end
+
 local describe
 
 local texts = {
@@ -76,11 +80,8 @@ local texts = {
   integer = function() return "an integer" end,
   boolean = function() return "a boolean" end,
   optional = function(v) return v.bool and "a boolean or nil" or "an integer or nil" end,
-  pointer = function(v)
-    local noun = v.type.kind == "chars" and "a string" or article(v.type.name or v.type.kind)
-    return (v.null and "nil or " or "") .. noun
-  end,
-  buffer = function(v) return v.type.kind == "chars" and "a string" or article(v.type.name or v.type.kind) end,
+  pointer = function(v) return (v.null and "nil or " or "") .. describe_type(v.type) end,
+  buffer = function(v) return describe_type(v.type) end,
   pending = function() return "a string" end,
   table = function() return "a table" end,
   text = function() return "a string" end,
@@ -91,7 +92,11 @@ local texts = {
     return ("part of a packet that helper.%s has moved: ask for it again behind the call"):format(v.by)
   end,
   mixed = function(v)
-    return ("different things on different paths (%s; %s)"):format(describe(v.a), describe(v.b))
+    if v.a.kind == "table" and v.b.kind == "table" then
+      return "a table that isn't the same on every path: make it where the paths have met, or use a map"
+    end
+    return ("different things on different paths (%s; %s): use a variable for each"):format(describe(v.a),
+      describe(v.b))
   end,
 }
 
