@@ -14,19 +14,19 @@ local ROUNDS <const> = 30
 local parts = {
   integer = function(_, v) return { v.r } end,
   boolean = function(_, v) return { v.kind == "boolean" and v.r or (v.value and 1 or 0) } end,
-  optional = function(_, v)
-    if values.is_nil(v) then
+  optional = function(_, v, kind)
+    if values.is_nil(v) or v.value == false and not kind.bool then
       return { 0, 0 }
     elseif v.kind == "constant" then
       return { v.value and 1 or 0, 1 }
     end
     return { v.r, v.present or 1 }
   end,
-  pointer = function(c, v) return { values.is_nil(v) and 0 or c:address(v) } end,
+  pointer = function(c, v) return { v.kind == "constant" and 0 or c:address(v) } end,
 }
 
 function Compiler:parts(v, kind)
-  return parts[kind.kind](self, v)
+  return parts[kind.kind](self, v, kind)
 end
 
 -- Where ways meet -----------------------------------------------------------------------------------------------------

@@ -146,8 +146,17 @@ local function is_reference(v)
   return v.kind == "pointer"
 end
 
+-- Raises where one may be nil or false, and the other tells them apart.
+local function check_falsy(c, x, y)
+  if x.falsy and (is_nil(y) or is_truth(y)) then
+    c:fail("this may be nil or false: test it by 'if', or 'not'")
+  end
+end
+
 -- x == y
 function Compiler:equal(x, y, yes_pc, no_pc)
+  check_falsy(self, x, y)
+  check_falsy(self, y, x)
   if is_nil(x) then
     x, y = y, x
   end

@@ -11,6 +11,7 @@
 --   table    { fields, order }          a constructor that was not stored yet
 --   closure, method, walk               what calls and loops take
 --   text     { type }                   strings of several paths, joined: each is copied to one place on the stack
+--   optional and pointer with `falsy`   may be false where they are taken for nil, as `condition and m[k]` is
 --   gone     { by }                     part of a packet that a helper moved: an error where it is used
 --   mixed    { a, b }                   different things on different paths: an error where it is used
 --
@@ -138,13 +139,17 @@ local function mixed(a, b)
 end
 values.mixed = mixed
 
+local function is_false(v)
+  return v.kind == "constant" and v.value == false
+end
+
 local function join_optional(a, b)
   local a_nil, b_nil = values.is_nil(a), values.is_nil(b)
   if not a_nil and not b_nil and (a.bool or false) ~= (b.bool or false) then
     return mixed(a, b)
   end
   return {
-    kind = "optional", bool = a.bool or b.bool,
+    kind = "optional", bool = a.bool or b.bool, falsy = a.falsy or b.falsy,
     positive = (a.positive or a_nil) and (b.positive or b_nil) or nil,
   }
 end
@@ -164,7 +169,7 @@ local function join_pointers(a, b)
     return mixed(a, b)
   end
   return {
-    kind = "pointer", type = p.type, space = p.space, offset = 0,
+    kind = "pointer", type = p.type, space = p.space, offset = 0, falsy = p.falsy or q.falsy,
     null = p.null or q.null or q.kind ~= "pointer" or nil,
   }
 end
@@ -185,6 +190,10 @@ local function join_texts(a, b)
   return { kind = "text", type = types.chars(math.max(text_size(a), text_size(b))) }
 end
 
+-- False where the other way brings something that isn't a boolean: of `condition and m[k]`.
+local FALSE = { kind = "constant", falsy = true }
+local CHOSEN = { pointer = true, integer = true, optional = true }
+
 -- The kind of value that is either: without registers, which whoever joins gives it.
 function values.join(a, b)
   if same(a, b) then
@@ -199,6 +208,10 @@ function values.join(a, b)
     return { kind = "boolean" }
   elseif may_be_optional(a) and may_be_optional(b) then
     return join_optional(a, b)
+  elseif is_false(a) and CHOSEN[b.kind] and not b.bool then
+    return values.join(FALSE, b)
+  elseif is_false(b) and CHOSEN[a.kind] and not a.bool then
+    return values.join(a, FALSE)
   elseif may_be_optional(as_optional(a)) and may_be_optional(as_optional(b)) then
     return join_optional(as_optional(a), as_optional(b)) -- a boolean or nil
   elseif text_size(a) and text_size(b) and not (a.kind == "pointer" and a.type == b.type and a.space == b.space) then
@@ -213,14 +226,14 @@ end
 function values.settled(old, new)
   return same(old, new) or old.kind == new.kind and values.at_run_time(old) == values.at_run_time(new)
     and old.null == new.null and old.positive == new.positive and old.bool == new.bool and old.type == new.type
-    and old.most == new.most
+    and old.most == new.most and old.falsy == new.falsy
 end
 
 -- A value of a joined kind in registers: `fields` gives the register of each part.
 function values.of_kind(kind, fields)
   return {
     kind = kind.kind, type = kind.type, space = kind.space, null = kind.null, positive = kind.positive,
-    bool = kind.bool, most = kind.most, offset = kind.kind == "pointer" and 0 or nil, r = fields.r,
+    bool = kind.bool, most = kind.most, falsy = kind.falsy, offset = kind.kind == "pointer" and 0 or nil, r = fields.r,
     present = kind.kind == "optional" and fields.present or nil,
   }
 end
@@ -238,7 +251,7 @@ end
 local narrow = {
   optional = function(v, truth, of_presence)
     if not v.bool then
-      return truth and values.integer(v.r, v.positive, v.most) or values.NIL
+      return truth and values.integer(v.r, v.positive, v.most) or v.falsy and v or values.NIL
     elseif of_presence then
       return truth and { kind = "boolean", r = v.r } or values.NIL
     end
@@ -248,13 +261,13 @@ local narrow = {
     if not v.null then
       return v
     elseif not truth then
-      return values.NIL
+      return v.falsy and v or values.NIL
     end
     local known = {}
     for field, x in pairs(v) do
       known[field] = x
     end
-    known.null = nil
+    known.null, known.falsy = nil, nil
     return known
   end,
   boolean = function(_, truth, of_presence)
