@@ -318,7 +318,7 @@ describe("the kernel's BTF", function()
     for _, member in ipairs(ours.order) do
       local other = theirs.members[member.name]
       local name = path .. "." .. member.name
-      if other then
+      if other and name ~= "struct tcphdr.res1" then -- of which `ae` was made
         assert.same({ name, other.offset, other.bits, other.bits and other.bit_offset },
           { name, member.offset, member.bits, member.bits and member.bit_offset })
         if member.type.kind == "struct" then

@@ -278,6 +278,39 @@ describe("a program of type syscall", function()
     end))
   end)
 
+  it("has what Lua has where a condition stands before a look-up", function()
+    kernel.need("programs of type syscall", "5.14")
+    local In = bpf.btf.type "struct { __s64 a; __s64 k; }"
+    local entries <close> = hash("__u32", "struct { __u64 n; }")
+    local numbers <close> = hash("__u32")
+    entries[1], numbers[1] = { n = 5 }, 7
+    local function results(fn)
+      local prog <close> = load("syscall", fn, { ctx_type = In })
+      local list = {}
+      for n, case in ipairs { { a = 1, k = 1 }, { a = 1, k = 2 }, { a = 0, k = 1 } } do
+        list[n] = assert(prog:run { ctx = In:encode(case) }).retval
+      end
+      return list
+    end
+    assert.same({ 6, 99, 99 }, results(function(ctx)
+      local entry = ctx.a > 0 and entries[ctx.k]
+      if entry then
+        entry.n = entry.n + 1
+        return entry.n
+      end
+      return 99
+    end))
+    assert.same({ 7, 98, 98 }, results(function(ctx)
+      local n = ctx.a > 0 and numbers[ctx.k]
+      if not n then return 98 end
+      return n
+    end))
+    assert.matches("this may be nil or false: test it by 'if', or 'not'", refused("syscall", function(ctx)
+      local n = ctx.a > 0 and numbers[ctx.k]
+      return n == nil
+    end, { ctx_type = In }))
+  end)
+
   it("says which map a program that may sleep can't use", function()
     kernel.need("programs of type syscall", "5.14")
     local routes <close> = assert(map.create { type = "lpm_trie", max_entries = 8, value = "__u32",
