@@ -222,7 +222,7 @@ local function call_helper(c, name, given)
   end
   local row = helpers[name]
   if SLEEPS[name] and not c.root.sleepable then
-    c:fail("helper.%s: only a program that may sleep can call it, of a section such as 'fentry.s/do_filp_open' or "
+    c:fail("helper.%s: only a program that may sleep can call it, of a section such as 'lsm.s/file_open' or "
       .. "'uprobe.s'; elsewhere use helper.probe_read_user", name)
   end
   local call = setmetatable({ c = c, name = name, given = given, n = 0, objects = {} }, Call)

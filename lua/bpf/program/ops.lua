@@ -62,7 +62,7 @@ local function RK(c, i, s)
 end
 
 function ops.GETTABUP(c, i, s) s[i.A] = c:global(i.B, K(c, i.C)) end
-function ops.GETTABLE(c, i, s) s[i.A] = c:index(s[i.B], c:materialize(s[i.C]), c:name(i.B)) end
+function ops.GETTABLE(c, i, s) s[i.A] = c:index(s[i.B], c:materialize_key(s[i.B], s[i.C]), c:name(i.B)) end
 function ops.GETI(c, i, s) s[i.A] = c:index(s[i.B], constant(i.C), c:name(i.B)) end
 function ops.GETFIELD(c, i, s) s[i.A] = c:index(s[i.B], K(c, i.C), c:name(i.B)) end
 function ops.SETTABUP(c, i, s)
@@ -73,7 +73,7 @@ function ops.SETTABUP(c, i, s)
   c:assign(c:upvalue(i.A), key, RK(c, i, s), upvalue_name(c, i.A))
 end
 
-function ops.SETTABLE(c, i, s) c:assign(s[i.A], c:materialize(s[i.B]), RK(c, i, s), c:name(i.A)) end
+function ops.SETTABLE(c, i, s) c:assign(s[i.A], c:materialize_key(s[i.A], s[i.B]), RK(c, i, s), c:name(i.A)) end
 function ops.SETI(c, i, s) c:assign(s[i.A], constant(i.B), RK(c, i, s), c:name(i.A)) end
 function ops.SETFIELD(c, i, s) c:assign(s[i.A], K(c, i.B), RK(c, i, s), c:name(i.A)) end
 
