@@ -307,18 +307,21 @@ describe("a section", function()
   it("tells whether a program may sleep", function()
     local function copies(ctx) return call.copy_from_user(8, ctx.filename) == "x" end
     assert.matches("helper.copy_from_user: only a program that may sleep can call it, of a section such as "
-      .. "'fentry.s/do_filp_open' or 'uprobe.s'; elsewhere use helper.probe_read_user",
+      .. "'lsm.s/file_open' or 'uprobe.s'; elsewhere use helper.probe_read_user",
       refused("tracepoint/syscalls/sys_enter_openat", copies))
   end)
 end)
 
 describe("the kernel's BTF", function()
+  -- `ae` was a bit of res1; the port was followed by zeros, as is checked where it is read.
+  local CHANGED = { ["struct tcphdr.res1"] = true, ["struct bpf_sk_lookup.remote_port"] = true }
+
   -- The members of a struct of ours are those of the kernel's, where that has them.
   local function compare(ours, theirs, path)
     for _, member in ipairs(ours.order) do
       local other = theirs.members[member.name]
       local name = path .. "." .. member.name
-      if other and name ~= "struct tcphdr.res1" then -- of which `ae` was made
+      if other and not CHANGED[name] then
         assert.same({ name, other.offset, other.bits, other.bits and other.bit_offset },
           { name, member.offset, member.bits, member.bits and member.bit_offset })
         if member.type.kind == "struct" then
