@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Measures BPF programs written in Lua beside the same ones in C: instructions, run time, and what compiling and
--- loading takes; and map.scan beside C's walks. Run by `make bench`; as root, and after `make bench` has built what it needs,
+-- Measures BPF programs written in Lua beside the same ones in C: instructions, run time, compiling and loading; and
+-- map.scan beside walks in C. Run by `make bench`; as root, and after `make bench` has built what it needs,
 -- `lua5.4 bench/programs.lua scan` measures only the rows that match a pattern.
 if not package.searchpath("bpf.core", package.cpath) then
   package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
