@@ -283,6 +283,10 @@ function Compiler:compile_block(t)
   end
   self.f:start(t.block)
   self.state = self:enter(t)
+  local loop = self.proto.counters[t.pc]
+  if loop then
+    self.state[loop.variable] = self.state[loop.counter]
+  end
   self.lookup = not t.loop and t.lookup or nil
   local pc = t.pc
   while pc do
@@ -309,8 +313,12 @@ function Compiler:round(entry)
 end
 
 function Compiler:prepare(entry)
-  self.proto.live = self.proto.live or flow.liveness(self)
-  self.live = self.proto.live
+  local proto = self.proto
+  if not proto.live then
+    proto.live = flow.liveness(self)
+    proto.counters = flow.counters(proto, proto.live)
+  end
+  self.live = proto.live
   self.steps = {} -- of numeric loops, by pc
   self.blocks, self.order = flow.blocks(self, entry)
 end

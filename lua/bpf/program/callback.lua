@@ -92,7 +92,8 @@ function Body:set_variables(state)
     first = f:load(self.frame.base, self.frame:slot("first"), 8)
   end
   local index = g.step == 1 and arguments[1] or f:alu("mul", arguments[1], g.step)
-  state[g.index] = values.integer(first == 0 and index or f:alu("add", index, first), g.step > 0 and g.first.positive)
+  local value = values.integer(first == 0 and index or f:alu("add", index, first), g.step > 0 and g.first.positive)
+  state[g.base], state[g.index] = value, value
 end
 
 function Body:start_state()

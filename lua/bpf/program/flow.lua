@@ -216,6 +216,20 @@ function flow.liveness(c)
   return live
 end
 
+-- The loop variables that are the same as the loop's hidden counter, since the body doesn't assign them: { pc of the
+-- body → { counter, variable } }. They need no registers of their own, so they aren't live where the body begins.
+function flow.counters(proto, live)
+  local counters = {}
+  for pc = 0, proto.last_pc do
+    local i = proto.code[pc]
+    if i.op == "FORPREP" and not flow.assigned(proto, i.first, pc + 1, pc + 1 + i.Bx) then
+      counters[pc + 1] = { counter = i.A, variable = i.first }
+      live[pc + 1][i.first] = nil
+    end
+  end
+  return counters
+end
+
 -- Blocks --------------------------------------------------------------------------------------------------------------
 
 local function inside(c, pc)

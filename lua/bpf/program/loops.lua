@@ -52,7 +52,12 @@ function ops.FORPREP(c, i, s, pc)
   c:branch(step > 0 and "sle" or "sge", first.r, limit.r, pc + 1, inside, exit, values.copy_state(s))
 end
 
--- The next value can't overflow: it is compared before it is made where the limit is a number, and is small elsewhere.
+-- Whether a value one step beyond the limit is one of 64 bits: limits that aren't numbers are small.
+local function has_next(limit, step)
+  return not math.type(limit) or (limit + step > limit) == (step > 0)
+end
+
+-- The next value is compared with the limit, or, where it might overflow, the last one with the last but one.
 function ops.FORLOOP(c, i, s, pc)
   local f = c.f
   local step, value, limit = c.steps[pc - i.Bx], s[i.A], s[i.A + 1].r
@@ -65,7 +70,7 @@ function ops.FORLOOP(c, i, s, pc)
     next_value = values.integer(f:alu("add", value.r, step), step > 0 and value.positive)
   end
   again[i.A], again[i.first] = next_value, next_value
-  if math.type(limit) then
+  if not has_next(limit, step) then
     return c:branch(cc, value.r, limit - step, pc + 1 - i.Bx, again, pc + 1, out)
   end
   c:branch(cc, next_value.r, limit, pc + 1 - i.Bx, again, pc + 1, out)
