@@ -379,8 +379,9 @@ function TERMINATE.exit(code, t)
   code:put(EXIT, 0, 0, 0, 0)
 end
 
-function TERMINATE.jump(code, t, following)
-  if t.yes ~= following then
+-- A way back to a loop's beginning is a jump even where that follows: Linux 5.10 takes no other.
+function TERMINATE.jump(code, t, following, is_back)
+  if t.yes ~= following or is_back then
     code:put_jump(GOTO, 0, 0, 0, t.yes)
   end
 end
@@ -449,13 +450,40 @@ local function resolve(f, code, starts)
   end
 end
 
+-- The blocks that end by a jump back: to a block from which they were reached.
+local function jumps_back(f)
+  local back, open, seen = {}, {}, {}
+  local stack = { { block = f.blocks[1], n = 0 } }
+  open[f.blocks[1]], seen[f.blocks[1]] = true, true
+  while #stack > 0 do
+    local top = stack[#stack]
+    top.n = top.n + 1
+    local t, to = top.block.terminator, nil
+    if top.n == 1 then
+      to = t.yes
+    elseif top.n == 2 then
+      to = t.no
+    end
+    if top.n > 2 then
+      open[top.block] = nil
+      stack[#stack] = nil
+    elseif to and open[to] and t.op == "jump" then
+      back[top.block] = true
+    elseif to and not seen[to] then
+      open[to], seen[to] = true, true
+      stack[#stack + 1] = { block = to, n = 0 }
+    end
+  end
+  return back
+end
+
 -- Sets `code`, the instructions' bytes; `lines`, a list of { index, line }; `relocations`, of { index, map = m },
 -- { index, func = f, pseudo = "call" or "func" } and { index, variable = v }; `core`, of { index = n, type = T,
 -- access = "0:1", kind = 0 }; and `stack`, in bytes. Indexes count instructions of 8 bytes from 0.
 function emit.run(f)
   lay_out_stack(f)
   local code = setmetatable({ out = {}, lines = {}, relocations = {}, core = {}, jumps = {} }, Code)
-  local starts = {}
+  local starts, back = {}, jumps_back(f)
   for n, block in ipairs(f.blocks) do
     starts[block] = #code.out
     if n == 1 then
@@ -466,7 +494,7 @@ function emit.run(f)
       EMIT[i.op](code, i)
     end
     code.line = block.terminator.line
-    TERMINATE[block.terminator.op](code, block.terminator, f.blocks[n + 1])
+    TERMINATE[block.terminator.op](code, block.terminator, f.blocks[n + 1], back[block])
   end
   resolve(f, code, starts)
   f.code, f.lines, f.relocations, f.core = table.concat(code.out), code.lines, code.relocations, code.core

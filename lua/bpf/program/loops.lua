@@ -36,20 +36,42 @@ local function read_for(c, i, s)
   return s[i.A], s[i.A + 1], step
 end
 
+-- Whether a loop within is a function of its own: before Linux 6.8 the verifier takes the rounds of a loop around a
+-- callback for the same, and the loop for an endless one.
+local function has_outlined(c, from, to)
+  for pc = from, to do
+    if c.outlined[pc] then
+      return true
+    end
+  end
+  return false
+end
+
+-- Goes on by whether a value is within the limit. A limit that isn't a number stands at the left: before Linux 6.8 the
+-- verifier foresees no comparison of a number with what it knows the bounds of, only the reverse.
+function Compiler:branch_by_limit(step, value, limit, ...)
+  if math.type(limit) then
+    return self:branch(step > 0 and "sle" or "sge", value, limit, ...)
+  end
+  local f = self.f
+  local r = math.type(value) and f:move(f:register(), value) or value
+  self:branch(step > 0 and "sge" or "sle", limit, r, ...)
+end
+
 function ops.FORPREP(c, i, s, pc)
   local first, limit, step = read_for(c, i, s)
   local exit = pc + 1 + i.Bx + 1
   local most = rounds(first, limit, step)
   if c.outlined[pc] then
     return c:outlined_for(i, pc, first, limit, step)
-  elseif not (most and most <= FEW) then
+  elseif not (most and most <= FEW) or has_outlined(c, pc + 1, pc + i.Bx) then
     c.outlined[pc] = true
     error({ restart = true })
   end
   local inside = values.copy_state(s)
   c.steps[pc] = step
   inside[i.first] = first
-  c:branch(step > 0 and "sle" or "sge", first.r, limit.r, pc + 1, inside, exit, values.copy_state(s))
+  c:branch_by_limit(step, first.r, limit.r, pc + 1, inside, exit, values.copy_state(s))
 end
 
 -- Whether a value one step beyond the limit is one of 64 bits: limits that aren't numbers are small.
@@ -61,7 +83,6 @@ end
 function ops.FORLOOP(c, i, s, pc)
   local f = c.f
   local step, value, limit = c.steps[pc - i.Bx], s[i.A], s[i.A + 1].r
-  local cc = step > 0 and "sle" or "sge"
   local again, out = values.copy_state(s), values.copy_state(s)
   local next_value
   if math.type(value.r) then
@@ -71,9 +92,9 @@ function ops.FORLOOP(c, i, s, pc)
   end
   again[i.A], again[i.first] = next_value, next_value
   if not has_next(limit, step) then
-    return c:branch(cc, value.r, limit - step, pc + 1 - i.Bx, again, pc + 1, out)
+    return c:branch_by_limit(step, value.r, limit - step, pc + 1 - i.Bx, again, pc + 1, out)
   end
-  c:branch(cc, next_value.r, limit, pc + 1 - i.Bx, again, pc + 1, out)
+  c:branch_by_limit(step, next_value.r, limit, pc + 1 - i.Bx, again, pc + 1, out)
 end
 
 -- pairs(map) ----------------------------------------------------------------------------------------------------------
@@ -113,7 +134,7 @@ end
 
 function Compiler:outlined_for(i, pc, first, limit, step)
   local exit = pc + 1 + i.Bx + 1
-  self:need("bpf_loop", "a loop whose number of rounds isn't known to be small", "write 'for i = 1, math.min(n, 100)'")
+  self:need("loop", "a loop whose number of rounds isn't known to be small", "write 'for i = 1, math.min(n, 100)'")
   self:callback {
     from = pc + 1, to = exit - 2, next = exit - 1, exit = exit, base = i.A, index = i.first,
     rounds = count_rounds(self, first.r, limit.r, step), first = first, step = step,

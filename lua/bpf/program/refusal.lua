@@ -69,7 +69,7 @@ end
 function refusal.explain(fname, message, log, of, list)
   local need = lacking(of, list)
   if need then
-    return ("%s: %s needs the kernel's helper %s, which this kernel doesn't have: %s"):format(fname, need.what,
+    return ("%s: %s needs the kernel's helper bpf_%s, which this kernel doesn't have: %s"):format(fname, need.what,
       need.helper, need.cure)
   end
   local use = of_sleeper(log, of)
