@@ -108,6 +108,24 @@ describe("an XDP program in a test run", function()
       call.xdp_adjust_head(ctx, 14)
       return ip.protocol
     end))
+    local function shrink(ctx)
+      if ctx.rx_queue_index == 0 then call.xdp_adjust_head(ctx, 14) end
+    end
+    assert.matches("part of a packet that helper.xdp_adjust_head has moved", refused("xdp", function(ctx)
+      local ip = ctx:packet(14, "struct iphdr")
+      if ip then shrink(ctx) end
+      return ip and ip.protocol
+    end))
+  end)
+
+  it("says which member of its context it may not use", function()
+    local prog, message, code = bpf.program("xdp", function(ctx)
+      ctx.ingress_ifindex = 1
+      return 2
+    end)
+    assert.same({ nil, "EACCES" }, { prog, code })
+    assert.matches("program_net_spec.lua:%d+: .*this kernel lacks that member of the context, or programs of this "
+      .. "kind may not use it so", message)
   end)
 
   it("calls other programs through an array of programs, and goes on where there is none", function()

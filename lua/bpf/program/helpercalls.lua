@@ -241,13 +241,17 @@ local function call_helper(c, name, given)
   return results[row.result](row, r)
 end
 
--- The values that lie in a packet that was moved are gone.
+-- The values that lie in a packet that was moved are gone, here and in the functions that called this one.
 function Compiler:forget_packet(name)
-  for register, v in pairs(self.state) do
-    if v.space == "packet" then
-      self.state[register] = { kind = "gone", by = name }
+  local c = self
+  repeat
+    for register, v in pairs(c.state) do
+      if v.space == "packet" then
+        c.state[register] = { kind = "gone", by = name }
+      end
     end
-  end
+    c = c.caller
+  until not c
 end
 
 -- helper.NAME is a function that words makes when it is first asked for; so is what it means here.

@@ -77,6 +77,9 @@ function refusal.explain(fname, message, log, of, list)
     return ("%s: %s: this kernel refuses maps of type %s in programs that may sleep: %s"):format(fname, use.place,
       use.type, message)
   end
+  if message:find("invalid bpf_context access", 1, true) then
+    message = message .. "; this kernel lacks that member of the context, or programs of this kind may not use it so"
+  end
   local file, number = nil, nil
   if log then
     file, number = last_line(log, of, list)
