@@ -6,6 +6,7 @@ local bpf = require("bpf")
 local attach = require("spec.support.attach")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
+local types = require("bpf.program.types")
 
 local map, call = bpf.map, bpf.helper
 
@@ -326,5 +327,32 @@ describe("a program of type syscall", function()
         .. "sleep: ", message)
     end
     assert.is_truthy(prog or message)
+  end)
+end)
+
+describe("a struct that a function takes by value", function()
+  -- The loads of the words of a context, by their offsets, as they are in the object.
+  local function loads(section, fn)
+    local bytes = assert(bpf.assemble { a = { section, fn } })
+    local found = {}
+    for word in bytes:gmatch("\x79.......") do -- r = *(u64 *)(r + offset)
+      found[#found + 1] = (string.unpack("<i2", word, 3))
+    end
+    return table.concat(found, " ")
+  end
+
+  it("takes as many words as it is long", function()
+    if not types.of_kernel("sockptr_t") or types.of_kernel("sockptr_t").size ~= 16 then
+      helper.skip("needs a kernel with sockptr_t")
+    end
+    local m <close> = hash()
+    local function keep(_, _, _, value, length)
+      m[1] = value.is_kernel and 1 or 0
+      m[2] = length
+    end
+    assert.matches("24 32 40", loads("fentry/tcp_setsockopt", keep))
+    if helper.run("uname -m"):find("x86_64") then
+      assert.matches("88 72 64", loads("kprobe/tcp_setsockopt", keep))
+    end
   end)
 end)

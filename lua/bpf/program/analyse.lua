@@ -302,6 +302,7 @@ function Compiler:round(entry)
     t.block, t.incoming, t.state, t.passed, t.lookup = f:block(), {}, nil, nil, nil
   end
   self.lookup = nil
+  self.pc, self.made = entry, 2000 -- beyond what instructions and blocks make
   self.state = self:start_state()
   self:go(entry)
   for _, pc in ipairs(self.order) do

@@ -94,16 +94,38 @@ local function prototype(handle, description, with_result)
   return list
 end
 
+-- How many 64-bit words an argument takes. Structs of up to two are handed over by value.
+local function words_of(form)
+  return form and form.kind == "struct" and math.max(1, (form.size + 7) // 8) or 1
+end
+
+local MOST_WORDS <const> = 2
+
+-- The value of an argument: `load(i)` gives the i-th word of all arguments, of which it begins with `first`.
+local function argument_at(c, form, first, load, space)
+  if not form or form.kind ~= "struct" then
+    local r = load(first)
+    return form and argument_value(c, form, r, space) or values.integer(r)
+  elseif words_of(form) > MOST_WORDS then
+    fail("an argument of the function is a %s of %d bytes, which no register has", form.name or "struct", form.size)
+  end
+  local object = c:stable_object(form.size)
+  for i = 0, words_of(form) - 1 do
+    c.f:store(object, 8 * i, 8, load(first + i))
+  end
+  return { kind = "buffer", object = object, offset = 0, type = form }
+end
+
 -- Loads each parameter that the function has from the context's array of 64-bit words.
 local function load_arguments(c, forms, space, place)
-  local state = {}
+  local state, at = {}, 0
   for n = 1, c.proto.parameters do
     local form = forms and forms[n]
     if forms and not form then
       fail("%s has %d arguments, and the function takes %d", place, #forms, c.proto.parameters)
     end
-    local r = c.f:load(c.context, 8 * (n - 1), 8)
-    state[n - 1] = form and argument_value(c, form, r, space) or values.integer(r)
+    state[n - 1] = argument_at(c, form, at, function(i) return c.f:load(c.context, 8 * i, 8) end, space)
+    at = at + words_of(form)
   end
   return state
 end
@@ -170,13 +192,16 @@ local function probed_forms(place, result)
 end
 
 local function load_registers(c, offsets, forms)
-  local state = {}
-  for n = 1, c.proto.parameters do
-    if not offsets[n] then
+  local state, at = {}, 0
+  local function load(i)
+    if not offsets[i + 1] then
       fail("only %d arguments are in registers, and the function takes %d", #offsets, c.proto.parameters)
     end
-    local r = c.f:load(c.context, offsets[n], 8)
-    state[n - 1] = forms[n] and argument_value(c, forms[n], r, "kernel") or values.integer(r)
+    return c.f:load(c.context, offsets[i + 1], 8)
+  end
+  for n = 1, c.proto.parameters do
+    state[n - 1] = argument_at(c, forms[n], at, load, "kernel")
+    at = at + words_of(forms[n])
   end
   return state
 end
