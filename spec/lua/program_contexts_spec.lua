@@ -192,6 +192,27 @@ describe("a raw tracepoint's program", function()
   end)
 end)
 
+describe("a tp_btf program", function()
+  it("keeps something for each cgroup", function()
+    kernel.need("storages of cgroups", "6.2")
+    local pid = me
+    local storage <close> = assert(map.create { type = "cgrp_storage", key = "int", value = "struct { __u64 n; }" })
+    local seen <close> = hash()
+    local prog <close> = load("tp_btf/sys_enter", function()
+      local task = call.get_current_task_btf()
+      local own = mine(pid) and call.cgrp_storage_get(storage, task.cgroups.dfl_cgrp, "create")
+      if own then
+        own.n = own.n + 1
+        seen[1] = own.n
+      end
+    end)
+    local link = assert(prog:attach())
+    assert.is_nil((io.open(ABSENT)))
+    link:close()
+    assert.is_true(seen[1] > 0)
+  end)
+end)
+
 describe("a perf event's program", function()
   it("gets the registers, the period and the stack", function()
     kernel.need("links of perf events", "4.17")
