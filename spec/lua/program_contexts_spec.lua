@@ -289,6 +289,13 @@ describe("a uprobe's program", function()
     assert.is_truthy(one and other)
   end)
 
+  it("gets the result only where the function returns", function()
+    assert.matches("the program gets the function's result only, and takes 2 arguments",
+      refused("uretprobe/build/support/probed:probed_add", function(a, b) return a + b end))
+    assert.matches("only [68] arguments are in registers, and the function takes 9",
+      refused("uprobe/build/support/probed:probed_add", function(_, _, _, _, _, _, _, _, i) return i end))
+  end)
+
   it("is attached to several functions by uprobe.multi", function()
     kernel.need("uprobe.multi", "6.6")
     kernel.libbpf("uprobe.multi", "1.3")

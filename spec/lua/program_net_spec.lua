@@ -118,6 +118,21 @@ describe("an XDP program in a test run", function()
     end))
   end)
 
+  it("writes words of its context at an index that isn't known", function()
+    local prog <close> = load("tc", function(ctx)
+      local first = ctx:packet(0, "__u8") or 0
+      for i = 1, 5 do
+        ctx.cb[i] = i
+      end
+      ctx.cb[first] = 77
+      ctx.cb[first + 7] = 99
+      return (ctx.cb[first] or 5) + (ctx.cb[first + 1] or 6)
+    end)
+    assert.same({ 77 + 3, 77 + 6, 5 + 1 }, {
+      (run(prog, ("\2"):rep(64))), (run(prog, ("\5"):rep(64))), (run(prog, ("\0"):rep(64))),
+    })
+  end)
+
   it("says which member of its context it may not use", function()
     local prog, message, code = bpf.program("xdp", function(ctx)
       ctx.ingress_ifindex = 1

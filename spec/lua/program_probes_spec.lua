@@ -279,6 +279,25 @@ describe("a program of type syscall", function()
     end))
   end)
 
+  it("reads and writes bit-fields of any width", function()
+    kernel.need("programs of type syscall", "5.14")
+    local Bits = bpf.btf.type [[struct {
+      __u32 a : 5, b : 3, c : 24; __u64 d : 33, e : 31; __s32 f : 7, g : 20; _Bool h : 1, i : 1;
+    }]]
+    local seen <close> = hash()
+    local prog <close> = load("syscall", function(ctx)
+      seen[1], seen[2], seen[3], seen[4], seen[5] = ctx.a, ctx.b, ctx.c, ctx.d, ctx.e
+      ctx.c = 0x777777
+      return (ctx.f == -3 and 1 or 0) + (ctx.g == -70000 and 2 or 0) + (ctx.h and 4 or 0) + (ctx.i and 8 or 0)
+    end, { ctx_type = Bits })
+    local answer = assert(prog:run { ctx = Bits:encode { a = 17, b = 5, c = 0xabcdef, d = 1 << 32, e = 0x7fffffff,
+      f = -3, g = -70000, h = true, i = false } })
+    assert.equal(7, answer.retval)
+    assert.same({ 17, 5, 0xabcdef, 1 << 32, 0x7fffffff }, { seen[1], seen[2], seen[3], seen[4], seen[5] })
+    local after = Bits:decode(answer.ctx)
+    assert.same({ 17, 5, 0x777777 }, { after.a, after.b, after.c })
+  end)
+
   it("has what Lua has where a condition stands before a look-up", function()
     kernel.need("programs of type syscall", "5.14")
     local In = bpf.btf.type "struct { __s64 a; __s64 k; }"

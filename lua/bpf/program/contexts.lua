@@ -194,7 +194,9 @@ end
 local function load_registers(c, offsets, forms)
   local state, at = {}, 0
   local function load(i)
-    if not offsets[i + 1] then
+    if not offsets[i + 1] and #offsets == 1 then
+      fail("the program gets the function's result only, and takes %d arguments", c.proto.parameters)
+    elseif not offsets[i + 1] then
       fail("only %d arguments are in registers, and the function takes %d", #offsets, c.proto.parameters)
     end
     return c.f:load(c.context, offsets[i + 1], 8)
@@ -219,7 +221,8 @@ local function return_probe(forms_of)
   end
 end
 
--- A system call's arguments are in the registers of the thread, which its wrapper gets as its only argument.
+-- A system call's arguments are in the registers of the thread, which its wrapper gets as its only argument: since
+-- Linux 4.17 on x86_64, since 4.19 on arm64.
 local function system_call(c)
   local state = {}
   local offsets = registers()

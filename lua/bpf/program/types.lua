@@ -188,10 +188,22 @@ local function integer_of_layout(l)
     enum = l.enumerators and true or nil }
 end
 
+-- The integer that is loaded for a bit-field, whose layout tells the bytes that it touches: the narrowest which has it.
+local function field_type(m)
+  local bits = 8
+  while m.bit_offset // bits ~= (m.bit_offset + m.bits - 1) // bits do
+    bits = 2 * bits
+  end
+  local form = of_layout(m)
+  form.size = bits // 8
+  return form
+end
+
 local function struct_of_layout(l)
   local form = { kind = "struct", size = l.size, name = l.type, order = {}, members = {} }
   for _, m in ipairs(l) do
-    local member = { name = m.name, offset = m.offset, bits = m.bits, bit_offset = m.bit_offset, type = of_layout(m) }
+    local type = m.bits and field_type(m) or of_layout(m)
+    local member = { name = m.name, offset = m.offset, bits = m.bits, bit_offset = m.bit_offset, type = type }
     add_member(form, member)
   end
   return form
