@@ -89,6 +89,26 @@ describe("a cgroup's program", function()
     assert.same({ 0, 0, 0, 0x01000000 }, { seen[1], seen[2], seen[3], seen[4] })
   end)
 
+  it("changes the address that a datagram seems to come from, whatever the function returns", function()
+    kernel.need("programs of received datagrams", "5.2")
+    local function receive()
+      return with("udp4", function(from)
+        return with("udp4", function(to)
+          assert(from:setsockname("127.0.0.1", PORT + 1))
+          assert(to:setsockname("127.0.0.1", PORT + 2))
+          assert(from:sendto("x", "127.0.0.1", PORT + 2))
+          return math.tointeger((select(3, to:receivefrom())))
+        end)
+      end)
+    end
+    local function on_receive(ctx)
+      if ctx.user_port ~= bpf.htons(PORT + 1) then return false end
+      ctx.user_port = bpf.htons(PORT)
+    end
+    assert.equal(PORT, as_member("cgroup/recvmsg4", on_receive, receive))
+    assert.equal(PORT + 1, receive())
+  end)
+
   it("leads a connection elsewhere, and keeps something for its socket", function()
     kernel.need("storages of sockets in programs of addresses", "5.8")
     local storage <close> = assert(map.create { type = "sk_storage", key = "int", value = "struct { __u32 port; }" })

@@ -350,7 +350,7 @@ function Compiler:leave_with(r)
   if self.caller then
     return self.caller:leave_with(r)
   end
-  self.f:exit(r)
+  self.f:exit(self.only_result or r)
 end
 
 -- Whether what is compiled is a program's own function, and not one that was put in place.

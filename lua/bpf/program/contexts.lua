@@ -285,6 +285,15 @@ local SLEEPABLE = "%.s$"
 -- Programs that may sleep without saying so.
 local SLEEPERS = { syscall = true }
 
+-- Programs whose result the kernel doesn't use, but demands to be one number: by the kind, or by the hook of a cgroup.
+local RESULTS = { fentry = 0, fexit = 0, recvmsg = 1, getpeername = 1, getsockname = 1 }
+
+-- The only result that the kernel takes from programs of a section, or nil.
+function contexts.only_result(section)
+  local kind, hook = section:match("^([a-z_]+)[^/]*/?([a-z]*)")
+  return RESULTS[kind == "cgroup" and hook or kind]
+end
+
 -- The row of a section, the part behind the slash, and whether the program may sleep.
 function contexts.find(section)
   local kind, place = section:match("^([^/]+)/?(.*)$")

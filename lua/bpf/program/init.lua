@@ -36,7 +36,7 @@ local function root_compiler(of, name, fn, section)
   end
   local c = setmetatable({
     proto = proto, unit = of, outlined = of:outlined_of(proto), memo = Compiler.new_memo(), depth = 0, made = 0, pc = 0,
-    function_name = name, sleepable = sleepable,
+    function_name = name, sleepable = sleepable, only_result = contexts.only_result(section),
   }, Compiler)
   c.root = c
   function c.prologue() c.context = c.f:parameter(1) end
