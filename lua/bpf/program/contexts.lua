@@ -9,8 +9,10 @@ local values = require("bpf.program.values")
 
 local contexts = {}
 
-local function fail(text, ...)
-  error({ program = text:format(...) }, 0)
+-- What is wrong is the function's, as a whole.
+local function fail(c, text, ...)
+  c.pc = nil
+  c:fail(text, ...)
 end
 
 -- One parameter: the context, as a struct -----------------------------------------------------------------------------
@@ -19,11 +21,11 @@ local function context_value(c, form)
   return { [0] = { kind = "pointer", r = c.context, offset = 0, type = form, space = "ctx" } }
 end
 
-local function named(name)
+local function named(c, name)
   local form = types.named(name)
   if not form then
     local handle, why = types.kernel()
-    fail("the kernel has no %s%s", name, handle and "" or ": " .. why)
+    fail(c, "the kernel has no %s%s", name, handle and "" or ": " .. why)
   end
   return form
 end
@@ -32,7 +34,7 @@ end
 local function struct(name, ways)
   local form
   return function(c)
-    form = form or ways and setmetatable({ methods = ways }, { __index = named(name) }) or named(name)
+    form = form or ways and setmetatable({ methods = ways }, { __index = named(c, name) }) or named(c, name)
     return context_value(c, form)
   end
 end
@@ -40,11 +42,11 @@ end
 local function tracepoint(c, place)
   local category, name = place:match("^([^/]+)/(.+)$")
   if not category then
-    fail("a tracepoint has a category and a name: tracepoint/sched/sched_switch")
+    fail(c, "a tracepoint has a category and a name: tracepoint/sched/sched_switch")
   end
   local form, why = tracefs.record(category, name)
   if not form then
-    fail("%s", why)
+    fail(c, "%s", why)
   end
   return context_value(c, form)
 end
@@ -107,7 +109,7 @@ local function argument_at(c, form, first, load, space)
     local r = load(first)
     return form and argument_value(c, form, r, space) or values.integer(r)
   elseif words_of(form) > MOST_WORDS then
-    fail("an argument of the function is a %s of %d bytes, which no register has", form.name or "struct", form.size)
+    fail(c, "an argument of the function is a %s of %d bytes, which no register has", form.name or "struct", form.size)
   end
   local object = c:stable_object(form.size)
   for i = 0, words_of(form) - 1 do
@@ -122,7 +124,7 @@ local function load_arguments(c, forms, space, place)
   for n = 1, c.proto.parameters do
     local form = forms and forms[n]
     if forms and not form then
-      fail("%s has %d arguments, and the function takes %d", place, #forms, c.proto.parameters)
+      fail(c, "%s has %d arguments, and the function takes %d", place, #forms, c.proto.parameters)
     end
     state[n - 1] = argument_at(c, form, at, function(i) return c.f:load(c.context, 8 * i, 8) end, space)
     at = at + words_of(form)
@@ -160,7 +162,7 @@ local function kernel_function(prefix, with_result)
     local handle, why = types.kernel()
     local description = handle and handle:find(prefix .. place, "func")
     if not description then
-      fail("the kernel has no function '%s'%s", place, why and (": " .. why) or "")
+      fail(c, "the kernel has no function '%s'%s", place, why and (": " .. why) or "")
     end
     return load_arguments(c, prototype(handle, description, with_result), "trusted", place)
   end
@@ -174,9 +176,9 @@ local REGISTERS = {
   aarch64 = { arguments = { 0, 8, 16, 24, 32, 40, 48, 56 }, result = 0, syscall = { 0, 8, 16, 24, 32, 40 } },
 }
 
-local function registers()
+local function registers(c)
   local machine = core.posix.machine()
-  return REGISTERS[machine] or fail("where %s has the arguments of a function isn't known", machine)
+  return REGISTERS[machine] or fail(c, "where %s has the arguments of a function isn't known", machine)
 end
 
 -- The forms of a kernel function's arguments, or of its result, where BTF has it.
@@ -195,9 +197,9 @@ local function load_registers(c, offsets, forms)
   local state, at = {}, 0
   local function load(i)
     if not offsets[i + 1] and #offsets == 1 then
-      fail("the program gets the function's result only, and takes %d arguments", c.proto.parameters)
+      fail(c, "the program gets the function's result only, and takes %d arguments", c.proto.parameters)
     elseif not offsets[i + 1] then
-      fail("only %d arguments are in registers, and the function takes %d", #offsets, c.proto.parameters)
+      fail(c, "only %d arguments are in registers, and the function takes %d", #offsets, c.proto.parameters)
     end
     return c.f:load(c.context, offsets[i + 1], 8)
   end
@@ -210,14 +212,14 @@ end
 
 local function probe(forms_of)
   return function(c, place)
-    return load_registers(c, registers().arguments, c.proto.parameters > 0 and forms_of and forms_of(place) or {})
+    return load_registers(c, registers(c).arguments, c.proto.parameters > 0 and forms_of and forms_of(place) or {})
   end
 end
 
 local function return_probe(forms_of)
   return function(c, place)
     local forms = c.proto.parameters > 0 and forms_of and forms_of(place, true) or {}
-    return load_registers(c, { registers().result }, forms)
+    return load_registers(c, { registers(c).result }, forms)
   end
 end
 
@@ -225,11 +227,11 @@ end
 -- Linux 4.17 on x86_64, since 4.19 on arm64.
 local function system_call(c)
   local state = {}
-  local offsets = registers()
+  local offsets = registers(c)
   local inner = c.proto.parameters > 0 and c.f:load(c.context, offsets.arguments[1], 8)
   for n = 1, c.proto.parameters do
     if not offsets.syscall[n] then
-      fail("a system call has 6 arguments, and the function takes %d", c.proto.parameters)
+      fail(c, "a system call has 6 arguments, and the function takes %d", c.proto.parameters)
     end
     state[n - 1] = c:read(types.s64, inner, offsets.syscall[n], "kernel")
   end
@@ -239,7 +241,7 @@ end
 -- The rows ------------------------------------------------------------------------------------------------------------
 
 local function unsupported(what)
-  return function() fail("%s can't be written in Lua yet", what) end
+  return function(c) fail(c, "%s can't be written in Lua yet", what) end
 end
 
 local skb = { packet = packet.by_copy }
@@ -309,7 +311,8 @@ function contexts.find(section)
   end
   local row = rows[kind]
   if not row then
-    fail("section '%s' isn't known: 'tracepoint/sched/sched_switch', 'xdp' and 'cgroup/connect4' are examples", section)
+    error({ program = ("section '%s' isn't known: 'tracepoint/sched/sched_switch', 'xdp' and 'cgroup/connect4' are "
+      .. "examples"):format(section) }, 0)
   end
   return row, place, sleepable
 end
