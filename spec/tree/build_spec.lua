@@ -84,6 +84,20 @@ describe("the design page", function()
       assert(rows[room] and rows[room]:find("`" .. name .. "[.`]"), path .. " is not in docs/design.md")
     end
   end)
+
+  it("names every file of lua/bpf/program/, and no other", function()
+    local section = read("docs/design.md"):match "\n## Programs in Lua\n(.-)\n## "
+    local named, there = {}, {}
+    for files in section:gmatch "\n| (`[^|]*) |" do
+      for name in files:gmatch "`([%w_]+)`" do
+        named[#named + 1] = name
+      end
+    end
+    for _, path in ipairs(words(run "ls lua/bpf/program/*.lua")) do
+      there[#there + 1] = path:match "([%w_]+)%.lua$"
+    end
+    assert.same(sorted(there), sorted(named))
+  end)
 end)
 
 describe("the version", function()
