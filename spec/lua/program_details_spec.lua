@@ -88,4 +88,41 @@ describe("a program", function()
     local function get() return names end
     assert.equal("the table " .. problem, refusal(function(ctx) return get()[ctx.rx_queue_index] == "one" end))
   end)
+
+  it("has strings that stay what they are when the memory that they were read from changes", function()
+    local swap <close> = assert(bpf.program("xdp", function(ctx)
+      local eth = ctx:packet(0, "struct ethhdr")
+      if not eth then return 0 end
+      local source = eth.h_source
+      eth.h_source = eth.h_dest
+      eth.h_dest = source
+      return 3
+    end))
+    local data = assert(swap:run { data = "abcdefghijkl" .. ("\0"):rep(52) }).data
+    assert.equal("ghijklabcdef", data:sub(1, 12))
+
+    local m <close> = assert(map.create {
+      type = "hash", max_entries = 8, key = "__u32", value = "struct { char name[16]; __u64 n; }",
+    })
+    m[1] = { name = "before" }
+    assert.equal(5, result(function()
+      local v = m[1]
+      if not v then return 0 end
+      local name = v.name
+      for i = 1, 3 do
+        v.name = "after"
+        v.n = v.n + i
+      end
+      m[1] = { name = "later", n = 5 }
+      return name == "before" and v.name ~= "before" and 5 or 1
+    end))
+    assert.equal(7, result(function()
+      local v = m[1]
+      if not v then return 0 end
+      local name = v.name
+      m[1] = nil
+      m[2] = { name = "other" }
+      return name == "later" and 7 or 1
+    end))
+  end)
 end)

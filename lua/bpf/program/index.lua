@@ -307,6 +307,9 @@ function Compiler:assign(o, k, v, name)
     self:fail(o.space == "copy" and "%s is a copy of the packet's: write by helper.skb_store_bytes"
       or "%s of the kernel can't be written by a program", o.type.name or "what is read")
   end
+  if o.type.kind ~= "chars" then -- an array of characters whose elements are assigned is no string
+    self:keep_strings(o.space)
+  end
   local f = self.f
   f.no_immediate = o.space == "ctx" -- Linux 6.1 and older refuse constants there
   assigner(self, self:not_nil(o), k, v)

@@ -167,6 +167,7 @@ function Compiler:map_set(m, k, v)
     return self:map_delete(m, k)
   end
   v = self:materialize(v)
+  self:keep_strings("map")
   local last = self:looked_up(m, k)
   if ARRAYS[info.type] then
     return set_in_array(self, m, info, k, v)
@@ -192,6 +193,7 @@ function Compiler:map_delete(m, k)
     self:fail("the entries of an array can't be deleted: assign a value")
   end
   forget(self, m)
+  self:keep_strings("map")
   local key, object = self:key_memory(info, k)
   local r = self.f:call(DELETE, self:map_reference(m), key)
   self.f:release(object)
@@ -230,6 +232,7 @@ function calls.update(c, arguments)
     c:fail("map.update: the flag must be \"any\", \"noexist\" or \"exist\"")
   end
   local k, v = argument(c, arguments, 1, "update", "key"), argument(c, arguments, 2, "update", "value")
+  c:keep_strings("map")
   return c:condition("eq", c:update_entry(m, info, k, c:materialize(v), flags), 0)
 end
 

@@ -49,6 +49,31 @@ function Compiler:materialize_key(o, k)
   return self:materialize(k)
 end
 
+-- The string in memory, copied to the stack.
+function Compiler:copy_string(v)
+  local object = self:stable_object(v.type.size)
+  self:clear(object, 0, object.size)
+  self:copy(object, 0, v, v.type.size)
+  return { kind = "buffer", object = object, offset = 0, type = v.type }
+end
+
+-- A string of Lua's never changes: those in memory of a space that is about to be written are copied before, where they
+-- are still needed.
+function Compiler:keep_strings(space)
+  local live, registers, copies = self.live and self.live[self.pc + 1] or {}, {}, {}
+  for register, v in pairs(self.state) do
+    if live[register] and v.kind == "pointer" and v.space == space and v.type.kind == "chars" and not v.null then
+      registers[#registers + 1] = register
+    end
+  end
+  table.sort(registers)
+  for _, register in ipairs(registers) do
+    local v = self.state[register]
+    copies[v] = copies[v] or self:copy_string(v)
+    self.state[register] = copies[v]
+  end
+end
+
 -- Writing -------------------------------------------------------------------------------------------------------------
 
 function Compiler:write_literal(type, base, offset, text, what)
@@ -134,13 +159,7 @@ function Compiler:readable_string(v, what)
     self:fail("%s: a string is expected, %s is %s", what, self:whose(v), describe(v))
   end
   self:check_reference(v, what)
-  if not UNREADABLE[v.space] then
-    return v
-  end
-  local object = self:stable_object(v.type.size)
-  self:clear(object, 0, object.size)
-  self:copy(object, 0, v, v.type.size)
-  return { kind = "buffer", object = object, offset = 0, type = v.type }
+  return UNREADABLE[v.space] and self:copy_string(v) or v
 end
 
 -- What memory of a type begins with if it is equal to a text; nil if it never is. Bytes are compared with their NULs.
