@@ -29,19 +29,14 @@ local RULES6 = {
 }
 -- Who was refused what, and how often; the address of IPv4 is the first element.
 local REFUSED = {
-  type = "lru_hash", max_entries = 4096, value = "struct count { __u64 times; }",
+  type = "lru_hash", max_entries = 4096, value = "__u64",
   key = "struct attempt { __u32 version; __u32 port; __be32 address[4]; char comm[16]; }",
 }
 
 -- The programs, for connections and for datagrams without one. What they return: 0 is the error EPERM.
 local function compile(rules4, rules6, refused)
   local function refuse(attempt)
-    local count = refused[attempt]
-    if count then
-      bpf.atomic.add(count, "times", 1)
-    else
-      map.update(refused, attempt, { times = 1 }, "noexist")
-    end
+    map.add(refused, attempt)
     return false
   end
 
@@ -115,10 +110,10 @@ end
 
 local function report(refused)
   local rows = {}
-  for attempt, count in pairs(refused) do
+  for attempt, times in pairs(refused) do
     local n = attempt.version == 4 and 1 or 4
     attempt.address = common.address(("=I4"):rep(n):pack(table.unpack(attempt.address, 1, n)))
-    attempt.times = count.times
+    attempt.times = times
     rows[#rows + 1] = attempt
   end
   if #rows == 0 then

@@ -35,10 +35,10 @@ local CALLS = {
   type = "lru_hash", max_entries = 4096, key = "__u32", value = "struct call { __u64 filename; __u32 flags; }",
 }
 local RING = { type = "ringbuf", max_entries = 256 * 1024 }
-local LOST = { type = "array", max_entries = 1, value = "struct lost { __u64 records; }" }
 
 -- The programs: each opening is a record of the ring, or is counted as lost if the ring is full.
-local function compile(opens, lost, calls)
+local function compile(opens, calls)
+  local lost = bpf.var "struct { __u64 records; }"
   local self, target, comm, failed = common.pid(), options.pid, options.comm:sub(1, 15), options.failed
 
   local function wanted(pid)
@@ -62,7 +62,7 @@ local function compile(opens, lost, calls)
         file = helper.probe_read_user_str(call.filename),
       })
       if full < 0 then
-        bpf.atomic.add(lost[0], "records", 1)
+        bpf.atomic.add(lost, "records", 1)
       end
     end
     calls[tid] = nil
@@ -77,9 +77,8 @@ end
 common.main(function()
   local width, count = common.width(), 0
   local opens <close> = common.try(map.create(RING))
-  local lost <close> = common.try(map.create(LOST))
   local calls <close> = common.try(map.create(CALLS))
-  local obj <close> = compile(opens, lost, calls)
+  local obj <close> = compile(opens, calls)
   local events <close> = common.try(bpf.ringbuf(opens, Open, function(e)
     local result = e.ret >= 0 and tostring(e.ret) or ERRNO[-e.ret] or "E" .. -e.ret
     count = count + 1
@@ -88,7 +87,7 @@ common.main(function()
   common.try(obj:attach())
   print("    PID  COMMAND          RESULT  MODE FILE")
   common.poll(events, options.seconds)
-  local missed = lost[0].records
+  local missed = obj.vars.lost.records
   print(("%d open%s%s"):format(count, count == 1 and "" or "s",
     missed > 0 and (", %d not shown: the ring was full"):format(missed) or ""))
 end)

@@ -24,16 +24,16 @@ Shows which functions the CPUs execute, and the most frequent stacks. Needs root
 -- kernel, user: the stacks' keys in the map below; negative without one
 local SAMPLES = {
   type = "hash", max_entries = 10240, key = "struct place { __u32 pid; __s32 kernel; __s32 user; char comm[16]; }",
-  value = "struct count { __u64 n; }",
+  value = "__u64",
 }
 local STACKS = { type = "stack_trace", max_entries = 16384, key = "__u32", value = "__u64[127]" }
-local LOST = { type = "array", max_entries = 1, value = "struct count { __u64 n; }" } -- samples that found the map full
 
 local USER_STACK <const> = 0x100 -- BPF_F_USER_STACK
 
 -- The program: notes where the CPU is, each time a perf event fires.
-local function compile(samples, stacks, lost)
+local function compile(samples, stacks)
   local target = options.pid
+  local lost = bpf.var "struct { __u64 samples; }" -- that found the map full
   return common.try(bpf.programs { sample = { "perf_event", function(ctx)
     local pid = helper.get_current_pid_tgid() >> 32
     if pid == 0 or target ~= 0 and pid ~= target then -- 0: the CPU has nothing to do
@@ -43,11 +43,10 @@ local function compile(samples, stacks, lost)
       pid = pid, kernel = helper.get_stackid(ctx, stacks), user = helper.get_stackid(ctx, stacks, USER_STACK),
       comm = helper.get_current_comm(),
     }
-    local count = samples[place]
-    if count then
-      bpf.atomic.add(count, "n", 1)
-    elseif not map.update(samples, place, { n = 1 }, "noexist") then
-      bpf.atomic.add(lost[0], "n", 1)
+    if samples[place] then
+      map.add(samples, place)
+    elseif not map.update(samples, place, 1, "noexist") then
+      bpf.atomic.add(lost, "samples", 1)
     end
   end } })
 end
@@ -116,8 +115,7 @@ end
 common.main(function()
   local samples <close> = common.try(map.create(SAMPLES))
   local stack_traces <close> = common.try(map.create(STACKS))
-  local lost <close> = common.try(map.create(LOST))
-  local obj <close> = compile(samples, stack_traces, lost)
+  local obj <close> = compile(samples, stack_traces)
   local finish = common.now() + options.seconds
   attach(obj.progs.sample)
   io.stderr:write(("Sampling for %g s; Ctrl-C ends it\n"):format(options.seconds)) -- not among what flame graphs read
@@ -131,12 +129,12 @@ common.main(function()
   local kernel = common.try(symbols.kernel()) -- takes a while, in which no samples are lost now
 
   local counts, leaves, total = {}, {}, 0
-  for place, count in pairs(samples) do
+  for place, n in pairs(samples) do
     local stack = fold(stack_traces, place, kernel)
     local leaf = ("%s (%s)"):format(stack:match "[^;]*$", place.comm)
-    counts[stack] = (counts[stack] or 0) + count.n
-    leaves[leaf] = (leaves[leaf] or 0) + count.n
-    total = total + count.n
+    counts[stack] = (counts[stack] or 0) + n
+    leaves[leaf] = (leaves[leaf] or 0) + n
+    total = total + n
   end
   local stacks = sorted(counts)
   if options.folded then
@@ -144,6 +142,6 @@ common.main(function()
       print(row.what .. " " .. row.n)
     end
   else
-    report(stacks, sorted(leaves), total, lost[0].n)
+    report(stacks, sorted(leaves), total, obj.vars.lost.samples)
   end
 end)
