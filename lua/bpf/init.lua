@@ -10,6 +10,7 @@ local modules = {
   cast = "bpf.program.words",
   compile = "bpf.compile",
   helper = "bpf.program.words",
+  has = "bpf.program.words",
   hist = "bpf.hist",
   inspect = "bpf.inspect",
   json = "bpf.json",

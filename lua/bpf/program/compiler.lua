@@ -118,7 +118,7 @@ function Compiler:address(v)
   elseif v.kind == "buffer" then
     return v.offset == 0 and v.object or self.f:alu("add", v.object, v.offset)
   end
-  return v.offset == 0 and v.r or self.f:alu("add", v.r, v.offset)
+  return v.offset == 0 and not v.core and v.r or self.f:alu("add", v.r, v.offset, 64, v.core)
 end
 
 -- Base and offset of something in memory, for loads and stores.

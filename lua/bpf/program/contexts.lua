@@ -44,7 +44,7 @@ local function tracepoint(c, place)
   if not category then
     fail(c, "a tracepoint has a category and a name: tracepoint/sched/sched_switch")
   end
-  local form, why = tracefs.record(category, name)
+  local form, why = (types.is_relocated() and tracefs.relocated_record or tracefs.record)(category, name)
   if not form then
     fail(c, "%s", why)
   end

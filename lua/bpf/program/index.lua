@@ -74,21 +74,24 @@ function Compiler:member_of(type, k)
 end
 
 local function read_member(c, o, k)
-  local base, offset = c:place(o)
   local member = c:member_of(o.type, k)
-  return c:read(member.type, base, offset + member.offset, o.space, member)
+  local core = c:relocation(o, member.index)
+  local base, offset = (core and c.relocated_place or c.place)(c, o)
+  return c:read(member.type, base, offset + member.offset, o.space, member, core)
 end
 
--- Calls fn(base, offset) for the element at an index, from 0, that is known when the program runs, unless it lies
+-- Calls fn(base, offset, core) for the element at an index, from 0, that is known when the program runs, unless it lies
 -- beyond the end. The verifier refuses to add a variable to the context: there each element has code of its own.
 local function with_element(c, o, index, element, count, fn)
   local f = c.f
   local base, offset = c:place(o)
   if o.space == "ctx" then
     for n = 0, count - 1 do
-      c:when("eq", index, n, function() fn(base, offset + n * element.size) end)
+      c:when("eq", index, n, function() fn(base, offset + n * element.size, c:relocation(o, n)) end)
     end
     return
+  elseif o.core then
+    base, offset = c:address(o), 0
   end
   c:when("lt", index, count, function()
     local first = base.stack and f:address(base, 0) or base
@@ -102,8 +105,8 @@ local function read_at(c, o, element, count, k)
   local index = f:alu("sub", c:integer(k, "index"), 1)
   local d, present = f:move(f:register(), 0), f:move(f:register(), 0)
   local positive, bool
-  with_element(c, o, index, element, count, function(base, offset)
-    local v = c:read(element, base, offset, o.space)
+  with_element(c, o, index, element, count, function(base, offset, core)
+    local v = c:read(element, base, offset, o.space, nil, core)
     if v.kind ~= "integer" and v.kind ~= "boolean" then
       c:fail("an array is indexed at run time for integers only: use a constant index, or a map")
     end
@@ -124,7 +127,7 @@ local function read_element(c, o, k)
     return NIL
   end
   local base, offset = c:place(o)
-  return c:read(element, base, offset + (key - 1) * element.size, o.space)
+  return c:read(element, base, offset + (key - 1) * element.size, o.space, nil, c:relocation(o, key - 1))
 end
 
 local members = { struct = read_member, array = read_element, chars = read_element }

@@ -10,10 +10,11 @@ local emit = require("bpf.program.emit")
 local opt = require("bpf.program.opt")
 local refusal = require("bpf.program.refusal")
 local source = require("bpf.program.source")
+local types = require("bpf.program.types")
 local unit = require("bpf.program.unit")
 local values = require("bpf.program.values")
 
-for _, part in ipairs { "memory", "strings", "arithmetic", "analyse", "index", "tables", "compare", "ops", "loops",
+for _, part in ipairs { "memory", "relocation", "strings", "arithmetic", "analyse", "index", "tables", "compare", "ops", "loops",
   "callback", "maps", "calls", "intrinsics", "helpercalls", "specialhelpers" } do
   require("bpf.program." .. part)
 end
@@ -278,6 +279,26 @@ function M.program(section, fn, options)
   return core.prog.own(obj.progs[list[1].name])
 end
 
+-- Takes the option `btf` of bpf.assemble off the rest, of which nothing else may be left. Returns a handle or nil; or
+-- nil, message, code.
+local function read_btf(others)
+  local path = others.btf
+  others.name, others.btf = nil, nil
+  local unknown = next(others)
+  if unknown then
+    error(("bpf.assemble: there is no option '%s' (options: btf, ctx_type, license)"):format(tostring(unknown)), 3)
+  elseif path ~= nil and type(path) ~= "string" then
+    error(("bpf.assemble: option 'btf' must be a string, got %s"):format(type(path)), 3)
+  elseif not path then
+    return nil
+  end
+  local handle, message, code = core.btf.file(path)
+  if not handle then
+    return nil, "bpf.assemble: " .. message, code
+  end
+  return handle
+end
+
 --- Compiles functions into the bytes of a BPF object and does not load it. Written to a file, the object can be loaded
 -- by any program that uses libbpf, such as bpftool.
 -- @in bpf.program
@@ -285,6 +306,8 @@ end
 -- @tparam ?table options
 -- - license: string, as for bpf.programs
 -- - ctx_type: string or bpf.type, as for bpf.programs
+-- - btf: string, a file with the BTF of a kernel, such as /sys/kernel/btf/vmlinux, that the programs are compiled for;
+--   by default the running kernel's. With it, nothing asks the kernel, and no privileges are needed
 -- @treturn string the bytes of the ELF object
 -- @treturn table the maps that the programs use, by their names in the object
 -- @treturn nil,string,string when a function can't be compiled (EINVAL)
@@ -295,12 +318,14 @@ end
 function M.assemble(programs, options)
   local list = read_programs("bpf.assemble", programs)
   local own, others = read_options("bpf.assemble", options)
-  others.name = nil
-  local unknown = next(others)
-  if unknown then
-    error(("bpf.assemble: there is no option '%s' (options: ctx_type, license)"):format(tostring(unknown)), 2)
+  local handle, why, code = read_btf(others)
+  if why then
+    return nil, why, code
   end
-  local ok, bytes, maps = pcall(assemble, list, own)
+  local ok, bytes, maps = types.relocated(handle, assemble, list, own)
+  if handle then
+    handle:close()
+  end
   if not ok then
     return compile_failure("bpf.assemble", bytes)
   end

@@ -117,6 +117,33 @@ rows[words.cast] = function(c, arguments)
   }
 end
 
+-- Gives a struct of the kernel's a member that the kernel of the object's maker lacks. Its place doesn't matter.
+local function declare_member(c, type, name, text)
+  local form = type.core and types.of_text(text)
+  if type.core and not form then
+    c:fail("bpf.has: '%s' is not a type", tostring(text))
+  elseif form then
+    types.add_member(type, { name = name, offset = 0, bit_offset = 0, type = form })
+  end
+end
+
+-- bpf.has(struct, name [, type])
+rows[words.has] = function(c, arguments)
+  local o, name, text = arguments[1] and c:dereference(arguments[1]), arguments[2], arguments[3]
+  if not (o and (o.kind == "pointer" or o.kind == "buffer") and o.type.kind == "struct" and name
+      and name.kind == "constant" and type(name.value) == "string") then
+    c:fail("bpf.has: a struct and the name of a member are expected")
+  elseif text and (text.kind ~= "constant" or type(text.value) ~= "string") then
+    c:fail("bpf.has: the type of the member is expected as a constant string, this is %s", describe(text))
+  end
+  local members = o.type.members
+  if text and not members[name.value] then
+    declare_member(c, o.type, name.value, text.value)
+  end
+  local member = members[name.value]
+  return member and c:relocation(o, member.index) and c:exists(o, member) or values.constant(member ~= nil)
+end
+
 -- bpf.atomic.NAME(struct, "member", n [, n])
 local function atomic_member(c, arguments, name)
   local o, member = arguments[1] and c:dereference(arguments[1]), arguments[2]

@@ -59,9 +59,11 @@ function Compiler:read_bits(type, base, offset, space, member)
   return values.integer(f:alu(type.signed and "arsh" or "rsh", r, 64 - member.bits), not type.signed)
 end
 
-function Compiler:read_integer(type, base, offset, space, member)
+function Compiler:read_integer(type, base, offset, space, member, core)
   if type.size > 8 then
     self:fail("integers of %d bytes can't be read", type.size)
+  elseif core then
+    return self:read_relocated(type, base, offset, space, member, core)
   elseif member and member.bits then
     return self:read_bits(type, base, offset, space, member)
   end
@@ -79,8 +81,8 @@ end
 -- Where the memory is that a pointer in memory of a space leads to.
 local LEADS_TO = { trusted = "trusted", ctx = "trusted", user = "user" }
 
-function Compiler:read_pointer(type, base, offset, space)
-  local v = self:read_integer(types.u64, base, offset, space)
+function Compiler:read_pointer(type, base, offset, space, _, core)
+  local v = self:read_integer(types.u64, base, offset, space, nil, core)
   local target = type.to()
   if target and target.kind == "struct" then
     return { kind = "pointer", r = v.r, offset = 0, type = target, space = LEADS_TO[space] or "kernel", null = true }
@@ -90,37 +92,38 @@ end
 
 -- A row for each kind of type that can be read.
 local readers = {
-  int = function(c, type, base, offset, space, member)
-    local v = c:read_integer(type, base, offset, space, member)
+  int = function(c, type, base, offset, space, member, core)
+    local v = c:read_integer(type, base, offset, space, member, core)
     return type.bool and { kind = "boolean", r = v.r } or v
   end,
   ptr = Compiler.read_pointer,
   -- `__data_loc`: the offset from the record's start in the lower half, which has the length in its upper one;
   -- `__rel_loc` counts from behind itself
-  data_loc = function(c, type, base, offset)
-    local where = c.f:alu("and", c.f:load(base, offset, 4), 0xffff)
+  data_loc = function(c, type, base, offset, _, _, core)
+    local where = c.f:alu("and", c.f:load(base, offset, 4, false, core), 0xffff)
     if type.relative then
-      where = c.f:alu("add", where, offset + type.size)
+      where = c.f:alu("add", c.f:alu("add", where, offset, 64, core), type.size)
     end
     return c:string_at("probe_read_kernel_str", c.f:alu("add", base, where))
   end,
 }
 
-local function reference(_, type, base, offset, space)
+local function reference(_, type, base, offset, space, _, core)
   if base.stack then
     return { kind = "buffer", object = base, offset = offset, type = type }
   end
-  return { kind = "pointer", r = base, offset = offset, type = type, space = space }
+  return { kind = "pointer", r = base, offset = offset, type = type, space = space, core = core }
 end
 readers.chars, readers.struct, readers.array = reference, reference, reference
 
--- What reading a place gives: a copy of a scalar, a reference to anything else. `member` is a bit-field's.
-function Compiler:read(type, base, offset, space, member)
+-- What reading a place gives: a copy of a scalar, a reference to anything else. `member` is a bit-field's;
+-- `core` is the relocation of the offset, if there is one.
+function Compiler:read(type, base, offset, space, member, core)
   local reader = readers[type.kind]
   if not reader then
     self:fail("values of type %s can't be read", type.name or type.kind)
   end
-  return reader(self, type, base, offset, space, member)
+  return reader(self, type, base, offset, space, member, core)
 end
 
 -- Copying -------------------------------------------------------------------------------------------------------------
@@ -132,8 +135,14 @@ end
 -- Copies what a pointer or a buffer refers to.
 function Compiler:copy(base, offset, v, size)
   local f = self.f
-  if PROBE_READ[v.space] then
-    f:call(PROBE_READ[v.space], self:pointer_to(base, offset), size, self:address(v))
+  local helper = PROBE_READ[v.space] or v.core and PROBE_READ.kernel
+  if helper then
+    local length = size
+    if v.core and v.type.kind == "chars" then
+      self:clear(base, offset, size)
+      length = self:relocated_length(v, size)
+    end
+    f:call(helper, self:pointer_to(base, offset), length, self:address(v))
     return
   end
   local from, at = self:place(v)

@@ -159,7 +159,7 @@ function Compiler:readable_string(v, what)
     self:fail("%s: a string is expected, %s is %s", what, self:whose(v), describe(v))
   end
   self:check_reference(v, what)
-  return UNREADABLE[v.space] and self:copy_string(v) or v
+  return (UNREADABLE[v.space] or v.core) and self:copy_string(v) or v
 end
 
 -- What memory of a type begins with if it is equal to a text; nil if it never is. Bytes are compared with their NULs.

@@ -77,4 +77,76 @@ function tracefs.record(category, name)
   return nil, "tracefs can't be read here (as root: mount -t tracefs tracefs /sys/kernel/tracing)"
 end
 
+-- Objects for other kernels ------------------------------------------------------------------------------------------
+
+-- The members of a record's struct in the kernel's BTF, as tracefs has them: numbers are integers, and text that has
+-- no place of its own is called without the prefix. Those that aren't fields stay as they are.
+local function adapt(form)
+  for _, member in ipairs(form.order) do
+    local kind, prefix, name = member.type.kind, member.name:match("^(__[a-z]+_loc_)(.+)$")
+    local type
+    if prefix == "__data_loc_" or prefix == "__rel_loc_" then
+      type = { kind = "data_loc", size = 4, relative = prefix == "__rel_loc_" }
+    elseif kind == "int" or kind == "ptr" then
+      type = types.integer(member.type.size, member.type.signed)
+    end
+    if type then
+      form.members[name or member.name] = { name = name or member.name, index = member.index, offset = member.offset,
+        bits = member.bits, bit_offset = member.bit_offset, type = type }
+    end
+  end
+  return form
+end
+
+-- Whether a struct has all fields of a record where they are, and no more.
+local function is_equal(form, record)
+  local fields = #form.order - 1 -- struct trace_entry is the first
+  if form.order[#form.order].name == "__data" then
+    fields = fields - 1
+  end
+  for _, field in ipairs(record.order) do
+    local member = form.members[field.name]
+    if not member or member.offset ~= field.offset or member.type.size ~= field.type.size then
+      return false
+    end
+  end
+  return fields == #record.order
+end
+
+-- The struct of the events that are declared as one class, which has the class's name: found by its members.
+local function find_class(record)
+  local names = {}
+  for description in types.kernel():types("struct") do
+    if description.name and description.name:find("^trace_event_raw_") then
+      names[#names + 1] = description.name
+    end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local form = types.of_kernel("struct " .. name)
+    if #form.order > 1 and is_equal(adapt(form), record) then
+      return form
+    end
+  end
+  return nil
+end
+
+-- The struct that a tracepoint's program gets, out of the kernel's BTF, so that its members can be relocated. Those of
+-- system calls are alike on all kernels, and are called by their arguments where tracefs can be read.
+function tracefs.relocated_record(category, name)
+  local form, why = types.of_kernel("struct trace_event_raw_" .. name), nil
+  if form then
+    return adapt(form)
+  end
+  form, why = tracefs.record(category, name)
+  if category == "syscalls" then
+    local class = name:match("^sys_enter_") or name:match("^sys_exit_")
+    return form or class and types.of_kernel("struct trace_event_raw_" .. class:sub(1, -2)), why
+  elseif not form or not types.kernel() then
+    return nil, why or select(2, types.kernel())
+  end
+  local class = find_class(form)
+  return class, ("the kernel's BTF has no struct for the tracepoint %s/%s"):format(category, name)
+end
+
 return tracefs

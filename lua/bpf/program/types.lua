@@ -4,7 +4,7 @@
 --   { kind = "int", size, signed, bool, name }          enums too
 --   { kind = "ptr", size = 8, name, to = function }      to() is the form of what it points to, or nil
 --   { kind = "struct", size, name, order, members }      unions too
---     whose members are { name, offset, type, bits, bit_offset }
+--     whose members are { name, index (from 0), offset, type, bits, bit_offset }
 --   { kind = "array", size, count, element }
 --   { kind = "chars", size, text }                       char[N], or unsigned char[N] without text
 local btf = require("bpf.core").btf
@@ -46,9 +46,11 @@ local function opaque(name)
 end
 
 local function add_member(form, member)
+  member.index = #form.order
   form.members[member.name] = member
   form.order[#form.order + 1] = member
 end
+types.add_member = add_member
 
 -- BTF -----------------------------------------------------------------------------------------------------------------
 
@@ -111,6 +113,7 @@ local caches = setmetatable({}, { __mode = "k" })
 
 local kernel
 local awaited = {} -- structs of the kernel's that nobody has looked into yet, by name
+local relocated = false -- whether members of the kernel's structs may be elsewhere when the program is loaded
 
 -- The form of a struct or union: one, by whatever name or typedef it is found.
 local function struct_form(cache, handle, d)
@@ -123,6 +126,7 @@ local function struct_form(cache, handle, d)
     form = form or {}
     form.kind, form.size, form.name, form.order, form.members = "struct", d.size, name, {}, {}
     form.union = d.kind == "union" or nil
+    form.core = relocated and handle == kernel or nil
     cache[d.id] = form -- before its members, which may point to it
     add_members(form, handle, d.members, 0)
   end
@@ -147,6 +151,7 @@ function of_btf(handle, which)
   end
   if d.kind == "struct" or d.kind == "union" then
     form = struct_form(cache, handle, d)
+    form.typedef = form.typedef or named.kind == "typedef" and named.name or nil
     cache[which] = form
   else
     local make = forms[d.kind]
@@ -167,6 +172,20 @@ function types.kernel()
     kernel = handle
   end
   return kernel
+end
+
+-- Calls a function as pcall does, for which forms of the kernel's structs have `core`. They are its own, and of the BTF
+-- of a handle if there is one.
+function types.relocated(handle, fn, ...)
+  local before = { kernel, awaited, relocated, caches }
+  kernel, awaited, relocated, caches = handle or kernel, {}, true, setmetatable({}, { __mode = "k" })
+  local results = table.pack(pcall(fn, ...))
+  kernel, awaited, relocated, caches = table.unpack(before)
+  return table.unpack(results, 1, results.n)
+end
+
+function types.is_relocated()
+  return relocated
 end
 
 -- A type of the kernel, by its name.
@@ -212,7 +231,7 @@ end
 local layouts = {
   unsigned = integer_of_layout, signed = integer_of_layout, boolean = integer_of_layout, struct = struct_of_layout,
   string = function(l) return { kind = "chars", size = l.size, text = true } end,
-  bytes = function(l) return { kind = "chars", size = l.size } end,
+  bytes = function(l) return { kind = "chars", size = l.size, text = false } end,
   array = function(l)
     local element = of_layout(l.element)
     local count = element.size > 0 and l.size // element.size or 0

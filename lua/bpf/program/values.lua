@@ -5,7 +5,8 @@
 --   integer  { r, positive, most }      r: a virtual register, or a number; positive: never negative; most: never more
 --   boolean  { r }                      1 or 0
 --   optional { r, present }             an integer, or a boolean with `bool`, or nil where `present` is 0
---   pointer  { r, offset, type, space } to a value of a C type; with `null` it may be nil
+--   pointer  { r, offset, type, space } to a value of a C type; with `null` it may be nil; with `core` (see relocation)
+--                                       the offset is the one of the kernel that loads the program
 --   buffer   { object, offset, type }   something on the stack; in a loop's body, `object` may be the frame's register
 --   pending  { type, put }              characters that are still to be read; put(compiler, base, offset) does
 --   table    { fields, order }          a constructor that was not stored yet
@@ -278,7 +279,7 @@ local narrow = {
 -- Whether two registers of Lua's hold one value.
 local function one_value(a, b)
   return a == b or a.kind == b.kind and values.at_run_time(a) and a.r == b.r and a.present == b.present
-    and a.offset == b.offset
+    and a.offset == b.offset and a.core == b.core
 end
 values.one_value = one_value
 

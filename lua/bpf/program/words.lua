@@ -73,6 +73,27 @@ end
 -- print(parent:run {}.retval) -- the process that has started this one
 words.cast = only_in_programs("bpf.cast")
 
+--- Tells whether a struct of the kernel's has a member. Only programs can call it.
+--
+-- In a program that is compiled for the running kernel, the answer is a constant, and what follows from `false` isn't
+-- compiled. In an object of bpf.assemble, the kernel that loads the object answers.
+-- @in bpf.program
+-- @function bpf.has
+-- @tparam table struct
+-- @tparam string member the name of the member
+-- @tparam ?string type of a member that the BTF of bpf.assemble lacks, as C. The program can then read the member where
+-- bpf.has was true. Without the type, the answer for such a member is always false
+-- @treturn boolean
+-- @see bpf.assemble
+-- @usage
+-- local state <close> = assert(bpf.program("raw_tp/sys_enter", function()
+--   local task = bpf.cast(bpf.helper.get_current_task(), "struct task_struct")
+--   if bpf.has(task, "__state", "unsigned int") then return task.__state end
+--   if bpf.has(task, "state", "long") then return task.state end -- before Linux 5.14
+-- end))
+-- print(state:run {}.retval) --> 0
+words.has = only_in_programs("bpf.has")
+
 -- Atomic operations ---------------------------------------------------------------------------------------------------
 
 --- Adds to a member of an entry in one step: no CPU loses what another one adds meanwhile. Only programs can call it.
