@@ -51,7 +51,9 @@ local function load_part(module, level)
 end
 
 -- Functions of bpf.map's in Lua, whose modules are loaded at the first call.
-for name, module in pairs { scan = "bpf.program.scan", add = "bpf.program.add" } do
+for name, module in pairs {
+  scan = "bpf.program.scan", add = "bpf.program.add", locked = "bpf.program.locks",
+} do
   core.map[name] = function(...)
     return load_part(module, 2)[name](...)
   end

@@ -256,6 +256,8 @@ static void compile_member(struct compiler *c, uint32_t node, const struct btf_m
 	}
 	if (is_kernel_owned(c, m->type)) {
 		c->b.owned = true;
+		if (node == 0 && strcmp(name_at(c->btf, t), "bpf_spin_lock") == 0)
+			c->b.lock = place.bit / 8;
 		return;
 	}
 	i = c->b.count;

@@ -10,7 +10,7 @@
 void lbpf_build_begin(lua_State *L, struct lbpf_builder *b)
 {
 	luaL_checkstack(L, 16, NULL);
-	*b = (struct lbpf_builder){ .L = L, .base = lua_gettop(L) + 1, .room = 8 };
+	*b = (struct lbpf_builder){ .L = L, .base = lua_gettop(L) + 1, .room = 8, .lock = -1 };
 	b->node = lua_newuserdatauv(L, b->room * sizeof(*b->node), 0);
 	lua_newtable(L);
 }
@@ -80,6 +80,7 @@ struct lbpf_type *lbpf_build_end(struct lbpf_builder *b)
 	type->count = b->count;
 	type->size = type->node[0].size;
 	type->owned = b->owned;
+	type->lock = b->lock;
 	type->depth = nesting(b);
 	for (uint32_t i = 0; i < b->count; i++)
 		type->floats |= type->node[i].kind == LBPF_F32 || type->node[i].kind == LBPF_F64;

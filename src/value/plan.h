@@ -69,6 +69,7 @@ struct lbpf_type {
 	/* Registry reference of the sequence of names; LUA_NOREF once the type has been collected. */
 	int names;
 	bool owned; /* some members belong to the kernel (locks, timers, …) and are not shown */
+	int64_t lock; /* the offset of a struct's bpf_spin_lock; -1 if it has none */
 	uint32_t size;
 	uint32_t count;
 	bool floats;	    /* some node is a float */
@@ -95,6 +96,7 @@ struct lbpf_builder {
 	uint32_t count, room;
 	lua_Integer names;
 	bool owned; /* `owned` of the type */
+	int64_t lock; /* `lock` of the type */
 };
 
 void lbpf_build_begin(lua_State *L, struct lbpf_builder *b);

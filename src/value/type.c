@@ -181,7 +181,7 @@ static void push_layout(lua_State *L, const struct lbpf_type *type, const struct
 @treturn table `{ kind =, type =, size = }`. kind is "unsigned", "signed", "boolean", "float", "string" (char[N]),
  "bytes", "array" or "struct"; type is the C name. An array has an element. A struct or union is a sequence of its
  members, which have name, offset, bit_offset and bits, as `type:members()` has them. An enum has enumerators,
- `{ [value] = name }`
+ `{ [value] = name }`. The struct itself may have lock, the offset of its struct bpf_spin_lock
 @usage
 local layout = bpf.btf.type("struct hit { __u64 count; char comm[16]; }"):layout()
 print(layout.kind, layout[2].name, layout[2].kind)  -- struct  comm  string */
@@ -190,6 +190,8 @@ static int type_layout(lua_State *L)
 	struct lbpf_type *type = lbpf_class_check(L, 1, &lbpf_type_class);
 
 	push_layout(L, type, type->node);
+	if (type->lock >= 0)
+		lbpf_set_integer(L, "lock", type->lock);
 	return 1;
 }
 

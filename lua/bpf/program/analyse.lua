@@ -256,7 +256,7 @@ local ENDS_BLOCK = { FORPREP = true, TFORPREP = true }
 -- Compiles one instruction. Returns where to go on in the same block, or nil.
 function Compiler:step(pc)
   local f, i = self.f, self.proto.code[pc]
-  self.pc, self.made = pc, 0
+  self.pc, self.made, self.root.at = pc, 0, self
   f.line = i.line or f.line
   if flow.CONDITIONS[i.op] or ENDS_BLOCK[i.op] then
     self:materialize_live(pc)
@@ -347,6 +347,9 @@ end
 
 -- Ends the program with a number.
 function Compiler:leave_with(r)
+  if self.leaving then
+    self.leaving()
+  end
   if self.caller then
     return self.caller:leave_with(r)
   end
@@ -444,10 +447,11 @@ local function rewind(f, block, blocks, instructions)
   block.terminator, f.current = nil, block
 end
 
--- Puts a function in place of its call, and returns its results.
-function Compiler:inline(fn, closure, arguments)
+-- Puts a function in place of its call, and returns its results. `leaving` is called where the whole program ends
+-- within it.
+function Compiler:inline(fn, closure, arguments, leaving)
   local f, inner = self.f, self:inner(fn, closure, arguments)
-  self.lookup = nil
+  self.lookup, inner.leaving = nil, leaving
   inner:prepare(0)
   local block, blocks = f.current, #f.blocks
   local instructions, line = #block.instructions, f.line

@@ -318,6 +318,9 @@ end
 -- `value`, or `rounds`, `first`, `step` with the register `index`.
 function Compiler:callback(g)
   local f, found, kinds = self.f, {}, {}
+  if f.forbid then
+    f.forbid()
+  end
   self.lookup = nil
   local shared = shared_registers(self, g)
   for _, register in ipairs(shared) do

@@ -14,8 +14,8 @@ local types = require("bpf.program.types")
 local unit = require("bpf.program.unit")
 local values = require("bpf.program.values")
 
-for _, part in ipairs { "memory", "relocation", "strings", "arithmetic", "analyse", "index", "tables", "compare", "ops", "loops",
-  "callback", "maps", "calls", "intrinsics", "helpercalls", "specialhelpers" } do
+for _, part in ipairs { "memory", "relocation", "strings", "arithmetic", "analyse", "index", "tables", "compare", "ops",
+  "loops", "callback", "maps", "locks", "calls", "intrinsics", "helpercalls", "specialhelpers" } do
   require("bpf.program." .. part)
 end
 
@@ -37,7 +37,7 @@ local function root_compiler(of, name, fn, section)
   end
   local c = setmetatable({
     proto = proto, unit = of, outlined = of:outlined_of(proto), memo = Compiler.new_memo(), depth = 0, made = 0, pc = 0,
-    function_name = name, sleepable = sleepable, only_result = contexts.only_result(section),
+    function_name = name, section = section, sleepable = sleepable, only_result = contexts.only_result(section),
   }, Compiler)
   c.root = c
   function c.prologue() c.context = c.f:parameter(1) end

@@ -200,14 +200,23 @@ end
 
 -- Calls ---------------------------------------------------------------------------------------------------------------
 
+-- Where `forbid` is set, which raises an error, no call can be made.
+local function check_call(self)
+  if self.forbid then
+    self.forbid()
+  end
+end
+
 -- Calls a helper by its number. An argument is a register, an integer, `{ object = o, offset = n }`, `{ map = m }`, or
 -- `{ func = f }`, a callback.
 function Function:call(id, ...)
+  check_call(self)
   return append(self, { op = "call", d = self:register(), id = id, arguments = { ... } })
 end
 
 -- Calls another function of the same object.
 function Function:call_function(func, ...)
+  check_call(self)
   return append(self, { op = "call", d = self:register(), func = func, arguments = { ... } })
 end
 

@@ -149,6 +149,19 @@ function Compiler:copy(base, offset, v, size)
   each_word(offset, size, at, function(i, n) f:store(base, offset + i, n, f:load(from, at + i, n)) end)
 end
 
+-- Copies a struct. No program may touch the lock that it has.
+function Compiler:copy_struct(base, offset, v, type)
+  local lock = v.type.lock
+  if not lock then
+    return self:copy(base, offset, v, type.size)
+  end
+  local behind = lock + 4
+  local part = setmetatable({ offset = v.offset + behind }, { __index = v })
+  self:copy(base, offset, v, lock)
+  self:clear(base, offset + lock, 4)
+  self:copy(base, offset + behind, part, type.size - behind)
+end
+
 local function in_memory(v)
   return v.kind == "pointer" or v.kind == "buffer"
 end
@@ -217,7 +230,7 @@ local function write_struct(c, type, base, offset, v, what, clean)
     return c:write_constructor(type, base, offset, v, what, clean)
   elseif in_memory(v) and v.type.kind == "struct" and v.type.size == type.size then
     c:check_reference(v, what)
-    return c:copy(base, offset, v, type.size)
+    return c:copy_struct(base, offset, v, type)
   end
   c:fail("%s: a table or a %s is expected, %s is %s", what, type.name or "struct", c:whose(v), describe(v))
 end
@@ -270,7 +283,7 @@ function Compiler:memory(type, v, what)
   local there = in_memory(v) and not v.null and v.type.size == type.size and v.type.kind == type.kind
   if there and type.kind == "struct" and v.kind == "buffer" then
     return self:pointer_to(v.object, v.offset)
-  elseif there and type.kind == "struct" and ADDRESSABLE[v.space] then
+  elseif there and type.kind == "struct" and ADDRESSABLE[v.space] and not v.type.lock then
     return self:address(v)
   end
   local object = self.f:object(type.size)

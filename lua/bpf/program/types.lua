@@ -5,6 +5,7 @@
 --   { kind = "ptr", size = 8, name, to = function }      to() is the form of what it points to, or nil
 --   { kind = "struct", size, name, order, members }      unions too
 --     whose members are { name, index (from 0), offset, type, bits, bit_offset }
+--     and which may have `lock`, the offset of its struct bpf_spin_lock
 --   { kind = "array", size, count, element }
 --   { kind = "chars", size, text }                       char[N], or unsigned char[N] without text
 local btf = require("bpf.core").btf
@@ -250,7 +251,9 @@ local known = setmetatable({}, { __mode = "k" })
 function types.of(ctype)
   local form = known[ctype]
   if not form then
-    form = of_layout(ctype:layout())
+    local layout = ctype:layout()
+    form = of_layout(layout)
+    form.lock = layout.lock
     known[ctype] = form
   end
   return form

@@ -142,11 +142,31 @@ for name in ([[unspec hash array prog_array perf_event_array percpu_hash percpu_
   NUMBERS[name], count = count, count + 1
 end
 
--- A map's definition for the object. The map that exists takes its place when the object is loaded.
+local LOCK <const> = "struct bpf_spin_lock"
+
+-- A struct with its lock, which values don't show, under a name that no other member has.
+local function with_lock(form)
+  local value = types.u32
+  local lock = { kind = "struct", size = value.size, name = LOCK, members = {}, order = {
+    { name = "val", offset = 0, type = value },
+  } }
+  local name = "lock"
+  while form.members[name] do
+    name = name .. "_"
+  end
+  local order = table.move(form.order, 1, #form.order, 1, {})
+  order[#order + 1] = { name = name, offset = form.lock, type = lock }
+  return { kind = "struct", size = form.size, name = form.name, order = order, members = form.members }
+end
+
+-- A map's definition for the object. The map that exists takes its place when the object is loaded. One with locks has
+-- the types, by which the kernel knows where they are.
 function Unit:definition_of(map)
   local info = self:info_of(map)
+  local locked = info.value and info.value.lock
   return {
-    name = self:name_of_map(map), map = map, definition = {
+    name = self:name_of_map(map), map = map,
+    key = locked and info.key or nil, value = locked and with_lock(info.value) or nil, definition = {
       type = info.type_number or NUMBERS[info.type], max_entries = info.max_entries, map_flags = info.map_flags,
       key_size = info.key_size, value_size = info.value_size, map_extra = info.map_extra,
     },
