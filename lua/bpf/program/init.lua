@@ -129,59 +129,74 @@ end
 
 -- Arguments -----------------------------------------------------------------------------------------------------------
 
-local OPTIONS = { license = "string", name = "string", ctx_type = "type" }
+local OPTIONS = { license = "string", name = "string", ctx_type = "type", maps = "table" }
 
-local function check_option(fname, name, value)
+local function read_option(fname, name, value)
   local expected = OPTIONS[name]
-  if expected == "string" and type(value) ~= "string" then
-    error(("%s: option '%s' must be a string, got %s"):format(fname, name, type(value)), 4)
+  if expected ~= "type" then
+    if expected and type(value) ~= expected then
+      error(("%s: option '%s' must be a %s, got %s"):format(fname, name, expected, type(value)), 4)
+    elseif expected == "string" and value:find("\0", 1, true) then
+      error(("%s: option '%s' has a NUL byte in it"):format(fname, name), 4)
+    end
+    return value
   end
+  local ok, ctype = pcall(core.btf.type, value)
+  if not ok then
+    error(("%s: option '%s': %s"):format(fname, name, tostring(ctype):gsub("^.-: ", "")), 4)
+  end
+  return ctype
 end
 
 -- Parts the compiler's options from those of bpf.load, which checks the others.
 local function read_options(fname, options)
   if options ~= nil and type(options) ~= "table" then
-    error(("%s: options must be a table, got %s"):format(fname, type(options)), 4)
+    error(("%s: options must be a table, got %s"):format(fname, type(options)), 3)
   end
   local own, of_load = {}, {}
   for name, value in pairs(options or {}) do
-    check_option(fname, name, value)
-    if OPTIONS[name] then
-      own[name] = value
+    local checked = read_option(fname, name, value)
+    if OPTIONS[name] and name ~= "maps" then
+      own[name] = checked
     else
       of_load[name] = value
     end
-  end
-  if type(own.ctx_type) == "string" then
-    own.ctx_type = core.btf.type(own.ctx_type)
   end
   of_load.name = own.name or "lua"
   return own, of_load
 end
 
-local function check_program(fname, name, section, fn)
+-- Checks a program's section and function; `name` is nil for the only one.
+local function check_program(fname, name, section, fn, level)
   if type(section) ~= "string" then
-    error(("%s: the section of '%s' must be a string, got %s"):format(fname, name, type(section)), 4)
+    error(("%s: the section%s must be a string, got %s"):format(fname, name and (" of '%s'"):format(name) or "",
+      type(section)), level)
   elseif type(fn) ~= "function" then
-    error(("%s: '%s' must be a function, got %s"):format(fname, name, type(fn)), 4)
+    error(("%s: %s must be a function, got %s"):format(fname, name and ("'%s'"):format(name)
+      or "what stands behind the section", type(fn)), level)
   end
 end
+
+local LONGEST_NAME <const> = 63
 
 -- The programs of a table { name = { section, fn } }, sorted by name.
 local function read_programs(fname, programs)
   if type(programs) ~= "table" then
-    error(("%s: a table of programs is expected, got %s"):format(fname, type(programs)), 4)
+    error(("%s: a table of programs is expected, got %s"):format(fname, type(programs)), 3)
   end
   local list = {}
   for name, row in pairs(programs) do
     if type(name) ~= "string" or type(row) ~= "table" then
-      error(fname .. ": programs are given as { name = { section, function } }", 4)
+      error(fname .. ": programs are given as { name = { section, function } }", 3)
+    elseif not name:find("^[A-Za-z_][A-Za-z_0-9]*$") or #name > LONGEST_NAME then
+      error(("%s: '%s' can't be the name of a program: up to %d letters, digits and underscores can"):format(fname,
+        name, LONGEST_NAME), 3)
     end
-    check_program(fname, name, row[1], row[2])
+    check_program(fname, name, row[1], row[2], 4)
     list[#list + 1] = { name = name, section = row[1], fn = row[2] }
   end
   if not list[1] then
-    error(fname .. ": there is no program", 4)
+    error(fname .. ": there is no program", 3)
   end
   table.sort(list, function(a, b) return a.name < b.name end)
   return list
@@ -211,9 +226,12 @@ local function load_programs(fname, list, own, of_load)
   if not ok then
     return compile_failure(fname, bytes)
   end
-  local given = of_load.maps or {}
+  local given = {}
   for name, m in pairs(maps) do
-    given[name] = given[name] or m
+    given[name] = m
+  end
+  for name, m in pairs(of_load.maps or {}) do
+    given[name] = m
   end
   of_load.maps = given
   local obj, message, code, log = load_bytes(fname, bytes, of_load)
@@ -252,7 +270,12 @@ M.load_programs = load_programs
 -- print(obj.progs.pass:section()) --> xdp
 function M.programs(programs, options)
   local list = read_programs("bpf.programs", programs)
-  return load_programs("bpf.programs", list, read_options("bpf.programs", options))
+  local own, of_load = read_options("bpf.programs", options)
+  local obj, message, code, log = load_programs("bpf.programs", list, own, of_load)
+  if not obj then
+    return nil, message, code, log
+  end
+  return obj -- and no tail call, which would take a level from the errors
 end
 
 --- Compiles one function into a BPF program and loads it. The program owns its object: `prog:close()` and `<close>`
@@ -269,7 +292,7 @@ end
 -- print(drop:run { data = ("\0"):rep(64) }.retval) --> 1
 function M.program(section, fn, options)
   local name = type(options) == "table" and type(options.name) == "string" and options.name or "lua"
-  check_program("bpf.program", name, section, fn)
+  check_program("bpf.program", nil, section, fn, 3)
   local own, of_load = read_options("bpf.program", options)
   local list = { { name = name, section = section, fn = fn } }
   local obj, message, code, log = load_programs("bpf.program", list, own, of_load)
@@ -283,7 +306,7 @@ end
 -- nil, message, code.
 local function read_btf(others)
   local path = others.btf
-  others.name, others.btf = nil, nil
+  others.btf = nil
   local unknown = next(others)
   if unknown then
     error(("bpf.assemble: there is no option '%s' (options: btf, ctx_type, license)"):format(tostring(unknown)), 3)
@@ -318,6 +341,7 @@ end
 function M.assemble(programs, options)
   local list = read_programs("bpf.assemble", programs)
   local own, others = read_options("bpf.assemble", options)
+  others.name = own.name -- which is bpf.load's
   local handle, why, code = read_btf(others)
   if why then
     return nil, why, code
