@@ -29,7 +29,7 @@ function code.build(functions, more)
   for n, f in ipairs(functions) do
     programs[n] = { name = f.name, section = "socket", func = f }
   end
-  local what = { programs = programs, file = "spec.lua", source = function(line) return "text of line " .. line end }
+  local what = { programs = programs, place = function(line) return "spec.lua", "text of line " .. line, line end }
   for name, value in pairs(more or {}) do
     what[name] = value
   end

@@ -4,6 +4,7 @@
 local Compiler = require("bpf.program.compiler")
 local flow = require("bpf.program.flow")
 local ir = require("bpf.program.ir")
+local source = require("bpf.program.source")
 local values = require("bpf.program.values")
 
 local NIL, PARTS = values.NIL, values.PARTS
@@ -257,7 +258,7 @@ local ENDS_BLOCK = { FORPREP = true, TFORPREP = true }
 function Compiler:step(pc)
   local f, i = self.f, self.proto.code[pc]
   self.pc, self.made, self.root.at = pc, 0, self
-  f.line = i.line or f.line
+  f.line = i.line and self.unit:line_of(self.proto.source, i.line) or f.line
   if flow.CONDITIONS[i.op] or ENDS_BLOCK[i.op] then
     self:materialize_live(pc)
   end
@@ -326,7 +327,7 @@ end
 
 -- Compiles from an entry on into a function of its own, which is returned.
 function Compiler:compile(entry)
-  local place = ("%s:%d"):format(Compiler.chunk_name(self.proto.source), self.proto.code[entry].line or self.proto.line)
+  local place = ("%s:%d"):format(source.chunk_name(self.proto.source), self.proto.code[entry].line or self.proto.line)
   self:prepare(entry)
   for _ = 1, ROUNDS do
     local f = ir.new(self.function_name)

@@ -4,6 +4,7 @@
 --
 -- A compiler has: `proto`, Lua's bytecode of the function; `f`, the intermediate code being made; `state`, what each
 -- register of Lua's holds at `pc`; `unit`, what the whole program shares; `root`, the compiler of the whole function.
+local source = require("bpf.program.source")
 local undump = require("bpf.program.undump")
 local values = require("bpf.program.values")
 
@@ -15,17 +16,7 @@ Compiler.intrinsics = {}
 
 local describe = values.describe
 
--- A chunk's name as Lua's own messages show it.
-local function chunk_name(source)
-  source = source or "=?"
-  local kind, rest = source:sub(1, 1), source:sub(2)
-  if kind == "@" or kind == "=" then
-    return rest
-  end
-  local first = source:match("^[^\n]*")
-  return ('[string "%s"]'):format(first == source and #first <= 40 and first or first:sub(1, 37) .. "...")
-end
-Compiler.chunk_name = chunk_name
+local chunk_name = source.chunk_name
 
 -- Raises what the caller of the compiler gets: the place in the script, and what is wrong there.
 function Compiler:fail(format, ...)
@@ -39,10 +30,12 @@ local VARIABLES = { ["local"] = true, upvalue = true, global = true }
 -- How messages call what is in a register: "'x'" for a variable, "field 'x'", or nil.
 local function named(proto, register, pc)
   local kind, name = (undump.name_of(proto, register, pc) or ""):match("^(%S+) '(.+)'$")
-  if VARIABLES[kind] then
+  if name == "?" then -- of a stripped function
+    return nil
+  elseif VARIABLES[kind] then
     return "'" .. name .. "'"
   end
-  return kind == "field" and name ~= "?" and ("field '%s'"):format(name) or nil
+  return kind == "field" and ("field '%s'"):format(name) or nil
 end
 
 -- The name of what is in a register and a space, for messages; "" where it has none.

@@ -166,15 +166,15 @@ end
 -- What .BTF.ext says of a section of code.
 local function describe(writer, build, section)
   local out = { name = section.name, functions = {}, lines = {}, core = {} }
-  local context = build.context or function() end
+  local context, place = build.context or function() end, build.place or function(line) return "", "", line end
   for _, entry in ipairs(section) do
     local f, at = entry.func, entry.at
     local id = entry.program and writer:program(entry.name, context(entry.program))
       or writer:subprogram(entry.name, f.parameters)
     out.functions[#out.functions + 1] = writer:function_record(at, id)
     for _, line in ipairs(f.lines) do
-      local text = build.source and build.source(line[2]) or ""
-      out.lines[#out.lines + 1] = writer:line_record(at + line[1] * 8, build.file or "", text:gsub("%z.*", ""), line[2])
+      local file, text, number = place(line[2])
+      out.lines[#out.lines + 1] = writer:line_record(at + line[1] * 8, file, text:gsub("%z.*", ""), number)
     end
     for _, core in ipairs(f.core) do
       out.core[#out.core + 1] = writer:core_record(at + core.index * 8, core)
@@ -299,7 +299,7 @@ end
 -- - maps: { { name, definition, key, value, values, map }… }: the numbers of libbpf's definitions, the forms of keys
 --   and values if there are any, the inner map's definition, and the map that the code refers to
 -- - variables: { { name, size, type, section, bytes }… }
--- - license, file: texts; source: a function that returns the text of a line
+-- - license: a text; place: a function that returns the file, the text and the number of a line
 -- - context: a function that returns the C type that a program's context points to, or nil
 -- Functions that aren't yet compiled are.
 function elf.build(build)

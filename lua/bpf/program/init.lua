@@ -33,7 +33,7 @@ local function root_compiler(of, name, fn, section)
   end
   local found, start, place, sleepable = pcall(contexts.find, section)
   if not found then
-    error({ program = ("%s:%d: %s"):format(Compiler.chunk_name(proto.source), proto.line, start.program) }, 0)
+    error({ program = ("%s:%d: %s"):format(source.chunk_name(proto.source), proto.line, start.program) }, 0)
   end
   local c = setmetatable({
     proto = proto, unit = of, outlined = of:outlined_of(proto), memo = Compiler.new_memo(), depth = 0, made = 0, pc = 0,
@@ -119,10 +119,9 @@ local function assemble(list, options)
   for _, definition in ipairs(definitions) do
     maps[definition.name] = definition.map
   end
-  local text = source.of(list[1].fn or list[1].build)
   local bytes = elf.build {
     programs = programs, maps = definitions, variables = of.variables, license = options.license,
-    file = text.file, source = function(number) return text:line(number) end, context = function() end,
+    place = function(line) return of:place(line) end, context = function() end,
   }
   return bytes, maps, of
 end

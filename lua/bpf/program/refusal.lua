@@ -2,12 +2,11 @@
 -- Why the kernel refused a program, with the line of the script: from the verifier's log, and from what the program is
 -- known to need of the kernel.
 local core = require("bpf.core")
-local source = require("bpf.program.source")
 
 local refusal = {}
 
 -- The line of the script that the verifier saw last: newer kernels print its number, older ones its text alone.
-local function last_line(log, of, list)
+local function last_line(log, of)
   local text
   for line in log:gmatch("\n; ([^\n]*)") do
     text = line
@@ -17,12 +16,14 @@ local function last_line(log, of, list)
   end
   local file, number = text:match("@ ([^@]+):(%d+)$")
   if number then
-    return of:path(file), number
+    return of:name_of_file(file), number
   end
-  local found = source.of(list[1].fn or list[1].build)
-  for n, line in ipairs(found.lines) do
-    if line:match("^%s*(.-)%s*$") == text:match("^%s*(.-)%s*$") and text:find("%S") then
-      return found.file, n
+  for _, chunk in ipairs(of.chunks) do
+    local found = of:text_of(chunk)
+    for n, line in ipairs(found.lines) do
+      if line:match("^%s*(.-)%s*$") == text:match("^%s*(.-)%s*$") and text:find("%S") then
+        return of:name_of_file(found.file:match("[^/]*$")), n
+      end
     end
   end
   return nil
@@ -82,7 +83,7 @@ function refusal.explain(fname, message, log, of, list)
   end
   local file, number = nil, nil
   if log then
-    file, number = last_line(log, of, list)
+    file, number = last_line(log, of)
   end
   return file and ("%s: %s:%s: %s"):format(fname, file, number, message) or message
 end

@@ -13,9 +13,18 @@ local function split(text)
   return lines
 end
 
--- The source of a function: of a file, which may be gone, or of a string. `file` is how messages call it.
-function source.of(fn)
-  local chunk = debug.getinfo(fn, "S").source
+-- A chunk's name as Lua's own messages show it.
+function source.chunk_name(chunk)
+  local kind, rest = chunk:sub(1, 1), chunk:sub(2)
+  if kind == "@" or kind == "=" then
+    return rest
+  end
+  local first = chunk:match("^[^\n]*")
+  return ('[string "%s"]'):format(first == chunk and #first <= 40 and first or first:sub(1, 37) .. "...")
+end
+
+-- The source of a chunk: of a file, which may be gone, or of a string. `file` is how the object calls it.
+function source.of(chunk)
   local kind, rest, lines = chunk:sub(1, 1), chunk:sub(2), {}
   if kind == "@" then
     local file <close> = io.open(rest, "rb")

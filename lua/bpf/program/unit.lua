@@ -2,6 +2,7 @@
 -- What all functions of one object share: its maps, its global variables, its functions, and what is known of the Lua
 -- functions that they were made of.
 local core = require("bpf.core")
+local source = require("bpf.program.source")
 local types = require("bpf.program.types")
 local undump = require("bpf.program.undump")
 local values = require("bpf.program.values")
@@ -28,7 +29,8 @@ end
 function unit.new(options)
   return setmetatable({
     protos = {}, outlined = {}, map_info = {}, map_names = {}, function_names = {}, needs = {}, variables = {},
-    variable_names = {}, tables = {}, sleepers = {}, ctx_type = options.ctx_type, parameters = options.parameters,
+    variable_names = {}, tables = {}, sleepers = {}, chunks = {}, numbers = {}, texts = {},
+    ctx_type = options.ctx_type, parameters = options.parameters,
   }, Unit)
 end
 
@@ -89,16 +91,44 @@ function Unit:proto_of(fn)
   return proto
 end
 
--- The path of a file, by its last part, which is what the kernel tells.
-function Unit:path(name)
-  for fn in pairs(self.protos) do
-    local path = debug.getinfo(fn, "S").source:match("^@(.*)$")
-    if path and path:match("[^/]*$") == name then
-      return path
+-- Chunks --------------------------------------------------------------------------------------------------------------
+
+-- A line of the intermediate code is a line of a chunk: this, with the chunk's number in the upper half.
+function Unit:line_of(chunk, line)
+  local number = self.numbers[chunk]
+  if not number then
+    number = #self.chunks + 1
+    self.numbers[chunk], self.chunks[number] = number, chunk
+  end
+  return number << 32 | line
+end
+
+function Unit:text_of(chunk)
+  self.texts[chunk] = self.texts[chunk] or source.of(chunk)
+  return self.texts[chunk]
+end
+
+-- The file, the text and the number of a line of the intermediate code.
+function Unit:place(line)
+  local chunk, number = self.chunks[line >> 32], line & 0xffffffff
+  if not chunk then -- code that no function of Lua's was behind
+    return "", "", number
+  end
+  local text = self:text_of(chunk)
+  return text.file, text:line(number), number
+end
+
+-- How messages call a file that the kernel tells the last part of.
+function Unit:name_of_file(name)
+  for _, chunk in ipairs(self.chunks) do
+    if self:text_of(chunk).file:match("[^/]*$") == name then
+      return source.chunk_name(chunk)
     end
   end
   return name
 end
+
+-- Functions -----------------------------------------------------------------------------------------------------------
 
 -- The loops of a function that are compiled as functions of their own, by pc.
 function Unit:outlined_of(proto)
