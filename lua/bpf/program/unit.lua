@@ -189,14 +189,14 @@ local function with_lock(form)
   return { kind = "struct", size = form.size, name = form.name, order = order, members = form.members }
 end
 
--- A map's definition for the object. The map that exists takes its place when the object is loaded. One with locks has
--- the types, by which the kernel knows where they are.
+-- A map's definition for the object. The map that exists takes its place when the object is loaded. A lock
+-- stands in the value's type, by which the kernel knows where it is.
 function Unit:definition_of(map)
   local info = self:info_of(map)
   local locked = info.value and info.value.lock
   return {
     name = self:name_of_map(map), map = map,
-    key = locked and info.key or nil, value = locked and with_lock(info.value) or nil, definition = {
+    key = info.key, value = locked and with_lock(info.value) or info.value, definition = {
       type = info.type_number or NUMBERS[info.type], max_entries = info.max_entries, map_flags = info.map_flags,
       key_size = info.key_size, value_size = info.value_size, map_extra = info.map_extra,
     },
