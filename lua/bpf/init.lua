@@ -52,7 +52,7 @@ end
 
 -- Functions of bpf.map's in Lua, whose modules are loaded at the first call.
 for name, module in pairs {
-  scan = "bpf.program.scan", add = "bpf.program.add", locked = "bpf.program.locks",
+  add = "bpf.program.add", declare = "bpf.program.declared", locked = "bpf.program.locks", scan = "bpf.program.scan",
 } do
   core.map[name] = function(...)
     return load_part(module, 2)[name](...)

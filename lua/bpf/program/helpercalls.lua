@@ -2,15 +2,15 @@
 -- Calls of the kernel's helpers. A buffer and its size are one argument in Lua: a value, or a type and a value, for
 -- what a helper reads; a type, or a size for strings, for what it writes, which is then the result. The context is
 -- handed over where a helper wants it, and flags are 0 where they are left out.
-local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
+local declared = require("bpf.program.declared")
 local helpers = require("bpf.program.helpers")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
 local words = require("bpf.program.words")
 
 local NIL, describe = values.NIL, values.describe
-local is_map = core.map.type
+local is_map = declared.type
 
 -- Flags that mean "this CPU", where the kernel's default of 0 would mean the first one.
 local CURRENT_CPU <const> = 0xffffffff

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- `o[k]`, `o.k`, and assignments to them: maps, structs and arrays in memory, constructors, tables of the script.
-local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
+local declared = require("bpf.program.declared")
 local near = require("bpf.program.near")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
@@ -9,7 +9,7 @@ local words = require("bpf.program.words")
 local variables = require("bpf.program.variables")
 
 local NIL, constant, describe = values.NIL, values.constant, values.describe
-local is_map = core.map.type
+local is_map = declared.type
 
 -- Messages ------------------------------------------------------------------------------------------------------------
 

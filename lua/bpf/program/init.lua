@@ -5,6 +5,7 @@ local core = require("bpf.core")
 local argument = require("bpf.base.argument")
 local Compiler = require("bpf.program.compiler")
 local contexts = require("bpf.program.contexts")
+local declared = require("bpf.program.declared")
 local elf = require("bpf.program.elf")
 local emit = require("bpf.program.emit")
 local opt = require("bpf.program.opt")
@@ -117,7 +118,7 @@ local function assemble(list, options)
   end
   local definitions, maps = definitions_of(of, functions), {}
   for _, definition in ipairs(definitions) do
-    maps[definition.name] = definition.map
+    maps[definition.name] = not declared.is(definition.map) and definition.map or nil
   end
   local bytes = elf.build {
     programs = programs, maps = definitions, variables = of.variables, license = options.license,
@@ -331,7 +332,8 @@ end
 -- - btf: string, a file with the BTF of a kernel, such as /sys/kernel/btf/vmlinux, that the programs are compiled for;
 --   by default the running kernel's. With it, nothing asks the kernel, and no privileges are needed
 -- @treturn string the bytes of the ELF object
--- @treturn table the maps that the programs use, by their names in the object
+-- @treturn table the maps that exist and that the programs use, by their names in the object. Without them in their
+-- places, libbpf creates maps of the same kinds, and creates those of map.declare anyway
 -- @treturn nil,string,string when a function can't be compiled (EINVAL)
 -- @see bpf.load
 -- @usage

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Functions of Lua's and of bpf's that programs have: a row for each.
-local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
+local declared = require("bpf.program.declared")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
 local words = require("bpf.program.words")
@@ -13,7 +13,7 @@ local rows = Compiler.intrinsics
 
 rows[pairs] = function(c, arguments)
   local v = arguments[1]
-  if not v or v.kind ~= "constant" or not core.map.type(v.value) then
+  if not v or v.kind ~= "constant" or not declared.type(v.value) then
     c:fail("'pairs' walks over maps only, in a program, and this is %s", v and describe(v) or "nothing")
   end
   local info = c:keyed(v.value)
@@ -104,7 +104,7 @@ rows[words.cast] = function(c, arguments)
   end
   local form
   if type(given) == "userdata" then
-    form = not core.map.type(given) and types.of(given)
+    form = not declared.type(given) and types.of(given)
   else
     form = types.of_text(given)
   end

@@ -2,6 +2,7 @@
 -- Maps in a program: `m[k]`, `m[k] = v`, `m[k] = nil`, and the functions of bpf.map, by the same names as in a script.
 local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
+local declared = require("bpf.program.declared")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
 
@@ -211,7 +212,7 @@ local calls = {}
 -- The map among the arguments of a function, which is taken off.
 local function map_argument(c, arguments, name)
   local v = table.remove(arguments, 1)
-  if not v or v.kind ~= "constant" or not map.type(v.value) then
+  if not v or v.kind ~= "constant" or not declared.type(v.value) then
     c:fail("map.%s: a map is expected, this is %s", name, v and describe(v) or "nothing")
   end
   return v.value

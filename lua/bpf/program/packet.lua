@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- ctx:packet(offset, type): what a packet has at an offset, or nil beyond its end; and ctx:optval(offset, type), the
 -- same of a socket option's value.
-local core = require("bpf.core")
+local declared = require("bpf.program.declared")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
 
@@ -15,7 +15,7 @@ local SKB_LOAD_BYTES <const> = 26
 -- The type that a packet is read as: by a name of the kernel's, by C, or a bpf.type.
 local function type_argument(c, v)
   local value = v and v.kind == "constant" and v.value
-  if type(value) == "userdata" and not core.map.type(value) then
+  if type(value) == "userdata" and not declared.type(value) then
     return types.of(value)
   elseif type(value) ~= "string" then
     c:fail("packet: a type is expected, this is %s", v and values.describe(v) or "nothing")

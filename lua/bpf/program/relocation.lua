@@ -74,7 +74,8 @@ function Compiler:read_relocated(type, base, offset, space, member, core)
     delta, size, below = self:bits_of(member)
     offset, bits = offset + delta, field
   end
-  local exact, r = field or type.signed, nil
+  local exact = field or type.signed
+  local r
   if space == "kernel" or field and space == "ctx" then
     r = probe(self, base, offset, size, core)
   elseif exact and space ~= "ctx" then

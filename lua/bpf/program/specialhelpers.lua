@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Helpers that look different in Lua: those that give strings, records of ring buffers, entries of storages, and text
 -- for the trace pipe.
-local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
+local declared = require("bpf.program.declared")
 local helpers = require("bpf.program.helpers")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
@@ -70,7 +70,7 @@ local NO_SPACE <const> = -28
 -- helper.ringbuf_output(m, type, record [, flags]): a constructor is written straight into the ring.
 function special.ringbuf_output(c, given)
   local m, form, record, flags = given[1], given[2], given[3], given[4]
-  if not (m and m.kind == "constant" and core.map.type(m.value) == "ringbuf") then
+  if not (m and m.kind == "constant" and declared.type(m.value) == "ringbuf") then
     c:fail("helper.ringbuf_output: a map of type ringbuf is expected, this is %s", m and describe(m) or "nothing")
   elseif not (form and form.kind == "constant" and type(form.value) == "userdata" and record) then
     c:fail("helper.ringbuf_output: a type and a record are expected behind the map")
@@ -94,7 +94,7 @@ local STORAGES = { "sk_storage_get", "inode_storage_get", "task_storage_get", "c
 for _, name in ipairs(STORAGES) do
   special[name] = function(c, given)
     local m, owner, create = given[1], given[2], given[3]
-    if not (m and m.kind == "constant" and core.map.type(m.value)) or not owner then
+    if not (m and m.kind == "constant" and declared.type(m.value)) or not owner then
       c:fail("helper.%s: a map and the owner of the entry are expected", name)
     elseif create and create.value ~= "create" then
       c:fail("helper.%s: the third argument may be \"create\"", name)

@@ -134,11 +134,11 @@ end
 -- The struct that a tracepoint's program gets, out of the kernel's BTF, so that its members can be relocated. Those of
 -- system calls are alike on all kernels, and are called by their arguments where tracefs can be read.
 function tracefs.relocated_record(category, name)
-  local form, why = types.of_kernel("struct trace_event_raw_" .. name), nil
-  if form then
-    return adapt(form)
+  local own = types.of_kernel("struct trace_event_raw_" .. name)
+  if own then
+    return adapt(own)
   end
-  form, why = tracefs.record(category, name)
+  local form, why = tracefs.record(category, name)
   if category == "syscalls" then
     local class = name:match("^sys_enter_") or name:match("^sys_exit_")
     return form or class and types.of_kernel("struct trace_event_raw_" .. class:sub(1, -2)), why

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What all functions of one object share: its maps, its global variables, its functions, and what is known of the Lua
 -- functions that they were made of.
-local core = require("bpf.core")
+local declared = require("bpf.program.declared")
 local source = require("bpf.program.source")
 local types = require("bpf.program.types")
 local undump = require("bpf.program.undump")
@@ -35,11 +35,13 @@ function unit.new(options)
 end
 
 -- The value of a function's upvalue, which is a constant of the program. A global variable is called as the first
--- upvalue that has it.
+-- upvalue that has it, and so is a declared map without a name.
 function Unit:upvalue(fn, n)
   local name, value = debug.getupvalue(fn, n + 1)
   if variables.is(value) then
     self:variable_of(value, name)
+  elseif declared.is(value) then
+    self:name_of_map(value, name)
   elseif self.parameters and math.type(value) == "integer" then
     return self.parameters:value(self, fn, n + 1)
   end
@@ -144,32 +146,22 @@ end
 function Unit:info_of(map)
   local info = self.map_info[map]
   if not info then
-    info = core.map.info(map)
-    local key, value = core.map.types(map)
-    info.key, info.value = key and types.of(key), value and types.of(value)
+    info = declared.info(map)
     self.map_info[map] = info
   end
   return info
 end
 
--- The name of a map in the object: its own, made unique.
-function Unit:name_of_map(map)
+-- The name of a map in the object: its own, or the one that is given, made unique.
+function Unit:name_of_map(map, otherwise)
   local names = self.map_names
   if not names[map] then
     names.taken = names.taken or {}
     local name = self:info_of(map).name
+    name = name and name ~= "" and name or otherwise
     names[map] = unique(names.taken, name and name ~= "" and name or "map", 15)
   end
   return names[map]
-end
-
--- The kernel's numbers of the types of maps.
-local NUMBERS, count = {}, 0
-for name in ([[unspec hash array prog_array perf_event_array percpu_hash percpu_array stack_trace cgroup_array lru_hash
-  lru_percpu_hash lpm_trie array_of_maps hash_of_maps devmap sockmap cpumap xskmap sockhash cgroup_storage
-  reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash struct_ops ringbuf inode_storage
-  task_storage bloom_filter user_ringbuf cgrp_storage arena]]):gmatch("%S+") do
-  NUMBERS[name], count = count, count + 1
 end
 
 local LOCK <const> = "struct bpf_spin_lock"
@@ -189,18 +181,13 @@ local function with_lock(form)
   return { kind = "struct", size = form.size, name = form.name, order = order, members = form.members }
 end
 
--- A map's definition for the object. The map that exists takes its place when the object is loaded. A lock
--- stands in the value's type, by which the kernel knows where it is.
+-- A map's definition for the object. A map that exists takes its place when the object is loaded. A lock stands in the
+-- value's type, by which the kernel knows where it is.
 function Unit:definition_of(map)
   local info = self:info_of(map)
-  local locked = info.value and info.value.lock
-  return {
-    name = self:name_of_map(map), map = map,
-    key = info.key, value = locked and with_lock(info.value) or info.value, definition = {
-      type = info.type_number or NUMBERS[info.type], max_entries = info.max_entries, map_flags = info.map_flags,
-      key_size = info.key_size, value_size = info.value_size, map_extra = info.map_extra,
-    },
-  }
+  local definition = declared.definition(map, info, self:name_of_map(map))
+  definition.value = info.value and info.value.lock and with_lock(info.value) or definition.value
+  return definition
 end
 
 return unit

@@ -18,10 +18,10 @@
 --
 -- Spaces: "map" (an entry), "ctx", "trusted" (the verifier knows the type), "kernel" and "user" (read by helpers),
 -- "packet", "record" (of a ring buffer), "stack".
-local core = require("bpf.core")
+local declared = require("bpf.program.declared")
 local types = require("bpf.program.types")
 
-local is_map = core.map.type
+local is_map = declared.type
 
 local values = {}
 
