@@ -36,7 +36,10 @@ local function build(m)
 end
 
 local function check_map(m)
-  local key, value = map.types(m)
+  local open, key, value = pcall(map.types, m)
+  if not open then
+    error((tostring(key):gsub("^.-:%d+: ", "", 1)), 4)
+  end
   local form = value and types.of(value)
   local why = Compiler.not_addable({ value = form })
   if not key or why then
@@ -55,7 +58,7 @@ local function adder_of(m)
   if not adder then
     local key = check_map(m)
     local list = { { name = "add", section = "raw_tp/add", build = build(m) } }
-    local obj, message, code = program.load_programs("map.add", list, {}, { name = "add" })
+    local obj, message, code = program.load_programs("map.add", list, { level = 5 }, { name = "add" })
     if not obj then
       return nil, message, code
     end
@@ -91,7 +94,10 @@ function add.add(m, k, n)
   if not adder then
     return nil, message, code
   end
-  local bytes = adder.key:encode(k)
+  local fits, bytes = pcall(adder.key.encode, adder.key, k)
+  if not fits then
+    error((tostring(bytes):gsub("^.-value", "key", 1)), 3)
+  end
   local context = bytes .. ("\0"):rep(AMOUNT - #bytes) .. string.pack("=i8", n or 1)
   local done
   done, message, code = adder.prog:run { ctx = context }

@@ -210,12 +210,12 @@ local function compile_failure(fname, failure)
   error(failure, 0)
 end
 
--- Loads an object's bytes. Wrong options are the caller's errors, three levels up.
-local function load_bytes(fname, bytes, options)
+-- Loads an object's bytes. Wrong options are the errors of a caller `level` levels up.
+local function load_bytes(fname, bytes, options, level)
   local results = table.pack(pcall(core.load, { bytes = bytes }, options))
   if not results[1] then
     local message = tostring(results[2]):gsub("^.-bpf%.load: ", fname .. ": ")
-    error((message:gsub("%(options: ", "%0license, ctx_type, ")), 4)
+    error((message:gsub("%(options: ", "%0license, ctx_type, ")), level)
   end
   return table.unpack(results, 2, results.n)
 end
@@ -234,7 +234,7 @@ local function load_programs(fname, list, own, of_load)
     given[name] = m
   end
   of_load.maps = given
-  local obj, message, code, log = load_bytes(fname, bytes, of_load)
+  local obj, message, code, log = load_bytes(fname, bytes, of_load, own.level or 4)
   if not obj then
     return nil, refusal.explain(fname, message, log, of, list), code, log
   end

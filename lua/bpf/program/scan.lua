@@ -128,7 +128,8 @@ end
 local function compile(m, fn, code, upvalues)
   local parameters = new_parameters()
   local list = { { name = "scan", section = "raw_tp/scan", fn = make(m, fn) } }
-  local obj, message, errno = program.load_programs("map.scan", list, { parameters = parameters }, { name = "scan" })
+  local own = { parameters = parameters, level = 5 }
+  local obj, message, errno = program.load_programs("map.scan", list, own, { name = "scan" })
   if not obj then
     return nil, message, errno
   end
@@ -218,7 +219,10 @@ function scan.scan(m, fn)
   if way_of(m) == "walk" or lacking then
     return walk.scan(m, fn)
   end
-  local code = string.dump(fn)
+  local dumped, code = pcall(string.dump, fn)
+  if not dumped then
+    error("map.scan: the function is written in C, and only functions written in Lua have bytecode", 2)
+  end
   local upvalues, count = upvalues_of(fn)
   local s, message, errno = find(m, code, upvalues, count), nil, nil
   if not s then
