@@ -20,6 +20,9 @@ local handlers = "hooks, signals and errors meet the loop that waits, which is o
   "read what each kernel writes"
 local spinlocks = "kernels take the lock alike since 5.11; that is shown on the first of them and on the newest"
 local ours = "this process and libbpf decide; the oldest kernel shows what they make of what it lacks"
+local compiled = "the compiler, which knows no kernel, is run by Lua and by this machine's kernel; the oldest and the first " ..
+  "with all that loops take show that they accept what it makes"
+local FIRST = { "5.10", "6.1" }
 
 return {
   ["spec/tree/api_spec.lua"] = { on = NONE, why = tree },
@@ -54,6 +57,17 @@ return {
   ["spec/value/key_spec.lua"] = { on = NONE, why = text },
   ["spec/object/legacy_spec.lua"] = { on = { "5.10" }, why = old, seconds = 60 },
   ["spec/tree/libbpf_spec.lua"] = { on = NONE, why = tree },
+  ["spec/lua/program_details_spec.lua"] = { on = FIRST, why = compiled },
+  ["spec/lua/program_errors_spec.lua"] = { on = NONE, why = "programs are refused before a kernel sees them" },
+  ["spec/lua/program_fuzz_spec.lua"] = { on = { "6.1" }, why = compiled, seconds = 20 },
+  ["spec/lua/program_functions_spec.lua"] = { on = FIRST, why = compiled, seconds = 12 },
+  ["spec/lua/program_helpers_spec.lua"] = { on = NONE, why = text },
+  ["spec/lua/program_ir_spec.lua"] = { on = NONE, why = compiled },
+  ["spec/lua/program_language_spec.lua"] = { on = { "5.10" }, why = compiled, seconds = 35 },
+  ["spec/lua/program_loops_spec.lua"] = { on = FIRST, why = compiled, seconds = 15 },
+  ["spec/lua/program_maps_spec.lua"] = { on = FIRST, why = compiled, seconds = 12 },
+  ["spec/lua/program_memory_spec.lua"] = { on = FIRST, why = compiled },
+  ["spec/lua/program_undump_spec.lua"] = { on = NONE, why = text },
   ["spec/base/locale_spec.lua"] = { on = NONE, why = text },
   ["spec/map/lock_spec.lua"] = { on = { "6.1", "sid" }, why = spinlocks, seconds = 40 },
   ["spec/metrics/http_spec.lua"] = { on = NONE, why = server },

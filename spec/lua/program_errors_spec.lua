@@ -491,7 +491,7 @@ describe("a wrong argument", function()
   it("of bpf.assemble is an error of the caller's line", function()
     raises("bpf.assemble: a table of programs is expected, got string", function() bpf.assemble("xdp") end)
     for _, options in ipairs { { maps = {} }, { name = "x" }, { nothing = 1 } } do
-      raises(("bpf.assemble: there is no option '%s' (options: ctx_type, license)"):format(next(options)),
+      raises(("bpf.assemble: there is no option '%s' (options: btf, ctx_type, license)"):format(next(options)),
         function() bpf.assemble({ a = { "xdp", f } }, options) end)
     end
   end)

@@ -709,7 +709,7 @@ describe("keys that were seen come back while the loop deletes:", function()
 
   -- The kernel waits for all CPUs in each update of a map of maps.
   local function count_of(type)
-    return type == "hash_of_maps" and 40 or 300
+    return type == "hash_of_maps" and 15 or 300
   end
 
   setup(function()

@@ -226,10 +226,9 @@ end
 
 -- A map's definition for the object, with the types of what is created with it.
 function declared.definition(value, info, name)
-  local definition = { name = name, map = value, definition = numbers(info) }
+  local definition = { name = name, map = value, definition = numbers(info), key = info.key, value = info.value }
   local inner = info.inner
   if declared.is(value) then
-    definition.key, definition.value = info.key, info.value
     definition.values = inner and { definition = numbers(inner), key = inner.key, value = inner.value }
   end
   return definition

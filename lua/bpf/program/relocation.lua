@@ -18,10 +18,10 @@ local function about(core, kind)
 end
 
 -- The relocation of a member or an element, by its index from 0, of what a value refers to; nil where the layout is
--- known, as that of structs in a process's memory is.
+-- known, as that of structs in a process's memory is, and of those that a function takes by value.
 function Compiler.relocation(_, o, index)
   local of, type = o.core, o.type
-  if o.space == "user" then
+  if o.space == "user" or o.kind == "buffer" then
     return nil
   elseif of then
     return { type = of.type, access = of.access .. ":" .. index, kind = OFFSET }
