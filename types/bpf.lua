@@ -347,6 +347,12 @@ function bpf.map.typed(m, key, value) end
 ---@field cpu? integer the one CPU, from 0, whose value of a per-CPU map is meant
 ---@field [integer] bpf.map.update_flag
 
+---Calls a function while the lock of an entry is held; for programs.
+---@param v any
+---@param fn fun(v: any): ...
+---@return any result
+function bpf.map.locked(v, fn) end
+
 ---Looks a key up; one nil when there is no such key.
 ---@param m bpf.map
 ---@param key any
@@ -1232,6 +1238,7 @@ function bpf.program(section, fn, options) end
 ---@class bpf.assemble.options
 ---@field license? string "GPL" by default
 ---@field ctx_type? bpf.spec the context of programs of section "syscall"
+---@field btf? string file with the BTF of the kernel that the programs are compiled for
 
 ---Compiles functions into the bytes of a BPF object.
 ---@param programs table<string, { [1]: string, [2]: function }> name → { section, function }
@@ -1260,6 +1267,13 @@ bpf.helper = {}
 ---@param space? "user"
 ---@return any struct
 function bpf.cast(address, type, space) end
+
+---Tells whether a struct of the kernel has a member; for programs.
+---@param struct any
+---@param member string
+---@param type? string of a member that the kernel at hand lacks, as C
+---@return boolean
+function bpf.has(struct, member, type) end
 
 ---Swaps the bytes of 16 bits between the network's order and the machine's.
 ---@param n integer
