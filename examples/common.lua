@@ -186,20 +186,14 @@ function common.protocol(number)
   return PROTOCOLS[number] or ("protocol %d"):format(number)
 end
 
-local function parse_version(text)
-  local major, minor = text:match "^(%d+)%.(%d+)"
-  return major * 1000 + minor
-end
-
---- Whether the kernel is older than a version.
-function common.before(version)
-  return parse_version(bpf.features.kernel()) < parse_version(version)
-end
-
 --- Fails on kernels older than the one that brought a feature.
 function common.need(feature, version)
-  common.try(not common.before(version),
-    ("%s need Linux %s, this is %s"):format(feature, version, bpf.features.kernel()))
+  local function parse(text)
+    local major, minor = text:match "^(%d+)%.(%d+)"
+    return major * 1000 + minor
+  end
+  local running = bpf.features.kernel()
+  common.try(parse(running) >= parse(version), ("%s need Linux %s, this is %s"):format(feature, version, running))
 end
 
 --- Makes a network to play with: an interface here, `net.interface`, and its other end in a namespace of its own. Here

@@ -34,7 +34,6 @@ end
 
 local function compile(waiting, waits)
   local target = options.pid
-  local state = common.before "5.14" and "state" or "__state"
 
   local function begin(task)
     local pid = task.pid
@@ -43,8 +42,15 @@ local function compile(waiting, waits)
     end
   end
 
+  local function state_of(task)
+    if bpf.has(task, "__state") then
+      return task.__state
+    end
+    return task.state -- before Linux 5.14
+  end
+
   local function switch(_, before, next)
-    if before[state] == 0 then -- it had to go, and waits from now on
+    if state_of(before) == 0 then -- it had to go, and waits from now on
       begin(before)
     end
     local pid = next.pid
