@@ -111,8 +111,12 @@ rows[words.cast] = function(c, arguments)
   if not form or form.kind ~= "struct" then
     c:fail("bpf.cast: there is no struct or union '%s'", tostring(given))
   end
+  local address = c:scalar(v, "bpf.cast")
+  if math.type(address) then
+    address = c.f:move(c.f:register(), address)
+  end
   return {
-    kind = "pointer", r = c:scalar(v, "bpf.cast"), offset = 0, type = form, null = true,
+    kind = "pointer", r = address, offset = 0, type = form, null = true,
     space = space and space.value == "user" and "user" or "kernel",
   }
 end
