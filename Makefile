@@ -55,6 +55,7 @@ LUA_MODULES := $(wildcard lua/bpf/*.lua lua/bpf/*/*.lua)
 HOST_MODULES := $(filter-out lua/bpf/command/%,$(LUA_MODULES))
 OBJS     := $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/*/*.c))
 PROGS    := $(patsubst spec/progs/%.c,build/progs/%.o,$(wildcard spec/progs/*.bpf.c))
+ASSEMBLED := $(if $(filter release,$(VARIANT)),build/progs/assembled.o)
 SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c)) \
 	$(patsubst spec/support/lua/%.c,build/support/%.so,$(wildcard spec/support/lua/*.c))
 HOSTS    := $(patsubst spec/hosts/%.c,$(BUILD)/hosts/%,$(wildcard spec/hosts/*.c))
@@ -121,6 +122,11 @@ build/bench/%.so: bench/support/%.c
 build/progs/%.bpf.o: spec/progs/%.bpf.c
 	@mkdir -p $(@D)
 	$(call run,BPF)$(CLANG) $(BPF_FLAGS) -MMD -MP -c -o $@ $<
+
+# Made by our own compiler, of this machine's kernel, for every kernel that it is loaded on.
+build/progs/assembled.o: spec/support/assembled.lua $(MODULE) $(LUA_MODULES)
+	@mkdir -p $(@D)
+	$(call run,BPF)$(LUA) -e 'require("spec.support.assembled").write("$@")'
 
 build/bench/%.bpf.o: bench/%.bpf.c
 	@mkdir -p $(@D)
@@ -189,7 +195,7 @@ suite:
 	$(build) built
 	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox --net) $(PROVE) -e "$(TAP)timeout --foreground -s KILL $(SPEC_SECONDS) $(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)
 
-built: all $(PROGS) $(SUPPORT) $(HOSTS) $(EXAMPLES)
+built: all $(PROGS) $(ASSEMBLED) $(SUPPORT) $(HOSTS) $(EXAMPLES)
 	@:
 
 include build-aux/sanitize.mk build-aux/machines.mk build-aux/source.mk build-aux/install.mk

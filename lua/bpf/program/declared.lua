@@ -104,7 +104,7 @@ local function part(options, what, preset)
   local ctype = given
   if type(given) == "string" then
     local ok, found = pcall(core.btf.type, given)
-    ctype = ok and found or fail("option '%s': %s", what, found)
+    ctype = ok and found or fail("option '%s': %s", what, (tostring(found):gsub("^.-:%d+: type: ", "")))
   end
   local ok, form = pcall(types.of, ctype)
   if not ok then
