@@ -314,6 +314,11 @@ function bpf.map.open(path, flags) end
 ---@return string? code
 function bpf.map.by_id(id, flags) end
 
+---Declares a map that programs in Lua use and that is created with their object.
+---@param options bpf.map.options
+---@return bpf.map
+function bpf.map.declare(options) end
+
 ---Adds to the value of an entry in one step; inserts the entry if the key is absent.
 ---@param m bpf.map
 ---@param k any
@@ -1248,6 +1253,13 @@ function bpf.program(section, fn, options) end
 ---@return string? code
 ---@nodiscard
 function bpf.assemble(programs, options) end
+
+---Whether a struct of the kernel's has a member; for programs.
+---@param struct any
+---@param member string
+---@param type? string of a member that the kernel to compile for lacks
+---@return boolean
+function bpf.has(struct, member, type) end
 
 ---@class bpf.var: table<string, any>
 

@@ -324,18 +324,32 @@ end
 
 --- Compiles functions into the bytes of a BPF object and does not load it. Written to a file, the object can be loaded
 -- by any program that uses libbpf, such as bpftool.
+--
+-- The object can be loaded on other kernels than the one it was compiled for (CO-RE): libbpf puts in the offsets and
+-- sizes that structs of the kernel have there. This is so for members, bit-fields, arrays and strings in structs of the
+-- kernel, and for records of tracepoints. These stay as they are where the object is compiled:
+-- - values of enums and other constants
+-- - the length of arrays, and the size of structs that are copied as a whole
+-- - the arguments of functions and tracepoints, and their order
+-- - where the registers of kprobes and uprobes are, because objects are for one architecture
+--
+-- No privileges are needed. Without those to read tracefs, records of tracepoints are found by the tracepoint's name in
+-- BTF, and those of system calls have the members `id` and `args`, or `ret`.
+--
+-- If the kernel that loads the object lacks a member, the verifier refuses the program that reads the member, unless
+-- the program asks by `bpf.has` first.
 -- @in bpf.program
 -- @tparam table programs as for bpf.programs
 -- @tparam ?table options
 -- - license: string, as for bpf.programs
 -- - ctx_type: string or bpf.type, as for bpf.programs
 -- - btf: string, a file with the BTF of a kernel, such as /sys/kernel/btf/vmlinux, that the programs are compiled for;
---   by default the running kernel's. With it, nothing asks the kernel, and no privileges are needed
+--   by default the running kernel's
 -- @treturn string the bytes of the ELF object
 -- @treturn table the maps that exist and that the programs use, by their names in the object. Without them in their
 -- places, libbpf creates maps of the same kinds, and creates those of map.declare anyway
 -- @treturn nil,string,string when a function can't be compiled (EINVAL)
--- @see bpf.load
+-- @see bpf.load, bpf.map.declare, bpf.has
 -- @usage
 -- local bytes = assert(bpf.assemble { pass = { "xdp", function() return 2 end } })
 -- local obj <close> = assert(bpf.load { bytes = bytes })
