@@ -242,6 +242,7 @@ describe("memory", function()
     opt.run(f)
     local ok, message = pcall(emit.run, f)
     assert.is_false(ok)
+    assert.is_true(message.stack)
     assert.matches("^large: the function needs 520 bytes of stack, and BPF has 512: ", message.program)
   end)
 

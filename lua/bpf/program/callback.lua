@@ -3,6 +3,7 @@
 -- bpf_for_each_map_elem. What it shares with the rest of the program is in a frame on the stack of the function that
 -- has the loop; the callback gets the frame's address.
 local Compiler = require("bpf.program.compiler")
+local scratch = require("bpf.program.scratch")
 local values = require("bpf.program.values")
 
 local NIL, PARTS = values.NIL, values.PARTS
@@ -63,9 +64,18 @@ function Body:context_register()
   return self.f:load(self.frame.base, self.frame:slot("context"), 8)
 end
 
+-- Whether a string is in scratch memory, which the body finds as well.
+function Body:is_shared(v)
+  local shared = self.unit.scratch and v.object.stack and scratch.is_large(v.object.size)
+  v.object.shared = shared or v.object.shared
+  return shared
+end
+
 function Body:load_shared(register)
   local kind = self.kinds[register]
-  if kind.kind == "buffer" then -- its copy in the frame
+  if kind.kind == "buffer" and self:is_shared(kind) then
+    return kind
+  elseif kind.kind == "buffer" then -- its copy in the frame
     local at = self.frame:slot(register .. "text", kind.type.size)
     return { kind = "buffer", object = self.frame.base, offset = at, type = kind.type }
   elseif not values.at_run_time(kind) then
@@ -329,6 +339,7 @@ function Compiler:callback(g)
   end
   local body = compile_body(self, g, shared, kinds)
   local object = f:object(math.max(8, body.frame.size))
+  object.frame = true -- the kernel wants it on the stack
   fill_frame(self, body, object, found)
   local code, frame = { func = body.code }, { object = object, offset = 0 }
   if g.map then

@@ -296,6 +296,19 @@ function contexts.only_result(section)
   return RESULTS[kind == "cgroup" and hook or kind]
 end
 
+-- Kinds of programs during which another thread may run on the same CPU, and the same program in it.
+local PREEMPTED = {}
+for name in ([[uprobe uretprobe uprobe.multi uretprobe.multi uprobe.session usdt lsm lsm_cgroup iter]]):gmatch("%S+") do
+  PREEMPTED[name] = true
+end
+
+-- Whether what a program keeps by CPU may be changed by another thread while it runs.
+function contexts.preempted(section)
+  local kind = section:match("^[^/]*"):gsub(SLEEPABLE, "")
+  local _, _, sleepable = contexts.find(section)
+  return sleepable or PREEMPTED[kind] or false
+end
+
 -- The row of a section, the part behind the slash, and whether the program may sleep.
 function contexts.find(section)
   local kind, place = section:match("^([^/]+)/?(.*)$")

@@ -434,7 +434,7 @@ local function lay_out_stack(f)
   f.stack = -at
   if f.stack > STACK then
     local message = "%s: the function needs %d bytes of stack, and BPF has %d: put large structs and strings in a map"
-    error({ program = message:format(f.place or f.name, f.stack, STACK) }, 0)
+    error({ stack = true, program = message:format(f.place or f.name, f.stack, STACK) }, 0)
   end
 end
 

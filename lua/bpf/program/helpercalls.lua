@@ -84,12 +84,14 @@ function Call:read_memory(parameter, following)
   return address, following and form.size
 end
 
+local LARGEST <const> = 0x4000
+
 -- Memory that the helper writes: its type, or the size of a string.
 function Call:written_memory()
   local v = self:take("a type, or a size")
   local form = type_of(v)
   if not form and v.kind == "integer" and math.type(v.r) then
-    form = v.r > 0 and v.r <= 512 and types.chars(v.r)
+    form = v.r > 0 and v.r <= LARGEST and types.chars(v.r)
   end
   if not form then
     self:fail("a type, or a size as a constant, is expected for what it returns, this is %s", describe(v))

@@ -10,6 +10,7 @@ local elf = require("bpf.program.elf")
 local emit = require("bpf.program.emit")
 local opt = require("bpf.program.opt")
 local refusal = require("bpf.program.refusal")
+local scratch = require("bpf.program.scratch")
 local source = require("bpf.program.source")
 local types = require("bpf.program.types")
 local unit = require("bpf.program.unit")
@@ -74,6 +75,23 @@ local function compile_function(of, name, fn, section)
   error("the loops of a program never settle", 0)
 end
 
+-- Simplifies a function, and those that it calls.
+local function simplify(f)
+  if f.simple then
+    return
+  end
+  opt.simplify(f)
+  for _, block in ipairs(f.blocks) do
+    for _, i in ipairs(block.instructions) do
+      for _, given in ipairs(i.arguments or {}) do
+        if type(given) == "table" and given.func then
+          simplify(given.func)
+        end
+      end
+    end
+  end
+end
+
 -- Makes instructions of a function, and of those that it calls, and appends them to the list.
 local function finish(f, functions)
   if f.code then
@@ -87,6 +105,42 @@ local function finish(f, functions)
       finish(relocation.func, functions)
     end
   end
+end
+
+-- Makes instructions of a program, and appends its functions to the list. `memory` is its scratch, or nil.
+local function compile_program(of, row, functions, memory)
+  local f = row.build and row.build(of, row.name) or compile_function(of, row.name, row.fn, row.section)
+  if memory then
+    simplify(f)
+    scratch.move(f, memory)
+    of:add_scratch(memory, row.name)
+  end
+  local own = {}
+  finish(f, own)
+  scratch.check(f)
+  table.move(own, 1, #own, #functions + 1, functions)
+  return f
+end
+
+local ATTEMPTS <const> = 3
+
+-- The same. How much stack a program takes is known at the end: if that is too much, it is compiled again with memory
+-- for its largest objects, and then for all that may be there.
+local function fit_program(of, row, functions)
+  local names, result = of:copy_names(), nil
+  for attempt = 1, ATTEMPTS do
+    local memory = attempt > 1 and scratch.new(contexts.preempted(row.section), attempt == ATTEMPTS) or nil
+    of.scratch, of.function_names = memory, names
+    names = of:copy_names()
+    local ok
+    ok, result = pcall(compile_program, of, row, functions, memory)
+    if ok then
+      return result
+    elseif type(result) ~= "table" or not result.stack then
+      break
+    end
+  end
+  error(result, 0)
 end
 
 -- Which maps the functions use, in the order of their use, as the object's definitions.
@@ -112,13 +166,12 @@ local function assemble(list, options)
   for n, row in ipairs(list) do
     local name = of:function_name(row.name)
     row.name = name
-    local f = row.build and row.build(of, name) or compile_function(of, name, row.fn, row.section)
-    programs[n] = { name = name, section = row.section, func = f }
-    finish(f, functions)
+    programs[n] = { name = name, section = row.section, func = fit_program(of, row, functions) }
   end
   local definitions, maps = definitions_of(of, functions), {}
   for _, definition in ipairs(definitions) do
-    maps[definition.name] = not declared.is(definition.map) and definition.map or nil
+    local own = declared.is(definition.map) or of.scratches[definition.map]
+    maps[definition.name] = not own and definition.map or nil
   end
   local bytes = elf.build {
     programs = programs, maps = definitions, variables = of.variables, license = options.license,

@@ -128,7 +128,36 @@ end
 
 -- Copying -------------------------------------------------------------------------------------------------------------
 
+-- What is larger is cleared and copied by a loop.
+local UNROLLED <const> = 512
+
+-- Compiles a loop that calls fn(register) with the offset of each 8-byte word of `size` bytes.
+function Compiler:loop_over_words(size, fn)
+  local f = self.f
+  local at, again, behind = f:move(f:register(), 0), f:block(), f:block()
+  f:jump(again)
+  f:start(again)
+  fn(at)
+  f:move(at, f:alu("add", at, 8))
+  f:branch("lt", at, size, again, behind)
+  f:start(behind)
+end
+
+-- The address of a place, as a register.
+function Compiler:start_of(base, offset)
+  if base.stack then
+    return self.f:address(base, offset)
+  end
+  return offset == 0 and base or self.f:alu("add", base, offset)
+end
+
 function Compiler:clear(base, offset, size)
+  local f = self.f
+  if size > UNROLLED and offset % 8 == 0 then
+    local start, whole = self:start_of(base, offset), size // 8 * 8
+    self:loop_over_words(whole, function(at) f:store(f:alu("add", start, at), 0, 8, 0) end)
+    offset, size = offset + whole, size - whole
+  end
   each_word(offset, size, offset, function(i, n) self.f:store(base, offset + i, n, 0) end)
 end
 
@@ -146,6 +175,13 @@ function Compiler:copy(base, offset, v, size)
     return
   end
   local from, at = self:place(v)
+  if size > UNROLLED and offset % 8 == 0 and at % 8 == 0 then
+    local to, start, whole = self:start_of(base, offset), self:start_of(from, at), size // 8 * 8
+    self:loop_over_words(whole, function(n)
+      f:store(f:alu("add", to, n), 0, 8, f:load(f:alu("add", start, n), 0, 8))
+    end)
+    offset, at, size = offset + whole, at + whole, size - whole
+  end
   each_word(offset, size, at, function(i, n) f:store(base, offset + i, n, f:load(from, at + i, n)) end)
 end
 

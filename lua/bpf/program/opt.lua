@@ -341,8 +341,9 @@ end
 
 local ROUNDS <const> = 2
 
--- Optimizes a function and gives its registers numbers or places on the stack.
-function opt.run(f)
+-- The first half of `run`: what is known is put in place, and what is never read or reached is gone.
+function opt.simplify(f)
+  f.simple = true
   blocks.keep_reachable(f)
   for round = 1, ROUNDS do
     local reads, decided = propagate(f)
@@ -350,6 +351,13 @@ function opt.run(f)
     if not (blocks.thread(f) or decided or round == 1) or not blocks.join(f) then
       break
     end
+  end
+end
+
+-- Optimizes a function and gives its registers numbers or places on the stack.
+function opt.run(f)
+  if not f.simple then
+    opt.simplify(f)
   end
   move_immediates(f)
   local is_live_in = liveness.run(f)

@@ -86,26 +86,44 @@ function Compiler:write_literal(type, base, offset, text, what)
   end)
 end
 
+-- The words of a string that are looked at in a row; those of a longer one are in a loop.
+local UNROLLED <const> = 128
+
+-- Calls fn(base, offset, size, index) for each word of memory, in a loop if there are many. The index counts bytes from
+-- the start, in a register or as a number.
+function Compiler:each_word_of(base, offset, size, fn)
+  local whole = 0
+  if size > UNROLLED and offset % 8 == 0 then
+    local start = self:start_of(base, offset)
+    whole = size // 8 * 8
+    self:loop_over_words(whole, function(at) fn(self.f:alu("add", start, at), 0, 8, at) end)
+  end
+  each_word(offset + whole, size - whole, offset, function(i, n) fn(base, offset + whole + i, n, whole + i) end)
+end
+
+-- The bits of a word of n bytes that tell its bytes which are NUL. The lowest is exact: what a subtraction borrows goes
+-- upwards.
+local function nul_bits(f, word, n, ones, tops)
+  local nul = f:alu("and", f:alu("and", f:alu("sub", word, ones), f:alu("xor", word, -1)), tops)
+  return n < 8 and f:alu("and", nul, (1 << 8 * n) - 1) or nul
+end
+
 -- Zeroes whatever stands behind the first NUL, without a branch: equal texts have to be equal keys. `found` is 0 once a
 -- word with a NUL has passed, and -1 before.
 function Compiler:clean_tail(base, offset, size)
   local f = self.f
   local ones, tops = f:move(f:register(), 0x0101010101010101), f:move(f:register(), 0x8080808080808080)
-  local found
-  each_word(offset, size, offset, function(i, n)
-    local word = f:load(base, offset + i, n)
-    if found then
-      word = f:alu("and", word, found)
-    end
-    local nul = f:alu("and", f:alu("and", f:alu("sub", word, ones), f:alu("xor", word, -1)), tops)
-    if n < 8 then
-      nul = f:alu("and", nul, (1 << 8 * n) - 1)
-    end
+  local found = size > UNROLLED and f:move(f:register(), -1) or nil
+  self:each_word_of(base, offset, size, function(from, at, n, index)
+    local word = f:load(from, at, n)
+    word = found and f:alu("and", word, found) or word
+    local nul = nul_bits(f, word, n, ones, tops)
     local lowest = f:alu("and", nul, f:alu("neg", nul, 0))
     local below = f:alu("sub", f:alu("rsh", lowest, 7), 1)
-    f:store(base, offset + i, n, f:alu("and", word, below))
+    f:store(from, at, n, f:alu("and", word, below))
     local none = f:alu("sub", f:alu("rsh", f:alu("or", nul, f:alu("neg", nul, 0)), 63), 1)
-    found = found and f:alu("and", found, none) or none
+    none = found and f:alu("and", found, none) or none
+    found = math.type(index) and none or f:move(found, none)
   end)
 end
 
@@ -193,29 +211,24 @@ function Compiler:branch_on_literal(v, text, yes, no)
   f:jump(yes)
 end
 
--- The value of #s: where the first NUL is. Of the bytes of a word that are NUL, the lowest is exact: what a subtraction
--- borrows goes upwards.
+-- The value of #s: where the first NUL is.
 function Compiler:length(v)
   local f = self.f
   v = self:readable_string(v, "#")
   if not v.type.text then
     return values.constant(v.type.size)
   end
-  local base, at = self:place(v)
+  local base, offset = self:place(v)
   local ones, tops = f:move(f:register(), 0x0101010101010101), f:move(f:register(), 0x8080808080808080)
   local d, behind = f:move(f:register(), v.type.size), f:block()
-  each_word(at, v.type.size, at, function(i, n)
-    local word = f:load(base, at + i, n)
-    local nul = f:alu("and", f:alu("and", f:alu("sub", word, ones), f:alu("xor", word, -1)), tops)
-    if n < 8 then
-      nul = f:alu("and", nul, (1 << 8 * n) - 1)
-    end
+  self:each_word_of(base, offset, v.type.size, function(from, at, n, index)
+    local nul = nul_bits(f, f:load(from, at, n), n, ones, tops)
     local found, going_on = f:block(), f:block()
     f:branch("ne", nul, 0, found, going_on)
     f:start(found)
     local lowest = f:alu("and", nul, f:alu("neg", nul, 0))
     local below = f:alu("and", f:alu("sub", f:alu("rsh", lowest, 7), 1), ones) -- a bit for each byte before the NUL
-    f:move(d, f:alu("add", f:alu("and", f:alu("rsh", f:alu("mul", below, ones), 56), 7), i))
+    f:move(d, f:alu("add", f:alu("and", f:alu("rsh", f:alu("mul", below, ones), 56), 7), index))
     f:jump(behind)
     f:start(going_on)
   end)

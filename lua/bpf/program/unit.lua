@@ -2,6 +2,7 @@
 -- What all functions of one object share: its maps, its global variables, its functions, and what is known of the Lua
 -- functions that they were made of.
 local declared = require("bpf.program.declared")
+local scratch = require("bpf.program.scratch")
 local source = require("bpf.program.source")
 local types = require("bpf.program.types")
 local undump = require("bpf.program.undump")
@@ -29,7 +30,7 @@ end
 function unit.new(options)
   return setmetatable({
     protos = {}, outlined = {}, map_info = {}, map_names = {}, function_names = {}, needs = {}, variables = {},
-    variable_names = {}, tables = {}, sleepers = {}, chunks = {}, numbers = {}, texts = {},
+    variable_names = {}, tables = {}, sleepers = {}, scratches = {}, chunks = {}, numbers = {}, texts = {},
     ctx_type = options.ctx_type, parameters = options.parameters,
   }, Unit)
 end
@@ -138,6 +139,25 @@ function Unit:outlined_of(proto)
   return self.outlined[proto]
 end
 
+-- Remembers memory that a program has beside its stack.
+function Unit:add_scratch(memory, name)
+  self.scratches[memory.map] = memory
+  if memory.by_thread then
+    local what = name .. ": strings and records that don't fit the stack"
+    self:need("task_storage_get", what, "make them smaller")
+    self.sleepers[#self.sleepers + 1] = { map = memory.map, type = "task_storage", place = what }
+  end
+end
+
+-- The names of functions that are taken.
+function Unit:copy_names()
+  local copy = {}
+  for name in pairs(self.function_names) do
+    copy[name] = true
+  end
+  return copy
+end
+
 function Unit:function_name(name)
   return unique(self.function_names, name, 63)
 end
@@ -157,7 +177,7 @@ function Unit:name_of_map(map, otherwise)
   local names = self.map_names
   if not names[map] then
     names.taken = names.taken or {}
-    local name = self:info_of(map).name
+    local name = self.scratches[map] and "scratch" or self:info_of(map).name
     name = name and name ~= "" and name or otherwise
     names[map] = unique(names.taken, name and name ~= "" and name or "map", 15)
   end
@@ -184,6 +204,9 @@ end
 -- A map's definition for the object. A map that exists takes its place when the object is loaded. A lock stands in the
 -- value's type, by which the kernel knows where it is.
 function Unit:definition_of(map)
+  if self.scratches[map] then
+    return scratch.definition(self.scratches[map], self:name_of_map(map))
+  end
   local info = self:info_of(map)
   local definition = declared.definition(map, info, self:name_of_map(map))
   definition.value = info.value and info.value.lock and with_lock(info.value) or definition.value
