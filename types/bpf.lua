@@ -367,6 +367,12 @@ function bpf.map.locked(v, fn) end
 ---@return string? code
 function bpf.map.lookup(m, key, flags) end
 
+---Calls a function while the lock of an entry is held; for programs.
+---@param v table the value of an entry
+---@param fn fun(v: table): ...: any
+---@return any ...
+function bpf.map.locked(v, fn) end
+
 ---Looks a struct up and gives its members as values in declaration order; one nil when there is no such key.
 ---@param m bpf.map
 ---@param key any

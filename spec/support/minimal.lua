@@ -168,6 +168,7 @@ minimal.calls = {
   ["bpf.map.pop"] = function(f) return { f:map { type = "queue" } } end,
   ["bpf.map.push"] = function(f) return { f:map { type = "queue" }, 1 } end,
   ["bpf.map.configure"] = function(f) return { f:opened().maps.events, {} } end,
+  ["bpf.map.locked"] = with({}, function() end),
   ["bpf.map.resize"] = function(f) return { f:opened().maps.events, 8 } end,
   ["bpf.map.scan"] = on("map", function() return 1 end),
   ["bpf.map.sum"] = function(f) return { f:map { type = "percpu_array" }, 1 } end,
@@ -398,6 +399,7 @@ minimal.raises = {
   ["bpf.has"] = ONLY_IN_PROGRAMS,
   ["bpf.map.locked"] = ONLY_IN_PROGRAMS,
   ["bpf.map.attach"] = "only the struct_ops maps of an object",
+  ["bpf.map.locked"] = ONLY_IN_PROGRAMS,
   ["link:lines"] = "no iterator",
   ["link:records"] = "no iterator",
   ["token:close"] = "token '/sys/fs/bpf'", -- there is none outside of a container; token_spec has one
