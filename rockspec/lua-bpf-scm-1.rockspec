@@ -192,6 +192,7 @@ build = {
     ["bpf.program.compare"] = "lua/bpf/program/compare.lua",
     ["bpf.program.compiler"] = "lua/bpf/program/compiler.lua",
     ["bpf.program.contexts"] = "lua/bpf/program/contexts.lua",
+    ["bpf.program.declared"] = "lua/bpf/program/declared.lua",
     ["bpf.program.elf"] = "lua/bpf/program/elf.lua",
     ["bpf.program.emit"] = "lua/bpf/program/emit.lua",
     ["bpf.program.flow"] = "lua/bpf/program/flow.lua",

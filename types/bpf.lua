@@ -405,6 +405,11 @@ function bpf.map.sum(m, key) end
 ---@return string? code
 function bpf.map.update(m, key, value, flags) end
 
+---Declares a map for programs in Lua, without creating it.
+---@param options bpf.map.options
+---@return table declared
+function bpf.map.declare(options) end
+
 ---Deletes an entry. Returns false and "ENOENT" when there is no such key.
 ---@param m bpf.map
 ---@param key any

@@ -150,6 +150,7 @@ minimal.calls = {
   ["bpf.map.close"] = on("map"),
   ["bpf.map.contains"] = function(f) return { f:map { type = "bloom_filter" }, 1 } end,
   ["bpf.map.create"] = with({ type = "hash", max_entries = 1, key = "__u32", value = "__u32" }),
+  ["bpf.map.declare"] = with({ type = "hash", max_entries = 1, key = "__u32", value = "__u32" }),
   ["bpf.map.delete"] = on("map", 1),
   ["bpf.map.delete_batch"] = on("map", { 1 }),
   ["bpf.map.drain"] = on("map"),

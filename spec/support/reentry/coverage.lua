@@ -14,6 +14,7 @@ local reasons = {
   ["bpf.program"] = "Lua alone, and ends in bpf.load",
   ["bpf.assemble"] = "Lua alone, without handles",
   ["bpf.map.scan"] = "Lua alone, and ends in prog:run",
+  ["bpf.map.declare"] = "Lua alone, without handles",
   ["bpf.map.add"] = "Lua alone, and ends in prog:run",
   ["bpf.var"] = "Lua alone, without handles",
   ["bpf.atomic."] = "for programs, and raises an error elsewhere",
