@@ -41,34 +41,34 @@ local OK <const> = 0
 local function compile(counts)
   local by_address = options.address
 
-  local function add(ctx, kind)
+  -- The version, protocol and peer of a kind. A packet without all of its header isn't IP.
+  local function read(header, version, out)
+    if not header then
+      return 0, 0, ""
+    elseif by_address then
+      return version, 0, out and header.to or header.from
+    end
+    return version, header.protocol, ""
+  end
+
+  local function kind_of(ctx, out)
+    local protocol = bpf.ntohs(ctx.protocol)
+    if protocol == IPV4 then
+      return read(ctx:packet(ETHERNET, V4), 4, out)
+    elseif protocol == IPV6 then
+      return read(ctx:packet(ETHERNET, V6), 6, out)
+    end
+    return 0, 0, ""
+  end
+
+  local function count(ctx, out)
+    local version, protocol, peer = kind_of(ctx, out)
+    local kind = { out = out, version = version, protocol = protocol, peer = peer }
     local known = counts[kind]
     if known then -- this CPU's own: nobody else writes it meanwhile
       known.packets, known.bytes = known.packets + 1, known.bytes + ctx.len
     else
       map.update(counts, kind, { packets = 1, bytes = ctx.len }, "noexist")
-    end
-  end
-
-  -- A packet without all of its header isn't IP.
-  local function add_ip(ctx, out, version, header)
-    if not header then
-      add(ctx, { out = out })
-    elseif by_address then
-      add(ctx, { out = out, version = version, peer = out and header.to or header.from })
-    else
-      add(ctx, { out = out, version = version, protocol = header.protocol })
-    end
-  end
-
-  local function count(ctx, out)
-    local protocol = bpf.ntohs(ctx.protocol)
-    if protocol == IPV4 then
-      add_ip(ctx, out, 4, ctx:packet(ETHERNET, V4))
-    elseif protocol == IPV6 then
-      add_ip(ctx, out, 6, ctx:packet(ETHERNET, V6))
-    else
-      add(ctx, { out = out })
     end
     return OK
   end
