@@ -20,8 +20,8 @@ local handlers = "hooks, signals and errors meet the loop that waits, which is o
   "read what each kernel writes"
 local spinlocks = "kernels take the lock alike since 5.11; that is shown on the first of them and on the newest"
 local ours = "this process and libbpf decide; the oldest kernel shows what they make of what it lacks"
-local compiled = "the compiler, which knows no kernel, is run by Lua and by this machine's kernel; the oldest and the first " ..
-  "with all that loops take show that they accept what it makes"
+local compiled = "the compiler knows no kernel, and what it makes runs on this one; the oldest, and the first with all " ..
+  "that loops take, show that they accept it"
 local FIRST = { "5.10", "6.1" }
 
 return {

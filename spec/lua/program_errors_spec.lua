@@ -368,15 +368,6 @@ describe("a section", function()
   end)
 end)
 
-describe("a program that is too large", function()
-  it("for the stack is refused", function()
-    local message = "the function needs 1216 bytes of stack, and BPF has 512: put large structs and strings in a map"
-    refused("raw_tp/x", message, function(a)
-      return helper.probe_read_user_str(a, 300) == helper.probe_read_user_str(a + 1, 300)
-    end, 1)
-  end)
-end)
-
 describe("the verifier's refusal", function()
   -- What bpf.program returned for a function that the verifier refuses, at the line behind its first.
   local function check(prog, message, code, log, fn, name)

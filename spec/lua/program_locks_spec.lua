@@ -183,8 +183,8 @@ describe("a program that can't have a lock", function()
     refused("map.locked: the entry may be nil here: test it before", "xdp",
       function() map.locked(hash[0], function() end) end)
     refused("map.locked: a function is expected, this is nil", "xdp", function() map.locked(m[0]) end)
-    refused("map.locked: an entry of a map whose values have a struct bpf_spin_lock is expected, this is a map of type " ..
-      "array", "xdp", function() map.locked(m, function() end) end)
+    refused("map.locked: an entry of a map whose values have a struct bpf_spin_lock is expected, " ..
+      "this is a map of type array", "xdp", function() map.locked(m, function() end) end)
   end)
 end)
 
