@@ -217,6 +217,7 @@ build = {
     ["bpf.program.relocation"] = "lua/bpf/program/relocation.lua",
     ["bpf.program.scan"] = "lua/bpf/program/scan.lua",
     ["bpf.program.scratch"] = "lua/bpf/program/scratch.lua",
+    ["bpf.program.shapes"] = "lua/bpf/program/shapes.lua",
     ["bpf.program.source"] = "lua/bpf/program/source.lua",
     ["bpf.program.specialhelpers"] = "lua/bpf/program/specialhelpers.lua",
     ["bpf.program.strings"] = "lua/bpf/program/strings.lua",

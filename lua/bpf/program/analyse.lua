@@ -4,6 +4,7 @@
 local Compiler = require("bpf.program.compiler")
 local flow = require("bpf.program.flow")
 local ir = require("bpf.program.ir")
+local shapes = require("bpf.program.shapes")
 local source = require("bpf.program.source")
 local values = require("bpf.program.values")
 
@@ -67,13 +68,9 @@ local function sorted(set)
   return list
 end
 
--- Joins what a way brings for a register with what others brought. Constructors of an earlier round are forgotten.
+-- Joins what a way brings for a place with what others brought.
 function Compiler:join_kind(t, register, v)
   local old = t.kinds[register]
-  if old and old.kind == "table" and v.kind == "table" and old.round ~= v.round then
-    old = v
-    t.kinds[register] = v
-  end
   local kind = old and values.join(old, v) or v
   if not old or not values.settled(old, kind) then
     t.kinds[register] = kind
@@ -130,22 +127,35 @@ function Compiler:bring_texts(t, wanted)
   end
 end
 
+-- The places of what a way brings, in order, and the values by place.
+function Compiler:spread(t, live, state, passed)
+  t.kinds = t.kinds or {}
+  local all, registers = sorted(live), {}
+  for _, register in ipairs(all) do
+    if not (passed and passed[register]) then
+      registers[#registers + 1] = register
+    end
+  end
+  shapes.fix_shared(all, state)
+  local places, by_place, grown = shapes.spread(t.kinds, registers, state)
+  self.changed = self.changed or grown
+  return places, by_place
+end
+
 -- Brings a state into the registers that a block has for Lua's, and goes there. Those in `passed` are there already.
 function Compiler:bring(t, live, state, passed)
   local f, moves, texts = self.f, {}, {}
-  t.kinds = t.kinds or {}
-  for _, register in ipairs(sorted(live)) do
-    if not (passed and passed[register]) then
-      local v = self:materialize(state[register] or values.mixed(NIL, NIL))
-      local kind = self:join_kind(t, register, v)
-      if kind.kind == "text" then
-        texts[#texts + 1] = { register = register, kind = kind, v = v }
-      elseif values.at_run_time(kind) then
-        t.registers[register] = t.registers[register] or { r = f:register(), present = f:register() }
-        for n, r in ipairs(self:parts(v, kind)) do
-          local target = t.registers[register][PARTS[kind.kind][n]]
-          moves[#moves + 1] = r ~= target and { target, r } or nil
-        end
+  local places, by_place = self:spread(t, live, state, passed)
+  for _, place in ipairs(places) do
+    local v = self:materialize(by_place[place])
+    local kind = self:join_kind(t, place, v)
+    if kind.kind == "text" then
+      texts[#texts + 1] = { register = place, kind = kind, v = v }
+    elseif values.at_run_time(kind) then
+      t.registers[place] = t.registers[place] or { r = f:register(), present = f:register() }
+      for n, r in ipairs(self:parts(v, kind)) do
+        local target = t.registers[place][PARTS[kind.kind][n]]
+        moves[#moves + 1] = r ~= target and { target, r } or nil
       end
     end
   end
@@ -156,12 +166,15 @@ end
 
 -- Joins what all ways bring, before the first is compiled: each has to know what the others need.
 function Compiler:join_all(t, live)
-  t.kinds = t.kinds or {}
-  for _, register in ipairs(sorted(live)) do
-    for _, way in ipairs(t.passed[register] and {} or t.incoming) do
-      local v = way.state[register]
-      if v and v.kind ~= "pending" then
-        self:join_kind(t, register, v)
+  for _, way in ipairs(t.incoming) do
+    self:spread(t, live, way.state, t.passed) -- shapes have grown then
+  end
+  for _, way in ipairs(t.incoming) do
+    local places, by_place = self:spread(t, live, way.state, t.passed)
+    for _, place in ipairs(places) do
+      local v = by_place[place]
+      if v.kind ~= "pending" then
+        self:join_kind(t, place, v)
       end
     end
   end
@@ -208,7 +221,7 @@ function Compiler.enter(_, t)
       state[register] = values.at_run_time(kind) and values.of_kind(kind, t.registers[register]) or kind
     end
   end
-  return state
+  return shapes.gather(state)
 end
 
 -- Going on ------------------------------------------------------------------------------------------------------------
@@ -427,10 +440,14 @@ function Compiler:inner(fn, closure, arguments)
   return inner
 end
 
+local function in_function(v)
+  return values.at_run_time(v) or v.kind == "buffer" or v.kind == "pending"
+end
+
 -- What a local function captured. A variable of a function that runs elsewhere is out of its reach.
 function Compiler:captured(closure, n)
   local v = closure.upvalues[n]
-  if closure.f ~= self.f and (values.at_run_time(v) or v.kind == "buffer" or v.kind == "pending") then
+  if closure.f ~= self.f and shapes.any(v, in_function) then
     self:fail("the local function uses '%s' within a loop's body that the kernel calls: hand it over as an argument",
       closure.proto.upvalues[n].name or "?")
   end
@@ -477,14 +494,10 @@ function Compiler:results_of(inner)
     return {}
   end
   local live = {}
-  joint.kinds = {}
   for n = 1, joint.results do
     live[n] = true
-    for _, way in ipairs(joint.incoming) do -- no round comes behind this one: kinds have to be known before
+    for _, way in ipairs(joint.incoming) do
       way.state[n] = way.state[n] or NIL
-      if way.state[n].kind ~= "pending" then
-        inner:join_kind(joint, n, way.state[n])
-      end
     end
   end
   inner:arrive(joint, live)

@@ -4,6 +4,7 @@
 -- has the loop; the callback gets the frame's address.
 local Compiler = require("bpf.program.compiler")
 local scratch = require("bpf.program.scratch")
+local shapes = require("bpf.program.shapes")
 local values = require("bpf.program.values")
 
 local NIL, PARTS = values.NIL, values.PARTS
@@ -107,11 +108,12 @@ function Body:set_variables(state)
 end
 
 function Body:start_state()
-  local state = {}
-  for _, register in ipairs(self.shared) do
-    state[register] = self:load_shared(register)
+  self.initial = {}
+  for _, place in ipairs(self.shared) do
+    self.initial[place] = self:load_shared(place)
   end
-  self.initial = values.copy_state(state)
+  local state = shapes.gather(self.initial)
+  self.whole = values.copy_state(state)
   self:set_variables(state)
   return state
 end
@@ -121,7 +123,7 @@ function Body:store_joined(kinds, place, v)
   local before = kinds[place]
   v = self:materialize(v)
   local kind = before and values.join(before, v) or v
-  if v.kind == "buffer" or v.space == "stack" or before and before.kind == "buffer" then
+  if v.kind == "table" or v.kind == "buffer" or v.space == "stack" or before and before.kind == "buffer" then
     kind = values.mixed(before or NIL, v) -- its stack is gone when the body returns
   end
   if not before or not values.settled(before, kind) then
@@ -135,17 +137,28 @@ function Body:store_joined(kinds, place, v)
   end
 end
 
--- Joins what the body leaves in a register with what it found there.
-function Body:store_shared(register, v)
-  self.written[register] = true
-  self:store_joined(self.kinds, register, v)
+-- Joins what the body leaves at a place with what it found there.
+function Body:store_shared(place, v)
+  local initial = self.initial[place]
+  if initial and (values.same(v, initial) or values.one_value(v, initial)) then
+    return
+  elseif not self.kinds[place] then -- a member that the table gets in the body
+    self.kinds[place], self.found[place] = NIL, NIL
+    self.shared[#self.shared + 1] = place
+  end
+  self.written[place] = true
+  self:store_joined(self.kinds, place, v)
 end
 
 function Body:store_all(state)
-  for _, register in ipairs(self.shared) do
+  for _, register in ipairs(self.registers) do
     local v = state[register]
-    if v and not values.same(v, self.initial[register]) and not values.one_value(v, self.initial[register]) then
-      self:store_shared(register, v)
+    if v and v ~= self.whole[register] then
+      local places, by_place, grown = shapes.spread(self.kinds, { register }, state)
+      self.unsettled = self.unsettled or grown
+      for _, place in ipairs(places) do
+        self:store_shared(place, by_place[place])
+      end
     end
   end
 end
@@ -197,23 +210,24 @@ function Body:return_values(list)
 end
 
 -- The compiler of a body, in a round of its own analysis.
-local function new_body(c, g, shared, kinds, memo, results)
+local function new_body(c, g, shared, memo, results)
   return setmetatable({
     proto = c.proto, unit = c.unit, root = c.root, region = g, live = c.live, outlined = c.outlined, depth = c.depth,
     memo = memo, function_name = memo.name, pc = c.pc, made = 0, outer = c, results = results,
-    frame = setmetatable({ slots = {}, size = 0 }, Frame), shared = shared, kinds = kinds, written = {}, exits = {},
+    frame = setmetatable({ slots = {}, size = 0 }, Frame), written = {}, exits = {},
+    registers = shared.registers, shared = shared.places, kinds = shared.kinds, found = shared.found,
     upvalue_value = c.upvalue_value,
   }, Body)
 end
 
 -- Compiles a body until what it leaves in the shared registers is what it may find there.
-local function compile_body(c, g, shared, kinds)
+local function compile_body(c, g, shared)
   local memo = c:inner_memo()
   local line = c.proto.code[g.from].line or c.proto.line
   memo.name = memo.name or c.unit:function_name(("%s_line%d"):format(c.root.function_name, line))
   local results = { count = 0, kinds = {} }
   for _ = 1, ROUNDS do
-    local body = new_body(c, g, shared, kinds, memo, results)
+    local body = new_body(c, g, shared, memo, results)
     body.code = body:compile(g.from)
     if not body.unsettled then
       return body
@@ -251,8 +265,8 @@ end
 
 -- Stores what the body finds. What it changes begins as a number that the verifier takes for anything: otherwise it
 -- would follow a counter round by round, up to its limit of a million instructions.
-local function fill_frame(c, body, object, found)
-  local f, slots, anything = c.f, body.frame.slots, nil
+local function fill_frame(c, body, object)
+  local f, found, slots, anything = c.f, body.found, body.frame.slots, nil
   for _, register in ipairs(body.shared) do
     local kind, text = body.kinds[register], slots[register .. "text"]
     if text then
@@ -283,10 +297,19 @@ end
 
 -- The state behind the loop: what the body wrote is in the frame.
 local function read_frame(c, body, object)
-  for _, register in ipairs(body.shared) do
-    local kind = body.kinds[register]
-    if kind.kind == "mixed" or body.written[register] and values.at_run_time(kind) then
-      c.state[register] = read_value(c, body, object, register, kind)
+  local by_place, changed = {}, {}
+  for _, place in ipairs(body.shared) do
+    local kind = body.kinds[place]
+    if kind.kind == "mixed" or body.written[place] and values.at_run_time(kind) then
+      by_place[place] = read_value(c, body, object, place, kind)
+      changed[shapes.register_of(place)] = true
+    else
+      by_place[place] = kind.kind == "shape" and kind or body.found[place]
+    end
+  end
+  for _, register in ipairs(body.registers) do
+    if changed[register] then
+      c.state[register] = shapes.gathered(by_place, register)
     end
   end
 end
@@ -324,23 +347,31 @@ local function follow_exits(c, body, object)
   end
 end
 
+-- What the body shares with the function: the registers of Lua's; their places, with those of tables' members; what is
+-- known of each place; and what is found there when the loop begins.
+local function shared_values(c, g)
+  local kinds, registers = {}, shared_registers(c, g)
+  shapes.fix_shared(registers, c.state)
+  local places, found = shapes.spread(kinds, registers, c.state)
+  for _, place in ipairs(places) do
+    found[place] = c:materialize(found[place])
+    kinds[place] = kinds[place] or found[place]
+  end
+  return { registers = registers, places = places, kinds = kinds, found = found }
+end
+
 -- Compiles a loop as a callback. g: { from, to, next, exit, base } of the bytecode; `map` with the registers `key` and
 -- `value`, or `rounds`, `first`, `step` with the register `index`.
 function Compiler:callback(g)
-  local f, found, kinds = self.f, {}, {}
+  local f = self.f
   if f.forbid then
     f.forbid()
   end
   self.lookup = nil
-  local shared = shared_registers(self, g)
-  for _, register in ipairs(shared) do
-    found[register] = self:materialize(self.state[register])
-    kinds[register] = found[register]
-  end
-  local body = compile_body(self, g, shared, kinds)
+  local body = compile_body(self, g, shared_values(self, g))
   local object = f:object(math.max(8, body.frame.size))
   object.frame = true -- the kernel wants it on the stack
-  fill_frame(self, body, object, found)
+  fill_frame(self, body, object)
   local code, frame = { func = body.code }, { object = object, offset = 0 }
   if g.map then
     f:call(FOR_EACH_MAP_ELEM, self:map_reference(g.map), code, frame, 0)

@@ -189,31 +189,7 @@ end
 
 -- Assigning -----------------------------------------------------------------------------------------------------------
 
-local function copy_of(o)
-  local copy = { kind = "table", fields = {}, order = {}, round = o.round, fixed = o.fixed }
-  for n, name in ipairs(o.order) do
-    copy.order[n], copy.fields[name] = name, o.fields[name]
-  end
-  return copy
-end
-
--- What a value is once a table that it may have, however deep, is another one. `done` has the tables that were looked
--- at, with what they are then.
-local function substitute(x, done)
-  if x.kind ~= "table" or done[x] then
-    return done[x] or x
-  end
-  local new = x
-  for _, name in ipairs(x.order) do
-    local field = substitute(x.fields[name], done)
-    if field ~= x.fields[name] then
-      new = new == x and copy_of(x) or new
-      new.fields[name] = field
-    end
-  end
-  done[x] = new
-  return new
-end
+local function itself(x) return x end
 
 -- A constructor is a value of the compiler's: a changed one is another, wherever the function has it.
 local function assign_field(c, o, k, v, name)
@@ -223,14 +199,17 @@ local function assign_field(c, o, k, v, name)
   elseif o.fixed then
     c:fail("%s%s", name == "" and "the table " or name, o.fixed)
   end
-  local new = copy_of(o)
+  local new = values.copy_table(o)
   if o.fields[key] == nil then
     new.order[#new.order + 1] = key
   end
   new.fields[key] = v
   local done = { [o] = new }
+  if values.replaced(v, itself, { [o] = new }) ~= v then
+    c:fail("%scan't be a member of itself in a program", name == "" and "the table " or name)
+  end
   for register, x in pairs(c.state) do
-    c.state[register] = substitute(x, done)
+    c.state[register] = values.replaced(x, itself, done)
   end
 end
 
@@ -240,7 +219,7 @@ function Compiler:fix_register(register, why)
   if v and v.kind == "table" and not v.fixed then
     local done = { [v] = self:fixed({ v }, why)[1] }
     for other, x in pairs(self.state) do
-      self.state[other] = substitute(x, done)
+      self.state[other] = values.replaced(x, itself, done)
     end
   end
 end
@@ -252,7 +231,7 @@ function Compiler.fixed(_, list, why)
     if v.kind ~= "table" or v.fixed then
       return v
     elseif not done[v] then
-      local copy = copy_of(v)
+      local copy = values.copy_table(v)
       done[v], copy.fixed = copy, why
       for _, name in ipairs(copy.order) do
         copy.fields[name] = fix(copy.fields[name])

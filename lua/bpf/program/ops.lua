@@ -86,7 +86,7 @@ function Compiler:global(upvalue, key)
   return v
 end
 
-function ops.NEWTABLE(c, i, s) s[i.A] = { kind = "table", fields = {}, order = {}, round = c.root.f or c.f } end
+function ops.NEWTABLE(_, i, s) s[i.A] = { kind = "table", fields = {}, order = {} } end
 
 function ops.SETLIST(c, i, s)
   local count = i.B == 0 and c.top - i.A - 1 or i.B

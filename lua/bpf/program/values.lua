@@ -86,6 +86,7 @@ local texts = {
   buffer = function(v) return describe_type(v.type) end,
   pending = function() return "a string" end,
   table = function() return "a table" end,
+  shape = function() return "a table" end,
   text = function() return "a string" end,
   closure = function() return "a function" end,
   method = function() return "a method" end,
@@ -94,9 +95,6 @@ local texts = {
     return ("part of a packet that helper.%s has moved: ask for it again behind the call"):format(v.by)
   end,
   mixed = function(v)
-    if v.a.kind == "table" and v.b.kind == "table" then
-      return "a table that isn't the same on every path: make it where the paths have met, or use a map"
-    end
     return ("different things on different paths (%s; %s): use a variable for each"):format(describe(v.a),
       describe(v.b))
   end,
@@ -283,14 +281,43 @@ local function one_value(a, b)
 end
 values.one_value = one_value
 
+-- A table that a program makes, to be changed.
+function values.copy_table(o)
+  local copy = { kind = "table", fields = {}, order = {}, fixed = o.fixed }
+  for n, name in ipairs(o.order) do
+    copy.order[n], copy.fields[name] = name, o.fields[name]
+  end
+  return copy
+end
+
+-- What a value is once others in it, however deep, are what `of` returns for them. `done` has the tables that were
+-- looked at, with what they are then.
+local function replaced(x, of, done)
+  if x.kind ~= "table" or done[x] then
+    return done[x] or of(x)
+  end
+  local new = x
+  for _, name in ipairs(x.order) do
+    local field = replaced(x.fields[name], of, done)
+    if field ~= x.fields[name] then
+      new = new == x and values.copy_table(x) or new
+      new.fields[name] = field
+    end
+  end
+  done[x] = new
+  return new
+end
+values.replaced = replaced
+
 -- The state after v was found to be true, or not; with `of_presence`, not to be nil, or to be.
 function values.narrowed(state, v, truth, of_presence)
   local known = values.copy_state(state)
-  local make = narrow[v.kind]
-  for register, x in pairs(state) do
-    if make and one_value(x, v) then
-      known[register] = make(x, truth, of_presence) or x
-    end
+  local make, done = narrow[v.kind], {}
+  local function of(x)
+    return one_value(x, v) and make(x, truth, of_presence) or x
+  end
+  for register, x in pairs(make and state or {}) do
+    known[register] = replaced(x, of, done)
   end
   return known
 end
