@@ -190,11 +190,17 @@ describe("tables in a program", function()
     { "of the script have values of one kind where they are indexed at run time",
       "'list' is indexed at run time: its values must be integers, or booleans, all of them",
       function(a) return list[a] end },
-    { "aren't changed in loops", "'t' has no members to assign: it is a table that isn't the same on every path: make "
-      .. "it where the paths have met, or use a map", function() local t = { x = 1 } for i = 1, 3 do t.x = i end end },
-    { "aren't changed on one path only", "attempt to index 't', which is a table that isn't the same on every path: "
-      .. "make it where the paths have met, or use a map",
-      function(a) local t = { x = 1 } if a > 1 then t.x = a end return t.x end },
+    { "with several names aren't changed in loops", "'t' has several names here, and can't be changed any more: change "
+      .. "it before, or use a map",
+      function() local t = { x = 1 } local u = t for i = 1, 3 do t.x = i end return u.x end },
+    { "with several names on some paths aren't changed", "'t' has several names here, and can't be changed any more: "
+      .. "change it before, or use a map",
+      function(a) local t = { x = 1 } local u = t if a > 3 then u = { x = 2 } end t.x = 5 return u.x end },
+    { "aren't members of themselves", "'t' can't be a member of itself in a program",
+      function() local t = { x = 1 } t.t = t end },
+    { "aren't nil on some paths",
+      "'t' is different things on different paths (a table; nil): use a variable for each",
+      function(a) local t if a > 3 then t = { x = 1 } end if t then return t.x end end },
     { "aren't changed behind a function that uses them", changed,
       function(a) local t = { x = 1 } local function f() return t.x + a end t.x = 2 return f() end },
     { "aren't changed by a function that uses them", changed,
