@@ -231,7 +231,8 @@ describe("records of tracepoints", function()
   end)
 
   it("that the BTF has no struct for are an error", function()
-    assert.matches("^bpf.assemble: .-: the kernel's BTF has no struct for the tracepoint sched/sched_wakeup$",
+    assert.matches("^bpf.assemble: spec/lua/program_assemble_spec.lua:%d+: the kernel's BTF has no struct for the "
+      .. "tracepoint sched/sched_wakeup$",
       refused({ program = { "tp/sched/sched_wakeup", function(ctx) return ctx.pid end } }, { btf = FOREIGN }))
   end)
 end)

@@ -374,6 +374,22 @@ describe("a section", function()
   end)
 end)
 
+describe("a program that is too large", function()
+  it("for the stack is refused", function()
+    local variables, names = {}, {}
+    for n = 1, 100 do
+      names[n] = "v" .. n
+      variables[n] = ("local v%d = helper.ktime_get_ns()"):format(n)
+    end
+    local f = load(("local helper = ... return function() %s return %s end"):format(table.concat(variables, " "),
+      table.concat(names, " ~ ")), "=large")(helper)
+    local prog, message = bpf.program("raw_tp/x", f)
+    assert.is_nil(prog)
+    assert.matches("^bpf.program: large:1: the function needs %d+ bytes of stack, and BPF has 512: put large structs "
+      .. "and strings in a map$", message)
+  end)
+end)
+
 describe("the verifier's refusal", function()
   -- What bpf.program returned for a function that the verifier refuses, at the line behind its first.
   local function check(prog, message, code, log, fn, name)
