@@ -153,8 +153,15 @@ local function check_falsy(c, x, y)
   end
 end
 
+-- The integer that a float is equal to, instead of it.
+local function integral(v)
+  local is_float = v.kind == "constant" and math.type(v.value) == "float"
+  return is_float and math.tointeger(v.value) and values.constant(math.tointeger(v.value)) or v
+end
+
 -- x == y
 function Compiler:equal(x, y, yes_pc, no_pc)
+  x, y = integral(x), integral(y)
   check_falsy(self, x, y)
   check_falsy(self, y, x)
   if is_nil(x) then
