@@ -388,7 +388,9 @@ function Compiler:one_result(list)
   if #list > 1 then
     self:fail("a program returns one value, and this returns %d", #list)
   end
-  return list[1] and self:scalar(list[1], "result") or 0
+  local v = list[1] or NIL
+  local is_address = v.kind == "pointer" or v.kind == "buffer" or v.kind == "pending"
+  return is_address and self:integer(v, "result") or self:scalar(v, "result")
 end
 
 -- Calls of Lua functions ----------------------------------------------------------------------------------------------
