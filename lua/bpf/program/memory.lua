@@ -60,12 +60,12 @@ function Compiler:read_bits(type, base, offset, space, member)
 end
 
 function Compiler:read_integer(type, base, offset, space, member, core)
-  if type.size > 8 then
-    self:fail("integers of %d bytes can't be read", type.size)
-  elseif core then
+  if core then
     return self:read_relocated(type, base, offset, space, member, core)
   elseif member and member.bits then
     return self:read_bits(type, base, offset, space, member)
+  elseif type.size > 8 then
+    self:fail("integers of %d bytes can't be read", type.size)
   end
   local f = self.f
   local positive = type.size < 8 and not type.signed
