@@ -6,7 +6,7 @@ local kernel = require "spec.support.kernel"
 
 local map, helper = bpf.map, bpf.helper
 
-local m, things, slots, queue, ring, trie
+local m, things, odd, slots, queue, ring, trie
 local Record = bpf.btf.type "struct { long n; char name[8]; }"
 
 local function create(type, options)
@@ -20,6 +20,8 @@ setup(function()
   things = create("hash", { key = "long", value = [[
     struct two { int x; };
     struct thing { long n; char name[8]; int list[3]; struct two two[2]; char text[70]; };]] })
+  odd = create("hash", { key = "long", value = [[
+    struct { double real; int before : 31; long wide : 60; int behind : 6; } __attribute__((packed))]] })
   slots = create("array", { value = "long" })
   queue = create("queue", { value = "long" })
   ring = create("ringbuf", { max_entries = 4096 })
@@ -27,7 +29,7 @@ setup(function()
 end)
 
 teardown(function()
-  for _, each in pairs { m, things, slots, queue, ring, trie } do
+  for _, each in pairs { m, things, odd, slots, queue, ring, trie } do
     map.close(each)
   end
 end)
@@ -52,6 +54,10 @@ end
 -- luacheck: push ignore 11. 21. 22. 23. 24. 31. 512 542
 
 local number, list, settings = 5, { 1, 2, "x" }, { limit = 5 }
+local uneven, large = { [1] = 1, x = 2 }, {}
+for n = 1, 100 do
+  large["name" .. n] = n
+end
 local function recursive(n) return n > 0 and recursive(n - 1) or 0 end
 
 describe("numbers in a program", function()
@@ -103,6 +109,10 @@ describe("values in a program", function()
       function(a) return a, a end },
     { "of a program's result are no tables", "result: an integer is expected, this is a table",
       function() return {} end },
+    { "of a program's result are no strings", "result: an integer is expected, field 'name' is a string",
+      function(a) local v = things[a] if v then return v.name end end },
+    { "of a program's result are no structs", "result: an integer is expected, 'v' is a struct thing",
+      function(a) local v = things[a] if v then return v end end },
     { "of a program's result may not be nil sometimes",
       "result: this may be nil here: test it before, or write (… or 0)", function(a) return m[a] end },
   })
@@ -116,6 +126,9 @@ describe("variables in a program", function()
     { "can't be global", "the global 'unheard_of' can't be assigned in a program: use a map, or bpf.var",
       function(a) unheard_of = a end },
     { "that are global have to be there", "there is no global 'unheard_of'", function(a) return unheard_of + a end },
+    { "that a local function uses aren't there in a loop that the kernel runs",
+      "the local function uses 'a' within a loop's body that the kernel calls: hand it over as an argument",
+      function(a) local function f() return a end for k in pairs(m) do if f() == k then return 1 end end end },
     { "that a local function uses can't be assigned again",
       "the local function uses 'x', which is assigned again: hand it over as an argument",
       function(a) local x = 1 local function f() return x + a end x = 2 return f() end },
@@ -187,6 +200,12 @@ describe("tables in a program", function()
     { "of the script can't be changed",
       "'settings' is a table of the script, which a program can't change: use a map, or bpf.var",
       function() settings.limit = 1 end },
+    { "of the script have keys of one kind where they are indexed at run time",
+      "'uneven' is indexed at run time: its keys must be integers, or strings, all of them",
+      function(a) return uneven[a] end },
+    { "of the script are small where they are indexed at run time by names",
+      "'large' has 100 entries, which is too many to compare with: put them in a map",
+      function() return large[helper.get_current_comm()] end },
     { "of the script have values of one kind where they are indexed at run time",
       "'list' is indexed at run time: its values must be integers, or booleans, all of them",
       function(a) return list[a] end },
@@ -234,6 +253,13 @@ describe("structs in a program", function()
     { "are no numbers", "attempt to index 'a', which is an integer", function(a) return a.n end },
     { "are no numbers that can be assigned to", "'a' has no members to assign: it is an integer",
       function(a) a.n = 1 end },
+    { "can't have floating point read", "values of type double can't be read",
+      function(a) local v = odd[a] if v then return v.real end end },
+    { "can't have floating point written", "real: values of type double can't be written",
+      function(a) local v = odd[a] if v then v.real = 1 end end },
+    { "can't have bit-fields of two integers read",
+      "the bit-field 'wide' lies across two integers, which a program can't read",
+      function(a) local v = odd[a] if v then return v.wide end end },
     { "have arrays with a first and a last element", "field 'list' has 3 elements, there is no element 4",
       function(a) local v = things[a] if v then v.list[4] = 1 end end },
     { "have arrays that are made of as many elements", "value.list has 3 elements, there is no element 4",
@@ -284,6 +310,9 @@ describe("maps in a program", function()
     { "are pushed to if they are queues",
       "map.push: a queue, a stack or a bloom filter is expected, this map is of type hash",
       function() map.push(m, 1) end },
+    { "have integers of 4 or 8 bytes that map.add adds to",
+      "map.add: values must be integers of 4 or 8 bytes, these are struct thing",
+      function() map.add(things, 1, 2) end },
     { "don't have the script's functions", "map.clear can't be called in a program: call it in the script",
       function() map.clear(m) end },
   })
@@ -298,6 +327,10 @@ describe("helpers in a program", function()
       function(a) return helper.probe_read_user(Record, a, 5) end },
     { "write what has a size that is known", "helper.probe_read_user: a type, or a size as a constant, is expected for "
       .. "what it returns, this is an integer", function(a) return helper.probe_read_user(a, a) end },
+    { "get a type before a table", "helper.perf_event_output: a type has to stand before a table",
+      function() helper.perf_event_output(ring, { n = 1 }) end },
+    { "get numbers", 'helper.send_signal: argument 1: an integer is expected, this is the string "x"',
+      function() helper.send_signal("x") end },
     { "get maps", "helper.map_push_elem: argument 1: a map is expected, this is an integer",
       function(a) return helper.map_push_elem(a, 1) end },
     { "with callbacks can't be called",
@@ -371,148 +404,6 @@ describe("a section", function()
     refused("usdt", "a program for USDT can't be written in Lua yet", function() end)
     refused("struct_ops/x", "a struct_ops program can't be written in Lua yet", function() end)
     refused("freplace/x", "a program that replaces another can't be written in Lua yet", function() end)
-  end)
-end)
-
-describe("a program that is too large", function()
-  it("for the stack is refused", function()
-    local variables, names = {}, {}
-    for n = 1, 100 do
-      names[n] = "v" .. n
-      variables[n] = ("local v%d = helper.ktime_get_ns()"):format(n)
-    end
-    local f = load(("local helper = ... return function() %s return %s end"):format(table.concat(variables, " "),
-      table.concat(names, " ~ ")), "=large")(helper)
-    local prog, message = bpf.program("raw_tp/x", f)
-    assert.is_nil(prog)
-    assert.matches("^bpf.program: large:1: the function needs %d+ bytes of stack, and BPF has 512: put large structs "
-      .. "and strings in a map$", message)
-  end)
-end)
-
-describe("the verifier's refusal", function()
-  -- What bpf.program returned for a function that the verifier refuses, at the line behind its first.
-  local function check(prog, message, code, log, fn, name)
-    assert.is_nil(prog)
-    local at = ("%s: spec/lua/program_errors_spec.lua:%d: "):format(name, debug.getinfo(fn, "S").linedefined + 1)
-    assert.equal(at, message:sub(1, #at))
-    assert.matches("EACCES", code)
-    assert.matches("invalid bpf_context access", log)
-  end
-
-  local function writes(ctx)
-    ctx.data = 1
-    return 2
-  end
-
-  it("has the line of the script, and the log", function()
-    local prog, message, code, log = bpf.program("xdp", writes)
-    check(prog, message, code, log, writes, "bpf.program")
-    prog, message, code, log = bpf.programs { one = { "xdp", function() return 1 end }, two = { "xdp", writes } }
-    check(prog, message, code, log, writes, "bpf.programs")
-  end)
-
-  it("has the line of the function that was put in place", function()
-    local prog, message, code, log = bpf.program("xdp", function(ctx) return writes(ctx) end)
-    check(prog, message, code, log, writes, "bpf.program")
-  end)
-end)
-
-describe("a helper that the kernel doesn't have", function()
-  -- What bpf.program says of a function that the verifier refuses, on a kernel that has none of the helpers.
-  local function without_helpers(fn)
-    local there = bpf.features.helper
-    bpf.features.helper = function(...)
-      assert.is_boolean(there(...)) -- the name is known
-      return false
-    end
-    local prog, message = bpf.program("xdp", fn)
-    bpf.features.helper = there
-    assert.is_nil(prog)
-    local at = ("bpf.program: spec/lua/program_errors_spec.lua:%d: "):format(debug.getinfo(fn, "S").linedefined + 1)
-    assert.equal(at, message:sub(1, #at))
-    return message:sub(#at + 1)
-  end
-
-  it("is named, with what to write instead of a loop", function()
-    assert.equal("a loop whose number of rounds isn't known to be small needs the kernel's helper bpf_loop, which this "
-      .. "kernel doesn't have: write 'for i = 1, math.min(n, 100)'", without_helpers(function(ctx)
-        for i = 1, ctx.rx_queue_index + 5000 do
-          ctx.data = i
-        end
-      end))
-  end)
-
-  it("is named, with what to do instead of pairs", function()
-    assert.equal("pairs(map) in a program needs the kernel's helper bpf_for_each_map_elem, which this kernel doesn't "
-      .. "have: walk over the map in the script", without_helpers(function(ctx)
-        for k in pairs(m) do
-          ctx.data = k
-        end
-      end))
-  end)
-end)
-
-describe("a wrong argument", function()
-  local helpers = require "spec.helper"
-  local function f() end
-
-  -- Checks that a call raises an error that begins with the line of the call.
-  local function raises(message, fn)
-    local got = helpers.raises(fn, "")
-    local at = debug.getinfo(fn, "S").linedefined
-    assert.equal(("spec/lua/program_errors_spec.lua:%d: %s"):format(at, message), got)
-  end
-
-  it("of bpf.program is an error of the caller's line", function()
-    raises("bpf.program: the section must be a string, got nil", function() bpf.program() end)
-    raises("bpf.program: the section must be a string, got number", function() bpf.program(5, f) end)
-    raises("bpf.program: what stands behind the section must be a function, got nil", function() bpf.program("xdp") end)
-    raises("bpf.program: what stands behind the section must be a function, got string",
-      function() bpf.program("xdp", "f") end)
-    raises("bpf.program: options must be a table, got string", function() bpf.program("xdp", f, "GPL") end)
-    raises("bpf.program: option 'license' must be a string, got boolean",
-      function() bpf.program("xdp", f, { license = true }) end)
-    raises("bpf.program: option 'name' must be a string, got number",
-      function() bpf.program("xdp", f, { name = 5 }) end)
-    raises("bpf.program: option 'maps' must be a table, got number",
-      function() bpf.program("xdp", f, { maps = 5 }) end)
-    raises("bpf.program: option 'license' has a NUL byte in it",
-      function() bpf.program("xdp", f, { license = "GPL\0" }) end)
-    helpers.raises(function() bpf.program("syscall", f, { ctx_type = "struct {" }) end,
-      "^spec/lua/program_errors_spec.lua:%d+: bpf.program: option 'ctx_type': C declaration, line 1, column 9: ")
-  end)
-
-  it("of bpf.programs is an error of the caller's line", function()
-    raises("bpf.programs: a table of programs is expected, got nil", function() bpf.programs() end)
-    raises("bpf.programs: there is no program", function() bpf.programs {} end)
-    raises("bpf.programs: programs are given as { name = { section, function } }", function() bpf.programs { f } end)
-    raises("bpf.programs: programs are given as { name = { section, function } }",
-      function() bpf.programs { a = f } end)
-    for _, name in ipairs { "", "on-open", "9th", ("x"):rep(64) } do
-      raises(("bpf.programs: '%s' can't be the name of a program: up to 63 letters, digits and underscores can"):format(
-        name), function() bpf.programs { [name] = { "xdp", f } } end)
-    end
-    helpers.raises(function() bpf.programs({ a = { "xdp", f } }, { nothing = 1 }) end,
-      "^spec/lua/program_errors_spec.lua:%d+: bpf.programs: unknown option 'nothing' %(options: license, ")
-    raises("bpf.programs: the section of 'a' must be a string, got function",
-      function() bpf.programs { a = { f } } end)
-    raises("bpf.programs: 'a' must be a function, got nil", function() bpf.programs { a = { "xdp" } } end)
-    raises("bpf.programs: options must be a table, got function", function() bpf.programs({ a = { "xdp", f } }, f) end)
-  end)
-
-  it("of bpf.assemble is an error of the caller's line", function()
-    raises("bpf.assemble: a table of programs is expected, got string", function() bpf.assemble("xdp") end)
-    for _, options in ipairs { { maps = {} }, { name = "x" }, { nothing = 1 } } do
-      raises(("bpf.assemble: there is no option '%s' (options: btf, ctx_type, license)"):format(next(options)),
-        function() bpf.assemble({ a = { "xdp", f } }, options) end)
-    end
-  end)
-
-  it("that is no function of Lua's can't be compiled", function()
-    local prog, message, code = bpf.program("xdp", string.rep)
-    assert.same({ nil, "bpf.program: the function is written in C, and only functions written in Lua have bytecode",
-      "EINVAL" }, { prog, message, code })
   end)
 end)
 

@@ -159,6 +159,11 @@ describe("a comparison in a program", function()
     same(function(a) return 1 < 2 and a or -a end)
   end)
 
+  it("with a float is true for the integer that it is", function()
+    same(function(a) return a == 2.0, a ~= 7.0, a == 2.5 end, { several = true })
+    same(function(a) return a == -0x1p63, a == 0x1p63, 7 == 7.0 end, { several = true })
+  end)
+
   it("of different types is false", function()
     same(function(a) return a == "x", a == true, a ~= nil end, { several = true })
     same(function(a) return (a > 0) == 1, "x" == a, nil == false end, { several = true })
