@@ -56,12 +56,15 @@ local function compile(opens, calls)
     local id = helper.get_current_pid_tgid()
     local tid = id & 0xffffffff
     local call = calls[tid]
-    if call and (not failed or ctx.ret < 0) then
-      local full = helper.ringbuf_output(opens, Open, {
+    if not call then
+      return
+    end
+    if not failed or ctx.ret < 0 then
+      local code = helper.ringbuf_output(opens, Open, {
         pid = id >> 32, ret = ctx.ret, flags = call.flags, comm = helper.get_current_comm(),
         file = helper.probe_read_user_str(call.filename),
       })
-      if full < 0 then
+      if code < 0 then
         bpf.atomic.add(lost, "records", 1)
       end
     end
