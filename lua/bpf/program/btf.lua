@@ -115,24 +115,42 @@ local function overlaps(list)
   return #list > 1 and list[#list].bit == 0 and not list[#list].member.bits
 end
 
--- Writes a struct with the members of a sorted list; `write` returns the id of a member's type. Returns the struct's
--- id. Names that don't begin with struct or union are those of typedefs of structs without a name.
-local function write_struct(self, form, list, write)
-  local members, flag = {}, 0
+-- Members that aren't at the beginning of a union are those of structs without a name in it. Returns the others, and a
+-- list of these.
+local function split(list)
+  local outer, inner = {}, {}
   for _, entry in ipairs(list) do
-    if entry.member.bits then
-      flag = BITFIELDS
-    end
+    local part = entry.bit == 0 and outer or inner
+    part[#part + 1] = entry
+  end
+  return outer, inner
+end
+
+-- Writes a struct with the members of a sorted list; `write` returns the id of a member's type. Sets the `steps` of an
+-- access path to each member. Returns the struct's id. Names that don't begin with struct or union are those of typedefs
+-- of structs without a name.
+local function write_struct(self, form, list, write)
+  local members, flag, inner = {}, 0, {}
+  local name = form.name or form.typedef or ""
+  local kind, tag = name:match("^([a-z]+) ([A-Za-z_0-9]+)$")
+  local is_union = kind == "union" or kind ~= "struct" and overlaps(list)
+  if is_union then
+    list, inner = split(list)
   end
   for n, entry in ipairs(list) do
     local member = entry.member
+    flag = member.bits and BITFIELDS or flag
+    entry.steps = tostring(n - 1)
     members[n] = pack("<I4I4I4", member.name and self:string(member.name) or 0, write(self, member.type),
       (member.bits or 0) << 24 | entry.bit)
   end
-  local name = form.name or ""
-  local kind, tag = name:match("^([a-z]+) ([A-Za-z_0-9]+)$")
-  local is_union = kind == "union" or kind ~= "struct" and overlaps(list)
-  local id = self:add(is_union and UNION or STRUCT, (kind == "struct" or kind == "union") and tag or nil, #list | flag,
+  if #inner > 0 then
+    members[#members + 1] = pack("<I4I4I4", 0, write_struct(self, { size = form.size }, inner, write), 0)
+    for _, entry in ipairs(inner) do
+      entry.steps = #members - 1 .. ":" .. entry.steps
+    end
+  end
+  local id = self:add(is_union and UNION or STRUCT, (kind == "struct" or kind == "union") and tag or nil, #members | flag,
     form.size, table.concat(members))
   if name:find("^[A-Za-z_][A-Za-z_0-9]*$") then
     id = self:add(TYPEDEF, name, 0, id)
@@ -191,8 +209,8 @@ end
 
 -- CO-RE ---------------------------------------------------------------------------------------------------------------
 
--- Calls fn with each struct on an access path and the index in `order` that the path takes there; puts what it returns
--- into the path. Returns the path.
+-- Calls fn with each struct on an access path and the index in `order` that the path takes there; puts the steps that it
+-- returns into the path. Returns the path.
 local function walk(form, access, fn)
   local steps = {}
   for step in access:gmatch("%d+") do
@@ -202,7 +220,7 @@ local function walk(form, access, fn)
         form = form.element
       elseif form.order then
         local member = form.order[index + 1]
-        index = fn(form, index + 1) - 1
+        index = fn(form, index + 1)
         form = member.type
       end
     end
@@ -228,11 +246,10 @@ local function prune(self, form)
   local pruned = self.pruned[form]
   if not pruned then
     local list = sort_members(form, self.used[form] or {})
-    pruned = { places = {} }
-    for place, entry in ipairs(list) do
-      pruned.places[entry.index] = place
+    pruned = { steps = {}, id = write_struct(self, form, list, prune) }
+    for _, entry in ipairs(list) do
+      pruned.steps[entry.index] = entry.steps
     end
-    pruned.id = write_struct(self, form, list, prune)
     self.pruned[form] = pruned
   end
   return pruned.id
@@ -243,7 +260,7 @@ function Writer:core(core)
   local id = prune(self, core.type)
   return id, walk(core.type, core.access, function(form, index)
     prune(self, form)
-    return self.pruned[form].places[index]
+    return self.pruned[form].steps[index]
   end)
 end
 

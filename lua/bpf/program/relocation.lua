@@ -24,7 +24,7 @@ function Compiler.relocation(_, o, index)
   if o.space == "user" or o.kind == "buffer" then
     return nil
   elseif of then
-    return { type = of.type, access = of.access .. ":" .. index, kind = OFFSET }
+    return { type = of.type, access = of.access .. ":" .. index, kind = OFFSET, element = type.kind ~= "struct" }
   elseif type.core and (type.name or type.typedef) then
     return { type = type, access = "0:" .. index, kind = OFFSET }
   end
@@ -64,6 +64,13 @@ local function load_by_size(c, base, offset, size, core)
   return d
 end
 
+-- Extends the sign of an array's element. Loaders know of its size, but not of its bits.
+local function extend_element(c, r, size, core)
+  local f = c.f
+  local unused = f:alu("sub", 64, f:alu("lsh", f:core_value(about(core, SIZE), size), 3))
+  return f:alu("arsh", f:alu("lsh", r, unused), unused)
+end
+
 -- Reads an integer or a bit-field. The verifier takes no address of a part of a context: bit-fields there are read by
 -- the helper, and other integers by a load.
 function Compiler:read_relocated(type, base, offset, space, member, core)
@@ -84,7 +91,9 @@ function Compiler:read_relocated(type, base, offset, space, member, core)
     exact = false
     r = f:load(base, offset, size, type.signed, core)
   end
-  if exact then
+  if exact and core.element then
+    r = extend_element(self, r, size, core)
+  elseif exact then
     r = f:alu("lsh", r, 64 - bits - below, 64, about(core, LEFT))
     r = f:alu(type.signed and "arsh" or "rsh", r, 64 - bits, 64, about(core, RIGHT))
   end
