@@ -2,6 +2,7 @@
 -- map.locked in BPF programs written in Lua: entries that are changed under their lock.
 local bpf = require "bpf"
 local kernel = require "spec.support.kernel"
+local kinds = require "spec.support.kinds"
 
 local map, helper = bpf.map, bpf.helper
 local PACKET <const> = ("\0"):rep(64)
@@ -111,6 +112,7 @@ describe("map.locked in a program", function()
   end)
 
   it("reads strings before it takes the lock", function()
+    kinds.need("tp_btf/sched_switch")
     local m <close> = assert(map.create { type = "array", max_entries = 1, key = "__u32",
       value = "struct named { struct bpf_spin_lock lock; char comm[16]; }" })
     local prog <close> = assert(bpf.program("tp_btf/sched_switch", function()

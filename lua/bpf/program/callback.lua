@@ -67,7 +67,7 @@ end
 
 -- Whether a string is in scratch memory, which the body finds as well.
 function Body:is_shared(v)
-  local shared = self.unit.scratch and v.object.stack and scratch.is_large(v.object.size)
+  local shared = self.unit.scratch.shared and v.object.stack and scratch.is_large(v.object.size)
   v.object.shared = shared or v.object.shared
   return shared
 end

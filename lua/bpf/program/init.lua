@@ -107,12 +107,11 @@ local function finish(f, functions)
   end
 end
 
--- Makes instructions of a program, and appends its functions to the list. `memory` is its scratch, or nil.
+-- Makes instructions of a program, and appends its functions to the list. `memory` is its scratch.
 local function compile_program(of, row, functions, memory)
   local f = row.build and row.build(of, row.name) or compile_function(of, row.name, row.fn, row.section)
-  if memory then
-    simplify(f)
-    scratch.move(f, memory)
+  simplify(f)
+  if scratch.move(f, memory) then
     of:add_scratch(memory, row.name)
   end
   local own = {}
@@ -125,11 +124,11 @@ end
 local ATTEMPTS <const> = 3
 
 -- The same. How much stack a program takes is known at the end: if that is too much, it is compiled again with memory
--- for its largest objects, and then for all that may be there.
+-- for what its functions share, and then for all objects that may be there.
 local function fit_program(of, row, functions)
   local names, result = of:copy_names(), nil
   for attempt = 1, ATTEMPTS do
-    local memory = attempt > 1 and scratch.new(contexts.preempted(row.section), attempt == ATTEMPTS) or nil
+    local memory = scratch.new(contexts.preempted(row.section), attempt > 1, attempt == ATTEMPTS)
     of.scratch, of.function_names = memory, names
     names = of:copy_names()
     local ok

@@ -153,7 +153,10 @@ end
 
 function Compiler:clear(base, offset, size)
   local f = self.f
-  if size > UNROLLED and offset % 8 == 0 then
+  if size > UNROLLED then
+    local before = -offset % 8
+    self:clear(base, offset, before)
+    offset, size = offset + before, size - before
     local start, whole = self:start_of(base, offset), size // 8 * 8
     self:loop_over_words(whole, function(at) f:store(f:alu("add", start, at), 0, 8, 0) end)
     offset, size = offset + whole, size - whole
@@ -175,14 +178,19 @@ function Compiler:copy(base, offset, v, size)
     return
   end
   local from, at = self:place(v)
-  if size > UNROLLED and offset % 8 == 0 and at % 8 == 0 then
+  local function copy(count)
+    each_word(offset, count, at, function(i, n) f:store(base, offset + i, n, f:load(from, at + i, n)) end)
+    offset, at, size = offset + count, at + count, size - count
+  end
+  if size > UNROLLED and (offset - at) % 8 == 0 and v.space ~= "ctx" then
+    copy(-offset % 8)
     local to, start, whole = self:start_of(base, offset), self:start_of(from, at), size // 8 * 8
     self:loop_over_words(whole, function(n)
       f:store(f:alu("add", to, n), 0, 8, f:load(f:alu("add", start, n), 0, 8))
     end)
     offset, at, size = offset + whole, at + whole, size - whole
   end
-  each_word(offset, size, at, function(i, n) f:store(base, offset + i, n, f:load(from, at + i, n)) end)
+  copy(size)
 end
 
 -- Copies a struct. No program may touch the lock that it has.

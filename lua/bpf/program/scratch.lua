@@ -18,9 +18,10 @@ local PERCPU_ARRAY <const>, TASK_STORAGE <const> = 6, 29
 local NO_PREALLOC <const>, CREATE <const> = 1, 1
 local LOOKUP <const>, GET_CURRENT_TASK_BTF <const>, TASK_STORAGE_GET <const> = 1, 158, 156
 
--- The scratch of a program. With `all`, every object that may be there is.
-function scratch.new(by_thread, all)
-  return { size = 0, by_thread = by_thread, all = all, map = {}, objects = {} }
+-- The scratch of a program. With `shared`, functions have what they share there. With `all`, every object that may be
+-- there is.
+function scratch.new(by_thread, shared, all)
+  return { size = 0, by_thread = by_thread, shared = shared, all = all, map = {}, objects = {} }
 end
 
 -- Whether an object of this size may be in scratch memory.
@@ -83,8 +84,8 @@ local function survey(f, seen)
 end
 
 -- What a function and those below it have on the stack, and the largest object there that may be elsewhere.
-local function measure(node, s)
-  local own, largest, below = SPILLED, nil, 0
+local function measure(node, s, spilled)
+  local own, largest, below = spilled, nil, 0
   for _, object in ipairs(node.objects) do
     if not s.objects[object] then
       own = own + object.size
@@ -94,7 +95,7 @@ local function measure(node, s)
     end
   end
   for _, other in ipairs(node.calls) do
-    local size, object = measure(other, s)
+    local size, object = measure(other, s, spilled)
     below = math.max(below, size)
     if object and object.size > (largest and largest.size or 0) then
       largest = object
@@ -146,7 +147,7 @@ end
 local function choose(node, s)
   place_shared(node, s)
   while true do
-    local size, largest = measure(node, s)
+    local size, largest = measure(node, s, SPILLED)
     if not largest or size <= STACK and not s.all then
       return
     end
@@ -225,9 +226,13 @@ local function move_objects(f, s)
   end
 end
 
--- Moves objects of a program's functions, which have no registers yet, from the stack to scratch memory.
+-- Moves objects of a program's functions, which have no registers yet, from the stack to scratch memory, if there is
+-- need. Returns whether it did.
 function scratch.move(f, s)
   local node, moved = survey(f, {}), {}
+  if not s.all and measure(node, s, 0) <= STACK then
+    return false
+  end
   choose(node, s)
   local function move(n)
     for _, object in ipairs(not moved[n] and n.objects or {}) do
@@ -241,6 +246,7 @@ function scratch.move(f, s)
     end
   end
   move(node)
+  return s.size > 0
 end
 
 return scratch

@@ -30,7 +30,7 @@ end
 function unit.new(options)
   return setmetatable({
     protos = {}, outlined = {}, map_info = {}, map_names = {}, function_names = {}, needs = {}, variables = {},
-    variable_names = {}, tables = {}, sleepers = {}, scratches = {}, chunks = {}, numbers = {}, texts = {},
+    variable_names = {}, tables = {}, sleepers = {}, scratches = {}, scratch = {}, chunks = {}, numbers = {}, texts = {},
     ctx_type = options.ctx_type, parameters = options.parameters,
   }, Unit)
 end
