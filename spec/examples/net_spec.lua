@@ -238,7 +238,9 @@ describe("lighttpd", function()
       return
     end
     assert(ok, output)
-    local answers = "198.18.1.3 +Request 1 of 198.18.1.3\n[^\n]+198.18.1.1 +Request 1 of 198.18.1.1\n[^\n]+198.18.1.1 +"
+    -- a request whose answer is late, on a busy machine, is made again, and counted again
+    local answers = "198.18.1.3 +Request %d+ of 198.18.1.3\n[^\n]+198.18.1.1 +Request %d+ of 198.18.1.1\n[^\n]+" ..
+      "198.18.1.1 +"
     assert(output:find(answers .. "no answer: the kernel drops what it sends\n"), output)
     assert(output:find "\nDENIED +DROPPED +SECONDS\n198.18.1.1/32 +[1-9]%d* +%d+\n", output)
     -- what the kernel dropped may come once more after the ban, and be counted

@@ -304,9 +304,8 @@ end
 
 -- Whether what a program keeps by CPU may be changed by another thread while it runs.
 function contexts.preempted(section)
-  local kind = section:match("^[^/]*"):gsub(SLEEPABLE, "")
-  local _, _, sleepable = contexts.find(section)
-  return sleepable or PREEMPTED[kind] or false
+  local kind, sleepable = section:match("^[^/]*"):gsub(SLEEPABLE, "")
+  return sleepable > 0 or SLEEPERS[kind] or PREEMPTED[kind] or false
 end
 
 -- The row of a section, the part behind the slash, and whether the program may sleep.
