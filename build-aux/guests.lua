@@ -67,6 +67,7 @@ return {
   ["spec/lua/program_loops_spec.lua"] = { on = FIRST, why = compiled, seconds = 15 },
   ["spec/lua/program_maps_spec.lua"] = { on = FIRST, why = compiled, seconds = 12 },
   ["spec/lua/program_memory_spec.lua"] = { on = FIRST, why = compiled },
+  ["spec/lua/program_tables_spec.lua"] = { on = FIRST, why = compiled },
   ["spec/lua/program_undump_spec.lua"] = { on = NONE, why = text },
   ["spec/base/locale_spec.lua"] = { on = NONE, why = text },
   ["spec/map/lock_spec.lua"] = { on = { "6.1", "sid" }, why = spinlocks, seconds = 40 },

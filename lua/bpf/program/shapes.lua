@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Tables that a program makes are values of the compiler's. Where paths meet, and in loops that the kernel runs, each of
--- their members is a place of its own, as a register is: member x of the table in register 5 is "5.x". Of the table
+-- Tables that a program makes are values of the compiler's. Where paths meet, and in loops that the kernel runs, each
+-- of their members is a place of its own, as a register is: member x of the table in register 5 is "5.x". Of the table
 -- itself its shape is left, the list of its members' names.
 local values = require("bpf.program.values")
 
