@@ -114,6 +114,33 @@ describe("bpf.programs", function()
     assert.equal(11, obj.maps.shared[1])
   end)
 
+  it("shares local functions between programs, with the loops that the kernel runs", function()
+    kernel.need("bpf_loop", "5.17")
+    local m <close> = hash("sums")
+    local function sum(from, to)
+      local r = 0
+      for i = from, to do
+        r = r + i
+      end
+      for _, v in pairs(m) do
+        r = r + v
+      end
+      return r
+    end
+    m[1] = 1000
+    local obj <close> = assert(bpf.programs {
+      first = { "xdp", function(ctx) return sum(ctx.rx_queue_index, 5000) & 0xffff end },
+      second = { "xdp", function(ctx) return sum(ctx.rx_queue_index + 1, 3) + sum(ctx.rx_queue_index, 2) end },
+    })
+    assert.equal((5000 * 5001 // 2 + 1000) & 0xffff, retval(obj.progs.first))
+    assert.equal(6 + 3 + 2000, retval(obj.progs.second))
+    local names = {}
+    for name in pairs(obj.progs) do
+      names[#names + 1] = name
+    end
+    assert.same({ "first", "second" }, names) -- the loops' functions are no programs
+  end)
+
   it("tells maps of the same name apart", function()
     local one <close>, two = hash("same"), hash("same")
     local other <close> = two
