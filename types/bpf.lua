@@ -367,12 +367,6 @@ function bpf.map.locked(v, fn) end
 ---@return string? code
 function bpf.map.lookup(m, key, flags) end
 
----Calls a function while the lock of an entry is held; for programs.
----@param v table the value of an entry
----@param fn fun(v: table): ...: any
----@return any ...
-function bpf.map.locked(v, fn) end
-
 ---Looks a struct up and gives its members as values in declaration order; one nil when there is no such key.
 ---@param m bpf.map
 ---@param key any
@@ -404,11 +398,6 @@ function bpf.map.sum(m, key) end
 ---@return string? message or the code, when refused
 ---@return string? code
 function bpf.map.update(m, key, value, flags) end
-
----Declares a map for programs in Lua, without creating it.
----@param options bpf.map.options
----@return table declared
-function bpf.map.declare(options) end
 
 ---Deletes an entry. Returns false and "ENOENT" when there is no such key.
 ---@param m bpf.map
@@ -1290,13 +1279,6 @@ bpf.helper = {}
 ---@param space? "user"
 ---@return any struct
 function bpf.cast(address, type, space) end
-
----Tells whether a struct of the kernel has a member; for programs.
----@param struct any
----@param member string
----@param type? string of a member that the kernel at hand lacks, as C
----@return boolean
-function bpf.has(struct, member, type) end
 
 ---Swaps the bytes of 16 bits between the network's order and the machine's.
 ---@param n integer

@@ -150,7 +150,6 @@ minimal.calls = {
   ["bpf.map.close"] = on("map"),
   ["bpf.map.contains"] = function(f) return { f:map { type = "bloom_filter" }, 1 } end,
   ["bpf.map.create"] = with({ type = "hash", max_entries = 1, key = "__u32", value = "__u32" }),
-  ["bpf.map.declare"] = with({ type = "hash", max_entries = 1, key = "__u32", value = "__u32" }),
   ["bpf.map.delete"] = on("map", 1),
   ["bpf.map.delete_batch"] = on("map", { 1 }),
   ["bpf.map.drain"] = on("map"),
@@ -158,7 +157,6 @@ minimal.calls = {
   ["bpf.map.freeze"] = on("map"),
   ["bpf.map.info"] = on("map"),
   ["bpf.map.keys"] = on("map"),
-  ["bpf.map.locked"] = with({}, print),
   ["bpf.map.lookup"] = on("map", 1),
   ["bpf.map.lookup_and_delete"] = on("map", 1),
   ["bpf.map.lookup_batch"] = on("map"),
@@ -400,7 +398,6 @@ minimal.raises = {
   ["bpf.has"] = ONLY_IN_PROGRAMS,
   ["bpf.map.locked"] = ONLY_IN_PROGRAMS,
   ["bpf.map.attach"] = "only the struct_ops maps of an object",
-  ["bpf.map.locked"] = ONLY_IN_PROGRAMS,
   ["link:lines"] = "no iterator",
   ["link:records"] = "no iterator",
   ["token:close"] = "token '/sys/fs/bpf'", -- there is none outside of a container; token_spec has one
