@@ -125,4 +125,69 @@ describe("a program", function()
       return name == "later" and 7 or 1
     end))
   end)
+
+  describe("has strings that stay what they are when memory is changed", function()
+    local m
+
+    setup(function()
+      m = assert(map.create {
+        type = "hash", max_entries = 8, key = "__u32", value = "struct { char name[16]; __u64 n; }",
+      })
+    end)
+
+    teardown(function() map.close(m) end)
+
+    before_each(function() m[1] = { name = "before" } end)
+
+    it("by a function that is called", function()
+      assert.equal(1, result(function()
+        local v = m[1]
+        local name = v and v.name
+        local function change(x) x.name = "after" end
+        if v then change(v) end
+        return name == "before"
+      end))
+    end)
+
+    it("by a loop that the kernel runs", function()
+      kernel.need("bpf_loop", "5.17")
+      assert.equal(5000, result(function()
+        local v, n = m[1], 0
+        if not v then return 0 end
+        local name = v.name
+        for _ = 1, 5000 do
+          v.name = "after"
+          if name == "before" then n = n + 1 end
+        end
+        return n
+      end))
+    end)
+
+    it("by pairs", function()
+      kernel.need("bpf_for_each_map_elem", "5.13")
+      assert.equal(2, result(function()
+        local v, n = m[1], 0
+        if not v then return 0 end
+        local name = v.name
+        for _, other in pairs(m) do
+          other.name = "after"
+          if name == "before" then n = n + 2 end
+        end
+        return n
+      end))
+    end)
+
+    it("and are in a table", function()
+      assert.equal(1, result(function()
+        local v = m[1]
+        if not v then return 0 end
+        local copy = { name = v.name }
+        v.name = "after"
+        m[2] = copy
+        local w = m[2]
+        return w and w.name == "before" or false
+      end))
+      m[2] = nil
+    end)
+  end)
 end)

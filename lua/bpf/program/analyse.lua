@@ -472,6 +472,7 @@ end
 function Compiler:inline(fn, closure, arguments, leaving)
   local f, inner = self.f, self:inner(fn, closure, arguments)
   self.lookup, inner.leaving = nil, leaving
+  self:keep_strings_of(inner.proto, 0, inner.proto.last_pc)
   inner:prepare(0)
   local block, blocks = f.current, #f.blocks
   local instructions, line = #block.instructions, f.line

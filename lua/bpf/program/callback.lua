@@ -368,6 +368,7 @@ function Compiler:callback(g)
     f.forbid()
   end
   self.lookup = nil
+  self:keep_strings_of(self.proto, g.from, g.to)
   local body = compile_body(self, g, shared_values(self, g))
   local object = f:object(math.max(8, body.frame.size))
   object.frame = true -- the kernel wants it on the stack

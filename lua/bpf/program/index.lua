@@ -271,6 +271,14 @@ end
 
 local assigners = { struct = assign_member, array = assign_element, chars = assign_element }
 
+-- Whether assigning a member may change a string that was read from the same memory: not if the member is a number, and
+-- has a place of its own. An array of characters whose elements are assigned is no string.
+local function may_change_strings(o, k)
+  local member = o.type.kind == "struct" and k.kind == "constant" and o.type.members[k.value]
+  local scalar = member and (member.type.kind == "int" or member.type.kind == "ptr")
+  return o.type.kind ~= "chars" and (o.space == "packet" or o.type.union or not scalar)
+end
+
 -- o[k] = v
 function Compiler:assign(o, k, v, name)
   o = self:dereference(o)
@@ -289,7 +297,7 @@ function Compiler:assign(o, k, v, name)
     self:fail(o.space == "copy" and "%s is a copy of the packet's: write by helper.skb_store_bytes"
       or "%s of the kernel can't be written by a program", o.type.name or "what is read")
   end
-  if o.type.kind ~= "chars" then -- an array of characters whose elements are assigned is no string
+  if may_change_strings(o, k) then
     self:keep_strings(o.space)
   end
   local f = self.f

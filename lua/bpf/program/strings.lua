@@ -57,20 +57,53 @@ function Compiler:copy_string(v)
   return { kind = "buffer", object = object, offset = 0, type = v.type }
 end
 
+-- Strings that stay ---------------------------------------------------------------------------------------------------
+
+-- The same of a string that may be nil, as the copy is then.
+function Compiler:copy_optional_string(v)
+  local f, object = self.f, self:stable_object(v.type.size)
+  local d = f:move(f:register(), 0)
+  self:clear(object, 0, object.size)
+  self:when("ne", v.r, 0, function()
+    self:copy(object, 0, v, v.type.size)
+    f:move(d, f:address(object, 0))
+  end)
+  return { kind = "pointer", r = d, offset = 0, type = v.type, space = "stack", null = true }
+end
+
 -- A string of Lua's never changes: those in memory of a space that is about to be written are copied before, where they
 -- are still needed.
 function Compiler:keep_strings(space)
-  local live, registers, copies = self.live and self.live[self.pc + 1] or {}, {}, {}
-  for register, v in pairs(self.state) do
-    if live[register] and v.kind == "pointer" and v.space == space and v.type.kind == "chars" and not v.null then
+  local live, registers, done = self.live and self.live[self.pc + 1] or {}, {}, {}
+  for register in pairs(self.state) do
+    if live[register] then
       registers[#registers + 1] = register
     end
   end
+  local function copied(v)
+    if v.kind == "pointer" and v.space == space and v.type.kind == "chars" then
+      done[v] = done[v] or (v.null and self.copy_optional_string or self.copy_string)(self, v)
+    end
+    return done[v] or v
+  end
   table.sort(registers)
   for _, register in ipairs(registers) do
-    local v = self.state[register]
-    copies[v] = copies[v] or self:copy_string(v)
-    self.state[register] = copies[v]
+    self.state[register] = values.replaced(self.state[register], copied, done)
+  end
+end
+
+local WRITES = { SETFIELD = true, SETI = true, SETTABLE = true, SETTABUP = true, CALL = true, TAILCALL = true }
+
+-- The same for what instructions may write, from a pc to another, that are compiled with a state of their own: those of
+-- a function that is put in place, or of a loop's body.
+function Compiler:keep_strings_of(proto, from, to)
+  for pc = from, to do
+    if WRITES[proto.code[pc].op] then
+      for _, space in ipairs { "map", "packet", "record" } do
+        self:keep_strings(space)
+      end
+      return
+    end
   end
 end
 

@@ -221,6 +221,7 @@ end
 
 local function struct_of_layout(l)
   local form = { kind = "struct", size = l.size, name = l.type, order = {}, members = {} }
+  form.union = l.type:find("^union") and true or nil
   for _, m in ipairs(l) do
     local type = m.bits and field_type(m) or of_layout(m)
     local member = { name = m.name, offset = m.offset, bits = m.bits, bit_offset = m.bit_offset, type = type }

@@ -161,14 +161,28 @@ local function as_optional(v)
   return is_boolean(v) and { kind = "optional", bool = true } or v
 end
 
+local LOADED = { map = true, packet = true, record = true, stack = true }
+
+-- The space of what is in either of two, or nil: a string may be wherever a program loads from.
+local function join_spaces(p, q)
+  if p.space == q.space then
+    return p.space
+  end
+  return p.type.kind == "chars" and LOADED[p.space] and LOADED[q.space] and "stack" or nil
+end
+
 local function join_pointers(a, b)
   local p = a.kind == "pointer" and a or b
   local q = p == a and b or a
-  if q.kind == "pointer" and (q.type ~= p.type or q.space ~= p.space) then
-    return mixed(a, b)
+  local space = p.space
+  if q.kind == "pointer" then
+    space = q.type == p.type and join_spaces(p, q)
+    if not space then
+      return mixed(a, b)
+    end
   end
   return {
-    kind = "pointer", type = p.type, space = p.space, offset = 0, falsy = p.falsy or q.falsy,
+    kind = "pointer", type = p.type, space = space, offset = 0, falsy = p.falsy or q.falsy,
     null = p.null or q.null or q.kind ~= "pointer" or nil,
   }
 end
