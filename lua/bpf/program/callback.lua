@@ -20,6 +20,10 @@ Compiler.RETURNED, Compiler.ENDED = -1, -2
 local Frame = {}
 Frame.__index = Frame
 
+function Compiler.new_frame()
+  return setmetatable({ slots = {}, size = 0 }, Frame)
+end
+
 function Frame:slot(key, size)
   local at = self.slots[key]
   if not at then
@@ -50,6 +54,7 @@ end
 
 local Body = setmetatable({}, { __index = Compiler })
 Body.__index = Body
+Compiler.Body = Body
 
 function Body:prologue()
   local count = self.region.map and 4 or 2
@@ -214,7 +219,7 @@ local function new_body(c, g, shared, memo, results)
   return setmetatable({
     proto = c.proto, unit = c.unit, root = c.root, region = g, live = c.live, outlined = c.outlined, depth = c.depth,
     memo = memo, function_name = memo.name, pc = c.pc, made = 0, outer = c, results = results,
-    frame = setmetatable({ slots = {}, size = 0 }, Frame), written = {}, exits = {},
+    frame = Compiler.new_frame(), written = {}, exits = {},
     registers = shared.registers, shared = shared.places, kinds = shared.kinds, found = shared.found,
     upvalue_value = c.upvalue_value,
   }, Body)
@@ -263,6 +268,19 @@ local function clear_results(c, body, object)
   end
 end
 
+-- Stores how the loop is left, for what follows to find if nothing else is, and what every body may ask for.
+function Compiler:store_ways(body, object)
+  local f, slots = self.f, body.frame.slots
+  for _, key in ipairs { "exit", "result", "first" } do
+    if slots[key] then
+      f:store(object, slots[key], 8, key == "first" and body.region.first.r or 0)
+    end
+  end
+  if slots.context then
+    f:store(object, slots.context, 8, self:context_register())
+  end
+end
+
 -- Stores what the body finds. What it changes begins as a number that the verifier takes for anything: otherwise it
 -- would follow a counter round by round, up to its limit of a million instructions.
 local function fill_frame(c, body, object)
@@ -284,14 +302,7 @@ local function fill_frame(c, body, object)
       end
     end
   end
-  for _, key in ipairs { "exit", "result", "first" } do
-    if slots[key] then
-      f:store(object, slots[key], 8, key == "first" and body.region.first.r or 0)
-    end
-  end
-  if slots.context then
-    f:store(object, slots.context, 8, c:context_register())
-  end
+  c:store_ways(body, object)
   clear_results(c, body, object)
 end
 

@@ -17,7 +17,7 @@ local unit = require("bpf.program.unit")
 local values = require("bpf.program.values")
 
 for _, part in ipairs { "memory", "relocation", "strings", "arithmetic", "analyse", "index", "tables", "compare", "ops",
-  "loops", "callback", "maps", "locks", "calls", "intrinsics", "helpercalls", "specialhelpers" } do
+  "loops", "callback", "maps", "locks", "calls", "intrinsics", "helpercalls", "specialhelpers", "userring" } do
   require("bpf.program." .. part)
 end
 

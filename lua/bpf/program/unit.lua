@@ -30,8 +30,8 @@ end
 function unit.new(options)
   return setmetatable({
     protos = {}, outlined = {}, map_info = {}, map_names = {}, function_names = {}, needs = {}, variables = {},
-    variable_names = {}, tables = {}, sleepers = {}, scratches = {}, scratch = {}, chunks = {}, numbers = {}, texts = {},
-    ctx_type = options.ctx_type, parameters = options.parameters,
+    variable_names = {}, tables = {}, sleepers = {}, scratches = {}, scratch = {}, chunks = {}, numbers = {},
+    texts = {}, ctx_type = options.ctx_type, parameters = options.parameters,
   }, Unit)
 end
 
