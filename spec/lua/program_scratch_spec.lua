@@ -14,7 +14,7 @@ end)
 local function address(text)
   assert(#text > 40)
   local object = math.tointeger(tonumber(("%p"):format(text)))
-  return object + (_VERSION == "Lua 5.4" and 24 or 0)
+  return object + (_VERSION == "Lua 5.4" and 24 or 32)
 end
 
 local function words(...)
