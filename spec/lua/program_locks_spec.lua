@@ -130,6 +130,16 @@ describe("map.locked in a program", function()
     assert(link)
   end)
 
+  it("isn't needed for map.scan, which runs such a map's function in the script", function()
+    local m <close> = create("array")
+    m[2] = { packets = 3, bytes = 7 }
+    assert.same({ 3, 7 }, { map.scan(m, function(k, v)
+      v.bytes = v.bytes + k
+      return v.packets, v.bytes - k
+    end) })
+    assert.same({ 1, 9 }, { m[1].bytes, m[2].bytes })
+  end)
+
   it("is in the object's definitions, for loaders that make the maps", function()
     local m <close> = create("array")
     local bytes = assert(bpf.assemble { count = { "xdp", function()

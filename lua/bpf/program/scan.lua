@@ -176,7 +176,8 @@ local function way_of(m)
   elseif not way then
     error(("map.scan: a map of type %s has no entries to scan"):format(kind), 3)
   end
-  return way
+  local _, value = map.types(m)
+  return value and types.of(value).lock and "walk" or way -- raw tracepoints can't have maps with locks
 end
 
 local lacking -- whether this kernel has been found to lack the helper
@@ -186,9 +187,9 @@ local lacking -- whether this kernel has been found to lack the helper
 -- other maps. Its upvalues are constants, except for integers: these may differ from call to call, and the program is
 -- compiled only once.
 --
--- The result is exact only while nobody else deletes entries. On kernels before 5.13, and for LPM tries and maps of
--- maps, the function runs in the script, in an iteration as by `pairs`. The result is the same, but changes are not
--- atomic.
+-- The result is exact only while nobody else deletes entries. On kernels before 5.13, and for LPM tries, maps of
+-- maps and maps whose values have a `bpf_spin_lock`, the function runs in the script, in an iteration as by `pairs`.
+-- The result is the same, but changes are not atomic.
 -- @function bpf.map.scan
 -- @tparam bpf.map m a hash, an array or an LPM trie; a map of another type, or a per-CPU map, raises an error
 -- @tparam function fn called with key and value; the value of a struct is a reference to the entry
