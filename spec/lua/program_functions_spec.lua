@@ -145,6 +145,40 @@ describe("a function called in a program", function()
     end)
   end)
 
+  it("keeps what it captured in loops that the kernel runs", function()
+    kernel.need("bpf_loop", "5.17")
+    local inputs = { { 0, 0 }, { 3, 5000 }, { 7, 9 }, { -1, 4 } }
+    same(function(a, b)
+      local c = a * b
+      local function inner(x) return x + c end
+      local function outer(x) return inner(x) * a end
+      local t = { n = 0, f = function(x) return x ~ c end }
+      for i = a, b do
+        t.n = t.n + outer(i)
+        t.n = t.f(t.n)
+      end
+      return t.n + outer(1)
+    end, { inputs = inputs })
+    local function sum(f, n)
+      local s = 0
+      for i = 1, n do
+        for j = 1, n do
+          s = s + f(i, j)
+          if j > 5 then
+            break
+          end
+        end
+        if i > 5 then
+          break
+        end
+      end
+      return s
+    end
+    same(function(a, b)
+      return sum(function(i, j) return i * a + j end, b) - sum(function(i) return i - b end, a)
+    end, { inputs = inputs })
+  end)
+
   it("is an argument of another one", function()
     local function apply(f, a, b) return f(a, b) end
     same(function(a, b)

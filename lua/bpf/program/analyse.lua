@@ -442,14 +442,10 @@ function Compiler:inner(fn, closure, arguments)
   return inner
 end
 
-local function in_function(v)
-  return values.at_run_time(v) or v.kind == "buffer" or v.kind == "pending"
-end
-
 -- What a local function captured. A variable of a function that runs elsewhere is out of its reach.
 function Compiler:captured(closure, n)
   local v = closure.upvalues[n]
-  if closure.f ~= self.f and shapes.any(v, in_function) then
+  if closure.f ~= self.f and shapes.in_function(v) then
     self:fail("the local function uses '%s' within a loop's body that the kernel calls: hand it over as an argument",
       closure.proto.upvalues[n].name or "?")
   end

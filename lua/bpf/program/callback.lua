@@ -117,7 +117,7 @@ function Body:start_state()
   for _, place in ipairs(self.shared) do
     self.initial[place] = self:load_shared(place)
   end
-  local state = shapes.gather(self.initial)
+  local state = shapes.gather(self.initial, self.closures, self.f)
   self.whole = values.copy_state(state)
   self:set_variables(state)
   return state
@@ -145,7 +145,9 @@ end
 -- Joins what the body leaves at a place with what it found there.
 function Body:store_shared(place, v)
   local initial = self.initial[place]
-  if initial and (values.same(v, initial) or values.one_value(v, initial)) then
+  if v.kind == "closure" and v == self.closures[place] then
+    return
+  elseif initial and (values.same(v, initial) or values.one_value(v, initial)) then
     return
   elseif not self.kinds[place] then -- a member that the table gets in the body
     self.kinds[place], self.found[place] = NIL, NIL
@@ -219,7 +221,7 @@ local function new_body(c, g, shared, memo, results)
   return setmetatable({
     proto = c.proto, unit = c.unit, root = c.root, region = g, live = c.live, outlined = c.outlined, depth = c.depth,
     memo = memo, function_name = memo.name, pc = c.pc, made = 0, outer = c, results = results,
-    frame = Compiler.new_frame(), written = {}, exits = {},
+    frame = Compiler.new_frame(), written = {}, exits = {}, closures = {},
     registers = shared.registers, shared = shared.places, kinds = shared.kinds, found = shared.found,
     upvalue_value = c.upvalue_value,
   }, Body)
@@ -363,7 +365,7 @@ end
 local function shared_values(c, g)
   local kinds, registers = {}, shared_registers(c, g)
   shapes.fix_shared(registers, c.state)
-  local places, found = shapes.spread(kinds, registers, c.state)
+  local places, found = shapes.spread(kinds, registers, c.state, c.f)
   for _, place in ipairs(places) do
     found[place] = c:materialize(found[place])
     kinds[place] = kinds[place] or found[place]
