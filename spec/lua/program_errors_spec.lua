@@ -126,6 +126,17 @@ describe("variables in a program", function()
     { "can't be global", "the global 'unheard_of' can't be assigned in a program: use a map, or bpf.var",
       function(a) unheard_of = a end },
     { "that are global have to be there", "there is no global 'unheard_of'", function(a) return unheard_of + a end },
+    { "that a local function uses can't be assigned again in the next round of a loop",
+      "the local function uses 'x', which is assigned again: hand it over as an argument",
+      function(a)
+        local x, r = 1, 0
+        for i = 1, 3 do
+          x = x + i
+          local function f() return x + a end
+          r = r + f()
+        end
+        return r
+      end, 4 },
     { "that a local function uses can't be assigned again",
       "the local function uses 'x', which is assigned again: hand it over as an argument",
       function(a) local x = 1 local function f() return x + a end x = 2 return f() end },

@@ -145,6 +145,20 @@ describe("a function called in a program", function()
     end)
   end)
 
+  it("keeps what a variable has been assigned before", function()
+    same(function(a, b)
+      local x = a
+      if b > 0 then
+        x = b
+      end
+      for i = 1, 3 do
+        x = x * i
+      end
+      local function f(y) return x + y end
+      return f(a) * f(b)
+    end)
+  end)
+
   it("keeps what it captured in loops that the kernel runs", function()
     kernel.need("bpf_loop", "5.17")
     local inputs = { { 0, 0 }, { 3, 5000 }, { 7, 9 }, { -1, 4 } }

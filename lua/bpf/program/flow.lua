@@ -73,6 +73,18 @@ local function all_targets(c, pc)
   return targets(c, pc)
 end
 
+-- Whether a loop between two pcs has a third one in it.
+function flow.loops(c, pc, from, to)
+  for at = pc, to - 1 do
+    for _, target in ipairs(all_targets(c, at)) do
+      if from <= target and target <= pc then
+        return true
+      end
+    end
+  end
+  return false
+end
+
 -- What an instruction reads and writes --------------------------------------------------------------------------------
 
 -- By letters: reads > writes. "C?" is the register C unless it is a constant's number. TESTSET writes A on one of its

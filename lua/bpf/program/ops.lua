@@ -211,8 +211,11 @@ local function check_captured(c, register, pc)
   local proto = c.proto
   for _, variable in ipairs(proto.locals) do
     local name = variable.from <= pc and pc < variable.to and undump.local_name(proto, register, pc)
-    if name and name == variable.name and flow.assigned(proto, register, variable.from, variable.to) then
-      c:fail("the local function uses '%s', which is assigned again: hand it over as an argument", name)
+    if name and name == variable.name then
+      local from = flow.loops(c, pc, variable.from, variable.to) and variable.from or pc + 1
+      if flow.assigned(proto, register, from, variable.to) then
+        c:fail("the local function uses '%s', which is assigned again: hand it over as an argument", name)
+      end
     end
   end
 end
