@@ -131,6 +131,35 @@ describe("members of kernel structs", function()
     assert.same({ "0", "1" }, answers)
   end)
 
+  it("may be elements of arrays, also in loops, and of unions that have structs without a name", function()
+    local bytes <close> = assert(map.create { type = "array", max_entries = 1, value = "struct { __u64 n[64]; }" })
+    local list = {}
+    for n = 1, 64 do
+      list[n] = 0xfefefefefefefefe
+    end
+    bytes[0] = { n = list }
+    local programs = { program = { "raw_tp/sys_enter", function()
+      local entry = bytes[0]
+      local devconf, attr = bpf.cast(entry, "struct ipv4_devconf"), bpf.cast(entry, "union bpf_attr")
+      return devconf.data[3] == -0x1010102 and attr.value_size == 0xfefefefe and 1 or 0
+    end } }
+    local object, maps = bpf.assemble(programs)
+    local obj <close> = assert(bpf.load({ bytes = object }, { maps = maps }))
+    assert.equal(1, assert(obj.progs.program:run {}).retval)
+    assert.is_true(obj.progs.program:info().btf_id > 0, "the kernel refused the BTF")
+    local sum = run(function()
+      local task = bpf.cast(call.get_current_task(), "struct task_struct")
+      local limits, comm, n = task.signal.rlim, task.comm, 0
+      for i = 1, math.min(call.get_prandom_u32() % 4 + 4, 4) do
+        n = n + (comm[i] or 0) + (limits[4].rlim_cur >> 20)
+      end
+      return n
+    end, { btf = FOREIGN })
+    local comm = helper.read("/proc/self/comm")
+    assert.equal(comm:byte(1) + comm:byte(2) + comm:byte(3) + comm:byte(4)
+      + 4 * (proc("limits", "Max stack size%s+(%d+)") >> 20), sum)
+  end)
+
   it("of a process's memory aren't relocated", function()
     assert.equal(0, run(function() return bpf.cast(0, "struct task_struct", "user").pid end, { btf = FOREIGN }))
   end)

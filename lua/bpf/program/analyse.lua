@@ -24,7 +24,7 @@ local parts = {
     end
     return { v.r, v.present or 1 }
   end,
-  pointer = function(c, v) return { v.kind == "constant" and 0 or c:address(v) } end,
+  pointer = function(c, v, kind) return { v.kind == "constant" and 0 or kind.core and v.r or c:address(v) } end,
 }
 
 function Compiler:parts(v, kind)

@@ -115,8 +115,8 @@ local function overlaps(list)
   return #list > 1 and list[#list].bit == 0 and not list[#list].member.bits
 end
 
--- Members that aren't at the beginning of a union are those of structs without a name in it. Returns the others, and a
--- list of these.
+-- Members that aren't at the beginning of a union are those of structs without a name in it. Returns the others, and
+-- these.
 local function split(list)
   local outer, inner = {}, {}
   for _, entry in ipairs(list) do
@@ -127,8 +127,8 @@ local function split(list)
 end
 
 -- Writes a struct with the members of a sorted list; `write` returns the id of a member's type. Sets the `steps` of an
--- access path to each member. Returns the struct's id. Names that don't begin with struct or union are those of typedefs
--- of structs without a name.
+-- access path to each member. Returns the struct's id. Names that don't begin with struct or union are those of
+-- typedefs of structs without a name.
 local function write_struct(self, form, list, write)
   local members, flag, inner = {}, 0, {}
   local name = form.name or form.typedef or ""
@@ -150,8 +150,8 @@ local function write_struct(self, form, list, write)
       entry.steps = #members - 1 .. ":" .. entry.steps
     end
   end
-  local id = self:add(is_union and UNION or STRUCT, (kind == "struct" or kind == "union") and tag or nil, #members | flag,
-    form.size, table.concat(members))
+  tag = (kind == "struct" or kind == "union") and tag or nil
+  local id = self:add(is_union and UNION or STRUCT, tag, #members | flag, form.size, table.concat(members))
   if name:find("^[A-Za-z_][A-Za-z_0-9]*$") then
     id = self:add(TYPEDEF, name, 0, id)
   end
@@ -209,8 +209,8 @@ end
 
 -- CO-RE ---------------------------------------------------------------------------------------------------------------
 
--- Calls fn with each struct on an access path and the index in `order` that the path takes there; puts the steps that it
--- returns into the path. Returns the path.
+-- Calls fn with each struct on an access path and the index in `order` that the path takes there; puts the steps that
+-- it returns into the path. Returns the path.
 local function walk(form, access, fn)
   local steps = {}
   for step in access:gmatch("%d+") do

@@ -171,6 +171,14 @@ local function join_spaces(p, q)
   return p.type.kind == "chars" and LOADED[p.space] and LOADED[q.space] and "stack" or nil
 end
 
+-- Whether both pointers are to the same part of a struct whose layout isn't known, or to no such part.
+local function same_part(a, b)
+  if not a.core or not b.core then
+    return a.core == b.core
+  end
+  return a.offset == b.offset and a.core.type == b.core.type and a.core.access == b.core.access
+end
+
 local function join_pointers(a, b)
   local p = a.kind == "pointer" and a or b
   local q = p == a and b or a
@@ -181,8 +189,10 @@ local function join_pointers(a, b)
       return mixed(a, b)
     end
   end
+  local core = q.kind == "pointer" and same_part(p, q) and p.core or nil
   return {
-    kind = "pointer", type = p.type, space = space, offset = 0, falsy = p.falsy or q.falsy,
+    kind = "pointer", type = p.type, space = space, offset = core and p.offset or 0, core = core,
+    falsy = p.falsy or q.falsy,
     null = p.null or q.null or q.kind ~= "pointer" or nil,
   }
 end
@@ -239,14 +249,15 @@ end
 function values.settled(old, new)
   return same(old, new) or old.kind == new.kind and values.at_run_time(old) == values.at_run_time(new)
     and old.null == new.null and old.positive == new.positive and old.bool == new.bool and old.type == new.type
-    and old.most == new.most and old.falsy == new.falsy
+    and old.most == new.most and old.falsy == new.falsy and same_part(old, new)
 end
 
 -- A value of a joined kind in registers: `fields` gives the register of each part.
 function values.of_kind(kind, fields)
   return {
     kind = kind.kind, type = kind.type, space = kind.space, null = kind.null, positive = kind.positive,
-    bool = kind.bool, most = kind.most, falsy = kind.falsy, offset = kind.kind == "pointer" and 0 or nil, r = fields.r,
+    bool = kind.bool, most = kind.most, falsy = kind.falsy, r = fields.r, core = kind.core,
+    offset = kind.kind == "pointer" and (kind.core and kind.offset or 0) or nil,
     present = kind.kind == "optional" and fields.present or nil,
   }
 end
