@@ -228,7 +228,7 @@ end)
 describe("records of tracepoints", function()
   it("are found in BTF by name, without tracefs, and are relocated", function()
     local execs = map.declare {
-      type = "hash", max_entries = 64, key = "char[64]", value = "struct { __s64 pid, here; }",
+      type = "hash", max_entries = 64, key = "char[32]", value = "struct { __s64 pid, here; }",
     }
     local us = me
     local obj <close> = load({ program = { "tp/sched/sched_process_exec", function(ctx)

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Strings in a program: constants, and char arrays in memory, which end at their first NUL. What a helper reads is
 -- pending until its destination is known: a string's size is that of the member or the key it goes to.
-local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
+local declared = require("bpf.program.declared")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
 
@@ -40,7 +40,7 @@ end
 
 -- The same of a key, whose size is that of the map's keys where the script gave none.
 function Compiler:materialize_key(o, k)
-  if k.kind == "pending" and not k.sized and o.kind == "constant" and core.map.type(o.value) then
+  if k.kind == "pending" and not k.sized and o.kind == "constant" and declared.type(o.value) then
     local key = self.unit:info_of(o.value).key
     if key and key.kind == "chars" then
       k = { kind = "pending", type = key, sized = true, exact = k.exact, put = k.put }
