@@ -159,6 +159,24 @@ describe("a function called in a program", function()
     end)
   end)
 
+  it("tests what it captured", function()
+    same(function(a, b)
+      local x
+      if a > 0 then
+        x = b
+      end
+      local function f(y)
+        if x and x > y then
+          return x + y
+        elseif not x then
+          return -1
+        end
+        return x and x - y or 0
+      end
+      return f(1) + f(a)
+    end)
+  end)
+
   it("keeps what it captured in loops that the kernel runs", function()
     kernel.need("bpf_loop", "5.17")
     local inputs = { { 0, 0 }, { 3, 5000 }, { 7, 9 }, { -1, 4 } }

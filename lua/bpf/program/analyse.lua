@@ -52,7 +52,7 @@ function Compiler:edge(state, target)
     end
     t.lookup, t.state = lookup, {}
     for register, v in pairs(state) do
-      t.state[register] = live[register] and v or nil
+      t.state[register] = (live[register] or register < 0) and v or nil
     end
     f:jump(t.block)
   end

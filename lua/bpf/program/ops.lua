@@ -42,7 +42,13 @@ function ops.LOADNIL(_, i, s)
   end
 end
 
-function ops.GETUPVAL(c, i, s) s[i.A] = c:upvalue(i.B) end
+-- What tests find out of an upvalue that may be nil is known as long as paths don't meet: it has a place in the state,
+-- below the registers.
+function ops.GETUPVAL(c, i, s)
+  local place = -1 - i.B
+  local v = s[place] or c:upvalue(i.B)
+  s[i.A], s[place] = v, s[place] or (v.kind == "optional" or v.kind == "pointer") and v or nil
+end
 
 function ops.SETUPVAL(c, i)
   c:fail("'%s' can't be assigned in a program, whose upvalues are constants: use a map, or bpf.var",
