@@ -53,7 +53,7 @@ describe("a perf_event_array", function()
     assert.equal(math.tointeger(tonumber((helper.run("getconf _NPROCESSORS_CONF")))), #events)
   end)
 
-  -- The task may move between two calls, to a CPU whose event was opened later: a count says something of its own CPU only.
+  -- The task may move between two calls, to a CPU whose event was opened later: a count says something of its own CPU.
   it("lets a program read what an event counted", function()
     fill({ type = perf.TYPE_SOFTWARE, config = perf.COUNT_SW_CPU_CLOCK })
     local link <close> = attach("count") -- luacheck: ignore
