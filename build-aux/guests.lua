@@ -68,6 +68,7 @@ return {
   ["spec/lua/program_loops_spec.lua"] = { on = FIRST, why = compiled, seconds = 15 },
   ["spec/lua/program_maps_spec.lua"] = { on = FIRST, why = compiled, seconds = 12 },
   ["spec/lua/program_memory_spec.lua"] = { on = FIRST, why = compiled },
+  ["spec/lua/program_pairs_spec.lua"] = { on = FIRST, why = compiled },
   ["spec/lua/program_refusals_spec.lua"] = { on = NONE, why = "the verifier's words are this kernel's" },
   ["spec/lua/program_spec.lua"] = { on = NONE, why = "arguments, names and owners, whatever the kernel" },
   ["spec/lua/program_tables_spec.lua"] = { on = FIRST, why = compiled },

@@ -189,8 +189,8 @@ static int program_leave(lua_State *L)
 	return 0;
 }
 
-/*** Makes a program the owner of its object: `prog:close()` and `<close>` then close the object as well. The programs of
-bpf.program are such owners.
+/*** Makes a program the owner of its object: `prog:close()` and `<close>` then close the object as well. The programs
+of bpf.program are such owners.
 @function bpf.prog.own
 @tparam bpf.prog prog a program of an object
 @treturn bpf.prog the program

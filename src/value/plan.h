@@ -68,7 +68,7 @@ struct lbpf_type {
 	struct lbpf_head head;
 	/* Registry reference of the sequence of names; LUA_NOREF once the type has been collected. */
 	int names;
-	bool owned; /* some members belong to the kernel (locks, timers, …) and are not shown */
+	bool owned;   /* some members belong to the kernel (locks, timers, …) and are not shown */
 	int64_t lock; /* the offset of a struct's bpf_spin_lock; -1 if it has none */
 	uint32_t size;
 	uint32_t count;
@@ -95,7 +95,7 @@ struct lbpf_builder {
 	struct lbpf_node *node;
 	uint32_t count, room;
 	lua_Integer names;
-	bool owned; /* `owned` of the type */
+	bool owned;   /* `owned` of the type */
 	int64_t lock; /* `lock` of the type */
 };
 
