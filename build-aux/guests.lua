@@ -62,6 +62,7 @@ return {
   ["spec/lua/program_fuzz_spec.lua"] = { on = { "6.1" }, why = compiled, seconds = 20 },
   ["spec/lua/program_functions_spec.lua"] = { on = FIRST, why = compiled, seconds = 12 },
   ["spec/lua/program_helpers_spec.lua"] = { on = NONE, why = text },
+  ["spec/lua/program_inner_spec.lua"] = { on = FIRST, why = compiled },
   ["spec/lua/program_ir_spec.lua"] = { on = NONE, why = compiled },
   ["spec/lua/program_language_spec.lua"] = { on = { "5.10" }, why = compiled, seconds = 35 },
   ["spec/lua/program_locks_spec.lua"] = { on = FIRST, why = compiled },

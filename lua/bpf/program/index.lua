@@ -133,6 +133,9 @@ end
 local members = { struct = read_member, array = read_element, chars = read_element }
 
 local function index_memory(c, o, k, name)
+  if o.type.kind == "map" then
+    return c:map_get(c:as_map(o), k)
+  end
   local read = members[o.type.kind]
   if not read then
     c:fail_index(name, o)
@@ -282,8 +285,8 @@ end
 -- o[k] = v
 function Compiler:assign(o, k, v, name)
   o = self:dereference(o)
-  if o.kind == "constant" and is_map(o.value) then
-    return self:map_set(o.value, k, v)
+  if o.kind == "constant" and is_map(o.value) or o.kind == "pointer" and o.type.kind == "map" then
+    return self:map_set(self:as_map(o), k, v)
   elseif o.kind == "table" then
     return assign_field(self, o, k, v, name)
   end

@@ -34,8 +34,28 @@ local INSTEAD = {
   cgrp_storage = "helper.cgrp_storage_get(m, cgroup)",
 }
 
+-- Maps of maps: what a look-up gives is a map, which is known when the program runs. Its type stands for it, a form of
+-- kind "map", with what is known of the inner maps.
+local OUTER = { array_of_maps = true, hash_of_maps = true }
+
+local Inner = {}
+
+-- The map that a value is, for what takes maps: of a program's own, or the one that a look-up gave.
+function Compiler:as_map(v)
+  if v.kind == "constant" and declared.type(v.value) then
+    return v.value
+  elseif v.kind ~= "pointer" or v.type.kind ~= "map" then
+    return nil
+  elseif v.null then
+    self:fail("%s may be nil here: test it before", self:whose(v))
+  end
+  return setmetatable({ r = self:address(v), info = v.type.info }, Inner)
+end
+
 function Compiler:map_reference(m)
-  if self.root.sleepable then
+  if getmetatable(m) == Inner then
+    return m.r
+  elseif self.root.sleepable then
     self.unit:sleeper_uses(m, self:here())
   end
   return { map = m }
@@ -43,7 +63,7 @@ end
 
 -- What is known of a map that is indexed.
 function Compiler:keyed(m)
-  local info = self.unit:info_of(m)
+  local info = getmetatable(m) == Inner and m.info or self.unit:info_of(m)
   if not KEYED[info.type] or not info.key or not info.value then
     local instead = INSTEAD[info.type]
     self:fail("a map of type %s isn't indexed in a program%s", info.type, instead and ": use " .. instead or "")
@@ -94,6 +114,22 @@ local function is_there(info, k)
   return ARRAYS[info.type] and k.kind == "integer" and math.type(k.r) and k.r >= 0 and k.r < info.max_entries
 end
 
+-- The form of an inner map: of the declared one, or of any that is in the map.
+function Compiler:inner_type(m, info)
+  if not info.inner_form then
+    local inner = info.inner
+    for _, other in pairs(declared.is(m) and {} or m) do
+      inner = declared.info(other)
+      break
+    end
+    if not inner or not inner.key then
+      self:fail("the types of the inner maps aren't known: put a map into this one before the program is compiled")
+    end
+    info.inner_form = { kind = "map", name = "map of type " .. inner.type, size = 8, info = inner }
+  end
+  return info.inner_form
+end
+
 -- Maps whose entries are sockets, for programs. Whoever gets one gives it back by helper.sk_release.
 local SOCKETS = { sockmap = true, sockhash = true }
 
@@ -102,6 +138,9 @@ function Compiler:map_get(m, k)
   if SOCKETS[info.type] then
     local form = types.struct_named("struct bpf_sock")
     return { kind = "pointer", r = r, offset = 0, type = form, space = "trusted", null = true }
+  end
+  if OUTER[info.type] then
+    return { kind = "pointer", r = r, offset = 0, type = self:inner_type(m, info), space = "inner", null = true }
   end
   local type = info.value
   if is_there(info, k) then
@@ -168,6 +207,10 @@ end
 
 function Compiler:map_set(m, k, v)
   local info = self:keyed(m)
+  if OUTER[info.type] then
+    self:fail("which maps are in a map of type %s is the script's to say: the kernel lets no program change it",
+      info.type)
+  end
   if values.is_nil(v) then
     return self:map_delete(m, k)
   end
@@ -212,10 +255,8 @@ local calls = {}
 -- The map among the arguments of a function, which is taken off.
 local function map_argument(c, arguments, name)
   local v = table.remove(arguments, 1)
-  if not v or v.kind ~= "constant" or not declared.type(v.value) then
-    c:fail("map.%s: a map is expected, this is %s", name, v and describe(v) or "nothing")
-  end
-  return v.value
+  return v and c:as_map(v)
+    or c:fail("map.%s: a map is expected, this is %s", name, v and describe(v) or "nothing")
 end
 
 local function argument(c, arguments, n, name, what)
