@@ -227,6 +227,7 @@ build = {
     ["bpf.program.uapi"] = "lua/bpf/program/uapi.lua",
     ["bpf.program.undump"] = "lua/bpf/program/undump.lua",
     ["bpf.program.unit"] = "lua/bpf/program/unit.lua",
+    ["bpf.program.usdt"] = "lua/bpf/program/usdt.lua",
     ["bpf.program.userring"] = "lua/bpf/program/userring.lua",
     ["bpf.program.values"] = "lua/bpf/program/values.lua",
     ["bpf.program.variables"] = "lua/bpf/program/variables.lua",

@@ -409,7 +409,6 @@ describe("a section", function()
   end)
 
   it("of a kind that isn't possible yet says so", function()
-    refused("usdt", "a program for USDT can't be written in Lua yet", function() end)
     refused("struct_ops/x", "a struct_ops program can't be written in Lua yet", function() end)
     refused("freplace/x", "a program that replaces another can't be written in Lua yet", function() end)
   end)

@@ -5,6 +5,7 @@ local core = require("bpf.core")
 local packet = require("bpf.program.packet")
 local tracefs = require("bpf.program.tracefs")
 local types = require("bpf.program.types")
+local usdt = require("bpf.program.usdt")
 local values = require("bpf.program.values")
 
 local contexts = {}
@@ -269,7 +270,7 @@ local rows = {
   sk_msg = struct("struct sk_msg_md", { packet = packet.direct }), sk_lookup = struct("struct bpf_sk_lookup"),
   sk_reuseport = struct("struct sk_reuseport_md", { packet = packet.direct }),
   iter = iterator, syscall = own_type,
-  usdt = unsupported("a program for USDT"), struct_ops = unsupported("a struct_ops program"),
+  usdt = usdt.start, struct_ops = unsupported("a struct_ops program"),
   freplace = unsupported("a program that replaces another"),
 }
 

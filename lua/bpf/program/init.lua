@@ -147,14 +147,19 @@ end
 -- Which maps the functions use, in the order of their use, as the object's definitions.
 local function definitions_of(of, functions)
   local list, seen = {}, {}
+  local function add(m)
+    if m and not seen[m] then
+      seen[m] = true
+      list[#list + 1] = of:definition_of(m)
+    end
+  end
   for _, f in ipairs(functions) do
     for _, relocation in ipairs(f.relocations) do
-      local m = relocation.map
-      if m and not seen[m] then
-        seen[m] = true
-        list[#list + 1] = of:definition_of(m)
-      end
+      add(relocation.map)
     end
+  end
+  for _, m in ipairs(of.required) do
+    add(m)
   end
   return list
 end

@@ -30,8 +30,8 @@ end
 function unit.new(options)
   return setmetatable({
     protos = {}, outlined = {}, map_info = {}, map_names = {}, function_names = {}, needs = {}, variables = {},
-    variable_names = {}, tables = {}, sleepers = {}, scratches = {}, scratch = {}, chunks = {}, numbers = {},
-    texts = {}, ctx_type = options.ctx_type, parameters = options.parameters,
+    variable_names = {}, tables = {}, sleepers = {}, scratches = {}, required = {}, scratch = {}, chunks = {},
+    numbers = {}, texts = {}, ctx_type = options.ctx_type, parameters = options.parameters,
   }, Unit)
 end
 
@@ -170,6 +170,12 @@ function Unit:info_of(map)
     self.map_info[map] = info
   end
   return info
+end
+
+-- A map that has to be in the object even where no code uses it. Its name is kept as it is, however long.
+function Unit:require_map(map)
+  self.required[#self.required + 1] = map
+  self.map_names[map] = self:info_of(map).name
 end
 
 -- The name of a map in the object: its own, or the one that is given, made unique.
