@@ -58,6 +58,7 @@ return {
   ["spec/object/legacy_spec.lua"] = { on = { "5.10" }, why = old, seconds = 60 },
   ["spec/tree/libbpf_spec.lua"] = { on = NONE, why = tree },
   ["spec/lua/program_details_spec.lua"] = { on = FIRST, why = compiled },
+  ["spec/lua/program_elements_spec.lua"] = { on = FIRST, why = compiled },
   ["spec/lua/program_errors_spec.lua"] = { on = NONE, why = "programs are refused before a kernel sees them" },
   ["spec/lua/program_fuzz_spec.lua"] = { on = { "6.1" }, why = compiled, seconds = 20 },
   ["spec/lua/program_functions_spec.lua"] = { on = FIRST, why = compiled, seconds = 12 },

@@ -99,8 +99,32 @@ local function with_element(c, o, index, element, count, fn)
   end)
 end
 
+-- The spaces in which a program may add a variable to an address, and how what is there is read: the verifier trusts no
+-- such address.
+local VARIABLE = { map = "map", record = "record", kernel = "kernel", user = "user", trusted = "kernel" }
+
+local REFERENCES = { struct = true, array = true, chars = true }
+
+-- A reference to an element whose index is known when the program runs: nil beyond the ends.
+local function reference_at(c, o, element, count, k)
+  local f, space = c.f, VARIABLE[o.space]
+  if not space or o.core then
+    c:fail("elements that are no numbers can be indexed at run time in maps and in memory of the kernel only: " ..
+      "use constant indexes")
+  end
+  local index = f:alu("sub", c:integer(k, "index"), 1)
+  local d = f:move(f:register(), 0)
+  with_element(c, o, index, element, count, function(base, offset)
+    f:move(d, offset == 0 and base or f:alu("add", base, offset))
+  end)
+  return { kind = "pointer", r = d, offset = 0, type = element, space = space, null = true }
+end
+
 -- An element whose index is known when the program runs: nil beyond the ends.
 local function read_at(c, o, element, count, k)
+  if REFERENCES[element.kind] then
+    return reference_at(c, o, element, count, k)
+  end
   local f = c.f
   local index = f:alu("sub", c:integer(k, "index"), 1)
   local d, present = f:move(f:register(), 0), f:move(f:register(), 0)
@@ -108,7 +132,7 @@ local function read_at(c, o, element, count, k)
   with_element(c, o, index, element, count, function(base, offset, core)
     local v = c:read(element, base, offset, o.space, nil, core)
     if v.kind ~= "integer" and v.kind ~= "boolean" then
-      c:fail("an array is indexed at run time for integers only: use a constant index, or a map")
+      c:fail("pointers of an array can't be indexed at run time: use constant indexes")
     end
     positive, bool = v.positive, v.kind == "boolean" or nil
     f:move(d, v.r)
