@@ -114,14 +114,17 @@ local function is_there(info, k)
   return ARRAYS[info.type] and k.kind == "integer" and math.type(k.r) and k.r >= 0 and k.r < info.max_entries
 end
 
+-- What is known of any map that is in a map of maps, or nil.
+local function any_inner(m)
+  local walk, state, key = pairs(m)
+  local _, inner = walk(state, key)
+  return inner and declared.info(inner)
+end
+
 -- The form of an inner map: of the declared one, or of any that is in the map.
 function Compiler:inner_type(m, info)
   if not info.inner_form then
-    local inner = info.inner
-    for _, other in pairs(declared.is(m) and {} or m) do
-      inner = declared.info(other)
-      break
-    end
+    local inner = info.inner or not declared.is(m) and any_inner(m)
     if not inner or not inner.key then
       self:fail("the types of the inner maps aren't known: put a map into this one before the program is compiled")
     end
