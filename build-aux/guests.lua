@@ -73,6 +73,7 @@ return {
   ["spec/lua/program_pairs_spec.lua"] = { on = FIRST, why = compiled },
   ["spec/lua/program_refusals_spec.lua"] = { on = NONE, why = "the verifier's words are this kernel's" },
   ["spec/lua/program_spec.lua"] = { on = NONE, why = "arguments, names and owners, whatever the kernel" },
+  ["spec/lua/program_scan_spec.lua"] = { on = FIRST, why = compiled },
   ["spec/lua/program_tables_spec.lua"] = { on = FIRST, why = compiled },
   ["spec/lua/program_undump_spec.lua"] = { on = NONE, why = text },
   ["spec/base/locale_spec.lua"] = { on = NONE, why = text },

@@ -224,7 +224,7 @@ function Compiler:write_bits(base, offset, v, what, member)
   local delta, size, shift = self:bits_of(member)
   local mask = member.bits == 64 and -1 or (1 << member.bits) - 1
   local old = f:alu("and", f:load(base, offset + delta, size), ~(mask << shift))
-  local new = f:alu("lsh", f:alu("and", self:scalar(v, what), mask), shift)
+  local new = f:alu("lsh", f:alu("and", self:stored(v, what), mask), shift)
   f:store(base, offset + delta, size, f:alu("or", old, new))
 end
 
@@ -262,11 +262,24 @@ function Compiler:write_constructor(type, base, offset, v, what, clean)
   end
 end
 
+-- Structs of the kernel and of processes have an address that means something to others as well, so a program may keep
+-- it. That of anything else means nothing when the program has ended.
+local LASTING = { trusted = true, kernel = true, user = true }
+
+-- What a store takes: as Compiler:scalar, but of references only those to such structs.
+function Compiler:stored(v, what)
+  local is_reference = v.kind == "pointer" or v.kind == "buffer"
+  if is_reference and not (LASTING[v.space] and v.type.kind == "struct") then
+    self:fail("%s: an integer is expected, %s is %s", what, self:whose(v), describe(v))
+  end
+  return self:scalar(v, what)
+end
+
 local function write_scalar(c, type, base, offset, v, what, _, member)
   if member and member.bits then
     return c:write_bits(base, offset, v, what, member)
   end
-  c.f:store(base, offset, type.size, c:scalar(v, what))
+  c.f:store(base, offset, type.size, c:stored(v, what))
 end
 
 local function write_struct(c, type, base, offset, v, what, clean)

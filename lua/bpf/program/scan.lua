@@ -5,16 +5,34 @@ local core = require("bpf.core")
 local argument = require("bpf.base.argument")
 local Compiler = require("bpf.program.compiler")
 local program = require("bpf.program")
+local source = require("bpf.program.source")
 local types = require("bpf.program.types")
+local undump = require("bpf.program.undump")
 local values = require("bpf.program.values")
 local walk = require("bpf.program.walk")
 
-local error = argument.error
+local throw, error = error, argument.error
 local map = core.map
 
 local scan = {}
 
 -- What the program is made of -----------------------------------------------------------------------------------------
+
+local MOST <const> = 8
+
+-- How many results a function has, by its return statements: of a call that it returns, one.
+local function results_of(fn)
+  local proto, count = undump.parse(fn), 0
+  for pc = 0, proto and proto.last_pc or -1 do
+    local i = proto.code[pc]
+    if i.op == "RETURN1" or i.op == "TAILCALL" then
+      count = math.max(count, 1)
+    elseif i.op == "RETURN" then
+      count = math.max(count, i.B == 0 and 1 or i.B - 1)
+    end
+  end
+  return count
+end
 
 -- The functions add and finish mean something in the program only: they add a result to a sum, and store it.
 local function add() end
@@ -46,6 +64,9 @@ Compiler.intrinsics[add] = function(c, arguments)
     return c:arithmetic("add", sum, values.integer(r))
   elseif v.kind == "boolean" or v.kind == "constant" and type(v.value) == "boolean" then
     v = values.integer(c:scalar(v))
+  elseif v.kind ~= "integer" then
+    throw({ placed = true, program = ("%s: result %d is %s: integers and booleans are added up"):format(given.place,
+      number, values.describe(v)) }, 0)
   end
   return c:arithmetic("add", sum, v)
 end
@@ -62,8 +83,8 @@ end
 local Parameters = {}
 Parameters.__index = Parameters
 
-local function new_parameters()
-  return setmetatable({ list = {}, by_name = {}, results = 0 }, Parameters)
+local function new_parameters(results)
+  return setmetatable({ list = {}, by_name = {}, results = results }, Parameters)
 end
 
 function Parameters:variable(unit, name)
@@ -125,8 +146,9 @@ local function find(m, code, upvalues, count)
 end
 
 -- Compiles and loads. Nil, message, code where the kernel refuses it.
-local function compile(m, fn, code, upvalues)
-  local parameters = new_parameters()
+local function compile(m, fn, code, upvalues, results)
+  local parameters, made = new_parameters(results), debug.getinfo(fn, "S")
+  parameters.place = ("%s:%d"):format(source.chunk_name(made.source), made.linedefined)
   local list = { { name = "scan", section = "raw_tp/scan", fn = make(m, fn) } }
   local own = { parameters = parameters, level = 5 }
   local obj, message, errno = program.load_programs("map.scan", list, own, { name = "scan" })
@@ -207,8 +229,9 @@ local lacking -- whether this kernel has been found to lack the helper
 -- local limit = 7
 -- local old, bytes = bpf.map.scan(flows, function(k, v)
 --   if v.last < limit then
+--     local bytes = v.bytes -- a deleted entry isn't to be read any more
 --     flows[k] = nil
---     return 1, v.bytes
+--     return 1, bytes
 --   end
 -- end)
 -- print(old, bytes, flows[1]) --> 1   100   nil
@@ -217,23 +240,27 @@ function scan.scan(m, fn)
     argument.check(1, "scan", m, "bpf.map", 2)
   end
   argument.check(2, "scan", fn, "function")
-  if way_of(m) == "walk" or lacking then
-    return walk.scan(m, fn)
-  end
+  local way = way_of(m)
   local dumped, code = pcall(string.dump, fn)
   if not dumped then
     error("map.scan: the function is written in C, and only functions written in Lua have bytecode", 2)
   end
+  local results = results_of(fn)
+  if results > MOST then
+    error(("map.scan: the function returns %d results, and up to %d are added up"):format(results, MOST), 2)
+  elseif way == "walk" or lacking then
+    return walk.scan(m, fn, results)
+  end
   local upvalues, count = upvalues_of(fn)
   local s, message, errno = find(m, code, upvalues, count), nil, nil
   if not s then
-    s, message, errno = compile(m, fn, code, upvalues)
+    s, message, errno = compile(m, fn, code, upvalues, results)
   end
   if s then
     return run(s, fn)
   elseif core.features.helper("raw_tracepoint", "for_each_map_elem") == false and errno ~= "EPERM" then
     lacking = true
-    return walk.scan(m, fn)
+    return walk.scan(m, fn, results)
   elseif errno == "EINVAL" and message:find("^map%.scan: .-:%d+: ") then
     error(message, 2)
   end

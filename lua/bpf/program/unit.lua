@@ -166,7 +166,11 @@ end
 function Unit:info_of(map)
   local info = self.map_info[map]
   if not info then
-    info = declared.info(map)
+    local ok
+    ok, info = pcall(declared.info, map)
+    if not ok then -- it is closed
+      error({ program = (tostring(info):gsub("^[^:]*:%d+: ", "")) }, 0)
+    end
     self.map_info[map] = info
   end
   return info

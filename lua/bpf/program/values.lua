@@ -68,6 +68,9 @@ local function describe_constant(v)
 end
 
 local function article(noun)
+  if noun:find("^the ") then
+    return noun
+  end
   return (noun:find("^[aeiouAEIOU]") and "an " or "a ") .. noun
 end
 
