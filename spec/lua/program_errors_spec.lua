@@ -274,7 +274,7 @@ describe("structs in a program", function()
       function(a) things[a] = { list = { 1, 2, 3, 4 } } end },
     { "have arrays that are made of tables", "list: a table is expected, 'a' is an integer",
       function(a) local v = things[a] if v then v.list = a end end },
-    { "can't be kept as addresses", "value: an integer is expected, this is a struct thing",
+    { "can't be kept as addresses", "value: an integer is expected, 'v' is a struct thing",
       function(a) local v = things[a] if v then m[1] = v end end },
     { "have elements that may be beyond the end of an array", "this may be nil here: test it before",
       function(a) local v = things[a] if v then return v.two[a].x end end },

@@ -174,7 +174,7 @@ local function run(s, fn)
   if not result then
     return nil, message, code
   elseif result.retval ~= 1 then
-    error("map.scan: the function ended at an entry, by an error, an assertion, or a division by 0", 3)
+    error("map.scan: the function ended at an entry, by an error, an assertion, or a division by 0", 2)
   end
   local sums = {}
   for n = 1, s.results do
