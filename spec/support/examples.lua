@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Running the examples. `local examples = require "spec.support.examples"`.
 local helper = require "spec.helper"
-local kernel = require "spec.support.kernel"
 
 local assert = require "luassert"
 
@@ -29,11 +28,10 @@ function examples.need_root()
 end
 
 --- Describes an example, and the one in Lua alone that has the same options and prints the same. `tests` gets the name
--- of each, and the name as a pattern. Of the emulated kernels, the oldest alone runs the latter: specs of programs show
--- what other kernels make of them.
+-- of each, and the name as a pattern. Emulated kernels run the former only: the specs of programs show what they make of
+-- the latter.
 function examples.both(describe, name, tests)
-  local once = helper.slow > 1 and not kernel.before("5.11")
-  for _, each in ipairs(once and { name } or { name, name .. "-lua" }) do
+  for _, each in ipairs(helper.slow > 1 and { name } or { name, name .. "-lua" }) do
     describe(each, function() tests(each, (each:gsub("%-", "%%-"))) end)
   end
 end
