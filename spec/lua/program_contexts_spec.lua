@@ -326,7 +326,6 @@ end)
 
 describe("a section", function()
   it("is refused where there is no program for it yet, or it isn't known", function()
-    assert.matches("a program for USDT can't be written in Lua yet", refused("usdt/a:b:c", function() end))
     assert.matches("a struct_ops program can't be written in Lua yet", refused("struct_ops/a", function() end))
     assert.matches("a program that replaces another can't be written in Lua yet", refused("freplace/a", function() end))
     assert.matches("section 'xpd' isn't known: ", refused("xpd", function() end))

@@ -112,6 +112,7 @@ describe("map.locked in a program", function()
   end)
 
   it("reads strings before it takes the lock", function()
+    kernel.need("locks in tracing programs", "5.11")
     kinds.need("tp_btf/sched_switch")
     local m <close> = assert(map.create { type = "array", max_entries = 1, key = "__u32",
       value = "struct named { struct bpf_spin_lock lock; char comm[16]; }" })

@@ -28,7 +28,7 @@ function examples.need_root()
 end
 
 --- Describes an example, and the one in Lua alone that has the same options and prints the same. `tests` gets the name
--- of each, and the name as a pattern. Emulated kernels run the former only: the specs of programs show what they make of
+-- of each, and the name as a pattern. Emulated kernels run the former only: specs of programs show what they make of
 -- the latter.
 function examples.both(describe, name, tests)
   for _, each in ipairs(helper.slow > 1 and { name } or { name, name .. "-lua" }) do
