@@ -51,9 +51,10 @@ local function load_part(module, level)
 end
 
 -- Functions of bpf.map's in Lua, whose modules are loaded at the first call.
-for name, module in pairs {
+local of_maps = {
   add = "bpf.program.add", declare = "bpf.program.declared", locked = "bpf.program.locks", scan = "bpf.program.scan",
-} do
+}
+for name, module in pairs(of_maps) do
   core.map[name] = function(...)
     return load_part(module, 2)[name](...)
   end
@@ -68,6 +69,9 @@ end
 function core.preload()
   for name, module in pairs(modules) do
     rawset(core, name, part(name, load_part(module, 2)))
+  end
+  for _, module in pairs(of_maps) do
+    load_part(module, 2)
   end
   for _, module in ipairs { "socket", "socket.unix" } do
     pcall(require, module)

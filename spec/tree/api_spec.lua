@@ -359,6 +359,19 @@ describe("require \"bpf\"", function()
     assert.matches("\n[^\n]*bpf%.[%l.]+ can't be loaded: [^\n]*\ntrue\ttrue\t1\t1\ttrue\ntrue\ttrue\n$", output)
   end)
 
+  it("has all that maps and programs take from Lua once it has been told to load it", function()
+    local output, ok = helper.lua([[
+      local bpf = require("bpf")
+      assert(bpf.preload())
+      package.path, package.cpath = "/nowhere/?.lua", "/nowhere/?.so"
+      for _, fn in ipairs { bpf.map.add, bpf.map.declare, bpf.map.locked, bpf.map.scan, bpf.program, bpf.var } do
+        print((select(2, pcall(fn))))
+      end]])
+    assert(ok, output)
+    assert.equal(6, select(2, output:gsub("\n", "")), output)
+    assert.is_nil(output:find("can't be loaded", 1, true), output)
+  end)
+
   it("opens no file besides its modules", function()
     kernel.root()
     local tracing = "/sys/kernel/tracing"

@@ -295,7 +295,7 @@ local function load_programs(fname, list, own, of_load)
   of_load.maps = given
   local obj, message, code, log = load_bytes(fname, bytes, of_load, own.level or 4)
   if not obj then
-    return nil, refusal.explain(fname, message, log, of, list), code, log
+    return nil, refusal.explain(fname, message, log, of), code, log
   end
   return obj
 end

@@ -30,14 +30,14 @@ local function last_line(log, of)
 end
 
 -- The helper that the program needs and this kernel lacks.
-local function lacking(of, list)
+local function lacking(of)
   for _, need in ipairs(of.needs) do
-    local ok, there = pcall(core.features.helper, need.program_type or "socket_filter", need.helper)
+    local ok, there = pcall(core.features.helper, "socket_filter", need.helper)
     if ok and there == false then
       return need
     end
   end
-  return nil, list
+  return nil
 end
 
 -- Types of maps that programs which may sleep can use, by the version of Linux that lets them.
@@ -67,8 +67,8 @@ local function of_sleeper(log, of)
 end
 
 -- The message of a failed load.
-function refusal.explain(fname, message, log, of, list)
-  local need = lacking(of, list)
+function refusal.explain(fname, message, log, of)
+  local need = lacking(of)
   if need then
     return ("%s: %s needs the kernel's helper bpf_%s, which this kernel doesn't have: %s"):format(fname, need.what,
       need.helper, need.cure)
