@@ -203,6 +203,12 @@ function bpf.prog_info(id) end
 ---@return string? code
 function bpf.link_info(id) end
 
+---The numbers of the machine's CPUs: those that can ever be there, and those that are online.
+---@return { possible: integer[], online: integer[] }?
+---@return string? message
+---@return string? code
+function bpf.cpus() end
+
 ---The path of a cgroup of version 2 from the hierarchy's root, by its id.
 ---@param id integer
 ---@return string? path nil when there is no such cgroup
@@ -782,7 +788,7 @@ function prog:attach_trace(options) end
 function prog:attach_lsm() end
 
 ---Attaches a perf_event program to an event.
----@param event integer|table a descriptor
+---@param event integer|table a descriptor, or the event to open; cpu = "online" is each CPU that is online
 ---@param options? table bpf_cookie
 ---@return bpf.link? link
 ---@return string? message

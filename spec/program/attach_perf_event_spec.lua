@@ -87,6 +87,34 @@ describe("attach_perf_event", function()
     attach.held(link)
   end)
 
+  it("watches each CPU that is online, with one link", function()
+    local link = assert(prog:attach_perf_event({ config = "cpu_clock", sample_freq = 1000, cpu = "online" }))
+    local all = 0
+    for _, cpu in ipairs(bpf.cpus().online) do
+      all = all | 1 << cpu
+    end
+    local from = os.time()
+    repeat burn(0.05) until obj.vars.cpus == all or os.time() - from > 10 * helper.slow
+    assert.equal(all, obj.vars.cpus)
+    attach.close(link)
+    local hits = obj.vars.hits
+    burn(0.05)
+    assert.equal(hits, obj.vars.hits)
+  end)
+
+  it("attaches to no CPU where one fails", function()
+    local online = helper.tmpdir() .. "/online"
+    assert(io.open(online, "w")):write("0-4095\n"):close()
+    helper.run("mount --bind " .. online .. " /sys/devices/system/cpu/online")
+    finally(function() helper.run("umount /sys/devices/system/cpu/online") end)
+    fails("EINVAL", "program 'on_event': attach_perf_event: ",
+      prog:attach_perf_event({ config = "cpu_clock", sample_freq = 1000, cpu = "online" }))
+    assert.same({}, attach.links(prog))
+    local hits = obj.vars.hits
+    burn(0.05)
+    assert.equal(hits, obj.vars.hits)
+  end)
+
   it("watches another process, which has to be there", function()
     local fifo = helper.tmpdir() .. "/fifo"
     assert(os.execute("mkfifo " .. fifo))
@@ -251,6 +279,10 @@ describe("attach_perf_event", function()
       { { config = "cpu_clock", pid = 0, period = 1 }, "event: unknown option 'period'" },
       { { type = "raw", config = "name", pid = 0 }, "config 'name' is unknown" },
       { { config = "cpu_clock", pid = "me" }, "option 'pid'" },
+      { { config = "cpu_clock", cpu = "all" }, "option 'cpu' must be a CPU's number or \"online\", got all" },
+      { { config = "cpu_clock", cpu = {} }, "option 'cpu' must be a CPU's number or \"online\", got table" },
+      { { config = "cpu_clock", cpu = -2 }, "option 'cpu' must be an integer from %-1" },
+      { { config = "cpu_clock", cpu = "online", pid = 0 }, "cpu = \"online\" watches all processes" },
       { { config = "cpu_clock", pid = -2 }, "option 'pid' must be an integer from %-1" },
       { { config = "cpu_clock", pid = 0, tid = 0 }, "give pid or tid, not both" },
       { { config = "cpu_clock", pid = 0, sample_freq = -1 },

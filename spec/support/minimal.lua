@@ -103,6 +103,7 @@ minimal.calls = {
   ["bpf.assemble"] = with({ pass = { "xdp", function() return 2 end } }),
   ["bpf.cgroup_path"] = with(1),
   ["bpf.compile"] = with("int x;"),
+  ["bpf.cpus"] = with(),
   ["bpf.enable_stats"] = with(),
   ["bpf.inspect"] = with({ 1 }),
   ["bpf.interface_name"] = with(1),

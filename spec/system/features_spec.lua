@@ -51,6 +51,51 @@ describe("features", function()
   end)
 end)
 
+describe("cpus", function()
+  it("lists possible CPUs, one for each value of a per-CPU map, and those that are online", function()
+    local cpus = assert(bpf.cpus())
+    assert.equal(features.cpus(), #cpus.possible)
+    local is_possible = {}
+    for i, cpu in ipairs(cpus.possible) do
+      assert.is_true(i == 1 or cpu > cpus.possible[i - 1])
+      is_possible[cpu] = true
+    end
+    assert.is_true(#cpus.online >= 1)
+    for _, cpu in ipairs(cpus.online) do
+      assert.is_true(is_possible[cpu])
+    end
+  end)
+
+  -- What bpf.cpus returns where the kernel's list of online CPUs has this text.
+  local function cpus_of(text)
+    local path, list = helper.tmpdir() .. "/online", "/sys/devices/system/cpu/online"
+    assert(io.open(path, "w")):write(text):close()
+    helper.run(("mount --bind %s %s"):format(path, list))
+    local cpus, message, code = bpf.cpus()
+    helper.run("umount " .. list)
+    return cpus, message, code
+  end
+
+  it("reads the kernel's lists", function()
+    kernel.root()
+    for text, expected in pairs({ ["0"] = { 0 }, ["0-2,5,8-9\n"] = { 0, 1, 2, 5, 8, 9 } }) do
+      assert.same(expected, cpus_of(text).online)
+    end
+    for _, text in ipairs({ "", "x", "3-1", "0,", "0-99999" }) do
+      helper.fails("EINVAL", "bpf.cpus", cpus_of(text))
+    end
+  end)
+
+  it("says so without /sys", function()
+    kernel.root()
+    helper.run("mount -t tmpfs none /sys/devices/system/cpu")
+    finally(function() helper.run("umount /sys/devices/system/cpu") end)
+    local cpus, message, code = bpf.cpus()
+    assert.same({ nil, "ENOENT" }, { cpus, code })
+    assert.matches("^bpf.cpus: ", message)
+  end)
+end)
+
 describe("with root's capabilities, features", function()
   kernel.root()
   kernel.need("everything below", "5.8")

@@ -13,6 +13,7 @@
 
 #include <lauxlib.h>
 
+#include "base/cpuset.h"
 #include "base/newer.h"
 #include "map/descriptor.h"
 #include "program/attach.h"
@@ -224,6 +225,32 @@ static int attach_threads(struct lbpf_link *link, const struct lbpf_program *p, 
 	return err || done ? err : ESRCH;
 }
 
+/* One event for each CPU. CPUs that went offline meanwhile are skipped. A probe or tracepoint runs its program on every
+ * CPU, so one event is enough there. */
+static int attach_online(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
+{
+	struct lbpf_cpuset online;
+	struct lbpf_part *part;
+	bool done = false;
+	int err = lbpf_cpuset_read(&online, "online");
+
+	for (uint32_t cpu = 0; cpu < LBPF_CPUSET_CPUS && !err && (!done || samples(p)); cpu++) {
+		int event;
+
+		if (!lbpf_cpuset_has(&online, cpu))
+			continue;
+		event = lbpf_perfevent_open_cpu(to->event, cpu);
+		if (event < 0 && errno == ENODEV)
+			continue;
+		part = event < 0 ? NULL : lbpf_link_add(link);
+		err = part ? attach_event(part, p, event, to->bpf_cookie) : errno;
+		if (!part && event >= 0)
+			close(event);
+		done = true;
+	}
+	return err || done ? err : ENODEV;
+}
+
 static int attach_perf_event(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	const struct lbpf_event *event = to->event;
@@ -231,6 +258,8 @@ static int attach_perf_event(struct lbpf_link *link, const struct lbpf_program *
 
 	if (event && event->pid >= 0 && samples(p))
 		return attach_threads(link, p, to);
+	if (event && event->online)
+		return attach_online(link, p, to);
 	if (event)
 		fd = lbpf_perfevent_open(event, event->tid >= 0 ? event->tid : event->pid);
 	else
@@ -338,7 +367,8 @@ local link <close> = assert(obj.progs.no_renames:attach_lsm()) -- SEC("lsm/inode
 - pid: the process to watch, with all its threads, including those that it starts later; 0 for this one, -1 for all
   processes (the default)
 - tid: the one thread to watch, in place of pid; 0 for this one
-- cpu: the number of the CPU to watch, -1 for all; one of pid, tid and cpu must be given
+- cpu: the number of the CPU to watch, -1 for all; or "online": all processes, on each CPU that is online now, with one
+  link for all of them. One of pid, tid and cpu must be given
 - inherit: true also watches processes that are started from then on (kernels before 5.13 do so with pid in any case)
 @tparam ?table options
 - bpf_cookie: what bpf_get_attach_cookie returns in the program (kernel 5.15)

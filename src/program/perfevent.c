@@ -14,6 +14,7 @@
 
 #include "base/arg.h"
 #include "base/cause.h"
+#include "base/cpuset.h"
 
 static const struct lbpf_name types[] = {
 	{ "hardware", PERF_TYPE_HARDWARE },
@@ -62,7 +63,7 @@ static const struct lbpf_option options[] = {
 	{ "sample_period", LBPF_OPT_OTHER, 0 },
 	LBPF_OPTION(S32, struct lbpf_event, pid),
 	LBPF_OPTION(S32, struct lbpf_event, tid),
-	LBPF_OPTION(S32, struct lbpf_event, cpu),
+	{ "cpu", LBPF_OPT_OTHER, 0 },
 	LBPF_OPTION(BOOL, struct lbpf_event, inherit),
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
@@ -133,6 +134,37 @@ static void check_number(lua_State *L, const char *name, int32_t value)
 		luaL_error(L, "event: option '%s' must be an integer from -1 to 2147483647, got %d", name, (int)value);
 }
 
+/* Reads option `cpu`: a number, or "online". */
+static void read_cpu(lua_State *L, int idx, struct lbpf_event *event)
+{
+	int type = lua_getfield(L, idx, "cpu");
+
+	if (type == LUA_TNUMBER) {
+		event->cpu = (int32_t)lbpf_arg_field(L, "event", "cpu", -1, INT32_MAX);
+	} else if (type != LUA_TNIL) {
+		if (type != LUA_TSTRING || strcmp(lua_tostring(L, -1), "online") != 0)
+			luaL_error(L, "event: option 'cpu' must be a CPU's number or \"online\", got %s",
+				   lbpf_arg_show(L, -1));
+		event->online = true;
+	}
+	lua_pop(L, 1);
+}
+
+/* Which processes and CPUs the event is of. */
+static void event_read_where(lua_State *L, int idx, struct lbpf_event *event)
+{
+	check_number(L, "pid", event->pid);
+	check_number(L, "tid", event->tid);
+	read_cpu(L, idx, event);
+	if (event->pid >= 0 && event->tid >= 0)
+		luaL_error(L, "event: give pid or tid, not both: a process or one thread");
+	if (event->online && (event->pid >= 0 || event->tid >= 0))
+		luaL_error(L,
+			   "event: cpu = \"online\" watches all processes; pid and tid do so on all CPUs without it");
+	if (event->pid < 0 && event->tid < 0 && event->cpu < 0 && !event->online)
+		luaL_error(L, "event: give pid or cpu, or both; cpu = \"online\" is all processes on all CPUs");
+}
+
 struct lbpf_event *lbpf_perfevent_read(lua_State *L, int idx)
 {
 	struct lbpf_event *event = lua_newuserdatauv(L, sizeof(*event), 0);
@@ -148,13 +180,7 @@ struct lbpf_event *lbpf_perfevent_read(lua_State *L, int idx)
 	period = read_rate(L, idx, "sample_period");
 	if (freq && period)
 		luaL_error(L, "event: give sample_freq or sample_period, not both");
-	check_number(L, "pid", event->pid);
-	check_number(L, "tid", event->tid);
-	check_number(L, "cpu", event->cpu);
-	if (event->pid >= 0 && event->tid >= 0)
-		luaL_error(L, "event: give pid or tid, not both: a process or one thread");
-	if (event->pid < 0 && event->tid < 0 && event->cpu < 0)
-		luaL_error(L, "event: give pid or cpu, or both: all processes on all CPUs is one event for each CPU");
+	event_read_where(L, idx, event);
 	attr->freq = freq != 0;
 	attr->sample_period = freq ? freq : period;
 	return event;
@@ -171,6 +197,11 @@ int lbpf_perfevent_open(const struct lbpf_event *event, int32_t tid)
 
 	attr.inherit = event->inherit && tid >= 0;
 	return event_open(&attr, tid, event->cpu);
+}
+
+int lbpf_perfevent_open_cpu(const struct lbpf_event *event, uint32_t cpu)
+{
+	return event_open(&event->attr, -1, (int32_t)cpu);
 }
 
 /* Kernels before 5.13 can't distinguish threads from processes there. */
@@ -269,11 +300,15 @@ const char *lbpf_perfevent_cause(lua_State *L, const struct lbpf_event *event, i
 	case EINVAL:
 		return out_of_range(L, event);
 	case ENODEV:
+		if (event->online)
+			return "none of the CPUs that were online is there any more";
 		return out_of_range(L, event) ? lua_tostring(L, -1)
 					      : lua_pushfstring(L, "CPU %d isn't there, or offline", event->cpu);
 	case ESRCH:
 		return "there is no such process";
 	case ENOENT:
+		if (event->online && lbpf_no_sys())
+			return lbpf_no_sys();
 		if (event->pid >= 0 && access("/proc/self", F_OK))
 			return "without /proc nobody says which threads a process has; option 'tid' names one";
 		return "this machine has no such counter";

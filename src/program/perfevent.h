@@ -19,6 +19,7 @@ struct lbpf_event {
 	struct perf_event_attr attr;
 	/* -1: not given. At most one of pid and tid is given, and at least one of pid, tid and cpu. */
 	int32_t pid, tid, cpu;
+	bool online;  /* on each CPU that is online, in place of the three */
 	bool inherit; /* also count in processes that are started from then on */
 };
 
@@ -27,6 +28,9 @@ struct lbpf_event *lbpf_perfevent_read(lua_State *L, int idx);
 
 /* Opens the event for a thread; -1: for all threads. Returns the descriptor, or -1 with errno set. */
 int lbpf_perfevent_open(const struct lbpf_event *event, int32_t tid);
+
+/* Opens the event for all threads on one CPU, in the same way. */
+int lbpf_perfevent_open_cpu(const struct lbpf_event *event, uint32_t cpu);
 
 /* Like lbpf_perfevent_open, for a thread of a process of which all threads are watched, also those that start later. */
 int lbpf_perfevent_open_thread(const struct lbpf_event *event, int32_t tid);

@@ -29,6 +29,7 @@ return {
       printk = function() return bpf.printk(0) end,
       feature = function() return bpf.features.map_type "hash", bpf.features.prog_type "xdp" end,
       helper = function() return bpf.features.helper("xdp", "redirect"), bpf.features.cpus(), bpf.features.kernel() end,
+      cpus = function() return bpf.cpus() end,
       names = function() return bpf.interface_name(1), bpf.cgroup_path(1) end,
       close = function(h) return map.close(h.map) end,
     },
