@@ -21,16 +21,11 @@ Shows which functions the CPUs execute, and the most frequent stacks. Needs root
   --help       show this text
 ]], { seconds = 3, freq = 99, pid = 0, top = 10, stacks = 2, folded = false })
 
--- One sampler for each CPU that runs: "0-3,8".
+-- Samples all CPUs that are online.
 local function attach(prog)
-  local file <close> = common.try(io.open "/sys/devices/system/cpu/online")
-  for first, last in file:read "l":gmatch "(%d+)%-?(%d*)" do
-    for cpu = tonumber(first), tonumber(last) or tonumber(first) do
-      common.try(prog:attach_perf_event {
-        type = "software", config = "cpu_clock", sample_freq = options.freq, pid = -1, cpu = cpu,
-      })
-    end
-  end
+  common.try(prog:attach_perf_event {
+    type = "software", config = "cpu_clock", sample_freq = options.freq, cpu = "online",
+  })
 end
 
 local processes = {} -- symbols by pid; read while a process lives
