@@ -86,6 +86,33 @@ describe("hist.width and hist.height", function()
     assert.equal("80", printed("COLUMNS=0", "h.width()"))
     assert.equal("80", printed("COLUMNS=wide", "h.width()"))
   end)
+
+  -- What an expression in `h` prints at a terminal of 133 columns and 44 lines, which `stty` can change.
+  local function at_terminal(environment, expression)
+    local code = helper.quote('h = require "bpf.hist"; print(' .. expression .. ")")
+    local command = ("stty cols 133 rows 44; env %s %s -e %s"):format(environment, helper.LUA, code)
+    local output, ok = helper.run(("script -qec %s /dev/null </dev/null"):format(helper.quote(command)))
+    assert(ok, output)
+    return output:gsub("\r", ""):sub(1, -2)
+  end
+
+  it("are the terminal's, and follow it", function()
+    assert.equal("true\t133\t44", at_terminal("-u COLUMNS -u LINES", "h.terminal(), h.width(), h.height()"))
+    assert.equal("133\t99\t22", at_terminal("-u COLUMNS -u LINES",
+      "h.width(), os.execute('stty cols 99 rows 22') and h.width(), h.height()"))
+    assert.equal("90\t44", at_terminal("COLUMNS=90 LINES=none", "h.width(), h.height()"))
+    assert.equal("80\t24", at_terminal("-u COLUMNS -u LINES",
+      "os.execute('stty cols 0 rows 0') and h.width(), h.height()")) -- as of a serial line
+    assert.equal("false", printed("-u COLUMNS", "h.terminal()"))
+  end)
+
+  it("start no process", function()
+    local output = at_terminal("-u COLUMNS -u LINES", [[(function()
+      os.execute, io.popen = nil, nil
+      return h.width(), h.height(), h.terminal(), #h.log2 { 1 }, #h.table({ { 1 } }, { {} })
+    end)()]])
+    assert.matches("^133\t44\ttrue\t%d+\t%d+$", output)
+  end)
 end)
 
 describe("hist.utf8", function()
@@ -110,6 +137,16 @@ describe("hist.line", function()
   it("shows what a terminal might obey as ?", function()
     assert.equal("?[2J??é?", hist.line("\27[2J\n\xffé\u{9b}", 80))
     assert.equal("?", hist.line("\127", 80))
+    assert.equal("a?b?c", hist.line("a\u{202e}b\u{2028}c", 80)) -- which turn the direction, and break lines
+  end)
+
+  it("counts wide characters as two, and marks as none", function()
+    assert.equal("網路", hist.line("網路", 4))
+    assert.equal("網~", hist.line("網路", 3, false))
+    assert.equal("~", hist.line("網路", 2, false))
+    assert.equal("e\u{301}e\u{301}", hist.line("e\u{301}e\u{301}", 2))
+    assert.equal("🐝x", hist.line("🐝x", 3))
+    assert.equal("🐝~", hist.line("🐝xy", 3, false))
   end)
 end)
 
@@ -257,6 +294,11 @@ describe("hist.table", function()
       "x      2",
     }, lines(hist.table({ { "naïve", 1 }, { "x", 2 } }, { {}, {} }, { width = 80 })))
     assert.same({ "ÄÖ…" }, lines(hist.table({ { "ÄÖÜÄÖÜ" } }, { {} }, { width = 3, utf8 = true })))
+  end)
+
+  it("aligns wide characters, which take two columns", function()
+    assert.same({ "網路  1", "x     2" }, lines(hist.table({ { "網路", 1 }, { "x", 2 } }, { {}, {} }, { width = 80 })))
+    assert.same({ "網…  1" }, lines(hist.table({ { "網路", 1 } }, { {}, {} }, { width = 6, utf8 = true })))
   end)
 
   it("lets nothing through to the terminal but text", function()

@@ -8,10 +8,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -249,6 +251,47 @@ static int posix_code(lua_State *L)
 	return 1;
 }
 
+/* The descriptor of the argument, which is an integer or an open file. */
+static int fd_arg(lua_State *L, int arg)
+{
+	const luaL_Stream *stream;
+
+	if (lua_isinteger(L, arg))
+		return (int)lua_tointeger(L, arg);
+	stream = luaL_checkudata(L, arg, LUA_FILEHANDLE);
+	if (!stream->closef)
+		return luaL_argerror(L, arg, "the file is closed");
+	return fileno(stream->f);
+}
+
+/* window(descriptor or file) → the terminal's columns and lines, which are 0 where nobody knows them, as on a serial
+ * line; nothing if it is no terminal. */
+static int posix_window(lua_State *L)
+{
+	struct winsize size;
+
+	if (ioctl(fd_arg(L, 1), TIOCGWINSZ, &size))
+		return 0;
+	lua_pushinteger(L, size.ws_col);
+	lua_pushinteger(L, size.ws_row);
+	return 2;
+}
+
+/* user(uid) → the user's name; nil if there is none; or nil, message, code. */
+static int posix_user(lua_State *L)
+{
+	enum { ROOM = 16384 };
+	uid_t uid = (uid_t)luaL_checkinteger(L, 1);
+	char *room = lua_newuserdatauv(L, ROOM, 0);
+	struct passwd entry, *found;
+	int err = getpwuid_r(uid, &entry, room, ROOM, &found);
+
+	if (err)
+		return lbpf_err_push(L, err, NULL, "getpwuid");
+	lua_pushstring(L, found ? found->pw_name : NULL);
+	return 1;
+}
+
 /* lock(file) → true, or nil, message, code: EAGAIN while another process has the lock. The lock ends when the file is
  * closed or this process ends. Programs that it starts don't inherit the lock. */
 static int posix_lock(lua_State *L)
@@ -308,6 +351,8 @@ void lbpf_posix_open(lua_State *L)
 		{ "make_directory", posix_make_directory },
 		{ "pid", posix_pid },
 		{ "poll", posix_poll },
+		{ "user", posix_user },
+		{ "window", posix_window },
 		{ "write_file", posix_write_file },
 		{ NULL, NULL },
 	};
