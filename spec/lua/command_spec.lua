@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- bin/lua-bpf, as one calls it: real maps, pins, programs and links, and a terminal.
 local bpf = require "bpf"
+local commands = require "bpf.command.commands"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local json = require "dkjson"
@@ -30,7 +31,8 @@ end
 describe("lua-bpf without root", function()
   it("explains itself and each of its commands", function()
     assert.matches("^Usage: lua%-bpf COMMAND", works "--help")
-    for _, name in ipairs { "maps", "progs", "links", "dump", "watch", "run", "repl" } do
+    for _, row in ipairs(commands) do
+      local name = row[1]
       assert.matches("^Usage: lua%-bpf " .. name .. " ?[^\n]*\n", works(name .. " --help"))
       assert.matches("\n  " .. name .. " ", works "--help")
       assert.equal(works(name .. " --help"), works("help " .. name))
@@ -54,6 +56,10 @@ describe("lua-bpf without root", function()
     } do
       fails(2, "^lua%-bpf: " .. complaint:gsub("%-", "%%-") .. "\nUsage: lua%-bpf ", arguments)
     end
+    fails(2, "^lua%-bpf: not understood: dmup %(near: dump%)\nUsage: ", "dmup 1")
+    fails(2, "^lua%-bpf: not understood: %-%-limti %(near: %-%-limit%)\nUsage: ", "dump 1 --limti 3")
+    fails(2, "^lua%-bpf: which map%?\n", "map dump")
+    fails(2, "^lua%-bpf: not understood: map [^\n]*\n", "map")
     fails(2, "^lua%-bpf: which map%?\n", "dump")
     fails(2, "^lua%-bpf: which map%?\n", "watch")
     fails(2, "^lua%-bpf: which script%?\n", "run")
@@ -62,10 +68,13 @@ describe("lua-bpf without root", function()
   it("has a manual page with all commands and options", function()
     local file <close> = assert(io.open "docs/lua-bpf.1")
     local page = file:read("a"):gsub("\\%-", "-")
-    for _, name in ipairs { "maps", "progs", "links", "dump", "watch", "run", "repl" } do
-      assert(page:find(name, 1, true))
-      for option in works(name .. " --help"):gmatch("%-%-%a+") do
-        assert(page:find(option, 1, true), option)
+    local synopsis = page:match("\n%.SH SYNOPSIS\n(.-)\n%.SH ")
+    for _, row in ipairs(commands) do
+      assert((synopsis .. "\n"):find("lua-bpf " .. row[1] .. "\n", 1, true), row[1] .. " in the synopsis")
+      local found = commands.module(row)
+      for option in pairs(found.options or {}) do
+        assert(page:find("--" .. option, 1, true), "--" .. option .. " in the page")
+        assert(found.usage:find("--" .. option, 1, true), "--" .. option .. " in the help of " .. row[1])
       end
     end
   end)

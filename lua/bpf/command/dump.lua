@@ -82,4 +82,9 @@ local function run(given, names)
   end
 end
 
-return { usage = USAGE, options = { json = true, key = frame.any, limit = frame.count }, run = run }
+return {
+  usage = USAGE,
+  arguments = { "map" },
+  options = { json = true, key = frame.many(frame.any), limit = frame.count },
+  run = run,
+}

@@ -2,6 +2,7 @@
 -- What every command does alike: how it ends, writes, and reads its arguments.
 
 local hist = require("bpf.hist")
+local near = require("bpf.base.near")
 local posix = require("bpf.base.posix")
 
 local frame = {}
@@ -53,13 +54,59 @@ function frame.any(text)
   return text
 end
 
--- The options by name, that may come several times as a list, and the rest in order.
--- `options` are readers of values by name, which say with nil what they take; true: without a value.
+-- The readers of options with a value: a function that gives the value, or nil and what it takes; or a table with
+-- `read`, such a function; `many`: the option may come several times, its values are a list; `values`: all there are;
+-- `complete`: what a shell offers, "file", "directory" or a kind of object.
+frame.path = { read = frame.any, complete = "file" }
+
+function frame.many(reader)
+  local same = type(reader) == "table" and reader or { read = reader }
+  return { read = same.read, many = true, values = same.values, complete = same.complete }
+end
+
+function frame.choice(values)
+  local known = {}
+  for _, value in ipairs(values) do
+    known[value] = value
+  end
+  return { values = values, read = function(text)
+    return known[text], "one of " .. table.concat(values, ", ")
+  end }
+end
+
+-- Ends the command with what was typed and isn't known, and what may have been meant of a list or table of names.
+function frame.unknown(word, names, usage)
+  local list = {}
+  for key, name in pairs(names) do
+    list[#list + 1] = math.type(key) and name or "--" .. key
+  end
+  local meant = near.names(word, list)
+  frame.misuse("not understood: " .. word .. (meant[1] and (" (near: %s)"):format(table.concat(meant, ", ")) or ""),
+    usage)
+end
+
+-- Reads the value of an option into what was given.
+local function read_value(given, name, reader, value, usage)
+  local read, wanted = (type(reader) == "table" and reader.read or reader)(value or "")
+  if not value or not read then
+    local got = value and "'" .. value .. "'" or "nothing"
+    frame.misuse(("--%s takes %s, not %s"):format(name, wanted or "a value", got), usage)
+  elseif type(reader) == "table" and reader.many then
+    table.insert(given[name], read)
+  else
+    given[name] = read
+  end
+end
+
+-- The options by name, and the rest in order. `options` are readers of values by name; true: without a value.
 function frame.parse(arguments, options, usage)
-  local given, rest, i, only_rest = { key = {} }, {}, 2, false
+  local given, rest, i, only_rest = {}, {}, 2, false
+  for name, reader in pairs(options) do
+    given[name] = type(reader) == "table" and reader.many and {} or nil
+  end
   while arguments[i] do
     local argument = arguments[i]
-    local name, value = argument:match("^%-%-([%a]+)=?(.*)$")
+    local name, value = argument:match("^%-%-([a-z-]+)=?(.*)$")
     local reader = name and options[name]
     if only_rest or not argument:find("^%-.") then
       rest[#rest + 1] = argument
@@ -74,17 +121,9 @@ function frame.parse(arguments, options, usage)
         i = i + 1
         value = arguments[i]
       end
-      local read, wanted = reader(value or "")
-      if not value or not read then
-        local got = value and "'" .. value .. "'" or "nothing"
-        frame.misuse(("--%s takes %s, not %s"):format(name, wanted or "a value", got), usage)
-      elseif name == "key" then
-        table.insert(given.key, read)
-      else
-        given[name] = read
-      end
+      read_value(given, name, reader, value, usage)
     else
-      frame.misuse("not understood: " .. argument, usage)
+      frame.unknown(argument, options, usage)
     end
     i = i + 1
   end

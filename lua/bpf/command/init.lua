@@ -2,48 +2,81 @@
 -- The command lua-bpf: a module of this folder for each of its commands.
 
 local bpf = require("bpf")
+local commands = require("bpf.command.commands")
 local frame = require("bpf.command.frame")
 
-local USAGE <const> = [[
-Usage: lua-bpf COMMAND [OPTIONS] ...
+local ROWS <const> = {}
+for _, row in ipairs(commands) do
+  ROWS[row[1]] = row
+end
 
-  maps [MAP...]        list maps, with their memory and the processes that hold them
-  progs [ID...]        list programs
-  links [ID...]        list links, which attach programs
-  dump MAP             show the entries of a map
-  watch MAP            show the entries again and again, and mark changes
-  run SCRIPT [ARG...]  run a Lua script that finds the module as the variable `bpf`
-  repl                 start a Lua prompt
+-- The help of lua-bpf, with a line for each command.
+local function usage()
+  local width, lines = 0, {}
+  for i, row in ipairs(commands) do
+    lines[i] = (row[1] .. " " .. row[2]):gsub(" $", "")
+    width = math.max(width, #lines[i])
+  end
+  for i, row in ipairs(commands) do
+    lines[i] = "  " .. lines[i] .. (" "):rep(width - #lines[i] + 2) .. row[3] .. "\n"
+  end
+  return "Usage: lua-bpf COMMAND [OPTIONS] ...\n\n" .. table.concat(lines) .. [[
 
 A MAP is an id, the path of a pin, or a name. `lua-bpf COMMAND --help` explains a command.
 ]]
+end
 
-local COMMANDS <const> = { maps = true, progs = true, links = true, dump = true, watch = true, run = true, repl = true }
+-- The command that arguments begin with, and the arguments with its name as the first; or nil.
+local function find(arguments)
+  local first, second = arguments[1], arguments[2] or ""
+  local both = ROWS[first .. " " .. second]
+  local row = both or ROWS[first]
+  if not row and first == "map" and ROWS[second] and (commands.module(ROWS[second]).arguments or {})[1] == "map" then
+    row, both = ROWS[second], true -- maps are what commands are for that name no other kind
+  end
+  if not row then
+    return nil
+  end
+  return row, table.move(arguments, both and 3 or 2, #arguments, 2, { row[1] })
+end
 
--- The module of a command, or nil.
-local function command(name)
-  return COMMANDS[name] and require("bpf.command." .. name) or nil
+-- Ends the command with the names that a word, or the word behind the name of a kind, may have meant.
+local function unknown(arguments)
+  local word, names = arguments[1], {}
+  for _, row in ipairs(commands) do
+    local kind = row[1]:match("^(%S+) ")
+    if kind == word and arguments[2] then
+      word = table.concat(arguments, " ", 1, 2)
+    end
+    names[#names + 1] = row[1]
+  end
+  frame.unknown(word, names, usage())
 end
 
 local function main(arguments)
   local name = arguments[1]
-  local found = command(name)
   if name == "--help" or name == "-h" or name == "help" then
-    local about = command(arguments[2])
-    frame.write(about and about.usage or USAGE)
+    local about = arguments[2] and find(table.move(arguments, 2, #arguments, 1, {}))
+    frame.write(about and commands.module(about).usage or usage())
+    return
   elseif name == "--version" then
     frame.print_line(tostring(bpf))
-  elseif not found then
-    frame.misuse("not understood: " .. name, USAGE)
-  elseif not found.options then
-    found.run(arguments)
+    return
+  end
+  local row, own = find(arguments)
+  if not row then
+    unknown(arguments)
+  end
+  local found = commands.module(row)
+  if not found.options then
+    found.run(own)
+    return
+  end
+  local given, rest = frame.parse(own, found.options, found.usage)
+  if given.help then
+    frame.write(found.usage)
   else
-    local given, rest = frame.parse(arguments, found.options, found.usage)
-    if given.help then
-      frame.write(found.usage)
-    else
-      found.run(given, rest)
-    end
+    found.run(given, rest, row[1])
   end
 end
 
@@ -54,7 +87,7 @@ end
 -- Runs a command. Returns the exit status.
 return function(arguments)
   if not arguments[1] then
-    io.stderr:write(USAGE)
+    io.stderr:write(usage())
     return 2
   end
   local ok, problem = xpcall(main, catch, arguments)

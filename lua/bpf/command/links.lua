@@ -45,4 +45,4 @@ local function run(given, names)
   }, given)
 end
 
-return { usage = USAGE, options = list.OPTIONS, run = run }
+return { usage = USAGE, arguments = { "link..." }, options = list.OPTIONS, run = run }

@@ -40,4 +40,4 @@ local function run(given, names)
   }, given)
 end
 
-return { usage = USAGE, options = list.OPTIONS, run = run }
+return { usage = USAGE, arguments = { "map..." }, options = list.OPTIONS, run = run }

@@ -49,4 +49,4 @@ local function run(given, names)
   list.print(items, columns, given)
 end
 
-return { usage = USAGE, options = list.OPTIONS, run = run }
+return { usage = USAGE, arguments = { "prog..." }, options = list.OPTIONS, run = run }

@@ -31,4 +31,4 @@ local function run(arguments)
 end
 
 -- Options behind the script are the script's, so there are none to be read.
-return { usage = USAGE, run = run }
+return { usage = USAGE, arguments = { "file..." }, run = run }

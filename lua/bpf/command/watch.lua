@@ -188,6 +188,7 @@ end
 
 return {
   usage = USAGE,
+  arguments = { "map" },
   options = { interval = frame.positive, count = frame.count, limit = frame.count },
   run = run,
 }

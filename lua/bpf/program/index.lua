@@ -2,7 +2,7 @@
 -- `o[k]`, `o.k`, and assignments to them: maps, structs and arrays in memory, constructors, tables of the script.
 local Compiler = require("bpf.program.compiler")
 local declared = require("bpf.program.declared")
-local near = require("bpf.program.near")
+local near = require("bpf.base.near")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
 local words = require("bpf.program.words")

@@ -4,22 +4,24 @@ local near = {}
 
 local MOST <const> = 4
 
--- How many letters have to be inserted, removed or replaced to make one of the other.
+-- How many letters have to be inserted, removed, replaced or swapped with the next to make one of the other.
 local function distance(a, b)
-  local row = {}
+  local before, row
+  local now = {}
   for j = 0, #b do
-    row[j] = j
+    now[j] = j
   end
   for i = 1, #a do
-    local diagonal = row[0]
-    row[0] = i
+    before, row, now = row, now, { [0] = i }
     for j = 1, #b do
-      local changed = diagonal + (a:byte(i) == b:byte(j) and 0 or 1)
-      diagonal = row[j]
-      row[j] = math.min(changed, row[j] + 1, row[j - 1] + 1)
+      local changed = row[j - 1] + (a:byte(i) == b:byte(j) and 0 or 1)
+      now[j] = math.min(changed, row[j] + 1, now[j - 1] + 1)
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        now[j] = math.min(now[j], before[j - 2] + 1)
+      end
     end
   end
-  return row[#b]
+  return now[#b]
 end
 
 -- How far apart they are, or nil. A name that the other is part of is near.
