@@ -1561,6 +1561,131 @@ function type:layout() end
 ---@return bpf.type.member[]
 function type:members() end
 
+-- Values as text ------------------------------------------------------------------------------------------------------
+
+---@class bpf.format
+bpf.format = {}
+
+---An IPv4 address in network byte order.
+---@param value integer|string|table
+---@return string
+function bpf.format.ipv4(value) end
+
+---An IPv4 address as an integer of this machine.
+---@param value integer
+---@return string
+function bpf.format.ipv4_host(value) end
+
+---An IPv6 address in network byte order.
+---@param value string|table
+---@return string
+function bpf.format.ipv6(value) end
+
+---An address of either kind in network byte order.
+---@param value integer|string|table
+---@return string
+function bpf.format.ip(value) end
+
+---A hardware address.
+---@param value string|table
+---@return string
+function bpf.format.mac(value) end
+
+---A port in network byte order.
+---@param value integer
+---@return string
+function bpf.format.port(value) end
+
+---With sixteen as the base.
+---@param value integer|string
+---@return string
+function bpf.format.hex(value) end
+
+---As C's unsigned types mean it.
+---@param value integer
+---@return string
+function bpf.format.unsigned(value) end
+
+---The name of a network interface.
+---@param ifindex integer
+---@return string
+function bpf.format.interface(ifindex) end
+
+---The path of a cgroup.
+---@param id integer
+---@return string
+function bpf.format.cgroup(id) end
+
+---The name of a process.
+---@param pid integer
+---@return string
+function bpf.format.process(pid) end
+
+---The name of the kernel's function at an address.
+---@param address integer
+---@return string
+function bpf.format.symbol(address) end
+
+---The name of a user.
+---@param uid integer
+---@return string
+function bpf.format.user(uid) end
+
+---The name of an errno, whose sign doesn't matter.
+---@param n integer
+---@return string
+function bpf.format.errno(n) end
+
+---The name of a signal.
+---@param n integer
+---@return string
+function bpf.format.signal(n) end
+
+---The state of a TCP socket.
+---@param n integer
+---@return string
+function bpf.format.tcp_state(n) end
+
+---The name of a protocol over IP.
+---@param n integer
+---@return string
+function bpf.format.protocol(n) end
+
+---A number in three digits and a decimal suffix.
+---@param n number
+---@return string
+function bpf.format.count(n) end
+
+---A number of bytes in three or four digits and a binary unit.
+---@param n number
+---@return string
+function bpf.format.bytes(n) end
+
+---A time span in three digits and a unit.
+---@param ns number
+---@return string
+function bpf.format.duration(ns) end
+
+---@class bpf.format.column
+---@field name? string the heading
+---@field field? string the name in JSON, by default the heading in lower case
+---@field width? integer by default that of the format, 8 without
+---@field align? "left"|"right" by default right for numbers
+---@field format? string|fun(value: any): string|number? the name of a function of bpf.format, or a function
+
+---@class bpf.format.columns_options
+---@field output? "text"|"csv"|"json" "text" by default
+---@field file? file* standard output by default
+---@field header? boolean false prints no headings
+---@field width? integer to fit
+---@field utf8? boolean
+
+---A function that prints a row at each call.
+---@param columns bpf.format.column[]
+---@param options? bpf.format.columns_options
+---@return fun(...: any): true?, string?, string? row
+function bpf.format.columns(columns, options) end
+
 -- Text for a terminal -------------------------------------------------------------------------------------------------
 
 ---@class bpf.hist
@@ -1613,7 +1738,7 @@ function bpf.hist.line(text, width, unicode) end
 ---@field name? string the heading
 ---@field field? any of the row, by default the column's number
 ---@field align? "left"|"right" by default right if all values are numbers
----@field format? fun(value: any, row: table): string
+---@field format? string|fun(value: any, row: table): string the name of a function of bpf.format, or a function
 
 ---@class bpf.hist.table_options
 ---@field width? integer to fit
@@ -1844,68 +1969,9 @@ function metrics:write_file(path) end
 ---@return string? code
 function metrics:serve(options) end
 
----@class bpf.metrics.decode
-bpf.metrics.decode = {}
-
----An IPv4 address in network byte order.
----@param value integer|string|table
----@return string
-function bpf.metrics.decode.ipv4(value) end
-
----An IPv4 address as an integer of this machine.
----@param value integer
----@return string
-function bpf.metrics.decode.ipv4_host(value) end
-
----An IPv6 address in network byte order.
----@param value string|table
----@return string
-function bpf.metrics.decode.ipv6(value) end
-
----An address of either kind in network byte order.
----@param value integer|string|table
----@return string
-function bpf.metrics.decode.ip(value) end
-
----A hardware address.
----@param value string|table
----@return string
-function bpf.metrics.decode.mac(value) end
-
----A port in network byte order.
----@param value integer
----@return string
-function bpf.metrics.decode.port(value) end
-
----With sixteen as the base.
----@param value integer|string
----@return string
-function bpf.metrics.decode.hex(value) end
-
----As C's unsigned types mean it.
----@param value integer
----@return string
-function bpf.metrics.decode.unsigned(value) end
-
----The name of a network interface.
----@param ifindex integer
----@return string
-function bpf.metrics.decode.interface(ifindex) end
-
----The path of a cgroup.
----@param id integer
----@return string
-function bpf.metrics.decode.cgroup(id) end
-
----The name of a process.
----@param pid integer
----@return string
-function bpf.metrics.decode.process(pid) end
-
----The name of the kernel's function at an address.
----@param address integer
----@return string
-function bpf.metrics.decode.symbol(address) end
+---The functions of bpf.format, under their former name.
+---@type bpf.format
+bpf.metrics.decode = bpf.format
 
 ---@class bpf.symbols.functions
 bpf.symbols = {}

@@ -9,6 +9,7 @@ local modules = {
   atomic = "bpf.program.words",
   cast = "bpf.program.words",
   compile = "bpf.compile",
+  format = "bpf.format",
   helper = "bpf.program.words",
   has = "bpf.program.words",
   hist = "bpf.hist",

@@ -17,11 +17,6 @@ local LONG = 64 -- bytes or elements shown of one value
 
 -- Single values -------------------------------------------------------------------------------------------------------
 
-local function unsigned64(n)
-  local tens = (n >> 1) // 5
-  return ("%d%d"):format(tens, n - tens * 10)
-end
-
 local function thousands(n)
   local text = ("%d"):format(n):reverse():gsub("(%d%d%d)", "%1,"):reverse()
   return (text:gsub("^,", ""))
@@ -139,7 +134,7 @@ function cell(value, layout, depth)
     return is_bytes(value, layout) and hex(value) or quoted(value)
   elseif math.type(value) == "integer" then
     return layout and layout.enumerators and layout.enumerators[value]
-      or kind == "unsigned" and value < 0 and unsigned64(value) or tostring(value)
+      or kind == "unsigned" and value < 0 and number.unsigned(value) or tostring(value)
   elseif type(value) == "number" then
     return number.text(value)
   end

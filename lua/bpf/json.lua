@@ -3,7 +3,7 @@
 -- @module bpf
 
 local argument = require("bpf.base.argument")
-local format = require("bpf.base.number").format
+local numbers = require("bpf.base.number")
 
 local M = {}
 
@@ -26,7 +26,7 @@ local function number(n)
     return ("%d"):format(n)
   end
   local finite = n == n and n ~= math.huge and n ~= -math.huge
-  return finite and format("%.17g", n) or "null"
+  return finite and numbers.format("%.17g", n) or "null"
 end
 
 local encode
@@ -85,12 +85,6 @@ local function table_text(value, layout, depth)
   return is_sequence(value) and array(value, nil, depth + 1) or object(value, depth + 1)
 end
 
--- Of a negative integer that is an unsigned one: all 64 bits.
-local function unsigned64(n)
-  local tens = (n >> 1) // 5
-  return ("%d%d"):format(tens, n - tens * 10)
-end
-
 function encode(value, layout, depth)
   local kind = type(value)
   if kind == "table" then
@@ -99,7 +93,7 @@ function encode(value, layout, depth)
     return (layout and layout.kind == "bytes" or not utf8.len(value)) and bytes(value) or text(value)
   elseif kind == "number" then
     local unsigned = layout and layout.kind == "unsigned" and math.type(value) == "integer" and value < 0
-    return unsigned and unsigned64(value) or number(value)
+    return unsigned and numbers.unsigned(value) or number(value)
   elseif kind == "boolean" then
     return tostring(value)
   end

@@ -12,7 +12,9 @@ local http = require("bpf.metrics.http")
 local posix = require("bpf.base.posix")
 local text = require("bpf.metrics.text")
 
-local metrics = { decode = require("bpf.metrics.decode") }
+local metrics = { -- decode is their former name
+  decode = setmetatable({}, { __index = require("bpf.format.values"), __metatable = false }),
+}
 
 -- Scraping ------------------------------------------------------------------------------------------------------------
 
@@ -115,7 +117,7 @@ end
 -- `saddr` as the decoder of that name writes it. Without `key` it is the member with the label's own name, or the key
 -- itself if that has no members; `value = "comm"` takes it from the value. Members of members are "remote.port".
 -- `{ "cpu", cpu = true }` is the CPU's number: the values of a per-CPU map become a series for each CPU.
--- `decode` is a name of bpf.metrics.decode, a function, or a table of names; an entry for which it returns nil is left
+-- `decode` is a name of bpf.format's, a function, or a table of names; an entry for which it returns nil is left
 -- out. Entries whose keys differ only in members without a label are added up. If the map has types, the names are
 -- checked against them at once
 -- - value: the value's member that counts, by default the value itself; or a function of the value and the key, which

@@ -447,43 +447,10 @@ describe("names, without a descriptor", function()
 end)
 
 describe("decoders", function()
-  it("write IPv4 addresses, from each form that maps have", function()
-    assert.equal("192.0.2.1", decode.ipv4("\192\0\2\1"))
-    assert.equal("192.0.2.1", decode.ipv4((string.unpack("=I4", "\192\0\2\1")))) -- __be32
-    assert.equal("192.0.2.1", decode.ipv4 { 192, 0, 2, 1 })
-    assert.equal("192.0.2.1", decode.ipv4 { s_addr = string.unpack("=I4", "\192\0\2\1") })
-    assert.equal("192.0.2.1", decode.ipv4_host(0xc0000201))
-    assert.equal("192.0.2.1", decode.ip("\192\0\2\1"))
-    helper.raises(function() decode.ipv4("\1\2\3") end, "ipv4: 4 bytes expected, got 3")
-    helper.raises(function() decode.ipv4(true) end, "ipv4: 4 bytes expected, got boolean")
-  end)
-
-  -- 16 bytes out of hexadecimal digits.
-  local function bytes(hex)
-    return (hex:gsub("%s", ""):gsub("%x%x", function(byte) return string.char(tonumber(byte, 16)) end))
-  end
-
-  it("write IPv6 addresses as RFC 5952 has them", function()
-    local cases = {
-      ["00000000 00000000 00000000 00000000"] = "::", ["00000000 00000000 00000000 00000001"] = "::1",
-      ["20010db8 00000000 00000000 00000001"] = "2001:db8::1",
-      ["20010db8 00000000 00010000 00000001"] = "2001:db8::1:0:0:1",
-      ["20010db8 00000001 00010001 00010001"] = "2001:db8:0:1:1:1:1:1",
-      ["20010000 00000001 00000000 00000001"] = "2001:0:0:1::1",
-      ["fe800000 00000000 020000ff fe00ab01"] = "fe80::200:ff:fe00:ab01",
-      ["00010002 00030004 00050006 00070000"] = "1:2:3:4:5:6:7:0",
-      ["00010002 00030004 00050006 00000000"] = "1:2:3:4:5:6::",
-      ["00000000 00000000 0000ffff c0000201"] = "::ffff:192.0.2.1",
-    }
-    for hex, text in pairs(cases) do
-      local value = bytes(hex)
-      local a, b, c, d = string.unpack("=I4I4I4I4", value)
-      assert.equal(text, decode.ipv6(value))
-      assert.equal(text, decode.ipv6 { a, b, c, d })
-      assert.equal(text, decode.ipv6 { value:byte(1, -1) })
+  it("are the functions of bpf.format that make text of a value", function()
+    for name, fn in pairs(bpf.format) do
+      assert.equal(name ~= "columns" and fn or nil, decode[name], name)
     end
-    assert.equal("192.0.2.1", decode.ip(bytes "00000000000000000000ffffc0000201"))
-    assert.equal("2001:db8::1", decode.ip(bytes "20010db8000000000000000000000001"))
   end)
 
   it("know the kernel's own types of addresses", function()
@@ -491,7 +458,7 @@ describe("decoders", function()
     local six = create { type = "hash", max_entries = 2, key = "struct in6_addr", value = "__u64" }
     local raw = create { type = "hash", max_entries = 2, key = "struct k { __be32 saddr; __be16 port; __u8 mac[6]; }",
       value = "__u64" }
-    local key = bpf.btf.kernel():type("struct in6_addr"):decode(bytes "20010db8000000000000000000000001")
+    local key = bpf.btf.kernel():type("struct in6_addr"):decode("\x20\x01\x0d\xb8" .. ("\0"):rep(11) .. "\1")
     six[{ in6_u = { u6_addr32 = key.in6_u.u6_addr32 } }] = 1
     local port, address = string.unpack("=I2", "\1\187"), string.unpack("=I4", "\127\0\0\1")
     raw[{ saddr = address, port = port, mac = "\2\0\0\0\0\255" }] = 1
@@ -505,78 +472,6 @@ describe("decoders", function()
     }
     assert.equal('# TYPE six gauge\nsix{a="2001:db8::1"} 1\n# TYPE raw gauge\n' ..
       'raw{a="127.0.0.1",port="443",mac="02:00:00:00:00:ff"} 1\n', body(set))
-  end)
-
-  it("write integers and bytes", function()
-    assert.equal("0x1f", decode.hex(31))
-    assert.equal("0xffffffffffffffff", decode.hex(-1))
-    assert.equal("00ff41", decode.hex "\0\255A")
-    assert.equal("18446744073709551615", decode.unsigned(-1))
-    assert.equal("9223372036854775808", decode.unsigned(math.mininteger))
-    assert.equal("12", decode.unsigned(12))
-  end)
-
-  it("name interfaces, as the system does", function()
-    local count = 0 -- by netlink: what is mounted at /sys may be of another network namespace
-    for index, name in helper.run("ip -o link"):gmatch "(%d+): ([^:@]+)[^\n]*" do
-      count = count + 1
-      assert.equal(name, decode.interface(math.tointeger(index)))
-      assert.equal(name, bpf.interface_name(math.tointeger(index)))
-    end
-    assert(count > 0)
-    assert.equal("lo", decode.interface(1))
-    assert.equal("4294967295", decode.interface(4294967295))
-    assert.is_nil(bpf.interface_name(4294967295))
-    assert.is_nil(bpf.interface_name(0))
-    helper.raises(function() bpf.interface_name(-1) end, "bad argument #1")
-  end)
-
-  it("name cgroups by their paths", function()
-    kernel.root()
-    local cgroup = require "spec.support.cgroup"
-    local gone, path
-    do
-      local group <close> = cgroup.new()
-      local below <close> = cgroup.new(group)
-      gone, path = below.id, below.path:sub(#cgroup.root() + 1)
-      assert.equal(group.path:sub(#cgroup.root() + 1), bpf.cgroup_path(group.id))
-      assert.equal(path, bpf.cgroup_path(gone))
-      assert.equal(path, decode.cgroup(gone))
-      assert.equal("/", bpf.cgroup_path(require("support.sys").inode(cgroup.root())))
-    end
-    assert.is_nil(bpf.cgroup_path(gone))
-    assert.equal(path, decode.cgroup(gone)) -- it is remembered
-    assert.equal("4711471147114711", decode.cgroup(4711471147114711))
-  end)
-
-  it("say why cgroups have no names without the capability", function()
-    kernel.root()
-    local output = helper.run(("setpriv --bounding-set=-dac_read_search --inh-caps=-all %s -e %s"):format(helper.LUA,
-      helper.quote 'print(require("bpf").cgroup_path(1))'))
-    assert.matches("^nil\tcgroup_path: it takes CAP_DAC_READ_SEARCH %(EPERM%)\tEPERM\n$", output)
-  end)
-
-  it("name processes", function()
-    local pipe = assert(io.popen "echo $$; exec sleep 60")
-    local pid = pipe:read "n"
-    finally(function()
-      os.execute(("kill %d 2>/dev/null"):format(pid))
-      pipe:close()
-    end)
-    while helper.run(("cat /proc/%d/comm"):format(pid)) ~= "sleep\n" do end
-    assert.equal("sleep", decode.process(pid))
-    os.execute("kill " .. pid)
-    assert.equal("sleep", decode.process(pid)) -- it is remembered
-    assert.equal("swapper", decode.process(0))
-    assert.equal("4194304", decode.process(4194304)) -- above every process id
-  end)
-
-  it("name the kernel's functions", function()
-    kernel.root()
-    local address = tonumber(helper.run("grep -m1 ' [tT] vfs_read$' /proc/kallsyms"):match "^%x+", 16)
-    assert.equal("vfs_read", decode.symbol(address))
-    assert.equal("vfs_read", decode.symbol(address + 1))
-    assert.equal("0x1", decode.symbol(1))
   end)
 
   it("name enumerators, by their type", function()
@@ -833,7 +728,7 @@ describe("declaring", function()
       { name = "a", map = {}, sum_slot = 5, sum = "ns" })
     refuses("sum_slot is the number of the slot with the sum, in place of", "histogram",
       { name = "a", map = {}, slot = true, sum_slot = -1 })
-    refuses("there is no decoder 'ipv5' %(decoders: cgroup, hex, .*, unsigned%)", "gauge",
+    refuses("there is no decoder 'ipv5' %(decoders: bytes, cgroup, .*, user%)", "gauge",
       { name = "a", map = {}, labels = { { "l", decode = "ipv5" } } })
     refuses("there is no option 'decoder' ", "gauge",
       { name = "a", map = {}, labels = { { "l", decoder = "ipv4" } } })

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,6 +278,21 @@ static int posix_window(lua_State *L)
 	return 2;
 }
 
+/* signal(n) → the name of a signal, such as "SIGTERM", or nil. Of two names it is the kernel's. */
+static int posix_signal(lua_State *L)
+{
+	lua_Integer n = luaL_checkinteger(L, 1);
+	const char *name = n > 0 && n < INT_MAX ? sigabbrev_np((int)n) : NULL;
+
+	if (n == SIGIO)
+		name = "IO"; /* which glibc calls POLL */
+	if (name)
+		lua_pushfstring(L, "SIG%s", name);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
 /* user(uid) → the user's name; nil if there is none; or nil, message, code. */
 static int posix_user(lua_State *L)
 {
@@ -351,6 +367,7 @@ void lbpf_posix_open(lua_State *L)
 		{ "make_directory", posix_make_directory },
 		{ "pid", posix_pid },
 		{ "poll", posix_poll },
+		{ "signal", posix_signal },
 		{ "user", posix_user },
 		{ "window", posix_window },
 		{ "write_file", posix_write_file },

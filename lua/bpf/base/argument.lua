@@ -16,6 +16,15 @@ function argument.check(position, fname, value, expected, level)
   end
 end
 
+-- The integer that the argument is, or is as a float. Raises for anything else.
+function argument.integer(position, fname, value, level)
+  local n = math.type(value) and math.tointeger(value)
+  if not n then
+    argument.check(position, fname, value, "integer", (level or 2) + 1)
+  end
+  return n
+end
+
 -- Raises unless the argument is a path that C takes as a whole.
 function argument.check_path(position, fname, path, level)
   argument.check(position, fname, path, "string", (level or 2) + 1)

@@ -19,4 +19,10 @@ function number.text(n)
   return number.point(tostring(n))
 end
 
+-- An integer as C's unsigned types of 64 bits mean it.
+function number.unsigned(n)
+  local tens = (n >> 1) // 5
+  return n < 0 and ("%d%d"):format(tens, n - tens * 10) or ("%d"):format(n)
+end
+
 return number

@@ -5,7 +5,7 @@ local c = require("bpf.core").posix
 
 local posix = {
   code = c.code, exhausted = c.exhausted, finish = c.finish, lock = c.lock, make_directory = c.make_directory,
-  pid = c.pid, poll = c.poll, user = c.user, window = c.window, write_file = c.write_file,
+  pid = c.pid, poll = c.poll, signal = c.signal, user = c.user, window = c.window, write_file = c.write_file,
 }
 
 -- Seconds since some time in the past. Setting the date changes nothing about it.

@@ -70,13 +70,9 @@ function display.width(s)
   return width
 end
 
--- Replaces what a terminal may obey, and what isn't UTF-8, by what `replace` makes of the bytes: control characters,
--- and those that separate lines or turn the direction of writing.
-local function cleaned(s, replace)
-  if s:find(ASCII) then
-    return s
-  end
-  local start, parts = 1, {} -- text and bytes that are none, in turns
+-- The text as parts: what is UTF-8, and bytes that aren't, in turns.
+local function split(s)
+  local start, parts = 1, {}
   local valid, bad = utf8.len(s)
   while not valid do
     parts[#parts + 1] = s:sub(start, bad - 1)
@@ -85,6 +81,16 @@ local function cleaned(s, replace)
     valid, bad = utf8.len(s, start)
   end
   parts[#parts + 1] = s:sub(start)
+  return parts
+end
+
+-- Replaces what a terminal may obey, and what isn't UTF-8, by what `replace` makes of the bytes: control characters,
+-- and those that separate lines or turn the direction of writing.
+local function cleaned(s, replace)
+  if s:find(ASCII) then
+    return s
+  end
+  local parts = split(s)
   for i, part in ipairs(parts) do
     if i % 2 == 0 then
       parts[i] = replace(part)
@@ -92,6 +98,18 @@ local function cleaned(s, replace)
       parts[i] = part:gsub("[\0-\31\127]", replace):gsub("\xc2[\x80-\x9f]", replace)
         :gsub("\xe2\x80[\xa8-\xae]", replace):gsub("\xe2\x81[\xa6-\xa9]", replace)
     end
+  end
+  return table.concat(parts)
+end
+
+-- The text with U+FFFD for each byte that isn't UTF-8.
+function display.valid(s)
+  if utf8.len(s) then
+    return s
+  end
+  local parts = split(s)
+  for i = 2, #parts, 2 do
+    parts[i] = "\u{fffd}"
   end
   return table.concat(parts)
 end
@@ -143,6 +161,31 @@ function display.ellipsis(unicode)
     unicode = terminal.utf8()
   end
   return unicode and "…" or "~"
+end
+
+display.GAP = 2 -- columns between columns
+
+-- Takes from the widest columns, the ones flushed left before the others, until all fit.
+function display.fit(widths, right, width)
+  local total = display.GAP * (#widths - 1)
+  for _, w in ipairs(widths) do
+    total = total + w
+  end
+  for _, also_right in ipairs { false, true } do
+    while total > width do
+      local widest
+      for c, w in ipairs(widths) do
+        if (also_right or not right[c]) and w > 3 and (not widest or w > widths[widest]) then
+          widest = c
+        end
+      end
+      if not widest then
+        break
+      end
+      widths[widest] = widths[widest] - 1
+      total = total - 1
+    end
+  end
 end
 
 --- Returns a text as one line of a terminal, not padded. A text that is too long is cut and ends in "…", or in "~"

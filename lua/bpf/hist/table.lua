@@ -3,15 +3,12 @@
 -- @module bpf.hist
 
 local argument = require("bpf.base.argument")
-local error = argument.error
 local display = require("bpf.hist.display")
 local number = require("bpf.base.number")
-local options_of = require("bpf.hist.options").check
+local options_of = require("bpf.hist.options")
 local terminal = require("bpf.hist.terminal")
 
 local M = {}
-
-M.GAP = 2 -- columns between columns
 
 local function cell_text(value)
   return type(value) == "number" and number.text(value) or tostring(value)
@@ -34,51 +31,7 @@ local function cells_of(rows, columns)
   return cells, right
 end
 
--- Takes from the widest columns, the ones flushed left before the others, until all fit.
-function M.fit(widths, right, width)
-  local total = M.GAP * (#widths - 1)
-  for _, w in ipairs(widths) do
-    total = total + w
-  end
-  for _, also_right in ipairs { false, true } do
-    while total > width do
-      local widest
-      for c, w in ipairs(widths) do
-        if (also_right or not right[c]) and w > 3 and (not widest or w > widths[widest]) then
-          widest = c
-        end
-      end
-      if not widest then
-        break
-      end
-      widths[widest] = widths[widest] - 1
-      total = total - 1
-    end
-  end
-end
-
-local COLUMN = { name = "string", field = true, align = "string", format = "function" }
-
-local function check_columns(columns)
-  argument.check(2, "table", columns, "table", 3)
-  for c, column in ipairs(columns) do
-    if type(column) ~= "table" then
-      error(("table: column %d must be a table, got %s"):format(c, type(column)), 3)
-    end
-    for name, value in pairs(column) do
-      local expected = COLUMN[name]
-      if not expected then
-        error(("table: column %d has an unknown field '%s' (fields: align, field, format, name)"):format(c,
-          tostring(name)), 3)
-      elseif expected ~= true and type(value) ~= expected then
-        error(("table: '%s' of column %d must be a %s, got %s"):format(name, c, expected, type(value)), 3)
-      end
-    end
-    if column.align and column.align ~= "left" and column.align ~= "right" then
-      error(("table: 'align' of column %d must be \"left\" or \"right\""):format(c), 3)
-    end
-  end
-end
+local COLUMN = { name = "string", field = "any", align = "string", format = "string or function" }
 
 --- Returns an aligned table. If the rows are wider than the width, cells are cut, text before numbers. Cells are
 -- cleaned as `hist.line` does.
@@ -87,7 +40,8 @@ end
 -- - name: the heading
 -- - field: the key of the row's value, by default the column's number
 -- - align: "left" or "right", by default right if all values are numbers
--- - format: a function that returns the text of a value; its second argument is the row
+-- - format: a function that returns the text of a value; its second argument is the row. Or the name of a function of
+--   bpf.format, such as "ip"
 -- @tparam ?table options
 -- - width: the width to fit, by default `hist.width()`
 -- - utf8: whether to cut with "…" or "~", by default as the locale says
@@ -100,8 +54,8 @@ end
 -- }))
 function M.table(rows, columns, options)
   argument.check(1, "table", rows, "table")
-  check_columns(columns)
-  options = options_of("table", 3, options, { width = "number", utf8 = "boolean" })
+  columns = options_of.columns("table", 2, columns, COLUMN)
+  options = options_of.check("table", 3, options, { width = "number", utf8 = "boolean" })
   local ellipsis = display.ellipsis(options.utf8)
   local cells, right = cells_of(rows, columns)
   local widths, headed = {}, false
@@ -113,14 +67,14 @@ function M.table(rows, columns, options)
     end
     widths[c] = width
   end
-  M.fit(widths, right, options.width or terminal.width())
+  display.fit(widths, right, options.width or terminal.width())
   local lines = {}
   for r = headed and 1 or 2, #rows + 1 do
     local line = {}
     for c, list in ipairs(cells) do
       line[c] = display.pad(display.cut(list[r], widths[c], ellipsis), widths[c], right[c])
     end
-    lines[#lines + 1] = table.concat(line, (" "):rep(M.GAP)):gsub("%s+$", "")
+    lines[#lines + 1] = table.concat(line, (" "):rep(display.GAP)):gsub("%s+$", "")
   end
   return table.concat(lines, "\n")
 end

@@ -4,7 +4,7 @@
 local error = require("bpf.base.argument").error
 local options = require("bpf.metrics.options")
 local text = require("bpf.metrics.text")
-local D = require("bpf.metrics.decode")
+local D = require("bpf.format.values")
 
 local map = require("bpf.core").map
 local map_type = map.type

@@ -1,17 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- What metrics are written in: numbers and label values of Prometheus' two text formats, and text in chunks.
 
-local point = require("bpf.base.number").point
+local number = require("bpf.base.number")
+local point = number.point
 
 local text = {}
 
 -- Numbers -------------------------------------------------------------------------------------------------------------
-
--- An integer of C, which Lua has as a negative one from 2^63 on.
-local function unsigned(n)
-  local tens = (n >> 1) // 5
-  return ("%d%d"):format(tens, n - tens * 10)
-end
 
 -- The shortest digits that read as the same number: "1.5", "1e-05", "1.048576e+06", "2.0".
 local function float(x)
@@ -44,7 +39,7 @@ function text.number(n, is_counter)
   if math.type(n) == "float" then
     return float(n)
   elseif n < 0 and is_counter then
-    return unsigned(n)
+    return number.unsigned(n)
   end
   return ("%d"):format(n)
 end

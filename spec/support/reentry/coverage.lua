@@ -5,6 +5,7 @@ local bpf = require "bpf"
 -- Function, or what its name begins with → why it is left out.
 local reasons = {
   ["bpf.hist."] = "Lua alone, without handles",
+  ["bpf.format."] = "Lua alone, without handles",
   ["bpf.symbols."] = "Lua alone, of files below /proc",
   ["bpf.metrics."] = "Lua alone; the fixture has the walk of a scrape",
   ["metrics:"] = "Lua alone; the fixture has the walk of a scrape",
@@ -54,7 +55,7 @@ local function public()
       end
     end
   end
-  for part in ("assemble atomic cast compile hist inspect json metrics program symbols"):gmatch("%a+") do
+  for part in ("assemble atomic cast compile format hist inspect json metrics program symbols"):gmatch("%a+") do
     assert(bpf[part]) -- loads it
   end
   walk("bpf.", bpf)
