@@ -43,7 +43,7 @@ SEEDS ?= 1 2 3 4 5 6 7 8
 reentry: ## Run operations in finalizers within every allocation of others, under AddressSanitizer
 	$(call need,$(ASAN_PKGS))
 	@build-aux/apicheck $(LUA)
-	$(build) root $(PROGS) build/support/splitbtf build/support/probed
+	$(build) root $(PROGS) build/support/splitbtf build/support/probed build/support/sys.so
 	$(build) $(asan_build) all
 	@set -e; export LUA_CPATH='$(CURDIR)/build/asan/?.so;;'; run() { timeout --foreground -s KILL $(SPEC_SECONDS) build-aux/sandbox unshare --net $(ASAN_LUA) "$$@"; }; \
 		run spec/support/reentry/systematic.lua || { cat build/reentry-at; exit 1; }; \

@@ -1200,6 +1200,63 @@ function user_ringbuf:getfd() end
 ---@return true
 function user_ringbuf:close() end
 
+-- Time and signals ----------------------------------------------------------------------------------------------------
+
+---@alias bpf.clock.name "monotonic"|"boottime"|"realtime"|"tai"
+
+---The time of one of the kernel's clocks.
+---@param name? bpf.clock.name by default "monotonic", which bpf_ktime_get_ns reads
+---@return integer ns
+function bpf.clock(name) end
+
+---The date of a time of one of the kernel's clocks, such as an event's time stamp.
+---@param ns integer
+---@param clock? bpf.clock.name by default "monotonic"
+---@return integer seconds since 1970
+---@return integer ns beyond these
+function bpf.walltime(ns, clock) end
+
+---Sleeps. A signal that the process handles ends it early.
+---@param seconds number
+---@return boolean? whole false if a signal ended it
+---@return string? message
+---@return string? code
+function bpf.sleep(seconds) end
+
+---@alias bpf.signal "HUP"|"INT"|"QUIT"|"USR1"|"USR2"|"PIPE"|"ALRM"|"TERM"|"CHLD"|"CONT"|"TSTP"|"TTIN"|"TTOU"|"WINCH"
+
+---@class bpf.signals: userdata
+local signals = {}
+
+---The signals that came since the last call; waits for one if there is none.
+---@param timeout? integer in milliseconds; 0 doesn't wait, -1 or nil waits for ever
+---@return bpf.signal ... names; nothing if none came
+function signals:poll(timeout) end
+
+---A descriptor for event loops: readable while there are signals to poll.
+---@return integer? fd
+---@return string? message
+---@return string? code
+function signals:fd() end
+
+---The same as signals:fd, by the name that LuaSocket's select and other loops ask for.
+---@return integer? fd
+---@return string? message
+---@return string? code
+function signals:getfd() end
+
+---Gives the signals back; closing twice is fine.
+---@return true
+function signals:close() end
+
+---Makes signals events of this script: they don't end the process, and end waits until they are polled.
+---@param ... bpf.signal
+---@return bpf.signals? signals
+---@return string? message
+---@return string? code
+---@nodiscard
+function bpf.signals(...) end
+
 -- Compiling -----------------------------------------------------------------------------------------------------------
 
 ---@class bpf.compile.options

@@ -245,7 +245,8 @@ function Metrics:write_file(path)
   return series
 end
 
---- Serves the metrics over HTTP until the time is over, `poll` returns false, or Ctrl-C raises "interrupted!". One loop
+--- Serves the metrics over HTTP until the time is over, `poll` returns false, or a signal comes: it returns at one that
+-- `bpf.signals` catches and that `poll` hasn't polled; Ctrl-C without `bpf.signals` raises "interrupted!". One loop
 -- serves several clients and reads ring buffers meanwhile. The format is the one that the client prefers. It needs
 -- LuaSocket, Debian's package lua-socket.
 -- @tparam table options

@@ -77,6 +77,8 @@ end
 
 function Fixtures:perf() return self:keep(bpf.perfbuf(self:map { type = "perf_event_array" }, nil, print)) end
 
+function Fixtures:signals() return self:keep(bpf.signals("USR2")) end
+
 function Fixtures:producer()
   return self:keep(bpf.user_ringbuf(self:map { type = "user_ringbuf", max_entries = 4096 }))
 end
@@ -102,6 +104,7 @@ end
 minimal.calls = {
   ["bpf.assemble"] = with({ pass = { "xdp", function() return 2 end } }),
   ["bpf.cgroup_path"] = with(1),
+  ["bpf.clock"] = with(),
   ["bpf.compile"] = with("int x;"),
   ["bpf.cpus"] = with(),
   ["bpf.enable_stats"] = with(),
@@ -123,8 +126,11 @@ minimal.calls = {
   ["bpf.programs"] = with({ pass = { "xdp", function() return 2 end } }),
   ["bpf.progs"] = with(),
   ["bpf.ringbuf"] = function(f) return { f:map { type = "ringbuf", max_entries = 4096 } } end,
+  ["bpf.signals"] = with("USR2"),
+  ["bpf.sleep"] = with(0),
   ["bpf.token"] = with("/sys/fs/bpf"),
   ["bpf.user_ringbuf"] = function(f) return { f:map { type = "user_ringbuf", max_entries = 4096 } } end,
+  ["bpf.walltime"] = with(1),
 
   ["bpf.atomic.add"] = with({}, "n", 1),
   ["bpf.atomic.exchange"] = with({}, "n", 1),
@@ -265,6 +271,15 @@ minimal.calls = {
 
   ["token:close"] = on("token"),
   ["token:fd"] = on("token"),
+
+  ["signals:close"] = on("signals"),
+  ["signals:fd"] = on("signals"),
+  ["signals:getfd"] = on("signals"),
+  ["signals:poll"] = function(f) -- with something to return, for it would wait for ever
+    local signals = f:signals()
+    assert(os.execute "kill -USR2 $PPID")
+    return { signals }
+  end,
 
   ["ringbuf:add"] = function(f) return { f:reader(), f:map { type = "ringbuf", max_entries = 4096 } } end,
   ["ringbuf:close"] = on("reader"),

@@ -95,6 +95,9 @@ local makers = {
   type = function()
     return { type = assert(btf.type("struct misused { int a; char b[4]; }")) }
   end,
+  signals = function()
+    return { signals = assert(bpf.signals("USR2")) }
+  end,
   stats = function()
     return { stats = assert(bpf.enable_stats()) }
   end,
@@ -298,6 +301,8 @@ local skipped = {
   ["bpf.metrics.http"] = { "serves until a signal comes" },
   ["bpf.ringbuf.poll"] = { WAITS, waits },
   ["bpf.perfbuf.poll"] = { WAITS, waits },
+  ["bpf.signals.poll"] = { "waits for a signal", waits },
+  ["bpf.sleep"] = { "sleeps", function(args) return type(args[1]) == "number" and args[1] > 0 end },
   ["bpf.ringbuf.events"] = { WAITS, waits },
   ["bpf.perfbuf.events"] = { WAITS, waits },
   ["bpf.user_ringbuf.submit"] = { WAITS, function(args) return args[3] ~= nil and args[3] ~= 0 end },

@@ -97,7 +97,7 @@ do
   local documented = {} -- parameters of the next function
   for line in types_text:gmatch("[^\n]+") do
     local name, params = line:match("^function ([%w_.:]+)%((.-)%) end$")
-    local param, optional = line:match("^%-%-%-@param ([%w_]+)(%??)")
+    local param, optional = line:match("^%-%-%-@param ([%w_.]+)(%??)")
     if param then
       documented[#documented + 1] = param .. optional
     elseif name then

@@ -17,11 +17,11 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <lauxlib.h>
 
+#include "base/caught.h"
 #include "base/err.h"
 #include "base/wait.h"
 
@@ -119,16 +119,6 @@ static int posix_machine(lua_State *L)
 	return 1;
 }
 
-/* clock() → nanoseconds of the clock that bpf_ktime_get_ns reads, which changes of the date don't affect. */
-static int posix_clock(lua_State *L)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	lua_pushinteger(L, (lua_Integer)now.tv_sec * 1000000000 + now.tv_nsec);
-	return 1;
-}
-
 /* finish(file) → true if everything that was written to the file has arrived, as far as write(2) and close(2) can tell;
  * or nil, message, code. The file stays open, because Lua code can't close standard output. */
 static int posix_finish(lua_State *L)
@@ -212,23 +202,31 @@ static int posix_poll(lua_State *L)
 {
 	struct pollfd *list;
 	nfds_t n, count;
-	int timeout;
+	int timeout, err;
 
 	luaL_checktype(L, 1, LUA_TTABLE);
 	timeout = lbpf_wait_arg(L, 2, -1);
 	lua_settop(L, 1);
 	n = fill(L, NULL, 0);
-	list = lua_newuserdatauv(L, (n + 1) * sizeof(*list), 0);
+	list = lua_newuserdatauv(L, (n + LBPF_CAUGHT_MOST) * sizeof(*list), 0);
 	lua_newtable(L);
 	count = fill(L, list, n); /* finalizers may have changed the table */
 	n = count < n ? count : n;
-	if (poll(list, n, timeout) < 0)
-		return errno == EINTR ? 1 : lbpf_err_push(L, errno, NULL, "poll");
+	err = lbpf_wait_poll(lbpf_wait_main(L), list, n, timeout < 0 ? -1 : timeout * INT64_C(1000000));
+	if (err)
+		return err == EINTR ? 1 : lbpf_err_push(L, err, NULL, "poll");
 	for (nfds_t i = 0; i < n; i++)
 		if (list[i].revents) {
 			lua_pushboolean(L, 1);
 			lua_rawseti(L, -2, list[i].fd);
 		}
+	return 1;
+}
+
+/* signalled() → whether a signal that bpf.signals catches came and has not been polled yet. */
+static int posix_signalled(lua_State *L)
+{
+	lua_pushboolean(L, lbpf_caught_ends(lbpf_wait_main(L)));
 	return 1;
 }
 
@@ -357,7 +355,6 @@ static int posix_error(lua_State *L)
 void lbpf_posix_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{ "clock", posix_clock },
 		{ "machine", posix_machine },
 		{ "code", posix_code },
 		{ "error", posix_error },
@@ -368,6 +365,7 @@ void lbpf_posix_open(lua_State *L)
 		{ "pid", posix_pid },
 		{ "poll", posix_poll },
 		{ "signal", posix_signal },
+		{ "signalled", posix_signalled },
 		{ "user", posix_user },
 		{ "window", posix_window },
 		{ "write_file", posix_write_file },

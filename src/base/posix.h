@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* POSIX functions that our Lua modules need and Lua's libraries lack: a clock, poll(2), names of errors and
- * users, terminals, locks, and writing a file atomically. */
+/* POSIX functions that our Lua modules need and Lua's libraries lack: poll(2), names of errors and users, terminals,
+ * locks, and writing a file atomically. */
 #ifndef LBPF_BASE_POSIX_H
 #define LBPF_BASE_POSIX_H
 

@@ -3,8 +3,9 @@
 #ifndef LBPF_BASE_WAIT_H
 #define LBPF_BASE_WAIT_H
 
+#include <poll.h>
 #include <stdbool.h>
-#include <time.h>
+#include <stdint.h>
 
 #include <lua.h>
 
@@ -18,18 +19,28 @@ int lbpf_wait_arg(lua_State *L, int idx, int absent);
 
 /* A deadline. It is needed because a wait may end early, for a reason other than what we wait for. */
 struct lbpf_wait {
-	int timeout; /* ms; -1: for ever */
-	struct timespec start;
+	int timeout;   /* ms; -1: for ever */
+	int64_t start; /* ns */
 };
+
+/* Nanoseconds of the monotonic clock. */
+int64_t lbpf_wait_now(void);
 
 struct lbpf_wait lbpf_wait_begin(int timeout);
 
 /* The milliseconds that are left, rounded up; -1: for ever. */
 int lbpf_wait_left(const struct lbpf_wait *wait);
 
-/* Sleeps until the descriptor is readable or the time is over. Returns 0, EINTR after a signal that the process
- * handles, or another errno. */
-int lbpf_wait_readable(int fd, int timeout);
+/* The main thread of a state; it stands for the state. */
+lua_State *lbpf_wait_main(lua_State *L);
+
+/* Sleeps until one of the n descriptors is ready or the time is over, in nanoseconds, -1 for ever. Returns 0, EINTR
+ * after a signal that the process handles, or another errno; EINTR at once while the state has signals to take. The
+ * list has room for LBPF_CAUGHT_MOST more. */
+int lbpf_wait_poll(const lua_State *main, struct pollfd *list, nfds_t n, int64_t timeout);
+
+/* The same for one descriptor that is to be read, -1 for none, with a time-out in milliseconds. */
+int lbpf_wait_readable(const lua_State *main, int fd, int timeout);
 
 /* The main thread's hook when we last checked. A signal that arrives while none of our functions waits doesn't
  * interrupt poll(2). But its handler has set another hook. */

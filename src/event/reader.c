@@ -14,6 +14,7 @@
 
 #include <lauxlib.h>
 
+#include "base/caught.h"
 #include "base/err.h"
 #include "map/map.h"
 #include "value/codec.h"
@@ -331,7 +332,7 @@ static lua_Integer reader_consume(lua_State *L, struct lbpf_reader *r, lua_Integ
 /* Sleeps until a record may be there or the time is over. Returns 0 or an errno. */
 static int reader_wait(const struct lbpf_reader *r, int timeout_ms)
 {
-	return reader_missed(r) ? 0 : lbpf_wait_readable(r->epoll, timeout_ms);
+	return reader_missed(r) ? 0 : lbpf_wait_readable(r->hook.main, r->epoll, timeout_ms);
 }
 
 static lua_Integer max_arg(lua_State *L, int idx)
@@ -410,7 +411,8 @@ static int next_record(lua_State *L, struct lbpf_reader *r)
 	return 0;
 }
 
-/* Waits for the next record. Continues after a signal, because it isn't known what a loop would do after one. */
+/* Waits for the next record. Continues after a signal that nobody has asked for by bpf.signals, because it isn't known
+ * what a loop would do after one. */
 static bool events_wait(lua_State *L, const struct lbpf_reader *r, int left)
 {
 	int err = reader_wait(r, left);
@@ -418,11 +420,11 @@ static bool events_wait(lua_State *L, const struct lbpf_reader *r, int left)
 	return err == 0 || (err == EINTR && lbpf_wait_run_hook(L));
 }
 
-/* Runs a hook that a signal handler has set since the last check. Returns false if it can't run here, so the loop must
- * end. */
-static inline bool events_hook(lua_State *L, struct lbpf_reader *r)
+/* Whether the loop goes on: no signal of bpf.signals is to be taken, and a hook that a signal handler has set since the
+ * last check has run here. */
+static inline bool events_go_on(lua_State *L, struct lbpf_reader *r)
 {
-	return !lbpf_wait_hook_is_new(&r->hook) || lbpf_wait_run_hook(L);
+	return !lbpf_caught_ends(r->hook.main) && (!lbpf_wait_hook_is_new(&r->hook) || lbpf_wait_run_hook(L));
 }
 
 /* The function that a generic `for` calls with the reader. Its upvalues are the kind and the time-out. */
@@ -432,7 +434,7 @@ static int events_next(lua_State *L)
 	int left = (int)lua_tointeger(L, lua_upvalueindex(2)), n = 0;
 	struct lbpf_wait wait;
 
-	if (events_hook(L, r)) {
+	if (events_go_on(L, r)) {
 		reader_check_here(L, r); /* a hook may have forked */
 		n = next_record(L, r);
 	} else {
@@ -440,7 +442,7 @@ static int events_next(lua_State *L)
 	}
 	if (!n && left)
 		wait = lbpf_wait_begin(left);
-	while (!n && left && r->epoll >= 0 && events_hook(L, r) && events_wait(L, r, left)) {
+	while (!n && left && r->epoll >= 0 && events_go_on(L, r) && events_wait(L, r, left)) {
 		reader_check_here(L, r);
 		n = next_record(L, r);
 		left = lbpf_wait_left(&wait);

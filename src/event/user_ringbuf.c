@@ -203,7 +203,7 @@ static int producer_wait(lua_State *L, struct producer *p, int timeout)
 	if (lbpf_wait_hook_is_new(&p->hook) && !lbpf_wait_hook_is_here(L))
 		return EINTR;
 	if (timeout)
-		err = lbpf_wait_readable(p->epoll, timeout);
+		err = lbpf_wait_readable(p->hook.main, p->epoll, timeout);
 	if (err)
 		return err;
 	n = epoll_wait(p->epoll, &event, 1, 0);

@@ -6,9 +6,11 @@
 
 #include <bpf/libbpf.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/posix.h"
 #include "base/process.h"
+#include "base/signals.h"
 #include "base/token.h"
 #include "btf/open.h"
 #include "event/perfbuf.h"
@@ -59,7 +61,7 @@ static void (*const openers[])(lua_State *L) = {
 	lbpf_pins_open,		lbpf_load_open,		lbpf_open_open,	    lbpf_ringbuf_open, lbpf_perfbuf_open,
 	lbpf_user_ringbuf_open, lbpf_system_open,	lbpf_features_open, lbpf_names_open,   lbpf_posix_open,
 	lbpf_mapsettings_open,	lbpf_progsettings_open, lbpf_proginfo_open, lbpf_mapinfo_open, lbpf_token_open,
-	lbpf_cpus_open,
+	lbpf_cpus_open,		lbpf_clock_open,	lbpf_signals_open,
 };
 
 int luaopen_bpf_core(lua_State *L)

@@ -213,6 +213,7 @@ static int bpf_printk_open(lua_State *L)
 	struct lbpf_stream *s = lbpf_stream_push(L);
 
 	s->timeout = timeout;
+	s->endless = true;
 	s->file.fd = open_trace_pipe();
 	if (s->file.fd >= 0)
 		return lbpf_stream_return(L, printk_next);

@@ -9,6 +9,7 @@
 
 #include <lauxlib.h>
 
+#include "base/caught.h"
 #include "base/err.h"
 #include "value/codec.h"
 
@@ -99,6 +100,18 @@ static void stream_reserve(lua_State *L, int idx, struct lbpf_stream *s)
 	s->at = 0;
 }
 
+/* A loop over what has no end is ended by a signal that bpf.signals catches. An iterator ends by itself, and half of
+ * its output would pass for all of it. */
+static bool goes_on(const struct lbpf_stream *s)
+{
+	return !s->endless || !lbpf_caught_ends(s->hook.main);
+}
+
+static int stream_wait(struct lbpf_stream *s, int left)
+{
+	return lbpf_wait_hook_is_new(&s->hook) ? EINTR : lbpf_wait_readable(s->hook.main, s->file.fd, left);
+}
+
 /* Reads one more chunk. Returns false at the end, or if no data arrived in time. */
 static bool stream_fill(lua_State *L, int idx, struct lbpf_stream *s)
 {
@@ -107,7 +120,7 @@ static bool stream_fill(lua_State *L, int idx, struct lbpf_stream *s)
 	ssize_t n;
 
 	stream_reserve(L, idx, s);
-	while (s->file.fd >= 0) { /* a finalizer or a hook may close it */
+	while (s->file.fd >= 0 && goes_on(s)) { /* a finalizer or a hook may close it */
 		n = read(s->file.fd, s->buf + s->len, s->room - s->len);
 		if (n > 0)
 			s->len += (size_t)n;
@@ -117,7 +130,7 @@ static bool stream_fill(lua_State *L, int idx, struct lbpf_stream *s)
 		if (err == EAGAIN && left == 0)
 			return false;
 		if (err == EAGAIN) {
-			err = lbpf_wait_hook_is_new(&s->hook) ? EINTR : lbpf_wait_readable(s->file.fd, left);
+			err = stream_wait(s, left);
 			left = lbpf_wait_left(&wait);
 		}
 		if (err == EINTR && !lbpf_wait_run_hook(L))

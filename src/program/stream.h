@@ -3,6 +3,7 @@
 #ifndef LBPF_PROGRAM_STREAM_H
 #define LBPF_PROGRAM_STREAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <lua.h>
@@ -18,6 +19,7 @@ struct lbpf_stream {
 	struct lbpf_holder file;
 	struct lbpf_wait_hook hook;
 	int timeout;		      /* ms to wait for more; -1: for ever */
+	bool endless;		      /* others write to it without an end, so a signal ends the loop */
 	const struct lbpf_type *type; /* type of the records, kept by a user value */
 	char *buf;		      /* kept by a user value */
 	size_t room, at, len;	      /* room of buf; unread bytes are from `at` to `len` */

@@ -1,16 +1,19 @@
 -- SPDX-License-Identifier: MIT
 -- What Lua's libraries lack, from src/base/posix.c; and what comes of errno.
 
-local c = require("bpf.core").posix
+local core = require("bpf.core")
+
+local c = core.posix
 
 local posix = {
   code = c.code, exhausted = c.exhausted, finish = c.finish, lock = c.lock, make_directory = c.make_directory,
-  pid = c.pid, poll = c.poll, signal = c.signal, user = c.user, window = c.window, write_file = c.write_file,
+  pid = c.pid, poll = c.poll, signal = c.signal, signalled = c.signalled, user = c.user, window = c.window,
+  write_file = c.write_file,
 }
 
 -- Seconds since some time in the past. Setting the date changes nothing about it.
 function posix.seconds()
-  return c.clock() * 1e-9
+  return core.clock() * 1e-9
 end
 
 -- nil, message, code of what a function of io or os returned.

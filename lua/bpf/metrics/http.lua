@@ -471,7 +471,7 @@ return function(metrics, options)
     ok, message, code = server:turn(finish)
     if not ok then
       return nil, message, code
-    elseif options.poll and options.poll() == false then
+    elseif options.poll and options.poll() == false or posix.signalled() then
       break
     end
   end

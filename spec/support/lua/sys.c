@@ -297,6 +297,42 @@ static int sys_handle(lua_State *L)
 	return 0;
 }
 
+/* kill(signal): sends it to this process */
+static int sys_kill(lua_State *L)
+{
+	if (kill(getpid(), (int)luaL_checkinteger(L, 1)))
+		return failure(L, "kill");
+	return 0;
+}
+
+static struct sigaction replaced;
+
+/* replace(signal): as handle, and keeps what it replaces; restore(signal) puts that back */
+static int sys_replace(lua_State *L)
+{
+	if (sigaction((int)luaL_checkinteger(L, 1), NULL, &replaced))
+		return failure(L, "sigaction");
+	return sys_handle(L);
+}
+
+static int sys_restore(lua_State *L)
+{
+	if (sigaction((int)luaL_checkinteger(L, 1), &replaced, NULL))
+		return failure(L, "sigaction");
+	return 0;
+}
+
+/* block(signal, how): blocks it in this thread, or no longer */
+static int sys_block(lua_State *L)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, (int)luaL_checkinteger(L, 1));
+	pthread_sigmask(lua_toboolean(L, 2) ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+	return 0;
+}
+
 /* handled() → how many signals were counted */
 static int sys_handled(lua_State *L)
 {
@@ -357,6 +393,10 @@ static const luaL_Reg functions[] = {
 	{ "shared", sys_shared },
 	{ "handle", sys_handle },
 	{ "handled", sys_handled },
+	{ "kill", sys_kill },
+	{ "replace", sys_replace },
+	{ "restore", sys_restore },
+	{ "block", sys_block },
 	{ "call_from_nowhere", sys_call_from_nowhere },
 	{ NULL, NULL },
 };

@@ -1,9 +1,14 @@
 -- SPDX-License-Identifier: MIT
 -- What the kernel holds and can do, and what is built on maps in Lua.
+package.cpath = package.cpath .. ";build/?.so"
+
 local bpf = require "bpf"
 local common = require "spec.support.reentry.common"
+local sys = require "support.sys"
 
 local map = bpf.map
+
+local USR1 <const>, USR2 <const> = 10, 12
 
 return {
   {
@@ -32,6 +37,25 @@ return {
       cpus = function() return bpf.cpus() end,
       names = function() return bpf.interface_name(1), bpf.cgroup_path(1) end,
       close = function(h) return map.close(h.map) end,
+    },
+  },
+  {
+    name = "time and signals",
+    setup = function()
+      sys.handle(USR1) -- what handles them when nobody else does
+      sys.handle(USR2)
+      return { signals = assert(bpf.signals("USR2")), reader = assert(bpf.ringbuf(assert(map.create {
+        type = "ringbuf", max_entries = 4096 }), nil, print)) }
+    end,
+    operations = {
+      clock = function() return bpf.walltime(bpf.clock()) end,
+      sleep = function() return bpf.sleep(0) end,
+      catch = function(h) h.signals = bpf.signals("USR1", "USR2") end,
+      came = function(h) return sys.kill(USR1), h.signals:poll(0) end,
+      read = function(h) return sys.kill(USR2), h.reader:poll(0) end,
+      fd = function(h) return h.signals:fd(), h.signals:getfd() end,
+      text = function(h) return tostring(h.signals) end,
+      close = function(h) return h.signals:close() end,
     },
   },
   {
