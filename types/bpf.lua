@@ -812,7 +812,7 @@ function prog:attach_iter(options) end
 
 ---Attaches an xdp program to a network interface.
 ---@param interface string|integer name or index
----@param options? table
+---@param options? { mode?: "skb"|"native"|"offload", netlink?: boolean, replace?: boolean|string }
 ---@return bpf.link? link
 ---@return string? message
 ---@return string? code
@@ -820,7 +820,7 @@ function prog:attach_xdp(interface, options) end
 
 ---Attaches a tc program (SEC("tc")) to an interface's clsact queueing discipline, which is made if it isn't there and stays.
 ---@param interface string|integer name or index
----@param options? table
+---@param options? { attach_point?: "ingress"|"egress", handle?: integer, priority?: integer, replace?: boolean|string }
 ---@return bpf.link? link
 ---@return string? message
 ---@return string? code

@@ -39,6 +39,7 @@ struct lbpf_target {
 	int32_t pid;
 	uint32_t flags;
 	bool replace;
+	const char *replaced; /* replace the program of this name only; NULL: any, if `replace` is set */
 	uint64_t bpf_cookie;
 	/* Of a program whose section doesn't determine its attach type; `type` is the number, or -1. */
 	const char *attach_type;

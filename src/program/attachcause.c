@@ -150,7 +150,7 @@ static bool has_generic_xdp(int ifindex)
 
 const char *lbpf_attachcause_xdp(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
 {
-	bool netlink = to->netlink || to->replace;
+	bool netlink = to->netlink || to->replace || to->replaced;
 
 	(void)p;
 	switch (err) {

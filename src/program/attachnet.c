@@ -19,6 +19,7 @@
 #include "map/descriptor.h"
 #include "map/map.h"
 #include "program/attach.h"
+#include "program/leftover.h"
 #include "program/program.h"
 
 /* ---- xdp ---- */
@@ -33,7 +34,7 @@ static const struct lbpf_name xdp_modes[] = {
 static const struct lbpf_option xdp_options[] = {
 	{ "mode", LBPF_OPT_STRING, offsetof(struct lbpf_target, mode) },
 	LBPF_TARGET_OPT(BOOL, netlink),
-	LBPF_TARGET_OPT(BOOL, replace),
+	{ "replace", LBPF_OPT_OTHER, 0 },
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
@@ -44,6 +45,7 @@ static int read_xdp(lua_State *L, struct lbpf_target *to)
 	if (mode < 0)
 		lbpf_name_unknown(L, xdp_modes, "mode", to->mode);
 	to->flags = (uint32_t)mode;
+	lbpf_leftover_read(L, "attach_xdp", to);
 	return lbpf_attach_interface(L, to);
 }
 
@@ -55,27 +57,43 @@ static int undo_xdp(struct lbpf_link *self)
 	return -bpf_xdp_detach(self->at.ifindex, self->at.flags, &opts);
 }
 
+/* Attaches without a link. With `replaced`, the kernel replaces the program that was found, and no other. */
 static int attach_xdp_netlink(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
-	int err;
+	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
+	int err, old = -1;
 
 	link->at.ifindex = to->ifindex;
 	link->at.flags = to->flags;
 	link->at.prog = fcntl(lbpf_program_descriptor(p), F_DUPFD_CLOEXEC, 0);
 	if (link->at.prog < 0)
 		return errno;
-	err = -bpf_xdp_attach(to->ifindex, link->at.prog, to->flags | (to->replace ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST),
-			      NULL);
+	err = to->replaced ? lbpf_leftover_xdp(to->ifindex, to->replaced, &link->at.flags, &old) : 0;
+	if (err)
+		return err;
+	if (old >= 0)
+		opts.old_prog_fd = old;
+	err = -bpf_xdp_attach(to->ifindex, link->at.prog,
+			      link->at.flags | (to->replace || old >= 0 ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST), &opts);
+	if (old >= 0)
+		close(old);
 	if (!err)
 		link->undo = undo_xdp;
 	return err;
+}
+
+static const char *xdp_cause(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
+{
+	const char *cause = to->replaced ? lbpf_leftover_xdp_cause(L, to, err) : NULL;
+
+	return cause ? cause : lbpf_attachcause_xdp(L, p, to, err);
 }
 
 static int attach_xdp(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = to->flags);
 
-	if (to->netlink || to->replace)
+	if (to->netlink || to->replace || to->replaced)
 		return attach_xdp_netlink(link, p, to);
 	if (!to->flags && p->prog)
 		return lbpf_attach_done(link, bpf_program__attach_xdp(p->prog, to->ifindex));
@@ -271,13 +289,18 @@ static int attach_reuseport(struct lbpf_link *link, const struct lbpf_program *p
 @tparam ?table options
 - mode: "skb", "native" or "offload"; by default the kernel chooses native or skb
 - netlink: true attaches as `ip link` does, without a link in the kernel; before kernel 5.9 this is the only way
-- replace: true replaces a program that is attached by netlink
+- replace: true replaces a program that is attached by netlink, whatever it is. The program's own name, as a string,
+  replaces a program of this name: what an earlier process of the same tool has left. It takes CAP_SYS_ADMIN and leaves
+  other programs alone; if the interface has no program, it is attached. Every packet meets the old program or the new
+  one. Without mode, the new program gets the mode of the old one. Either value attaches by netlink
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENODEV (no such interface), EBUSY or EEXIST (the interface has a program),
- EOPNOTSUPP (the interface does not have this mode), EPERM, …
+@treturn nil,string,string on failure: ENODEV (no such interface), EBUSY or EEXIST (the interface has a program, or
+another one than option replace names), EOPNOTSUPP (the interface does not have this mode), EPERM, …
 @usage
 local link = assert(obj.progs.pass:attach_xdp("eth0", { mode = "skb" }))
 link:close() -- detaches the program
+local again = assert(obj.progs.pass:attach_xdp("eth0", { replace = "pass" })) -- takes over what a killed process left
+again:close()
 @see bpf_program__attach_xdp, bpf_xdp_attach
 @since kernel 5.9; 4.8 by netlink */
 
@@ -365,7 +388,7 @@ const struct lbpf_way lbpf_ways_net[] = {
 	  .options = xdp_options,
 	  .attach = attach_xdp,
 	  .opened = attach_xdp,
-	  .cause = lbpf_attachcause_xdp,
+	  .cause = xdp_cause,
 	  .types = LBPF_OF(XDP) },
 	{ .method = "attach_netfilter",
 	  .read = read_netfilter,

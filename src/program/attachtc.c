@@ -6,11 +6,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+#include <linux/pkt_sched.h>
 
 #include <lauxlib.h>
 
+#include "base/cause.h"
 #include "base/newer.h"
 #include "program/attach.h"
+#include "program/leftover.h"
 #include "program/program.h"
 #include "program/qdisc.h"
 
@@ -26,7 +29,7 @@ static const struct lbpf_option tc_options[] = {
 	{ "attach_point", LBPF_OPT_STRING, offsetof(struct lbpf_target, mode) },
 	LBPF_TARGET_OPT(U32, handle),
 	LBPF_TARGET_OPT(U64, priority),
-	LBPF_TARGET_OPT(BOOL, replace),
+	{ "replace", LBPF_OPT_OTHER, 0 },
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
 
@@ -41,6 +44,7 @@ static int read_tc(lua_State *L, struct lbpf_target *to)
 	if ((int64_t)to->priority < 0)
 		luaL_error(L, "attach_tc: " BAD_PRIORITY, (LUAI_UACINT)to->priority);
 	to->point = (uint32_t)point;
+	lbpf_leftover_read(L, "attach_tc", to);
 	return lbpf_attach_interface(L, to);
 }
 
@@ -75,6 +79,32 @@ static int check_clsact(int ifindex)
 	return err ? err : strcmp(kind, "clsact") == 0 ? 0 : EEXIST;
 }
 
+/* What the kernel calls an attach point. */
+static uint32_t parent_of(const struct lbpf_target *to)
+{
+	return TC_H_MAKE(TC_H_CLSACT, to->point == BPF_TC_EGRESS ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS);
+}
+
+/* Attaches the program in the place of the first filter that an earlier process left, which is atomic: every packet
+ * meets the old program or the new one. Then removes the further ones. */
+static int take_over(const struct bpf_tc_hook *hook, struct bpf_tc_opts *opts, const struct lbpf_target *to)
+{
+	struct lbpf_leftovers old;
+	int err = lbpf_leftover_tc(to->ifindex, parent_of(to), to, &old);
+
+	if (err)
+		return err;
+	if (old.count) {
+		opts->handle = old.filter[0].handle;
+		opts->priority = old.filter[0].priority;
+		opts->flags = BPF_TC_F_REPLACE;
+	}
+	err = -bpf_tc_attach(hook, opts);
+	for (size_t i = 1; !err && i < old.count; i++)
+		lbpf_qdisc_remove(&old.filter[i]);
+	return err;
+}
+
 static int attach_tc(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = to->ifindex, .attach_point = (enum bpf_tc_attach_point)to->point);
@@ -87,7 +117,7 @@ static int attach_tc(struct lbpf_link *link, const struct lbpf_program *p, const
 		err = to->point == BPF_TC_EGRESS ? check_clsact(to->ifindex) : 0;
 	if (err)
 		return err;
-	err = -bpf_tc_attach(&hook, &opts);
+	err = to->replaced ? take_over(&hook, &opts, to) : -bpf_tc_attach(&hook, &opts);
 	if (err && made)
 		remove_clsact(to->ifindex);
 	if (err)
@@ -106,11 +136,15 @@ static const char *tc_cause(lua_State *L, const struct lbpf_program *p, const st
 	(void)p;
 	if (err == EINVAL && to->priority > UINT16_MAX)
 		return lua_pushfstring(L, BAD_PRIORITY, (LUAI_UACINT)to->priority);
+	if (err == EPERM && to->replaced)
+		return lbpf_refused(L, "CAP_SYS_ADMIN");
 	if (err != EEXIST)
 		return lbpf_attachcause_interface(L, to);
 	if (to->point == BPF_TC_EGRESS && check_clsact(to->ifindex) == EEXIST)
 		return "the interface has an ingress qdisc, which sees incoming packets only, in the place of the "
 		       "clsact qdisc that egress takes (tc qdisc del dev … ingress)";
+	if (to->replaced)
+		return lbpf_leftover_tc_cause(L, to, parent_of(to));
 	return "there is a filter with this handle and priority; option 'replace' takes its place";
 }
 
@@ -176,13 +210,19 @@ clsact, the call creates one, which stays when the link is closed.
 - attach_point: "ingress" (the default) or "egress"
 - handle: the handle of the filter; by default the kernel chooses it
 - priority: the priority of the filter, up to 65535; by default the kernel chooses it
-- replace: true replaces the filter that has this handle and priority
+- replace: true replaces the filter that has this handle and priority. The program's own name, as a string, replaces a
+  filter whose program has this name, wherever the kernel has put it: what an earlier process of the same tool has left.
+  It takes CAP_SYS_ADMIN, and leaves filters of other programs alone; if there is none of this name, a filter is added.
+  Every packet meets the old program or the new one. If several filters have such a program, one is replaced and the
+  others are removed
 @treturn bpf.link the link, which has no descriptor and can't be pinned
 @treturn nil,string,string on failure: ENODEV, EEXIST (another filter has the handle and priority, or the interface has
  an ingress queueing discipline, which egress can't use), EPERM, …
 @usage
 local link = assert(obj.progs.one:attach_tc("eth0", { attach_point = "egress" }))
 link:close()
+local again = assert(obj.progs.one:attach_tc("eth0", { replace = "one" })) -- takes over what a killed process left
+again:close()
 @see bpf_tc_hook_create, bpf_tc_attach */
 
 /*** Adds a tc program (SEC("tcx/ingress") or SEC("tcx/egress")) to an interface's list of programs.

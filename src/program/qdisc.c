@@ -2,83 +2,156 @@
 #include "program/qdisc.h"
 
 #include <errno.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include <linux/if_ether.h>
 #include <linux/netlink.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 
-struct message {
+struct request {
 	struct nlmsghdr head;
-	union {
-		struct {
-			struct tcmsg tc;
-			char attributes[4096];
-		};
-		struct nlmsgerr error;
-	};
+	struct tcmsg tc;
+	struct rtattr chain_head;
+	uint32_t chain;
 };
 
-/* Finds the kind in the attributes of a netlink message. */
-static int read_kind(const struct message *m, size_t size, char kind[LBPF_QDISC_KIND])
+/* The fixed part of a message of traffic control. Returns its attributes. */
+static struct lbpf_attributes read_tc(const struct nlmsghdr *message, struct tcmsg *tc)
 {
-	size_t end = size - offsetof(struct message, attributes);
+	struct lbpf_attributes in = lbpf_netlink_attributes(message, sizeof(*tc));
 
-	for (size_t at = 0; at + sizeof(struct rtattr) <= end;) {
-		struct rtattr a;
-
-		memcpy(&a, m->attributes + at, sizeof(a));
-		if (a.rta_len < sizeof(a) || a.rta_len > end - at)
-			break;
-		if (a.rta_type == TCA_KIND) {
-			size_t n = a.rta_len - sizeof(a);
-
-			n = n < LBPF_QDISC_KIND ? n : LBPF_QDISC_KIND - 1;
-			memcpy(kind, m->attributes + at + sizeof(a), n);
-			kind[n] = '\0';
-			return 0;
-		}
-		at += RTA_ALIGN(a.rta_len);
-	}
-	return EPROTO;
+	if (in.at)
+		memcpy(tc, message + 1, sizeof(*tc));
+	else
+		memset(tc, 0, sizeof(*tc));
+	return in;
 }
 
-static int receive(int fd, char kind[LBPF_QDISC_KIND])
+static bool read_qdisc(const struct nlmsghdr *message, void *row)
 {
-	struct message m;
-	/* The kernel has already answered when send returns. */
-	ssize_t n = recv(fd, &m, sizeof(m), MSG_DONTWAIT);
+	struct lbpf_qdisc *out = row;
+	struct tcmsg tc;
+	struct lbpf_attributes in = read_tc(message, &tc);
 
-	if (n < 0)
-		return errno;
-	if (n >= (ssize_t)NLMSG_LENGTH(sizeof(m.error)) && m.head.nlmsg_type == NLMSG_ERROR)
-		return m.error.error ? -m.error.error : EPROTO;
-	if (n < (ssize_t)offsetof(struct message, attributes) || m.head.nlmsg_type != RTM_NEWQDISC)
-		return EPROTO;
-	return read_kind(&m, (size_t)n, kind);
+	if (!in.at || (message->nlmsg_type != RTM_NEWQDISC && message->nlmsg_type != RTM_NEWTCLASS))
+		return false;
+	if (!out)
+		return true;
+	out->ifindex = tc.tcm_ifindex;
+	out->handle = tc.tcm_handle;
+	out->parent = tc.tcm_parent;
+	lbpf_netlink_text(in, TCA_KIND, out->kind, sizeof(out->kind));
+	return true;
+}
+
+/* A list also has a message for each priority, which is no filter and names no program. */
+static bool read_filter(const struct nlmsghdr *message, void *row)
+{
+	struct lbpf_filter *out = row;
+	struct tcmsg tc;
+	struct lbpf_attributes in = read_tc(message, &tc), options = lbpf_netlink_find(in, TCA_OPTIONS);
+	uint32_t id = lbpf_netlink_u32(options, TCA_BPF_ID);
+	char kind[LBPF_QDISC_KIND];
+
+	lbpf_netlink_text(in, TCA_KIND, kind, sizeof(kind));
+	if (message->nlmsg_type != RTM_NEWTFILTER || !id || strcmp(kind, "bpf") != 0)
+		return false;
+	if (!out)
+		return true;
+	*out = (struct lbpf_filter){
+		.ifindex = tc.tcm_ifindex == (int)TCM_IFINDEX_MAGIC_BLOCK ? 0 : tc.tcm_ifindex,
+		.parent = tc.tcm_parent,
+		.handle = tc.tcm_handle,
+		.chain = lbpf_netlink_u32(in, TCA_CHAIN),
+		.prog_id = id,
+		.priority = (uint16_t)(TC_H_MAJ(tc.tcm_info) >> 16),
+		.protocol = (uint16_t)TC_H_MIN(tc.tcm_info),
+		.direct_action = lbpf_netlink_u32(options, TCA_BPF_FLAGS) & TCA_BPF_FLAG_ACT_DIRECT,
+	};
+	if (!out->ifindex) {
+		out->block = tc.tcm_parent; /* tcm_block_index, which has the parent's place */
+		out->parent = 0;
+	}
+	lbpf_netlink_text(options, TCA_BPF_NAME, out->name, sizeof(out->name));
+	return true;
+}
+
+static int list(uint16_t type, int ifindex, uint32_t parent, struct lbpf_rows *rows)
+{
+	struct request ask = {
+		.head = { .nlmsg_len = NLMSG_LENGTH(sizeof(ask.tc)),
+			  .nlmsg_type = type,
+			  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+		.tc = { .tcm_family = AF_UNSPEC, .tcm_ifindex = ifindex, .tcm_parent = parent },
+	};
+
+	return lbpf_netlink_ask(&ask.head, rows);
+}
+
+int lbpf_qdisc_list(struct lbpf_rows *rows)
+{
+	rows->size = sizeof(struct lbpf_qdisc);
+	rows->read = read_qdisc;
+	return list(RTM_GETQDISC, 0, 0, rows);
+}
+
+int lbpf_qdisc_classes(int ifindex, struct lbpf_rows *rows)
+{
+	rows->size = sizeof(struct lbpf_qdisc);
+	rows->read = read_qdisc;
+	return list(RTM_GETTCLASS, ifindex, 0, rows);
+}
+
+int lbpf_qdisc_filters(int ifindex, uint32_t parent, struct lbpf_rows *rows)
+{
+	rows->size = sizeof(struct lbpf_filter);
+	rows->read = read_filter;
+	return list(RTM_GETTFILTER, ifindex, parent, rows);
 }
 
 int lbpf_qdisc_kind(int ifindex, char kind[LBPF_QDISC_KIND])
 {
-	struct {
-		struct nlmsghdr head;
-		struct tcmsg tc;
-	} ask = {
-		.head = { .nlmsg_len = sizeof(ask),
+	struct request ask = {
+		.head = { .nlmsg_len = NLMSG_LENGTH(sizeof(ask.tc)),
 			  .nlmsg_type = RTM_GETQDISC,
 			  /* Older kernels report an error only in this way. */
 			  .nlmsg_flags = NLM_F_REQUEST | NLM_F_ECHO },
 		.tc = { .tcm_family = AF_UNSPEC, .tcm_ifindex = ifindex, .tcm_parent = TC_H_CLSACT },
 	};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), err;
+	struct lbpf_qdisc found;
+	struct lbpf_rows rows = { .at = &found, .size = sizeof(found), .room = 1, .read = read_qdisc };
+	int err = lbpf_netlink_ask(&ask.head, &rows);
 
-	if (fd < 0)
-		return errno;
-	err = send(fd, &ask, sizeof(ask), 0) < 0 ? errno : receive(fd, kind);
-	close(fd);
-	return err;
+	if (!err && rows.count)
+		memcpy(kind, found.kind, LBPF_QDISC_KIND);
+	return !err && !rows.count ? EPROTO : err;
+}
+
+static bool read_nothing(const struct nlmsghdr *message, void *row)
+{
+	(void)message;
+	(void)row;
+	return false;
+}
+
+int lbpf_qdisc_remove(const struct lbpf_filter *filter)
+{
+	struct request ask = {
+		.head = { .nlmsg_len = sizeof(ask),
+			  .nlmsg_type = RTM_DELTFILTER,
+			  .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+		.tc = { .tcm_family = AF_UNSPEC,
+			.tcm_ifindex = filter->ifindex ? filter->ifindex : (int)TCM_IFINDEX_MAGIC_BLOCK,
+			.tcm_parent = filter->ifindex ? filter->parent : filter->block,
+			.tcm_handle = filter->handle,
+			.tcm_info = TC_H_MAKE((uint32_t)filter->priority << 16, filter->protocol) },
+		.chain_head = { .rta_len = sizeof(ask.chain_head) + sizeof(ask.chain), .rta_type = TCA_CHAIN },
+		.chain = filter->chain,
+	};
+	struct lbpf_rows rows = { .read = read_nothing };
+
+	return lbpf_netlink_ask(&ask.head, &rows);
 }

@@ -106,6 +106,10 @@ return {
   way("perf events", "attach_perf_event", "on_event", function(prog) return prog:attach_perf_event(perf_event) end),
   way("xdp", "attach_net", "pass", function(prog) return prog:attach_xdp("lo", { mode = "skb" }) end),
   way("tc", "attach_net", "one", function(prog) return prog:attach_tc "lo" end),
+  way("xdp that replaces", "attach_net", "pass", function(prog)
+    return prog:attach_xdp("lo", { mode = "skb", replace = "pass" })
+  end),
+  way("tc that replaces", "attach_net", "one", function(prog) return prog:attach_tc("lo", { replace = "one" }) end),
   way("network namespaces", "attach_net", "look_up", function(prog) return prog:attach_netns "/proc/self/ns/net" end),
   way("sockets of a map", "sockmap", "msg_to_sock", function(prog, h)
     h.map = map.by_fd(map.fd(h.obj.maps.socks))
