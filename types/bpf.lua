@@ -1723,6 +1723,12 @@ function bpf.format.bytes(n) end
 ---@return string
 function bpf.format.duration(ns) end
 
+---The time of day of a time stamp.
+---@param ns integer
+---@param clock? "monotonic"|"boottime"|"realtime"|"tai"
+---@return string
+function bpf.format.time(ns, clock) end
+
 ---@class bpf.format.column
 ---@field name? string the heading
 ---@field field? string the name in JSON, by default the heading in lower case

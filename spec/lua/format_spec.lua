@@ -162,6 +162,17 @@ describe("formats", function()
       "^spec/lua/format_spec.lua:%d+: bad argument #1 to 'count' %(number expected, got string%)")
   end)
 
+  it("write the time of day of a time stamp", function()
+    assert.equal(os.date("%H:%M:%S.000", 1700000000), format.time(1700000000 * 10 ^ 9 // 1 | 0, "realtime"))
+    assert.equal(os.date("%H:%M:%S.987", 86399), format.time(86399987654321, "realtime"))
+    for _, clock in ipairs { "monotonic", "boottime" } do
+      local before, text, after = os.time(), format.time(bpf.clock(clock), clock), os.time()
+      assert(text:sub(1, 8) == os.date("%T", before) or text:sub(1, 8) == os.date("%T", after), text)
+    end
+    assert.equal(#"12:34:56.789", #format.time(bpf.clock()))
+    helper.raises(function() format.time(1, "sundial") end, "^spec/lua/format_spec.lua:%d+: .*sundial")
+  end)
+
   it("raise for what they can't read, at the caller's line", function()
     for name in pairs(require "bpf.format.values") do
       helper.raises(function() format[name](nil) end, "^spec/lua/format_spec.lua:%d+: .*expected, got nil")

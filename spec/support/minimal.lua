@@ -374,6 +374,7 @@ minimal.calls = {
   ["bpf.format.count"] = with(1),
   ["bpf.format.bytes"] = with(1),
   ["bpf.format.duration"] = with(1),
+  ["bpf.format.time"] = with(1),
   ["bpf.format.columns"] = with({ { name = "x" } }),
 
   ["bpf.symbols.kernel"] = with(),

@@ -2,7 +2,9 @@
 --- Numbers as text: counts, sizes, times.
 -- @module bpf.format
 
+local core = require("bpf.core")
 local argument = require("bpf.base.argument")
+local error = argument.error
 local number = require("bpf.base.number")
 local units = require("bpf.base.units")
 
@@ -36,6 +38,23 @@ end
 function quantity.duration(ns)
   argument.check(1, "duration", ns, "number")
   return units.duration(ns)
+end
+
+local CLOCKS <const> = { monotonic = true, boottime = true, realtime = true, tai = true }
+
+--- Returns the time of day, by this machine's time zone, of an event's time stamp: "12:34:56.789".
+-- @tparam integer ns nanoseconds, as `bpf_ktime_get_ns` has them
+-- @tparam ?string clock the clock of the time stamp, as of `bpf.clock`: "boottime" for `bpf_ktime_get_boot_ns`
+-- @treturn string
+-- @usage
+-- print(bpf.format.time(bpf.clock())) -- for example 12:34:56.789
+-- @see bpf.walltime
+function quantity.time(ns, clock)
+  if clock ~= nil and not CLOCKS[clock] then
+    error(("time: clock '%s' is unknown (one of: boottime, monotonic, realtime, tai)"):format(tostring(clock)), 2)
+  end
+  local seconds, rest = core.walltime(argument.integer(1, "time", ns), clock)
+  return os.date("%H:%M:%S", seconds) .. (".%03d"):format(rest // 1000000)
 end
 
 --- Returns an integer in base 16 as text, or the bytes of a string as pairs of digits: "0x1f", "00ff12".
