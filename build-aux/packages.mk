@@ -2,7 +2,7 @@
 # The Debian packages that building, testing and the rest need. Keep the README's list the same.
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
-EXAMPLE_PKGS  := $(DEMO_PKGS) bpftool iproute2 lua-socket lighttpd lighttpd-modules-lua curl systemtap-sdt-dev
+EXAMPLE_PKGS  := $(DEMO_PKGS) bpftool iproute2 lua-argparse lua-socket lighttpd lighttpd-modules-lua curl systemtap-sdt-dev
 TEST_PKGS     := $(EXAMPLE_PKGS) g++ lua-busted lua-luv lua-cqueues luarocks lua-dkjson perl prometheus prosody cmark-gfm rlwrap locales
 HTML_PKGS     := cmark-gfm perl
 RECORD_PKGS   := $(DEMO_PKGS) termtosvg

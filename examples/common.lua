@@ -1,11 +1,34 @@
 -- SPDX-License-Identifier: MIT
 -- What the examples share and no reader of them needs to know: options, the clock, Ctrl-C, a network to play with.
+local argparse = require "argparse"
 local bpf = require "bpf"
 
 local common = { name = arg[0]:match "([^/]+)/[^/]*$" or "main" }
 
 -- Seconds that one call waits: a signal that comes just before it doesn't end it.
 local LONGEST <const> = 1
+
+--- A parser of the command line, argparse's. What it doesn't understand ends the example with status 2.
+function common.parser(description)
+  local parser = argparse("main.lua", description):help_max_width(100)
+  function parser:error(message)
+    io.stderr:write(common.name, ": ", message, "\n", self:get_usage(), "\n")
+    os.exit(2)
+  end
+  return parser
+end
+
+--- For argparse: a number of seconds.
+function common.seconds(word)
+  local n = tonumber(word)
+  return n and n >= 0 and n or nil, ("a number of seconds expected, got '%s'"):format(word)
+end
+
+--- For argparse: a whole number.
+function common.count(word)
+  local n = math.tointeger(tonumber(word))
+  return n and n >= 0 and n or nil, ("a whole number expected, got '%s'"):format(word)
+end
 
 --- Reads the command line. `defaults` has the options: a number or text takes a word after it, a boolean none. What is
 -- given besides stands in the sequence `options[1]`, …, at most `words` of it; what follows "--" is not looked at.

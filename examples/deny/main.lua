@@ -5,18 +5,16 @@
 package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local common = require "common"
 
-local options = common.options([[
-Usage: main.lua [options] [path]
+local parser = common.parser([[
 Forbids everybody, while it runs, to do certain things with a file or directory. Needs root, Linux 5.10, and bpf in the
 kernel's list of LSMs (/sys/kernel/security/lsm).
-Without a path, makes a directory, changes the directory's rule several times, and shows what each rule allows.
-
-  --read       forbid reading a file, listing a directory
-  --write      forbid writing a file, adding and removing entries of a directory
-  --execute    forbid executing a program, using anything below a directory
-  --seconds N  run for N seconds (4) or until Ctrl-C
-  --help       show this text
-]], { read = false, write = false, execute = false, seconds = 4 }, 1)
+Without a path, makes a directory, changes the directory's rule several times, and shows what each rule allows.]])
+parser:argument("path", "a file or directory; without one, the example shows itself"):args "?"
+parser:flag("--read", "forbid reading a file, listing a directory", false)
+parser:flag("--write", "forbid writing a file, adding and removing entries of a directory", false)
+parser:flag("--execute", "forbid executing a program, using anything below a directory", false)
+parser:option("--seconds", "run for N seconds or until Ctrl-C", "4"):argname("N"):convert(common.seconds)
+local options = parser:parse()
 
 -- What the demo does to the rules, as Lua.
 local STEPS = {
@@ -61,7 +59,7 @@ common.main(function()
   need_lsm()
   local obj <close> = common.load()
   common.try(obj:attach())
-  local rules, path = obj.maps.rules, options[1]
+  local rules, path = obj.maps.rules, options.path
   if not path then
     return demo(rules)
   end

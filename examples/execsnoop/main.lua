@@ -5,15 +5,11 @@ package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
 
-local options = common.options([[
-Usage: main.lua [options]
-Shows programs that are started, with their arguments. Needs root.
-
-  --seconds N   run for N seconds (5) or until Ctrl-C
-  --comm NAME   show only programs with this name
-  --parent PID  show only programs that this process starts
-  --help        show this text
-]], { seconds = 5, comm = "", parent = 0 })
+local parser = common.parser "Shows programs that are started, with their arguments. Needs root."
+parser:option("--seconds", "run for N seconds or until Ctrl-C", "5"):argname("N"):convert(common.seconds)
+parser:option("--comm", "show only programs with this name"):argname "NAME":init ""
+parser:option("--parent", "show only programs that this process starts", 0):argname("PID"):convert(common.count)
+local options = parser:parse()
 
 -- The arguments, each ended by a NUL, as a shell would take them. Some may be cut off.
 local function command_line(e)

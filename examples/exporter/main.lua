@@ -5,17 +5,15 @@ package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
 
-local options = common.options([[
-Usage: main.lua [options]
-Serves metrics over HTTP: system calls, times that threads wait for a CPU, TCP sockets. Needs root and LuaSocket.
-
-  --seconds N     run for N seconds (3); 0: until Ctrl-C
-  --address A     listen on this address (127.0.0.1); "*" for all addresses
-  --port N        listen on this port (9435); 0 for a free port
-  --socket PATH   listen on a Unix socket instead
-  --file PATH     serve nothing; write the metrics to a file for node_exporter at the end
-  --help          show this text
-]], { seconds = 3, address = "127.0.0.1", port = 9435, socket = "", file = "" })
+local parser = common.parser([[
+Serves metrics over HTTP: system calls, times that threads wait for a CPU, TCP sockets. Needs root and LuaSocket.]])
+parser:option("--seconds", "run for N seconds; 0: until Ctrl-C", "3"):argname("N"):convert(common.seconds)
+parser:option("--address", 'listen on this address; "*" for all addresses', "127.0.0.1"):argname "A"
+parser:option("--port", "listen on this port; 0 for a free port", "9435"):argname("N"):convert(common.count)
+parser:option("--socket", "listen on a Unix socket instead"):argname "PATH":init ""
+parser:option("--file", "serve nothing; write the metrics to a file for node_exporter at the end")
+  :argname "PATH":init ""
+local options = parser:parse()
 
 local function describe(obj, sockets)
   local states = common.try(bpf.metrics.enum("enum tcp_state", obj:btf(), "TCP_"))

@@ -7,16 +7,16 @@ local common = require "common"
 
 local map = bpf.map
 
-local options = common.options([[
-Usage: main.lua [options] [interface]
+local parser = common.parser([[
 Drops packets that an interface receives from denied IPv4 addresses, and counts packets. Needs root.
-Without an interface, creates its own network, changes the list several times, and shows which addresses get through.
-
-  --seconds N   run for N seconds (4) or until Ctrl-C. Without an interface, wait a quarter of N for each answer
-  --list FILE   the list: lines such as "deny 192.0.2.0/24", "allow 192.0.2.7". The longest matching prefix decides;
-                an address without one gets through. Changes to the file take effect within a second
-  --help        show this text
-]], { seconds = 4, list = "" }, 1)
+Without an interface, creates its own network, changes the list several times, and shows which addresses get through.]])
+parser:argument("interface"):args "?"
+parser:option("--seconds", "run for N seconds or until Ctrl-C; without an interface, wait a quarter of N for each " ..
+  "answer", "4"):argname("N"):convert(common.seconds)
+parser:option("--list", 'the list: lines such as "deny 192.0.2.0/24", "allow 192.0.2.7". The longest matching ' ..
+  "prefix decides; an address without one gets through. Changes to the file take effect within a second")
+  :argname "FILE":init ""
+local options = parser:parse()
 
 local RULES = {
   type = "lpm_trie", max_entries = 10000, key = "struct source { __u32 prefixlen; __u8 address[4]; }",
@@ -130,11 +130,11 @@ end
 common.main(function()
   local rules <close> = common.try(map.create(RULES))
   local firewall <close> = compile(rules)
-  if options[1] then
+  if options.interface then
     common.try(options.list ~= "", "an interface needs a list: --list FILE")
     apply(rules, read_list(options.list))
-    common.try(firewall:attach_xdp(options[1]))
-    print(("Watching %s for %g s; Ctrl-C ends it"):format(options[1], options.seconds))
+    common.try(firewall:attach_xdp(options.interface))
+    print(("Watching %s for %g s; Ctrl-C ends it"):format(options.interface, options.seconds))
     watch(rules, options.list, options.seconds)
   else
     local net <close> = common.network(2)

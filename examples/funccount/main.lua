@@ -5,18 +5,18 @@ package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
 
-local options = common.options([[
-Usage: main.lua [options] [file function...]
+local parser = common.parser([[
 Counts calls of functions in a program or library. The file is a path, or a name such as libc.so.6. Functions may be
-patterns such as "mem*". Without arguments, counts malloc and related functions of libc.so.6. Needs root.
-
-  --seconds N   run for N seconds (3) or until Ctrl-C
-  --pid PID     count only calls in this process
-  --latency     also show how long calls take
-  --argument N  show how large the N-th argument is, 1 to 5; not with --latency
-  --top N       show at most N functions (20)
-  --help        show this text
-]], { seconds = 3, pid = 0, latency = false, argument = 0, top = 20 }, 64)
+patterns such as "mem*". Without arguments, counts malloc and related functions of libc.so.6. Needs root.]])
+parser:argument("file", "a path, or a name such as libc.so.6, which is the default"):args "?"
+parser:argument("functions", 'names, or patterns such as "mem*"; by default malloc and its kin'):args "*"
+parser:option("--seconds", "run for N seconds or until Ctrl-C", "3"):argname("N"):convert(common.seconds)
+parser:option("--pid", "count only calls in this process", 0):argname("PID"):convert(common.count)
+parser:flag("--latency", "also show how long calls take", false)
+parser:option("--argument", "show how large the N-th argument is, 1 to 5; not with --latency", 0)
+  :argname("N"):convert(common.count)
+parser:option("--top", "show at most N functions", "20"):argname("N"):convert(common.count)
+local options = parser:parse()
 
 local MAX = 512 -- functions
 local ALLOCATION = { "malloc", "calloc", "realloc", "free" }
@@ -90,8 +90,8 @@ common.main(function()
   common.try(options.argument == 0 or not options.latency, "either --argument or --latency")
   common.need("cookies of uprobes", "5.15")
   local obj <close> = common.load { vars = { latency = options.latency, argument = options.argument } }
-  local path = find(options[1] or "libc.so.6")
-  local names = functions(path, options[2] and { table.unpack(options, 2) } or ALLOCATION)
+  local path = find(options.file or "libc.so.6")
+  local names = functions(path, #options.functions > 0 and options.functions or ALLOCATION)
   attach(obj, path, names)
   print(("Counting %d function%s of %s for %g s; Ctrl-C ends it\n"):format(#names, #names == 1 and "" or "s", path,
     options.seconds))

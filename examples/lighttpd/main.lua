@@ -6,15 +6,12 @@ package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
 
-local options = common.options([[
-Usage: main.lua [options]
-Runs lighttpd with a script that bans clients in the kernel. Needs root, lighttpd with mod_magnet, and curl.
-
-  --ban N       a ban lasts N seconds (3)
-  --seconds N   stop after N seconds at the latest (15)
-  --user NAME   run the server as this user (www-data)
-  --help        show this text
-]], { ban = 3, seconds = 15, user = "www-data" })
+local parser = common.parser([[
+Runs lighttpd with a script that bans clients in the kernel. Needs root, lighttpd with mod_magnet, and curl.]])
+parser:option("--ban", "a ban lasts N seconds", "3"):argname("N"):convert(common.count)
+parser:option("--seconds", "stop after N seconds at the latest", "15"):argname("N"):convert(common.seconds)
+parser:option("--user", "run the server as this user", "www-data"):argname "NAME"
+local options = parser:parse()
 
 local HERE = arg[0]:gsub("[^/]*$", "")
 local SERVER <const> = "http://198.18.1.2:8080/"

@@ -5,13 +5,10 @@ package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
 
-local options = common.options([[
-Usage: main.lua [options]
-Shows a daemon that is restarted without losing a packet: meterd.lua, which has a --help of its own. Needs root.
-
-  --seconds N  ends each run of the daemon after so long (10)
-  --help       show this text
-]], { seconds = 10 })
+local parser = common.parser([[
+Shows a daemon that is restarted without losing a packet: meterd.lua, which has a --help of its own. Needs root.]])
+parser:option("--seconds", "ends each run of the daemon after so long", "10"):argname("N"):convert(common.seconds)
+local options = parser:parse()
 
 local HERE <const> = arg[0]:match "^(.*/)" or ""
 

@@ -5,18 +5,17 @@ package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
 
-local options = common.options([[
-Usage: main.lua [options] [-- command...]
+local parser = common.parser([[
 Runs a command and shows its network peers: address, port, bytes. Needs root.
-Without a command, creates its own network and runs a command that sends something there.
-
-  --seconds N  end the command after N seconds (60); Ctrl-C ends it, too
-  --help       show this text
-]], { seconds = 60 }, math.huge)
+Without a command, creates its own network and runs a command that sends something there.]])
+parser:argument("command", "what to run, after --"):args "*"
+parser:option("--seconds", "end the command after N seconds; Ctrl-C ends it, too", "60")
+  :argname("N"):convert(common.seconds)
+local options = parser:parse()
 
 local function words()
   local quoted = {}
-  for i, word in ipairs(options) do
+  for i, word in ipairs(options.command) do
     quoted[i] = common.quote(word)
   end
   return table.concat(quoted, " ")
@@ -63,7 +62,7 @@ end
 
 common.main(function()
   local obj <close> = common.load()
-  if options[1] then
+  if options.command[1] then
     run(obj, words())
   else
     local net <close> = common.network(1)

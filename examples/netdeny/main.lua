@@ -8,16 +8,17 @@ local common = require "common"
 
 local map, helper = bpf.map, bpf.helper
 
-local options = common.options([[
-Usage: main.lua [options] [-- command...]
+local parser = common.parser([[
 Runs a command that may not connect to certain addresses, and shows what was refused. Needs root.
-Without a command, creates its own network, changes the rules several times, and shows what each allows.
-
-  --deny LIST   addresses, or prefixes such as 192.0.2.0/24 and 2001:db8::/32, separated by commas
-  --allow LIST  exceptions. The longest matching prefix decides; an address without one is allowed
-  --seconds N   end the command after N seconds (60); Ctrl-C ends it, too
-  --help        show this text
-]], { deny = "", allow = "", seconds = 60 }, math.huge)
+Without a command, creates its own network, changes the rules several times, and shows what each allows.]])
+parser:argument("command", "what to run, after --"):args "*"
+parser:option("--deny", "addresses, or prefixes such as 192.0.2.0/24 and 2001:db8::/32, separated by commas")
+  :argname "LIST":init ""
+parser:option("--allow", "exceptions. The longest matching prefix decides; an address without one is allowed")
+  :argname "LIST":init ""
+parser:option("--seconds", "end the command after N seconds; Ctrl-C ends it, too", "60")
+  :argname("N"):convert(common.seconds)
+local options = parser:parse()
 
 local RULES4 = {
   type = "lpm_trie", max_entries = 1000, key = "struct target4 { __u32 prefixlen; __be32 address; }",
@@ -98,7 +99,7 @@ end
 -- Ctrl-C ends the command, as in a shell, and not us: os.execute sees to that.
 local function run(group)
   local words = {}
-  for i, word in ipairs(options) do
+  for i, word in ipairs(options.command) do
     words[i] = common.quote(word)
   end
   local _, how, status = os.execute(("exec timeout --foreground %g bash -c %s"):format(options.seconds,
@@ -137,7 +138,7 @@ common.main(function()
   for _, prog in pairs(obj.progs) do
     common.try(prog:attach_cgroup(group.path))
   end
-  if options[1] then
+  if options.command[1] then
     run(group)
   else
     demo(rules4, group)

@@ -5,16 +5,12 @@ package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
 
-local options = common.options([[
-Usage: main.lua [options]
-Shows files that are opened by openat(2). Needs root.
-
-  --seconds N  run for N seconds (3) or until Ctrl-C
-  --pid PID    show only files that this process opens
-  --comm NAME  show only files that processes with this name open
-  --failed     show only files that could not be opened
-  --help       show this text
-]], { seconds = 3, pid = 0, comm = "", failed = false })
+local parser = common.parser "Shows files that are opened by openat(2). Needs root."
+parser:option("--seconds", "run for N seconds or until Ctrl-C", "3"):argname("N"):convert(common.seconds)
+parser:option("--pid", "show only files that this process opens", 0):argname("PID"):convert(common.count)
+parser:option("--comm", "show only files that processes with this name open"):argname "NAME":init ""
+parser:flag("--failed", "show only files that could not be opened", false)
+local options = parser:parse()
 
 local ERRNO = { [1] = "EPERM", [2] = "ENOENT", [6] = "ENXIO", [13] = "EACCES", [17] = "EEXIST", [20] = "ENOTDIR",
   [21] = "EISDIR", [24] = "EMFILE", [40] = "ELOOP" }

@@ -8,18 +8,14 @@ local common = require "common"
 
 local symbols = bpf.symbols
 
-local options = common.options([[
-Usage: main.lua [options]
-Shows which functions the CPUs execute, and the most frequent stacks. Needs root.
-
-  --seconds N  run for N seconds (3) or until Ctrl-C
-  --freq N     take N samples per second (99)
-  --pid PID    sample only this process
-  --top N      show at most N functions (10)
-  --stacks N   show at most N stacks (2)
-  --folded     print only one line per stack, for flame graphs
-  --help       show this text
-]], { seconds = 3, freq = 99, pid = 0, top = 10, stacks = 2, folded = false })
+local parser = common.parser "Shows which functions the CPUs execute, and the most frequent stacks. Needs root."
+parser:option("--seconds", "run for N seconds or until Ctrl-C", "3"):argname("N"):convert(common.seconds)
+parser:option("--freq", "take N samples per second", "99"):argname("N"):convert(common.count)
+parser:option("--pid", "sample only this process", 0):argname("PID"):convert(common.count)
+parser:option("--top", "show at most N functions", "10"):argname("N"):convert(common.count)
+parser:option("--stacks", "show at most N stacks", "2"):argname("N"):convert(common.count)
+parser:flag("--folded", "print only one line per stack, for flame graphs", false)
+local options = parser:parse()
 
 -- Samples all CPUs that are online.
 local function attach(prog)

@@ -7,14 +7,10 @@ local common = require "common"
 
 local map, helper = bpf.map, bpf.helper
 
-local options = common.options([[
-Usage: main.lua [options]
-Shows how long runnable threads wait for a CPU. Needs root.
-
-  --seconds N  run for N seconds (3) or until Ctrl-C
-  --pid PID    show only threads of this process
-  --help       show this text
-]], { seconds = 3, pid = 0 })
+local parser = common.parser "Shows how long runnable threads wait for a CPU. Needs root."
+parser:option("--seconds", "run for N seconds or until Ctrl-C", "3"):argname("N"):convert(common.seconds)
+parser:option("--pid", "show only threads of this process", 0):argname("PID"):convert(common.count)
+local options = parser:parse()
 
 -- Since when each thread waits. One that ends waiting stays, so this is bounded.
 local WAITING = { type = "lru_hash", max_entries = 16384, key = "int", value = "__u64" }

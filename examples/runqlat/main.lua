@@ -5,14 +5,10 @@ package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
 
-local options = common.options([[
-Usage: main.lua [options]
-Shows how long runnable threads wait for a CPU. Needs root.
-
-  --seconds N  run for N seconds (3) or until Ctrl-C
-  --pid PID    show only threads of this process
-  --help       show this text
-]], { seconds = 3, pid = 0 })
+local parser = common.parser "Shows how long runnable threads wait for a CPU. Needs root."
+parser:option("--seconds", "run for N seconds or until Ctrl-C", "3"):argname("N"):convert(common.seconds)
+parser:option("--pid", "show only threads of this process", 0):argname("PID"):convert(common.count)
+local options = parser:parse()
 
 -- Below how many nanoseconds so much of the waits was: the upper end of the bucket.
 local function percentile(slots, total, share)

@@ -5,18 +5,16 @@ package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
 
-local options = common.options([[
-Usage: main.lua [options]
-Lists processes. Needs root.
-
-  --threads     list each thread
-  --uid N       list only processes of this user
-  --comm NAME   list only processes with this name
-  --state S     list only processes in this state: R running, S sleeping, D in uninterruptible sleep, T stopped, I idle,
-                Z ended
-  --seconds N   list once more after N seconds, with the CPU time used meanwhile
-  --help        show this text
-]], { threads = false, uid = -1, comm = "", state = "", seconds = 0 })
+local parser = common.parser "Lists processes. Needs root."
+parser:flag("--threads", "list each thread", false)
+parser:option("--uid", "list only processes of this user", -1):argname("N"):convert(common.count)
+parser:option("--comm", "list only processes with this name"):argname "NAME":init ""
+parser:option("--state", "list only processes in this state: R running, S sleeping, D in uninterruptible sleep, " ..
+  "T stopped, I idle, Z ended")
+  :argname "S":init ""
+parser:option("--seconds", "list once more after N seconds, with the CPU time used meanwhile", 0)
+  :argname("N"):convert(common.seconds)
+local options = parser:parse()
 
 local IDLE = 0x402 -- TASK_IDLE: waiting undisturbed, and no load
 

@@ -7,19 +7,17 @@ local common = require "common"
 
 local map = bpf.map
 
-local options = common.options([[
-Usage: main.lua [options] [interface]
+local parser = common.parser([[
 Counts packets and bytes of a network interface, by protocol. Needs root.
-Without an interface, creates its own network and sends packets there.
-
-  --seconds N  run for N seconds (3) or until Ctrl-C
-  --address    count by address instead of by protocol
-  --top N      show at most N lines (20)
-  --help       show this text
-
+Without an interface, creates its own network and sends packets there.]])
+parser:epilog [[
 The interface keeps the queueing discipline clsact, which does nothing by itself. To remove it:
-tc qdisc del dev … clsact
-]], { seconds = 3, address = false, top = 20 }, 1)
+tc qdisc del dev … clsact]]
+parser:argument("interface"):args "?"
+parser:option("--seconds", "run for N seconds or until Ctrl-C", "3"):argname("N"):convert(common.seconds)
+parser:flag("--address", "count by address instead of by protocol", false)
+parser:option("--top", "show at most N lines", "20"):argname("N"):convert(common.count)
+local options = parser:parse()
 
 -- version: of IP, 0 for what isn't IP. protocol: when counting by protocol; peer: when counting by address, the address
 -- elsewhere, of which IPv4 has the first 4 bytes. When there are too many kinds, those that were quiet longest are
@@ -120,9 +118,9 @@ local TRAFFIC = [[
 common.main(function()
   local counts <close> = common.try(map.create(COUNTS))
   local obj <close> = compile(counts)
-  if options[1] then
-    attach(obj, options[1])
-    print(("Counting at %s for %g s; Ctrl-C ends it\n"):format(options[1], options.seconds))
+  if options.interface then
+    attach(obj, options.interface)
+    print(("Counting at %s for %g s; Ctrl-C ends it\n"):format(options.interface, options.seconds))
     common.sleep(options.seconds)
     report(counts)
   else

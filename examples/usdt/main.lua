@@ -5,17 +5,16 @@ package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
 
-local options = common.options([[
-Usage: main.lua [options] [file] [provider:name]
+local parser = common.parser([[
 Shows when a program reaches its USDT probes: all of them, or the given one. Needs root.
-Without a file, compiles a small program that has probes, and watches it.
-
-  --seconds N  run for N seconds (3) or until Ctrl-C
-  --pid PID    watch only this process
-  --text N     show the N-th argument (1 to 6) as text
-  --list       only list the file's probes
-  --help       show this text
-]], { seconds = 3, pid = 0, text = 0, list = false }, 2)
+Without a file, compiles a small program that has probes, and watches it.]])
+parser:argument("file", "a program or library"):args "?"
+parser:argument("probe", "provider:name"):args "?"
+parser:option("--seconds", "run for N seconds or until Ctrl-C", "3"):argname("N"):convert(common.seconds)
+parser:option("--pid", "watch only this process", 0):argname("PID"):convert(common.count)
+parser:option("--text", "show the N-th argument (1 to 6) as text", 0):argname("N"):convert(common.count)
+parser:flag("--list", "only list the file's probes", false)
+local options = parser:parse()
 
 -- The file's probes, as readelf lists them: a sequence of { provider, name }.
 local function probes(path)
@@ -23,12 +22,12 @@ local function probes(path)
   local listing = common.run(("readelf --notes --wide %s"):format(common.quote(path)))
   for provider, name in listing:gmatch "Provider: (%S+)%s+Name: (%S+)" do
     local probe = provider .. ":" .. name
-    if not seen[probe] and (not options[2] or options[2] == probe) then
+    if not seen[probe] and (not options.probe or options.probe == probe) then
       seen[probe] = true
       list[#list + 1] = { provider = provider, name = name, text = probe }
     end
   end
-  common.try(#list > 0, ("%s: no USDT probe%s"):format(path, options[2] and " " .. options[2] or "s"))
+  common.try(#list > 0, ("%s: no USDT probe%s"):format(path, options.probe and " " .. options.probe or "s"))
   table.sort(list, function(a, b) return a.text < b.text end)
   return list
 end
@@ -67,7 +66,7 @@ local function watch(obj, path, list)
     }))
   end
   print("  SECONDS      PID  COMMAND          PROBE")
-  local cook <close> = not options[1] and common.start(path) or nil -- luacheck: ignore
+  local cook <close> = not options.file and common.start(path) or nil -- luacheck: ignore
   common.poll(events, options.seconds)
   print(("\n%d passed%s"):format(count,
     obj.vars.lost > 0 and (", %d not shown: the ring was full"):format(obj.vars.lost) or ""))
@@ -76,15 +75,15 @@ end
 common.main(function()
   common.try(options.text <= 6, "--text: only up to 6 arguments are looked at")
   if options.list then
-    for _, probe in ipairs(probes(common.try(options[1], "--list needs a file"))) do
+    for _, probe in ipairs(probes(common.try(options.file, "--list needs a file"))) do
       print(probe.text)
     end
     return
   end
   common.need("cookies of uprobes, which USDT takes,", "5.15")
-  options.text = options[1] and options.text or 2
+  options.text = options.file and options.text or 2
   local obj <close> = common.load { vars = { text = options.text } }
-  local demo <close> = not options[1] and kitchen() or nil
-  local path = options[1] or demo.path
+  local demo <close> = not options.file and kitchen() or nil
+  local path = options.file or demo.path
   watch(obj, path, probes(path))
 end)
