@@ -6,7 +6,7 @@ local worlds = require "spec.support.worlds"
 
 local map, same = bpf.map, worlds.same
 
-local m, keyed, structs
+local m, keyed, structs, nested
 
 local function create(key, value)
   return assert(map.create { type = "hash", key = key, value = value, max_entries = 64 })
@@ -18,10 +18,11 @@ setup(function()
   m = create("long", "long")
   keyed = create("struct { long a; int b; char c[6]; }", "long")
   structs = create("long", "struct { long n; char name[16]; }")
+  nested = create("__u32", "struct pos { int a; unsigned char b; }; struct cell { long n; struct pos pos; }")
 end)
 
 teardown(function()
-  for _, each in pairs { m, keyed, structs } do
+  for _, each in pairs { m, keyed, structs, nested } do
     map.close(each)
   end
 end)
@@ -71,6 +72,22 @@ describe("a table in a program", function()
       end
       t.x = t.x + 1
       return t.x
+    end)
+  end)
+
+  it("is gone where another way has none, and its register has a number next", function()
+    same(function(a, b)
+      if a > b then
+        nested[0] = { n = 0, pos = { a = a & 65535, b = 0 } }
+      else
+        do
+          local cell = nested[0]
+          if cell then -- luacheck: ignore 542
+          end
+        end
+      end
+      nested[0] = { n = (true and a or 0), pos = { a = 0, b = 0 } } -- luacheck: ignore 314
+      return b
     end)
   end)
 

@@ -637,7 +637,8 @@ describe("link leaks:", function()
     local before = descriptors()
     local tracepoints = { "sys_enter", "sys_exit", "sched_switch", "sched_wakeup", "sched_process_fork",
       "sched_process_exec", "sched_process_exit", "task_rename", "softirq_entry", "softirq_exit", "hrtimer_cancel" }
-    for i = 1, helper.slow > 1 and 200 or 1000 do -- up to ten are open; older kernels refuse a program a second time at one tracepoint
+    -- Up to ten are open. Older kernels refuse a program a second time at one tracepoint.
+    for i = 1, helper.slow > 1 and 200 or 1000 do
       local link = assert(obj.progs.homeless:attach_raw_tracepoint(tracepoints[((i - 1) % 20 + 1) // 2 + 1]))
       if i % 20 == 0 then
         obj:detach()

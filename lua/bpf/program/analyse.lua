@@ -208,7 +208,7 @@ function Compiler:arrive(t, live)
   end
 end
 
--- The state at the start of a block.
+-- The state at the start of a block. A member of a table that another way has no table for was brought by none.
 function Compiler.enter(_, t)
   if t.state then
     return values.copy_state(t.state)
@@ -217,8 +217,10 @@ function Compiler.enter(_, t)
   for register, kind in pairs(t.kinds or {}) do
     if not state[register] and kind.kind == "text" then
       state[register] = { kind = "buffer", object = t.texts[register], offset = 0, type = kind.type }
-    elseif not state[register] then
-      state[register] = values.at_run_time(kind) and values.of_kind(kind, t.registers[register]) or kind
+    elseif not state[register] and not values.at_run_time(kind) then
+      state[register] = kind
+    elseif not state[register] and t.registers[register] then
+      state[register] = values.of_kind(kind, t.registers[register])
     end
   end
   return shapes.gather(state)

@@ -88,7 +88,7 @@ end
 -- What an instruction reads and writes --------------------------------------------------------------------------------
 
 -- By letters: reads > writes. "C?" is the register C unless it is a constant's number. TESTSET writes A on one of its
--- ways only: on the other, what A held is still needed.
+-- ways only, the jump: on the other, what A held is still needed.
 local OPERANDS = {
   MOVE = "B>A", UNM = "B>A", BNOT = "B>A", NOT = "B>A", LEN = "B>A", GETI = "B>A", GETFIELD = "B>A",
   LOADI = ">A", LOADF = ">A", LOADK = ">A", LOADKX = ">A", LOADFALSE = ">A", LFALSESKIP = ">A", LOADTRUE = ">A",
@@ -208,9 +208,11 @@ function flow.liveness(c)
     again = false
     for pc = proto.last_pc, 0, -1 do
       local out = {}
+      local i = proto.code[pc]
       for _, target in ipairs(following[pc]) do
+        local written = i.op == "TESTSET" and target ~= pc + 2 and i.A
         for register in pairs(live[target] or {}) do
-          out[register] = true
+          out[register] = register ~= written or out[register]
         end
       end
       for _, register in ipairs(definitions[pc]) do
