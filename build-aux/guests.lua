@@ -35,6 +35,8 @@ return {
   ["spec/tree/build_spec.lua"] = { on = NONE, why = tree },
   ["spec/cdecl/cdecl_spec.lua"] = { on = NONE, why = types },
   ["spec/value/codec_spec.lua"] = { on = NONE, why = types },
+  ["spec/lua/command_entries_spec.lua"] = { on = NONE, why = text },
+  ["spec/lua/command_lists_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/command_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/compile_spec.lua"] = { on = NONE, why = clang },
   ["spec/object/damaged_spec.lua"] = { on = NONE, why = files },

@@ -72,6 +72,18 @@ static bool is_same(int fd, int other)
 		memcmp(&one, &two, sizeof(one)) == 0;
 }
 
+const char *lbpf_fd_identify(int fd, uint32_t *id)
+{
+	struct identity own = { 0 };
+	uint32_t len = sizeof(own);
+	const char *kind = lbpf_fd_is_map(fd) ? "map" : lbpf_fd_is_prog(fd) ? "prog" : "link";
+
+	if (bpf_obj_get_info_by_fd(fd, &own, &len))
+		return NULL;
+	*id = own.id;
+	return kind;
+}
+
 int lbpf_fd_unpin(int fd, const char *path)
 {
 	int pinned = bpf_obj_get(path), err;

@@ -5,6 +5,7 @@
 #define LBPF_BASE_BPFFD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/compat.h"
 
@@ -13,6 +14,9 @@ LBPF_HIDDEN_BEGIN
 bool lbpf_fd_is_map(int fd);
 bool lbpf_fd_is_prog(int fd);
 bool lbpf_fd_is_link(int fd);
+
+/* Returns "map", "prog" or "link", and the object's id; NULL with errno if the kernel doesn't tell. */
+const char *lbpf_fd_identify(int fd, uint32_t *id);
 
 /* Removes a pin of the object that the descriptor refers to. Returns 0 or an errno; EINVAL if something else is at the
  * path. */

@@ -19,9 +19,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <lauxlib.h>
 
+#include "base/bpffd.h"
 #include "base/caught.h"
+#include "base/cause.h"
 #include "base/err.h"
 #include "base/wait.h"
 
@@ -306,6 +309,31 @@ static int posix_user(lua_State *L)
 	return 1;
 }
 
+/* pinned(path) → "map", "prog" or "link", and the id of the BPF object that is pinned there; or nil, message, code. */
+static int posix_pinned(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1), *kind = NULL;
+	int fd = bpf_obj_get(path), err = errno;
+	uint32_t id = 0;
+
+	if (fd < 0 && err == EACCES) { /* of maps, reading may be allowed */
+		LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = BPF_F_RDONLY);
+
+		fd = bpf_obj_get_opts(path, &opts);
+		err = errno;
+	}
+	if (fd >= 0) {
+		kind = lbpf_fd_identify(fd, &id);
+		err = errno;
+		close(fd);
+	}
+	if (!kind)
+		return lbpf_err_push(L, err, lbpf_no_pin(path), "pin '%s'", path);
+	lua_pushstring(L, kind);
+	lua_pushinteger(L, id);
+	return 2;
+}
+
 /* lock(file) → true, or nil, message, code: EAGAIN while another process has the lock. The lock ends when the file is
  * closed or this process ends. Programs that it starts don't inherit the lock. */
 static int posix_lock(lua_State *L)
@@ -363,6 +391,7 @@ void lbpf_posix_open(lua_State *L)
 		{ "lock", posix_lock },
 		{ "make_directory", posix_make_directory },
 		{ "pid", posix_pid },
+		{ "pinned", posix_pinned },
 		{ "poll", posix_poll },
 		{ "signal", posix_signal },
 		{ "signalled", posix_signalled },

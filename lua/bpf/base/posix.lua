@@ -7,8 +7,8 @@ local c = core.posix
 
 local posix = {
   code = c.code, exhausted = c.exhausted, finish = c.finish, lock = c.lock, make_directory = c.make_directory,
-  pid = c.pid, poll = c.poll, signal = c.signal, signalled = c.signalled, user = c.user, window = c.window,
-  write_file = c.write_file,
+  pid = c.pid, pinned = c.pinned, poll = c.poll, signal = c.signal, signalled = c.signalled, user = c.user,
+  window = c.window, write_file = c.write_file,
 }
 
 -- Seconds since some time in the past. Setting the date changes nothing about it.

@@ -2,24 +2,36 @@
 -- The table of commands, from which come the help, the completion, and the checks of the manual page.
 
 -- The commands in the order of the help: name, arguments, summary. The module of a command has the name of the command,
--- with _ for a space, unless the fourth column names another. It returns a table with these fields:
+-- with _ for a space; or the fourth column names the module of several, which has them by name. A command has these
+-- fields:
 --   usage      the help: "Usage: lua-bpf NAME ...", what the command does, its options, an example
 --   options    readers of the options' values by name (frame.parse); without it, `run` gets all arguments unread
 --   arguments  what a shell offers for the arguments, in order: "map", "prog", "link", "file", "directory", or a list
 --              of words. "map..." is for all arguments from there on
---   run        a function that gets the options, the arguments, and the command's name
+--   run        a function that gets the options and the arguments
 local commands = {
-  { "maps", "[MAP...]", "list maps, with their memory and the processes that hold them" },
-  { "progs", "[ID...]", "list programs" },
-  { "links", "[ID...]", "list links, which attach programs" },
+  { "maps", "[MAP...]", "list maps, with their memory, pins and the processes that hold them" },
+  { "progs", "[PROG...]", "list programs" },
+  { "links", "[LINK...]", "list links, which attach programs" },
   { "dump", "MAP", "show the entries of a map" },
   { "watch", "MAP", "show the entries again and again, and mark changes" },
+  { "set", "MAP KEY VALUE", "insert or replace an entry" },
+  { "delete", "MAP KEY...", "delete entries" },
+  { "push", "MAP VALUE", "add an element to a queue, stack or Bloom filter", "queue" },
+  { "pop", "MAP", "remove the next element of a queue or stack, and print it", "queue" },
+  { "peek", "MAP", "print the next element of a queue or stack", "queue" },
+  { "pin", "MAP PATH", "pin a map", "pin" },
+  { "prog pin", "PROG PATH", "pin a program", "pin" },
+  { "link pin", "LINK PATH", "pin a link", "pin" },
+  { "unpin", "PATH...", "remove pins", "pin" },
   { "run", "SCRIPT [ARG...]", "run a Lua script that finds the module as the variable `bpf`" },
   { "repl", "", "start a Lua prompt" },
 }
 
-function commands.module(row)
-  return require("bpf.command." .. (row[4] or row[1]:gsub(" ", "_")))
+-- The command of a row.
+function commands.of(row)
+  local module = require("bpf.command." .. (row[4] or row[1]:gsub(" ", "_")))
+  return row[4] and module[row[1]] or module
 end
 
 return commands

@@ -3,29 +3,17 @@
 
 local bpf = require("bpf")
 local frame = require("bpf.command.frame")
+local values = require("bpf.command.values")
 
 local map = bpf.map
 local entries = {}
 
--- A key as it was typed: Lua's number or table, or text.
-local function read_key(text)
-  local chunk = load("return " .. text, "=key", "t", {})
-  local ok, value = pcall(chunk or error)
-  return ok and value ~= nil and value or text
-end
-
 -- The value of a key that was typed, and the key as the map took it.
 function entries.look_up(m, text)
-  local key = read_key(text)
-  local ok, value, message = pcall(map.lookup, m, key)
-  if not ok and key ~= text then -- digits that are text
-    local again, same, why = pcall(map.lookup, m, text)
-    if again then
-      ok, value, message, key = again, same, why, text
-    end
-  end
-  if not ok or message then
-    frame.fail(ok and message or value)
+  local key = frame.try(values.key, m, text)
+  local value, message = frame.try(map.lookup, m, key)
+  if message then
+    frame.fail(message)
   elseif value == nil then
     frame.fail("there is no key " .. text)
   end

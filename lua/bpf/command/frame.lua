@@ -24,6 +24,18 @@ function frame.need(value, message)
   return value
 end
 
+-- What a call of the library returns. An error that it raises ends the command, without the place in our code.
+function frame.try(call, ...)
+  local results = table.pack(pcall(call, ...))
+  if results[1] then
+    return table.unpack(results, 2, results.n)
+  end
+  if type(results[2]) == "table" then
+    error(results[2], 0)
+  end
+  frame.fail((tostring(results[2]):gsub("^%S+%.lua:%d+: ", "")))
+end
+
 -- Like io.write and print, but a command whose output is lost fails.
 function frame.write(...)
   local ok, message = io.stdout:write(...)

@@ -44,24 +44,23 @@ function held.processes_text(list)
   return table.concat(texts, ", ")
 end
 
--- The memory that the kernel counts for what a descriptor stands for.
-local function memory_of_fd(fd)
+-- What /proc tells of a descriptor: the memory that the kernel counts for its object, and whether a map is frozen.
+local function told_of_fd(fd)
   local file <close> = io.open("/proc/self/fdinfo/" .. fd)
-  return file and math.tointeger(tonumber(file:read("a"):match("memlock:%s*(%d+)"))) or nil
+  local text = file and file:read("a") or ""
+  return math.tointeger(tonumber(text:match("memlock:%s*(%d+)"))), text:match("frozen:%s*(%d)") == "1"
 end
 
 function held.map_memory(id)
   local m <close> = map.by_id(id, "rdonly")
-  return m and memory_of_fd(map.fd(m))
+  if m then
+    return told_of_fd(map.fd(m))
+  end
 end
 
 function held.prog_memory(id)
-  local prog = bpf.prog.by_id(id)
-  local memory = prog and memory_of_fd(prog:fd())
-  if prog then
-    prog:close()
-  end
-  return memory
+  local prog <close> = bpf.prog.by_id(id)
+  return prog and (told_of_fd(prog:fd())) or nil
 end
 
 function held.uptime()

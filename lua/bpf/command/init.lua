@@ -22,7 +22,8 @@ local function usage()
   end
   return "Usage: lua-bpf COMMAND [OPTIONS] ...\n\n" .. table.concat(lines) .. [[
 
-A MAP is an id, the path of a pin, or a name. `lua-bpf COMMAND --help` explains a command.
+A MAP is an id, the path of a pin, or a name; a PROG or LINK also a program's tag. Commands on a map may have the word
+`map` before them: `lua-bpf map dump`. `lua-bpf COMMAND --help` explains a command.
 ]]
 end
 
@@ -31,7 +32,7 @@ local function find(arguments)
   local first, second = arguments[1], arguments[2] or ""
   local both = ROWS[first .. " " .. second]
   local row = both or ROWS[first]
-  if not row and first == "map" and ROWS[second] and (commands.module(ROWS[second]).arguments or {})[1] == "map" then
+  if not row and first == "map" and ROWS[second] and (commands.of(ROWS[second]).arguments or {})[1] == "map" then
     row, both = ROWS[second], true -- maps are what commands are for that name no other kind
   end
   if not row then
@@ -57,7 +58,7 @@ local function main(arguments)
   local name = arguments[1]
   if name == "--help" or name == "-h" or name == "help" then
     local about = arguments[2] and find(table.move(arguments, 2, #arguments, 1, {}))
-    frame.write(about and commands.module(about).usage or usage())
+    frame.write(about and commands.of(about).usage or usage())
     return
   elseif name == "--version" then
     frame.print_line(tostring(bpf))
@@ -67,7 +68,7 @@ local function main(arguments)
   if not row then
     unknown(arguments)
   end
-  local found = commands.module(row)
+  local found = commands.of(row)
   if not found.options then
     found.run(own)
     return
@@ -76,7 +77,7 @@ local function main(arguments)
   if given.help then
     frame.write(found.usage)
   else
-    found.run(given, rest, row[1])
+    found.run(given, rest)
   end
 end
 

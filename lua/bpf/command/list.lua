@@ -3,44 +3,53 @@
 
 local bpf = require("bpf")
 local frame = require("bpf.command.frame")
+local held = require("bpf.command.held")
+local pins = require("bpf.command.pins")
 local target = require("bpf.command.target")
 
 local hist = bpf.hist
 local list = {}
 
--- The end of their help.
-list.HELP = [[
-  --json               print a JSON array of objects instead of a table
-]]
-
 list.OPTIONS = { json = true }
 
--- The information about all of a kind, or about those that are named.
-function list.collect(all, one, names, id_of_name)
-  local items = {}
-  if #names == 0 then
-    for info in frame.need(all()) do
-      items[#items + 1] = info
-    end
-  end
-  for _, name in ipairs(names) do
-    local id = target.id_of(name) or id_of_name(name)
-    items[#items + 1] = frame.need(one(id))
+-- What is known of all objects of a kind, or of those that are named, with their pins and processes.
+function list.collect(kind, names)
+  local items = target.infos(kind, names)
+  local paths, processes = pins.find()[kind], held.owners()[kind]
+  for _, info in ipairs(items) do
+    info.pins = paths[info.id] or {}
+    info.processes = processes[info.id] or {}
   end
   return items
 end
 
-function list.only_ids(usage)
-  return function(name)
-    frame.misuse("not an id: " .. name, usage)
+-- The columns that all lists have at their end. A column with `shown` is left out if that is true of no item.
+list.PINS = { name = "PINS", field = "pins",
+  format = function(paths) return table.concat(paths, ", ") end,
+  shown = function(info) return #info.pins > 0 end }
+list.PROCESSES = { name = "PROCESSES", field = "processes", format = held.processes_text }
+
+local function any(items, test)
+  for _, info in ipairs(items) do
+    if test(info) then
+      return true
+    end
   end
+  return false
 end
 
 function list.print(items, columns, given)
   if given.json then
     frame.print_line(bpf.json(items))
   elseif #items > 0 then
-    frame.print_line(hist.table(items, columns, { width = frame.width() }))
+    local shown = {}
+    for _, column in ipairs(columns) do
+      if not column.shown or any(items, column.shown) then
+        local own = { name = column.name, field = column.field, format = column.format, align = column.align }
+        shown[#shown + 1] = own
+      end
+    end
+    frame.print_line(hist.table(items, shown, { width = frame.width() }))
   end
 end
 
