@@ -127,6 +127,24 @@ local function look_up_into(m)
   return clock() - start, x
 end
 
+local columns = setmetatable({}, { __mode = "k" }) -- of the maps that are measured
+
+local function look_up_column(m)
+  columns[m] = columns[m] or assert(map.column(m, "count"))
+  return look_up(columns[m])
+end
+
+local function pack(m)
+  local put = map.pack
+  local start = clock()
+  for _ = 1, ROUNDS do
+    for k = 0, KEYS - 1 do
+      put(m, k, k, 1 << 40, "record", 1, 2, 3, 4)
+    end
+  end
+  return clock() - start
+end
+
 local function update_struct(m)
   local value = record()
   local start = clock()
@@ -178,6 +196,46 @@ local function walk_keys(m)
     n, total = n + 1, total + k
   end
   return n, total
+end
+
+-- A row's prepare function for a walk over RECORDS structs.
+local RECORDS <const> = 200000
+
+local function walk_structs(loop)
+  return function()
+    local m, id = filled("hash", RECORD, record(), RECORDS)
+    return function()
+      local start = clock()
+      assert(loop(m) == RECORDS)
+      return (clock() - start) * 1e9 / RECORDS
+    end, "records " .. id, function() map.close(m) end
+  end
+end
+
+local function walk_tables(m)
+  local n, total = 0, 0
+  for k, v in pairs(m) do
+    n, total = n + 1, total + k + v.count
+  end
+  return n, total
+end
+
+local function walk_column(m)
+  local counts <close> = assert(map.column(m, "count"))
+  return walk_pairs(counts)
+end
+
+-- A row's prepare function for a walk over the sums of a per-CPU map.
+local function walk_sums()
+  local m, id = filled("percpu_hash", "__u64", 1, RECORDS)
+  return function()
+    local start, n, total = clock(), 0, 0
+    for k, v in map.sums(m) do
+      n, total = n + 1, total + k + v
+    end
+    assert(n == RECORDS and total > 0)
+    return (clock() - start) * 1e9 / RECORDS
+  end, "sums " .. id, function() map.close(m) end
 end
 
 local function length(m)
@@ -387,10 +445,17 @@ measure.run({
   { name = "look-up, struct as values", target = { ratio = 1.10 },
     prepare = over_keys(unpack, "lookup", "hash", FLAT, { id = 7, count = 1 << 40, name = "record", a = 1, d = 4 }) },
   { name = "look-up, struct into a table", prepare = struct_row(look_up_into, "lookup") },
+  { name = "look-up, a column of structs", target = { ratio = 1.10, allocates = 0 },
+    prepare = struct_row(look_up_column, "lookup") },
   { name = "update, struct from a table", target = { ratio = 1.35 }, prepare = struct_row(update_struct, "update") },
+  { name = "update, struct from values: map.pack", target = { ratio = 1.35, allocates = 0 },
+    prepare = over_keys(pack, "update", "hash", FLAT, { id = 7, count = 1 << 40, name = "record", a = 1, d = 4 }) },
   { name = "pairs, beside C stepping", runs = 7, target = { ratio = 0.16 }, prepare = walk(walk_pairs, "step") },
   { name = "pairs, beside C in batches", target = { ratio = 1.1 }, prepare = walk(walk_pairs, "batch") },
   { name = "map.keys, beside C in batches", prepare = walk(walk_keys, "batch") },
+  { name = "pairs over structs, as tables", prepare = walk_structs(walk_tables) },
+  { name = "pairs over a column of structs", target = { ratio = 1.10 }, prepare = walk_structs(walk_column) },
+  { name = "map.sums, beside C in batches", target = { ratio = 1.10 }, prepare = walk_sums },
   { name = "#map, beside C in batches", prepare = walk(length, "batch") },
   { name = "load 1,000,000 from a table", target = { ratio = 1.1 }, prepare = whole(load_table, "load") },
   { name = "load 1,000,000 from an iterator", prepare = whole(load_iterator, "load") },

@@ -175,6 +175,71 @@ static double batch(char **args)
 	return (cpu_time() - start) / n;
 }
 
+// ID: walks in batches over a per-CPU map and adds up keys and values
+static double sums(char **args)
+{
+	static uint32_t keys[BATCH];
+	struct map *map = open_map(args[0]);
+	uint32_t in = 0, out = 0, n = 0, cpus = (uint32_t)libbpf_num_possible_cpus();
+	uint64_t *values = calloc(BATCH * cpus, sizeof(*values)), total = 0;
+	volatile uint64_t result;
+	double start = cpu_time();
+	int err;
+
+	do {
+		uint32_t count = BATCH;
+
+		err = bpf_map_lookup_batch(map->fd, n ? &in : NULL, &out, keys, values, &count, NULL) ? errno : 0;
+		if (err && err != ENOENT)
+			fail("lookup_batch");
+		for (uint32_t i = 0; i < count; i++) {
+			total += keys[i];
+			for (uint32_t cpu = 0; cpu < cpus; cpu++)
+				total += values[i * cpus + cpu];
+		}
+		n += count;
+		in = out;
+	} while (!err);
+	result = total;
+	(void)result;
+	free(values);
+	return (cpu_time() - start) / n;
+}
+
+// ID: walks in batches over structs and adds up keys and one of the members
+static double records(char **args)
+{
+	struct record {
+		uint32_t id;
+		uint64_t count;
+		char name[16];
+		uint64_t slots[4];
+	};
+	static uint32_t keys[BATCH];
+	static struct record values[BATCH];
+	struct map *map = open_map(args[0]);
+	uint32_t in = 0, out = 0, n = 0;
+	volatile uint64_t result;
+	uint64_t total = 0;
+	double start = cpu_time();
+	int err;
+
+	do {
+		uint32_t count = BATCH;
+
+		err = bpf_map_lookup_batch(map->fd, n ? &in : NULL, &out, keys, values, &count, NULL) ? errno : 0;
+		if (err && err != ENOENT)
+			fail("lookup_batch");
+		for (uint32_t i = 0; i < count; i++)
+			total += keys[i] + values[i].count;
+		n += count;
+		in = out;
+	} while (!err);
+	result = total;
+	(void)result;
+	return (cpu_time() - start) / n;
+}
+
 // ID: walks in batches and writes a line of text for each entry, whose key is an IPv4 address
 static double text(char **args)
 {
@@ -441,10 +506,11 @@ static const struct {
 	int args;
 	double (*run)(char **args);
 } loops[] = {
-	{ "lookup", 3, lookup },  { "sum", 3, sum },	 { "update", 3, update }, { "delete", 3, delete },
-	{ "step", 1, step },	  { "batch", 1, batch }, { "load", 1, load },	  { "drain", 1, drain },
-	{ "get", 3, get },	  { "set", 3, set },	 { "ring", 3, ring },	  { "create", 0, create },
-	{ "start", 2, start_up }, { "perf", 3, perf },	 { "text", 1, text },
+	{ "lookup", 3, lookup }, { "sum", 3, sum },	  { "update", 3, update },   { "delete", 3, delete },
+	{ "step", 1, step },	 { "batch", 1, batch },	  { "records", 1, records }, { "sums", 1, sums },
+	{ "load", 1, load },	 { "drain", 1, drain },	  { "get", 3, get },	     { "set", 3, set },
+	{ "ring", 3, ring },	 { "create", 0, create }, { "start", 2, start_up },  { "perf", 3, perf },
+	{ "text", 1, text },
 };
 
 int main(int argc, char **argv)

@@ -349,6 +349,15 @@ function bpf.map.by_fd(fd) end
 ---@nodiscard
 function bpf.map.typed(m, key, value) end
 
+---Makes a handle that shows some members of a map's structs as the values, for reading only.
+---@param m bpf.map
+---@param member string by its path, "addr.port"
+---@param ... string further members: values are tables of these
+---@return bpf.map? column
+---@return string? message
+---@return string? code
+function bpf.map.column(m, member, ...) end
+
 ---@class bpf.map.lookup_options
 ---@field into? table to fill in place of a new one
 ---@field cpu? integer the one CPU, from 0, whose value of a per-CPU map is meant
@@ -386,6 +395,15 @@ function bpf.map.unpack(m, key) end
 ---@return integer|string? second sum, or message
 ---@return integer|string? third sum, or code
 function bpf.map.scan(m, fn) end
+
+---Stores a struct from its members as values in declaration order; nil leaves one zero.
+---@param m bpf.map
+---@param key any
+---@param ... any
+---@return true?
+---@return string? message
+---@return string? code
+function bpf.map.pack(m, key, ...) end
 
 ---Adds up the values that the CPUs have for a key; one nil when there is no such key.
 ---@param m bpf.map of a per-CPU type
@@ -429,6 +447,11 @@ function bpf.map.lookup_and_delete(m, key, flags) end
 ---@return string? message
 ---@return string? code
 function bpf.map.next_key(m, key) end
+
+---Walks a per-CPU map with the sums of the CPUs' values.
+---@param m bpf.map of a per-CPU type
+---@return fun(): any, any iterator
+function bpf.map.sums(m) end
 
 ---Walks the keys of a map, as pairs walks keys and values.
 ---@param m bpf.map

@@ -44,7 +44,7 @@ function Fixtures:map(options)
     options.key, options.value = not keyless and "__u32" or nil, options.value or "__u32"
   end
   local map = self:keep(bpf.map.create(options))
-  if options.type == "hash" then
+  if options.type == "hash" and options.value == "__u32" then
     bpf.map.update(map, 1, 7)
   end
   return map
@@ -155,6 +155,7 @@ minimal.calls = {
   ["bpf.map.by_id"] = function(f) return { bpf.map.info(f:map()).id } end,
   ["bpf.map.clear"] = on("map"),
   ["bpf.map.close"] = on("map"),
+  ["bpf.map.column"] = function(f) return { f:map { value = "struct pair { int a; int b; }" }, "a", "b" } end,
   ["bpf.map.contains"] = function(f) return { f:map { type = "bloom_filter" }, 1 } end,
   ["bpf.map.create"] = with({ type = "hash", max_entries = 1, key = "__u32", value = "__u32" }),
   ["bpf.map.delete"] = on("map", 1),
@@ -169,6 +170,7 @@ minimal.calls = {
   ["bpf.map.lookup_batch"] = on("map"),
   ["bpf.map.next_key"] = on("map"),
   ["bpf.map.open"] = function(f) return { f:pinned(f:map()) } end,
+  ["bpf.map.pack"] = on("map", 1, 2),
   ["bpf.map.peek"] = function(f) return { f:map { type = "queue" } } end,
   ["bpf.map.pin"] = function(f) return { f:map(), f:pin() } end,
   ["bpf.map.pop"] = function(f) return { f:map { type = "queue" } } end,
@@ -178,6 +180,7 @@ minimal.calls = {
   ["bpf.map.resize"] = function(f) return { f:opened().maps.events, 8 } end,
   ["bpf.map.scan"] = on("map", function() return 1 end),
   ["bpf.map.sum"] = function(f) return { f:map { type = "percpu_array" }, 1 } end,
+  ["bpf.map.sums"] = function(f) return { f:map { type = "percpu_array" } } end,
   ["bpf.map.type"] = on("map"),
   ["bpf.map.typed"] = on("map"),
   ["bpf.map.types"] = on("map"),

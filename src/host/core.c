@@ -19,6 +19,7 @@
 #include "host/lbpf.h"
 #include "map/batch.h"
 #include "map/clear.h"
+#include "map/column.h"
 #include "map/create.h"
 #include "map/descriptor.h"
 #include "map/index.h"
@@ -53,15 +54,15 @@
 
 /* The order matters: finalizers run in reverse order, and later parts add to tables of earlier ones. */
 static void (*const openers[])(lua_State *L) = {
-	lbpf_process_open,	lbpf_log_open,		lbpf_type_open,	    lbpf_btf_open,     lbpf_map_open,
-	lbpf_mapcreate_open,	lbpf_descriptor_open,	lbpf_mapopen_open,  lbpf_mapops_open,  lbpf_index_open,
-	lbpf_walk_open,		lbpf_iterate_open,	lbpf_batch_open,    lbpf_clear_open,   lbpf_view_open,
-	lbpf_vars_open,		lbpf_link_open,		lbpf_linkopen_open, lbpf_program_open, lbpf_progopen_open,
-	lbpf_progrun_open,	lbpf_attach_open,	lbpf_stream_open,   lbpf_iter_open,    lbpf_object_open,
-	lbpf_pins_open,		lbpf_load_open,		lbpf_open_open,	    lbpf_ringbuf_open, lbpf_perfbuf_open,
-	lbpf_user_ringbuf_open, lbpf_system_open,	lbpf_features_open, lbpf_names_open,   lbpf_posix_open,
-	lbpf_mapsettings_open,	lbpf_progsettings_open, lbpf_proginfo_open, lbpf_mapinfo_open, lbpf_token_open,
-	lbpf_cpus_open,		lbpf_clock_open,	lbpf_signals_open,
+	lbpf_process_open,   lbpf_log_open,	     lbpf_type_open,	     lbpf_btf_open,	 lbpf_map_open,
+	lbpf_mapcreate_open, lbpf_descriptor_open,   lbpf_mapopen_open,	     lbpf_mapops_open,	 lbpf_index_open,
+	lbpf_column_open,    lbpf_walk_open,	     lbpf_iterate_open,	     lbpf_batch_open,	 lbpf_clear_open,
+	lbpf_view_open,	     lbpf_vars_open,	     lbpf_link_open,	     lbpf_linkopen_open, lbpf_program_open,
+	lbpf_progopen_open,  lbpf_progrun_open,	     lbpf_attach_open,	     lbpf_stream_open,	 lbpf_iter_open,
+	lbpf_object_open,    lbpf_pins_open,	     lbpf_load_open,	     lbpf_open_open,	 lbpf_ringbuf_open,
+	lbpf_perfbuf_open,   lbpf_user_ringbuf_open, lbpf_system_open,	     lbpf_features_open, lbpf_names_open,
+	lbpf_posix_open,     lbpf_mapsettings_open,  lbpf_progsettings_open, lbpf_proginfo_open, lbpf_mapinfo_open,
+	lbpf_token_open,     lbpf_cpus_open,	     lbpf_clock_open,	     lbpf_signals_open,
 };
 
 int luaopen_bpf_core(lua_State *L)

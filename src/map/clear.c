@@ -120,7 +120,8 @@ static int map_clear(lua_State *L)
 	uint32_t can = map->kind->can;
 	int err;
 
-	if (!(can & (LBPF_POP | LBPF_INDEXED)) && (can & (LBPF_DELETE | LBPF_WALK)) != (LBPF_DELETE | LBPF_WALK))
+	if (map->column ||
+	    (!(can & (LBPF_POP | LBPF_INDEXED)) && (can & (LBPF_DELETE | LBPF_WALK)) != (LBPF_DELETE | LBPF_WALK)))
 		lbpf_map_cannot(L, map, "clear");
 	lua_settop(L, 1);
 	clearing_set_room(L, &c, can & LBPF_BATCH && !(can & LBPF_INDEXED) ? lbpf_room_first(map) : 1);

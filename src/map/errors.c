@@ -37,6 +37,9 @@ _Noreturn void lbpf_map_cannot(lua_State *L, const struct lbpf_map *map, const c
 {
 	luaL_Buffer b;
 
+	if (map->column)
+		luaL_error(L, "map '%s': %s: a column can only be read; write to the map itself", lbpf_map_label(map),
+			   operation);
 	luaL_buffinit(L, &b);
 	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++)
 		if (map->kind->can & operations[i].can && (operations[i].can != LBPF_VIEW || lbpf_map_has_memory(map)))

@@ -41,14 +41,14 @@ __attribute__((noinline)) static bool index_memory(lua_State *L, struct lbpf_map
 	if (lbpf_unlikely(!memory))
 		no_such_slot(L, map, "lookup");
 	if (map->value->depth == 0) {
-		lbpf_decode(L, map->value, memory, map->value_size);
+		lbpf_map_decode_one(L, map, memory);
 	} else {
 		LBPF_SCRATCH(L, copy, map->value_size);
 		memory = lbpf_map_slot(map, &slot);
 		if (!memory)
 			lbpf_map_unusable(L, map);
 		memcpy(copy, memory, map->value_size);
-		lbpf_decode(L, map->value, copy, map->value_size);
+		lbpf_map_decode_one(L, map, copy);
 	}
 	return true;
 }

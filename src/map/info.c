@@ -55,6 +55,10 @@ static int push_known(lua_State *L, const struct lbpf_map *map)
 	if (bpf_obj_get_info_by_fd(map->fd, &info, &len))
 		return lbpf_map_fail(L, map, errno, "info");
 	lbpf_mapinfo_push(L, &info);
+	if (map->column) {
+		lua_pushboolean(L, 1);
+		lua_setfield(L, -2, "column");
+	}
 	return 1;
 }
 
@@ -167,6 +171,7 @@ static int push_of_object(lua_State *L, const struct lbpf_map *map)
 - Every map has the fields of the kernel's `struct bpf_map_info`: `id`, `type`, `name`, `key_size`, `value_size`,
   `max_entries`, `map_flags`, `ifindex`, `btf_id`, `btf_key_type_id`, `btf_value_type_id`, `map_extra`. `type` is the
   name of the type. A type without a name is "other", and `type_number` has its number.
+- A handle of `bpf.map.column` has `column`, which is true. Its other fields are the map's.
 - A map of an object also has libbpf's `numa_node`, `autocreate`, `is_internal` (true if it holds variables) and
   `pin_path`.
 

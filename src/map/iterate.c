@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Iterating over a map: pairs, keys, drain and the length operator. */
+/* Iterating over a map: pairs, keys, sums, drain and the length operator. */
 #include "map/iterate.h"
 
 #include <errno.h>
@@ -38,6 +38,23 @@ static int map_keys(lua_State *L)
 {
 	lbpf_map_check(L, 1, LBPF_WALK, "keys to walk");
 	return lbpf_walk_begin(L, 1, LBPF_WALK_KEYS);
+}
+
+/*** Iterates over a per-CPU map: `for k, total in map.sums(m) do`. A value is the sum of all CPUs' values, as
+`map.sum` returns it: numbers are added member by member. Entries are read in batches, and the guarantees are those of
+`pairs`.
+@function bpf.map.sums
+@tparam bpf.map m of a per-CPU type
+@treturn function iterator; for other types the call raises an error; if the kernel refuses, the loop does
+@usage
+cpus[0] = 2  -- sets every CPU's value
+for slot, total in map.sums(cpus) do
+  assert(total == (slot == 0 and 2 * bpf.features.cpus() or 0))
+end */
+static int map_sums(lua_State *L)
+{
+	lbpf_map_check(L, 1, LBPF_LOOKUP | LBPF_WALK | LBPF_PERCPU, "values to sum");
+	return lbpf_walk_begin(L, 1, LBPF_WALK_SUMS);
 }
 
 static int drain_queue(lua_State *L)
@@ -140,6 +157,7 @@ static const luaL_Reg map_meta[] = {
 
 static const luaL_Reg map_functions[] = {
 	{ "keys", map_keys },
+	{ "sums", map_sums },
 	{ "drain", map_drain },
 	{ NULL, NULL },
 };

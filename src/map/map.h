@@ -30,12 +30,14 @@ struct lbpf_map {
 	int fd;	      /* -1: closed, or not created yet */
 	bool owns_fd; /* false: fd belongs to the object */
 	bool untyped; /* the map has BTF, but this process may not read it */
+	bool column;  /* it shows some members of the values, and can't write: column.c */
 	/* libbpf's map in the object that declares it; NULL for other maps and once the object is closed */
 	struct bpf_map *of;
 	struct btf *btf; /* of that object; NULL likewise */
 	const struct lbpf_mapkind *kind;
 	struct lbpf_type *key;	 /* NULL for keyless kinds */
 	struct lbpf_type *value; /* for per-CPU kinds, of one CPU's value */
+	uint32_t at;		 /* of a column: where in the kernel's value its own begins; 0 otherwise */
 	uint32_t type, key_size, value_size, max_entries, flags;
 	uint64_t extra; /* map_extra */
 	/* For a map of maps that an object declares: the type of its maps; otherwise 0 */
@@ -132,12 +134,24 @@ static inline int lbpf_map_encode_value(lua_State *L, const struct lbpf_map *map
 	return 0;
 }
 
+/* Pushes the value of one CPU, or that of a map that isn't per-CPU. */
+static inline void lbpf_map_decode_one(lua_State *L, const struct lbpf_map *map, const void *buf)
+{
+	lbpf_decode(L, map->value, (const uint8_t *)buf + map->at, map->value->size);
+}
+
+/* Pushes the sum of all CPUs' values. */
+static inline void lbpf_map_decode_sum(lua_State *L, const struct lbpf_map *map, const void *buf)
+{
+	lbpf_decode_sum(L, map->value, (const uint8_t *)buf + map->at, map->stride, (int)map->cpus);
+}
+
 static inline void lbpf_map_decode_value(lua_State *L, const struct lbpf_map *map, const void *buf)
 {
 	if (lbpf_unlikely(map->kind->value != NULL))
 		map->kind->value->decode(L, map, buf, 0);
 	else
-		lbpf_decode(L, map->value, buf, map->value_size);
+		lbpf_map_decode_one(L, map, buf);
 }
 
 /* Push nil, message and code for a failed operation on a map, or raise the message. */

@@ -208,6 +208,9 @@ static int map_typed(lua_State *L)
 	struct lbpf_map *from = lbpf_map_check(L, 1, 0, "typed"), *map;
 	struct lbpf_type *types[2] = { from->key, from->value };
 
+	if (from->column)
+		luaL_error(L, "map '%s': typed: a column has the types of its map: make one of map.typed(m, …)",
+			   lbpf_map_label(from));
 	lua_settop(L, 3);
 	map = lbpf_map_push_owned(L);
 	memcpy((char *)map + sizeof(map->head), (char *)from + sizeof(from->head), sizeof(*map) - sizeof(map->head));

@@ -143,9 +143,9 @@ static int map_lookup(lua_State *L)
 	if (map->kind->value && o.cpu < 0)
 		map->kind->value->decode(L, map, value, o.into ? 4 : 0);
 	else if (o.into)
-		lbpf_decode_into(L, map->value, one, map->value_size, 4);
+		lbpf_decode_into(L, map->value, one + map->at, map->value->size, 4);
 	else
-		lbpf_decode(L, map->value, one, map->value_size);
+		lbpf_map_decode_one(L, map, one);
 	return 1;
 }
 
@@ -178,7 +178,7 @@ static int map_unpack(lua_State *L)
 		lbpf_map_decode_value(L, map, value);
 		return 1;
 	}
-	return lbpf_decode_unpack(L, map->value, value, map->value_size);
+	return lbpf_decode_unpack(L, map->value, (const uint8_t *)value + map->at, map->value->size);
 }
 
 /*** Returns the sum of all CPUs' values for a key. Numbers are added member by member. For texts (char[N]), the sum is
@@ -204,7 +204,7 @@ static int map_sum(lua_State *L)
 		err = elem_lookup(map, key, value, 0);
 	if (err)
 		return absent_or_fail(L, map, err, NULL, "lookup");
-	lbpf_decode_sum(L, map->value, value, map->stride, (int)map->cpus);
+	lbpf_map_decode_sum(L, map, value);
 	return 1;
 }
 
@@ -259,6 +259,51 @@ static int map_update(lua_State *L)
 		return refused(L, err);
 	if (err)
 		return lbpf_map_fail_because(L, map, err, lbpf_map_invalid(map, err, o.flags), "update");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* Encodes the values from stack index 3 to `last`. `value` may be a userdata at the top, which encoding must not take
+ * for one of them. */
+static int encode_packed(lua_State *L, struct lbpf_map *map, void *value, int last)
+{
+	if (map->kind->value) {
+		if (last != 3)
+			luaL_error(L, "value: a map of type %s takes one value, got %d", map->kind->name, last - 2);
+		return lbpf_map_encode_value(L, map, 3, value);
+	}
+	lbpf_encode_pack(L, map->value, 3, last - 2, value, "value");
+	return 0;
+}
+
+/*** Stores a struct, of which each member is an argument: the counterpart of `map.unpack`. That creates no table for
+the struct. To pass flags, use `map.update`.
+@function bpf.map.pack
+@tparam bpf.map m
+@param key
+@param ... a value for each member, in declaration order; nil leaves a member zero. A value that is no struct as it is
+@treturn true
+@treturn nil,string,string on failure: E2BIG (full, or no such slot), ENOMEM, EPERM, …
+@usage
+assert(map.pack(hits, 2, 7, "wget"))
+print(map.unpack(hits, 2))  -- 7  wget
+@see bpf_map_update_elem */
+static int map_pack(lua_State *L)
+{
+	struct lbpf_map *map = lbpf_map_check(L, 1, LBPF_UPDATE, "update");
+	int last = lua_gettop(L), err;
+
+	luaL_checkany(L, 2);
+	LBPF_SCRATCH(L, key, map->key_size);
+	LBPF_SCRATCH(L, value, lbpf_map_bytes(map));
+	err = lbpf_map_encode_key(L, map, 2, key);
+	if (!err)
+		err = encode_packed(L, map, value, last);
+	if (err)
+		return lbpf_map_fail_because(L, map, err, lua_tostring(L, -1), "update");
+	err = elem_update(map, key, value, 0);
+	if (err)
+		return lbpf_map_fail_because(L, map, err, lbpf_map_invalid(map, err, 0), "update");
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -457,10 +502,19 @@ static int map_contains(lua_State *L)
 }
 
 static const luaL_Reg map_functions[] = {
-	{ "lookup", map_lookup },     { "unpack", map_unpack },	    { "sum", map_sum },
-	{ "update", map_update },     { "delete", map_delete },	    { "lookup_and_delete", map_lookup_and_delete },
-	{ "next_key", map_next_key }, { "push", map_push },	    { "pop", map_pop },
-	{ "peek", map_peek },	      { "contains", map_contains }, { NULL, NULL },
+	{ "lookup", map_lookup },
+	{ "unpack", map_unpack },
+	{ "sum", map_sum },
+	{ "pack", map_pack },
+	{ "update", map_update },
+	{ "delete", map_delete },
+	{ "lookup_and_delete", map_lookup_and_delete },
+	{ "next_key", map_next_key },
+	{ "push", map_push },
+	{ "pop", map_pop },
+	{ "peek", map_peek },
+	{ "contains", map_contains },
+	{ NULL, NULL },
 };
 
 void lbpf_mapops_open(lua_State *L)

@@ -46,13 +46,13 @@ static void percpu_decode(lua_State *L, const struct lbpf_map *map, const void *
 	for (uint32_t cpu = 0; cpu < map->cpus; cpu++, p += map->stride) {
 		if (tables) {
 			if (lua_rawgeti(L, -1, (lua_Integer)cpu + 1) == LUA_TTABLE) {
-				lbpf_decode_into(L, map->value, p, map->value_size, -1);
+				lbpf_decode_into(L, map->value, p + map->at, map->value->size, -1);
 				lua_pop(L, 2);
 				continue;
 			}
 			lua_pop(L, 1);
 		}
-		lbpf_decode(L, map->value, p, map->value_size);
+		lbpf_map_decode_one(L, map, p);
 		lua_rawseti(L, -2, (lua_Integer)cpu + 1);
 	}
 }

@@ -165,6 +165,8 @@ static int map_view(lua_State *L)
 	struct view *v;
 
 	luaL_checkany(L, 2);
+	if (map->column)
+		lbpf_map_cannot(L, map, "view");
 	if (!lbpf_map_has_memory(map))
 		lbpf_map_cannot(L, map, "view: only arrays with the flag \"mmapable\" and arenas do");
 	lua_settop(L, 2);

@@ -26,6 +26,7 @@ struct walk {
 	struct lbpf_map *map; /* the owner: a walk keeps its map alive */
 	uint64_t flags;	      /* of the look-ups */
 	bool keys_only;
+	bool summing;  /* the values of all CPUs are added up */
 	bool taking;   /* a drain: entries are deleted as they are read */
 	bool stepping; /* goes from key to key; false: in batches */
 	bool started, ended;
@@ -245,7 +246,9 @@ static bool walk_push_entry(lua_State *L, struct walk *w, int64_t i)
 {
 	w->held = w->taking && !takes_later(w);
 	lbpf_map_decode_key(L, w->map, w->keys + (size_t)i * w->map->key_size);
-	if (!w->keys_only)
+	if (w->summing)
+		lbpf_map_decode_sum(L, w->map, w->values + (size_t)i * lbpf_map_bytes(w->map));
+	else if (!w->keys_only)
 		lbpf_map_decode_value(L, w->map, w->values + (size_t)i * lbpf_map_bytes(w->map));
 	if (w->closed)
 		luaL_error(L, "this iteration was closed in the middle of a step");
@@ -375,6 +378,7 @@ int lbpf_walk_begin(lua_State *L, int map_idx, enum lbpf_walk_what what)
 	struct walk *w = walk_push(L, map_idx, lua_touserdata(L, map_idx), what == LBPF_WALK_DRAIN);
 
 	w->keys_only = what == LBPF_WALK_KEYS;
+	w->summing = what == LBPF_WALK_SUMS;
 	lua_pushvalue(L, -1);
 	lua_pushcclosure(L, walk_next, 1);
 	lua_insert(L, -2);

@@ -14,7 +14,7 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_map;
 
-enum lbpf_walk_what { LBPF_WALK_PAIRS, LBPF_WALK_KEYS, LBPF_WALK_DRAIN };
+enum lbpf_walk_what { LBPF_WALK_PAIRS, LBPF_WALK_KEYS, LBPF_WALK_DRAIN, LBPF_WALK_SUMS };
 
 /* Pushes the function that steps a walk over the map at stack index map_idx, and the walk. Returns 2. */
 int lbpf_walk_begin(lua_State *L, int map_idx, enum lbpf_walk_what what);

@@ -84,6 +84,11 @@ static inline void lbpf_store_int(uint32_t size, void *p, lua_Integer value)
 void lbpf_encode_any(lua_State *L, const struct lbpf_type *type, int idx, void *buf, const char *what);
 void lbpf_decode_any(lua_State *L, const struct lbpf_type *type, const void *buf, size_t len);
 
+/* Encodes the `given` values from stack index `first` on as the members of a struct, in declaration order; nil leaves a
+ * member zero. Any other type takes one value. Raises as lbpf_encode does, and unless there is a value for each
+ * member. */
+void lbpf_encode_pack(lua_State *L, const struct lbpf_type *type, int first, int given, void *buf, const char *what);
+
 /* Encodes the value at idx into the type->size bytes at buf, which it sets to zero first. Raises if the value doesn't
  * fit; the message names the member, beginning with `what` ("key", "value", …), and buf is partly written. Runs no Lua
  * code. */

@@ -338,11 +338,27 @@ static const struct lbpf_node *find_member(const struct lbpf_type *type, const s
 	return NULL;
 }
 
+/* Pushes the value that is given for member i of a struct: from the table at idx, or from the stack if `listed`.
+ * Returns false if there is none. */
+static bool push_given(const struct encoder *e, const struct lbpf_node *m, uint32_t i, int idx, bool listed)
+{
+	if (listed) {
+		lua_pushvalue(e->L, idx + (int)i);
+	} else {
+		lua_pushstring(e->L, m->label);
+		lua_rawget(e->L, idx);
+	}
+	if (!lua_isnil(e->L, -1))
+		return true;
+	lua_pop(e->L, 1);
+	return false;
+}
+
 /* Several members of a union may be set if they have the same bytes, as in a value that was read and is written back.
  * Here the bytes are those of the member that was written last. Writing another member once more changes nothing if it
  * agrees. */
 __attribute__((noinline)) static void check_overlaps(const struct encoder *e, const struct frame *f, int idx,
-						     const uint8_t *p)
+						     bool listed, const uint8_t *p)
 {
 	lua_State *L = e->L;
 	const struct lbpf_node *m = f->node + 1;
@@ -350,18 +366,14 @@ __attribute__((noinline)) static void check_overlaps(const struct encoder *e, co
 	for (uint32_t i = 0; i < f->node->count; i++, m = e->type->node + m->next) {
 		uint8_t *again;
 
-		if (!m->overlaps)
+		if (!m->overlaps || !push_given(e, m, i, idx, listed))
 			continue;
-		lua_pushstring(L, m->label);
-		if (lua_rawget(L, idx) != LUA_TNIL) {
-			again = lua_newuserdatauv(L, m->size ? m->size : 1, 0);
-			memcpy(again, p + m->offset, m->size);
-			encode_node(e, f, m, -2, again);
-			if (memcmp(again, p + m->offset, m->size) != 0)
-				encode_fail(e, f, m, "other members of this union say otherwise; set one of them");
-			lua_pop(L, 1);
-		}
-		lua_pop(L, 1);
+		again = lua_newuserdatauv(L, m->size ? m->size : 1, 0);
+		memcpy(again, p + m->offset, m->size);
+		encode_node(e, f, m, -2, again);
+		if (memcmp(again, p + m->offset, m->size) != 0)
+			encode_fail(e, f, m, "other members of this union say otherwise; set one of them");
+		lua_pop(L, 2);
 	}
 }
 
@@ -391,7 +403,7 @@ static void encode_struct(const struct encoder *e, const struct frame *up, const
 		overlaps += m->overlaps;
 	}
 	if (overlaps > 1)
-		check_overlaps(e, &f, idx, p);
+		check_overlaps(e, &f, idx, false, p);
 }
 
 static void encode_node(const struct encoder *e, const struct frame *up, const struct lbpf_node *n, int idx, uint8_t *p)
@@ -442,6 +454,67 @@ void lbpf_encode_any(lua_State *L, const struct lbpf_type *type, int idx, void *
 	if (!lbpf_type_is_integer(type))
 		memset(buf, 0, type->size);
 	encode_node(&e, NULL, type->node, idx, buf);
+}
+
+__attribute__((noinline)) _Noreturn static void fail_count(const struct encoder *e, const struct lbpf_node *n,
+							   uint32_t count, int given)
+{
+	const struct lbpf_node *m = n + 1;
+	int listed = 0, list;
+
+	luaL_checkstack(e->L, 8, NULL);
+	if (n->kind != LBPF_STRUCT)
+		encode_fail(e, NULL, n, "%s takes one value, got %d", n->ctype, given);
+	lua_pushliteral(e->L, "");
+	list = lua_gettop(e->L);
+	for (uint32_t i = 0; i < n->count; i++, m = e->type->node + m->next)
+		list_add(e->L, list, &listed, m->label);
+	encode_fail(e, NULL, n, "%s takes %I values, one for each member (%s), got %d", n->ctype, (LUAI_UACINT)count,
+		    lua_tostring(e->L, list), given);
+}
+
+/* Stores an integer that fits a member of an integer type; returns false for anything else. */
+static inline bool store_integer(lua_State *L, const struct lbpf_node *m, int idx, uint8_t *p)
+{
+	lua_Integer value;
+
+	if (m->kind > LBPF_LAST_INTEGER || !lua_isinteger(L, idx))
+		return false;
+	value = lua_tointegerx(L, idx, NULL);
+	if (value < lbpf_ranges[m->kind].min || value > lbpf_ranges[m->kind].max)
+		return false;
+	lbpf_store_int(lbpf_ranges[m->kind].size, p, value);
+	return true;
+}
+
+void lbpf_encode_pack(lua_State *L, const struct lbpf_type *type, int first, int given, void *buf, const char *what)
+{
+	const struct lbpf_node *n = type->node, *m = n + 1;
+	struct encoder e = { L, type, what, (const uint8_t *)buf + type->size };
+	struct frame f = { NULL, n, 0 };
+	int overlaps = 0;
+	uint32_t count = n->kind == LBPF_STRUCT ? n->count : 1;
+
+	if (lbpf_unlikely(given < 0 || (uint32_t)given != count))
+		fail_count(&e, n, count, given);
+	if (n->kind != LBPF_STRUCT) {
+		lbpf_encode(L, type, first, buf, what);
+		return;
+	}
+	memset(buf, 0, type->size);
+	for (uint32_t i = 0; i < count; i++, m = type->node + m->next) {
+		int idx = first + (int)i;
+
+		overlaps += m->overlaps;
+		if (lbpf_likely(store_integer(L, m, idx, (uint8_t *)buf + m->offset)))
+			continue;
+		if (!lua_isnil(L, idx))
+			encode_node(&e, &f, m, idx, (uint8_t *)buf + m->offset);
+	}
+	if (lbpf_unlikely(overlaps > 1)) {
+		luaL_checkstack(L, 8, NULL);
+		check_overlaps(&e, &f, first, true, buf);
+	}
 }
 
 bool lbpf_accepts(lua_State *L, const struct lbpf_type *type, int idx)

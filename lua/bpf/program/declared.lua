@@ -211,6 +211,10 @@ function declared.info(value)
     return rawget(value, "info")
   end
   local info = map.info(value)
+  if info.column then
+    local name = info.name ~= "" and info.name or info.type
+    error(("map '%s': a column is for scripts: name the map itself"):format(name), 2)
+  end
   local key, described = map.types(value)
   info.key, info.value = key and types.of(key), described and types.of(described)
   info.type_number = info.type_number or NUMBERS[info.type]

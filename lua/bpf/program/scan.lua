@@ -147,6 +147,9 @@ end
 
 -- Compiles and loads. Nil, message, code where the kernel refuses it.
 local function compile(m, fn, code, upvalues, results)
+  if map.info(m).column then
+    error("map.scan: a column is for scripts: scan the map itself", 3)
+  end
   local parameters, made = new_parameters(results), debug.getinfo(fn, "S")
   parameters.place = ("%s:%d"):format(source.chunk_name(made.source), made.linedefined)
   local list = { { name = "scan", section = "raw_tp/scan", fn = make(m, fn) } }

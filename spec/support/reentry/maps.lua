@@ -51,12 +51,20 @@ return {
       for i = 1, 4 do
         m[{ a = i }] = { a = i }
       end
-      return { map = m }
+      return { map = m, column = assert(map.column(m, "n")) }
     end,
     operations = common.with(entry_operations({ a = 1 }, { a = 1, n = { x = { 1 } }, lo = 1, b = "\1\0\0\0" }), {
       unpack = function(h) return map.unpack(h.map, { a = 1 }) end,
       into = function(h) return map.lookup(h.map, { a = 1 }, { into = { n = { x = {} } } }) end,
       take = function(h) return map.lookup_and_delete(h.map, { a = 2 }) end,
+      pack = function(h) return map.pack(h.map, { a = 1 }, 5, "x", { x = { 1 } }, 1, "\1\0\0\0") end,
+      pack_wrong = function(h) return map.pack(h.map, { a = 1 }, 5) end,
+      column = function(h) h.column = map.column(h.map, "n.x") end,
+      columns = function(h) h.column = map.column(h.map, "a", "n.x", "t") end,
+      use_column = function(h) return h.column[{ a = 1 }], map.unpack(h.column, { a = 1 }) end,
+      close_column = function(h) return map.close(h.column) end,
+      finalize_column = function(h) finalize(h.column) end,
+      no_column = function(h) return map.column(h.map, "n.y") end,
       wrong = function(h) h.map[{ a = 1 }] = { a = 1, n = { y = 1 } } end,
       equal = function(h) return h.map == h.typed end,
       typed = function(h) h.typed = map.typed(h.map, 304, VALUE) end,
@@ -84,10 +92,14 @@ return {
     setup = function()
       local m = create { type = "percpu_hash", max_entries = 20, key = "u32", value = VALUE }
       m[1], m[2] = { a = 1 }, { a = 2 }
-      return { map = m }
+      local h = { map = m }
+      h.step, h.walk = map.sums(m)
+      return h
     end,
     operations = common.with(entry_operations(1, { { a = 1, t = "x" } }), {
       sum = function(h) return map.sum(h.map, 1) end,
+      sums = function(h) h.step, h.walk = map.sums(h.map) end,
+      step_sums = function(h) return h.step(h.walk) end,
       lookup_one = function(h) return map.lookup(h.map, 1, { cpu = 0, into = {} }) end,
       update_one = function(h) return map.update(h.map, 1, { a = 2 }, { cpu = 0 }) end,
       update_batch = function(h) return map.update_batch(h.map, h.map) end,
