@@ -94,6 +94,7 @@ build = {
         "src/map/innermap.c",
         "src/map/iterate.c",
         "src/map/kinds.c",
+        "src/map/like.c",
         "src/map/map.c",
         "src/map/memory.c",
         "src/map/open.c",

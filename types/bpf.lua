@@ -283,7 +283,8 @@ function bpf.features.cpus() end
 bpf.map = {}
 
 ---@class bpf.map.options
----@field type bpf.map.kind
+---@field type? bpf.map.kind
+---@field like? bpf.map what the new map is like, or for a map of maps: what the maps in it are like
 ---@field key? bpf.spec
 ---@field value? bpf.spec
 ---@field max_entries? integer entries, slots, bytes of a ring buffer, pages of an arena

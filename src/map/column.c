@@ -74,7 +74,7 @@ static int map_column(lua_State *L)
 
 	type = push_type(L, from, &at);
 	lbpf_spare(L, LBPF_MAP_DESCRIPTORS);
-	column = lbpf_class_new(L, &lbpf_map_class, sizeof(*column), 3);
+	column = lbpf_class_new(L, &lbpf_map_class, sizeof(*column), LBPF_MAP_SLOTS);
 	lbpf_map_check(L, 1, 0, "column"); /* a finalizer may have closed it */
 	describe(column, from, type, at);
 	lua_pushvalue(L, -2);

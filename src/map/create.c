@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -19,6 +20,7 @@
 #include "btf/btf.h"
 #include "btf/compile.h"
 #include "map/cause.h"
+#include "map/like.h"
 #include "map/map.h"
 
 struct create {
@@ -27,10 +29,12 @@ struct create {
 	uint64_t map_extra;
 	uint32_t flags;
 	struct lbpf_map *inner;	   /* the template of the inner maps, or NULL */
+	struct lbpf_like like;	   /* the map of option `like`; kept by the table of options */
 	struct lbpf_holder *token; /* kept by the table of options, or NULL */
 	const struct lbpf_mapkind *kind;
-	int key_id, value_id; /* ids in the map's own BTF, or 0 */
-	bool without_btf;     /* the token doesn't allow loading BTF */
+	int key_id, value_id;	   /* ids in the map's own BTF, or 0 */
+	bool like_key, like_value; /* the types are those of `like` */
+	bool without_btf;	   /* the token doesn't allow loading BTF */
 	struct bpf_map_create_opts opts;
 };
 
@@ -47,6 +51,7 @@ static const struct lbpf_option create_options[] = {
 	LBPF_OPTION(U32, struct create, numa_node),
 	LBPF_OPTION(U32, struct create, ifindex),
 	{ "inner", LBPF_OPT_OTHER, 0 },
+	{ "like", LBPF_OPT_OTHER, 0 },
 	{ "token", LBPF_OPT_OTHER, 0 },
 	{ NULL, LBPF_OPT_OTHER, 0 },
 };
@@ -135,16 +140,36 @@ static int add_bytes(lua_State *L, struct btf *btf, uint32_t size)
 	return id;
 }
 
+/* If option `like` determines the type of the key or value, pushes that type, which may be nil, and returns true. */
+static bool push_alike(lua_State *L, const struct create *c, const char *what, uint32_t size, int slot)
+{
+	bool alike = c->like.map && !size && lua_getfield(L, 1, what) == LUA_TNIL;
+
+	if (alike) {
+		lua_getfield(L, 1, "like");
+		lua_getiuservalue(L, -1, slot);
+	}
+	return alike;
+}
+
 /* Stores the types of key and value in the map's user values. */
 static void create_types(lua_State *L, struct create *c, struct lbpf_map *map, int idx, struct btf *btf)
 {
-	c->key_id = create_type(L, btf, "key", c->key_size, c->kind->key_type, &map->key);
+	c->like_key = push_alike(L, c, "key", c->key_size, LBPF_MAP_KEY);
+	if (c->like_key)
+		map->key = lua_touserdata(L, -1);
+	else
+		c->key_id = create_type(L, btf, "key", c->key_size, c->kind->key_type, &map->key);
 	if (map->key) {
 		map->key_size = map->key->size;
 		lua_setiuservalue(L, idx, LBPF_MAP_KEY);
 	}
 	lua_settop(L, idx + 1);
-	c->value_id = create_type(L, btf, "value", c->value_size, c->kind->value_type, &map->value);
+	c->like_value = push_alike(L, c, "value", c->value_size, LBPF_MAP_VALUE);
+	if (c->like_value)
+		map->value = lua_touserdata(L, -1);
+	else
+		c->value_id = create_type(L, btf, "value", c->value_size, c->kind->value_type, &map->value);
 	if (map->value) {
 		map->value_size = map->value->size;
 		lua_setiuservalue(L, idx, LBPF_MAP_VALUE);
@@ -206,9 +231,21 @@ static int create_call(const struct create *c, const struct lbpf_map *map, const
 	return fd < 0 ? -errno : fd;
 }
 
+/* Calls the kernel again without BTF if it may have refused the map because of the BTF. */
+static int create_twice(const struct create *c, const struct lbpf_map *map)
+{
+	struct bpf_map_create_opts without = c->opts;
+	int fd = create_call(c, map, &c->opts);
+
+	if ((fd != -EINVAL && fd != -ENOTSUPP) || !c->opts.btf_fd || map->value->owned)
+		return fd;
+	without.btf_fd = without.btf_key_type_id = without.btf_value_type_id = 0;
+	return create_call(c, map, &without);
+}
+
 static int create_map(struct create *c, const struct lbpf_map *map)
 {
-	int fd;
+	int fd, btf = -1;
 
 	c->opts.map_flags = c->flags;
 	c->opts.map_extra = c->map_extra;
@@ -217,13 +254,15 @@ static int create_map(struct create *c, const struct lbpf_map *map)
 	c->opts.inner_map_fd = c->inner ? (uint32_t)c->inner->fd : 0;
 	if (c->without_btf && (map->value->owned || c->kind->can & LBPF_STORAGE))
 		return -EPERM;
-	fd = create_call(c, map, &c->opts);
-	if ((fd == -EINVAL || fd == -ENOTSUPP) && c->opts.btf_fd && !map->value->owned) {
-		struct bpf_map_create_opts without = c->opts;
-
-		without.btf_fd = without.btf_key_type_id = without.btf_value_type_id = 0;
-		fd = create_call(c, map, &without);
-	}
+	if (c->like_key && c->like_value && map->value && !(c->kind->can & LBPF_NO_BTF))
+		btf = lbpf_like_btf(&c->like, &c->opts.btf_key_type_id, &c->opts.btf_value_type_id);
+	if (btf >= 0)
+		c->opts.btf_fd = (uint32_t)btf;
+	else if (c->like_value)
+		c->opts.btf_key_type_id = c->opts.btf_value_type_id = 0;
+	fd = create_twice(c, map);
+	if (btf >= 0)
+		close(btf);
 	return fd;
 }
 
@@ -235,6 +274,8 @@ static int create_inner(lua_State *L, struct create *c)
 		return 0;
 	if (lua_istable(L, -1)) {
 		lbpf_arg_own(L, lua_gettop(L));
+		lua_pushvalue(L, -1);
+		lua_setfield(L, 1, "inner"); /* the private copy */
 		if (lua_getfield(L, -1, "token") == LUA_TNIL) {
 			lua_getfield(L, 1, "token");
 			lua_setfield(L, -3, "token");
@@ -256,6 +297,64 @@ static int create_inner(lua_State *L, struct create *c)
 	return 0;
 }
 
+/* Whether the options at 1 have a field. */
+static bool has_option(lua_State *L, const char *name)
+{
+	bool given = lua_getfield(L, 1, name) != LUA_TNIL;
+
+	lua_pop(L, 1);
+	return given;
+}
+
+/* Adds the options at idx, by which the template of a map of maps was made, to those at 1, which replace them. */
+static void create_inherit(lua_State *L, int idx)
+{
+	bool key = has_option(L, "key") || has_option(L, "key_size");
+	bool value = has_option(L, "value") || has_option(L, "value_size");
+
+	for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+		const char *name = lua_tostring(L, -2);
+
+		if ((key && strncmp(name, "key", 3) == 0) || (value && strncmp(name, "value", 5) == 0) ||
+		    has_option(L, name))
+			continue;
+		lua_pushvalue(L, -1);
+		lua_setfield(L, 1, name);
+	}
+}
+
+/* Reads option `like`: what it says is what the other options replace. Returns 0, or the number of values that were
+ * pushed for a failure. */
+static int create_like(lua_State *L, struct create *c)
+{
+	int failed;
+
+	while (lua_getfield(L, 1, "like") != LUA_TNIL) {
+		failed = lbpf_like_push(L, lua_gettop(L), &c->like);
+		if (failed)
+			return failed;
+		if (!lua_istable(L, -1))
+			break;
+		lua_pushnil(L);
+		lua_setfield(L, 1, "like");
+		create_inherit(L, lua_gettop(L));
+		lua_settop(L, 1);
+	}
+	if (lua_isnil(L, -1)) {
+		lua_settop(L, 1);
+		return 0;
+	}
+	lua_setfield(L, 1, "like");
+	lua_settop(L, 1);
+	c->kind = lbpf_mapkind_of(c->like.map->type);
+	c->type = c->kind->name;
+	c->max_entries = c->like.map->max_entries;
+	/* the kernel doesn't tell the NUMA node, and no two arenas have the same address */
+	c->flags = c->like.map->flags & ~(uint32_t)BPF_F_NUMA_NODE;
+	c->map_extra = lbpf_mapkind_is_arena(c->kind) ? 0 : c->like.map->extra;
+	return 0;
+}
+
 /* Reads option `token`. The table of options keeps the token. */
 static void create_token(lua_State *L, struct create *c)
 {
@@ -274,6 +373,8 @@ or another map refers to it.
 @function bpf.map.create
 @tparam table options
 - type: the kernel's name in lower case: "hash", "array", "percpu_hash", "lpm_trie", "queue", …
+- like: a map whose type, key, value, max_entries, flags and map_extra the new one gets, with its BTF; other options
+  replace them. For a map of maps: what the maps in it are like, to swap in a new one
 - key, value: C types ("__u32", "struct hit { __u64 count; char comm[16]; }"), or sizes in bytes for raw strings. Leave
   them out where the kernel leaves no choice: indices are __u32, queues have no key, and maps of sockets, programs,
   interfaces and the like have the values that the kernel wants
@@ -305,12 +406,16 @@ static int map_create(lua_State *L)
 	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_settop(L, 1);
 	lbpf_arg_own(L, 1);
+	fd = create_like(L, &c);
+	if (fd)
+		return fd;
 	lbpf_arg_options(L, 1, create_options, &c, "map.create");
 	if (!c.type)
 		luaL_error(L, "map.create: option 'type' is missing");
 	c.kind = lbpf_mapkind_named(L, c.type);
-	lua_getfield(L, 1, "flags");
-	c.flags = (uint32_t)lbpf_arg_flags(L, -1, lbpf_map_flags, NULL) | c.kind->flags;
+	if (lua_getfield(L, 1, "flags") != LUA_TNIL)
+		c.flags = (uint32_t)lbpf_arg_flags(L, -1, lbpf_map_flags, NULL);
+	c.flags |= c.kind->flags;
 	if (lua_getfield(L, 1, "numa_node") != LUA_TNIL)
 		c.flags |= BPF_F_NUMA_NODE;
 	lua_settop(L, 1);
@@ -347,6 +452,8 @@ static int map_create(lua_State *L)
 		return create_fail(L, &c, map, -fd);
 	map->fd = fd;
 	lua_settop(L, 3);
+	lua_getfield(L, 1, "inner"); /* a map, or a table of options */
+	lua_setiuservalue(L, 3, LBPF_MAP_INNER);
 	return 1;
 }
 

@@ -91,7 +91,7 @@ int lbpf_map_convert(lua_State *L, const struct lbpf_map *map, const struct lbpf
 
 struct lbpf_map *lbpf_map_push_new(lua_State *L)
 {
-	return lbpf_class_new(L, &lbpf_map_class, sizeof(struct lbpf_map), 3);
+	return lbpf_class_new(L, &lbpf_map_class, sizeof(struct lbpf_map), LBPF_MAP_SLOTS);
 }
 
 void lbpf_map_set_name(struct lbpf_map *map, const char *name)

@@ -27,10 +27,11 @@ LBPF_HIDDEN_BEGIN
 
 struct lbpf_map {
 	struct lbpf_head head;
-	int fd;	      /* -1: closed, or not created yet */
-	bool owns_fd; /* false: fd belongs to the object */
-	bool untyped; /* the map has BTF, but this process may not read it */
-	bool column;  /* it shows some members of the values, and can't write: column.c */
+	int fd;	       /* -1: closed, or not created yet */
+	bool owns_fd;  /* false: fd belongs to the object */
+	bool untyped;  /* the map has BTF, but this process may not read it */
+	bool template; /* what an object declares for the maps in a map of maps, which is no map itself: like.c */
+	bool column;   /* it shows some members of the values, and can't write: column.c */
 	/* libbpf's map in the object that declares it; NULL for other maps and once the object is closed */
 	struct bpf_map *of;
 	struct btf *btf; /* of that object; NULL likewise */
@@ -48,8 +49,8 @@ struct lbpf_map {
 	char name[LBPF_MAP_NAME];
 };
 
-/* User values of a map. */
-enum { LBPF_MAP_OWNER = 1, LBPF_MAP_KEY, LBPF_MAP_VALUE };
+/* User values of a map. LBPF_MAP_INNER: of a map of maps, the template of its maps, if it is known. */
+enum { LBPF_MAP_OWNER = 1, LBPF_MAP_KEY, LBPF_MAP_VALUE, LBPF_MAP_INNER, LBPF_MAP_SLOTS = LBPF_MAP_INNER };
 
 extern const struct lbpf_class lbpf_map_class;
 

@@ -17,6 +17,7 @@
 #include "base/spare.h"
 #include "btf/open.h"
 #include "map/declared.h"
+#include "map/like.h"
 #include "map/map.h"
 #include "object/structops.h"
 #include "object/vars.h"
@@ -238,6 +239,7 @@ static void object_make_maps(lua_State *L, int idx, struct lbpf_object *o)
 		const char *name = lbpf_declared_name(o->obj, map);
 
 		lbpf_map_push_declared(L, idx, map, name, bpf_object__btf(o->obj));
+		lbpf_like_declare(L);
 		contents_add(L, name, ++i);
 	}
 	lua_pop(L, 2);

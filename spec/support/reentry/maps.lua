@@ -233,7 +233,9 @@ return {
     name = "creation",
     intruders = { "create", "close", "use" },
     setup = function()
-      return { inner = create { type = "array", max_entries = 1, value = "u32" } }
+      local inner = create { type = "array", max_entries = 1, value = "u32" }
+      local options = { type = "hash", max_entries = 2, key = KEY, value = VALUE }
+      return { inner = inner, outer = create { type = "array_of_maps", max_entries = 2, inner = options } }
     end,
     operations = {
       create = function(h)
@@ -242,9 +244,11 @@ return {
       create_outer = function(h)
         h.map = map.create { type = "array_of_maps", max_entries = 4, inner = h.inner }
       end,
+      like = function(h) h.map = map.create { like = h.inner, name = "like", max_entries = 2 } end,
+      like_outer = function(h) h.map = map.create { like = h.outer } end,
       refused = function() return map.create { type = "hash", max_entries = 0, key = "u32", value = VALUE } end,
       wrong = function() return map.create { type = "hash", key = "u32", value = "struct x { int a b; }" } end,
-      close = function(h) return map.close(h.inner) end,
+      close = function(h) return map.close(h.inner), map.close(h.outer) end,
       use = function(h) h.map[{ a = 1 }] = { a = 1 } end,
     },
   },
