@@ -80,8 +80,8 @@ describe("map.pack", function()
     end
     local list = "id, small, name, addr, word, bytes, load, low, on, kind"
     for _, case in ipairs {
-      { pack(1), ("^spec/map/pack_spec.lua:%%d+: value: struct flow takes 10 values, one for each member %%(%s%%), got 1$"
-        ):format(list) },
+      { pack(1), "^spec/map/pack_spec.lua:%d+: value: struct flow takes 10 values, one for each member %(" .. list ..
+        "%), got 1$" },
       { pack(1, 2, "", {}, 5, nil, 0, 0, true, 0, 7), "takes 10 values, .* got 11$" },
       { pack(), "takes 10 values, .* got 0$" },
       { pack(-1, 2, "", {}, 5, nil, 0, 0, true, 0), "value.id: %-1 does not fit in __u32" },
