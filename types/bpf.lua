@@ -168,6 +168,46 @@ function bpf.maps() end
 ---@return string? code "EPERM" without CAP_SYS_ADMIN
 function bpf.progs() end
 
+---What is attached to an interface, a network namespace, a cgroup or a map of sockets.
+---@class bpf.attachment
+---@field kind "xdp"|"tc"|"tcx"|"netkit"|"cgroup"|"netns"|"sockmap"
+---@field prog_id integer
+---@field program? string the program's name
+---@field tag? string
+---@field link_id? integer nil: no link attaches the program
+---@field interface? string
+---@field ifindex? integer
+---@field mode? "native"|"skb"|"offload" of xdp
+---@field attach_point? string of tc, tcx and netkit
+---@field priority? integer of tc, like the next ones
+---@field handle? integer
+---@field protocol? integer
+---@field chain? integer
+---@field block? integer
+---@field direct_action? boolean
+---@field name? string that of the filter
+---@field attach_type? string of cgroup, netns and sockmap
+---@field cgroup? string path
+---@field cgroup_id? integer
+---@field flags? "multi"|"override" of cgroup
+---@field map_id? integer
+---@field map? string the map's name
+
+---Iterates over what is attached to interfaces, the network namespace, cgroups and maps of sockets, with or without a
+---link.
+---@param options? { interface?: string|integer, cgroup?: string }
+---@return (fun(): bpf.attachment?)? iterator
+---@return string? message
+---@return string? code "EPERM" without CAP_SYS_ADMIN and CAP_NET_ADMIN
+function bpf.attached(options) end
+
+---Detaches what bpf.attached has found, unless something else has taken its place.
+---@param item bpf.attachment
+---@return true? ok
+---@return string? message
+---@return string? code
+function bpf.detach(item) end
+
 ---Iterates over all links that the kernel holds, by rising id.
 ---@return (fun(): bpf.link.information?)? iterator
 ---@return string? message

@@ -7,8 +7,10 @@ local core = require("bpf.core")
 local modules = {
   assemble = "bpf.program",
   atomic = "bpf.program.words",
+  attached = "bpf.attached",
   cast = "bpf.program.words",
   compile = "bpf.compile",
+  detach = "bpf.attached",
   format = "bpf.format",
   helper = "bpf.program.words",
   has = "bpf.program.words",
@@ -28,7 +30,9 @@ local modules = {
 }
 
 -- Modules that have several of these names, as fields.
-local shared = { ["bpf.program"] = true, ["bpf.program.words"] = true, ["bpf.program.variables"] = true }
+local shared = {
+  ["bpf.attached"] = true, ["bpf.program"] = true, ["bpf.program.words"] = true, ["bpf.program.variables"] = true,
+}
 
 local posix = core.posix -- by the metatable that core has from C
 local error = posix.error

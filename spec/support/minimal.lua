@@ -103,10 +103,12 @@ end
 
 minimal.calls = {
   ["bpf.assemble"] = with({ pass = { "xdp", function() return 2 end } }),
+  ["bpf.attached"] = with(),
   ["bpf.cgroup_path"] = with(1),
   ["bpf.clock"] = with(),
   ["bpf.compile"] = with("int x;"),
   ["bpf.cpus"] = with(),
+  ["bpf.detach"] = with({ kind = "xdp", ifindex = 1, mode = "skb", prog_id = 0 }),
   ["bpf.enable_stats"] = with(),
   ["bpf.inspect"] = with({ 1 }),
   ["bpf.interface_name"] = with(1),

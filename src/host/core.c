@@ -46,6 +46,7 @@
 #include "program/run.h"
 #include "program/settings.h"
 #include "program/stream.h"
+#include "system/attached.h"
 #include "system/cpus.h"
 #include "system/features.h"
 #include "system/names.h"
@@ -62,7 +63,7 @@ static void (*const openers[])(lua_State *L) = {
 	lbpf_object_open,    lbpf_pins_open,	     lbpf_load_open,	     lbpf_open_open,	 lbpf_ringbuf_open,
 	lbpf_perfbuf_open,   lbpf_user_ringbuf_open, lbpf_system_open,	     lbpf_features_open, lbpf_names_open,
 	lbpf_posix_open,     lbpf_mapsettings_open,  lbpf_progsettings_open, lbpf_proginfo_open, lbpf_mapinfo_open,
-	lbpf_token_open,     lbpf_cpus_open,	     lbpf_clock_open,	     lbpf_signals_open,
+	lbpf_token_open,     lbpf_cpus_open,	     lbpf_clock_open,	     lbpf_signals_open,	 lbpf_attached_open,
 };
 
 int luaopen_bpf_core(lua_State *L)

@@ -35,6 +35,8 @@ return {
       feature = function() return bpf.features.map_type "hash", bpf.features.prog_type "xdp" end,
       helper = function() return bpf.features.helper("xdp", "redirect"), bpf.features.cpus(), bpf.features.kernel() end,
       cpus = function() return bpf.cpus() end,
+      attached = function() return bpf.attached { interface = "lo", cgroup = common.cgroup() } end,
+      detach = function() return bpf.detach { kind = "tc", prog_id = 0, ifindex = 1 } end,
       names = function() return bpf.interface_name(1), bpf.cgroup_path(1) end,
       close = function(h) return map.close(h.map) end,
     },
