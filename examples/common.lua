@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- What the examples share and no reader of them needs to know: options, the clock, Ctrl-C, a network to play with.
+-- What the examples share and no reader of them needs to know: options, time, signals, networks to play with.
 local argparse = require "argparse"
 local bpf = require "bpf"
 
 local common = { name = arg[0]:match "([^/]+)/[^/]*$" or "main" }
 
--- Seconds that one call waits: a signal that comes just before it doesn't end it.
-local LONGEST <const> = 1
+-- From here on, these signals don't end the example: it ends itself, and well. (Until it has ended, because timeout(1)
+-- sends its signal twice.)
+local signals = assert(bpf.signals("INT", "TERM"))
 
 --- A parser of the command line, argparse's. What it doesn't understand ends the example with status 2.
 function common.parser(description)
@@ -79,11 +80,38 @@ function common.try(value, message)
   return value or error(message, 0)
 end
 
---- Runs the example: prints an error and ends with status 1, or ends well, at Ctrl-C too.
+local came = false
+
+--- Whether a signal has come that ends the example.
+function common.ended()
+  came = came or signals:poll(0) ~= nil
+  return came
+end
+
+local ENDED <const> = "ended by a signal"
+
+--- Raises an error that common.main takes for a good end, if such a signal has come. For the middle of what takes long.
+function common.check()
+  if common.ended() then
+    error(ENDED, 0)
+  end
+end
+
+--- Calls the function; a signal ends it and nothing else. Returns whether it came to its end.
+function common.interruptible(fn)
+  local ok, message = pcall(fn)
+  if not ok and message ~= ENDED then
+    error(message, 0)
+  end
+  return ok
+end
+
+--- Runs the example: prints an error and ends with status 1, or ends well, after a signal too: it has done what it was
+-- asked to do until then.
 function common.main(fn, ...)
   io.stdout:setvbuf "line"
   local ok, message = pcall(fn, ...)
-  ok = ok or tostring(message):find("interrupted!", 1, true) ~= nil
+  ok = ok or message == ENDED
   if not ok then
     io.stderr:write(common.name, ": ", tostring(message), "\n")
   end
@@ -95,51 +123,29 @@ function common.width()
   return bpf.hist.terminal() and bpf.hist.width() - 1 or 1000
 end
 
-local uptime
-
 --- Seconds since boot.
 function common.now()
-  if not uptime then
-    uptime = common.try(io.open "/proc/uptime")
-    uptime:setvbuf "no" -- read anew each time
-  end
-  uptime:seek "set"
-  return uptime:read "n"
+  return bpf.clock "boottime" * 1e-9
 end
 
---- Calls the function; Ctrl-C, which is Lua's error "interrupted!", ends it and nothing else. Returns whether it came
--- to its end.
-function common.interruptible(fn)
-  local ok, message = pcall(fn)
-  if not ok and not tostring(message):find("interrupted!", 1, true) then
-    error(message, 0)
-  end
-  return ok
-end
-
---- Lets a reader's handlers have what comes, until the time is over or Ctrl-C. Returns whether the time is over.
+--- Lets a reader's handlers have what comes, until the time is over or a signal comes. Returns whether the time is
+-- over.
 function common.poll(reader, seconds)
   local finish = common.now() + seconds
-  return common.interruptible(function()
-    repeat
-      local left = math.max(math.min(finish - common.now(), LONGEST), 0)
-      local n, message, code = reader:poll(math.ceil(left * 1000))
-      common.try(n or code == "EINTR", message)
-    until common.now() >= finish
-  end)
+  repeat
+    local left = math.max(finish - common.now(), 0)
+    common.try(reader:poll(math.ceil(math.min(left, 1000000) * 1000)))
+  until common.ended() or common.now() >= finish
+  return not common.ended()
 end
 
---- Waits until the time is over or Ctrl-C. Returns whether the time is over. (Not by os.execute, while which the signal
--- is ignored.)
+--- Waits until the time is over or a signal comes. Returns whether the time is over.
 function common.sleep(seconds)
   local finish = common.now() + seconds
-  return common.interruptible(function()
-    repeat
-      local left = math.max(finish - common.now(), 0)
-      local pipe <close> = common.try(io.popen(("exec sleep %g"):format(math.min(left, LONGEST))))
-      pipe:read "a"
-    until common.now() >= finish
-  end)
+  while not common.ended() and common.now() < finish do
+    bpf.sleep(finish - common.now())
+  end
+  return not common.ended()
 end
 
 --- Starts a shell command. Returns a pipe from its output; closing that, as the end of the block does, kills it first.
@@ -148,7 +154,8 @@ function common.start(command)
   local pid = pipe:read "n"
   local started = { pid = pid }
   function started:read(what) -- luacheck: ignore self
-    return pipe:read(what)
+    local text = pipe:read(what)
+    return text or common.check() -- Ctrl-C ends the command, too
   end
   function started:close() -- luacheck: ignore self
     if pipe then
@@ -159,11 +166,16 @@ function common.start(command)
   return setmetatable(started, { __close = started.close })
 end
 
---- Runs a shell command that must succeed. Returns what it printed.
+--- Runs a shell command that must succeed, unless a signal has come. Returns what it printed.
 function common.run(command)
+  common.check()
   local pipe = common.try(io.popen("{ " .. command .. "\n} 2>&1"))
   local output = pipe:read "a"
-  return common.try(pipe:close() and output, ("%s: %s"):format(command, output))
+  if pipe:close() then
+    return output
+  end
+  common.check() -- Ctrl-C ends the command, too
+  error(("%s: %s"):format(command, output), 0)
 end
 
 --- Quotes a word for the shell.
@@ -259,11 +271,35 @@ local function cgroups()
   return path, true
 end
 
---- Makes a cgroup. `group.path` names it, `group:command(c)` is the shell command that runs c as a member. When `group`
--- is closed, the members that are left are told to end and it is gone.
+-- Runs a command in the cgroup, for so many seconds at most, and says how it ended if that wasn't well. A signal ends
+-- the command as well. (os.execute would wait for the command whatever comes.)
+local function run_in(group, words, seconds)
+  local quoted = {}
+  for i, word in ipairs(words) do
+    quoted[i] = common.quote(word)
+  end
+  local ends <close> = common.try(bpf.signals "CHLD")
+  local pipe = common.try(io.popen(("exec </proc/$PPID/fd/0 timeout --foreground %g bash -c %s"):format(seconds,
+    common.quote(group:command(table.concat(quoted, " ")))), "w"))
+  repeat
+    local ended = ends:poll()
+    if not ended and common.ended() then
+      os.execute(("kill $(cat %s/cgroup.procs) 2>/dev/null"):format(group.path))
+      ended = true
+    end
+  until ended
+  local _, how, status = pipe:close()
+  if how == "signal" or status > 0 then
+    print(("The command ended by %s %d"):format(how == "signal" and how or "status", status))
+  end
+end
+
+--- Makes a cgroup. `group.path` names it, `group:command(c)` is the shell command that runs c as a member, and
+-- `group:run(words, seconds)` runs one. When `group` is closed, the members that are left are told to end and it is
+-- gone.
 function common.cgroup()
   local top, mounted = cgroups()
-  local group = { path = ("%s/lbpf-%d"):format(top, common.pid()) }
+  local group = { path = ("%s/lbpf-%d"):format(top, common.pid()), run = run_in }
   common.run("mkdir " .. group.path)
   function group:command(command)
     return ("echo $$ >%s/cgroup.procs && exec bash -c %s"):format(self.path, common.quote(command))

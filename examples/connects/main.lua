@@ -7,7 +7,7 @@ local USAGE <const> = [[
 Usage: main.lua [options]
 Shows the TCP connections that processes open, and sums them up by port. Needs root.
 
-  --seconds N  how long (3), 0 for ever; ends on Ctrl-C, too
+  --seconds N  how long (3), 0 for ever; ends on Ctrl-C and SIGTERM, too
   --pid PID    connections of this process only
   --port PORT  connections to this port only
   --failed     show only those that fail
@@ -98,21 +98,16 @@ end
 
 -- The program ---------------------------------------------------------------------------------------------------------
 
--- Seconds since boot, which setting the date does not change.
-local function now()
-  local file <close> = try(io.open "/proc/uptime")
-  return file:read "n"
-end
-
--- Waits for records until the time is over. Ctrl-C raises an error out of here.
-local function watch(events, seconds)
-  local finish = seconds > 0 and now() + seconds or math.huge
-  while now() < finish do
+-- Waits for records until the time is over or a signal comes.
+local function watch(events, signals, seconds)
+  local finish = seconds > 0 and bpf.clock() + seconds * 1e9 or math.huge
+  repeat
     try(events:poll(100))
-  end
+  until signals:poll(0) or bpf.clock() >= finish
 end
 
 local function main(options)
+  local signals <close> = try(bpf.signals("INT", "TERM"))
   local here = arg[0]:match "^(.*/)" or ""
   local obj <close> = try(bpf.load(here .. "connects.bpf.o", {
     vars = { target_pid = options.pid, target_port = options.port },
@@ -125,10 +120,7 @@ local function main(options)
   try(obj:attach())
   write(HEADING)
 
-  local ok, message = pcall(watch, events, options.seconds)
-  if not ok and not tostring(message):find("interrupted!", 1, true) then
-    error(message, 0)
-  end
+  watch(events, signals, options.seconds)
   try(obj:detach())
   try(events:consume())
   summary(obj)

@@ -96,11 +96,9 @@ end
 -- Follows the file until the time is over.
 local function watch(rules, path, seconds)
   local finish = common.now() + seconds
-  common.interruptible(function()
-    repeat
-      apply(rules, read_list(path))
-    until not common.sleep(math.min(finish - common.now(), 0.5)) or common.now() >= finish
-  end)
+  repeat
+    apply(rules, read_list(path))
+  until not common.sleep(math.min(finish - common.now(), 0.5)) or common.now() >= finish
 end
 
 -- What happens to a packet from the address in the namespace. No port 9 is open here: the answer to who gets
@@ -139,7 +137,7 @@ common.main(function()
   else
     local net <close> = common.network(2)
     local link <close> = common.try(firewall:attach_xdp(net.interface)) -- luacheck: ignore (detaches before)
-    show(rules, net)
+    common.interruptible(function() show(rules, net) end)
   end
   print()
   report(rules)

@@ -79,6 +79,7 @@ end
 local began = common.now()
 
 local function late()
+  common.check()
   return common.now() - began > options.seconds
 end
 

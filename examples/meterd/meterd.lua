@@ -107,6 +107,7 @@ local function main(options)
   if options.remove then
     return remove(dir)
   end
+  local signals <close> = try(bpf.signals("INT", "TERM"))
   local here = arg[0]:match "^(.*/)" or ""
   local obj <close> = try(bpf.load(here .. "meterd.bpf.o", { pin_root = dir }))
   local _, received = attach(obj.progs.receive, options.cgroup, dir .. "/link_receive")
@@ -118,19 +119,18 @@ local function main(options)
   end))
   local metrics = metrics_of(obj.maps.peers)
   local written
-  while true do
+  repeat
     try(news:poll(1000))
     if options.metrics and os.time() ~= written then
       try(metrics:write_file(options.metrics))
       written = os.time()
     end
-  end
+  until signals:poll(0)
 end
 
 io.stdout:setvbuf "line"
 local ok, message = pcall(main, arguments(arg))
-if not ok and not tostring(message):find("interrupted!", 1, true) then
+if not ok then
   io.stderr:write("meterd: ", tostring(message), "\n")
-  os.exit(1, true)
 end
-os.exit(0, true)
+os.exit(ok, true)

@@ -9,17 +9,9 @@ local parser = common.parser([[
 Runs a command and shows its network peers: address, port, bytes. Needs root.
 Without a command, creates its own network and runs a command that sends something there.]])
 parser:argument("command", "what to run, after --"):args "*"
-parser:option("--seconds", "end the command after N seconds; Ctrl-C ends it, too", "60")
+parser:option("--seconds", "end the command after N seconds; Ctrl-C or SIGTERM ends it, too", "60")
   :argname("N"):convert(common.seconds)
 local options = parser:parse()
-
-local function words()
-  local quoted = {}
-  for i, word in ipairs(options.command) do
-    quoted[i] = common.quote(word)
-  end
-  return table.concat(quoted, " ")
-end
 
 -- From a network where no port 9 is open.
 local DEMO = [[
@@ -48,25 +40,20 @@ local function report(peers)
   print(("\n%s sent, %s received"):format(bpf.hist.bytes(sent), bpf.hist.bytes(received)))
 end
 
--- Ctrl-C ends the command, as in a shell, and not us: os.execute sees to that.
-local function run(obj, command)
+local function run(obj, words)
   local group <close> = common.cgroup()
   common.try(obj.progs.receive:attach_cgroup(group.path))
   common.try(obj.progs.send:attach_cgroup(group.path))
-  local _, how, status = os.execute(("exec timeout --foreground %g bash -c %s"):format(options.seconds,
-    common.quote(group:command(command))))
-  if how == "signal" or status > 0 then
-    print(("The command ended by %s %d"):format(how == "signal" and how or "status", status))
-  end
+  group:run(words, options.seconds)
 end
 
 common.main(function()
   local obj <close> = common.load()
   if options.command[1] then
-    run(obj, words())
+    run(obj, options.command)
   else
     local net <close> = common.network(1)
-    run(obj, net:command(DEMO))
+    run(obj, { "sh", "-c", net:command(DEMO) })
   end
   report(obj.maps.peers)
 end)

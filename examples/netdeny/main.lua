@@ -16,7 +16,7 @@ parser:option("--deny", "addresses, or prefixes such as 192.0.2.0/24 and 2001:db
   :argname "LIST":init ""
 parser:option("--allow", "exceptions. The longest matching prefix decides; an address without one is allowed")
   :argname "LIST":init ""
-parser:option("--seconds", "end the command after N seconds; Ctrl-C ends it, too", "60")
+parser:option("--seconds", "end the command after N seconds; Ctrl-C or SIGTERM ends it, too", "60")
   :argname("N"):convert(common.seconds)
 local options = parser:parse()
 
@@ -96,19 +96,6 @@ local function add(rules4, rules6, list, deny)
   end
 end
 
--- Ctrl-C ends the command, as in a shell, and not us: os.execute sees to that.
-local function run(group)
-  local words = {}
-  for i, word in ipairs(options.command) do
-    words[i] = common.quote(word)
-  end
-  local _, how, status = os.execute(("exec timeout --foreground %g bash -c %s"):format(options.seconds,
-    common.quote(group:command(table.concat(words, " ")))))
-  if how == "signal" or status > 0 then
-    print(("The command ended by %s %d"):format(how == "signal" and how or "status", status))
-  end
-end
-
 local function report(refused)
   local rows = {}
   for attempt, times in pairs(refused) do
@@ -139,9 +126,9 @@ common.main(function()
     common.try(prog:attach_cgroup(group.path))
   end
   if options.command[1] then
-    run(group)
+    group:run(options.command, options.seconds)
   else
-    demo(rules4, group)
+    common.interruptible(function() demo(rules4, group) end)
     print()
   end
   report(refused)

@@ -113,17 +113,18 @@ local function first_number(path)
   return file:read("n")
 end
 
-local function watch(reader, options)
-  local ends = first_number("/proc/uptime") + options.duration
+-- Shows records until the time is over or a signal comes.
+local function watch(reader, signals, seconds)
+  local finish = bpf.clock() + seconds * 1e9
   repeat
-    local left = ends - first_number("/proc/uptime")
-    local n, message, code = reader:poll(math.max(math.ceil(left * 1000), 0))
-    try(n or code == "EINTR", message)
-  until left <= 0
+    local left = math.max(finish - bpf.clock(), 0)
+    try(reader:poll(math.ceil(left * 1e-6)))
+  until signals:poll(0) or left == 0
 end
 
 local function main(options)
   io.stdout:setvbuf("line")
+  local signals <close> = try(bpf.signals("INT", "TERM"))
   local obj <close> = try(bpf.load({ bytes = try(bpf.compile(SOURCE)) }, {
     name = "opens", vars = { target_pid = options.pid, self = math.tointeger(first_number("/proc/self/stat")) },
   }))
@@ -136,8 +137,7 @@ local function main(options)
   end, { unpack = true }))
   try(obj:attach())
   print("    PID  COMMAND          RESULT  FILE")
-  local ok, message = pcall(watch, reader, options)
-  try(ok or tostring(message):find("interrupted!", 1, true), message)
+  watch(reader, signals, options.duration)
   obj:detach()
   print(("\n%d files opened, %d not"):format(opened, failed) ..
     (obj.vars.lost > 0 and (", %d not seen"):format(obj.vars.lost) or ""))

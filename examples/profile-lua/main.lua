@@ -110,11 +110,9 @@ common.main(function()
   local finish = common.now() + options.seconds
   attach(obj.progs.sample)
   io.stderr:write(("Sampling for %g s; Ctrl-C ends it\n"):format(options.seconds)) -- not among what flame graphs read
-  common.interruptible(function() -- reading the symbols of all processes takes a while
-    while common.now() < finish and common.sleep(math.min(finish - common.now(), 0.5)) do
-      meet(samples)
-    end
-  end)
+  while common.now() < finish and common.sleep(math.min(finish - common.now(), 0.5)) do
+    meet(samples)
+  end
   obj:detach()
   meet(samples)
   local kernel = common.try(symbols.kernel()) -- takes a while, in which no samples are lost now

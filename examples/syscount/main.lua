@@ -44,9 +44,9 @@ local function try(value, message)
   return value or error(message, 0)
 end
 
+-- Seconds since boot.
 local function uptime()
-  local file <close> = try(io.open("/proc/uptime"))
-  return file:read("n")
+  return bpf.clock "boottime" * 1e-9
 end
 
 local COLUMNS = {
@@ -101,8 +101,8 @@ function screen:show(lines, picture)
   io.stdout:write(text):flush()
 end
 
--- Shows what happens, every second, until the time is over.
-local function watch(obj, options, names)
+-- Shows what happens, every second, until the time is over or a signal comes.
+local function watch(obj, options, names, signals)
   local began, seconds, before, execs, more = uptime(), 0, {}, {}, 0
   local events <close> = try(bpf.ringbuf(obj.maps.execs, "struct exec", function(e)
     names[e.pid] = e.comm
@@ -127,10 +127,9 @@ local function watch(obj, options, names)
   end
 
   try(obj:attach())
-  while uptime() < began + options.duration do
+  while uptime() < began + options.duration and not signals:poll(0) do
     local left = began + math.min(seconds + 1, options.duration) - uptime()
-    local n, message, code = events:poll(math.max(math.ceil(left * 1000), 0))
-    try(n or code == "EINTR", message) -- a signal: at Ctrl-C Lua raises an error, other signals don't matter
+    try(events:poll(math.max(math.ceil(left * 1000), 0)))
     if uptime() >= began + seconds + 1 then
       seconds = math.max(seconds + 1, math.floor(uptime() - began)) -- the difference may be 1.99…
       show()
@@ -140,14 +139,15 @@ local function watch(obj, options, names)
 end
 
 local function main(options)
+  local signals <close> = try(bpf.signals("INT", "TERM"))
   local path = arg[0]:gsub("[^/]*$", "") .. "syscount.bpf.o"
   local obj <close> = try(bpf.load(path, { vars = { target_pid = options.pid } }))
   local names, began = {}, uptime() -- names: what processes have executed, by pid
   screen:show { "Watching " .. (options.pid > 0 and "process " .. options.pid or "all processes") }
   io.write(screen.live and "\27[?25l" or "") -- hides the cursor
-  local ok, message = pcall(watch, obj, options, names)
+  local ok, message = pcall(watch, obj, options, names, signals)
   io.write(screen.live and "\27[?25h" or "")
-  try(ok or tostring(message):find("interrupted!", 1, true), message)
+  try(ok, message)
   obj:detach()
 
   local seconds, calls, latency = uptime() - began, 0, bpf.map.sum(obj.maps.latencies, 0).slots

@@ -126,7 +126,7 @@ common.main(function()
   else
     local net <close> = common.network(2)
     attach(obj, net.interface)
-    common.run(net:command(TRAFFIC))
+    common.interruptible(function() common.run(net:command(TRAFFIC)) end)
     report(counts)
   end
 end)

@@ -65,7 +65,7 @@ common.main(function()
   else
     local net <close> = common.network(2)
     attach(obj, net.interface)
-    common.run(net:command(TRAFFIC))
+    common.interruptible(function() common.run(net:command(TRAFFIC)) end)
     report(obj.maps.counts)
   end
 end)
