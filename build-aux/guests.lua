@@ -29,10 +29,12 @@ local records = "the kernel writes the records of perf events as ever; the oldes
 local libbpf = "libbpf and this process decide nearly all of it; the oldest and the newest kernel take what comes of it"
 
 return {
+  ["spec/base/clock_spec.lua"] = { on = NONE, why = "clocks of POSIX, as every kernel has them" },
   ["spec/base/err_spec.lua"] = { on = ENDS, why = libbpf, seconds = 15 },
   ["spec/base/fork_spec.lua"] = { on = { "5.10" }, why = forks, seconds = 110 },
   ["spec/base/locale_spec.lua"] = { on = NONE, why = text },
   ["spec/base/misuse_spec.lua"] = { on = NONE, why = "arguments are checked before the kernel is asked for anything" },
+  ["spec/base/signals_spec.lua"] = { on = ENDS, why = handlers, seconds = 30 },
   ["spec/base/spare_spec.lua"] = { on = { "5.10" }, why = ours },
   ["spec/base/token_spec.lua"] = { on = ENDS, why = "the kernel has tokens, or not, and says so", seconds = 25 },
   ["spec/btf/btf_spec.lua"] = { on = NONE, why = types },
@@ -45,6 +47,7 @@ return {
   ["spec/event/ringbuf_spec.lua"] = { on = STEADY, why = steady, seconds = 20 },
   ["spec/event/user_ringbuf_spec.lua"] = { on = STEADY, why = steady, seconds = 18 },
   ["spec/examples/daemon_spec.lua"] = { on = { "5.10" }, why = chapter, seconds = 30 },
+  ["spec/examples/end_spec.lua"] = { on = ENDS, why = example, seconds = 150 },
   ["spec/examples/examples_spec.lua"] = { on = ENDS, why = example, seconds = 85 },
   ["spec/examples/forms_spec.lua"] = { on = NONE, why = "examples_spec runs each on both ends" },
   ["spec/examples/net_spec.lua"] = { on = ENDS, why = example, seconds = 100 },
