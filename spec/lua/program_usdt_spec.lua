@@ -17,7 +17,6 @@ describe("a program of a USDT probe", function()
     if kernel.config("CONFIG_UPROBE_EVENTS") == "n" then
       helper.skip("USDT probes need a kernel with CONFIG_UPROBE_EVENTS")
     end
-    kernel.need("cookies, which say which probe it is", "5.15") -- before, libbpf wants the process as well
   end)
 
   before_each(function()
@@ -30,11 +29,17 @@ describe("a program of a USDT probe", function()
     map.close(seen)
   end)
 
+  -- Which probe it is, a cookie says, and before Linux 5.15 the address, for which libbpf wants the process.
+  local function need_cookies()
+    kernel.need("cookies, which say which probe it is", "5.15")
+  end
+
   local function run(numbers)
     return helper.run(("echo %s 0 | %s"):format(numbers, PROBED))
   end
 
   it("gets the arguments, as libbpf finds them in the file", function()
+    need_cookies()
     local prog <close> = assert(bpf.program("usdt/" .. PROBED .. ":lbpf:step", function(n, name)
       seen[n] = { twice = 2 * n, name = call.probe_read_user_str(name) }
     end))
@@ -45,13 +50,26 @@ describe("a program of a USDT probe", function()
   end)
 
   it("is attached by the script, and counts up the probe's semaphore", function()
+    need_cookies()
     local prog <close> = assert(bpf.program("usdt", function(sum) seen[sum] = { twice = 1 } end))
     local link <close> = assert(prog:attach_usdt(PROBED, "lbpf", "guarded")) -- luacheck: ignore
     assert.equal("1003 1\n", run("3"))
     assert.same(1, seen[1003].twice)
   end)
 
+  it("gets the arguments in a process that runs", function()
+    local prog <close> = assert(bpf.program("usdt", function(n, name)
+      seen[n] = { twice = 2 * n, name = call.probe_read_user_str(name) }
+    end))
+    local pid, go = attach.start(PROBED)
+    local link <close> = assert(prog:attach_usdt(PROBED, "lbpf", "step", { pid = pid })) -- luacheck: ignore
+    go(21, -4)
+    assert.same({ twice = 42, name = "seven" }, seen[21])
+    assert.same({ twice = -8, name = "seven" }, seen[-4])
+  end)
+
   it("needs no arguments", function()
+    need_cookies()
     local prog <close> = assert(bpf.program("usdt", function() map.update(seen, 0, { twice = 5 }) end))
     local link <close> = assert(prog:attach_usdt(PROBED, "lbpf", "step")) -- luacheck: ignore
     run("1")
@@ -59,6 +77,7 @@ describe("a program of a USDT probe", function()
   end)
 
   it("ends where the probe has fewer arguments", function()
+    need_cookies()
     local prog <close> = assert(bpf.program("usdt", function(n, _, third) seen[n] = { twice = third } end))
     local link <close> = assert(prog:attach_usdt(PROBED, "lbpf", "step")) -- luacheck: ignore
     run("1")

@@ -29,25 +29,6 @@ local function attach_by_section(prog)
   return assert(link, message)
 end
 
--- Starts it. Returns its process id, and a function that gives it numbers and ends it.
-local function start()
-  local file = helper.tmpdir() .. "/pid"
-  local pipe = assert(io.popen(("echo $$ >%s.new; mv %s.new %s; exec %s >/dev/null"):format(file, file, file, PROBED),
-    "w"))
-  local pid
-  repeat
-    local f = io.open(file)
-    pid = f and f:read("n")
-    if f then
-      f:close()
-    end
-  until pid
-  return pid, function(...)
-    pipe:write(table.concat({ ... }, " "), " 0\n")
-    assert(pipe:close())
-  end
-end
-
 -- The places of functions in the file: addresses less what segments are moved by.
 local function offsets()
   local found, segments = {}, {}
@@ -115,7 +96,7 @@ describe("attach_uprobe", function()
 
   it("watches one process alone", function()
     local obj <close> = load("on_function")
-    local pid, go = start()
+    local pid, go = attach.start(PROBED)
     local link <close> = assert(obj.progs.on_function:attach_uprobe(PROBED, "probed_add", { pid = pid }))
     run(1, 2, 3)
     assert.equal(0, obj.vars.hits)
@@ -282,7 +263,7 @@ describe("attach_usdt", function()
 
   it("watches one process alone", function()
     local obj <close> = marks("on_step")
-    local pid, go = start()
+    local pid, go = attach.start(PROBED)
     local link <close> = assert(obj.progs.on_step:attach_usdt(PROBED, "lbpf", "step", { pid = pid }))
     run(3)
     assert.equal(0, obj.vars.hits)

@@ -51,6 +51,28 @@ function attach.probed()
   return path, dir
 end
 
+-- Whether a process runs a file already, and not the shell any more that starts it.
+local function runs(pid, path)
+  local maps <close> = io.open(("/proc/%d/maps"):format(pid))
+  return maps and maps:read("a"):find(path, 1, true)
+end
+
+--- Starts a copy of it. Returns its process id, and a function that gives it numbers and ends it.
+function attach.start(path)
+  local name = helper.tmpdir() .. "/pid"
+  local pipe = assert(io.popen(("echo $$ >%s.new; mv %s.new %s; exec %s >/dev/null"):format(name, name, name, path),
+    "w"))
+  local pid
+  repeat
+    local file <close> = io.open(name)
+    pid = file and file:read("n")
+  until pid and runs(pid, path)
+  return pid, function(...)
+    pipe:write(table.concat({ ... }, " "), " 0\n")
+    assert(pipe:close())
+  end
+end
+
 --- Checks that a link of a perf event is one of the kernel's, as from 5.15 on; before, the event holds the program.
 function attach.held(link)
   assert.equal(kernel.before("5.15") and "nil" or "integer", math.type(link:fd()) or "nil")
