@@ -1482,6 +1482,8 @@ function bpf.atomic.exchange(struct, member, n) end
 ---@field limit? integer how many entries of a map or view to show, by default 20
 ---@field width? integer to fit, by default that of the terminal
 ---@field utf8? boolean
+---@field formats? table<string, string|fun(value: any): string|number?> by the names of columns
+---@field sort? string a column, "-name" from the greatest on
 ---@field layout? bpf.type.layout of a value in C: it is shown in one line, by its types
 ---@field text? boolean true returns the text in place of printing it
 

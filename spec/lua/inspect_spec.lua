@@ -48,7 +48,7 @@ describe("bpf.inspect of Lua's values", function()
   end)
 
   it("raises for options that aren't there", function()
-    helper.raises(function() bpf.inspect(1, { lines = 3 }) end, "there is no option 'lines' %(options: layout, limit, ")
+    helper.raises(function() bpf.inspect(1, { lines = 3 }) end, "there is no option 'lines' %(options: formats, ")
     helper.raises(function() bpf.inspect(1, { limit = "3" }) end, "option 'limit' must be a number, got string")
     helper.raises(function() bpf.inspect(1, 3) end, "table expected, got number")
   end)
@@ -201,6 +201,105 @@ port  proto  pad                     n  state  mac    name  s
     collectgarbage("restart")
   end)
 
+  local function peers(type)
+    local m = create(type or "hash", {
+      key = "struct { __be32 saddr; __be16 port; }",
+      value = "struct { __u64 bytes; struct { __u8 protocol; int error; } last; char comm[8]; }",
+    })
+    for i, bytes in ipairs { 5000, -1, 70 } do
+      m[{ saddr = string.unpack("=I4", "\192\0\2" .. string.char(i)), port = string.unpack("=I2", "\0\80") }] =
+        { bytes = bytes, last = { protocol = 6, error = -i }, comm = "c" .. i }
+    end
+    return m
+  end
+
+  it("formats columns, and members of members", function()
+    local m <close> = peers()
+    assert.equal("saddr      port                 bytes  last                                comm\n" ..
+      "192.0.2.1    80                  5000  { protocol = TCP, error = EPERM }   c1\n" ..
+      "192.0.2.2    80  18446744073709551615  { protocol = TCP, error = ENOENT }  c2\n" ..
+      "192.0.2.3    80                    70  { protocol = TCP, error = ESRCH }   c3",
+      shown(m, { formats = { saddr = "ip", port = "port", ["last.protocol"] = "protocol", ["last.error"] = "errno" } }))
+    assert.matches("\n192.0.2.1 +20480 +4.88 KiB +{ protocol = 6, error = %-1 } +c1!\n",
+      shown(m, { formats = { saddr = "ip", bytes = "bytes", comm = function(comm) return comm .. "!" end } }))
+  end)
+
+  it("sorts by a column, either way, and looks at all entries", function()
+    local m <close> = peers()
+    local function order(sort, options)
+      local all = {}
+      options = options or {}
+      options.sort = sort
+      for comm in shown(m, options):gmatch "c%d" do
+        all[#all + 1] = comm
+      end
+      return table.concat(all, " ")
+    end
+    assert.equal("c3 c1 c2", order "bytes") -- the second is unsigned
+    assert.equal("c2 c1 c3", order "-bytes")
+    assert.equal("c3 c2 c1", order "-comm")
+    assert.equal("c2", order("-bytes", { limit = 1 }))
+    local many <close> = create("hash", { key = "__u32", value = "__u64", max_entries = 3000 })
+    for i = 1, 3000 do
+      many[i] = i % 1000
+    end
+    assert.equal(" key  value\n 999    999\n1999    999\n… and 2,998 more", shown(many, { sort = "-value", limit = 2 }))
+    assert.equal(" key  value\n1000      0\n2000      0\n… and 2,998 more", shown(many, { sort = "value", limit = 2 }))
+  end)
+
+  it("formats and sorts sums of per-CPU maps, and each CPU's struct", function()
+    local m <close> = create("percpu_hash", { key = "__u32", value = "__u64" })
+    local cpus = bpf.features.cpus()
+    for i = 1, 3 do
+      local values = {}
+      for cpu = 1, cpus do
+        values[cpu] = i * 1024
+      end
+      m[i] = values
+    end
+    local text_of = shown(m, { sort = "-sum", formats = { sum = "bytes", key = "signal" }, limit = 1 })
+    assert.matches(("^key +sum +by CPU\nSIGQUIT +%d+ KiB +{ 3072"):format(3 * cpus), text_of)
+    local each <close> = create("percpu_hash", { key = "__u32", value = "struct { __u64 n; }" })
+    local values = {}
+    for cpu = 1, cpus do
+      values[cpu] = { n = cpu }
+    end
+    each[1] = values
+    assert.matches(("^key  CPU  n\n  1 +%d +%d\n"):format(cpus - 1, cpus), shown(each, { sort = "-n" }) .. "\n")
+    assert.matches(("^key  CPU  n\n  1 +%d +%d\n"):format(cpus - 1, cpus), shown(each, { sort = "-CPU" }) .. "\n")
+  end)
+
+  it("formats values with a layout", function()
+    local layout = bpf.btf.type("struct { __be32 saddr; struct { __be16 port; } to[2]; }"):layout()
+    local value = { saddr = 0x0100007f, to = { { port = 0x5000 }, { port = 0xbb01 } } }
+    assert.equal("{ saddr = 127.0.0.1, to = { { port = 20480 }, { port = 47873 } } }",
+      text(value, { layout = layout, formats = { saddr = "ip" } }))
+    assert.equal("{ saddr = 16777343, to = 2 }",
+      text(value, { layout = layout, formats = { to = function(list) return #list end } }))
+    assert.equal("0x10", text(16, { layout = bpf.btf.type("int"):layout(), formats = { value = "hex" } }))
+  end)
+
+  it("refuses columns and formats that aren't there", function()
+    local m <close> = peers()
+    for message, options in pairs {
+      ["inspect: formats: there is no column 'sadr' %(columns: bytes, comm, last, port, saddr%)"] =
+        { formats = { sadr = "ip" } },
+      ["inspect: formats: there is no column 'last.prot' "] = { formats = { ["last.prot"] = "protocol" } },
+      ["inspect: sort: there is no column 'value' "] = { sort = "-value" },
+      ["inspect: formats: there is no format 'ipv5' %(formats: bytes, "] = { formats = { saddr = "ipv5" } },
+      ["inspect: formats: the format of 'saddr' must be a string or function, got boolean"] =
+        { formats = { saddr = true } },
+      ["inspect: formats: a name expected, got number"] = { formats = { "ip" } },
+      ["inspect: option 'sort' must be a string, got boolean"] = { sort = true },
+    } do
+      helper.raises(function() bpf.inspect(m, options) end, "^spec/lua/inspect_spec.lua:%d+: " .. message)
+    end
+    helper.raises(function() bpf.inspect({}, { sort = "x" }) end, "inspect: option 'sort' is for maps")
+    helper.raises(function() bpf.inspect({}, { formats = {} }) end,
+      "inspect: option 'formats' is for maps and values with a layout")
+    helper.raises(function() bpf.inspect(m, { formats = { saddr = function() error "mine" end } }) end, "mine")
+  end)
+
   it("shows nothing but the map where there is nothing to walk, or no more", function()
     local q <close> = create("queue", { value = "__u32" })
     assert.equal(tostring(q), text(q))
@@ -252,7 +351,7 @@ port  proto  pad                     n  state  mac    name  s
     local code = [[
       local bpf = require "bpf"
       local now = 0
-      bpf.posix.clock = function() now = now + 1000000000 return now end -- each look at the clock is a second later
+      bpf.clock = function() now = now + 1000000000 return now end -- each look at the clock is a second later
       local m = assert(bpf.map.create { type = "hash", key = "__u32", value = "__u32", max_entries = 3000 })
       for i = 1, 3000 do m[i] = i end
       bpf.inspect(m, { limit = 1 })]]

@@ -5,6 +5,7 @@
 local error = require("bpf.base.argument").error
 local display = require("bpf.hist.display")
 local json = require("bpf.json")
+local kinds = require("bpf.format.kinds")
 local number = require("bpf.base.number")
 local options_of = require("bpf.hist.options")
 local posix = require("bpf.base.posix")
@@ -13,22 +14,6 @@ local terminal = require("bpf.hist.terminal")
 local M = {}
 
 -- Columns -------------------------------------------------------------------------------------------------------------
-
--- The formats by name: how wide their columns are, and what their values are.
--- - quantity: a number that CSV and JSON have as it is
--- - digits: text that is a number in CSV and JSON
--- - whole: text that is never cut, because a part of it would be another value
--- - text: the rest
-local KINDS <const> = {
-  bytes = { 8, "quantity" }, count = { 6, "quantity" }, duration = { 8, "quantity" },
-  port = { 5, "digits" }, unsigned = { 10, "digits" },
-  hex = { 18, "whole" }, ip = { 15, "whole" }, ipv4 = { 15, "whole" }, ipv4_host = { 15, "whole" },
-  ipv6 = { 25, "whole" }, mac = { 17, "whole" }, time = { 12, "whole" },
-  cgroup = { 24, "text" }, errno = { 12, "text" }, interface = { 15, "text" }, process = { 15, "text" },
-  protocol = { 8, "text" }, signal = { 9, "text" }, symbol = { 24, "text" }, tcp_state = { 12, "text" },
-  user = { 12, "text" },
-}
-local PLAIN <const> = { 8, "text" }
 
 local COLUMN <const> = {
   name = "string", field = "string", width = "number", align = "string", format = "string or function",
@@ -43,7 +28,7 @@ end
 local function prepare(given)
   local columns, taken = options_of.columns("columns", 1, given, COLUMN, 3), {}
   for c, column in ipairs(columns) do
-    local width, kind = table.unpack(KINDS[given[c].format] or PLAIN)
+    local width, kind = kinds.of(given[c].format)
     column.kind = kind
     column.name = column.name or column.field or error(("columns: column %d has no name"):format(c), 3)
     column.heading = display.escape(column.name)
@@ -53,7 +38,7 @@ local function prepare(given)
     end
     taken[column.field] = c
     column.width = math.max(math.tointeger(column.width) or width, display.width(column.heading))
-    if column.align or KINDS[given[c].format] then -- otherwise each value's type decides
+    if column.align or kinds.known(given[c].format) then -- otherwise each value's type decides
       column.right = column.align == "right" or not column.align and (kind == "quantity" or kind == "digits")
     end
   end
