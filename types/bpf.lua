@@ -1617,6 +1617,14 @@ function bpf.btf.kernel() end
 ---@nodiscard
 function bpf.btf.module(name) end
 
+---The BTF that has an id in the kernel: of a map, a program, a module or the kernel.
+---@param id integer
+---@return bpf.btf?
+---@return string? message
+---@return string? code
+---@nodiscard
+function bpf.btf.by_id(id) end
+
 ---BTF of an ELF file, or of BTF alone.
 ---@param path string
 ---@param options? { base: bpf.btf? }

@@ -513,6 +513,45 @@ describe("the kernel's BTF", function()
   end)
 end)
 
+describe("BTF by its id", function()
+  kernel.root()
+
+  it("is that of a map or program", function()
+    local m <close> = assert(bpf.map.create { type = "array", max_entries = 1,
+      value = "struct by_id { __u64 count; char comm[16]; }" })
+    local id = bpf.map.info(m).btf_id
+    local btf <close> = assert(bpf.btf.by_id(id))
+    assert.same({ 24, "comm" }, { btf:find("struct by_id").size, btf:find("struct by_id").members[2].name })
+    assert.equal(("bpf.btf: id %d (%d types)"):format(id, #btf), tostring(btf))
+    bpf.map.close(m)
+    assert.equal(24, btf:type("struct by_id"):size())
+  end)
+
+  it("is that of the kernel", function()
+    need_kernel()
+    local found
+    for id = 1, 99 do
+      local btf <close> = bpf.btf.by_id(id)
+      if btf and btf:find "struct task_struct" then
+        assert.equal(assert(bpf.btf.kernel()):find("struct task_struct").size, btf:find("struct task_struct").size)
+        found = true
+        break
+      end
+    end
+    assert(found)
+  end)
+
+  it("fails where there is none, and refuses what is no id", function()
+    local btf, message, code = bpf.btf.by_id(4294967295)
+    assert.same({ nil, "btf.by_id 4294967295: no such BTF (ENOENT)", "ENOENT" }, { btf, message, code })
+    for _, id in ipairs { -1, 4294967296, "x", 1.5 } do
+      helper.raises(function() bpf.btf.by_id(id) end, "bad argument #1")
+    end
+    local _, _, refused = bpf.btf.by_id(0)
+    assert.equal("ENOENT", refused)
+  end)
+end)
+
 describe("the BTF of a module", function()
   need_kernel()
 

@@ -326,6 +326,7 @@ minimal.calls = {
   ["bpf.features.prog_type"] = with("xdp"),
   ["bpf.features.prog_types"] = with(),
 
+  ["bpf.btf.by_id"] = with(1),
   ["bpf.btf.file"] = with(helper.obj("counters")),
   ["bpf.btf.kernel"] = with(),
   ["bpf.btf.module"] = with("no_such_module"),

@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "base/arg.h"
@@ -99,6 +101,77 @@ static int btf_module(lua_State *L)
 		err = errno;
 	lbpf_log_end(log);
 	return err ? lbpf_err_push(L, err, NULL, "BTF of module '%s'", name) : 1;
+}
+
+/* What BTF with an id is: of the kernel, of a module, or of anything else. */
+enum whose { OF_KERNEL, OF_MODULE, OF_OTHERS };
+
+/* Returns 0 or an errno. */
+static int find_whose(uint32_t id, enum whose *whose)
+{
+	char name[64] = "";
+	struct bpf_btf_info info = { .name = (uintptr_t)name, .name_len = sizeof(name) };
+	uint32_t len = sizeof(info);
+	int fd = bpf_btf_get_fd_by_id(id), err;
+
+	if (fd < 0)
+		return errno;
+	err = bpf_obj_get_info_by_fd(fd, &info, &len) ? errno : 0;
+	close(fd);
+	*whose = !info.kernel_btf ? OF_OTHERS : strcmp(name, "vmlinux") != 0 ? OF_MODULE : OF_KERNEL;
+	return err;
+}
+
+static int by_id_fail(lua_State *L, int err, uint32_t id)
+{
+	const char *cause = err == ENOENT ? "no such BTF" : err == EPERM ? lbpf_refused(L, "CAP_SYS_ADMIN") : NULL;
+
+	return lbpf_err_push(L, err, cause, "btf.by_id %I", (LUAI_UACINT)id);
+}
+
+/*** Returns the BTF that has an id in the kernel: that of a map, a program, a module or the kernel.
+@function bpf.btf.by_id
+@tparam integer id as in `btf_id` of `bpf.map.info(m)` and `prog:info()`
+@treturn bpf.btf a handle
+@treturn nil,string,string on failure: ENOENT (no such BTF), EPERM (no CAP_SYS_ADMIN)
+@usage
+local m <close> = assert(bpf.map.create { type = "array", max_entries = 1, value = "struct hit { __u64 count; }" })
+local btf <close> = assert(bpf.btf.by_id(bpf.map.info(m).btf_id))
+print(btf:print "struct hit")
+@see btf__load_from_kernel_by_id_split */
+static int btf_by_id(lua_State *L)
+{
+	uint32_t id = (uint32_t)lbpf_arg_int(L, 1, 0, UINT32_MAX);
+	struct btf *kernel = NULL;
+	struct lbpf_btf *handle;
+	struct lbpf_log *log;
+	enum whose whose;
+	int err = find_whose(id, &whose);
+
+	if (err)
+		return by_id_fail(L, err, id);
+	lua_settop(L, 1);
+	if (whose != OF_OTHERS) {
+		kernel = lbpf_btf_push_kernel(L);
+		if (!kernel)
+			return kernel_fail(L, errno);
+		if (whose == OF_KERNEL) {
+			lbpf_btf_push_borrowed(L, kernel, -1, "the kernel");
+			return 1;
+		}
+	}
+	handle = lbpf_btf_new(L);
+	if (kernel) {
+		lua_pushvalue(L, 2);
+		lua_setiuservalue(L, -2, 1);
+	}
+	snprintf(handle->name, sizeof(handle->name), "id %u", id);
+	log = lbpf_log_begin(L);
+	handle->btf = btf__load_from_kernel_by_id_split(id, kernel);
+	if (!handle->btf)
+		err = errno;
+	lbpf_log_end(log);
+	return err ? by_id_fail(L, err, id) : 1;
 }
 
 /* Pushes the handle of option `base`, or nil, and returns it. */
@@ -357,7 +430,7 @@ static const luaL_Reg btf_meta[] = {
 };
 
 static const luaL_Reg btf_functions[] = {
-	{ "kernel", btf_kernel }, { "module", btf_module }, { "file", btf_file },
+	{ "kernel", btf_kernel }, { "module", btf_module }, { "by_id", btf_by_id }, { "file", btf_file },
 	{ "parse", btf_parse },	  { "type", btf_type },	    { NULL, NULL },
 };
 

@@ -100,6 +100,7 @@ return {
       parse = function() return bpf.btf.parse "struct x { int a; struct y *p; };" end,
       make = function() return bpf.btf.type "struct x { int a[3]; enum { A, B } e; }" end,
       kernel = function() return bpf.btf.kernel(), bpf.btf.module "none" end,
+      by_id = function() return bpf.btf.by_id(1), bpf.btf.by_id(0) end,
       kernel_type = function() return bpf.btf.type "struct list_head" end,
       finalize = function(h) finalize(h.type) end,
     },
