@@ -212,6 +212,7 @@ build = {
     ["bpf.inspect.map"] = "lua/bpf/inspect/map.lua",
     ["bpf.inspect.value"] = "lua/bpf/inspect/value.lua",
     ["bpf.json"] = "lua/bpf/json.lua",
+    ["bpf.map.rates"] = "lua/bpf/map/rates.lua",
     ["bpf.metrics"] = "lua/bpf/metrics.lua",
     ["bpf.metrics.family"] = "lua/bpf/metrics/family.lua",
     ["bpf.metrics.http"] = "lua/bpf/metrics/http.lua",

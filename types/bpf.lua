@@ -494,6 +494,11 @@ function bpf.map.next_key(m, key) end
 ---@return fun(): any, any iterator
 function bpf.map.sums(m) end
 
+---Begins to watch the counters in a map: the function gives what they have grown by per second since its last call.
+---@param m bpf.map
+---@return fun(): fun(): any, any rates
+function bpf.map.rates(m) end
+
 ---Walks the keys of a map, as pairs walks keys and values.
 ---@param m bpf.map
 ---@return fun(): any iterator

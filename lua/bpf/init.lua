@@ -57,7 +57,8 @@ end
 
 -- Functions of bpf.map's in Lua, whose modules are loaded at the first call.
 local of_maps = {
-  add = "bpf.program.add", declare = "bpf.program.declared", locked = "bpf.program.locks", scan = "bpf.program.scan",
+  add = "bpf.program.add", declare = "bpf.program.declared", locked = "bpf.program.locks",
+  rates = "bpf.map.rates", scan = "bpf.program.scan",
 }
 for name, module in pairs(of_maps) do
   core.map[name] = function(...)

@@ -179,6 +179,7 @@ minimal.calls = {
   ["bpf.map.push"] = function(f) return { f:map { type = "queue" }, 1 } end,
   ["bpf.map.configure"] = function(f) return { f:opened().maps.events, {} } end,
   ["bpf.map.locked"] = with({}, function() end),
+  ["bpf.map.rates"] = on("map"),
   ["bpf.map.resize"] = function(f) return { f:opened().maps.events, 8 } end,
   ["bpf.map.scan"] = on("map", function() return 1 end),
   ["bpf.map.sum"] = function(f) return { f:map { type = "percpu_array" }, 1 } end,

@@ -15,6 +15,7 @@ local reasons = {
   ["bpf.program"] = "Lua alone, and ends in bpf.load",
   ["bpf.assemble"] = "Lua alone, without handles",
   ["bpf.map.scan"] = "Lua alone, and ends in prog:run",
+  ["bpf.map.rates"] = "Lua alone, and walks as pairs does",
   ["bpf.map.declare"] = "Lua alone, without handles",
   ["bpf.map.add"] = "Lua alone, and ends in prog:run",
   ["bpf.var"] = "Lua alone, without handles",
