@@ -41,6 +41,7 @@ LUA_ABI     = $(or $(shell $(PKG_CONFIG) --modversion $(LUA_PC) 2>/dev/null | cu
 LUA_CFLAGS := $(if $(LUA_INCDIR),-I$(LUA_INCDIR),$(shell $(PKG_CONFIG) --cflags $(LUA_PC) 2>/dev/null))
 BPF_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf 2>/dev/null)
 BPF_LIBS   := $(or $(shell $(PKG_CONFIG) --libs libbpf 2>/dev/null),-lbpf)
+DWFL_LIBS  := $(shell $(PKG_CONFIG) --libs libdw 2>/dev/null)
 WARNINGS   := -Wall -Wextra -Wshadow -Wundef -Wwrite-strings -Wcast-qual -Wpointer-arith -Wstrict-prototypes \
 	-Wmissing-prototypes -Wold-style-definition -Wredundant-decls -Wvla -Wformat=2 -Wconversion \
 	-Wsign-conversion -Wnull-dereference $(if $(WERROR),-Werror)
@@ -50,10 +51,12 @@ BPF_FLAGS  := -target bpf -mcpu=v3 -g -O2 -Wall -D__TARGET_ARCH_$(shell uname -m
 
 BUILD    := build/$(VARIANT)
 MODULE   := $(BUILD)/bpf/core.so
+DWFL     := $(if $(DWFL_LIBS),$(BUILD)/bpf/dwfl.so)
 LIBRARY  := $(BUILD)/liblbpf.a
 LUA_MODULES := $(wildcard lua/bpf/*.lua lua/bpf/*/*.lua)
 HOST_MODULES := $(filter-out lua/bpf/command/%,$(LUA_MODULES))
 OBJS     := $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/*/*.c))
+DWFL_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard dwfl/*.c))
 PROGS    := $(patsubst spec/progs/%.c,build/progs/%.o,$(wildcard spec/progs/*.bpf.c))
 ASSEMBLED := $(if $(filter release,$(VARIANT)),build/progs/assembled.o)
 SUPPORT  := $(patsubst spec/support/%.c,build/support/%,$(wildcard spec/support/*.c)) \
@@ -74,11 +77,15 @@ unexport LUA_INIT $(foreach v,5_4 5_5,LUA_INIT_$(v) LUA_PATH_$(v) LUA_CPATH_$(v)
 .PHONY: all demo test check suite built lint asan tsan valgrind oom reentry vmtest sidtest fuzz bench examples doc html recordings format install uninstall dist rock clean deps help root
 
 ##@ Building
-all: $(MODULE) $(LIBRARY) ## Build the module and the static library (the default)
+all: $(MODULE) $(DWFL) $(LIBRARY) ## Build the module and the static library (the default), and bpf.dwfl where libdw is
 
 $(MODULE): $(OBJS)
 	@mkdir -p $(@D)
 	$(call run,LD )$(CC) -shared -Wl,-z,relro,-z,now $(LDFLAGS) -o $@ $^ $(BPF_LIBS)
+
+$(BUILD)/bpf/dwfl.so: $(DWFL_OBJS)
+	@mkdir -p $(@D)
+	$(call run,LD )$(CC) -shared -Wl,-z,relro,-z,now $(LDFLAGS) -o $@ $^ $(DWFL_LIBS) -ldl -lpthread
 
 # One object, of which only what lbpf.h declares is to be seen: a host's own names can't clash with ours.
 $(LIBRARY): $(OBJS) $(BUILD)/luafiles.o
@@ -93,6 +100,10 @@ $(BUILD)/luafiles.o: $(BUILD)/luafiles.c src/host/luafiles.h
 	$(call run,CC )$(CC) -fPIC $(C_FLAGS) -c -o $@ $<
 
 $(BUILD)/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(call run,CC )$(CC) -fPIC -fno-plt -fvisibility=hidden -MMD -MP $(C_FLAGS) -c -o $@ $<
+
+$(BUILD)/dwfl/%.o: dwfl/%.c
 	@mkdir -p $(@D)
 	$(call run,CC )$(CC) -fPIC -fno-plt -fvisibility=hidden -MMD -MP $(C_FLAGS) -c -o $@ $<
 
@@ -149,7 +160,7 @@ $(BUILD)/include/lbpf.h: src/host/lbpf.h
 	@mkdir -p $(@D)
 	$(call run,CP )cp $< $@
 
--include $(OBJS:.o=.d) $(PROGS:.o=.d) $(SUPPORT:=.d) $(HOSTS:=.d)
+-include $(OBJS:.o=.d) $(DWFL_OBJS:.o=.d) $(PROGS:.o=.d) $(SUPPORT:=.d) $(HOSTS:=.d)
 
 ##@ Using it
 EXAMPLE ?= syscount

@@ -17,7 +17,7 @@ install: all ## Install under PREFIX, below DESTDIR if given
 	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' $(LUA_DIRS) \
 		'$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' \
 		'$(DESTDIR)$(TYPESDIR)' $(DOC_DIRS)
-	install -m 755 $(MODULE) '$(DESTDIR)$(LUA_CDIR)/bpf/core.so'
+	install -m 755 $(MODULE) $(DWFL) '$(DESTDIR)$(LUA_CDIR)/bpf'
 	set -e; for file in $(LUA_MODULES:lua/%=%); do install -m 644 "lua/$$file" '$(DESTDIR)$(LUA_LDIR)'"/$$file"; done
 	install -m 644 src/host/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
 	install -m 644 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/liblbpf.a'
@@ -30,7 +30,7 @@ install: all ## Install under PREFIX, below DESTDIR if given
 	set -e; for file in $(DOC_FILES); do install -m 644 "$$file" '$(DESTDIR)$(DOCDIR)'"/$$file"; done
 
 uninstall: ## Remove what install put there
-	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(LUA_MODULES)) \
+	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' '$(DESTDIR)$(LUA_CDIR)/bpf/dwfl.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(LUA_MODULES)) \
 		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(LIBDIR)/liblbpf.a' '$(DESTDIR)$(PC_DIR)/lua-bpf.pc' \
 		'$(DESTDIR)$(BINDIR)/lua-bpf' '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1' '$(DESTDIR)$(TYPESDIR)/bpf.lua' \
 		$(patsubst %,'$(DESTDIR)$(DOCDIR)/%',$(DOC_FILES))

@@ -2,7 +2,7 @@
 # What looks at the source: warnings, formatting, the plan of includes, what is generated from it.
 
 ##@ Checking the source
-C_FILES   := $(wildcard src/*/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c spec/hosts/*.c examples/*/*.c bench/*.c fuzz/*.c)
+C_FILES   := $(wildcard src/*/*.[ch] dwfl/*.[ch] spec/progs/*.[ch] spec/support/*.c spec/support/lua/*.c spec/hosts/*.c examples/*/*.c bench/*.c fuzz/*.c)
 LUA_FILES := $(wildcard bin/lua-bpf lua spec examples bench build-aux/*.lua .luacheckrc .busted)
 
 reference := $(LUA) build-aux/reference.lua src/*/*.c $(LUA_MODULES)
@@ -13,7 +13,7 @@ lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, forma
 	$(build) VARIANT=lint-clang CC=clang WERROR=1 all
 	$(build) VARIANT=lint-analyzer CC=gcc WERROR=1 CFLAGS='-O1 -fanalyzer' all
 	gcc -iquote src/host $(C_FLAGS) -Werror -fsyntax-only $(wildcard spec/support/*.c spec/support/lua/*.c spec/hosts/*.c)
-	printf '%s\n' src/*/*.c | xargs -P$(JOBS) -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- -std=gnu11 -iquote src $(LUA_CFLAGS) $(BPF_CFLAGS)
+	printf '%s\n' src/*/*.c dwfl/*.c | xargs -P$(JOBS) -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- -std=gnu11 -iquote src $(LUA_CFLAGS) $(BPF_CFLAGS)
 	luacheck --quiet --no-color $(LUA_FILES)
 	clang-format --dry-run -Werror $(C_FILES)
 	$(LUA) build-aux/includes.lua src/*/*.[ch]

@@ -2121,6 +2121,31 @@ bpf.symbols = {}
 ---@class bpf.symbols.table
 local symbol_table = {}
 
+---@class bpf.symbols.frame
+---@field address integer
+---@field name? string
+---@field offset? integer
+---@field kernel? boolean
+---@field module? string
+---@field path? string
+---@field source? string
+---@field line? integer
+---@field inlined? boolean
+---@field mapping? bpf.symbols.mapping
+
+---@class bpf.symbols.mapping
+---@field path? string
+---@field from integer
+---@field to integer
+---@field offset integer
+---@field build_id? string
+
+---@class bpf.symbols.stack_options
+---@field folded? boolean
+---@field comm? string
+---@field count? integer
+---@field lines? boolean
+
 ---The kernel's symbols, read once.
 ---@return bpf.symbols.table? symbols
 ---@return string? message
@@ -2140,11 +2165,55 @@ function bpf.symbols.process(pid) end
 ---@return string
 function bpf.symbols.text(from, address) end
 
----A stack in words, one line for each address; or in one line for flame graphs.
----@param from bpf.symbols.table
----@param addresses integer[]
----@param folded? boolean
+---The functions of a stack in the kernel and of one in a process, the innermost first.
+---@param in_kernel? integer[]
+---@param in_process? integer[]
+---@param process? integer|bpf.symbols.table
+---@return bpf.symbols.frame[]
+function bpf.symbols.frames(in_kernel, in_process, process) end
+
+---A stack in words, one line for each function; or in one line for flame graphs.
+---@param in_kernel? integer[]
+---@param in_process? integer[]
+---@param process? integer|bpf.symbols.table
+---@param options? bpf.symbols.stack_options|boolean
 ---@return string
-function bpf.symbols.stack(from, addresses, folded) end
+---@overload fun(from: bpf.symbols.table, addresses: integer[], options?: bpf.symbols.stack_options|boolean): string
+function bpf.symbols.stack(in_kernel, in_process, process, options) end
+
+---@class bpf.pprof.functions
+bpf.pprof = {}
+
+---@class bpf.pprof.options
+---@field values string[] what the numbers are: "samples/count", "cpu/nanoseconds"
+---@field period? string
+---@field every? integer
+---@field time? integer
+---@field duration? integer
+
+---@class bpf.pprof
+local pprof = {}
+
+---A new profile, without stacks.
+---@param options bpf.pprof.options
+---@return bpf.pprof
+function bpf.pprof.new(options) end
+
+---Adds a stack.
+---@param frames bpf.symbols.frame[]
+---@param values integer[]
+---@param labels? table<string, string|integer>
+function pprof:add(frames, values, labels) end
+
+---The profile as the bytes of a file.
+---@return string
+function pprof:bytes() end
+
+---Writes the profile to a file.
+---@param path string
+---@return true? ok
+---@return string? message
+---@return string? code
+function pprof:write(path) end
 
 return bpf

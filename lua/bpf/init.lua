@@ -23,6 +23,7 @@ local modules = {
   htons = "bpf.program.words",
   htonl = "bpf.program.words",
   be64 = "bpf.program.words",
+  pprof = "bpf.pprof",
   program = "bpf.program",
   programs = "bpf.program",
   symbols = "bpf.symbols",
@@ -79,7 +80,7 @@ function core.preload()
   for _, module in pairs(of_maps) do
     load_part(module, 2)
   end
-  for _, module in ipairs { "socket", "socket.unix" } do
+  for _, module in ipairs { "bpf.symbols.process", "socket", "socket.unix" } do
     pcall(require, module)
   end
   return true

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- Names for addresses: of the kernel's functions, and of those of processes and their libraries. Reads
--- `/proc/kallsyms`, `/proc/<pid>/maps` and the symbol tables of ELF files; nothing is read before it is asked for.
+--- Names for addresses: of the kernel's functions, from `/proc/kallsyms`, and of those of processes, from the files
+-- that they have mapped. Nothing is read before it is asked for.
 -- @module bpf.symbols
 
 local argument = require("bpf.base.argument")
@@ -8,68 +8,6 @@ local error = argument.error
 local posix = require("bpf.base.posix")
 
 local symbols = {}
-
--- Tables of symbols: addresses in ascending order, and beside each a name, a size (false: up to the next) and a module
--- (or false).
-local table_of_symbols = {}
-table_of_symbols.__index = table_of_symbols
-
-local function new_symbols()
-  return setmetatable({ from = {}, name = {}, size = {}, module = {} }, table_of_symbols)
-end
-
-function table_of_symbols:add(address, name, size, module)
-  local n = #self.from + 1
-  self.from[n], self.name[n], self.size[n], self.module[n] = address, name, size or false, module or false
-end
-
--- The entry that holds the address, or nil.
-function table_of_symbols:entry(address)
-  local from, low, high = self.from, 1, #self.from
-  if high == 0 or math.ult(address, from[1]) then
-    return nil
-  end
-  while low < high do
-    local middle = (low + high + 1) // 2
-    if math.ult(address, from[middle]) then
-      high = middle - 1
-    else
-      low = middle
-    end
-  end
-  local size = self.size[low] or 0
-  if size > 0 and address - from[low] >= size then
-    return nil
-  end
-  return low
-end
-
--- The same in ascending order. Of several with one address the first one stays.
-function table_of_symbols:sorted()
-  local from, order, ascending = self.from, {}, true
-  for i = 1, #from do
-    order[i] = i
-    ascending = ascending and (i == 1 or math.ult(from[i - 1], from[i]))
-  end
-  if ascending then
-    return self
-  end
-  table.sort(order, function(a, b)
-    local x, y = from[a], from[b]
-    if x == y then
-      return a < b
-    end
-    return x ~ math.mininteger < y ~ math.mininteger -- math.ult, at a third of its time
-  end)
-  local t, last = new_symbols(), nil
-  for _, i in ipairs(order) do
-    if from[i] ~= last then
-      last = from[i]
-      t:add(last, self.name[i], self.size[i], self.module[i])
-    end
-  end
-  return t
-end
 
 -- The kernel ----------------------------------------------------------------------------------------------------------
 
@@ -80,16 +18,12 @@ Kernel.__index = Kernel
 function Kernel:find(address)
   argument.check_self("find", self, Kernel)
   argument.check(1, "find", address, "integer")
-  local i = self.symbols:entry(address)
-  if not i then
-    return nil
-  end
-  return self.symbols.name[i], address - self.symbols.from[i], self.symbols.module[i] or nil
+  return self.symbols:find(address)
 end
 
 function Kernel:__tostring()
   argument.check_self("tostring", self, Kernel)
-  return ("bpf.symbols: kernel, %d symbols"):format(#self.symbols.from)
+  return ("bpf.symbols: kernel, %d symbols"):format(self.symbols:count())
 end
 
 local kernel
@@ -106,183 +40,29 @@ function symbols.kernel()
   if kernel then
     return kernel
   end
-  local file <close>, message, number = io.open("/proc/kallsyms")
-  local lines
-  if file then
-    lines, message, number = file:read("a")
+  local all, message, code = posix.kallsyms()
+  if not all then
+    return posix.proc_failure(message, code)
   end
-  if not lines then
-    return posix.proc_failure(message, number)
-  end
-  local all, seen = new_symbols(), false
-  for digits, name, module in lines:gmatch("(%x+) [tTwW] (%S+)([^\n]*)") do
-    local address = tonumber(digits, 16)
-    seen = seen or address ~= 0
-    all:add(address, name, nil, module ~= "" and module:match("%[(.*)%]"))
-  end
-  if not seen then
-    return nil, "/proc/kallsyms: the kernel hides its addresses; it takes root, kernel.kptr_restrict below 2", "EPERM"
-  end
-  kernel = setmetatable({ symbols = all:sorted() }, Kernel)
+  kernel = setmetatable({ symbols = all }, Kernel)
   return kernel
-end
-
--- ELF files -----------------------------------------------------------------------------------------------------------
-
-local SHT_SYMTAB <const>, SHT_DYNSYM <const>, PT_LOAD <const>, STT_FUNC <const>, STT_IFUNC <const> = 2, 11, 1, 2, 10
-
--- Reads n bytes at a place, or nothing.
-local function read_at(file, offset, n)
-  if offset < 0 or n <= 0 or n > 1 << 30 or not file:seek("set", offset) then
-    return nil
-  end
-  local bytes = file:read(n)
-  return bytes and #bytes == n and bytes or nil
-end
-
--- Adds the functions of a section's symbols.
-local function read_symbols(file, order, section, strings, all)
-  local data = read_at(file, section.offset, section.size)
-  local names = read_at(file, strings.offset, strings.size)
-  if not data or not names then
-    return
-  end
-  for at = 1, #data - 23, 24 do
-    local name, info, _, index, value, size = (order .. "I4 B B I2 i8 i8"):unpack(data, at)
-    local kind = info & 15
-    if (kind == STT_FUNC or kind == STT_IFUNC) and index ~= 0 and value ~= 0 and name < #names then
-      all:add(value, ("z"):unpack(names, name + 1), size)
-    end
-  end
-end
-
--- What an ELF file of 64 bits says: its functions by address, and where its segments go. Empty for anything else, and
--- for a file that can't be opened; if that may change, why is in `problem`.
-local function read_elf(path)
-  local elf = { segments = {}, symbols = new_symbols() }
-  local file <close>, message, number = io.open(path, "rb")
-  if not file and not posix.is_final(number) then
-    elf.problem = table.pack(posix.failure("symbols", message, number))
-  end
-  local header = file and read_at(file, 0, 64)
-  if not header or header:sub(1, 5) ~= "\127ELF\2" then
-    return elf
-  end
-  local order = header:byte(6) == 2 and ">" or "<"
-  local phoff, shoff, _, _, phentsize, phnum, shentsize, shnum = (order .. "i8 i8 I4 I2 I2 I2 I2 I2"):unpack(header, 33)
-  for i = 0, phnum - 1 do
-    local bytes = phentsize >= 56 and read_at(file, phoff + i * phentsize, 56)
-    if bytes then
-      local kind, _, offset, address, _, size = (order .. "I4 I4 i8 i8 i8 i8"):unpack(bytes)
-      if kind == PT_LOAD then
-        elf.segments[#elf.segments + 1] = { offset = offset, address = address, size = size }
-      end
-    end
-  end
-  local sections = {}
-  for i = 0, shnum - 1 do
-    local bytes = shentsize >= 64 and read_at(file, shoff + i * shentsize, 64)
-    if bytes then
-      local _, kind, _, _, offset, size, link = (order .. "I4 I4 i8 i8 i8 i8 I4"):unpack(bytes)
-      sections[i] = { kind = kind, offset = offset, size = size, link = link }
-    end
-  end
-  local all = new_symbols()
-  for _, wanted in ipairs { SHT_SYMTAB, SHT_DYNSYM } do -- the first has the local functions, too, if it wasn't stripped
-    for i = 0, shnum - 1 do
-      local section = sections[i]
-      if section and section.kind == wanted and sections[section.link] then
-        read_symbols(file, order, section, sections[section.link], all)
-      end
-    end
-  end
-  elf.symbols = all:sorted()
-  return elf
 end
 
 -- Processes -----------------------------------------------------------------------------------------------------------
 
-local Process = { __name = "bpf.symbols.process" }
-Process.__index = Process
+local processes -- bpf.symbols.process, loaded when it is first used, and bpf.dwfl with it
 
--- Names that a run-time compiler left for perf; or nil, message, code while that isn't known.
-local function read_perf_map(pid)
-  local all = new_symbols()
-  local file <close>, message, number = io.open(("/tmp/perf-%d.map"):format(pid))
-  if not file and not posix.is_final(number) then
-    return posix.failure("symbols", message, number)
-  end
-  for line in file and file:lines() or function() end do
-    local address, size, name = line:match("^(%x+) (%x+) (.+)$")
-    if address then
-      all:add(tonumber(address, 16), name, tonumber(size, 16))
-    end
-  end
-  return all:sorted()
-end
-
--- The mapping that an address is in, or nil.
-local function mapping(self, address)
-  for _, map in ipairs(self.maps) do
-    if not math.ult(address, map.from) and math.ult(address, map.to) then
-      return map
-    end
-  end
-end
-
--- What a mapped file says, read once it can be.
-local function elf_of(self, map)
-  local elf = self.files[map.path]
-  if elf then
-    return elf
-  end
-  -- what is mapped, whatever has become of the path; with the namespace's own root where that can't be opened
-  elf = read_elf(("/proc/%d/map_files/%x-%x"):format(self.pid, map.from, map.to))
-  if not elf.segments[1] and not elf.problem then
-    elf = read_elf(("/proc/%d/root%s"):format(self.pid, map.path))
-  end
-  self.files[map.path] = not elf.problem and elf or nil
-  return elf
-end
-
--- The function's name, nil when it has none; bytes from its start or, where it has no name, from that of the file; path
--- of the file, nil when the address is in none. Then, if names couldn't be read this time, message and code.
-function Process:find(address)
-  argument.check_self("find", self, Process)
-  argument.check(1, "find", address, "integer")
-  local map = mapping(self, address)
-  if not map or not map.path then
-    local message, code
-    if not self.perf then
-      self.perf, message, code = read_perf_map(self.pid)
-    end
-    local i = self.perf and self.perf:entry(address)
-    if i then
-      return self.perf.name[i], address - self.perf.from[i]
-    end
-    return nil, nil, nil, message, code
-  end
-  local elf = elf_of(self, map)
-  local offset = address - map.from + map.offset
-  for _, segment in ipairs(elf.segments) do
-    if offset >= segment.offset and offset - segment.offset < segment.size then
-      local place = offset - segment.offset + segment.address
-      local i = elf.symbols:entry(place)
-      if i then
-        return elf.symbols.name[i], place - elf.symbols.from[i], map.path
-      end
-    end
-  end
-  return nil, offset, map.path, table.unpack(elf.problem or {}, 2, 3)
-end
-
-function Process:__tostring()
-  argument.check_self("tostring", self, Process)
-  return ("bpf.symbols: process %d"):format(self.pid)
+local function process_class()
+  return processes and processes.class
 end
 
 --- Returns the symbols of a process. It reads the process's mappings now, and the files' symbols when an address is
--- first looked up. So look addresses up while the process lives.
+-- first looked up. So look addresses up while the process lives. The process may be in other namespaces. A file that
+-- was deleted or replaced since it was mapped gives its own names or none, never those of the new file. The names of a
+-- run-time compiler are read from `/tmp/perf-<pid>.map` in the process's root, once.
+--
+-- If the C module `bpf.dwfl` is installed, it reads debug files (by build id and by `.gnu_debuglink`, in the process's
+-- root and in `/usr/lib/debug`), inlined functions and source lines, and it demangles names of C++ and Rust.
 -- @tparam integer pid
 -- @treturn table with a method `find(address)`. It returns the function's name, the bytes from its start, and the
 -- file's path. If the address is in no function, the name is nil, and the bytes are counted from the start of the file.
@@ -294,38 +74,170 @@ end
 -- local name, offset, path = process:find(0x7f0000001234)
 function symbols.process(pid)
   argument.check(1, "process", pid, "integer")
-  local path = ("/proc/%d/maps"):format(pid)
-  local file <close>, message, number = io.open(path)
-  local text
-  if file then
-    text, message, number = file:read("a") -- fails when the process has ended since
-    message = message and path .. ": " .. message
+  processes = processes or require("bpf.symbols.process")
+  return processes.open(pid)
+end
+
+-- Frames --------------------------------------------------------------------------------------------------------------
+
+local function is_kernel(value)
+  return getmetatable(value) == Kernel
+end
+
+local function is_process(value)
+  return process_class() ~= nil and getmetatable(value) == process_class()
+end
+
+-- The mapping of all code of the kernel, in frames.
+local KERNEL <const> = { path = "[kernel.kallsyms]", from = 0, to = 0, offset = 0 }
+
+-- Adds the frame of an address of the kernel, without a name if `known` is KERNEL. `back` is 1 for the address behind a
+-- call: the function that was called may never return, and be the last thing in its caller.
+local function add_kernel_frame(known, address, back, list)
+  local name, offset, module
+  if known ~= KERNEL then
+    name, offset, module = known:find(address - back)
   end
-  if not text then
-    return posix.proc_failure(message, number)
-  end
-  local maps = {}
-  for line in text:gmatch("[^\n]+") do
-    local from, to, flags, offset, module = line:match("^(%x+)%-(%x+) (%S+) (%x+) %S+ %d+%s*(.*)$")
-    if from and flags:find("x", 1, true) then
-      module = module:gsub(" %(deleted%)$", "")
-      maps[#maps + 1] = {
-        from = tonumber(from, 16), to = tonumber(to, 16), offset = tonumber(offset, 16),
-        path = module:sub(1, 1) == "/" and module or nil,
-      }
+  list[#list + 1] = {
+    address = address, name = name, offset = name and offset + back, module = module, kernel = true, mapping = KERNEL,
+  }
+end
+
+-- Adds the frames of a stack's addresses, the innermost first. `known` is what names them, or nil.
+local function add_frames(known, addresses, list)
+  for i = 1, rawlen(addresses) do
+    local address, back = rawget(addresses, i), i > 1 and 1 or 0
+    if is_process(known) then
+      processes.add_frames(known, address, back, list)
+    elseif is_kernel(known) or known == KERNEL then
+      add_kernel_frame(known, address, back, list)
+    else
+      list[#list + 1] = { address = address }
     end
   end
-  return setmetatable({ pid = pid, maps = maps, files = {} }, Process)
+end
+
+-- Raises unless an argument is a sequence of addresses. The level is that of the script, as for `error`.
+local function check_addresses(position, fname, addresses, level)
+  argument.check(position, fname, addresses, "table", level)
+  for i = 1, rawlen(addresses) do
+    if math.type(rawget(addresses, i)) ~= "integer" then
+      error(("bad argument #%d to '%s' (address %d must be an integer, got %s)"):format(position, fname, i,
+        type(rawget(addresses, i))), level)
+    end
+  end
+end
+
+local hidden -- whether the kernel's symbols couldn't be read: that takes as long as reading them
+
+-- The frames of a stack in the kernel and of one in a process.
+local function both_frames(fname, in_kernel, in_process, process)
+  local list = {}
+  check_addresses(1, fname, in_kernel or {}, 4)
+  check_addresses(2, fname, in_process or {}, 4)
+  if math.type(process) == "integer" then
+    process = symbols.process(process)
+  elseif process and not is_process(process) then
+    error(("bad argument #3 to '%s' (a pid or what bpf.symbols.process gives expected, got %s)"):format(fname,
+      type(process)), 3)
+  end
+  if in_kernel and rawlen(in_kernel) > 0 then
+    local known = not hidden and symbols.kernel()
+    hidden = not known
+    add_frames(known or KERNEL, in_kernel, list)
+  end
+  add_frames(process, in_process or {}, list)
+  return list
+end
+
+--- Returns the functions of a stack in the kernel and of the stack in a process that led there, the innermost first. A
+-- function that the compiler has inlined is a frame of its own, if `bpf.dwfl` is installed. Each frame is a table with
+-- these fields:
+--
+-- - `address`
+-- - `name`: the function's, nil if it is unknown
+-- - `offset`: bytes from the function's start; nil in an inlined function; from the start of the file without a name
+-- - `inlined`: true if the function is inlined in that of the next frame
+-- - `kernel`: true for the kernel's functions, and `module` for those of a module
+-- - `path`: of the file that the process has mapped, nil if there is none
+-- - `source`, `line`: where the address is, or where the function of the frame before is called, if `bpf.dwfl` knows it
+-- - `mapping`: what `bpf.pprof` tells of the file: `path`, `from`, `to`, `offset` and `build_id`
+-- @tparam ?table in_kernel addresses in the kernel, as a map of type stack_trace returns them
+-- @tparam ?table in_process addresses in the process
+-- @tparam ?integer|table process the pid, or what `process` returned. A pid makes each call read the process's mappings
+-- anew
+-- @treturn {table,...}
+-- @usage
+-- for _, frame in ipairs(bpf.symbols.frames({ 0xffffffff81000000 }, { 0x1000 }, pid)) do
+--   print(frame.name or "?", frame.source, frame.line)
+-- end
+function symbols.frames(in_kernel, in_process, process)
+  return both_frames("frames", in_kernel, in_process, process)
 end
 
 -- Text ----------------------------------------------------------------------------------------------------------------
 
-local function check_symbols(fname, from)
-  local class = getmetatable(from)
-  if class ~= Kernel and class ~= Process then
-    error(("bad argument #1 to '%s' (what bpf.symbols.kernel or process gives expected, got %s)"):format(fname,
-      type(from)), 3)
+-- Names come from files of any process: nothing of them may be a command to the terminal.
+local function plain(text)
+  return (text:gsub("[\0-\31\127]", "?"))
+end
+
+local function basename(path)
+  return path:match("[^/]*$")
+end
+
+-- "vfs_read+0x1c", "malloc+0x20 (libc.so.6)", "0x1234 (prog)"; with lines "main+0x2 (prog) at prog.c:3".
+local function frame_text(frame, lines)
+  local module = frame.module or frame.path
+  local where = module and " (" .. basename(module) .. ")" or ""
+  local text = frame.name
+  if not text then
+    text = ("0x%x"):format(module and frame.offset or frame.address)
+  elseif (frame.offset or 0) > 0 then
+    text = ("%s+0x%x"):format(text, frame.offset)
   end
+  if lines and frame.source then
+    where = ("%s at %s:%d"):format(where, frame.source, frame.line or 0)
+  end
+  return plain(text .. where .. (lines and frame.inlined and " [inlined]" or ""))
+end
+
+-- The name in a line for flame graphs. In `;` and spaces these have a meaning of their own.
+local function folded_name(frame)
+  local module = frame.module or frame.path
+  local name = frame.name or module and "[" .. basename(module) .. "]" or "[unknown]"
+  return (plain(name):gsub(";", ":"))
+end
+
+-- The line for flame graphs.
+local function folded_text(list, options, mark)
+  local names = {}
+  for i = #list, 1, -1 do
+    names[#names + 1] = folded_name(list[i]) .. (mark and list[i].kernel and "_[k]" or "")
+  end
+  if options.comm then
+    table.insert(names, 1, (plain(options.comm):gsub("[; ]", "_")))
+  end
+  return table.concat(names, ";") .. (options.count and (" %d"):format(options.count) or "")
+end
+
+local OPTIONS <const> = { folded = "boolean", lines = "boolean", comm = "string", count = "integer" }
+
+-- The options of `stack`: a table, or true for { folded = true }.
+local function stack_options(position, options)
+  if options == nil or type(options) == "boolean" then
+    return { folded = options }
+  end
+  argument.check(position, "stack", options, "table", 3)
+  for name, value in pairs(options) do
+    local expected = OPTIONS[name]
+    if not expected then
+      error(("bad argument #%d to 'stack' (option '%s' is unknown)"):format(position, tostring(name)), 3)
+    elseif type(value) ~= expected and math.type(value) ~= expected then
+      error(("bad argument #%d to 'stack' (option '%s' must be a %s)"):format(position, name, expected), 3)
+    end
+  end
+  return options
 end
 
 --- Returns an address as text: "vfs_read+0x1c", "malloc+0x20 (libc.so.6)", "0x1234 (prog)", "0xffffffff81000000".
@@ -336,39 +248,52 @@ end
 -- local kernel = assert(bpf.symbols.kernel())
 -- print(bpf.symbols.text(kernel, 0x1000)) -- 0x1000, as no function is there
 function symbols.text(from, address)
-  check_symbols("text", from)
-  argument.check(2, "text", address, "integer")
-  local name, offset, module = from:find(address)
-  local where = module and " (" .. (module:match("[^/]*$")) .. ")" or ""
-  if name then
-    return offset > 0 and ("%s+0x%x%s"):format(name, offset, where) or name .. where
+  if not is_kernel(from) and not is_process(from) then
+    error(("bad argument #1 to 'text' (what bpf.symbols.kernel or process gives expected, got %s)"):format(type(from)),
+      2)
   end
-  return ("0x%x%s"):format(module and offset or address, where)
+  argument.check(2, "text", address, "integer")
+  local list = {}
+  add_frames(from, { address }, list)
+  return frame_text(list[#list])
 end
 
---- Returns a stack as text, one line for each address; or as one line for flame graphs, which begins with the outermost
--- function.
--- @tparam table from what `kernel` or `process` returned
--- @tparam table addresses a sequence, as a map of type stack_trace returns it
--- @tparam ?boolean folded true for one line of names without offsets, with ";" between them
+--- Returns a stack as text, one line for each function. Or as one line for flame graphs, which begins with the
+-- outermost function: "bash;main;read;vfs_read_[k] 12". The stack is one in the kernel with the one in a process that
+-- led there. Or it is one of them alone: then the first argument is what `kernel` or `process` returned, the second has
+-- the addresses, and the third the options.
+-- @tparam ?table in_kernel addresses in the kernel, as a map of type stack_trace returns them
+-- @tparam ?table in_process addresses in the process
+-- @tparam ?integer|table process the pid, or what `process` returned. A pid makes each call read the process's mappings
+-- anew
+-- @tparam ?table options or true, which is `{ folded = true }`
+-- - folded: true for one line, with ";" between names without offsets. Names of the kernel's functions end in "_[k]"
+-- - comm: the line for flame graphs begins with this name
+-- - count: the line for flame graphs ends with this number
+-- - lines: true for the source file and line of each function, where `bpf.dwfl` knows it
 -- @treturn string
 -- @usage
 -- local kernel = assert(bpf.symbols.kernel())
--- print(bpf.symbols.stack(kernel, { 0x1000, 0x2000 }))       -- two lines
--- print(bpf.symbols.stack(kernel, { 0x1000, 0x2000 }, true)) -- [unknown];[unknown]
-function symbols.stack(from, addresses, folded)
-  check_symbols("stack", from)
-  argument.check(2, "stack", addresses, "table")
-  local lines = {}
-  for i, address in ipairs(addresses) do
-    if folded then
-      local name, _, module = from:find(address)
-      lines[#addresses - i + 1] = name or module and "[" .. module:match("[^/]*$") .. "]" or "[unknown]"
-    else
-      lines[i] = symbols.text(from, address)
-    end
+-- print(bpf.symbols.stack({ 0x1000 }, { 0x2000 }, pid))             -- two lines
+-- print(bpf.symbols.stack(nil, { 0x1000 }, pid, { folded = true })) -- [unknown]
+-- print(bpf.symbols.stack(kernel, { 0x1000, 0x2000 }, true))        -- [unknown];[unknown]
+function symbols.stack(in_kernel, in_process, process, options)
+  local list, alone = {}, is_kernel(in_kernel) or is_process(in_kernel)
+  if alone then
+    check_addresses(2, "stack", in_process, 3)
+    options = stack_options(3, process)
+    add_frames(in_kernel, in_process, list)
+  else
+    options = stack_options(4, options)
+    list = both_frames("stack", in_kernel, in_process, process)
   end
-  return table.concat(lines, folded and ";" or "\n")
+  if options.folded then
+    return folded_text(list, options, not alone)
+  end
+  for i, frame in ipairs(list) do
+    list[i] = frame_text(frame, options.lines)
+  end
+  return table.concat(list, "\n")
 end
 
 return symbols

@@ -384,9 +384,15 @@ minimal.calls = {
   ["bpf.format.time"] = with(1),
   ["bpf.format.columns"] = with({ { name = "x" } }),
 
+  ["bpf.pprof.new"] = with({ values = { "samples/count" } }),
+  ["pprof:add"] = function() return { bpf.pprof.new { values = { "a/b" } }, { { address = 1 } }, { 1 } } end,
+  ["pprof:bytes"] = function() return { bpf.pprof.new { values = { "a/b" } } } end,
+  ["pprof:write"] = function() return { bpf.pprof.new { values = { "a/b" } }, helper.tmpdir() .. "/profile" } end,
+
+  ["bpf.symbols.frames"] = with(),
   ["bpf.symbols.kernel"] = with(),
   ["bpf.symbols.process"] = with(helper.pid),
-  ["bpf.symbols.stack"] = function() return { bpf.symbols.kernel(), { 1 } } end,
+  ["bpf.symbols.stack"] = with(),
   ["bpf.symbols.text"] = function() return { bpf.symbols.kernel(), 1 } end,
 
   ["bpf.hist.bar"] = with(1, 2, 10),

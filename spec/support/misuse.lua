@@ -211,7 +211,7 @@ local function search(name, t)
   end
 end
 
-for _, name in ipairs { "compile", "hist", "inspect", "json", "metrics", "symbols" } do
+for _, name in ipairs { "compile", "hist", "inspect", "json", "metrics", "pprof", "symbols" } do
   local _ = bpf[name]
 end
 for _, name in ipairs(sorted(package.loaded)) do

@@ -46,6 +46,7 @@ for _, meta in pairs(debug.getregistry()) do
 end
 
 public["bpf.metrics"] = getmetatable(bpf.metrics.new()) -- a class of Lua's own
+public["bpf.pprof"] = getmetatable(bpf.pprof.new { values = { "a/b" } })
 
 -- The methods of a class: where its __index is a function, they are that one's upvalue.
 local function methods(meta)
@@ -339,7 +340,7 @@ describe("require \"bpf\"", function()
       local bpf = require("bpf")
       local path, cpath = package.path, package.cpath
       package.path, package.cpath = "/nowhere/?.lua", "/nowhere/?.so"
-      for _, name in ipairs { "compile", "hist", "inspect", "json", "metrics", "symbols" } do
+      for _, name in ipairs { "compile", "hist", "inspect", "json", "metrics", "pprof", "symbols" } do
         print(select(2, pcall(function() return bpf[name] end)))
       end
       print(select(2, pcall(bpf.preload)))
@@ -355,7 +356,7 @@ describe("require \"bpf\"", function()
         n = n + 1
       end
     end
-    assert.equal(7, n, output)
+    assert.equal(8, n, output)
     assert.matches("\n[^\n]*bpf%.[%l.]+ can't be loaded: [^\n]*\ntrue\ttrue\t1\t1\ttrue\ntrue\ttrue\n$", output)
   end)
 

@@ -9,6 +9,7 @@ local LUA_PC <const> = os.getenv "LBPF_LUA_PC" or "lua" .. ABI
 local MAKE <const> = ("make --no-print-directory LUA=%s LUA_PC=%s"):format(helper.LUA, LUA_PC)
 local LUAROCKS <const> = "luarocks --lua-version " .. ABI
 local ROCKSPEC <const> = "rockspec/lua-bpf-scm-1.rockspec"
+local DWFL_ROCKSPEC <const> = "rockspec/lua-bpf-dwfl-scm-1.rockspec"
 
 local HOME = helper.absent()
 
@@ -53,6 +54,14 @@ local function installed_version(prefix)
     %s -e 'io.write(require("bpf")._VERSION)']]):gsub("%u%u%u+", { PREFIX = prefix, ABI = ABI }):format(helper.LUA))
 end
 
+describe("the rockspec of bpf.dwfl", function()
+  it("lists every C file", function()
+    local env = {}
+    assert(loadfile(DWFL_ROCKSPEC, "t", env))()
+    assert.same(words(run "ls dwfl/*.c"), sorted(env.build.modules["bpf.dwfl"].sources))
+  end)
+end)
+
 describe("the rockspec", function()
   it("lists every C file", function()
     assert.same(words(run "ls src/*/*.c"), sorted(rockspec().build.modules["bpf.core"].sources))
@@ -82,6 +91,13 @@ describe("the design page", function()
     for _, path in ipairs(words(run "ls src/*/*.[ch]")) do
       local room, name = path:match "^src/(%w+)/([%w_]+)%.[ch]$"
       assert(rows[room] and rows[room]:find("`" .. name .. "[.`]"), path .. " is not in docs/design.md")
+    end
+  end)
+
+  it("names every file of dwfl/", function()
+    local section = read("docs/design.md"):match "\n## Symbols\n(.-)\n## "
+    for _, path in ipairs(words(run "ls dwfl/*.c")) do
+      assert(section:find("\n| `" .. path:match "(%l+)%.c$" .. "` |"), path .. " is not in docs/design.md")
     end
   end)
 
@@ -126,6 +142,14 @@ describe("the build", function()
     end
   end)
 
+  it("has bpf.dwfl apart, which exports its opener alone and links elfutils and libc", function()
+    assert.equal("luaopen_bpf_dwfl\n", run "nm -D --defined-only --format=just-symbols build/release/bpf/dwfl.so")
+    for library in (run "objdump -p build/release/bpf/dwfl.so"):gmatch("NEEDED%s+(%S+)") do
+      local name = library:match("^[%w_-]+")
+      assert(name == "libdw" or name == "libelf" or name == "libc" or name:find("^ld%-linux"), library .. " is needed")
+    end
+  end)
+
   it("does nothing the second time", function()
     run(MAKE .. " all")
     assert.equal("make: Nothing to be done for 'all'.\n", run("LC_ALL=C " .. MAKE .. " all"))
@@ -164,7 +188,7 @@ describe("what is missing is told with the packages that have it:", function()
   setup(function()
     dir = helper.tmpdir()
     compiler = poor_compiler(dir)
-    run(("cp -r Makefile build-aux bin src lua rockspec docs examples types %s"):format(dir))
+    run(("cp -r Makefile build-aux bin src dwfl lua rockspec docs examples types %s"):format(dir))
   end)
 
   -- Checks that a command fails and what it prints first names both packages.
@@ -195,7 +219,7 @@ describe("the rock", function()
   setup(function()
     dir = helper.tmpdir()
     -- luarocks leaves its objects where it stands, so it gets a copy.
-    run(("mkdir %s/src && cp -r bin src lua rockspec docs examples types %s/src"):format(dir, dir))
+    run(("mkdir %s/src && cp -r bin src dwfl lua rockspec docs examples types %s/src"):format(dir, dir))
     run(("cd %s/src && %s --tree %s/made make %s"):format(dir, LUAROCKS, dir, ROCKSPEC))
   end)
 
@@ -205,6 +229,14 @@ describe("the rock", function()
     for _, file in ipairs { "docs/lua-bpf.1", "docs/reference.md", "examples/syscount/main.lua", "types/bpf.lua" } do
       assert.matches("/" .. file:gsub("%p", "%%%0") .. "\n", run(("find %s/made -path '*/%s'"):format(dir, file)))
     end
+  end)
+
+  it("of bpf.dwfl is made beside it, and found by bpf.symbols", function()
+    run(("cd %s/src && %s --tree %s/made make %s"):format(dir, LUAROCKS, dir, DWFL_ROCKSPEC))
+    assert.equal("true", run(([[cd /; export LUA_PATH="PREFIX/share/lua/ABI/?.lua;PREFIX/share/lua/ABI/?/init.lua"
+      export LUA_CPATH="PREFIX/lib/lua/ABI/?.so"
+      %s -e 'require("bpf").symbols.process(1); io.write(tostring(package.loaded["bpf.dwfl"] ~= nil))']])
+      :gsub("%u%u%u+", { PREFIX = dir .. "/made", ABI = ABI }):format(helper.LUA)))
   end)
 
   it("is packed with what was compiled, and installed elsewhere without a compiler", function()

@@ -9,6 +9,7 @@ local posix = {
   code = c.code, exhausted = c.exhausted, finish = c.finish, lock = c.lock, make_directory = c.make_directory,
   pid = c.pid, pinned = c.pinned, poll = c.poll, signal = c.signal, signalled = c.signalled, user = c.user,
   window = c.window, write_file = c.write_file,
+  kallsyms = c.kallsyms, open_regular = c.open_regular, status = c.status,
 }
 
 -- Seconds since some time in the past. Setting the date changes nothing about it.
@@ -30,15 +31,16 @@ function posix.is_final(code)
   return FINAL[math.type(code) and c.code(code) or code] == true
 end
 
--- nil, message, code of a failure to read something below /proc; where there is no /proc at all, the message says that.
+-- nil, message, code of a failure to read something below /proc, by its errno or code. Where there is no /proc at all,
+-- the message says that.
 function posix.proc_failure(message, number)
   if number == 3 then -- ESRCH: the process has ended meanwhile
     return nil, message, "ENOENT"
-  elseif number == 2 then
+  elseif number == 2 or number == "ENOENT" then
     local file <close> = io.open("/proc/self/stat")
     message = file and message or "/proc is not mounted here"
   end
-  return nil, message, posix.code(number)
+  return nil, message, type(number) == "string" and number or posix.code(number)
 end
 
 return posix

@@ -6,7 +6,8 @@ local bpf = require "bpf"
 local reasons = {
   ["bpf.hist."] = "Lua alone, without handles",
   ["bpf.format."] = "Lua alone, without handles",
-  ["bpf.symbols."] = "Lua alone, of files below /proc",
+  ["bpf.symbols."] = "Lua over files below /proc; no script gets the handles that it has",
+  ["bpf.pprof."] = "Lua alone, without handles",
   ["bpf.metrics."] = "Lua alone; the fixture has the walk of a scrape",
   ["metrics:"] = "Lua alone; the fixture has the walk of a scrape",
   ["bpf.inspect"] = "Lua alone, and prints",
@@ -56,7 +57,7 @@ local function public()
       end
     end
   end
-  for part in ("assemble atomic cast compile format hist inspect json metrics program symbols"):gmatch("%a+") do
+  for part in ("assemble atomic cast compile format hist inspect json metrics pprof program symbols"):gmatch("%a+") do
     assert(bpf[part]) -- loads it
   end
   walk("bpf.", bpf)
