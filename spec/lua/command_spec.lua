@@ -324,16 +324,18 @@ addr  port  pad               packets  state  mac    name  delta
     assert(n > 100, output)
   end)
 
-  it("ends on Ctrl-C without a word", function()
+  it("ends on Ctrl-C and SIGTERM without a word", function()
     local looked = helper.tmpdir() .. "/looked"
     local output, _, code = helper.interrupt(watch "")
     assert.equal(0, code, output)
     assert.falsy(output:find("interrupted", 1, true))
     -- The signal may also be sent to it alone, as service managers do.
-    output, _, code = helper.run(([[
-      env --default-signal=INT %s >%s & until [ -s %s ]; do sleep 0.02; done; kill -INT $!; wait $!]]):format(
-      watch "--count 1000", looked, looked))
-    assert.equal(0, code, output)
+    for _, signal in ipairs { "INT", "TERM" } do
+      output, _, code = helper.run(([[
+        env --default-signal=INT,TERM %s >%s & until [ -s %s ]; do sleep 0.02; done; kill -%s $!; wait $!]]):format(
+        watch "--count 1000", looked, looked, signal))
+      assert.equal(0, code, output)
+    end
     local script = helper.tmpdir() .. "/loop.lua"
     helper.run(("echo 'io.open(%q, \"w\"):close() while true do end' > %s"):format(looked .. "-script", script))
     output, _, code = helper.interrupt(COMMAND .. " run " .. script, "[ -e " .. looked .. "-script ]")

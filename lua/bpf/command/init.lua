@@ -98,7 +98,7 @@ return function(arguments)
   if ok then
     return 0
   elseif problem.message:find("interrupted!", 1, true) then
-    return arguments[1] == "watch" and 0 or 130
+    return 130
   end
   io.stdout:flush()
   io.stderr:write("lua-bpf: ", problem.message, "\n")

@@ -4,7 +4,6 @@
 local bpf = require("bpf")
 local entries = require("bpf.command.entries")
 local frame = require("bpf.command.frame")
-local number = require("bpf.base.number")
 local posix = require("bpf.base.posix")
 local target = require("bpf.command.target")
 
@@ -13,9 +12,9 @@ local hist, map = bpf.hist, bpf.map
 local USAGE <const> = [[
 Usage: lua-bpf watch MAP [--interval SECONDS] [--count N] [--limit N]
 
-Shows the entries of a map every second, until Ctrl-C. A sign marks what has changed since the last time: + new entry,
-~ new value, - deleted entry. The column /s shows how much an integer grows per second. Values of per-CPU maps are
-added up.
+Shows the entries of a map every second, until Ctrl-C or SIGTERM. A sign marks what has changed since the last time:
++ new entry, ~ new value, - deleted entry. The column /s shows how much an integer grows per second. Values of per-CPU
+maps are added up.
   --interval SECONDS   time between two displays; 1 by default
   --count N            end after N displays
   --limit N            show at most N entries; by default as many as fit the screen. If there are more, changed entries
@@ -154,17 +153,11 @@ local function picture(m, rows, more, cut, parts, colour)
   return lines
 end
 
--- Waits; false when that is cut short. (os.execute would ignore SIGINT meanwhile.)
-local function sleep(seconds)
-  local pipe <close> = frame.need(io.popen("exec sleep " .. number.format("%.3f", seconds)))
-  pipe:read("a")
-  return pipe:close() == true
-end
-
 local function run(given, names)
   if #names ~= 1 then
     frame.misuse(#names == 0 and "which map?" or "not understood: " .. names[2], USAGE)
   end
+  local signals <close> = frame.need(bpf.signals("INT", "TERM")) -- luacheck: ignore (they end bpf.sleep)
   local m <close> = target.open(names[1])
   local terminal = hist.terminal()
   local colour = terminal and (os.getenv("NO_COLOR") or "") == ""
@@ -173,7 +166,7 @@ local function run(given, names)
   local key_layout, parts = key_type and key_type:layout(), parts_of(value_type and value_type:layout())
   local before, height
   for turn = 1, given.count or math.maxinteger do
-    if turn > 1 and not sleep(given.interval or 1) then
+    if turn > 1 and not bpf.sleep(given.interval or 1) then
       break
     end
     local now = look(m, key_layout)
