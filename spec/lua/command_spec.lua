@@ -333,7 +333,7 @@ addr  port  pad               packets  state  mac    name  delta
     for _, signal in ipairs { "INT", "TERM" } do
       output, _, code = helper.run(([[
         env --default-signal=INT,TERM %s >%s & until [ -s %s ]; do sleep 0.02; done; kill -%s $!; wait $!]]):format(
-        watch "--count 1000", looked, looked, signal))
+        watch "--count 1000", looked .. signal, looked .. signal, signal))
       assert.equal(0, code, output)
     end
     local script = helper.tmpdir() .. "/loop.lua"
