@@ -58,6 +58,7 @@ return {
   ["spec/host/servers_spec.lua"] = { on = NONE, why = "servers over maps and rings, whose own specs run everywhere" },
   ["spec/lua/command_entries_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/command_lists_spec.lua"] = { on = NONE, why = text },
+  ["spec/lua/command_net_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/command_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/compile_spec.lua"] = { on = NONE, why = clang },
   ["spec/lua/dwfl_spec.lua"] = { on = ENDS, why = "files are read; kernels tell alike what is mapped", seconds = 60 },

@@ -13,6 +13,7 @@ local commands = {
   { "maps", "[MAP...]", "list maps, with their memory, pins and the processes that hold them" },
   { "progs", "[PROG...]", "list programs" },
   { "links", "[LINK...]", "list links, which attach programs" },
+  { "net", "[INTERFACE|CGROUP...]", "list what is attached to interfaces and cgroups, with or without a link" },
   { "dump", "MAP", "show the entries of a map" },
   { "watch", "MAP", "show the entries again and again, and mark changes" },
   { "set", "MAP KEY VALUE", "insert or replace an entry" },
@@ -24,6 +25,7 @@ local commands = {
   { "prog pin", "PROG PATH", "pin a program", "pin" },
   { "link pin", "LINK PATH", "pin a link", "pin" },
   { "unpin", "PATH...", "remove pins", "pin" },
+  { "detach", "KIND PLACE [POINT]", "detach a program from an interface or cgroup, or a link" },
   { "run", "SCRIPT [ARG...]", "run a Lua script that finds the module as the variable `bpf`" },
   { "repl", "", "start a Lua prompt" },
 }

@@ -38,18 +38,23 @@ local function any(items, test)
   return false
 end
 
+-- The items as a table of text, with the columns that have something to show.
+function list.text(items, columns, width)
+  local shown = {}
+  for _, column in ipairs(columns) do
+    if not column.shown or any(items, column.shown) then
+      local own = { name = column.name, field = column.field, format = column.format, align = column.align }
+      shown[#shown + 1] = own
+    end
+  end
+  return hist.table(items, shown, { width = width })
+end
+
 function list.print(items, columns, given)
   if given.json then
     frame.print_line(bpf.json(items))
   elseif #items > 0 then
-    local shown = {}
-    for _, column in ipairs(columns) do
-      if not column.shown or any(items, column.shown) then
-        local own = { name = column.name, field = column.field, format = column.format, align = column.align }
-        shown[#shown + 1] = own
-      end
-    end
-    frame.print_line(hist.table(items, shown, { width = frame.width() }))
+    frame.print_line(list.text(items, columns, frame.width()))
   end
 end
 

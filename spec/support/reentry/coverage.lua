@@ -57,7 +57,8 @@ local function public()
       end
     end
   end
-  for part in ("assemble atomic cast compile format hist inspect json metrics pprof program symbols"):gmatch("%a+") do
+  local parts = "assemble atomic attached cast compile format hist inspect json metrics pprof program symbols"
+  for part in parts:gmatch("%a+") do
     assert(bpf[part]) -- loads it
   end
   walk("bpf.", bpf)
