@@ -202,6 +202,7 @@ check: ## Run the tests that need no root; the others are skipped
 # LBPF_GC=stress, generational or incremental sets the collector's mode.
 suite: export LBPF_LUA := $(RUN_LUA)
 suite: export LBPF_LUA_PC := $(LUA_PC)
+suite: export LUA_BPF_NO_CACHE := 1
 suite:
 	$(build) built
 	@$(if $(LBPF_UNPRIVILEGED),,build-aux/sandbox --net) $(PROVE) -e "$(TAP)timeout --foreground -s KILL $(SPEC_SECONDS) $(RUN_LUA) $$(command -v busted) -o TAP" $(SPECS)

@@ -60,6 +60,7 @@ return {
   ["spec/lua/command_lists_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/command_net_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/command_spec.lua"] = { on = NONE, why = text },
+  ["spec/lua/compile_cache_spec.lua"] = { on = NONE, why = clang },
   ["spec/lua/compile_spec.lua"] = { on = NONE, why = clang },
   ["spec/lua/dwfl_spec.lua"] = { on = ENDS, why = "files are read; kernels tell alike what is mapped", seconds = 60 },
   ["spec/lua/hist_spec.lua"] = { on = NONE, why = text },

@@ -1334,9 +1334,11 @@ function bpf.signals(...) end
 ---@field cflags? string|string[] further arguments of clang, after ours: -target bpf -mcpu=v3 -g -O2
 ---@field target? string architecture of the kernel, such as "x86"; by default this one's
 ---@field name? string what messages call text that stands in no script
+---@field file? string path of the C file, where the options are given in place of C text
+---@field cache? boolean false: compile anew, and keep nothing
 
----Compiles BPF C by the clang that is installed.
----@param source string
+---Compiles BPF C by the clang that is installed, or returns the object that an earlier call kept.
+---@param source string|bpf.compile.options C text, or options with `file`
 ---@param options? bpf.compile.options
 ---@return string? bytes
 ---@return string? message or warnings

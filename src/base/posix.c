@@ -26,6 +26,7 @@
 #include "base/caught.h"
 #include "base/cause.h"
 #include "base/err.h"
+#include "base/files.h"
 #include "base/wait.h"
 
 /* ---- files ---- */
@@ -68,13 +69,14 @@ static int open_draft(const char *draft)
 	}
 }
 
-static int write_draft(const char *draft, const char *path, const char *text, size_t size)
+/* Writes the draft and renames it. A mode other than 0 replaces that of new files. */
+static int write_draft(const char *draft, const char *path, const char *text, size_t size, mode_t mode)
 {
 	int fd = open_draft(draft), err;
 
 	if (fd < 0)
 		return errno;
-	err = ftruncate(fd, 0) ? errno : write_all(fd, text, size);
+	err = (mode && fchmod(fd, mode)) || ftruncate(fd, 0) ? errno : write_all(fd, text, size);
 	if (!err && fsync(fd))
 		err = errno;
 	if (!err && rename(draft, path))
@@ -107,7 +109,16 @@ int lbpf_posix_write_file(const char *path, const char *text, size_t size)
 	}
 	if (snprintf(draft, sizeof(draft), "%s.new", target) >= (int)sizeof(draft))
 		return ENAMETOOLONG;
-	return write_draft(draft, target, text, size);
+	return write_draft(draft, target, text, size, 0);
+}
+
+int lbpf_posix_write_private(const char *path, const char *text, size_t size)
+{
+	char draft[PATH_MAX];
+
+	if (snprintf(draft, sizeof(draft), "%s.new", path) >= (int)sizeof(draft))
+		return ENAMETOOLONG;
+	return write_draft(draft, path, text, size, S_IRUSR | S_IWUSR);
 }
 
 /* ---- functions for Lua ---- */
@@ -119,6 +130,16 @@ static int posix_machine(lua_State *L)
 
 	uname(&name);
 	lua_pushstring(L, name.machine);
+	return 1;
+}
+
+/* kernel() → text that names the running kernel: its release, when it was built, and the machine. */
+static int posix_kernel(lua_State *L)
+{
+	struct utsname name;
+
+	uname(&name);
+	lua_pushfstring(L, "%s %s %s", name.release, name.version, name.machine);
 	return 1;
 }
 
@@ -388,6 +409,7 @@ void lbpf_posix_open(lua_State *L)
 		{ "error", posix_error },
 		{ "exhausted", posix_exhausted },
 		{ "finish", posix_finish },
+		{ "kernel", posix_kernel },
 		{ "lock", posix_lock },
 		{ "make_directory", posix_make_directory },
 		{ "pid", posix_pid },
@@ -404,6 +426,7 @@ void lbpf_posix_open(lua_State *L)
 	lua_createtable(L, 0, 1);
 	lua_createtable(L, 0, 1);
 	luaL_newlib(L, functions);
+	lbpf_files_open(L);
 	lua_setfield(L, -2, "posix");
 	lua_setfield(L, -2, "__index");
 	lua_setmetatable(L, -2);

@@ -16,6 +16,10 @@ LBPF_HIDDEN_BEGIN
  * What is not a regular file, such as a pipe or device, is written directly. Returns 0 or an errno. */
 int lbpf_posix_write_file(const char *path, const char *text, size_t size);
 
+/* The same for a path that is no symbolic link and lies in a private folder (base/files). Only this user may read the
+ * file. */
+int lbpf_posix_write_private(const char *path, const char *text, size_t size);
+
 /* Opener: gives the module table at the top a metatable through which it has the field "posix". */
 void lbpf_posix_open(lua_State *L);
 
