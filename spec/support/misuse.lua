@@ -295,6 +295,7 @@ local WAITS <const> = "waits for a record"
 local skipped = {
   ["bpf.base.posix.poll"] = { "waits for a descriptor", waits },
   ["bpf.compile"] = { "starts a compiler", function(args) return type(args[1]) == "string" end },
+  ["bpf.compile.files.execute"] = { "starts a shell" },
   ["bpf.log"] = { "its function would be called from here on" },
   ["bpf.printk"] = { "its iterator waits for a line" },
   ["getmetatable(metrics).__index.serve"] = { "serves until a signal comes" },
@@ -310,7 +311,7 @@ local skipped = {
 
 -- Written in Lua for the library's own use: their errors name its lines, or are for its own functions to complete.
 local internal <const> = {
-  "^bpf%.base%.", "^bpf%.format%.%l+%.", "^bpf%.hist%.%l+%.", "^bpf%.metrics%.%l+%.", "^core$",
+  "^bpf%.base%.", "^bpf%.compile%.", "^bpf%.format%.%l+%.", "^bpf%.hist%.%l+%.", "^bpf%.metrics%.%l+%.", "^core$",
 }
 
 -- Their errors may be those of a metamethod of an argument, which has no other place; or Lua's own.
