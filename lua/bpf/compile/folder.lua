@@ -20,12 +20,12 @@ end
 
 -- What may be removed: its files, their size, and when it was last used.
 local function item(path, name)
-  local kind, _, size, used = posix.status(path .. "/" .. name)
+  local kind, _, size, used = posix.file_status(path .. "/" .. name)
   if kind == "file" and name:find("^object%-") then
     return { files = { path .. "/" .. name }, size = size, used = used }
   elseif kind == "directory" and name:find("^vmlinux%-") then
     local header = ("%s/%s/vmlinux.h"):format(path, name)
-    local found, _, bytes = posix.status(header)
+    local found, _, bytes = posix.file_status(header)
     return { files = { header, path .. "/" .. name }, size = found and bytes or 0, used = used }
   end
   return nil

@@ -34,8 +34,8 @@ end
 local function clean(path)
   for _, name in ipairs(posix.entries(path) or {}) do
     local dir = path .. "/" .. name
-    if name:find("^lua%-bpf%.......$") and posix.status(dir) == "directory" then
-      local kind, ours, size = posix.status(dir .. "/lock")
+    if name:find("^lua%-bpf%.......$") and posix.file_status(dir) == "directory" then
+      local kind, ours, size = posix.file_status(dir .. "/lock")
       local lock <close> = kind == "file" and ours and size > 0 and io.open(dir .. "/lock", "r+b") or nil
       if lock and posix.lock(lock) then
         remove(dir)
