@@ -2,6 +2,7 @@
 -- Shows where the CPUs spend their time: a perf event on each CPU stops it 99 times a second, the program in the kernel
 -- counts by stack, and bpf.symbols gives the names. For a flame graph:
 --     main.lua --folded --seconds 10 | flamegraph.pl >cpu.svg
+-- For `go tool pprof`, Parca, Pyroscope or Grafana: main.lua --pprof cpu.pb
 package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
@@ -15,6 +16,7 @@ parser:option("--pid", "sample only this process", 0):argname("PID"):convert(com
 parser:option("--top", "show at most N functions", "10"):argname("N"):convert(common.count)
 parser:option("--stacks", "show at most N stacks", "2"):argname("N"):convert(common.count)
 parser:flag("--folded", "print only one line per stack, for flame graphs", false)
+parser:option("--pprof", "write a file in pprof's format, too"):argname("FILE")
 local options = parser:parse()
 
 -- Samples all CPUs that are online.
@@ -32,18 +34,29 @@ local function meet(samples)
   end
 end
 
+-- The stack in the kernel and the one in the process, if there are such; and the symbols of the process.
+local function stacks_of(stacks, place)
+  return place.kernel >= 0 and stacks[place.kernel] or nil, place.user >= 0 and stacks[place.user] or nil,
+    processes[place.pid]
+end
+
 -- Names joined by ";", from the outermost on: the command, its functions, and the kernel's, which end in "_[k]".
-local function fold(stacks, place, kernel)
-  local parts = { (place.comm:gsub("[; ]", "_")) }
-  if place.user >= 0 then
-    local user = processes[place.pid]
-    local addresses = stacks[place.user] or {}
-    parts[2] = user and symbols.stack(user, addresses, true) or #addresses > 0 and "[gone]" or nil
+local function fold(stacks, place)
+  local kernel, user, process = stacks_of(stacks, place)
+  return symbols.stack(kernel, user, process, { folded = true, comm = place.comm })
+end
+
+-- Writes a file in pprof's format.
+local function write(path, samples, stacks, began)
+  local period = 1000000000 // math.max(options.freq, 1)
+  local profile = bpf.pprof.new {
+    values = { "samples/count", "cpu/nanoseconds" }, period = "cpu/nanoseconds", every = period,
+    time = began, duration = bpf.clock "realtime" - began,
+  }
+  for place, n in pairs(samples) do
+    profile:add(symbols.frames(stacks_of(stacks, place)), { n, n * period }, { comm = place.comm, pid = place.pid })
   end
-  if place.kernel >= 0 then
-    parts[#parts + 1] = symbols.stack(kernel, stacks[place.kernel] or {}, true):gsub("[^;]+", "%0_[k]")
-  end
-  return table.concat(parts, ";")
+  common.try(profile:write(path))
 end
 
 local function percent(total)
@@ -75,7 +88,7 @@ end
 
 common.main(function()
   local obj <close> = common.load { vars = { target_pid = options.pid } }
-  local finish = common.now() + options.seconds
+  local finish, began = common.now() + options.seconds, bpf.clock "realtime"
   attach(obj.progs.sample)
   io.stderr:write(("Sampling for %g s; Ctrl-C ends it\n"):format(options.seconds)) -- not among what flame graphs read
   while common.now() < finish and common.sleep(math.min(finish - common.now(), 0.5)) do
@@ -83,15 +96,18 @@ common.main(function()
   end
   obj:detach()
   meet(obj.maps.samples)
-  local kernel = common.try(symbols.kernel()) -- takes a while, in which no samples are lost now
+  common.try(symbols.kernel())
 
   local counts, leaves, total = {}, {}, 0
   for place, n in pairs(obj.maps.samples) do
-    local stack = fold(obj.maps.stacks, place, kernel)
+    local stack = fold(obj.maps.stacks, place)
     local leaf = ("%s (%s)"):format(stack:match "[^;]*$", place.comm)
     counts[stack] = (counts[stack] or 0) + n
     leaves[leaf] = (leaves[leaf] or 0) + n
     total = total + n
+  end
+  if options.pprof then
+    write(options.pprof, obj.maps.samples, obj.maps.stacks, began)
   end
   local stacks = sorted(counts)
   if options.folded then

@@ -125,6 +125,24 @@ both(describe, "runqlat", function(name)
 end)
 
 both(describe, "profile", function(name)
+  it("writes what pprof reads", function()
+    need_root()
+    local path = helper.tmpdir() .. "/cpu.pb"
+    local output, ok = helper.run(([[
+      %s & pid=$!; %s; status=$?
+      kill $pid; exit $status]]):format(examples.busy(), examples.command(name, "--seconds 1 --pid $pid --pprof " ..
+      path)))
+    assert(ok, output)
+    if not select(2, helper.run "command -v go") then
+      helper.skip "go is not installed"
+    end
+    output, ok = helper.run(("cd / && env HOME=%s PPROF_TMPDIR=%s go tool pprof -symbolize=none -top %s"):format(
+      helper.absent(), helper.tmpdir(), path))
+    assert(ok, output)
+    assert(output:find "\nType: cpu\n" and output:find "\nDuration: [%d.]+m?s, Total samples = [%d.]+m?s", output)
+    assert(output:find "%% +inner\n" and output:find "%% +outer\n" and output:find "%% +main\n", output)
+  end)
+
   it("writes what flame graph tools read, until Ctrl-C", function()
     need_root()
     local output = examples.beside(name, "--folded --freq 199 --seconds 600", ([[
