@@ -3,6 +3,7 @@
 
 local fold = require("bpf.program.fold")
 local ir = require("bpf.program.ir")
+local together = require("bpf.program.moves")
 
 local emit = {}
 
@@ -153,48 +154,6 @@ function Code:base(i)
   return self:read(i.base, SECOND), i.offset
 end
 
--- Moves to registers what is in others, all at once. `moves` is a list of { to, from }; r0 has to be free, and is no
--- destination.
-function Code:move_all(moves)
-  local wanted = {} -- how many moves still read a register
-  for _, move in ipairs(moves) do
-    wanted[move[2]] = (wanted[move[2]] or 0) + 1
-  end
-  local left = #moves
-  while left > 0 do
-    local before = left
-    for _, move in ipairs(moves) do
-      local to, from = move[1], move[2]
-      if not move.done and (to == from or (wanted[to] or 0) == 0) then
-        self:move(to, from)
-        wanted[from] = wanted[from] - 1
-        move.done, left = true, left - 1
-      end
-    end
-    if left == before then
-      self:break_circle(moves, wanted)
-    end
-  end
-end
-
--- Moves one register of a circle out of the way.
-function Code:break_circle(moves, wanted)
-  for _, move in ipairs(moves) do
-    local from = move[2]
-    if not move.done then
-      self:move(RESULT, from)
-      for _, other in ipairs(moves) do
-        if not other.done and other[2] == from then
-          other[2] = RESULT
-          wanted[RESULT] = (wanted[RESULT] or 0) + 1
-        end
-      end
-      wanted[from] = 0
-      return
-    end
-  end
-end
-
 -- The instructions of the intermediate code ---------------------------------------------------------------------------
 
 local EMIT = {}
@@ -333,7 +292,7 @@ function EMIT.call(code, i)
       moves[#moves + 1] = { n, argument.number }
     end
   end
-  code:move_all(moves)
+  together.put(code, moves)
   for n, argument in ipairs(i.arguments) do
     if not (is_register(argument) and argument.number) then
       put_argument(code, n, argument)
@@ -365,7 +324,7 @@ local function emit_parameters(code, list)
       end
     end
   end
-  code:move_all(moves)
+  together.put(code, moves)
 end
 
 function EMIT.parameter() end -- has been written at the beginning

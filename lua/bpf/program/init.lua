@@ -16,8 +16,9 @@ local types = require("bpf.program.types")
 local unit = require("bpf.program.unit")
 local values = require("bpf.program.values")
 
-for _, part in ipairs { "memory", "relocation", "strings", "arithmetic", "analyse", "index", "tables", "compare", "ops",
-  "loops", "callback", "maps", "locks", "calls", "intrinsics", "helpercalls", "specialhelpers", "userring" } do
+for _, part in ipairs { "memory", "relocation", "strings", "arithmetic", "joins", "analyse", "inline", "index",
+  "tables", "compare", "ops", "loops", "callback", "maps", "locks", "calls", "intrinsics", "helpercalls",
+  "specialhelpers", "userring" } do
   require("bpf.program." .. part)
 end
 
