@@ -26,6 +26,9 @@ local commands = {
   { "link pin", "LINK PATH", "pin a link", "pin" },
   { "unpin", "PATH...", "remove pins", "pin" },
   { "detach", "KIND PLACE [POINT]", "detach a program from an interface or cgroup, or a link" },
+  { "prog run", "PROG", "run a program on data, without attaching it" },
+  { "btf", "[TYPE]", "print types as C" },
+  { "features", "[PROG_TYPE]", "show what this kernel can do" },
   { "run", "SCRIPT [ARG...]", "run a Lua script that finds the module as the variable `bpf`" },
   { "repl", "", "start a Lua prompt" },
 }

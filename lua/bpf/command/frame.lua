@@ -71,6 +71,10 @@ end
 -- `complete`: what a shell offers, "file", "directory" or a kind of object.
 frame.path = { read = frame.any, complete = "file" }
 
+function frame.object(kind)
+  return { read = frame.any, complete = kind }
+end
+
 function frame.many(reader)
   local same = type(reader) == "table" and reader or { read = reader }
   return { read = same.read, many = true, values = same.values, complete = same.complete }

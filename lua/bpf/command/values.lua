@@ -104,6 +104,15 @@ local function read(text, layout, what)
   return value
 end
 
+-- The context of a program: a table of its members, or bytes.
+function values.context(text)
+  local value = evaluated(text)
+  if type(value) == "table" then
+    return value
+  end
+  return values.hex(text) or frame.fail("--ctx takes a table or bytes in hexadecimal, not '" .. text .. "'")
+end
+
 -- A key of the map.
 function values.key(m, text)
   local kind = map.types(m)
