@@ -258,13 +258,21 @@ function common.network(n)
   return net
 end
 
--- Where cgroup2 is mounted, and whether we did that.
-local function cgroups()
+--- Where cgroup2 is mounted, or nil.
+function common.cgroup2()
   for line in io.lines "/proc/self/mounts" do
     local path = line:match "^%S+ (%S+) cgroup2 "
     if path then
       return path
     end
+  end
+end
+
+-- Where cgroup2 is mounted, and whether we did that.
+local function cgroups()
+  local there = common.cgroup2()
+  if there then
+    return there
   end
   local path = common.run("mktemp -d"):gsub("%s+$", "")
   common.run("mount -t cgroup2 none " .. path)

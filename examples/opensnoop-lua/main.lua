@@ -10,12 +10,13 @@ local map, helper = bpf.map, bpf.helper
 local parser = common.parser "Shows files that are opened by openat(2). Needs root."
 parser:option("--seconds", "run for N seconds or until Ctrl-C", "3"):argname("N"):convert(common.seconds)
 parser:option("--pid", "show only files that this process opens", 0):argname("PID"):convert(common.count)
+parser:option("--uid", "show only files that processes of this user open"):argname("N"):convert(common.count)
 parser:option("--comm", "show only files that processes with this name open"):argname "NAME":init ""
+parser:option("--path", "show only files whose path contains this"):argname "TEXT":init ""
 parser:flag("--failed", "show only files that could not be opened", false)
+parser:flag("--json", "print a JSON object per file", false)
 local options = parser:parse()
 
-local ERRNO = { [1] = "EPERM", [2] = "ENOENT", [6] = "ENXIO", [13] = "EACCES", [17] = "EEXIST", [20] = "ENOTDIR",
-  [21] = "EISDIR", [24] = "EMFILE", [40] = "ELOOP" }
 local MODE = { [0] = "r", "w", "rw" }
 
 -- How it was opened: read or written, and "c" for created, "t" for truncated, "a" for appended to.
@@ -24,7 +25,7 @@ local function mode(flags)
     .. (flags & 0x400 ~= 0 and "a" or "")
 end
 
-local Open = bpf.btf.type "struct open { __u32 pid; __s32 ret; __u32 flags; char comm[16]; char file[256]; }"
+local Open = bpf.btf.type "struct open { __u32 pid; __s32 ret; __u32 flags; __u32 uid; char comm[16]; char file[256]; }"
 
 -- What a thread asked for, until the call returns. A thread that ends there stays, so this is bounded.
 local CALLS = {
@@ -36,9 +37,11 @@ local RING = { type = "ringbuf", max_entries = 256 * 1024 }
 local function compile(opens, calls)
   local lost = bpf.var "struct { __u64 records; }"
   local self, target, comm, failed = common.pid(), options.pid, options.comm:sub(1, 15), options.failed
+  local user = options.uid or -1
 
   local function wanted(pid)
     return pid ~= self and (target == 0 or pid == target) and (comm == "" or helper.get_current_comm() == comm)
+      and (user < 0 or user == helper.get_current_uid_gid() & 0xffffffff)
   end
 
   local function enter(ctx)
@@ -57,7 +60,8 @@ local function compile(opens, calls)
     end
     if not failed or ctx.ret < 0 then
       local code = helper.ringbuf_output(opens, Open, {
-        pid = id >> 32, ret = ctx.ret, flags = call.flags, comm = helper.get_current_comm(),
+        pid = id >> 32, ret = ctx.ret, flags = call.flags,
+        uid = helper.get_current_uid_gid() & 0xffffffff, comm = helper.get_current_comm(),
         file = helper.probe_read_user_str(call.filename),
       })
       if code < 0 then
@@ -74,19 +78,26 @@ local function compile(opens, calls)
 end
 
 common.main(function()
-  local width, count = common.width(), 0
+  local count = 0
+  local row = bpf.format.columns({
+    { name = "PID", width = 7, align = "right" }, { name = "UID", width = 5, align = "right" },
+    { name = "COMMAND", width = 16 }, { name = "RESULT", width = 7 }, { name = "MODE", width = 4 }, { name = "FILE" },
+  }, { output = options.json and "json" or "text" })
   local opens <close> = common.try(map.create(RING))
   local calls <close> = common.try(map.create(CALLS))
   local obj <close> = compile(opens, calls)
-  local events <close> = common.try(bpf.ringbuf(opens, Open, function(e)
-    local result = e.ret >= 0 and tostring(e.ret) or ERRNO[-e.ret] or "E" .. -e.ret
-    count = count + 1
-    print(bpf.hist.line(("%7d  %-16s %-7s %-4s %s"):format(e.pid, e.comm, result, mode(e.flags), e.file), width))
-  end))
+  local events <close> = common.try(bpf.ringbuf(opens, Open, function(pid, ret, flags, uid, ...)
+    local comm, file = ...
+    if file:find(options.path, 1, true) then
+      count = count + 1
+      row(pid, uid, comm, ret >= 0 and ret or bpf.format.errno(ret), mode(flags), file)
+    end
+  end, { unpack = true }))
   common.try(obj:attach())
-  print("    PID  COMMAND          RESULT  MODE FILE")
+  io.stderr:write(("Watching for %g s; Ctrl-C ends it\n"):format(options.seconds))
+  row()
   common.poll(events, options.seconds)
   local missed = obj.vars.lost.records
-  print(("%d open%s%s"):format(count, count == 1 and "" or "s",
+  io.stderr:write(("%d open%s%s\n"):format(count, count == 1 and "" or "s",
     missed > 0 and (", %d not shown: the ring was full"):format(missed) or ""))
 end)

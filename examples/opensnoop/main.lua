@@ -8,12 +8,13 @@ local common = require "common"
 local parser = common.parser "Shows files that are opened by openat(2). Needs root."
 parser:option("--seconds", "run for N seconds or until Ctrl-C", "3"):argname("N"):convert(common.seconds)
 parser:option("--pid", "show only files that this process opens", 0):argname("PID"):convert(common.count)
+parser:option("--uid", "show only files that processes of this user open"):argname("N"):convert(common.count)
 parser:option("--comm", "show only files that processes with this name open"):argname "NAME":init ""
+parser:option("--path", "show only files whose path contains this"):argname "TEXT":init ""
 parser:flag("--failed", "show only files that could not be opened", false)
+parser:flag("--json", "print a JSON object per file", false)
 local options = parser:parse()
 
-local ERRNO = { [1] = "EPERM", [2] = "ENOENT", [6] = "ENXIO", [13] = "EACCES", [17] = "EEXIST", [20] = "ENOTDIR",
-  [21] = "EISDIR", [24] = "EMFILE", [40] = "ELOOP" }
 local MODE = { [0] = "r", "w", "rw" }
 
 -- How it was opened: read or written, and "c" for created, "t" for truncated, "a" for appended to.
@@ -23,21 +24,29 @@ local function mode(flags)
 end
 
 common.main(function()
-  local width, count = common.width(), 0
+  local count = 0
+  local row = bpf.format.columns({
+    { name = "PID", width = 7, align = "right" }, { name = "UID", width = 5, align = "right" },
+    { name = "COMMAND", width = 16 }, { name = "RESULT", width = 7 }, { name = "MODE", width = 4 }, { name = "FILE" },
+  }, { output = options.json and "json" or "text" })
   local obj <close> = common.load {
     vars = {
-      self = common.pid(), target_pid = options.pid, target_comm = options.comm:sub(1, 15),
-      failed_only = options.failed,
+      self = common.pid(), target_pid = options.pid, target_uid = options.uid or -1,
+      target_comm = options.comm:sub(1, 15), failed_only = options.failed,
     },
   }
-  local events <close> = common.try(bpf.ringbuf(obj.maps.opens, "struct open", function(e)
-    local result = e.ret >= 0 and tostring(e.ret) or ERRNO[-e.ret] or "E" .. -e.ret
-    count = count + 1
-    print(bpf.hist.line(("%7d  %-16s %-7s %-4s %s"):format(e.pid, e.comm, result, mode(e.flags), e.file), width))
-  end))
+  local events <close> = common.try(bpf.ringbuf(obj.maps.opens, "struct open", function(pid, ret, flags, uid, ...)
+    local comm, file = ...
+    if file:find(options.path, 1, true) then
+      count = count + 1
+      row(pid, uid, comm, ret >= 0 and ret or bpf.format.errno(ret), mode(flags), file)
+    end
+  end, { unpack = true }))
   common.try(obj:attach())
-  print("    PID  COMMAND          RESULT  MODE FILE")
+  io.stderr:write(("Watching for %g s; Ctrl-C ends it\n"):format(options.seconds))
+  row()
   common.poll(events, options.seconds)
-  print(("%d open%s%s"):format(count, count == 1 and "" or "s",
-    obj.vars.lost > 0 and (", %d not shown: the ring was full"):format(obj.vars.lost) or ""))
+  local missed = obj.vars.lost
+  io.stderr:write(("%d open%s%s\n"):format(count, count == 1 and "" or "s",
+    missed > 0 and (", %d not shown: the ring was full"):format(missed) or ""))
 end)

@@ -6,6 +6,7 @@
 // Set before the load: the verifier drops the code of filters that are off.
 const volatile __u32 self = 0;		  // left out
 const volatile __u32 target_pid = 0;	  // 0: every process
+const volatile __s64 target_uid = -1;	  // -1: every user
 const volatile char target_comm[16] = ""; // "": all
 const volatile _Bool failed_only = 0;
 
@@ -29,6 +30,7 @@ struct open {
 	__u32 pid;
 	__s32 ret; // descriptor, or -errno
 	__u32 flags;
+	__u32 uid;
 	char comm[16];
 	char file[256];
 };
@@ -60,6 +62,8 @@ static __always_inline int wanted(void)
 	char comm[16];
 
 	if (pid == self || (target_pid && pid != target_pid))
+		return 0;
+	if (target_uid >= 0 && (__u32)target_uid != (__u32)bpf_get_current_uid_gid())
 		return 0;
 	if (!target_comm[0])
 		return 1;
@@ -100,6 +104,7 @@ int leave(struct openat_exit *ctx)
 			e->pid = id >> 32;
 			e->ret = ctx->ret;
 			e->flags = call->flags;
+			e->uid = bpf_get_current_uid_gid();
 			bpf_get_current_comm(e->comm, sizeof(e->comm));
 			if (bpf_probe_read_user_str(e->file, sizeof(e->file), call->filename) < 0)
 				e->file[0] = 0;

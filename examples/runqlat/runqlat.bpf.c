@@ -9,13 +9,15 @@ struct task_struct {
 	unsigned int __state;
 	int pid;
 	int tgid;
+	char comm[16];
 } __attribute__((preserve_access_index));
 
 struct task_struct___before_5_14 {
 	long state;
 } __attribute__((preserve_access_index));
 
-const volatile int target_pid = 0; // 0: every process
+const volatile int target_pid = 0;    // 0: every process
+const volatile _Bool by_process = 0; // else all of them together
 
 // Since when each thread waits. One that ends waiting stays, so this is bounded.
 struct {
@@ -30,13 +32,27 @@ struct waits {
 	__u64 slots[64]; // slots[i]: from 2^i to 2^(i+1) ns
 };
 
-// Each CPU counts for itself, and needn't wait for the others.
+// By process; of all processes together, by 0. Each CPU counts for itself, and needn't wait for the others. When there
+// are too many processes, those that were quiet longest are forgotten.
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
+	__uint(type, BPF_MAP_TYPE_LRU_PERCPU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, int);
 	__type(value, struct waits);
 } waits SEC(".maps");
+
+struct name {
+	char comm[16];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, int);
+	__type(value, struct name);
+} names SEC(".maps");
+
+static const struct waits none; // too large for the stack
 
 static __always_inline __u32 log2(__u64 n)
 {
@@ -81,6 +97,23 @@ static __always_inline int runnable(struct task_struct *task)
 	return BPF_CORE_READ(old, state) == 0;
 }
 
+static __always_inline struct waits *waits_of(struct task_struct *task)
+{
+	int tgid = by_process ? BPF_CORE_READ(task, tgid) : 0;
+	struct waits *mine = bpf_map_lookup_elem(&waits, &tgid);
+	struct name name = {};
+
+	if (!mine) {
+		bpf_map_update_elem(&waits, &tgid, &none, BPF_NOEXIST);
+		mine = bpf_map_lookup_elem(&waits, &tgid);
+	}
+	if (by_process) { // each time: it may have executed another program
+		BPF_CORE_READ_STR_INTO(&name.comm, task, comm);
+		bpf_map_update_elem(&names, &tgid, &name, BPF_ANY);
+	}
+	return mine;
+}
+
 SEC("raw_tp/sched_switch")
 int sched_switch(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -88,13 +121,14 @@ int sched_switch(struct bpf_raw_tracepoint_args *ctx)
 	int pid = BPF_CORE_READ(next, pid);
 	struct waits *mine;
 	__u64 *since, ns;
-	__u32 zero = 0;
 
 	if (runnable(before)) // it had to go, and waits from now on
 		begin(before);
 	since = bpf_map_lookup_elem(&waiting, &pid);
-	mine = bpf_map_lookup_elem(&waits, &zero);
-	if (!since || !mine)
+	if (!since)
+		return 0;
+	mine = waits_of(next);
+	if (!mine)
 		return 0;
 	ns = bpf_ktime_get_ns() - *since;
 	mine->ns += ns;

@@ -10,6 +10,7 @@ local lfs = require "lfs"
 -- it prints last.
 local rows = {
   connects = { "--seconds 600", "\n%d+ connections?\n" },
+  dnslog = { "--seconds 600", "\n0 questions, 0 of them without an answer\n$" },
   deny = { function()
     if not examples.has_lsm then
       helper.skip "the kernel asks no LSM programs of BPF"
@@ -26,19 +27,28 @@ local rows = {
     helper.write(list, "deny 198.18.1.0/24\n")
     return "--seconds 600 --list " .. list .. " lo"
   end, "\n198.18.1.0/24 [^\n]*\n$" },
+  flowd = { function()
+    helper.require("luv", "Lua 5.4")
+    return "--seconds 600 lo"
+  end, "^Watching lo; [^\n]*\n" },
   funccount = { "--seconds 600", "CALLS +FUNCTION" },
   lighttpd = { false, "the demo of a server: it asks for as long as it runs, and net_spec runs it" },
+  mallocs = { "--seconds 600", "^Watching " },
   meterd = { false, "the demo of the daemon meterd.lua, which daemon_spec ends by signals" },
   netcg = { "--seconds 600 -- sh -c 'echo running; exec sleep 600'",
     "^running\nThe command ended by signal 15\nIt talked to nobody\n$" },
   netdeny = { "--seconds 600 -- sh -c 'echo running; exec sleep 600'",
     "^running\nThe command ended by signal 15\nNothing was refused\n$" },
+  offcpu = { "--seconds 600", "\n[^\n]+, [^\n]+ %(%d+%):\n" },
   opens = { "600", "\n%d+ files opened, %d+ not[^\n]*\n$" },
   opensnoop = { "--seconds 600", "\n" },
   profile = { "--seconds 600", " samples" },
+  ratelimit = { "--seconds 600 lo", "^Limiting at lo " },
   runqlat = { "--seconds 600", " waits?, on average " },
   syscount = { "-d 600", "\n[^\n]+ system calls of %d+ process" },
+  systop = { "--seconds 600", "SWITCHES/S\n" },
   tasks = { "--seconds 600", "\n\n%d+ processe?s?\n$" },
+  tcplife = { "--seconds 600", "^Watching " },
   traffic = { "--seconds 600 lo", "PACKETS" },
   usdt = { "--seconds 600", "\n%d+ passed[^\n]*\n$" },
 }

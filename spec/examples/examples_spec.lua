@@ -8,12 +8,18 @@ local lfs = require "lfs"
 local both, needs, need_root = examples.both, examples.needs, examples.need_root
 
 -- What the test of each example is; one that isn't here fails. That of exporter is in spec/metrics/prometheus_spec.lua.
--- Those of connects and meterd are in tool_spec.lua and daemon_spec.lua.
+-- Those of connects and meterd are in tool_spec.lua and daemon_spec.lua. Those of the tools below are in
+-- observe_spec.lua and protect_spec.lua.
 local tested = {
-  connects = true, deny = true, embed = true, execsnoop = true, exporter = true, firewall = true,
-  ["firewall-lua"] = true, funccount = true, lighttpd = true, meterd = true, netcg = true, netdeny = true,
-  opens = true, opensnoop = true, ["opensnoop-lua"] = true, profile = true, ["profile-lua"] = true, runqlat = true,
-  ["runqlat-lua"] = true, syscount = true, tasks = true, traffic = true, ["traffic-lua"] = true, usdt = true,
+  connects = true, deny = true, dnslog = true, embed = true, execsnoop = true, exporter = true, firewall = true,
+  ["firewall-lua"] = true, flowd = true, funccount = true, lighttpd = true, mallocs = true, meterd = true, netcg = true,
+  netdeny = true, offcpu = true, opens = true, opensnoop = true, ["opensnoop-lua"] = true, profile = true,
+  ["profile-lua"] = true, ratelimit = true, runqlat = true, ["runqlat-lua"] = true, syscount = true, systop = true,
+  tasks = true, tcplife = true, traffic = true, ["traffic-lua"] = true, usdt = true,
+}
+-- Tools as others have them, in few lines of Lua beside their BPF programs.
+local short = {
+  "dnslog", "flowd", "mallocs", "netdeny", "offcpu", "opensnoop", "ratelimit", "runqlat", "systop", "tcplife",
 }
 -- Programs that a chapter of the guide explains.
 local chapters = { connects = "docs/tool.md", meterd = "docs/daemon.md" }
@@ -25,7 +31,7 @@ local POWERLESS = "setpriv --bounding-set=-all --inh-caps=-all"
 
 -- Whether an example's programs are in Lua: it creates the maps before it loads them.
 local function in_lua(name)
-  return name == "netdeny" or name:find "%-lua$" ~= nil
+  return lfs.attributes(("examples/%s/programs.lua"):format(name)) or name:find "%-lua$" ~= nil
 end
 
 -- How many lines files have, by a shell pattern.
@@ -59,11 +65,17 @@ describe("the examples", function()
     local rows = helper.read "README.md":gmatch "\n| %[`[^`]+`%]%(examples/([^)]+)%) | (%d+) | (%d*)"
     for name, in_all, with_c in rows do
       count = count + 1
-      assert.equal(lines(("examples/%s/main.lua"):format(name)), tonumber(in_all), name)
+      assert.equal(lines(("examples/%s/*.lua"):format(name)), tonumber(in_all), name)
       local kin = name:match "^(.*)%-lua$"
       assert.equal(kin and lines(("examples/%s/main.lua examples/%s/*.bpf.c"):format(kin, kin)), tonumber(with_c), name)
     end
     assert(count > 0)
+  end)
+
+  it("are short, those that other collections of tools have as well", function()
+    for _, name in ipairs(short) do
+      assert(lines(("examples/%s/main.lua"):format(name)) <= 80, name)
+    end
   end)
 end)
 
@@ -135,8 +147,8 @@ both(describe, "opensnoop", function(name)
     need_root()
     local output = examples.beside(name, "--seconds 600 --comm tee",
       "tee /tmp/nowhere/x </etc/hostname >/dev/null")
-    assert(output:find "\n +%d+  tee +3 +r +%S+\n", output)
-    assert(output:find "\n +%d+  tee +ENOENT +wct +/tmp/nowhere/x\n", output)
+    assert(output:find "\n +%d+ +%d+  tee +3 +r +%S+\n", output)
+    assert(output:find "\n +%d+ +%d+  tee +ENOENT +wct +/tmp/nowhere/x\n", output)
     assert(output:find "\n[1-9]%d* opens\n$", output)
     assert.falsy(output:find("lua", 1, true), output)
   end)

@@ -83,7 +83,7 @@ both(describe, "opensnoop", function(name)
     need_root()
     local output = helper.run(("sh -c 'echo $$; exec %s'"):format(examples.command(name, "--seconds 1")))
     local pid, shown = output:match "^(%d+)\n(.*)$"
-    assert(shown:find "^ +PID  COMMAND .*\n%d+ opens?\n$", output)
+    assert(shown:find "^Watching [^\n]+\n +PID +UID  COMMAND .*\n%d+ opens?[^\n]*\n$", output)
     assert.falsy(shown:find("\n *" .. pid .. " "), output)
   end)
 
@@ -92,7 +92,7 @@ both(describe, "opensnoop", function(name)
     local output, before = examples.beside(name, "--seconds 600 --pid $$",
       [[: </etc/passwd; cat </etc/group >/dev/null; : </etc/group; echo "pid $$"]])
     local pid = before:match "pid (%d+)\n"
-    assert(output:find("\n +" .. pid .. "  sh +3 +r +/etc/passwd\n"), output)
+    assert(output:find("\n +" .. pid .. " +%d+  sh +3 +r +/etc/passwd\n"), output)
     for line in output:gmatch "\n( +%d+ [^\n]*/[^\n]*)" do
       assert.equal(pid, line:match "%d+")
     end
@@ -112,7 +112,7 @@ describe("opensnoop-lua", function()
     need_root()
     local output, ok = examples.run("opensnoop-lua", "--seconds 0.2", "PATH=" .. helper.bare_path())
     assert(ok, output)
-    assert(output:find "^ +PID  COMMAND .*\n%d+ opens?\n$", output)
+    assert(output:find "^Watching [^\n]+\n +PID +UID  COMMAND .*\n%d+ opens?[^\n]*\n$", output)
     assert.same({ "main.lua" }, helper.entries "examples/opensnoop-lua")
   end)
 end)

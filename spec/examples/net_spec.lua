@@ -174,7 +174,7 @@ describe("netdeny", function()
     assert(output:find('\nrules%["198.18.0.0/15"%] = { deny = true } +denied +denied\n'), output)
     assert(output:find('\nrules%["198.18.2.2/32"%] = { deny = false } +denied +allowed\n'), output)
     assert(output:find('\nrules%["198.18.0.0/15"%] = nil +allowed +allowed\n'), output)
-    assert(output:find "\n\nCOMMAND  ADDRESS +PORT  REFUSED\nbash +198.18.1.2 +9 +2\nbash +198.18.2.2 +9 +1\n$", output)
+    assert(output:find "\n\nCOMMAND +ADDRESS +PORT +REFUSED\nbash +198.18.1.2 +9 +2\nbash +198.18.2.2 +9 +1\n$", output)
   end)
 
   -- What a command says while it may not send anything to the addresses.
@@ -190,7 +190,7 @@ describe("netdeny", function()
     assert.equal(3, select(2, output:gsub("/127.0.0.1/7777: Operation not permitted\n", "")))
     assert(output:find("/127.0.0.2/9: Connection refused\n", 1, true), output)
     assert(output:find("/127.0.0.1/9: Connection refused\n", 1, true), output)
-    assert(output:find "\nThe command ended by status 3\nCOMMAND  ADDRESS +PORT  REFUSED\nbash +127.0.0.1 +7777 +3\n",
+    assert(output:find "\nThe command ended by status 3\nCOMMAND +ADDRESS +PORT +REFUSED\nbash +127.0.0.1 +7777 +3\n",
       output)
   end)
 

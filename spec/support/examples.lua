@@ -72,6 +72,63 @@ function examples.beside(name, arguments, beside, wrap)
   return printed, before
 end
 
+--- Runs a tool that says on standard error when it is ready, and ends it by SIGTERM, which it must survive to end
+-- well. The steps are shell commands: `before` is run first; `beside` once the tool is ready, in which $out is the file
+-- of what the tool prints on standard output; SIGTERM comes once `done` succeeds, at once without it. Processes whose
+-- ids they leave in $beside are killed in the end. Returns what the tool printed, what it said on standard error, and
+-- what the commands did.
+function examples.until_term(name, arguments, steps)
+  local output, ok = helper.run(([[
+    out=$(mktemp); err=$(mktemp)
+    trap 'kill -KILL $beside 2>/dev/null' EXIT
+    %s
+    timeout --foreground -s KILL %d %s >$out 2>$err & pid=$!
+    until grep -q 'Ctrl-C ends it' $err; do kill -0 $pid || break; sleep 0.02; done
+    %s
+    until %s; do kill -0 $pid || break; sleep 0.02; done
+    kill -TERM $pid; wait $pid; status=$?
+    echo "== printed"; cat $out; echo "== said"; cat $err; rm $out $err; exit $status]]):format(steps.before or "",
+    20 * helper.slow, examples.command(name, arguments), steps.beside or "", steps.done or "true"))
+  assert(ok, output)
+  local before, printed, said = output:match "^(.-)== printed\n(.-)== said\n(.*)$"
+  assert.falsy(said:find("traceback", 1, true), output)
+  return printed, said, before
+end
+
+--- The objects that a tool has printed as lines of JSON.
+function examples.objects(printed)
+  local list = {}
+  for line in printed:gmatch "[^\n]+" do
+    list[#list + 1] = assert(require "dkjson".decode(line), line)
+  end
+  return list
+end
+
+--- The only one of the objects that has these members.
+function examples.one(list, wanted)
+  local found
+  for _, object in ipairs(list) do
+    local fits = true
+    for name, value in pairs(wanted) do
+      fits = fits and object[name] == value
+    end
+    assert(not (fits and found), "several such rows")
+    found = fits and object or found
+  end
+  return assert(found, "no such row")
+end
+
+--- Compiles a C program such that its stacks can be followed. Returns its path.
+function examples.compiled(name, source)
+  local path = ("%s/%s"):format(helper.tmpdir(), name)
+  local file <close> = assert(io.open(path .. ".c", "w"))
+  assert(file:write(source) and file:flush())
+  local output, ok = helper.run(("cc -O1 -fno-omit-frame-pointer -fno-optimize-sibling-calls -o %s %s.c")
+    :format(path, path))
+  assert(ok, output)
+  return path
+end
+
 local path
 
 --- The path of a program of known functions, compiled such that its stacks can be followed.
@@ -79,9 +136,7 @@ function examples.busy()
   if path then
     return path
   end
-  local dir = helper.tmpdir()
-  local file = assert(io.open(dir .. "/busy.c", "w"))
-  file:write [[
+  path = examples.compiled("busy", [[
     unsigned long n;
     __attribute__((noinline)) void inner(void)
     {
@@ -91,12 +146,7 @@ function examples.busy()
     }
     __attribute__((noinline)) void outer(void) { for (int i = 0; i < 1000; i++) inner(); n++; }
     int main(void) { for (;;) outer(); }
-  ]]
-  file:close()
-  local output, ok = helper.run(("cc -O1 -fno-omit-frame-pointer -fno-optimize-sibling-calls -o %s/busy %s/busy.c")
-    :format(dir, dir))
-  assert(ok, output)
-  path = dir .. "/busy"
+  ]])
   return path
 end
 
