@@ -176,6 +176,7 @@ build = {
     ["bpf.base.units"] = "lua/bpf/base/units.lua",
     ["bpf.command"] = "lua/bpf/command/init.lua",
     ["bpf.command.btf"] = "lua/bpf/command/btf.lua",
+    ["bpf.command.columns"] = "lua/bpf/command/columns.lua",
     ["bpf.command.commands"] = "lua/bpf/command/commands.lua",
     ["bpf.command.delete"] = "lua/bpf/command/delete.lua",
     ["bpf.command.detach"] = "lua/bpf/command/detach.lua",

@@ -7,7 +7,7 @@ local error = argument.error
 local formats_of = require("bpf.inspect.formats")
 local handle_texts = require("bpf.inspect.handle")
 local hist = require("bpf.hist")
-local map_text = require("bpf.inspect.map")
+local maps = require("bpf.inspect.map")
 local value_text = require("bpf.inspect.value")
 
 local M = {}
@@ -67,14 +67,14 @@ function M.inspect(value, options)
   local class = type(value) == "userdata" and tostring(value):match("^(bpf%.[%l_]+): ")
   local of_class, text = class and handle_texts[class], nil
   if class == "bpf.map" then
-    text = map_text(value, o, 2)
+    text = maps.text(value, o, 2)
   elseif given.sort or given.formats and (of_class or not given.layout) then
     error(("inspect: option '%s' is for maps%s"):format(given.sort and "sort" or "formats",
       given.sort and "" or " and values with a layout"), 2)
   elseif of_class then
     text = of_class(value, o)
   elseif given.layout then
-    local tree = formats_of.tree("inspect", given.formats, { value = given.layout }, 2)
+    local tree = formats_of.tree("inspect: formats", given.formats, { value = given.layout }, 2)
     text = value_text.cell(value, given.layout, nil, formats_of.whole(tree, given.layout, "value"))
   else
     text = value_text.lines(value, width, "", 0)

@@ -220,6 +220,7 @@ port  proto  pad                     n  state  mac    name  s
       "192.0.2.2    80  18446744073709551615  { protocol = TCP, error = ENOENT }  c2\n" ..
       "192.0.2.3    80                    70  { protocol = TCP, error = ESRCH }   c3",
       shown(m, { formats = { saddr = "ip", port = "port", ["last.protocol"] = "protocol", ["last.error"] = "errno" } }))
+    assert.matches("\n192.0.2.2 +20480 +16 EiB", shown(m, { formats = { saddr = "ip", bytes = "bytes" } }))
     assert.matches("\n192.0.2.1 +20480 +4.88 KiB +{ protocol = 6, error = %-1 } +c1!\n",
       shown(m, { formats = { saddr = "ip", bytes = "bytes", comm = function(comm) return comm .. "!" end } }))
   end)

@@ -3,6 +3,7 @@
 
 local bpf = require("bpf")
 local frame = require("bpf.command.frame")
+local value_text = require("bpf.inspect.value")
 local values = require("bpf.command.values")
 
 local map = bpf.map
@@ -68,9 +69,9 @@ function entries.chosen(m, keys)
   end
 end
 
--- A key or value as text.
-function entries.shown(value, layout)
-  return bpf.inspect(value, { text = true, layout = layout })
+-- A key or value as text; `format` is a function, or a tree of them for members.
+function entries.shown(value, layout, format)
+  return (layout or format) and value_text.cell(value, layout, nil, format) or bpf.inspect(value, { text = true })
 end
 
 return entries

@@ -31,14 +31,20 @@ function kinds.known(name)
   return KINDS[name] ~= nil
 end
 
-local numbers = {} -- by function
+local numbers, quantities = {}, {} -- by function
 for name, kind in pairs(KINDS) do
+  quantities[values[name]] = kind[2] == "quantity" or nil
   numbers[values[name]] = kind[2] == "quantity" or kind[2] == "digits" or nil
 end
 
 -- Whether a function is a format of numbers, which are flushed right.
 function kinds.is_number(fn)
   return numbers[fn] == true
+end
+
+-- Whether a function is a format of quantities, whose differences make sense.
+function kinds.is_quantity(fn)
+  return quantities[fn] == true
 end
 
 return kinds

@@ -38,30 +38,29 @@ local function has(layout, path)
   return false
 end
 
--- Raises unless there is a column with that name; `sides` are the layouts by the names "key" and "value".
-function formats.check_name(fname, what, name, sides, level)
+-- Raises unless there is a column with that name; `sides` are the layouts by the names "key" and "value", `what` begins
+-- the message.
+function formats.check_name(what, name, sides, level)
   local known, list = names_of(sides)
   local first, rest = name:match("^([^.]+)%.?(.*)$")
   if not (known[name] or known[first] and (rest == "" or has(known[first], rest))) then
-    error(("%s: %s: there is no column '%s' (columns: %s)"):format(fname, what, name, table.concat(list, ", ")),
-      (level or 2) + 1)
+    error(("%s: there is no column '%s' (columns: %s)"):format(what, name, table.concat(list, ", ")), (level or 2) + 1)
   end
 end
 
 -- The tree of formats that were given, or nil. Raises for what isn't there.
-function formats.tree(fname, given, sides, level)
+function formats.tree(what, given, sides, level)
   level = (level or 2) + 1
   local root = given and {} or nil
   for path, format in pairs(given or {}) do
     if type(path) ~= "string" then
-      error(("%s: formats: a name expected, got %s"):format(fname, type(path)), level)
+      error(("%s: a name expected, got %s"):format(what, type(path)), level)
     end
-    formats.check_name(fname, "formats", path, sides, level)
+    formats.check_name(what, path, sides, level)
     if type(format) == "string" then
-      format = named(fname .. ": formats", format, level)
+      format = named(what, format, level)
     elseif type(format) ~= "function" then
-      error(("%s: formats: the format of '%s' must be a string or function, got %s"):format(fname, path, type(format)),
-        level)
+      error(("%s: the format of '%s' must be a string or function, got %s"):format(what, path, type(format)), level)
     end
     local node = root
     for name in path:gmatch("([^.]+)%.") do

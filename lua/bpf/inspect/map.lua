@@ -182,12 +182,12 @@ local function sort_by(entries, sides, sort)
   end)
 end
 
-local function entries_text(m, options, sides)
+local function entries_text(m, options)
   local step, state, control, closing = walk(m)
   if not step then
     return nil
   end
-  local limit = options.limit
+  local limit, sides = options.limit, sides_of(m)
   local most = options.sort and math.huge or ARRAYS[map.type(m)] and limit or math.max(limit, SORTED)
   local entries, unread = entries_of(sides[1].layout, most, step, state, control, closing)
   local more = not options.sort and shorten(entries, limit) or 0
@@ -212,29 +212,33 @@ local function entries_text(m, options, sides)
   return more > 0 and ("%s\n… and %s more"):format(text, thousands(more)) or text
 end
 
+local maps = {}
+
 -- The layouts of a map's columns by their headings, for what is to be checked.
-local function layouts(sides)
+function maps.layouts(m)
   local list = {}
-  for _, side in ipairs(sides) do
+  for _, side in ipairs(sides_of(m)) do
     list[side.heading] = side.layout or false
   end
   return list
 end
 
 -- The text of a map. Raises for a column that it doesn't have.
-return function(m, options, level)
+function maps.text(m, options, level)
   local given = options.given
-  local ok, sides = pcall(sides_of, m)
-  if ok and (given.formats or given.sort) then
-    options.formats = formats_of.tree("inspect", given.formats, layouts(sides), level + 1)
+  if (given.formats or given.sort) and map.types(m) then
+    local layouts = maps.layouts(m)
+    options.formats = formats_of.tree("inspect: formats", given.formats, layouts, level + 1)
     if given.sort then
-      formats_of.check_name("inspect", "sort", given.sort:gsub("^%-", ""), layouts(sides), level + 1)
+      formats_of.check_name("inspect: sort", (given.sort:gsub("^%-", "")), layouts, level + 1)
       options.sort = given.sort
     end
   end
-  local fine, text = pcall(entries_text, m, options, sides)
+  local fine, text = pcall(entries_text, m, options)
   if not fine and map.type(m) ~= "closed map" and map.info(m) then
     error(text, 0)
   end
   return lines(tostring(m), fine and text)
 end
+
+return maps

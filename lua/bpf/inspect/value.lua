@@ -133,7 +133,8 @@ function cell(value, layout, depth, formats)
   depth = (depth or 0) + 1
   local kind = layout and layout.kind
   if type(formats) == "function" then
-    return format_text(formats(value))
+    local large = kind == "unsigned" and kinds.is_quantity(formats) and math.type(value) == "integer" and value < 0
+    return format_text(formats(large and value + 0x1p64 or value))
   elseif type(value) == "table" and not has_text(value) then
     return table_cell(value, layout, depth, formats)
   elseif type(value) == "string" then
