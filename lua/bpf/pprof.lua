@@ -106,7 +106,7 @@ local function name_of(frame)
 end
 
 -- The location that frames from `first` to `last` have in common: one address, and the functions inlined there.
-local function location_id(self, frames, first, last)
+local function make_location(self, frames, first, last)
   local lines, outer = {}, frames[last]
   for i = first, last do
     local line = frames[i].line or 0
@@ -118,6 +118,17 @@ local function location_id(self, frames, first, last)
   return entry(self.locations, content, function(id)
     return number(1, id) .. content
   end)
+end
+
+-- The same. bpf.symbols gives the same tables for an address that comes again.
+local function location_id(self, frames, first, last)
+  local known = self.known[frames[last]]
+  if known and known.first == frames[first] and known.count == last - first then
+    return known.id
+  end
+  local id = make_location(self, frames, first, last)
+  self.known[frames[last]] = { first = frames[first], count = last - first, id = id }
+  return id
 end
 
 local function check_frames(frames)
@@ -293,6 +304,7 @@ function pprof.new(options)
     values = table.move(options.values, 1, #options.values, 1, {}), period = options.period,
     every = options.every or 0, time = options.time or 0, duration = options.duration or 0,
     texts = { "" }, text_ids = { [""] = 0 }, -- the format wants the empty one first
+    known = setmetatable({}, { __mode = "k" }), -- locations by frame
     samples = {}, mappings = { ids = {} }, functions = { ids = {} }, locations = { ids = {} },
   }, Profile)
 end

@@ -151,8 +151,8 @@ local function both_frames(fname, in_kernel, in_process, process)
 end
 
 --- Returns the functions of a stack in the kernel and of the stack in a process that led there, the innermost first. A
--- function that the compiler has inlined is a frame of its own, if `bpf.dwfl` is installed. Each frame is a table with
--- these fields:
+-- function that the compiler has inlined is a frame of its own, if `bpf.dwfl` is installed. A frame is a table with the
+-- fields below. Don't change frames: later stacks may have the same ones.
 --
 -- - `address`
 -- - `name`: the function's, nil if it is unknown
@@ -179,7 +179,7 @@ end
 
 -- Names come from files of any process: nothing of them may be a command to the terminal.
 local function plain(text)
-  return (text:gsub("[\0-\31\127]", "?"))
+  return text:find("[\0-\31\127]") and text:gsub("[\0-\31\127]", "?") or text
 end
 
 local function basename(path)
@@ -206,7 +206,7 @@ end
 local function folded_name(frame)
   local module = frame.module or frame.path
   local name = frame.name or module and "[" .. basename(module) .. "]" or "[unknown]"
-  return (plain(name):gsub(";", ":"))
+  return name:find("[\0-\31\127;]") and plain(name):gsub(";", ":") or name
 end
 
 -- The line for flame graphs.

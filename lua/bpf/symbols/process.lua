@@ -200,24 +200,44 @@ function Process:find(address)
   return nil, path and address - map.from + map.offset, path, message, code
 end
 
--- Adds a frame for each function at an address to a list, the innermost first; see bpf.symbols.frames. `back` is 1 for
--- the address behind a call.
-function process.add_frames(self, address, back, list)
-  local frames, map = look(self, address - back)
+-- The frames of an address as bpf.symbols.frames returns them. `back` is 1 for the address behind a call.
+local function make_frames(self, address, back)
+  local frames, map, message = look(self, address - back)
   if back > 0 and not (frames and frames[1]) then
-    frames, map, back = look(self, address), map, 0
+    back, frames, map, message = 0, look(self, address)
   end
   local path = map and map.path
-  local place = path and address - map.from + map.offset
   if not frames or not frames[1] then
-    list[#list + 1] = { address = address, offset = place, path = path, mapping = map }
-    return
+    local offset = path and address - map.from + map.offset
+    return { { address = address, offset = offset, path = path, mapping = map } }, message
   end
-  for _, frame in ipairs(frames) do
-    list[#list + 1] = {
+  local list = {}
+  for i, frame in ipairs(frames) do
+    list[i] = {
       address = address, name = frame.name, offset = frame.offset and frame.offset + back, path = path, mapping = map,
       source = frame.source, line = frame.line, inlined = frame.inlined,
     }
+  end
+  return list, message
+end
+
+-- Adds the frames of an address to a list. They are made once, because the addresses of a profile come again and again.
+function process.add_frames(self, address, back, list)
+  local made = self.made[back]
+  local frames = made[address]
+  if not frames then
+    local message
+    frames, message = make_frames(self, address, back)
+    if not message then
+      if made.count == REMEMBERED then
+        made = { count = 0 }
+        self.made[back] = made
+      end
+      made[address], made.count = frames, made.count + 1
+    end
+  end
+  for i = 1, #frames do
+    list[#list + 1] = frames[i]
   end
 end
 
@@ -252,7 +272,10 @@ function process.open(pid)
       }
     end
   end
-  return setmetatable({ pid = pid, root = ("/proc/%d/root"):format(pid), maps = maps, files = {} }, Process)
+  return setmetatable({
+    pid = pid, root = ("/proc/%d/root"):format(pid), maps = maps, files = {},
+    made = { [0] = { count = 0 }, [1] = { count = 0 } }, -- by `back`, frames by address
+  }, Process)
 end
 
 return process
