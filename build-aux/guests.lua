@@ -60,6 +60,7 @@ return {
   ["spec/host/servers_spec.lua"] = { on = NONE, why = "servers over maps and rings, whose own specs run everywhere" },
   ["spec/lua/columns_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/command_columns_spec.lua"] = { on = NONE, why = text },
+  ["spec/lua/command_compile_spec.lua"] = { on = NONE, why = clang },
   ["spec/lua/command_entries_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/command_lists_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/command_net_spec.lua"] = { on = NONE, why = text },

@@ -218,7 +218,7 @@ static int files_entries(lua_State *L)
 
 /* file_status(path) → "file", "directory" or "other", whether it is this user's, its size, and when it was written or
  * used, in nanoseconds; or nil, message, code. A symbolic link is "other". */
-static int files_status(lua_State *L)
+static int files_file_status(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
 	struct stat st;
@@ -358,7 +358,7 @@ void lbpf_files_open(lua_State *L)
 		{ "private_folder", files_private_folder },
 		{ "read_private", files_read_private },
 		{ "resolve", files_resolve },
-		{ "file_status", files_status },
+		{ "file_status", files_file_status },
 		{ "touch", files_touch },
 		{ "write_private", files_write_private },
 		{ NULL, NULL },

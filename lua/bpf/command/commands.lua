@@ -6,6 +6,7 @@
 -- fields:
 --   usage      the help: "Usage: lua-bpf NAME ...", what the command does, its options, an example
 --   options    readers of the options' values by name (frame.parse); without it, `run` gets all arguments unread
+--   short      names of options by letter: "-o x" for "--output x"
 --   arguments  what a shell offers for the arguments, in order: "map", "prog", "link", "file", "directory", or a list
 --              of words. "map..." is for all arguments from there on
 --   run        a function that gets the options and the arguments
@@ -29,6 +30,8 @@ local commands = {
   { "prog run", "PROG", "run a program on data, without attaching it" },
   { "btf", "[TYPE]", "print types as C" },
   { "features", "[PROG_TYPE]", "show what this kernel can do" },
+  { "compile", "FILE", "compile BPF C to an object" },
+  { "vmlinux", "", "print vmlinux.h, the header with all types of the kernel" },
   { "run", "SCRIPT [ARG...]", "run a Lua script that finds the module as the variable `bpf`" },
   { "repl", "", "start a Lua prompt" },
 }

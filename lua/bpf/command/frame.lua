@@ -114,14 +114,24 @@ local function read_value(given, name, reader, value, usage)
   end
 end
 
--- The options by name, and the rest in order. `options` are readers of values by name; true: without a value.
-function frame.parse(arguments, options, usage)
+-- "--output=x" for "-ox", where the letter is short for an option.
+local function with_name(argument, short)
+  local letter, value = argument:match("^%-([A-Za-z])(.*)$")
+  if not short[letter or ""] then
+    return argument
+  end
+  return ("--%s%s%s"):format(short[letter], value ~= "" and "=" or "", value)
+end
+
+-- The options by name, and the rest in order. `options` are readers of values by name; true: without a value. `short`
+-- has names of options by letter.
+function frame.parse(arguments, options, usage, short)
   local given, rest, i, only_rest = {}, {}, 2, false
   for name, reader in pairs(options) do
     given[name] = type(reader) == "table" and reader.many and {} or nil
   end
   while arguments[i] do
-    local argument = arguments[i]
+    local argument = with_name(arguments[i], short or {})
     local name, value = argument:match("^%-%-([a-z-]+)=?(.*)$")
     local reader = name and options[name]
     if only_rest or not argument:find("^%-.") then

@@ -73,7 +73,7 @@ local function main(arguments)
     found.run(own)
     return
   end
-  local given, rest = frame.parse(own, found.options, found.usage)
+  local given, rest = frame.parse(own, found.options, found.usage, found.short)
   if given.help then
     frame.write(found.usage)
   else
