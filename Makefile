@@ -22,6 +22,8 @@ LIBDIR     ?= $(PREFIX)/lib
 PC_DIR     ?= $(LIBDIR)/pkgconfig
 BINDIR     ?= $(PREFIX)/bin
 MANDIR     ?= $(PREFIX)/share/man
+BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
 DOCDIR     ?= $(PREFIX)/share/doc/lua-bpf
 TYPESDIR   ?= $(PREFIX)/share/lua-bpf/types
 

@@ -16,7 +16,7 @@ DOC_DIRS  = $(patsubst %/,'$(DESTDIR)$(DOCDIR)/%',$(filter-out ./,$(sort $(dir $
 install: all ## Install under PREFIX, below DESTDIR if given
 	install -d '$(DESTDIR)$(LUA_CDIR)/bpf' $(LUA_DIRS) \
 		'$(DESTDIR)$(INCDIR)' '$(DESTDIR)$(PC_DIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' \
-		'$(DESTDIR)$(TYPESDIR)' $(DOC_DIRS)
+		'$(DESTDIR)$(TYPESDIR)' '$(DESTDIR)$(BASHDIR)' '$(DESTDIR)$(ZSHDIR)' $(DOC_DIRS)
 	install -m 755 $(MODULE) $(DWFL) '$(DESTDIR)$(LUA_CDIR)/bpf'
 	set -e; for file in $(LUA_MODULES:lua/%=%); do install -m 644 "lua/$$file" '$(DESTDIR)$(LUA_LDIR)'"/$$file"; done
 	install -m 644 src/host/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
@@ -26,6 +26,8 @@ install: all ## Install under PREFIX, below DESTDIR if given
 	sed '1s|lua5.4|$(LUA)|' bin/lua-bpf >'$(DESTDIR)$(BINDIR)/lua-bpf'
 	chmod 755 '$(DESTDIR)$(BINDIR)/lua-bpf'
 	install -m 644 docs/lua-bpf.1 '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1'
+	install -m 644 build-aux/lua-bpf.bash '$(DESTDIR)$(BASHDIR)/lua-bpf'
+	install -m 644 build-aux/lua-bpf.zsh '$(DESTDIR)$(ZSHDIR)/_lua-bpf'
 	install -m 644 types/bpf.lua '$(DESTDIR)$(TYPESDIR)/bpf.lua'
 	set -e; for file in $(DOC_FILES); do install -m 644 "$$file" '$(DESTDIR)$(DOCDIR)'"/$$file"; done
 
@@ -33,6 +35,7 @@ uninstall: ## Remove what install put there
 	rm -f '$(DESTDIR)$(LUA_CDIR)/bpf/core.so' '$(DESTDIR)$(LUA_CDIR)/bpf/dwfl.so' $(patsubst lua/%,'$(DESTDIR)$(LUA_LDIR)/%',$(LUA_MODULES)) \
 		'$(DESTDIR)$(INCDIR)/lbpf.h' '$(DESTDIR)$(LIBDIR)/liblbpf.a' '$(DESTDIR)$(PC_DIR)/lua-bpf.pc' \
 		'$(DESTDIR)$(BINDIR)/lua-bpf' '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1' '$(DESTDIR)$(TYPESDIR)/bpf.lua' \
+		'$(DESTDIR)$(BASHDIR)/lua-bpf' '$(DESTDIR)$(ZSHDIR)/_lua-bpf' \
 		$(patsubst %,'$(DESTDIR)$(DOCDIR)/%',$(DOC_FILES))
 	@for dir in $(LUA_DIRS) '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf' '$(DESTDIR)$(TYPESDIR)' \
 		$(patsubst %/,'$(DESTDIR)%',$(dir $(TYPESDIR))) $(DOC_DIRS) '$(DESTDIR)$(DOCDIR)/examples' '$(DESTDIR)$(DOCDIR)'; do [ ! -d "$$dir" ] || rmdir --ignore-fail-on-non-empty "$$dir"; done

@@ -156,6 +156,8 @@ describe("the installation", function()
       end
     end
     assert(linked > 20)
+    run(("test -f %s/share/bash-completion/completions/lua-bpf -a -f %s/share/zsh/site-functions/_lua-bpf"):format(
+      prefix, prefix))
     run(("test -f %s/share/man/man1/lua-bpf.1 -a -f %s/share/lua-bpf/types/bpf.lua"):format(prefix, prefix))
   end)
 

@@ -33,6 +33,7 @@ local commands = {
   { "compile", "FILE", "compile BPF C to an object" },
   { "vmlinux", "", "print vmlinux.h, the header with all types of the kernel" },
   { "run", "SCRIPT [ARG...]", "run a Lua script that finds the module as the variable `bpf`" },
+  { "completion", "bash|zsh", "print a script by which a shell completes commands" },
   { "repl", "", "start a Lua prompt" },
 }
 
