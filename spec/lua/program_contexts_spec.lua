@@ -328,7 +328,7 @@ describe("a section", function()
   it("is refused where there is no program for it yet, or it isn't known", function()
     assert.matches("a struct_ops program can't be written in Lua yet", refused("struct_ops/a", function() end))
     assert.matches("a program that replaces another can't be written in Lua yet", refused("freplace/a", function() end))
-    assert.matches("section 'xpd' isn't known: ", refused("xpd", function() end))
+    assert.matches("section 'xpd' isn't known %(near: xdp", refused("xpd", function() end))
   end)
 
   it("tells whether a program may sleep", function()

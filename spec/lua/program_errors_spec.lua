@@ -397,12 +397,39 @@ describe("a packet in a program", function()
   })
 end)
 
+describe("a comparison", function()
+  it("of a number with a string is never true, and refused", function()
+    refused("tc", "'mark' is an integer and never equal to the string \"1000\": compare with 1000", function(ctx)
+      local mark = ctx.mark
+      if mark == "1000" then return 1 end
+    end, 2)
+    refused("tc", "field 'mark' is an integer and never equal to the string \"x\"",
+      function(ctx) return "x" ~= ctx.mark and 1 or 0 end)
+    refused("tc", "this is an integer or nil and never equal to the string \"7\": compare with 7",
+      function(ctx) if m[ctx.mark] == "7" then return 1 end end)
+    refused("kprobe/do_nothing", "this is an integer and never equal to a string", function()
+      if helper.get_current_comm() == helper.get_current_pid_tgid() then return 1 end
+    end, 1)
+  end)
+end)
+
 describe("a section", function()
   local examples = ": 'tracepoint/sched/sched_switch', 'xdp' and 'cgroup/connect4' are examples"
   it("has to be known", function()
     refused("nothing/x", "section 'nothing/x' isn't known" .. examples, function() end)
     refused("", "section '' isn't known" .. examples, function() end)
-    refused("XDP", "section 'XDP' isn't known" .. examples, function() end)
+    refused("XDP", "section 'XDP' isn't known (near: xdp)", function() end)
+    refused("tracepiont/a/b", "section 'tracepiont/a/b' isn't known (near: tracepoint/a/b)", function() end)
+    refused("kprobes/f", "section 'kprobes/f' isn't known (near: kprobe/f, uprobe/f)", function() end)
+  end)
+
+  it("has one of the places that libbpf knows", function()
+    refused("cgroup/conect4", "section 'cgroup/conect4' isn't known (near: cgroup/connect4, cgroup/connect6)",
+      function() end)
+    refused("tc/ingres", "section 'tc/ingres' isn't known (near: tc/ingress)", function() end)
+    refused("netkit/x", "section 'netkit/x' isn't known (near: netkit/primary, netkit/peer)", function() end)
+    refused("sk_skb/parser", "section 'sk_skb/parser' isn't known (near: sk_skb/stream_parser)", function() end)
+    refused("xdp/device", "section 'xdp/device' isn't known (near: xdp, xdp/devmap, xdp/cpumap)", function() end)
   end)
 
   it("of a tracepoint has two parts", function()

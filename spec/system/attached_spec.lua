@@ -164,7 +164,9 @@ describe("bpf.attached", function()
       "cgroup_id"))
     assert.same({ below, "cgroup_inet_egress", "multi", "nil" }, fields(items[2], "cgroup", "attach_type", "flags",
       "link_id"))
-    assert.matches("egress +multi +count_packets", (net.must("bpftool cgroup show " .. below)))
+    if not kernel.before("6.0") then -- this bpftool asks for what older kernels lack
+      assert.matches("egress +multi +count_packets", (net.must("bpftool cgroup show " .. below)))
+    end
     assert.is_true(bpf.detach(items[1]))
     detached(items[2])
   end)

@@ -146,6 +146,18 @@ local function is_reference(v)
   return v.kind == "pointer"
 end
 
+-- Raises where a number is compared with a string, which would be a mistake that nobody sees: they are never equal.
+local function check_mistaken(c, x, y)
+  if is_number(y) then
+    x, y = y, x
+  end
+  if is_number(x) and is_string(y) then
+    local number = y.kind == "constant" and math.tointeger(tonumber(y.value))
+    c:fail("%s is %s and never equal to %s%s", c:whose(x), describe(x), describe(y),
+      number and ": compare with " .. number or "")
+  end
+end
+
 -- Raises where one may be nil or false, and the other tells them apart.
 local function check_falsy(c, x, y)
   if x.falsy and (is_nil(y) or is_truth(y)) then
@@ -178,6 +190,7 @@ function Compiler:equal(x, y, yes_pc, no_pc)
   end
   local comparable = is_number(x) and is_number(y) or is_truth(x) and is_truth(y) or is_reference(x) and is_reference(y)
   if not comparable then -- of different types, as in Lua
+    check_mistaken(self, x, y)
     return self:go(no_pc)
   elseif x.kind == "optional" or y.kind == "optional" then
     return equal_optional(self, x, y, yes_pc, no_pc)

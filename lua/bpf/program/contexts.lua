@@ -2,6 +2,7 @@
 -- What a program gets, by its section: a row for each kind, a function of the compiler and the section's part behind
 -- the slash. It returns the values of the function's parameters, by number from 0.
 local core = require("bpf.core")
+local near = require("bpf.base.near")
 local packet = require("bpf.program.packet")
 local tracefs = require("bpf.program.tracefs")
 local types = require("bpf.program.types")
@@ -309,13 +310,69 @@ function contexts.preempted(section)
   return sleepable > 0 or SLEEPERS[kind] or PREEMPTED[kind] or false
 end
 
+-- What may stand behind the slash in sections of these kinds, each a name of libbpf's.
+local PLACES = {
+  cgroup = [[skb sock sock_create sock_release post_bind4 post_bind6 bind4 bind6 connect4 connect6 connect_unix sendmsg4
+    sendmsg6 sendmsg_unix recvmsg4 recvmsg6 recvmsg_unix getpeername4 getpeername6 getpeername_unix getsockname4
+    getsockname6 getsockname_unix dev sysctl getsockopt setsockopt]],
+  cgroup_skb = "ingress egress", tc = "ingress egress", tcx = "ingress egress", netkit = "primary peer",
+  sk_skb = "stream_parser stream_verdict verdict", sk_reuseport = "migrate", xdp = "devmap cpumap",
+  ["xdp.frags"] = "devmap cpumap",
+}
+
+-- Kinds among these that nothing has to stand behind.
+local COMPLETE = { tc = true, sk_skb = true, sk_reuseport = true, xdp = true, ["xdp.frags"] = true }
+
+-- The sections that may be meant by one of a kind in PLACES: those whose place is near, or all of the kind.
+local function sections_near(kind, place)
+  local places = {}
+  for name in PLACES[kind]:gmatch("%S+") do
+    places[#places + 1] = name
+  end
+  local meant = near.names(place, places)
+  local sections = { not meant[1] and COMPLETE[kind] and kind or nil }
+  for _, name in ipairs(meant[1] and meant or places) do
+    sections[#sections + 1] = kind .. "/" .. name
+  end
+  return sections
+end
+
+-- The sections whose kind is near.
+local function kinds_near(kind, place)
+  local kinds = {}
+  for name in pairs(rows) do
+    kinds[#kinds + 1] = name
+  end
+  local meant = near.names(kind, kinds)
+  for i, name in ipairs(meant) do
+    meant[i] = place == "" and name or name .. "/" .. place
+  end
+  return meant
+end
+
+-- Fails for a section that libbpf doesn't know, and names those that are near.
+local function fail_unknown(section, kind, place)
+  local meant = PLACES[kind] and sections_near(kind, place) or kinds_near(kind, place)
+  error({ program = ("section '%s' isn't known%s"):format(section, meant[1]
+    and (" (near: %s)"):format(table.concat(meant, ", "))
+    or ": 'tracepoint/sched/sched_switch', 'xdp' and 'cgroup/connect4' are examples") }, 0)
+end
+
+-- Whether a kind of section may have this place.
+local function has_place(kind, place)
+  local places = " " .. PLACES[kind]:gsub("%s+", " ") .. " "
+  return place == "" and COMPLETE[kind] or places:find(" " .. place .. " ", 1, true)
+end
+
 -- The row of a section, the part behind the slash, and whether the program may sleep.
 function contexts.find(section)
   local kind, place = section:match("^([^/]+)/?(.*)$")
   local sleepable = kind ~= nil and kind:find(SLEEPABLE) ~= nil
   kind = kind and kind:gsub(SLEEPABLE, "") or ""
   sleepable = sleepable or SLEEPERS[kind] or false
-  if kind == "cgroup" then
+  if PLACES[kind] and not has_place(kind, place) then
+    fail_unknown(section, kind, place)
+  elseif kind == "cgroup" then
     for _, row in ipairs(cgroup_rows) do
       if place:find(row[1]) then
         return row[2], place, sleepable
@@ -324,8 +381,7 @@ function contexts.find(section)
   end
   local row = rows[kind]
   if not row then
-    error({ program = ("section '%s' isn't known: 'tracepoint/sched/sched_switch', 'xdp' and 'cgroup/connect4' are "
-      .. "examples"):format(section) }, 0)
+    fail_unknown(section, kind, place)
   end
   return row, place, sleepable
 end
