@@ -31,44 +31,6 @@ function common.count(word)
   return n and n >= 0 and n or nil, ("a whole number expected, got '%s'"):format(word)
 end
 
---- Reads the command line. `defaults` has the options: a number or text takes a word after it, a boolean none. What is
--- given besides stands in the sequence `options[1]`, …, at most `words` of it; what follows "--" is not looked at.
--- Explains and ends for --help, and with status 2 for what isn't understood.
-function common.options(usage, defaults, words)
-  local options, i = setmetatable({}, { __index = defaults }), 1
-  local function misuse(word)
-    io.stderr:write(common.name, ": not understood: ", word, "\n", usage)
-    os.exit(2)
-  end
-  while arg[i] do
-    local word = arg[i]
-    local name = word:match "^%-%-(%l[%l-]*)$"
-    if word == "-h" or name == "help" then
-      io.write(usage)
-      os.exit(0)
-    elseif word == "--" and (words or 0) > 0 then
-      table.move(arg, i + 1, #arg, #options + 1, options)
-      break
-    elseif name and type(defaults[name]) == "boolean" then
-      options[name] = true
-    elseif name and defaults[name] ~= nil then
-      i = i + 1
-      local value = arg[i]
-      if type(defaults[name]) == "number" then
-        value = tonumber(value or "")
-        value = value and value >= 0 and (math.tointeger(value) or name == "seconds" and value) or nil
-      end
-      options[name] = value or misuse(word)
-    elseif word:find "^%-" or #options >= (words or 0) then
-      misuse(word)
-    else
-      options[#options + 1] = word
-    end
-    i = i + 1
-  end
-  return #options <= (words or 0) and options or misuse(options[#options])
-end
-
 --- Opens and loads the object beside the script.
 function common.load(options)
   local path = ("%s%s.bpf.o"):format(arg[0]:gsub("[^/]*$", ""), common.name)
@@ -201,24 +163,6 @@ end
 function common.pid()
   local file <close> = common.try(io.open "/proc/self/stat")
   return file:read "n"
-end
-
---- An IP address as text, of its 4 or 16 bytes.
-function common.address(bytes)
-  if #bytes == 4 then
-    return ("%d.%d.%d.%d"):format(bytes:byte(1, 4))
-  end
-  local text = (":%x"):rep(8):format((">I2"):rep(8):unpack(bytes)):gsub(":0:[0:]*", "::", 1)
-  return text:find "^::" and text or text:sub(2)
-end
-
-local PROTOCOLS = {
-  [0] = "options", [1] = "ICMP", [2] = "IGMP", [6] = "TCP", [17] = "UDP", [47] = "GRE", [58] = "ICMPv6",
-}
-
---- What a protocol of IP is called.
-function common.protocol(number)
-  return PROTOCOLS[number] or ("protocol %d"):format(number)
 end
 
 --- Fails on kernels older than the one that brought a feature.

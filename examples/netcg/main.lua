@@ -21,8 +21,8 @@ local DEMO = [[
 local function report(peers)
   local rows, sent, received = {}, 0, 0
   for peer, traffic in pairs(peers) do
-    traffic.protocol = common.protocol(peer.protocol)
-    traffic.address = common.address(peer.version == 4 and peer.address:sub(1, 4) or peer.address)
+    traffic.protocol = bpf.format.protocol(peer.protocol)
+    traffic.address = bpf.format.ip(peer.version == 4 and peer.address:sub(1, 4) or peer.address)
     traffic.port = peer.port > 0 and peer.port or "-"
     rows[#rows + 1] = traffic
     sent, received = sent + traffic.sent, received + traffic.received

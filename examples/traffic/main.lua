@@ -22,9 +22,9 @@ local function name(kind)
   if kind.version == 0 then
     return "not IP"
   elseif options.address then
-    return common.address(kind.version == 4 and kind.peer:sub(1, 4) or kind.peer)
+    return bpf.format.ip(kind.version == 4 and kind.peer:sub(1, 4) or kind.peer)
   end
-  return common.protocol(kind.protocol) .. (kind.version == 6 and kind.protocol ~= 58 and " (IPv6)" or "")
+  return bpf.format.protocol(kind.protocol) .. (kind.version == 6 and kind.protocol ~= 58 and " (IPv6)" or "")
 end
 
 local function report(counts)

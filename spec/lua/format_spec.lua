@@ -143,7 +143,7 @@ describe("formats", function()
     assert.equal("NEW_SYN_RECV", format.tcp_state(12))
     assert.equal("0", format.tcp_state(0))
     assert.equal("TCP", format.protocol(6))
-    assert.equal("ICMPV6", format.protocol(58))
+    assert.equal("ICMPv6", format.protocol(58))
     assert.equal("255", format.protocol(255))
   end)
 

@@ -50,9 +50,9 @@ end
 
 local PROTOCOLS <const> = {
   [1] = "ICMP", [2] = "IGMP", [4] = "IPIP", [6] = "TCP", [8] = "EGP", [12] = "PUP", [17] = "UDP", [22] = "IDP",
-  [29] = "TP", [33] = "DCCP", [41] = "IPV6", [46] = "RSVP", [47] = "GRE", [50] = "ESP", [51] = "AH", [58] = "ICMPV6",
+  [29] = "TP", [33] = "DCCP", [41] = "IPv6", [46] = "RSVP", [47] = "GRE", [50] = "ESP", [51] = "AH", [58] = "ICMPv6",
   [89] = "OSPF", [92] = "MTP", [94] = "BEETPH", [98] = "ENCAP", [103] = "PIM", [108] = "COMP", [112] = "VRRP",
-  [115] = "L2TP", [132] = "SCTP", [136] = "UDPLITE", [137] = "MPLS", [143] = "ETHERNET", [262] = "MPTCP",
+  [115] = "L2TP", [132] = "SCTP", [136] = "UDP-Lite", [137] = "MPLS", [143] = "Ethernet", [262] = "MPTCP",
 }
 
 --- Returns the name of a protocol over IP, by its number in the IP header or of a socket: "TCP".
