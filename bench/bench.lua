@@ -127,6 +127,17 @@ local function look_up_into(m)
   return clock() - start, x
 end
 
+local function add_each(m)
+  local plus = map.add
+  local start = clock()
+  for _ = 1, ROUNDS do
+    for k = 0, KEYS - 1 do
+      plus(m, k)
+    end
+  end
+  return clock() - start
+end
+
 local columns = setmetatable({}, { __mode = "k" }) -- of the maps that are measured
 
 local function look_up_column(m)
@@ -299,7 +310,7 @@ local function mapped(loop)
     })
     local obj = assert(bpf.load(OBJECT)) -- C's loop is that over a variable
     return function() return loop(m) * 1e9 / (KEYS * ROUNDS) end,
-      ("%s %d 0 %d"):format(loop == update and "set" or "get", map.info(obj.maps["loops.bss"]).id, ENTRIES),
+      ("%s %d 0 %d"):format(loop == look_up and "get" or "set", map.info(obj.maps["loops.bss"]).id, ENTRIES),
       function()
         map.close(m)
         obj:close()
@@ -463,6 +474,7 @@ measure.run({
   { name = "100,000 walks left early: heap", unit = "MB", runs = 3, target = { max = 0.5 }, prepare = heap_of_walks },
   { name = "mapped array, get", unit = "ns", target = { max = 40, allocates = 0 }, prepare = mapped(look_up) },
   { name = "mapped array, set", unit = "ns", target = { max = 30, allocates = 0 }, prepare = mapped(update) },
+  { name = "mapped array, map.add", unit = "ns", target = { max = 60, allocates = 0 }, prepare = mapped(add_each) },
   { name = "global, get", unit = "ns", target = { max = 40, allocates = 0 }, prepare = variable(get, "get") },
   { name = "global, set", unit = "ns", target = { max = 30, allocates = 0 }, prepare = variable(set, "set") },
   { name = "ring buffer, event as values", target = { max = 50 }, prepare = ring(add, { unpack = true }) },

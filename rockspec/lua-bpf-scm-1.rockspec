@@ -110,6 +110,7 @@ build = {
         "src/map/steps.c",
         "src/map/view.c",
         "src/map/walk.c",
+        "src/object/add.c",
         "src/object/configure.c",
         "src/object/legacy.c",
         "src/object/legacybtf.c",

@@ -367,13 +367,21 @@ function bpf.map.by_id(id, flags) end
 function bpf.map.declare(options) end
 
 ---Adds to the value of an entry in one step; inserts the entry if the key is absent.
----@param m bpf.map
+---@param m bpf.map|table or the variables of an object, obj.vars
 ---@param k any
 ---@param n? integer 1 by default
 ---@return true?
 ---@return string? message
 ---@return string? code
 function bpf.map.add(m, k, n) end
+
+---The program by which map.add adds to a map: loaded, or opened by its pin.
+---@param m bpf.map
+---@param path? string of the pin, for a process that may not load programs
+---@return bpf.prog?
+---@return string? message
+---@return string? code
+function bpf.map.adder(m, path) end
 
 ---Makes a handle for a map's file descriptor, which is duplicated.
 ---@param fd integer

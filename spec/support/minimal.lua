@@ -151,6 +151,7 @@ minimal.calls = {
   ["bpf.var"] = with("struct { int n; }"),
 
   ["bpf.map.add"] = on("map", 1),
+  ["bpf.map.adder"] = on("map"),
   ["bpf.map.declare"] = with({ type = "ringbuf", max_entries = 4096 }),
   ["bpf.map.attach"] = on("map"),
   ["bpf.map.by_fd"] = function(f) return { bpf.map.fd(f:map()) } end,

@@ -435,6 +435,27 @@ static int vars_newindex(lua_State *L)
 	return 0;
 }
 
+bool lbpf_vars_test(lua_State *L, int idx)
+{
+	return lbpf_class_test(L, idx, &vars_class);
+}
+
+uint8_t *lbpf_vars_memory(lua_State *L, int idx, int name, const struct lbpf_type **type)
+{
+	struct lbpf_vars *vars = lbpf_class_check(L, idx, &vars_class);
+	struct variable *v;
+
+	vars_recheck(L, vars);
+	v = vars_find(L, vars, name);
+	check_variable(L, vars, v);
+	*type = v->type;
+	if (!vars->loaded)
+		return image_of(L, v, true);
+	if (!v->section->mem)
+		luaL_error(L, "variable '%s' has no memory here, because its section can't be mapped", v->name);
+	return (uint8_t *)v->section->mem + v->offset;
+}
+
 /* Goes from one variable to the next by name, in the order of their sections. Skips those without a value before the
  * load. */
 static int vars_next(lua_State *L)

@@ -3,6 +3,9 @@
 #ifndef LBPF_OBJECT_VARS_H
 #define LBPF_OBJECT_VARS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include <bpf/libbpf.h>
 
 #include "base/class.h"
@@ -25,6 +28,16 @@ int lbpf_vars_loaded(struct lbpf_vars *vars);
 /* Called before the object is freed: unmaps the sections. Its variables can't be used from then on. */
 void lbpf_vars_orphan(struct lbpf_vars *vars);
 
+struct lbpf_type;
+
+/* Whether the value at idx is the variables of an object. */
+bool lbpf_vars_test(lua_State *L, int idx);
+
+/* The memory of the variable that the value at stack index `name` names, of the variables at idx. Raises if there is no
+ * such variable, if it can't be written, or if its section can't be mapped into memory. */
+uint8_t *lbpf_vars_memory(lua_State *L, int idx, int name, const struct lbpf_type **type);
+
+/* Opener: registers the class. */
 void lbpf_vars_open(lua_State *L);
 
 LBPF_HIDDEN_END

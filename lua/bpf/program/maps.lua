@@ -343,7 +343,8 @@ local function add_at(c, r, type, n)
 end
 
 -- Adds to an entry, whose key is in memory. What isn't there is made; where another CPU was faster, it is there then.
-function Compiler:add_to_entry(m, info, key, amount)
+-- Where neither can be, as in a full map, goes on at the block `failed`, if there is one.
+function Compiler:add_to_entry(m, info, key, amount, failed)
   local f, type, done = self.f, info.value, self.f:block()
   local function add_or(otherwise)
     local r = f:call(LOOKUP, self:map_reference(m), key)
@@ -363,7 +364,7 @@ function Compiler:add_to_entry(m, info, key, amount)
     f:release(object)
     add_or(f:block())
   end
-  f:jump(done)
+  f:jump(failed or done)
   f:start(done)
 end
 

@@ -170,7 +170,11 @@ return {
     name = "memory",
     setup = function()
       local m = create { type = "array", max_entries = 5, value = VALUE, flags = "mmapable" }
-      return { map = m, view = assert(map.view(m, "struct { u32 a[100]; }")), words = assert(map.view(m, "u32")) }
+      local numbers = create { type = "array", max_entries = 5, value = "u64", flags = "mmapable" }
+      return {
+        map = m, view = assert(map.view(m, "struct { u32 a[100]; }")), words = assert(map.view(m, "u32")),
+        numbers = numbers,
+      }
     end,
     operations = common.with(entry_operations(1, { a = 1, t = "x" }), {
       view = function(h) h.view = map.view(h.map, "struct { u32 a[100]; }") end,
@@ -179,6 +183,9 @@ return {
       word_index = function(h) return h.words[1] end,
       word_assign = function(h) h.words[1] = 5 end,
       view_text = function(h) return tostring(h.view), #h.view end,
+      add = function(h) return map.add(h.numbers, 1, 2) end,
+      add_wrong = function(h) return map.add(h.numbers, "1") end,
+      close_numbers = function(h) return map.close(h.numbers) end,
       freeze = function(h) return map.freeze(h.map) end,
       clear = function(h) return map.clear(h.map) end,
       finalize_view = function(h) finalize(h.view) end,

@@ -11,6 +11,7 @@ local function object_operations(variable, value)
   return {
     get = function(h) return h.vars[variable] end,
     set = function(h) h.vars[variable] = value end,
+    add = function(h) return map.add(h.vars, variable, 1) end,
     each = function(h)
       for _ in pairs(h.vars) do end
     end,
