@@ -149,8 +149,8 @@ static __always_inline void look(struct __sk_buff *skb, _Bool out)
 	__u16 id;
 	__u64 now, *since;
 
-	if (!at || bpf_skb_load_bytes(skb, at, &udp, sizeof(udp)) ||
-	    (out ? udp.dest : udp.source) != bpf_htons(port) || bpf_skb_load_bytes(skb, at + sizeof(udp), &id, 2))
+	if (!at || bpf_skb_load_bytes(skb, at, &udp, sizeof(udp)) || (out ? udp.dest : udp.source) != bpf_htons(port) ||
+	    bpf_skb_load_bytes(skb, at + sizeof(udp), &id, 2))
 		return;
 	question.socket = bpf_get_socket_cookie(skb);
 	question.id = id;

@@ -5,6 +5,7 @@ package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
 local programs = require "mallocs.programs"
+local stacks = require "stacks"
 
 local parser = common.parser([[
 Shows stacks that allocate memory, by bytes. Without --pid, those of all processes. Needs root.]])
@@ -33,13 +34,10 @@ local function attach(obj)
 end
 
 -- The uses that were counted, the largest first. Each has its stack's functions, from the outermost on.
-local function rows_of(uses, stacks)
-  local rows, processes, field = {}, {}, options.live and "live_bytes" or "bytes"
+local function rows_of(uses, traces)
+  local rows, field = {}, options.live and "live_bytes" or "bytes"
   for place, use in pairs(uses) do
-    processes[place.pid] = processes[place.pid] or bpf.symbols.process(place.pid)
-    use.pid, use.stack = place.pid, processes[place.pid] and place.stack >= 0 and
-      bpf.symbols.stack(processes[place.pid], stacks[place.stack] or {}, true) or "?"
-    rows[#rows + 1] = use
+    use.pid, use.stack, rows[#rows + 1] = place.pid, stacks.fold(traces, place), use
   end
   table.sort(rows, function(a, b) return a[field] > b[field] or a[field] == b[field] and a.stack < b.stack end)
   return rows, field
@@ -47,15 +45,19 @@ end
 
 common.main(function()
   local uses <close> = common.try(bpf.map.create(programs.USES))
-  local stacks <close> = common.try(bpf.map.create(programs.STACKS))
+  local traces <close> = common.try(bpf.map.create(programs.STACKS))
   local calls <close> = common.try(bpf.map.create(programs.CALLS))
   local blocks <close> = common.try(bpf.map.create(programs.BLOCKS))
-  local obj <close> = common.try(programs.load(uses, stacks, calls, blocks))
+  local obj <close> = common.try(programs.load(uses, traces, calls, blocks))
   attach(obj)
   io.stderr:write(("Watching %s for %g s; Ctrl-C ends it\n"):format(options.library, options.seconds))
-  common.sleep(options.seconds)
+  local finish = common.now() + options.seconds
+  while common.now() < finish and common.sleep(math.min(finish - common.now(), 0.5)) do
+    stacks.meet(uses)
+  end
   obj:detach()
-  local rows, field = rows_of(uses, stacks)
+  stacks.meet(uses)
+  local rows, field = rows_of(uses, traces)
   local row = bpf.format.columns(COLUMNS, { output = options.json and "json" or "text" })
   for i = 1, math.min(#rows, options.folded and #rows or options.stacks) do
     local use = rows[i]

@@ -5,9 +5,10 @@ local helper = bpf.helper
 
 local programs = {}
 
---- What a stack has allocated, in all and less what was freed, by process and the stack's key in the map below.
+--- What a stack has allocated, in all and less what was freed, by process and the stack's key in the map below. There
+-- is no stack in the kernel.
 programs.USES = {
-  type = "hash", max_entries = 10240, key = "struct place { __u32 pid; __s32 stack; }",
+  type = "hash", max_entries = 10240, key = "struct place { __u32 pid; __s32 kernel; __s32 user; char comm[16]; }",
   value = "struct use { __s64 bytes; __s64 calls; __s64 live_bytes; __s64 live_calls; }",
 }
 programs.STACKS = { type = "stack_trace", max_entries = 16384, key = "__u32", value = "__u64[127]" }
@@ -16,10 +17,11 @@ programs.CALLS = { type = "lru_hash", max_entries = 4096, key = "__u32", value =
 --- What was allocated and not freed, by process and address.
 programs.BLOCKS = {
   type = "hash", max_entries = 262144, flags = "no_prealloc", key = "struct block { __u64 pid; __u64 address; }",
-  value = "struct origin { __u64 bytes; __s64 stack; }",
+  value = "struct origin { __u64 bytes; __s64 user; char comm[16]; }",
 }
 
 local USER_STACK <const> = 0x100 -- BPF_F_USER_STACK
+local NO_STACK <const> = -1
 
 --- Loads the programs, for maps of the kinds above. Each is attached to the functions that its name tells.
 function programs.load(uses, stacks, calls, blocks)
@@ -53,9 +55,9 @@ function programs.load(uses, stacks, calls, blocks)
     if address == 0 then
       return
     end
-    local stack = helper.get_stackid(stacks, USER_STACK)
-    if bpf.map.update(blocks, { pid = id >> 32, address = address }, { bytes = bytes, stack = stack }, "any") then
-      count({ pid = id >> 32, stack = stack }, bytes)
+    local user, comm = helper.get_stackid(stacks, USER_STACK), helper.get_current_comm()
+    if bpf.map.update(blocks, { pid = id >> 32, address = address }, { bytes = bytes, user = user, comm = comm }) then
+      count({ pid = id >> 32, kernel = NO_STACK, user = user, comm = comm }, bytes)
     else
       bpf.atomic.add(lost, "blocks", 1)
     end
@@ -67,7 +69,7 @@ function programs.load(uses, stacks, calls, blocks)
     if not origin then
       return
     end
-    local use = uses[{ pid = pid, stack = origin.stack }]
+    local use = uses[{ pid = pid, kernel = NO_STACK, user = origin.user, comm = origin.comm }]
     if use then
       bpf.atomic.add(use, "live_bytes", -origin.bytes)
       bpf.atomic.add(use, "live_calls", -1)

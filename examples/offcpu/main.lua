@@ -6,6 +6,7 @@ package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
 local programs = require "offcpu.programs"
+local stacks = require "stacks"
 
 local parser = common.parser([[
 Shows stacks in which threads leave the CPU, and how long until they run again. Needs root.]])
@@ -18,21 +19,12 @@ parser:flag("--folded", "print only one line per stack, for flame graphs, with m
 parser:flag("--json", "print a JSON object per stack", false)
 local options = parser:parse()
 
-local symbols, processes = bpf.symbols, {} -- processes by pid; read while they live
-
-local function meet(times)
-  for place in bpf.map.keys(times) do
-    processes[place.pid] = processes[place.pid] or symbols.process(place.pid)
-  end
-end
-
 -- The places that took the most time first, each with its stack.
-local function look(times, stacks)
+local function look(times, traces)
   local rows = {}
   for place, ns in pairs(times) do
-    local kernel, user = place.kernel >= 0 and stacks[place.kernel], place.user >= 0 and stacks[place.user]
     place.us, rows[#rows + 1] = ns // 1000, place
-    place.text = symbols.stack(kernel or nil, user or nil, processes[place.pid], { comm = place.comm, folded = true })
+    place.text = stacks.fold(traces, place)
   end
   table.sort(rows, function(a, b) return a.us > b.us or a.us == b.us and a.text < b.text end)
   return rows
@@ -56,14 +48,17 @@ end
 
 common.main(function()
   local times <close> = common.try(bpf.map.create(programs.TIMES))
-  local stacks <close> = common.try(bpf.map.create(programs.STACKS))
+  local traces <close> = common.try(bpf.map.create(programs.STACKS))
   local away <close> = common.try(bpf.map.create(programs.AWAY))
-  local obj <close> = common.try(programs.load(times, stacks, away, options.pid, options.min * 1000,
+  local obj <close> = common.try(programs.load(times, traces, away, options.pid, options.min * 1000,
     options.max and options.max * 1000 or math.maxinteger))
   common.try(obj:attach())
   io.stderr:write(("Measuring for %g s; Ctrl-C ends it\n"):format(options.seconds)) -- not among what flame graphs read
-  common.sleep(options.seconds)
+  local finish = common.now() + options.seconds
+  while common.now() < finish and common.sleep(math.min(finish - common.now(), 0.5)) do
+    stacks.meet(times)
+  end
   obj:detach()
-  meet(times)
-  report(look(times, stacks))
+  stacks.meet(times)
+  report(look(times, traces))
 end)

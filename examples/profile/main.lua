@@ -6,8 +6,7 @@
 package.path = arg[0]:gsub("[^/]*$", "") .. "../?.lua;" .. package.path
 local bpf = require "bpf"
 local common = require "common"
-
-local symbols = bpf.symbols
+local stacks = require "stacks"
 
 local parser = common.parser "Shows which functions the CPUs execute, and the most frequent stacks. Needs root."
 parser:option("--seconds", "run for N seconds or until Ctrl-C", "3"):argname("N"):convert(common.seconds)
@@ -26,63 +25,21 @@ local function attach(prog)
   })
 end
 
-local processes = {} -- symbols by pid; read while a process lives
-
-local function meet(samples)
-  for place in bpf.map.keys(samples) do
-    processes[place.pid] = processes[place.pid] or symbols.process(place.pid)
-  end
-end
-
--- The stack in the kernel and the one in the process, if there are such; and the symbols of the process.
-local function stacks_of(stacks, place)
-  return place.kernel >= 0 and stacks[place.kernel] or nil, place.user >= 0 and stacks[place.user] or nil,
-    processes[place.pid]
-end
-
--- Names joined by ";", from the outermost on: the command, its functions, and the kernel's, which end in "_[k]".
-local function fold(stacks, place)
-  local kernel, user, process = stacks_of(stacks, place)
-  return symbols.stack(kernel, user, process, { folded = true, comm = place.comm })
-end
-
--- Writes a file in pprof's format.
-local function write(path, samples, stacks, began)
-  local period = 1000000000 // math.max(options.freq, 1)
-  local profile = bpf.pprof.new {
-    values = { "samples/count", "cpu/nanoseconds" }, period = "cpu/nanoseconds", every = period,
-    time = began, duration = bpf.clock "realtime" - began,
-  }
-  for place, n in pairs(samples) do
-    profile:add(symbols.frames(stacks_of(stacks, place)), { n, n * period }, { comm = place.comm, pid = place.pid })
-  end
-  common.try(profile:write(path))
-end
-
 local function percent(total)
   return function(n) return ("%.1f %%"):format(100 * n / total) end
 end
 
-local function sorted(counts)
-  local rows = {}
-  for what, n in pairs(counts) do
-    rows[#rows + 1] = { n = n, what = what }
-  end
-  table.sort(rows, function(a, b) return a.n > b.n or a.n == b.n and a.what < b.what end)
-  return rows
-end
-
-local function report(stacks, functions, total, lost)
+local function report(rows, functions, total, lost)
   local columns = {
     { name = "SHARE", field = "n", format = percent(total), align = "right" }, { name = "SAMPLES", field = "n" },
     { name = "FUNCTION", field = "what" },
   }
-  print(("%d samples of %d stacks%s\n"):format(total, #stacks, lost > 0 and (", %d lost"):format(lost) or ""))
+  print(("%d samples of %d stacks%s\n"):format(total, #rows, lost > 0 and (", %d lost"):format(lost) or ""))
   print(bpf.hist.table(table.move(functions, 1, math.min(options.top, #functions), 1, {}), columns, {
     width = common.width() }))
-  for i = 1, math.min(options.stacks, #stacks) do
-    print(("\n%s, %d samples:"):format(percent(total)(stacks[i].n), stacks[i].n))
-    print("  " .. stacks[i].what:gsub(";", "\n  "))
+  for i = 1, math.min(options.stacks, #rows) do
+    print(("\n%s, %d samples:"):format(percent(total)(rows[i].n), rows[i].n))
+    print("  " .. rows[i].what:gsub(";", "\n  "))
   end
 end
 
@@ -92,29 +49,29 @@ common.main(function()
   attach(obj.progs.sample)
   io.stderr:write(("Sampling for %g s; Ctrl-C ends it\n"):format(options.seconds)) -- not among what flame graphs read
   while common.now() < finish and common.sleep(math.min(finish - common.now(), 0.5)) do
-    meet(obj.maps.samples)
+    stacks.meet(obj.maps.samples)
   end
   obj:detach()
-  meet(obj.maps.samples)
-  common.try(symbols.kernel())
+  stacks.meet(obj.maps.samples)
+  common.try(bpf.symbols.kernel())
 
   local counts, leaves, total = {}, {}, 0
   for place, n in pairs(obj.maps.samples) do
-    local stack = fold(obj.maps.stacks, place)
+    local stack = stacks.fold(obj.maps.stacks, place)
     local leaf = ("%s (%s)"):format(stack:match "[^;]*$", place.comm)
     counts[stack] = (counts[stack] or 0) + n
     leaves[leaf] = (leaves[leaf] or 0) + n
     total = total + n
   end
   if options.pprof then
-    write(options.pprof, obj.maps.samples, obj.maps.stacks, began)
+    stacks.write(options.pprof, obj.maps.samples, obj.maps.stacks, options.freq, began)
   end
-  local stacks = sorted(counts)
+  local rows = stacks.sorted(counts)
   if options.folded then
-    for _, row in ipairs(stacks) do
+    for _, row in ipairs(rows) do
       print(row.what .. " " .. row.n)
     end
   else
-    report(stacks, sorted(leaves), total, obj.vars.lost)
+    report(rows, stacks.sorted(leaves), total, obj.vars.lost)
   end
 end)

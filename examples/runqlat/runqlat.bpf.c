@@ -16,7 +16,7 @@ struct task_struct___before_5_14 {
 	long state;
 } __attribute__((preserve_access_index));
 
-const volatile int target_pid = 0;    // 0: every process
+const volatile int target_pid = 0;   // 0: every process
 const volatile _Bool by_process = 0; // else all of them together
 
 // Since when each thread waits. One that ends waiting stays, so this is bounded.

@@ -19,7 +19,8 @@ local tested = {
 }
 -- Tools as others have them, in few lines of Lua beside their BPF programs.
 local short = {
-  "dnslog", "flowd", "mallocs", "netdeny", "offcpu", "opensnoop", "ratelimit", "runqlat", "systop", "tcplife",
+  "dnslog", "flowd", "mallocs", "netdeny", "offcpu", "opensnoop", "profile", "ratelimit", "runqlat", "systop",
+  "tcplife",
 }
 -- Programs that a chapter of the guide explains.
 local chapters = { connects = "docs/tool.md", meterd = "docs/daemon.md" }
