@@ -1,18 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Shows the TCP connections that processes open, and sums them up by port. The guide's chapter docs/tool.md explains
--- this program from beginning to end; it uses nothing but the library.
+-- this program from beginning to end. It uses the library and argparse.
+local argparse = require "argparse"
 local bpf = require "bpf"
-
-local USAGE <const> = [[
-Usage: main.lua [options]
-Shows the TCP connections that processes open, and sums them up by port. Needs root.
-
-  --seconds N  how long (3), 0 for ever; ends on Ctrl-C and SIGTERM, too
-  --pid PID    connections of this process only
-  --port PORT  connections to this port only
-  --failed     show only those that fail
-  --help       show this text
-]]
 
 -- What a call returned, or its error, without a position in this file.
 local function try(value, message)
@@ -21,56 +11,42 @@ end
 
 -- Arguments -----------------------------------------------------------------------------------------------------------
 
-local function misuse(message)
-  io.stderr:write("connects: ", message, "\n", USAGE)
-  os.exit(2)
-end
-
--- The integer that follows an option, between two bounds.
-local function number(option, word, least, most)
-  local n = math.tointeger(tonumber(word or ""))
-  if not n or n < least or n > most then
-    misuse(("%s: a number from %d to %d expected, got %s"):format(option, least, most, word or "nothing"))
-  end
-  return n
-end
-
-local function arguments(words)
-  local options = { seconds = 3, pid = 0, port = 0, failed = false }
-  local i = 1
-  while words[i] do
-    local word = words[i]
-    if word == "--help" or word == "-h" then
-      io.write(USAGE)
-      os.exit(0)
-    elseif word == "--failed" then
-      options.failed = true
-    elseif word == "--seconds" or word == "--pid" or word == "--port" then
-      i = i + 1
-      local most = word == "--port" and 65535 or 0x7fffffff
-      options[word:sub(3)] = number(word, words[i], word == "--seconds" and 0 or 1, most)
-    else
-      misuse("not understood: " .. word)
+-- For argparse: the integer that follows an option, between two bounds.
+local function number(option, least, most)
+  return function(word)
+    local n = math.tointeger(tonumber(word))
+    if n and n >= least and n <= most then
+      return n
     end
-    i = i + 1
+    return nil, ("%s: a number from %d to %d expected, got '%s'"):format(option, least, most, word)
   end
-  return options
+end
+
+local parser = argparse("main.lua", "Shows the TCP connections that processes open, and sums them up by port.")
+parser:option("--seconds", "how long, 0 for ever", "3"):convert(number("--seconds", 0, 0x7fffffff))
+parser:option("--pid", "connections of this process only", 0):convert(number("--pid", 1, 0x7fffffff))
+parser:option("--port", "connections to this port only", 0):convert(number("--port", 1, 65535))
+parser:flag("--failed", "show only those that fail", false)
+parser:option("--output", "how to print; csv and json have no sums", "text"):choices { "text", "csv", "json" }
+parser:epilog "It needs root. Ctrl-C ends it, too."
+
+-- Argparse ends with status 1, which is for a tool that failed.
+function parser:error(message)
+  io.stderr:write("connects: ", message, "\n", self:get_usage(), "\n")
+  os.exit(2)
 end
 
 -- Output --------------------------------------------------------------------------------------------------------------
 
-local HEADING <const> = "    PID  COMMAND           MILLISECONDS  RESULT  TO"
+local COLUMNS <const> = {
+  { name = "PID", width = 7, align = "right" }, { name = "COMMAND", width = 16 },
+  { name = "MILLISECONDS", align = "right", format = function(ns) return ("%.3f"):format(ns / 1e6) end },
+  { name = "RESULT", width = 6 }, { name = "PORT", width = 5, align = "right" }, { name = "ADDRESS", format = "ip" },
+}
 
 local function write(line)
   io.write(line, "\n")
   try(io.stdout:flush())
-end
-
-local function show(c)
-  local width = bpf.hist.terminal() and bpf.hist.width() or 1000
-  local address = bpf.metrics.decode.ip(c.address)
-  write(bpf.hist.line(("%7d  %-16s  %12.3f  %-6s  %s port %d"):format(c.pid, c.comm, c.ns / 1e6,
-    c.opened and "opened" or "failed", address, c.port), width))
 end
 
 local function summary(obj)
@@ -112,21 +88,24 @@ local function main(options)
   local obj <close> = try(bpf.load(here .. "connects.bpf.o", {
     vars = { target_pid = options.pid, target_port = options.port },
   }))
+  local row = bpf.format.columns(COLUMNS, { output = options.output })
   local events <close> = try(bpf.ringbuf(obj.maps.connects, "struct connect", function(c)
     if not (options.failed and c.opened) then
-      show(c)
+      try(row(c.pid, c.comm, c.ns, c.opened and "opened" or "failed", c.port, c.address))
     end
   end))
   try(obj:attach())
-  write(HEADING)
+  try(row()) -- the headings
 
   watch(events, signals, options.seconds)
   try(obj:detach())
   try(events:consume())
-  summary(obj)
+  if options.output == "text" then
+    summary(obj)
+  end
 end
 
-local ok, message = pcall(main, arguments(arg))
+local ok, message = pcall(main, parser:parse())
 if not ok then
   io.stderr:write("connects: ", tostring(message), "\n")
 end

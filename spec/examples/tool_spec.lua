@@ -23,7 +23,7 @@ describe("connects", function()
       "--seconds -1", "--seconds ''" } do
       local output, _, code = examples.run("connects", arguments)
       assert.equal(2, code, output)
-      assert(output:find "^connects: [^\n]+\nUsage:", output)
+      assert(output:find "^connects: [^\n]+\n.*Usage: main.lua", output)
     end
   end)
 
@@ -36,7 +36,11 @@ describe("connects", function()
 
   it("ends by itself", function()
     examples.need_root()
-    assert(examples.well("connects", "--seconds 1 --port 65535"):find "RESULT  TO\n[^%z]*\n%d+ connections?\n")
+    local text = examples.well("connects", "--seconds 1 --port 65535")
+    assert(text:find "RESULT   PORT  ADDRESS\n[^%z]*\n%d+ connections?\n", text)
+    assert.equal("", (examples.well("connects", "--seconds 1 --output json --pid 2147483647")))
+    assert.equal("PID,COMMAND,MILLISECONDS,RESULT,PORT,ADDRESS\r\n",
+      (examples.well("connects", "--seconds 1 --output csv --pid 2147483647")))
   end)
 
   describe("beside a process that connects", function()
@@ -85,9 +89,9 @@ describe("connects", function()
       it("shows both, and sums them up on SIG" .. signal, function()
         local output, code, ids = watched("", signal)
         assert.equal("0", code, output)
-        assert(output:find "^    PID  COMMAND           MILLISECONDS  RESULT  TO\n", output)
-        assert(output:find("\n +%d+  bash +0?%d*%.%d+  opened  127.0.0.1 port " .. port .. "\n"), output)
-        assert(output:find "\n +%d+  bash +%d*%.%d+  failed  127.0.0.1 port 9\n", output)
+        assert(output:find "^    PID  COMMAND           MILLISECONDS  RESULT   PORT  ADDRESS\n", output)
+        assert(output:find("\n +%d+  bash +0?%d*%.%d+  opened +" .. port .. "  127.0.0.1\n"), output)
+        assert(output:find "\n +%d+  bash +%d*%.%d+  failed      9  127.0.0.1\n", output)
         assert(output:find "\n\n2 connections\n *PORT +OPENED +FAILED +AVERAGE\n", output)
         assert(output:find("\n *" .. port .. " +1 +0 +[%d.]+ [um]s\n"), output)
         assert(output:find "\n *9 +0 +1 +%-\n", output)
@@ -101,7 +105,7 @@ describe("connects", function()
     it("shows only what fails, and sums all up", function()
       local output = watched("--failed", "INT")
       assert.falsy(output:find("opened  ", 1, true), output)
-      assert(output:find("failed  127.0.0.1 port 9\n\n2 connections\n", 1, true), output)
+      assert(output:find("failed      9  127.0.0.1\n\n2 connections\n", 1, true), output)
     end)
 
     for name, status in pairs { KILL = "137", HUP = "129" } do
