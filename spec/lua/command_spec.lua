@@ -272,6 +272,18 @@ addr  port  pad               packets  state  mac    name  delta
     end
   end)
 
+  it("ends in silence when nobody reads its output", function()
+    local big <close> = assert(map.create { type = "array", value = "__u64", max_entries = 10000 })
+    local id = map.info(big).id
+    for _, arguments in ipairs { "dump " .. id, "dump --json " .. id, "watch --limit 9000 " .. id } do
+      for _, signal in ipairs { "--default-signal=PIPE", "--ignore-signal=PIPE" } do
+        local output = helper.run(("{ env %s %s; echo $? >&2; } | head -c 1 >/dev/null"):format(signal,
+          tool.COMMAND .. arguments))
+        assert.equal("141\n", output, arguments)
+      end
+    end
+  end)
+
   it("shows the ids of maps within maps", function()
     local inner = { type = "array", max_entries = 1, value = "__u32" }
     local outer <close> = assert(map.create { type = "array_of_maps", max_entries = 2, inner = inner })

@@ -4,6 +4,7 @@
 local bpf = require("bpf")
 local commands = require("bpf.command.commands")
 local frame = require("bpf.command.frame")
+local posix = require("bpf.base.posix")
 
 local ROWS <const> = {}
 for _, row in ipairs(commands) do
@@ -85,6 +86,11 @@ local function catch(message)
   return type(message) == "table" and message or { message = tostring(message), status = 1 }
 end
 
+-- Whether nobody reads the output any more, as behind `| head`. (Where SIGPIPE isn't ignored, it ends the process.)
+local function is_unread(message)
+  return message:find("(EPIPE)", 1, true) or posix.code(message:match("write: (.*)$") or "") == "EPIPE"
+end
+
 -- Runs a command. Returns the exit status.
 return function(arguments)
   if not arguments[1] then
@@ -99,6 +105,8 @@ return function(arguments)
     return 0
   elseif problem.message:find("interrupted!", 1, true) then
     return 130
+  elseif is_unread(problem.message) then
+    return 141 -- as a shell tells of a process that SIGPIPE ended
   end
   io.stdout:flush()
   io.stderr:write("lua-bpf: ", problem.message, "\n")
