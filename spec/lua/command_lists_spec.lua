@@ -98,6 +98,19 @@ describe("lua-bpf", function()
     assert.is_true(decoded("maps --json " .. map.info(constant).id)[1].frozen)
   end)
 
+  it("lists pins once, and none that another mount hides", function()
+    local place_of_two = helper.tmpdir()
+    local m <close> = assert(map.create { type = "array", value = "__u32", max_entries = 1 })
+    local info = map.info(m)
+    assert.equal("", (helper.run("mount -t bpf bpf " .. place_of_two)))
+    assert(map.pin(m, place_of_two .. "/hidden"))
+    assert.equal("", (helper.run("mount -t bpf bpf " .. place_of_two)))
+    assert(map.pin(m, place_of_two .. "/seen"))
+    local list = decoded("maps --json " .. info.id)[1].pins
+    helper.run(("umount %s; umount %s"):format(place_of_two, place_of_two))
+    assert.same({ place_of_two .. "/seen" }, setmetatable(list, nil))
+  end)
+
   it("finds programs and links by name, tag and pin", function()
     local info = obj.progs.count_enter:info()
     for _, word in ipairs { "count_enter", info.tag, dir .. "/enter", info.id } do

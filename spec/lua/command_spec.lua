@@ -3,6 +3,7 @@
 local bpf = require "bpf"
 local commands = require "bpf.command.commands"
 local helper = require "spec.helper"
+local json = require "dkjson"
 local kernel = require "spec.support.kernel"
 local lfs = require "lfs"
 local tool = require "spec.support.command"
@@ -20,7 +21,9 @@ describe("lua-bpf without root", function()
       assert.matches("^Usage: lua%-bpf " .. name .. " ?[^\n]*\n", works(name .. " --help"))
       assert.matches("\n  " .. name .. " ", works "--help")
       assert.equal(works(name .. " --help"), works("help " .. name))
+      assert.matches("\nExample: [^\n]*lua%-bpf " .. name, works(name .. " --help"))
     end
+    assert.equal(works "--help", works "prog --help")
     assert.equal(tostring(bpf) .. "\n", works "--version")
   end)
 
@@ -189,7 +192,7 @@ addr  port  pad               packets  state  mac    name  delta
     fails(1, "^lua%-bpf: map.by_id 4294967295: [^\n]*%(ENOENT%)\n$", "dump 4294967295")
     fails(1, "^lua%-bpf: prog_info 4294967295: [^\n]*%(ENOENT%)\n$", "progs 4294967295")
     local queue <close> = assert(map.create { type = "queue", value = "__u32", max_entries = 1 })
-    fails(1, "^lua%-bpf: [^\n]*queue[^\n]*\n$", "dump " .. map.info(queue).id)
+    fails(1, "^lua%-bpf: map 'queue': maps of type queue have no keys[^\n]*\n$", "dump " .. map.info(queue).id)
     fails(1, "^lua%-bpf: [^\n]*queue[^\n]*\n$", "dump --json " .. map.info(queue).id)
     local output, _, code = command("links", "setpriv --bounding-set=-all --inh-caps=-all")
     assert.equal(1, code)
@@ -231,6 +234,25 @@ addr  port  pad               packets  state  mac    name  delta
     assert.matches('\n +1 +%d+\n', output)
     assert.falsy(output:find("\27", 1, true)) -- it isn't a terminal
     map.delete(hits, "new")
+  end)
+
+  it("watches as JSON, an object in a line for each display", function()
+    hits.gone, hits.new = 1, nil
+    local output, ok = beside('m.web = 9 m.new = 1 m.gone = nil', watch "--count 3 --json")
+    assert(ok, output)
+    local changes = {}
+    for line in output:gmatch "[^\n]+" do
+      local display = assert(json.decode(line))
+      assert(display.time > 1e9)
+      for _, entry in ipairs(display.entries) do
+        changes[entry.key .. " " .. (entry.change or "")] = entry.value
+      end
+    end
+    local cpus = bpf.features.cpus()
+    assert.same({ cpus, cpus, 9 * cpus, true }, { changes["gone deleted"], changes["new new"], changes["web changed"],
+      changes["web "] ~= nil })
+    map.delete(hits, "new")
+    hits.web = 4
   end)
 
   it("colours changes on a terminal and draws over what it drew, unless NO_COLOR is set", function()

@@ -74,13 +74,13 @@ end
 
 -- The id of a type by what was typed.
 local function find(btf, text)
-  local id = text:find("^%d+$") and math.tointeger(tonumber(text))
+  local id = text:find("^[0-9]+$") and math.tointeger(tonumber(text))
   if id then
     return btf:find(id) and id or frame.fail(("there is no type %s"):format(text))
   end
   for _, kind in ipairs(KINDS) do
     local ok, found = pcall(btf.find, btf, kind .. text)
-    if ok and found then
+    if ok and found and text ~= "" then -- not one without a name
       return found.id
     end
   end

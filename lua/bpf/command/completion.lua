@@ -37,7 +37,7 @@ end
 
 -- The beginning of what the help tells of an option.
 local function described(found, name)
-  local text = found.usage:match("\n  %-%-" .. name:gsub("%-", "%%-") .. "[^\n]-  +([^\n]+)\n")
+  local text = found.usage:match("\n  [^\n]-%-%-" .. name:gsub("%-", "%%-") .. "[^\n]-  +([^\n]+)\n")
   return (text or ""):match("^[^.;:%[%]\\]*"):gsub("'", "'\\''")
 end
 

@@ -22,6 +22,8 @@ Shows the entries of a map, decoded by the types of its BTF.
   --json               print one JSON object. Its field `entries` is an array of { "key": , "value": }. Integers have
                        all their digits. Bytes are arrays of numbers. A value of a per-CPU map is an array with an
                        element for each CPU.
+
+Example: lua-bpf dump ports --key '{ port = 80 }' --format addr=ip
 ]]
 
 local function dump_json(m, given)

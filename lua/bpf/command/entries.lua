@@ -41,10 +41,8 @@ end
 
 -- pairs of a map that has them, with ids for the maps within.
 function entries.walk(m)
-  local ok, step, state, control, closing = pcall(pairs, m)
-  if not ok then
-    frame.fail(step)
-  elseif not map.type(m):find("_of_maps$") then
+  local step, state, control, closing = frame.try(pairs, m)
+  if not map.type(m):find("_of_maps$") then
     return step, state, control, closing
   end
   return function(s, key)

@@ -6,6 +6,8 @@ local commands = require("bpf.command.commands")
 local frame = require("bpf.command.frame")
 local posix = require("bpf.base.posix")
 
+local KINDS <const> = { map = true, prog = true, link = true }
+
 local ROWS <const> = {}
 for _, row in ipairs(commands) do
   ROWS[row[1]] = row
@@ -66,7 +68,10 @@ local function main(arguments)
     return
   end
   local row, own = find(arguments)
-  if not row then
+  if not row and KINDS[name] and (arguments[2] == "--help" or arguments[2] == "-h") then
+    frame.write(usage())
+    return
+  elseif not row then
     unknown(arguments)
   end
   local found = commands.of(row)

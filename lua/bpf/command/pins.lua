@@ -12,18 +12,25 @@ local function unescaped(field)
   end))
 end
 
--- The places of the BPF file systems, one for each.
+-- The places of the BPF file systems, one for each. Of several mounts on a place, the last hides the others.
 local function places()
-  local list, seen = {}, {}
+  local list, at, seen = {}, {}, {}
   local file <close> = io.open("/proc/self/mountinfo")
   for line in file and file:lines() or function() end do
     local device, root, place, kind = line:match("^%d+ %d+ (%S+) (%S+) (%S+) .- %- (%S+) ")
-    if kind == "bpf" and not seen[device .. root] then
-      seen[device .. root] = true
-      list[#list + 1] = unescaped(place)
+    at[place or ""] = kind == "bpf" and device .. root or nil
+    if kind == "bpf" then
+      list[#list + 1] = place
     end
   end
-  return list
+  local visible = {}
+  for _, place in ipairs(list) do
+    if at[place] and not seen[at[place]] then
+      seen[at[place]] = true
+      visible[#visible + 1] = unescaped(place)
+    end
+  end
+  return visible
 end
 
 local function quoted(text)

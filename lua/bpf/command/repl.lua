@@ -11,6 +11,8 @@ Usage: lua-bpf repl
 Starts a Lua prompt with the variables `bpf` and `map`. The prompt shows values of expressions as bpf.inspect does.
 Input that is incomplete continues on the next line. A local variable exists only in the input that declares it. Lines
 are edited with rlwrap if that is installed. Ctrl-D, exit or quit ends the prompt.
+
+Example: lua-bpf repl
 ]]
 
 -- The chunk of a line, an expression's with its values; or nil and whether more lines are needed, or the message.

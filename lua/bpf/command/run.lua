@@ -9,6 +9,8 @@ Usage: lua-bpf run SCRIPT [ARG...]
 
 Runs a Lua script that finds the module as the variable `bpf`. The script gets the arguments that follow SCRIPT, as
 `...` and `arg`.
+
+Example: lua-bpf run top.lua --interval 2
 ]]
 
 local function run(arguments)

@@ -14,7 +14,8 @@ local value_text = require("bpf.inspect.value")
 local hist, map = bpf.hist, bpf.map
 
 local USAGE <const> = [[
-Usage: lua-bpf watch MAP [--interval SECONDS] [--count N] [--limit N] [--format COLUMN=FORMAT]... [--sort COLUMN]
+Usage: lua-bpf watch MAP [--interval SECONDS] [--count N] [--limit N] [--format COLUMN=FORMAT]...
+                     [--sort COLUMN] [--json]
 
 Shows the entries of a map every second, until Ctrl-C or SIGTERM. A sign marks what has changed since the last time:
 + new entry, ~ new value, - deleted entry. The column /s shows how much an integer grew per second since the last time.
@@ -25,6 +26,11 @@ Values of per-CPU maps are added up.
                        come first
 ]] .. columns.HELP .. [[
                        COLUMN/s is how much an integer grows per second
+  --json               print each display as a JSON object in a line of its own: time, in seconds since 1970, and
+                       entries, an array of { "key": , "value": , "change": }. A change is "new", "changed" or
+                       "deleted"; it is absent for the rest
+
+Example: lua-bpf watch hits --interval 0.5
 ]]
 
 local MOST = 10000 -- entries looked at
@@ -214,16 +220,30 @@ local function picture(view, rows, more, cut)
 end
 
 -- What is to be shown of a map.
+local CHANGES <const> = { ["+"] = "new", ["~"] = "changed", ["-"] = "deleted" }
+
+-- A display as a JSON object.
+local function document(view, rows)
+  local list = {}
+  for i, row in ipairs(rows) do
+    local change = CHANGES[row.sign]
+    list[i] = ('{"key":%s,"value":%s%s}'):format(bpf.json(row.entry.key, view.key_layout),
+      bpf.json(row.entry.value, view.value_layout), change and (',"change":"%s"'):format(change) or "")
+  end
+  return ('{"time":%d,"entries":[%s]}\n'):format(os.time(), table.concat(list, ","))
+end
+
 local function view_of(m, given)
   local terminal = hist.terminal()
   local key_type, value_type = map.types(m)
   local view = { map = m, key_layout = key_type and key_type:layout(), terminal = terminal }
   local value_layout = value_type and value_type:layout()
+  view.value_layout = value_layout
   view.layouts = { key = view.key_layout or false, value = value_layout or false }
   local _, tree = columns.formats(view.layouts, given, USAGE)
   view.key_format, view.parts = formats_of.whole(tree, view.key_layout, "key"), parts_of(value_layout, tree)
   view.colour = terminal and (os.getenv("NO_COLOR") or "") == ""
-  view.limit = given.limit or (terminal and math.max(hist.height() - 4, 1) or MOST)
+  view.limit = given.limit or (terminal and not given.json and math.max(hist.height() - 4, 1) or MOST)
   view.order = given.sort and order_of(view, given.sort)
   return view
 end
@@ -242,11 +262,16 @@ local function run(given, names)
     end
     local now = look(m, view.key_layout)
     local rows, more = rows_of(view, now, before)
-    local lines = picture(view, rows, more, now.cut)
-    local start = not height and "" or view.terminal and ("\27[%dA\27[J"):format(height) or "\n"
-    frame.write(start, table.concat(lines, "\n"), "\n")
+    if given.json then
+      frame.write(document(view, rows))
+    else
+      local lines = picture(view, rows, more, now.cut)
+      local start = not height and "" or view.terminal and ("\27[%dA\27[J"):format(height) or "\n"
+      frame.write(start, table.concat(lines, "\n"), "\n")
+      height = #lines
+    end
     frame.flush()
-    before, height = now, #lines
+    before = now
   end
 end
 
@@ -255,7 +280,7 @@ return {
   arguments = { "map" },
   options = {
     interval = frame.positive, count = frame.count, limit = frame.count, format = columns.OPTIONS.format,
-    sort = columns.OPTIONS.sort,
+    sort = columns.OPTIONS.sort, json = true,
   },
   run = run,
 }
