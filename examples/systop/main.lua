@@ -21,47 +21,31 @@ local COLUMNS <const> = {
   { name = "SWITCHES/S", width = 10 },
 }
 
-local before, at = {}, common.now()
-
--- What each process used since the last look, as rows, and how many seconds ago that was.
-local function look(uses)
-  local rows, now, seconds = {}, {}, common.now() - at
-  for pid in bpf.map.keys(uses) do
-    local use = bpf.map.sum(uses, pid)
-    if use then -- else it has been forgotten meanwhile
-      local last, row = before[pid], { pid = pid }
-      for name, n in pairs(use) do
-        row[name] = n - (last and last[name] <= n and last[name] or 0)
-      end
-      now[pid], rows[#rows + 1] = use, row
-    end
+-- Shows the processes with the highest rates since the last look. us/call: of how long the calls took, also asleep.
+local function show(rates, processes, row)
+  local rows, field = {}, ORDER[options.by]
+  for pid, rate in rates() do
+    rate.pid = pid
+    rows[#rows + 1] = rate[field] > 0 and rate or nil
   end
-  before, at = now, at + seconds
-  return rows, seconds
-end
-
-local function show(obj, row, field)
-  local rows, seconds = look(obj.maps.uses)
   table.sort(rows, function(a, b) return a[field] > b[field] or a[field] == b[field] and a.pid < b.pid end)
   for i = 1, math.min(#rows, options.top) do
-    local r, process = rows[i], obj.maps.processes[rows[i].pid]
-    if r[field] > 0 then
-      local function rate(n) return math.floor(n / seconds + 0.5) end
-      row(r.pid, process and process.comm or "?", rate(r.cpu_ns / 1e7), rate(r.calls),
-        rate(r.errors), r.calls > 0 and r.call_ns // r.calls // 1000 or 0, rate(r.switches))
-    end
+    local r, process = rows[i], processes[rows[i].pid]
+    row(r.pid, process and process.comm or "?", math.floor(r.cpu_ns / 1e7 + 0.5), math.floor(r.calls + 0.5),
+      math.floor(r.errors + 0.5), r.calls > 0 and math.floor(r.call_ns / r.calls / 1000) or 0,
+      math.floor(r.switches + 0.5))
   end
 end
 
 common.main(function()
-  local field = common.try(ORDER[options.by], "--by: cpu, calls, errors or switches")
+  common.try(ORDER[options.by], "--by: cpu, calls, errors or switches")
   local obj <close> = common.load()
   common.try(obj:attach())
   io.stderr:write(("Watching for %g s; Ctrl-C ends it\n"):format(options.seconds))
-  local finish = common.now() + options.seconds
+  local rates, finish = bpf.map.rates(obj.maps.uses), common.now() + options.seconds
   repeat
     local ended = not common.sleep(math.min(options.interval, finish - common.now()))
     io.write(bpf.hist.terminal() and not options.json and "\27[H\27[J" or "")
-    show(obj, bpf.format.columns(COLUMNS, { output = options.json and "json" or "text" }), field)
+    show(rates, obj.maps.processes, bpf.format.columns(COLUMNS, { output = options.json and "json" or "text" }))
   until ended or common.now() >= finish
 end)
