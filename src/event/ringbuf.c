@@ -201,7 +201,8 @@ without a handler raises an error: read it by ringbuf:events.
 @function ringbuf:poll
 @tparam ?integer timeout milliseconds to wait for the first record; 0 doesn't wait, -1 or nil waits for ever
 @tparam ?integer max how many records to handle at most, 1 or more; nil for all that are there
-@treturn integer how many records were handled; 0 when the timeout ended, or after a signal that the process handles
+@treturn integer how many records were handled; 0 when the timeout ended, or after a signal that the process handles.
+ With one that bpf.signals catches, the call doesn't wait until it is polled
 @treturn nil,string,string on failure: EINTR, in a coroutine only: a signal's handler has set a hook in the main thread,
  during this call or since the reader's last one. `lua` does so for Ctrl-C
 @usage
@@ -227,8 +228,8 @@ static int ringbuf_consume(lua_State *L)
 /*** Iterates over records as they come: `for e in reader:events(1000) do`. It does not call the handlers.
 @function ringbuf:events
 @tparam ?integer timeout milliseconds to wait for the next record before the loop ends; -1 or nil waits for ever. A
- signal doesn't end the loop: Ctrl-C raises an error out of the loop. In a coroutine, where that error can't be raised,
- the loop ends
+ signal that bpf.signals catches ends the loop, even if there are records. Other signals don't: Ctrl-C raises an error
+ out of the loop. In a coroutine, where that error can't be raised, the loop ends
 @treturn function iterator over records, or with `unpack` over their members
 @usage
 for note in reader:events(10) do

@@ -196,8 +196,8 @@ static int printk_next(lua_State *L)
 texts: a text that one reader takes, no other reader gets. This needs a mounted tracefs.
 @function bpf.printk
 @tparam ?integer timeout milliseconds to wait for the next line before the loop ends; -1 or nil waits for ever. A signal
- doesn't end the loop: Ctrl-C raises an error out of the loop. In a coroutine, where that error can't be raised, the
- loop ends
+ that bpf.signals catches ends the loop. Other signals don't: Ctrl-C raises an error out of the loop. In a coroutine,
+ where that error can't be raised, the loop ends
 @treturn function iterator over texts, each with a table: `task` (the name), `pid`, `cpu`, and `time` in seconds since
  boot; with a value that closes the pipe when the loop ends
 @treturn nil,string,string on failure: ENOENT (no tracefs is mounted), EBUSY (another process reads the pipe; newer

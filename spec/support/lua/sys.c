@@ -297,10 +297,10 @@ static int sys_handle(lua_State *L)
 	return 0;
 }
 
-/* kill(signal): sends it to this process */
+/* kill(signal [, process id]): sends it, by default to this process */
 static int sys_kill(lua_State *L)
 {
-	if (kill(getpid(), (int)luaL_checkinteger(L, 1)))
+	if (kill((pid_t)luaL_optinteger(L, 2, getpid()), (int)luaL_checkinteger(L, 1)))
 		return failure(L, "kill");
 	return 0;
 }
