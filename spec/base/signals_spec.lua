@@ -269,27 +269,38 @@ describe("A signal", function()
     assert.equal(2, polls)
   end)
 
-  it("is never lost, however close to a wait it comes", function()
-    local signals <close> = assert(bpf.signals("USR1"))
-    local rounds <const> = 3000 // helper.slow
-    local shared <close> = assert(map.create { type = "array", max_entries = 1, value = "u64", flags = "mmapable" })
-    local view <close> = assert(map.view(shared, "u64"))
-    local parent <const> = helper.pid
-    local child = sys.fork()
-    if child == 0 then -- sends the next one as soon as the last one has been polled
-      for round = 0, rounds - 1 do
-        repeat until view[0] == round
-        sys.kill(USR1, parent)
+  for _, receiver in ipairs { "its parent", "a forked child" } do
+    it("is never lost, however close to a wait it comes to " .. receiver, function()
+      local signals <close> = assert(bpf.signals("USR1"))
+      local rounds <const> = 3000 // helper.slow
+      local shared = assert(map.create { type = "array", max_entries = 1, value = "u64", flags = "mmapable" })
+      local view = assert(map.view(shared, "u64"))
+
+      local function send(to) -- the next one, as soon as the last one has been polled
+        for round = 0, rounds - 1 do
+          repeat until view[0] == round
+          sys.kill(USR1, to)
+        end
       end
-      os.exit(true, false)
-    end
-    for round = 1, rounds do
-      assert(not bpf.sleep(60 * helper.slow), "a signal was lost")
-      assert.equal("USR1", signals:poll(0))
-      view[0] = round
-    end
-    assert.equal(0, sys.wait(child))
-  end)
+
+      local function receive()
+        for round = 1, rounds do
+          assert(not bpf.sleep(60 * helper.slow), "a signal was lost")
+          assert(signals:poll(0) == "USR1")
+          view[0] = round
+        end
+      end
+
+      local child = sys.fork()
+      if child == 0 then
+        local ok = pcall(receiver == "its parent" and send or receive, helper.pid)
+        os.exit(ok, false)
+      end
+      (receiver == "its parent" and receive or send)(child)
+      assert.equal(0, sys.wait(child))
+      map.close(shared)
+    end)
+  end
 end)
 
 describe("A reader", function()
@@ -408,6 +419,23 @@ describe("What handled a signal before", function()
     sys.kill(USR1)
     return sys.handled() - before
   end
+
+  -- The signals that the process ignores and those that it handles, as the kernel has them.
+  local function dispositions()
+    return helper.read("/proc/self/status"):match("SigIgn:%s+%x+\nSigCgt:%s+%x+")
+  end
+
+  it("is back, and nothing else, for the kernel too", function()
+    local before = dispositions()
+    for _ = 1, 2 do
+      local one, other = assert(bpf.signals("TERM", "USR1", "WINCH", "PIPE")), assert(bpf.signals("TERM", "HUP"))
+      assert.not_equal(before, dispositions())
+      one:close()
+      assert.not_equal(before, dispositions())
+      other:close()
+      assert.equal(before, dispositions())
+    end
+  end)
 
   it("is back after the last close, in any order of closing", function()
     for order = 1, 2 do
