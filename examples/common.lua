@@ -51,10 +51,11 @@ function common.ended()
 end
 
 local ENDED <const> = "ended by a signal"
+local in_main = false -- who would catch that
 
 --- Raises an error that common.main takes for a good end, if such a signal has come. For the middle of what takes long.
 function common.check()
-  if common.ended() then
+  if in_main and common.ended() then
     error(ENDED, 0)
   end
 end
@@ -72,6 +73,7 @@ end
 -- asked to do until then.
 function common.main(fn, ...)
   io.stdout:setvbuf "line"
+  in_main = true
   local ok, message = pcall(fn, ...)
   ok = ok or message == ENDED
   if not ok then
