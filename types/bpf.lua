@@ -729,7 +729,7 @@ function object:load() end
 
 ---Attaches every program by its section.
 ---@return true? done
----@return string? message
+---@return string[]|string? left names of programs whose section names no place; or the message
 ---@return string? code
 function object:attach() end
 

@@ -340,7 +340,6 @@ describe("a loaded object", function()
     assert.equal(0, assert(obj.progs.good:run()).retval)
     helper.raises(function() return obj.progs.out_of_bounds:fd() end,
       "program 'out_of_bounds' is not loaded, its autoload is off")
-    assert.is_true(obj:attach())
   end)
 
   it("takes autoload: true as well", function()
@@ -595,6 +594,27 @@ describe("attaching an object", function()
     call(10)
     assert.equal(10, obj.vars.traced)
     assert.equal(0, obj.vars.left)
+  end)
+
+  it("fails if the sections of all programs name no place", function()
+    local obj <close> = assert(bpf.programs {
+      filter = { "xdp", function() return 2 end }, mark = { "tc", function() return 0 end },
+    })
+    helper.fails("EOPNOTSUPP", "^object 'lua': attach: nothing was attached, because the sections of 'filter', " ..
+      "'mark' name no place: attach each by the method for its type", obj:attach())
+    obj.progs.filter:autoattach(false)
+    obj.progs.mark:autoattach(false)
+    assert.same({ true }, { obj:attach() })
+  end)
+
+  it("names the programs whose sections name no place, if others do", function()
+    local obj <close> = assert(bpf.programs {
+      filter = { "xdp", function() return 2 end }, enter = { "raw_tp/sys_enter", function() return 0 end },
+    })
+    assert.same({ true, { "filter" } }, { obj:attach() })
+    obj.progs.filter:autoattach(false)
+    assert(obj:detach())
+    assert.same({ true }, { obj:attach() })
   end)
 
   it("is undone by detach, and can be done again", function()

@@ -285,12 +285,41 @@ void lbpf_object_fill(lua_State *L, int idx, struct lbpf_object *o)
 
 /* ---- attaching ---- */
 
+/* Whether programs of this type are attached at all: those of type syscall are run, and those of struct_ops belong to a
+ * map, which is attached. */
+static bool is_attachable(enum bpf_prog_type type)
+{
+	return type != BPF_PROG_TYPE_SYSCALL && type != BPF_PROG_TYPE_STRUCT_OPS;
+}
+
+/* Pushes nil, message and code: no program was attached. The sequence of names is at idx. */
+static int attach_nothing(lua_State *L, const struct lbpf_object *o, int idx)
+{
+	luaL_Buffer b;
+
+	luaL_buffinit(L, &b);
+	for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, idx); i++) {
+		luaL_addstring(&b, i > 1 ? ", '" : "'");
+		lua_rawgeti(L, idx, i);
+		luaL_addvalue(&b);
+		luaL_addstring(&b, "'");
+	}
+	luaL_pushresult(&b);
+	lua_pushfstring(L,
+			"nothing was attached, because the sections of %s name no place: attach each by the method for "
+			"its "
+			"type, such as prog:attach_xdp(interface)",
+			lua_tostring(L, -1));
+	return lbpf_err_push(L, EOPNOTSUPP, lua_tostring(L, -1), "object '%s': attach", o->name);
+}
+
 /*** Attaches every program to the place that its section names. Left out are programs whose section names no place,
-programs that were not loaded, and programs whose autoattach is off. If a program fails, the programs that this call
-attached are detached again.
+such as SEC("xdp") or SEC("tc"), programs that were not loaded, and programs whose autoattach is off. If a program
+fails, the programs that this call attached are detached again.
 @function object:attach
-@treturn true
-@treturn nil,string,string on failure
+@treturn true if programs were attached; then a sequence of the names of those whose section names no place, if there
+ are any
+@treturn nil,string,string on failure; EOPNOTSUPP if the sections of all programs name no place
 @usage
 assert(obj:attach())
 obj:detach()
@@ -298,35 +327,48 @@ obj:detach()
 static int object_attach(lua_State *L)
 {
 	struct lbpf_object *o = lbpf_object_check(L);
-	int attached = 0, err;
+	int attached = 0, left = 0, err;
 
 	if (!o->loaded)
 		luaL_error(L, "object '%s' is not loaded; call obj:load() first", o->name);
 	lua_settop(L, 1);
 	lua_getiuservalue(L, 1, LBPF_OBJECT_PROG_LIST);
 	lua_newtable(L); /* the links that this call has made */
-	for (lua_Integer i = 1; lua_rawgeti(L, 2, i) == LUA_TUSERDATA; i++, lua_settop(L, 3)) {
+	lua_newtable(L); /* the names of programs whose section names no place */
+	for (lua_Integer i = 1; lua_rawgeti(L, 2, i) == LUA_TUSERDATA; i++, lua_settop(L, 4)) {
 		struct lbpf_program *p = lua_touserdata(L, -1);
+		bool attachable;
 
 		/* Attaching the previous program may have run a finalizer that closed it. */
 		lbpf_object_check(L);
 		if (bpf_program__fd(p->prog) < 0 || !bpf_program__autoattach(p->prog))
 			continue;
-		err = lbpf_attach_auto(L, 4, 1);
+		attachable = is_attachable(bpf_program__type(p->prog));
+		err = lbpf_attach_auto(L, 5, 1);
 		if (!err) {
 			lua_rawseti(L, 3, ++attached);
 			continue;
 		}
-		if (err == LBPF_ATTACH_NOWHERE)
+		if (err == LBPF_ATTACH_NOWHERE) {
+			lua_pushstring(L, p->name);
+			if (attachable)
+				lua_rawseti(L, 4, ++left);
 			continue;
+		}
 		for (; attached; attached--, lua_pop(L, 1)) {
 			lua_rawgeti(L, 3, attached);
 			lbpf_link_close(L, -1);
 		}
 		return 3;
 	}
+	lua_settop(L, 4);
+	if (left && !attached)
+		return attach_nothing(L, o, 4);
 	lua_pushboolean(L, 1);
-	return 1;
+	if (!left)
+		return 1;
+	lua_pushvalue(L, 4);
+	return 2;
 }
 
 /*** Detaches every link of the object. The object stays loaded, and its programs can be attached again.
