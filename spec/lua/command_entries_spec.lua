@@ -14,10 +14,18 @@ describe("lua-bpf", function()
 
   local dir = helper.bpffs()
 
-  -- A map, and its id as text.
+  local created = {}
+
+  after_each(function()
+    while created[1] do
+      map.close(table.remove(created))
+    end
+  end)
+
+  -- A map until the end of the test, and its id as text.
   local function create(options)
     local m = assert(map.create(options))
-    finally(function() map.close(m) end)
+    created[#created + 1] = m
     return m, ("%d"):format(map.info(m).id)
   end
 
@@ -53,6 +61,24 @@ describe("lua-bpf", function()
     quietly("set " .. other .. " 0 '{ state = \"ON\", on = true }'")
     assert.same({ state = 1, on = true }, e[0])
     fails(1, "^lua%-bpf: [^\n]*\n$", "set " .. other .. " 1 '{}'")
+  end)
+
+  it("sets negative numbers, and what other types of maps take", function()
+    local m, id = create { type = "array", max_entries = 2, value = "__s32" }
+    quietly("set " .. id .. " 0 -5")
+    quietly("set " .. id .. " 1 -0x10")
+    assert.same({ -5, -16 }, { m[0], m[1] })
+    local cgroups, other = create { type = "cgroup_array", max_entries = 1 }
+    fails(1, "^lua%-bpf: map 'cgroup_array': update: [^\n]*%(EBADF%)\n$", "set " .. other .. " 0 /tmp")
+    assert.equal(1, #cgroups)
+    local interfaces, third = create { type = "devmap", max_entries = 1 }
+    quietly("set " .. third .. " 0 lo")
+    assert.equal(1, interfaces[0])
+    local programs, fourth = create { type = "prog_array", max_entries = 1 }
+    local prog <close> = assert(bpf.program("raw_tp/sys_enter", function() return 0 end))
+    quietly(("set %s 0 %d"):format(fourth, prog:info().id))
+    assert.equal(prog:info().id, programs[0])
+    fails(1, "^lua%-bpf: there is no program 'no_such_program'", "set " .. fourth .. " 0 no_such_program")
   end)
 
   it("sets bytes where a map has no types", function()

@@ -134,7 +134,7 @@ function frame.parse(arguments, options, usage, short)
     local argument = with_name(arguments[i], short or {})
     local name, value = argument:match("^%-%-([a-z-]+)=?(.*)$")
     local reader = name and options[name]
-    if only_rest or not argument:find("^%-.") then
+    if only_rest or not argument:find("^%-.") or argument:find("^%-%.?[0-9]") then -- negative numbers are no options
       rest[#rest + 1] = argument
     elseif argument == "--" then
       only_rest = true

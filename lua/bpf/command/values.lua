@@ -122,6 +122,12 @@ end
 -- What the values of these maps are, by their type's name.
 local OBJECTS <const> = { array_of_maps = "map", hash_of_maps = "map", prog_array = "prog" }
 
+-- Maps whose values are references, which the library takes by name, number or table, whatever their type in C is.
+local REFERENCES <const> = {
+  cgroup_array = true, cpumap = true, devmap = true, devmap_hash = true, perf_event_array = true,
+  reuseport_sockarray = true, sockhash = true, sockmap = true, xskmap = true,
+}
+
 -- A value of the map. Of per-CPU maps, one for all CPUs, or a sequence with one for each.
 function values.value(m, text)
   local name = map.type(m)
@@ -129,10 +135,7 @@ function values.value(m, text)
     return target.object(OBJECTS[name], text)
   end
   local _, kind = map.types(m)
-  local layout = kind and kind:layout()
-  if layout and layout.kind == "bytes" and name:find("map$") then -- devmaps, cpumaps and maps of sockets have their own
-    layout = nil
-  end
+  local layout = kind and not REFERENCES[name] and kind:layout() or nil
   if name:find("percpu", 1, true) and text:find("^%s*{") then
     return read(text, nil, "value")
   end
