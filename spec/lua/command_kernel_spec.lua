@@ -77,6 +77,21 @@ describe("lua-bpf features", function()
     assert.same(bpf.features.map_types(), setmetatable(value.map_types, nil))
   end)
 
+  it("shows the types that bpftool shows", function()
+    local ours, theirs = decoded "features --json", assert(json.decode((helper.run "bpftool -j feature probe kernel")))
+    local function compare(own, kind, list)
+      local n = 0
+      for long, here in pairs(list) do
+        local name = long:match("^have_(.*)_" .. kind .. "_type$")
+        assert.equal(here, own[name], long)
+        n = n + 1
+      end
+      assert(n > 20)
+    end
+    compare(ours.prog_types, "prog", theirs.program_types)
+    compare(ours.map_types, "map", theirs.map_types)
+  end)
+
   it("shows the helpers of a type of programs", function()
     local output = works "features xdp"
     assert.matches("\nmap_lookup_elem +yes *\n", output)
