@@ -38,7 +38,7 @@ end
 -- The beginning of what the help tells of an option.
 local function described(found, name)
   local text = found.usage:match("\n  [^\n]-%-%-" .. name:gsub("%-", "%%-") .. "[^\n]-  +([^\n]+)\n")
-  return (text or ""):match("^[^.;:%[%]\\]*"):gsub("'", "'\\''")
+  return (text or ""):gsub("%.[ \n].*", ""):match("^[^;:%[%]\\]*"):gsub("'", "'\\''")
 end
 
 -- The commands: name, first and second word, summary, sorted options with what is offered, arguments.
@@ -49,9 +49,15 @@ local function described_commands()
     local first, second = row[1]:match("^(%S+) ?(.*)$")
     local one = { name = row[1], first = first, second = second, summary = row[3], options = {}, arguments = {},
       only_map = (found.arguments or {})[1] == "map" }
+    local letters = {}
+    for letter, name in pairs(found.short or {}) do
+      letters[name] = letter
+    end
     for name, reader in pairs(found.options or {}) do
-      table.insert(one.options, { name = name, offer = offer(reader), text = described(found, name),
-        many = type(reader) == "table" and reader.many })
+      table.insert(one.options, {
+        name = name, letter = letters[name], offer = offer(reader), text = described(found, name),
+        many = type(reader) == "table" and reader.many,
+      })
     end
     table.sort(one.options, function(a, b) return a.name < b.name end)
     for j, argument in ipairs(found.arguments or {}) do

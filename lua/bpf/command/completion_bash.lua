@@ -31,7 +31,8 @@ _lua_bpf_offer() # what, the command, the word so far
 
 _lua_bpf()
 {
-	local cur=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} options arguments i kind= next=2 position=0 pending=
+	local cur=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} options letters arguments
+	local i kind= next=2 position=0 pending=
 	local -a places
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
@@ -70,7 +71,10 @@ _lua_bpf()
 			pending=
 		elif ((i == COMP_CWORD)); then
 			break
-		elif [[ $word == --* ]]; then
+		elif [[ $word == -* ]]; then
+			for kind in $letters; do
+				[[ -${kind%%:*} == "$word" ]] && word=--${kind#*:}
+			done
 			for kind in $options; do
 				[[ --${kind%%:*} == "$word" && ${kind#*:} != flag ]] && pending=${kind#*:}
 			done
@@ -97,12 +101,13 @@ complete -F _lua_bpf lua-bpf
 return function(list)
   local cases, kinds = {}, {}
   for i, one in ipairs(list) do
-    local options = {}
+    local options, letters = {}, {}
     for j, option in ipairs(one.options) do
       options[j] = option.name .. ":" .. option.offer
+      letters[#letters + 1] = option.letter and option.letter .. ":" .. option.name
     end
-    cases[i] = ("\t'%s') options='%s' arguments='%s' ;;"):format(one.name, table.concat(options, " "),
-      table.concat(one.arguments, " "))
+    cases[i] = ("\t'%s') options='%s' letters='%s' arguments='%s' ;;"):format(one.name, table.concat(options, " "),
+      table.concat(letters, " "), table.concat(one.arguments, " "))
   end
   for i, kind in ipairs { "map", "prog", "link" } do
     kinds[i] = ("\t\t\t%s) options='%s' ;;"):format(kind, table.concat(words_after(list, kind), " "))

@@ -70,9 +70,12 @@ end
 local function zsh_arguments(one)
   local list = { "'(- *)--help[explain the command]'" }
   for _, option in ipairs(one.options) do
-    local value = option.offer == "flag" and "" or ("=:%s:%s"):format(option.name, action(option.offer))
-    list[#list + 1] = ("'%s--%s%s'"):format(option.many and "*" or "", option.name,
-      value == "" and "[" .. option.text .. "]" or "=[" .. option.text .. "]" .. value:sub(2))
+    local flag = option.offer == "flag"
+    local value = flag and "" or (":%s:%s"):format(option.name, action(option.offer))
+    local names = ("%s--%s%s"):format(option.many and "*" or "", option.name, flag and "" or "=")
+    list[#list + 1] = ("'%s[%s]%s'"):format(names, option.text, value)
+    list[#list + 1] = option.letter and ("'%s-%s%s[%s]%s'"):format(option.many and "*" or "", option.letter,
+      flag and "" or "+", option.text, value)
   end
   for i, argument in ipairs(one.arguments) do
     local kind, more = argument:match("^(.-)(%.*)$")
