@@ -26,12 +26,16 @@ struct ranges {
 	size_t count, room;
 };
 
+/* The functions of a unit that have code. */
+struct functions {
+	struct ranges ranges;
+	Dwarf_Die *dies;
+	size_t count, room;
+};
+
 struct unit {
 	Dwarf_Die die;
-	bool walked;
-	struct ranges ranges;
-	Dwarf_Die *functions;
-	size_t count, room;
+	struct functions *functions; /* NULL until an address is looked for in them */
 };
 
 struct lbpf_units {
@@ -43,18 +47,29 @@ struct lbpf_units {
 
 /* ---- sorted ranges ---- */
 
-/* Room for one more element. Returns false if there is no memory. */
-static bool reserve(void *array, size_t *room, size_t count, size_t width)
+/* Returns the array with room for one more element: at the same or another place; NULL, and the array stays, if memory
+ * ran out. */
+static void *reserve(void *array, size_t *room, size_t count, size_t width)
 {
+	size_t wanted = *room ? *room * 2 : 16;
 	void *grown;
 
-	if (count < *room)
-		return true;
-	grown = reallocarray(*(void **)array, *room ? *room * 2 : 16, width);
-	if (!grown)
+	if (array && count < *room)
+		return array;
+	grown = reallocarray(array, wanted, width);
+	if (grown)
+		*room = wanted;
+	return grown;
+}
+
+static bool ranges_push(struct ranges *ranges, struct range range)
+{
+	struct range *list = reserve(ranges->list, &ranges->room, ranges->count, sizeof(*list));
+
+	if (!list)
 		return false;
-	*(void **)array = grown;
-	*room = *room ? *room * 2 : 16;
+	list[ranges->count++] = range;
+	ranges->list = list;
 	return true;
 }
 
@@ -65,8 +80,8 @@ static void ranges_add(struct ranges *ranges, Dwarf_Die *die, size_t index)
 	ptrdiff_t at = 0;
 
 	for (int i = 0; i < STEPS && (at = dwarf_ranges(die, at, &base, &from, &to)) > 0; i++)
-		if (from < to && from && reserve(&ranges->list, &ranges->room, ranges->count, sizeof(*ranges->list)))
-			ranges->list[ranges->count++] = (struct range){ from, to, index };
+		if (from && from < to && !ranges_push(ranges, (struct range){ from, to, index }))
+			return;
 }
 
 static int compare(const void *a, const void *b)
@@ -104,8 +119,21 @@ static bool has_functions(int tag)
 		tag == DW_TAG_structure_type || tag == DW_TAG_union_type || tag == DW_TAG_enumeration_type;
 }
 
+static void add_function(struct functions *functions, Dwarf_Die *die)
+{
+	Dwarf_Die *dies = reserve(functions->dies, &functions->room, functions->count, sizeof(*dies));
+	size_t before = functions->ranges.count;
+
+	if (!dies)
+		return;
+	functions->dies = dies;
+	ranges_add(&functions->ranges, die, functions->count);
+	if (functions->ranges.count > before)
+		dies[functions->count++] = *die;
+}
+
 /* Adds the functions below an entry. Functions that are nested in others are not looked for. */
-static void walk(struct unit *unit, Dwarf_Die *parent, int depth, int *steps)
+static void walk(struct functions *functions, Dwarf_Die *parent, int depth, int *steps)
 {
 	Dwarf_Die die;
 
@@ -114,29 +142,34 @@ static void walk(struct unit *unit, Dwarf_Die *parent, int depth, int *steps)
 	do {
 		int tag = dwarf_tag(&die);
 
-		if (has_functions(tag)) {
-			walk(unit, &die, depth + 1, steps);
-		} else if (tag == DW_TAG_subprogram &&
-			   reserve(&unit->functions, &unit->room, unit->count, sizeof(*unit->functions))) {
-			size_t before = unit->ranges.count;
-
-			ranges_add(&unit->ranges, &die, unit->count);
-			if (unit->ranges.count > before)
-				unit->functions[unit->count++] = die;
-		}
+		if (has_functions(tag))
+			walk(functions, &die, depth + 1, steps);
+		else if (tag == DW_TAG_subprogram)
+			add_function(functions, &die);
 	} while ((*steps)-- > 0 && dwarf_siblingof(&die, &die) == 0);
 }
 
-static void unit_walk(struct unit *unit)
+/* Returns NULL if memory ran out. */
+static struct functions *functions_new(Dwarf_Die *unit)
 {
+	struct functions *functions = calloc(1, sizeof(*functions));
 	int steps = STEPS;
 
-	if (unit->walked)
+	if (!functions)
+		return NULL;
+	walk(functions, unit, 0, &steps);
+	if (functions->ranges.count)
+		qsort(functions->ranges.list, functions->ranges.count, sizeof(*functions->ranges.list), compare);
+	return functions;
+}
+
+static void functions_free(struct functions *functions)
+{
+	if (!functions)
 		return;
-	unit->walked = true;
-	walk(unit, &unit->die, 0, &steps);
-	if (unit->ranges.count)
-		qsort(unit->ranges.list, unit->ranges.count, sizeof(*unit->ranges.list), compare);
+	free(functions->ranges.list);
+	free(functions->dies);
+	free(functions);
 }
 
 struct lbpf_units *lbpf_units_new(Dwfl_Module *module)
@@ -151,12 +184,14 @@ struct lbpf_units *lbpf_units_new(Dwfl_Module *module)
 		return NULL;
 	units->bias = bias;
 	while (dwarf_nextcu(dwarf, at, &next, &header, NULL, NULL, NULL) == 0 && next > at) {
-		struct unit unit = { 0 };
+		struct unit unit = { 0 }, *list = reserve(units->units, &units->room, units->count, sizeof(*list));
 
-		if (dwarf_offdie(dwarf, at + header, &unit.die) && dwarf_tag(&unit.die) == DW_TAG_compile_unit &&
-		    reserve(&units->units, &units->room, units->count, sizeof(*units->units))) {
+		if (!list)
+			break;
+		units->units = list;
+		if (dwarf_offdie(dwarf, at + header, &unit.die) && dwarf_tag(&unit.die) == DW_TAG_compile_unit) {
 			ranges_add(&units->ranges, &unit.die, units->count);
-			units->units[units->count++] = unit;
+			list[units->count++] = unit;
 		}
 		at = next;
 	}
@@ -169,10 +204,8 @@ void lbpf_units_free(struct lbpf_units *units)
 {
 	if (!units)
 		return;
-	for (size_t i = 0; i < units->count; i++) {
-		free(units->units[i].ranges.list);
-		free(units->units[i].functions);
-	}
+	for (size_t i = 0; i < units->count; i++)
+		functions_free(units->units[i].functions);
 	free(units->units);
 	free(units->ranges.list);
 	free(units);
@@ -249,12 +282,15 @@ size_t lbpf_units_find(struct lbpf_units *units, uint64_t address, struct lbpf_f
 
 	if (!unit)
 		return 0;
-	unit_walk(unit);
-	range = ranges_find(&unit->ranges, place);
+	if (!unit->functions)
+		unit->functions = functions_new(&unit->die);
+	if (!unit->functions || !unit->functions->dies)
+		return 0;
+	range = ranges_find(&unit->functions->ranges, place);
 	if (!range)
 		return 0;
 	*from = range->from + units->bias;
-	die = chain[0] = unit->functions[range->index];
+	die = chain[0] = unit->functions->dies[range->index];
 	for (int depth = 0; depth < DEPTH && count < LBPF_FRAMES; depth++) {
 		Dwarf_Die inner;
 

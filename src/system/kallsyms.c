@@ -56,45 +56,44 @@ static void kallsyms_release(lua_State *L, int idx, void *self)
 
 /* ---- reading ---- */
 
-/* Makes room for `more` elements. Returns 0 or an errno. */
-static int reserve(void *array, size_t *room, size_t count, size_t more, size_t width)
+/* Returns the array with room for so many elements: at the same or another place; NULL, and the array stays, if memory
+ * ran out. */
+static void *reserve(void *array, size_t *room, size_t count, size_t width)
 {
-	void *old = *(void **)array, *grown;
 	size_t wanted = *room ? *room : 65536;
+	void *grown = array;
 
-	if (count + more <= *room)
-		return 0;
-	while (wanted < count + more)
+	while (wanted < count)
 		wanted *= 2;
-	grown = realloc(old, wanted * width);
-	if (!grown)
-		return ENOMEM;
-	*(void **)array = grown;
-	*room = wanted;
-	return 0;
+	if (!array || wanted > *room)
+		grown = realloc(array, wanted * width);
+	if (grown)
+		*room = wanted;
+	return grown;
 }
 
-/* Adds a symbol, whose name is the last one in the block and has that size, or drops the name. */
-static int add(struct kallsyms *all, uint64_t from, size_t size)
+/* Adds a symbol, whose name is the last text in the block, or drops the name. */
+static int add(struct kallsyms *all, uint64_t from, char *name, size_t size)
 {
-	struct symbol *last = all->count ? &all->symbols[all->count - 1] : NULL;
-	const char *name = all->names + all->size, *padding;
-	int err;
+	struct symbol *last = all->count ? &all->symbols[all->count - 1] : NULL, *symbols;
+	size_t before = last && !(last->name & IS_PADDING) ? all->size - last->name : 0; /* bytes */
 
 	if (last && last->from == from) /* of several names for one address the first one stays */
 		return 0;
-	err = reserve(&all->symbols, &all->room, all->count, 1, sizeof(*all->symbols));
-	if (err || all->size + size >= IS_PADDING)
-		return err ? err : EFBIG;
-	last = all->count ? &all->symbols[all->count - 1] : NULL;
-	padding = last && !(last->name & IS_PADDING) ? all->names + last->name : "";
-	if (!strncmp(padding, PADDING, PADDING_SIZE) && !strcmp(padding + PADDING_SIZE, name)) {
-		memmove(all->names + last->name, name, size);
-		all->size = last->name;
-		last->name |= IS_PADDING;
+	symbols = reserve(all->symbols, &all->room, all->count + 1, sizeof(*symbols));
+	if (!symbols)
+		return ENOMEM;
+	all->symbols = symbols;
+	if (all->size + size >= IS_PADDING)
+		return EFBIG;
+	if (before > PADDING_SIZE && !memcmp(name - before, PADDING, PADDING_SIZE) &&
+	    !strcmp(name - before + PADDING_SIZE, name)) {
+		memmove(name - before, name, size);
+		all->size -= before;
+		symbols[all->count - 1].name |= IS_PADDING;
 	}
-	all->sorted = all->sorted && (!last || last->from < from);
-	all->symbols[all->count++] = (struct symbol){ .from = from, .name = (uint32_t)all->size };
+	all->sorted = all->sorted && (!all->count || symbols[all->count - 1].from < from);
+	symbols[all->count++] = (struct symbol){ .from = from, .name = (uint32_t)all->size };
 	all->size += size;
 	all->seen = all->seen || from;
 	return 0;
@@ -106,15 +105,16 @@ static int read_line(struct kallsyms *all, const char *line, size_t size)
 	char *end;
 	uint64_t from = strtoull(line, &end, 16);
 	size_t rest = size - (size_t)(end - line);
-	int err;
+	char *names;
 
 	if (end == line || rest < 5 || !strchr("tTwW", end[1])) /* " T x" and the NUL */
 		return 0;
-	err = reserve(&all->names, &all->names_room, all->size, rest - 3, 1);
-	if (err)
-		return err;
-	memcpy(all->names + all->size, end + 3, rest - 3);
-	return add(all, from, rest - 3);
+	names = reserve(all->names, &all->names_room, all->size + rest - 3, 1);
+	if (!names)
+		return ENOMEM;
+	all->names = names;
+	memcpy(names + all->size, end + 3, rest - 3);
+	return add(all, from, names + all->size, rest - 3);
 }
 
 /* Reads all lines. Returns 0 or an errno. */
