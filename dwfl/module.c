@@ -34,6 +34,7 @@
 struct file {
 	void *image; /* the file, mapped: with that, libdwfl keeps no descriptor of it */
 	size_t size;
+	Elf *unused; /* the same, until libdwfl has it */
 	Dwfl *dwfl;
 	Dwfl_Module *module;
 	Elf *elf;	/* the module's */
@@ -64,6 +65,8 @@ static int file_gc(lua_State *L)
 		dwfl_end(file->dwfl);
 	file->dwfl = NULL;
 	file->elf = NULL;
+	elf_end(file->unused);
+	file->unused = NULL;
 	if (file->image)
 		munmap(file->image, file->size);
 	file->image = NULL;
@@ -77,9 +80,14 @@ static int file_gc(lua_State *L)
 
 /* ---- opening ---- */
 
-static int no_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base, char **path, Elf **elf)
+/* Gives libdwfl the file, which it frees from then on. There is no descriptor. */
+static int give_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base, char **path, Elf **elf)
 {
-	(void)module, (void)userdata, (void)name, (void)base, (void)path, (void)elf;
+	struct file *file = *userdata;
+
+	(void)module, (void)name, (void)base, (void)path;
+	*elf = file->unused;
+	file->unused = NULL;
 	return -1;
 }
 
@@ -129,35 +137,69 @@ static bool map(struct file *file, int fd)
 	return true;
 }
 
-/* open(file) → a handle; or nil and a message, if the file is no ELF file. The handle doesn't need the Lua file. */
-static int l_open(lua_State *L)
+/* Finds the addresses of a program or library. Returns false if it has none. */
+static bool find_range(Elf *elf, GElf_Addr *from, GElf_Addr *to)
+{
+	GElf_Ehdr header;
+	size_t count;
+	bool found = false;
+
+	if (!gelf_getehdr(elf, &header) || (header.e_type != ET_EXEC && header.e_type != ET_DYN) ||
+	    elf_getphdrnum(elf, &count) != 0)
+		return false;
+	for (size_t i = 0; i < count && i < 65536; i++) {
+		GElf_Phdr segment;
+
+		if (!gelf_getphdr(elf, (int)i, &segment) || segment.p_type != PT_LOAD)
+			continue;
+		if (!found)
+			*from = *to = segment.p_vaddr & -segment.p_align; /* as libdwfl aligns it */
+		found = true;
+		if (segment.p_vaddr + segment.p_memsz > *to)
+			*to = segment.p_vaddr + segment.p_memsz;
+	}
+	return found && *from < *to;
+}
+
+/* Opens the file that is mapped. Returns NULL, or the reason. */
+static const char *open_session(struct file *file)
 {
 	static const Dwfl_Callbacks callbacks = {
-		.find_elf = no_elf,
+		.find_elf = give_elf,
 		.find_debuginfo = give_debug,
 		.section_address = dwfl_offline_section_address,
 	};
-	struct file *file;
+	GElf_Addr from = 0, to = 0;
 	void **userdata;
+
+	elf_version(EV_CURRENT);
+	file->unused = elf_memory(file->image, file->size);
+	if (!file->unused || elf_kind(file->unused) != ELF_K_ELF || !find_range(file->unused, &from, &to))
+		return "this is no program or library in ELF";
+	file->dwfl = dwfl_begin(&callbacks);
+	if (file->dwfl)
+		file->module = dwfl_report_module(file->dwfl, "file", from, to);
+	if (!file->module)
+		return dwfl_errmsg(-1);
+	dwfl_report_end(file->dwfl, NULL, NULL);
+	dwfl_module_info(file->module, &userdata, NULL, NULL, NULL, NULL, NULL, NULL);
+	*userdata = file;
+	file->elf = dwfl_module_getelf(file->module, &file->bias);
+	return file->elf ? NULL : dwfl_errmsg(-1);
+}
+
+/* open(file) → a handle; or nil and a message, if the file is no ELF file. The handle doesn't need the Lua file. */
+static int l_open(lua_State *L)
+{
+	struct file *file;
+	const char *message;
 
 	luaL_checkudata(L, 1, LUA_FILEHANDLE);
 	file = lua_newuserdatauv(L, sizeof(*file), 0);
 	*file = (struct file){ .debug = -1 };
 	luaL_setmetatable(L, CLASS);
-	if (!map(file, descriptor_of(L, 1)))
-		return fail(L, strerror(errno));
-	file->dwfl = dwfl_begin(&callbacks);
-	if (file->dwfl)
-		file->module = dwfl_report_offline_memory(file->dwfl, "file", "file", file->image, file->size);
-	if (!file->module)
-		return fail(L, dwfl_errmsg(-1));
-	dwfl_report_end(file->dwfl, NULL, NULL);
-	dwfl_module_info(file->module, &userdata, NULL, NULL, NULL, NULL, NULL, NULL);
-	*userdata = file;
-	file->elf = dwfl_module_getelf(file->module, &file->bias);
-	if (!file->elf)
-		return fail(L, dwfl_errmsg(-1));
-	return 1;
+	message = map(file, descriptor_of(L, 1)) ? open_session(file) : strerror(errno);
+	return message ? fail(L, message) : 1;
 }
 
 /* handle:build_id() → its digits, or nil. */
