@@ -56,13 +56,23 @@ static void class_set_closure(lua_State *L, const struct lbpf_class *cls, const 
 	lua_setfield(L, -2, name);
 }
 
+static int count(const luaL_Reg *list)
+{
+	int n = 0;
+
+	while (list && list[n].name)
+		n++;
+	return n;
+}
+
+/* The tables get their size at once, because each growth of a table places all its fields anew. */
 void lbpf_class_register(lua_State *L, const struct lbpf_class *cls)
 {
-	lua_newtable(L);
+	lua_createtable(L, 0, 5 + count(cls->meta));
 	if (!cls->borrows)
 		class_set_closure(L, cls, "__gc", class_gc);
 	class_set_closure(L, cls, "__close", class_leave); /* unless the class has its own */
-	lua_newtable(L);				   /* metatable, methods */
+	lua_createtable(L, 0, count(cls->methods));	   /* metatable, methods */
 	if (cls->methods)
 		luaL_setfuncs(L, cls->methods, 0);
 	lua_pushvalue(L, -1);

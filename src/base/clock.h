@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds clock, walltime and sleep to the module table. */
-void lbpf_clock_open(lua_State *L);
+LBPF_OPENER lbpf_clock_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -11,7 +11,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Adds the functions to the table at the top. */
-void lbpf_files_open(lua_State *L);
+LBPF_OPENER lbpf_files_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -26,7 +26,7 @@ const char *lbpf_log_text(struct lbpf_log *log);
 const char *lbpf_log_push_last(lua_State *L, struct lbpf_log *log);
 
 /* Opener: adds the function `log` to the module table at the top. */
-void lbpf_log_open(lua_State *L);
+LBPF_OPENER lbpf_log_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

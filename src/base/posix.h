@@ -21,7 +21,7 @@ int lbpf_posix_write_file(const char *path, const char *text, size_t size);
 int lbpf_posix_write_private(const char *path, const char *text, size_t size);
 
 /* Opener: gives the module table at the top a metatable through which it has the field "posix". */
-void lbpf_posix_open(lua_State *L);
+LBPF_OPENER lbpf_posix_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

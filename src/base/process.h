@@ -30,7 +30,7 @@ static inline uint32_t lbpf_process_number(void)
 }
 
 /* Opener. Must run before the openers that create objects. */
-void lbpf_process_open(lua_State *L);
+LBPF_OPENER lbpf_process_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds bpf.signals to the module table. */
-void lbpf_signals_open(lua_State *L);
+LBPF_OPENER lbpf_signals_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -27,7 +27,7 @@ int lbpf_token_create_map(const struct lbpf_holder *token, uint32_t type, const 
 			  uint32_t value_size, uint32_t max_entries, const struct bpf_map_create_opts *opts);
 
 /* Opener. */
-void lbpf_token_open(lua_State *L);
+LBPF_OPENER lbpf_token_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

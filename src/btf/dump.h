@@ -13,7 +13,7 @@ LBPF_HIDDEN_BEGIN
 int lbpf_btf_print(lua_State *L);
 int lbpf_btf_dump(lua_State *L);
 
-void lbpf_btfdump_open(lua_State *L);
+LBPF_OPENER lbpf_btfdump_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

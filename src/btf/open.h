@@ -15,7 +15,7 @@ LBPF_HIDDEN_BEGIN
 struct lbpf_btf *lbpf_btf_push_borrowed(lua_State *L, struct btf *btf, int owner, const char *name);
 
 /* Opener: adds the table `btf` to the module table at the top. */
-void lbpf_btf_open(lua_State *L);
+LBPF_OPENER lbpf_btf_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

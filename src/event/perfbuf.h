@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds `perfbuf` to the module table at the top. */
-void lbpf_perfbuf_open(lua_State *L);
+LBPF_OPENER lbpf_perfbuf_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds `ringbuf` to the module table at the top. */
-void lbpf_ringbuf_open(lua_State *L);
+LBPF_OPENER lbpf_ringbuf_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

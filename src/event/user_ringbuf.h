@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds `user_ringbuf` to the module table at the top. */
-void lbpf_user_ringbuf_open(lua_State *L);
+LBPF_OPENER lbpf_user_ringbuf_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds to the table `map` of the module table at the top. */
-void lbpf_column_open(lua_State *L);
+LBPF_OPENER lbpf_column_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -21,7 +21,7 @@ int *lbpf_descriptor_push(lua_State *L);
  * descriptor is pushed then. Returns 0, or an errno with the reason in words at the top of the stack. */
 int lbpf_descriptor_path(lua_State *L, int idx, int flags, int *fd);
 
-void lbpf_descriptor_open(lua_State *L);
+LBPF_OPENER lbpf_descriptor_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds to the map class. */
-void lbpf_index_open(lua_State *L);
+LBPF_OPENER lbpf_index_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -14,7 +14,7 @@ LBPF_HIDDEN_BEGIN
 void lbpf_mapinfo_push(lua_State *L, const struct bpf_map_info *info);
 
 /* Opener: adds to the table `map` of the module table at the top. */
-void lbpf_mapinfo_open(lua_State *L);
+LBPF_OPENER lbpf_mapinfo_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -205,7 +205,7 @@ int lbpf_map_created_fd(const struct bpf_map *map);
 void lbpf_map_orphan(struct lbpf_map *map);
 
 /* Opener: adds the table `map` to the module table at the top. */
-void lbpf_map_open(lua_State *L);
+LBPF_OPENER lbpf_map_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -20,7 +20,7 @@ int lbpf_map_describe(lua_State *L, struct lbpf_map *map);
 int lbpf_map_push_id(lua_State *L, uint32_t id);
 
 /* Opener: adds to the table `map` of the module table at the top. */
-void lbpf_mapopen_open(lua_State *L);
+LBPF_OPENER lbpf_mapopen_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -26,7 +26,7 @@ int lbpf_map_erase(const struct lbpf_map *map, const void *key);
 int lbpf_map_take(const struct lbpf_map *map, const void *key, void *value, uint64_t flags);
 
 /* Opener: adds to the table `map` of the module table at the top. */
-void lbpf_mapops_open(lua_State *L);
+LBPF_OPENER lbpf_mapops_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

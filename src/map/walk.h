@@ -33,7 +33,7 @@ void lbpf_walk_check(lua_State *L, int idx, const struct lbpf_map *map);
 bool lbpf_walk_next(lua_State *L, int idx, int *err);
 
 /* Opener: registers the classes. */
-void lbpf_walk_open(lua_State *L);
+LBPF_OPENER lbpf_walk_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

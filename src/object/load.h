@@ -21,7 +21,7 @@ int lbpf_load(lua_State *L, int idx, struct lbpf_object *o);
 int lbpf_load_push_borrowed(lua_State *L, struct bpf_object *obj);
 
 /* Opener: adds `load` to the objects' methods. */
-void lbpf_load_open(lua_State *L);
+LBPF_OPENER lbpf_load_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -18,7 +18,7 @@ void lbpf_mapsettings_apply(lua_State *L, int map_idx, int idx, const char *what
 void lbpf_mapsettings_check(lua_State *L, int idx);
 
 /* Opener: adds to the table `map` of the module table at the top. */
-void lbpf_mapsettings_open(lua_State *L);
+LBPF_OPENER lbpf_mapsettings_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -57,7 +57,7 @@ void lbpf_object_each(lua_State *L, int idx, int list, void (*fn)(void *self, bo
 void lbpf_object_release(lua_State *L, int idx, void *self);
 
 /* Opener. */
-void lbpf_object_open(lua_State *L);
+LBPF_OPENER lbpf_object_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds `open` and `load` to the module table at the top. */
-void lbpf_open_open(lua_State *L);
+LBPF_OPENER lbpf_open_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

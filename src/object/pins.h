@@ -30,7 +30,7 @@ int lbpf_pins_remove(const struct bpf_object *obj, const char *dir, struct lbpf_
 int lbpf_pins_load(struct bpf_object *obj, struct lbpf_pinned *pinned);
 
 /* Opener: adds `pin` and `unpin` to the objects' methods. */
-void lbpf_pins_open(lua_State *L);
+LBPF_OPENER lbpf_pins_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

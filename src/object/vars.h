@@ -38,7 +38,7 @@ bool lbpf_vars_test(lua_State *L, int idx);
 uint8_t *lbpf_vars_memory(lua_State *L, int idx, int name, const struct lbpf_type **type);
 
 /* Opener: registers the class. */
-void lbpf_vars_open(lua_State *L);
+LBPF_OPENER lbpf_vars_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -197,7 +197,7 @@ const char *lbpf_no_cgroup(int fd);
  * link and returns 0. After a failure pushes nil, message and code, and returns an errno or LBPF_ATTACH_NOWHERE. */
 int lbpf_attach_auto(lua_State *L, int prog_idx, int owner);
 
-void lbpf_attach_open(lua_State *L);
+LBPF_OPENER lbpf_attach_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds the method `info` to programs. */
-void lbpf_proginfo_open(lua_State *L);
+LBPF_OPENER lbpf_proginfo_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds methods to links, and the function `printk` to the module table at the top. */
-void lbpf_iter_open(lua_State *L);
+LBPF_OPENER lbpf_iter_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -92,7 +92,7 @@ void lbpf_link_close_all(lua_State *L, int owner, bool asked);
 void lbpf_link_push_keeper(lua_State *L);
 
 /* Opener: registers the class. */
-void lbpf_link_open(lua_State *L);
+LBPF_OPENER lbpf_link_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

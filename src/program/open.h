@@ -16,7 +16,7 @@ struct lbpf_program;
 int lbpf_program_describe(struct lbpf_program *p);
 
 /* Opener: adds methods to programs, and functions to the table `prog` of the module table at the top. */
-void lbpf_progopen_open(lua_State *L);
+LBPF_OPENER lbpf_progopen_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -90,7 +90,7 @@ int lbpf_program_fail(lua_State *L, const struct lbpf_program *p, int err, const
 int lbpf_program_fail_setting(lua_State *L, const struct lbpf_program *p, int err, const char *what);
 
 /* Opener: adds the table `prog` to the module table at the top. */
-void lbpf_program_open(lua_State *L);
+LBPF_OPENER lbpf_program_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds `run` to programs, and `enable_stats` to the module table at the top. */
-void lbpf_progrun_open(lua_State *L);
+LBPF_OPENER lbpf_progrun_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

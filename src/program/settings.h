@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds methods to programs. */
-void lbpf_progsettings_open(lua_State *L);
+LBPF_OPENER lbpf_progsettings_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -47,7 +47,7 @@ int lbpf_stream_next_record(lua_State *L);
  * close. Returns 4. */
 int lbpf_stream_return(lua_State *L, lua_CFunction next);
 
-void lbpf_stream_open(lua_State *L);
+LBPF_OPENER lbpf_stream_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

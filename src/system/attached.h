@@ -11,7 +11,7 @@ LBPF_HIDDEN_BEGIN
 
 /* Opener: adds the table `attached`, which lua/bpf/attached.lua uses, to the field `posix` of the module table at the
  * top. */
-void lbpf_attached_open(lua_State *L);
+LBPF_OPENER lbpf_attached_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds `cpus` to the module table at the top. */
-void lbpf_cpus_open(lua_State *L);
+LBPF_OPENER lbpf_cpus_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: adds the table `features` to the module table at the top. */
-void lbpf_features_open(lua_State *L);
+LBPF_OPENER lbpf_features_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -11,7 +11,7 @@ LBPF_HIDDEN_BEGIN
 
 /* Opener: adds `kallsyms` to the table of functions that only our own Lua modules use, the module table's field
  * "posix". */
-void lbpf_kallsyms_open(lua_State *L);
+LBPF_OPENER lbpf_kallsyms_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

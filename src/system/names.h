@@ -10,7 +10,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Adds them to the module table at the top. */
-void lbpf_names_open(lua_State *L);
+LBPF_OPENER lbpf_names_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -11,7 +11,7 @@ LBPF_HIDDEN_BEGIN
 
 /* Opener: adds `open_regular` and `status` to the table of functions that only our own Lua modules use, the module
  * table's field "posix". */
-void lbpf_procfile_open(lua_State *L);
+LBPF_OPENER lbpf_procfile_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

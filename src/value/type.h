@@ -8,7 +8,7 @@
 LBPF_HIDDEN_BEGIN
 
 /* Opener: registers the class. */
-void lbpf_type_open(lua_State *L);
+LBPF_OPENER lbpf_type_open(lua_State *L);
 
 LBPF_HIDDEN_END
 

@@ -131,7 +131,7 @@ function frame.parse(arguments, options, usage, short)
     given[name] = type(reader) == "table" and reader.many and {} or nil
   end
   while arguments[i] do
-    local argument = with_name(arguments[i], short or {})
+    local argument = only_rest and arguments[i] or with_name(arguments[i], short or {})
     local name, value = argument:match("^%-%-([a-z-]+)=?(.*)$")
     local reader = name and options[name]
     if only_rest or not argument:find("^%-.") or argument:find("^%-%.?[0-9]") then -- negative numbers are no options
