@@ -3,6 +3,7 @@ local bpf = require "bpf"
 local helper = require "spec.helper"
 local json = require "dkjson"
 local kernel = require "spec.support.kernel"
+local net = require "spec.support.net"
 local tool = require "spec.support.command"
 
 local map = bpf.map
@@ -142,13 +143,24 @@ describe("lua-bpf", function()
     assert.same({ map.info(one).id, map.info(two).id }, { list[1].id, list[2] and list[2].id })
   end)
 
-  it("names the interface and the cgroup of a link", function()
+  it("names the interface of a link", function()
     kernel.need("links of XDP", "5.9")
     local prog <close> = assert(bpf.program("xdp", function() return 2 end))
     local attached <close> = assert(prog:attach_xdp("lo", { mode = "skb" }))
     local info = decoded("links --json " .. attached:info().id)[1]
     assert.equal("lo", info.interface)
     assert.matches("  ifindex " .. info.ifindex .. " %(lo%)  ", works("links " .. attached:info().id))
+  end)
+
+  it("names the cgroup of a link", function()
+    local prog <close> = assert(bpf.program("cgroup_skb/egress", function() return 1 end))
+    local group = net.cgroup()
+    finally(net.remove)
+    local attached <close> = assert(prog:attach_cgroup(group))
+    local info = decoded("links --json " .. attached:info().id)[1]
+    assert.equal(assert(bpf.cgroup_path(info.cgroup_id)), info.cgroup)
+    assert(group:find(info.cgroup, 1, true), info.cgroup)
+    assert(works("links " .. attached:info().id):find("(" .. info.cgroup .. ")", 1, true))
   end)
 
   it("tells what bpftool tells", function()
