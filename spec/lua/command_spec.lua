@@ -365,10 +365,10 @@ addr  port  pad               packets  state  mac    name  delta
     assert.falsy(output:find("interrupted", 1, true))
     -- The signal may also be sent to it alone, as service managers do.
     for _, signal in ipairs { "INT", "TERM" } do
-      output, _, code = helper.run(([[
+      local printed, _, status = helper.run(([[
         env --default-signal=INT,TERM %s >%s & until [ -s %s ]; do sleep 0.02; done; kill -%s $!; wait $!]]):format(
         watch "--count 1000", looked .. signal, looked .. signal, signal))
-      assert.equal(0, code, output)
+      assert.equal(0, status, printed)
     end
     local script = helper.tmpdir() .. "/loop.lua"
     helper.run(("echo 'io.open(%q, \"w\"):close() while true do end' > %s"):format(looked .. "-script", script))
