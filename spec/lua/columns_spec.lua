@@ -38,6 +38,18 @@ describe("columns of text", function()
     assert.equal(first .. " 123456              ::1                443\n", helper.read(path))
   end)
 
+  it("may be wide, and many", function()
+    local text = printed({ { name = "A", width = 120 }, { name = "B" } }, {}, function(row) row("a", 1) end)
+    assert.equal(("A%sB\na%s1\n"):format((" "):rep(121 + 7), (" "):rep(121 + 7)), text)
+    local list, values = {}, {}
+    for i = 1, 70 do
+      list[i], values[i] = { name = "C" .. i, width = 3, align = i % 2 == 0 and "right" or "left" }, i
+    end
+    local line = printed(list, { header = false }, function(row) row(table.unpack(values)) end)
+    assert.equal(("%-3d  %3d"):format(69, 70), line:sub(-9, -2))
+    assert.equal(70 * 5 - 2, #line - 1)
+  end)
+
   it("have headings before the first row, if they are asked for", function()
     assert.equal("A         B\n", printed({ { name = "A" }, { name = "B" } }, {}, function(row)
       row()

@@ -16,7 +16,7 @@ end
 
 -- What tostring makes of a number in the locale "C".
 function number.text(n)
-  return number.point(tostring(n))
+  return math.type(n) == "integer" and tostring(n) or number.point(tostring(n))
 end
 
 -- An integer as C's unsigned types of 64 bits mean it.

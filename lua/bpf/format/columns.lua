@@ -90,7 +90,39 @@ local function lay_out(out, limit, values)
   if limit then
     display.fit(widths, rigid, limit)
   end
-  out.widths, out.limit = widths, limit
+  out.widths, out.limit, out.forms = widths, limit, {}
+end
+
+-- What string.format makes a line of, for columns that are flushed right or not; false if it can't.
+local function form_of(out, right)
+  local parts, n = {}, #out.widths
+  for c, width in ipairs(out.widths) do
+    if width > 99 then
+      return false
+    end
+    parts[c] = right[c] and ("%%%ds"):format(width) or c < n and ("%%-%ds"):format(width) or "%s"
+  end
+  return table.concat(parts, (" "):rep(display.GAP))
+end
+
+-- The line of most rows, in a third of the time that the next function takes: each cell is ASCII and fits its column.
+-- nil for other rows.
+local function line_that_fits(out, cells, right)
+  local kind, n = 1, #cells
+  for c, cell in ipairs(cells) do
+    if c < n and #cell > out.widths[c] or cell:find "[^\32-\126]" then
+      return nil
+    end
+    kind = kind << 1 | (right[c] and 1 or 0)
+  end
+  if out.forms[kind] == nil then
+    out.forms[kind] = n < 60 and form_of(out, right)
+  end
+  local line = out.forms[kind] and out.forms[kind]:format(table.unpack(cells))
+  if not line or out.limit and #line > out.limit then
+    return nil
+  end
+  return line:byte(-1) == 32 and line:gsub(" +$", "") or line
 end
 
 -- A line of cells. One that is too long and must not be cut moves the next ones, which make up for it with their space.
@@ -137,7 +169,7 @@ function text.row(out, values)
     cells[c], right[c] = cell_text(values[c]), is_right(column, values[c])
     rigid[c] = right[c] or column.kind == "whole"
   end
-  return line_of(out, cells, right, rigid) .. "\n"
+  return (line_that_fits(out, cells, right) or line_of(out, cells, right, rigid)) .. "\n"
 end
 
 -- CSV -----------------------------------------------------------------------------------------------------------------
