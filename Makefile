@@ -76,7 +76,7 @@ unexport LUA_INIT $(foreach v,5_4 5_5,LUA_INIT_$(v) LUA_PATH_$(v) LUA_CPATH_$(v)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check suite built lint asan tsan valgrind oom reentry vmtest sidtest fuzz bench examples doc html recordings format install uninstall dist rock clean deps help root
+.PHONY: all demo test check suite built lint asan tsan valgrind oom reentry vmtest sidtest fuzz bench bench-tools examples doc html recordings format install uninstall dist rock clean deps help root
 
 ##@ Building
 all: $(MODULE) $(DWFL) $(LIBRARY) ## Build the module and the static library (the default), and bpf.dwfl where libdw is
@@ -184,6 +184,11 @@ bench: ## Measure each workload beside the same loop in C, as root
 	$(call need,$(DEMO_PKGS))
 	$(build) root all $(BENCH)
 	@set -e; for main in bench/*.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main; done
+
+bench-tools: ## Measure the tools of examples/ beside those of bpftrace and libbpf-tools, as root; for some minutes
+	$(call need,$(BENCH_TOOLS_PKGS))
+	$(build) root all $(EXAMPLES)
+	@build-aux/sandbox --net $(LUA) bench/tools/compare.lua
 
 ##@ Testing
 SPECS   := $(or $(SPEC),$(wildcard spec/*/*_spec.lua))
