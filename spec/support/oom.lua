@@ -47,6 +47,42 @@ local function other_kinds()
   assert(map.push(queue, "x") and map.peek(queue) == "x" and map.pop(queue) == "x")
 end
 
+local function without_tables()
+  local value = "struct n { __u64 n; struct { __u32 a; char b[300]; } deep; __u32 c[2]; }"
+  local m <close> = assert(map.create { type = "hash", key = "__u32", max_entries = 4, value = value })
+  assert(map.pack(m, 1, 5, { a = 7, b = "x" }, { 1, 2 }))
+  local one <close> = assert(map.column(m, "deep.a"))
+  local some <close> = assert(map.column(m, "deep.b", "n", "c"))
+  assert(one[1] == 7 and some[1]["deep.b"] == "x" and map.unpack(some, 1) == "x")
+  for _, v in pairs(some) do
+    assert(v.n == 5)
+  end
+  assert(not pcall(map.column, m, "deep.x") and not pcall(map.pack, m, 1, 2))
+  local percpu <close> = assert(map.create { type = "percpu_hash", key = "__u32", max_entries = 4, value = value })
+  percpu[1] = { n = 1 }
+  for _, v in map.sums(percpu) do
+    assert(v.n == #percpu[1])
+  end
+  local words <close> = assert(map.create { type = "array", value = "__u64", max_entries = 4, flags = "mmapable" })
+  assert(map.add(words, 1, 2) and words[1] == 2)
+end
+
+local function alike()
+  local value = "struct n { __u64 n; }"
+  local m <close> = assert(map.create { type = "hash", key = "__u32", max_entries = 4, value = value })
+  local twin <close> = assert(map.create { like = m, name = "twin" })
+  twin[1] = { n = 1 }
+  local outer <close> = assert(map.create { type = "array_of_maps", max_entries = 2, inner = m })
+  local inner <close> = assert(map.create { like = outer })
+  local options = { type = "hash", key = "__u32", max_entries = 4, value = 8 }
+  local other <close> = assert(map.create { type = "array_of_maps", max_entries = 2, inner = options })
+  local template <close> = assert(map.create { like = other })
+  outer[1], other[1] = inner, template
+  local same <close> = assert(map.by_id(map.info(other).id))
+  local opened <close> = assert(map.create { like = same })
+  assert(map.info(opened).value_size == 8)
+end
+
 local function handles()
   local m <close> = assert(map.create { type = "hash", max_entries = 4,
     key = "struct k { int a, b; }", value = "struct v { __u32 lo, hi; }" })
@@ -163,6 +199,7 @@ local function features()
   assert(bpf.features.map_type "hash" and bpf.features.helper("xdp", "redirect"))
   assert(select(3, bpf.features.helper("xdp", "sysctl_get_name")) == "EINVAL")
   assert(not pcall(bpf.features.map_type, "hsah") and bpf.features.kernel() and bpf.features.cpus() > 0)
+  assert(#bpf.cpus().online > 0)
 end
 
 local function attached()
@@ -179,6 +216,8 @@ local cases = {
   { "a map that is closed", create_and_use },
   { "a map that is collected", create_and_drop },
   { "the other kinds of maps", other_kinds },
+  { "structs without tables", without_tables },
+  { "maps like others", alike },
   { "handles of one map", handles },
   { "failures", failures, "refused" },
   { "an object that is opened", opened },

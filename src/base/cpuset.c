@@ -4,48 +4,65 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Reads "first" or "first-last". Returns false if it is neither. */
-static bool read_range(FILE *file, uint32_t *first, uint32_t *last)
-{
-	int c;
+#define LONGEST 4096 /* a file of sysfs is a page at most */
 
-	if (fscanf(file, "%u", first) != 1)
+/* Reads a number at *text, and moves *text behind it. Returns false if there is none, or no CPU can have it. */
+static bool read_cpu(char **text, uint32_t *cpu)
+{
+	char *end;
+	unsigned long value = strtoul(*text, &end, 10);
+
+	if (**text < '0' || **text > '9' || value >= LBPF_CPUSET_CPUS)
 		return false;
-	*last = *first;
-	c = getc(file);
-	if (c == '-')
-		return fscanf(file, "%u", last) == 1;
-	ungetc(c, file);
+	*text = end;
+	*cpu = (uint32_t)value;
 	return true;
 }
 
-static int read_list(FILE *file, struct lbpf_cpuset *set)
+/* Adds "first", or "first-last". */
+static bool add_range(struct lbpf_cpuset *set, char **text)
 {
 	uint32_t first, last;
 
-	do {
-		if (!read_range(file, &first, &last) || first > last || last >= LBPF_CPUSET_CPUS)
-			return ferror(file) ? EIO : EINVAL;
-		for (uint32_t cpu = first; cpu <= last; cpu++)
-			set->word[cpu / 64] |= 1ULL << cpu % 64;
-	} while (getc(file) == ',');
-	return 0;
+	if (!read_cpu(text, &first))
+		return false;
+	last = first;
+	if (**text == '-') {
+		++*text;
+		if (!read_cpu(text, &last) || last < first)
+			return false;
+	}
+	for (uint32_t cpu = first; cpu <= last; cpu++)
+		set->word[cpu / 64] |= 1ULL << cpu % 64;
+	return true;
+}
+
+static int read_list(struct lbpf_cpuset *set, char *text)
+{
+	while (add_range(set, &text)) {
+		if (*text == '\0' || *text == '\n')
+			return 0;
+		if (*text++ != ',')
+			break;
+	}
+	return EINVAL;
 }
 
 int lbpf_cpuset_read(struct lbpf_cpuset *set, const char *list)
 {
-	char path[64];
+	char path[64], text[LONGEST];
 	FILE *file;
-	int err;
 
 	memset(set, 0, sizeof(*set));
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/%s", list);
 	file = fopen(path, "re");
 	if (!file)
 		return errno;
-	err = read_list(file, set);
+	if (!fgets(text, sizeof(text), file))
+		text[0] = '\0';
 	fclose(file);
-	return err;
+	return read_list(set, text);
 }

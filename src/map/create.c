@@ -340,7 +340,7 @@ static int create_like(lua_State *L, struct create *c)
 		create_inherit(L, lua_gettop(L));
 		lua_settop(L, 1);
 	}
-	if (lua_isnil(L, -1)) {
+	if (lua_isnil(L, -1) || !c->like.map) {
 		lua_settop(L, 1);
 		return 0;
 	}

@@ -80,7 +80,7 @@ static int first_id(lua_State *L, const struct lbpf_map *outer, uint32_t *id)
 static int push_first(lua_State *L, const struct lbpf_map *outer)
 {
 	int top = lua_gettop(L), err;
-	uint32_t id;
+	uint32_t id = 0;
 
 	if (outer->fd < 0)
 		return ENOENT;
