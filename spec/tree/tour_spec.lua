@@ -48,7 +48,7 @@ describe("the README's tour", function()
     local attached, exit, left, rest = output:match("^(%d+)\nexit (%d+)\n(%d+)\n(.*)$")
     assert(attached, output)
     assert.are.equal("1", attached)
-    assert.are.equal("1", exit, output) -- lua5.4's own, for "interrupted!"
+    assert.are.equal("0", exit, output)
     assert.are.equal("0", left, output) -- whoever lists links meanwhile holds one for a moment
     local lines = {}
     for line in rest:gmatch("[^\n]+") do
@@ -58,6 +58,6 @@ describe("the README's tour", function()
     assert.are.equal("false\tENOENT", lines[2])
     assert.are.equal("0", lines[3])
     assert.matches("^%d+\ttrue$", lines[4])
-    assert.matches("interrupted!", rest)
+    assert.is_nil(rest:find("interrupted!", 1, true))
   end)
 end)
