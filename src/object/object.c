@@ -317,7 +317,7 @@ static int attach_nothing(lua_State *L, const struct lbpf_object *o, int idx)
 such as SEC("xdp") or SEC("tc"), programs that were not loaded, and programs whose autoattach is off. If a program
 fails, the programs that this call attached are detached again.
 @function object:attach
-@treturn true if programs were attached; then a sequence of the names of those whose section names no place, if there
+@treturn true; then a sequence of the names of programs whose section names no place, if there
  are any
 @treturn nil,string,string on failure; EOPNOTSUPP if the sections of all programs name no place
 @usage
