@@ -103,6 +103,18 @@ local function ids_of(btf, info, name)
   return ids[1] and ids or nil
 end
 
+-- The same, with the variables of a section in its place: C has no words for sections.
+local function in_c(btf, ids)
+  local list = {}
+  for _, id in ipairs(ids) do
+    local t = btf:find(id)
+    for _, var in ipairs(t.kind == "datasec" and t.vars or { { type_id = id } }) do
+      list[#list + 1] = var.type_id
+    end
+  end
+  return list
+end
+
 local function print_json(btf, ids, name)
   local list = {}
   for _, id in ipairs(ids or {}) do
@@ -129,7 +141,7 @@ local function run(given, names)
   elseif not ids then
     frame.print_line(frame.need(btf:dump()))
   else
-    for i, id in ipairs(ids) do
+    for i, id in ipairs(in_c(btf, ids)) do
       frame.write(i > 1 and "\n" or "", frame.need(frame.try(btf.print, btf, id, { deep = given.deep })), "\n")
     end
   end
