@@ -311,7 +311,8 @@ local skipped = {
 
 -- Written in Lua for the library's own use: their errors name its lines, or are for its own functions to complete.
 local internal <const> = {
-  "^bpf%.base%.", "^bpf%.compile%.", "^bpf%.format%.%l+%.", "^bpf%.hist%.%l+%.", "^bpf%.metrics%.%l+%.", "^core$",
+  "^bpf%.base%.", "^bpf%.compile%.", "^bpf%.format%.%l+%.", "^bpf%.hist%.%l+%.", "^bpf%.inspect%.%l+%.",
+  "^bpf%.metrics%.%l+%.", "^core$",
 }
 
 -- Their errors may be those of a metamethod of an argument, which has no other place; or Lua's own.
