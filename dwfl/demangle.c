@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of C++ and of Rust as the programmer wrote them.
+/* Names of C++, and of Rust's older scheme, as the programmer wrote them.
  *
  * The demangler of C++ is in the C++ runtime, which this module doesn't need: it is loaded with the first mangled name
  * and stays. Where it isn't installed, names stay as they are. */
@@ -81,7 +81,7 @@ char *lbpf_demangle(const char *name)
 	int status;
 
 	if (strncmp(name, "_Z", 2) != 0)
-		return NULL;
+		return lbpf_rust_demangle(name);
 	pthread_once(&once, load);
 	text = cxa_demangle ? cxa_demangle(name, NULL, NULL, &status) : NULL;
 	size = text ? rust_size(text) : 0;

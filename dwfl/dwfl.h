@@ -57,6 +57,11 @@ size_t lbpf_units_find(struct lbpf_units *units, uint64_t address, struct lbpf_f
 /* The name as the programmer wrote it, for free(3); NULL if it is no mangled name or can't be demangled here. */
 char *lbpf_demangle(const char *name);
 
+/* ---- rust.c ---- */
+
+/* The same for names of Rust's newer scheme. */
+char *lbpf_rust_demangle(const char *name);
+
 /* ---- debugfile.c ---- */
 
 /* Whether the file of the descriptor has the debugging information of the ELF file. */

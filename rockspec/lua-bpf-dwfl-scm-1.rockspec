@@ -29,6 +29,7 @@ build = {
         "dwfl/debugfile.c",
         "dwfl/demangle.c",
         "dwfl/module.c",
+        "dwfl/rust.c",
         "dwfl/symtab.c",
         "dwfl/units.c",
       },

@@ -40,6 +40,18 @@ local function inlined(name)
   return (INLINED:gsub("NAME", name))
 end
 
+-- A name of Rust's in which each tuple has the one before it twice: its text would have 2^30 parts.
+local function endless()
+  local digits = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+  local name, last = "INvC1a1bTaaE", 8
+  for _ = 1, 30 do
+    local high, low = (last - 1) // 62, (last - 1) % 62
+    local reference = ("B%s%s_"):format(high > 0 and digits:sub(high + 1, high + 1) or "", digits:sub(low + 1, low + 1))
+    last, name = #name, name .. "T" .. reference:rep(2) .. "E"
+  end
+  return "_R" .. name .. "E"
+end
+
 describe("with bpf.dwfl, addresses of processes", function()
   local symbols = readers.dwfl
 
@@ -72,6 +84,37 @@ describe("with bpf.dwfl, addresses of processes", function()
     local known = assert(symbols.process(numbers[1]))
     assert.equal("<shop::Cart as core::fmt::Debug;>::fmt", (known:find(numbers[4])))
     assert.equal("<shop::Cart as core::fmt::Debug:>::fmt", symbols.stack(known, { numbers[4] }, true))
+  end)
+
+  it("have names of Rust's newer scheme as in the source, and keep those that mean nothing", function()
+    local names = {
+      _RNvMNtCs4Jz2Mtfmu5I_1v4shopINtB2_4CartmE3addB4_ = "<v::shop::Cart<u32>>::add",
+      _RNvXs_NtCs4Jz2Mtfmu5I_1v4shopINtB4_4CartmENtB4_5Price5total = "<v::shop::Cart<u32> as v::shop::Price>::total",
+      _RNCINvNtCsjrHSEGnQ3l9_3std2rt10lang_startuE0Cs4Jz2Mtfmu5I_1v = "std::rt::lang_start::<()>::{closure#0}",
+      _RINvNtC1a4shop3arrKj3_Klna_Kb1_Kc78_E = "a::shop::arr::<3, -10, true, 'x'>",
+      _RINvC1a1fAhj3_SRL_eQTmEOPFUKCmEuDNtB2_1Tp1OmEL_Fyzu7wgv_9_dgE = "",
+      _RINvC1a1fFUKCmEuDNtB2_1Tp1OmEL_TmERL_eOhE = "a::f::<unsafe extern \"C\" fn(u32), dyn a::T<O = u32>, (u32,), "
+        .. "&str, *mut u8>",
+      _RNvC1a1b = "a::b", _RNvC1ae = "", _RNvB_1b = "", _RC9a = "", _RINvC1a1fKlA_E = "",
+      [endless()] = "",
+    }
+    local list, text = {}, {}
+    for name in pairs(names) do
+      list[#list + 1] = name
+    end
+    table.sort(list)
+    for i, name in ipairs(list) do
+      text[i] = ("int f%d(void) __asm__(\"%s\");\nint f%d(void) { return %d; }\n"):format(i, name, i, i)
+    end
+    helper.write(dir .. "/names.c", table.concat(text))
+    run "gcc -O1 -shared -fPIC -o names.so names.c"
+    local handle = assert(require "bpf.dwfl".open(assert(io.open(dir .. "/names.so", "rb"))))
+    local places = run "nm names.so"
+    for _, name in ipairs(list) do
+      local place = math.tointeger(tonumber(places:match("(%x+) T " .. name .. "\n"), 16))
+      local expected = names[name] ~= "" and names[name] or name
+      assert.equal(expected, handle:frames(place)[1].name)
+    end
   end)
 
   it("have what a debug file says, which the file's link names", function()
