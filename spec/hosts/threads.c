@@ -4,10 +4,12 @@
  * if all was as it should be. */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -44,6 +46,12 @@ static const char script[] =
 	/* the host's object; its variables are everybody's */
 	"  assert(shared.vars.first == 0 and shared.vars.step == 1)\n"
 	"  assert(shared.progs.send:info().name == 'send')\n"
+	/* signals, which any thread may handle, and which the other threads send as well */
+	"  do\n"
+	"    local signals <close> = assert(bpf.signals 'USR1')\n"
+	"    send_signal()\n"
+	"    assert(not bpf.sleep(60) and signals:poll() == 'USR1')\n"
+	"  end\n"
 	/* objects and rings of its own */
 	"  do\n"
 	"    local obj <close> = assert(bpf.load('build/progs/events.bpf.o', { name = 'thread' .. n }))\n"
@@ -78,10 +86,19 @@ static int fail(lua_State *L, const char *what)
 	return 1;
 }
 
+/* To the process. */
+static int send_signal(lua_State *L)
+{
+	(void)L;
+	kill(getpid(), SIGUSR1);
+	return 0;
+}
+
 static int use(lua_State *L, int n)
 {
 	if (lbpf_open(L))
 		return fail(L, "lbpf_open");
+	lua_register(L, "send_signal", send_signal);
 	if (luaL_loadstring(L, script))
 		return fail(L, "script");
 	lua_pushinteger(L, n);

@@ -209,6 +209,12 @@ local function attached()
   assert(obj:attach())
 end
 
+local function signalled()
+  local signals <close> = assert(bpf.signals("USR1", "USR2"))
+  assert(tostring(signals) == "bpf.signals: USR1 USR2" and signals:fd() and not signals:poll(0))
+  assert(bpf.signals("USR1") and bpf.sleep(0) and bpf.walltime(bpf.clock()))
+end
+
 local PROGS <const> = "build/progs/%s.bpf.o"
 
 -- With the object of spec/progs that a case loads.
@@ -229,6 +235,7 @@ local cases = {
   { "a user ring buffer", produced },
   { "what the kernel holds", holdings, "calls" },
   { "features", features },
+  { "signals", signalled },
 }
 
 -- A hardened kernel refuses kinds of programs.
