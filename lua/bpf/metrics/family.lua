@@ -13,34 +13,6 @@ local families = {}
 
 -- Entries -------------------------------------------------------------------------------------------------------------
 
--- What the CPUs have, as one value: numbers added up, of texts the first that isn't empty, of others the first.
-local function combine(values)
-  local first = values[1]
-  if type(first) == "number" then
-    local sum = first
-    for i = 2, #values do
-      sum = sum + values[i]
-    end
-    return sum
-  elseif type(first) == "table" then
-    local all, column = {}, {}
-    for name in pairs(first) do
-      for i, value in ipairs(values) do
-        column[i] = value[name]
-      end
-      all[name] = combine(column)
-    end
-    return all
-  elseif first == "" then
-    for _, value in ipairs(values) do
-      if value ~= "" then
-        return value
-      end
-    end
-  end
-  return first
-end
-
 -- The entries of a per-CPU map, one for each CPU, whose number is the third value. Keys are what `reader`, if there is
 -- one, makes of them.
 local function by_cpu(reader, step, state, control, closing)
@@ -70,19 +42,18 @@ local function entries(family)
     end, family.read, nil
   end
   local per_cpu, reader = labels.is_per_cpu(map), labels.reader(map)
-  if not per_cpu and not reader then
-    return pairs(map)
-  elseif family.by_cpu then
+  if per_cpu and family.by_cpu then
     return by_cpu(reader, pairs(map))
   end
-  local step, state, last, closing = pairs(map)
+  local walk = per_cpu and core.map.sums or pairs
+  if not reader then
+    return walk(map)
+  end
+  local step, state, last, closing = walk(map)
   return function(s)
     local value
     last, value = step(s, last)
-    if per_cpu and value then
-      value = combine(value)
-    end
-    return reader and reader(last) or last, value
+    return reader(last), value
   end, state, nil, closing
 end
 
