@@ -10,7 +10,7 @@ LUA_DIRS = $(patsubst lua/%/,'$(DESTDIR)$(LUA_LDIR)/%',$(filter-out lua/bpf/,$(s
 
 # Documentation and examples keep their places beside each other, for the links between them.
 DOC_FILES = README.md CHANGELOG.md LICENSE $(filter-out %.keys,$(wildcard docs/*)) \
-	$(filter-out %.o,$(wildcard examples/*/*))
+	$(filter-out %.o,$(wildcard examples/*.lua examples/*/*))
 DOC_DIRS  = $(patsubst %/,'$(DESTDIR)$(DOCDIR)/%',$(filter-out ./,$(sort $(dir $(DOC_FILES)))))
 
 install: all ## Install under PREFIX, below DESTDIR if given

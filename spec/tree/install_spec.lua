@@ -156,6 +156,10 @@ describe("the installation", function()
       end
     end
     assert(linked > 20)
+    local abi = _VERSION:match "[%d.]+"
+    run((("cd / && LUA_PATH='PREFIX/share/lua/ABI/?.lua;PREFIX/share/lua/ABI/?/init.lua;;' " ..
+      "LUA_CPATH='PREFIX/lib/lua/ABI/?.so;;' luaABI DOCexamples/tcplife/main.lua --help"):gsub("%u%u%u+",
+      { PREFIX = prefix, ABI = abi, DOC = doc })))
     run(("test -f %s/share/bash-completion/completions/lua-bpf -a -f %s/share/zsh/site-functions/_lua-bpf"):format(
       prefix, prefix))
     run(("test -f %s/share/man/man1/lua-bpf.1 -a -f %s/share/lua-bpf/types/bpf.lua"):format(prefix, prefix))
