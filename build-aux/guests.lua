@@ -85,6 +85,7 @@ return {
   ["spec/lua/program_inner_spec.lua"] = { on = FIRST, why = compiled },
   ["spec/lua/program_ir_spec.lua"] = { on = NONE, why = compiled },
   ["spec/lua/program_language_spec.lua"] = { on = { "5.10" }, why = compiled, seconds = 35 },
+  ["spec/lua/program_later_spec.lua"] = { on = NONE, why = compiled },
   ["spec/lua/program_locks_spec.lua"] = { on = FIRST, why = compiled },
   ["spec/lua/program_loops_spec.lua"] = { on = FIRST, why = compiled, seconds = 15 },
   ["spec/lua/program_maps_spec.lua"] = { on = FIRST, why = compiled, seconds = 12 },

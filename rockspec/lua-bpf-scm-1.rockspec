@@ -270,6 +270,7 @@ build = {
     ["bpf.program.intrinsics"] = "lua/bpf/program/intrinsics.lua",
     ["bpf.program.ir"] = "lua/bpf/program/ir.lua",
     ["bpf.program.joins"] = "lua/bpf/program/joins.lua",
+    ["bpf.program.later"] = "lua/bpf/program/later.lua",
     ["bpf.program.liveness"] = "lua/bpf/program/liveness.lua",
     ["bpf.program.locks"] = "lua/bpf/program/locks.lua",
     ["bpf.program.loops"] = "lua/bpf/program/loops.lua",

@@ -82,6 +82,7 @@ function core.preload()
   for _, module in pairs(of_maps) do
     load_part(module, 2)
   end
+  load_part("bpf.program.later", 2).load()
   for _, module in ipairs { "bpf.symbols.process", "socket", "socket.unix" } do
     pcall(require, module)
   end

@@ -4,9 +4,7 @@
 local core = require("bpf.core")
 local near = require("bpf.base.near")
 local packet = require("bpf.program.packet")
-local tracefs = require("bpf.program.tracefs")
 local types = require("bpf.program.types")
-local usdt = require("bpf.program.usdt")
 local values = require("bpf.program.values")
 
 local contexts = {}
@@ -46,11 +44,16 @@ local function tracepoint(c, place)
   if not category then
     fail(c, "a tracepoint has a category and a name: tracepoint/sched/sched_switch")
   end
+  local tracefs = require("bpf.program.tracefs")
   local form, why = (types.is_relocated() and tracefs.relocated_record or tracefs.record)(category, name)
   if not form then
     fail(c, "%s", why)
   end
   return context_value(c, form)
+end
+
+local function usdt(c, ...)
+  return require("bpf.program.usdt").start(c, ...)
 end
 
 local function iterator(c, place)
@@ -271,7 +274,7 @@ local rows = {
   sk_msg = struct("struct sk_msg_md", { packet = packet.direct }), sk_lookup = struct("struct bpf_sk_lookup"),
   sk_reuseport = struct("struct sk_reuseport_md", { packet = packet.direct }),
   iter = iterator, syscall = own_type,
-  usdt = usdt.start, struct_ops = unsupported("a struct_ops program"),
+  usdt = usdt, struct_ops = unsupported("a struct_ops program"),
   freplace = unsupported("a program that replaces another"),
 }
 

@@ -5,9 +5,9 @@
 local Compiler = require("bpf.program.compiler")
 local declared = require("bpf.program.declared")
 local helpers = require("bpf.program.helpers")
+local special_helpers = require("bpf.program.specialhelpers")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
-local words = require("bpf.program.words")
 
 local NIL, describe = values.NIL, values.describe
 local is_map = declared.type
@@ -217,8 +217,10 @@ local results = {
   end,
 }
 
-local function call_helper(c, name, given)
-  local special = Compiler.special_helpers[name]
+-- Calls a helper of the kernel with Lua's arguments.
+function Compiler:call_helper(name, given)
+  local c = self
+  local special = special_helpers[name]
   if special then
     return special(c, given, name)
   end
@@ -255,11 +257,5 @@ function Compiler:forget_packet(name)
     c = c.caller
   until not c
 end
-
--- helper.NAME is a function that words makes when it is first asked for; so is what it means here.
-setmetatable(Compiler.intrinsics, { __index = function(_, fn)
-  local name = words.helper_names[fn]
-  return name and function(c, arguments) return call_helper(c, name, arguments) end
-end })
 
 return Compiler

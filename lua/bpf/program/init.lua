@@ -9,7 +9,6 @@ local declared = require("bpf.program.declared")
 local elf = require("bpf.program.elf")
 local emit = require("bpf.program.emit")
 local opt = require("bpf.program.opt")
-local refusal = require("bpf.program.refusal")
 local scratch = require("bpf.program.scratch")
 local source = require("bpf.program.source")
 local types = require("bpf.program.types")
@@ -17,10 +16,10 @@ local unit = require("bpf.program.unit")
 local values = require("bpf.program.values")
 
 for _, part in ipairs { "memory", "relocation", "strings", "arithmetic", "joins", "analyse", "inline", "index",
-  "tables", "compare", "ops", "loops", "callback", "maps", "locks", "calls", "intrinsics", "helpercalls",
-  "specialhelpers", "userring" } do
+  "compare", "ops", "maps", "calls", "intrinsics" } do
   require("bpf.program." .. part)
 end
+local later = require("bpf.program.later")
 
 local error = argument.error
 
@@ -296,7 +295,7 @@ local function load_programs(fname, list, own, of_load)
   of_load.maps = given
   local obj, message, code, log = load_bytes(fname, bytes, of_load, own.level or 4)
   if not obj then
-    return nil, refusal.explain(fname, message, log, of), code, log
+    return nil, later.part("refusal").explain(fname, message, log, of), code, log
   end
   return obj
 end

@@ -174,4 +174,10 @@ for name, op in pairs(words.atomics) do
   end
 end
 
+-- helper.NAME is a function that words makes when it is first asked for; so is what it means here.
+setmetatable(rows, { __index = function(_, fn)
+  local name = words.helper_names[fn]
+  return name and function(c, arguments) return c:call_helper(name, arguments) end
+end })
+
 return Compiler

@@ -393,6 +393,11 @@ function calls.add(c, arguments)
   return values.NIL
 end
 
+function calls.locked(c, arguments)
+  require("bpf.program.locks") -- which takes the place of this function
+  return Compiler.intrinsics[map.locked](c, arguments)
+end
+
 -- Functions that only scripts have.
 local function unavailable(name)
   return function(c) c:fail("map.%s can't be called in a program: call it in the script", name) end

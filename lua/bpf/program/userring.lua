@@ -4,6 +4,7 @@
 -- copied to a frame, as for the bodies of loops.
 local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
+require("bpf.program.specialhelpers") -- of which this is one
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
 

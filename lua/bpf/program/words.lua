@@ -3,7 +3,6 @@
 -- @module bpf
 
 local argument = require("bpf.base.argument")
-local helpers = require("bpf.program.helpers")
 
 local error = argument.error
 
@@ -198,7 +197,7 @@ words.helper_names = {}
 words.helper = setmetatable({}, {
   __name = "bpf.helper",
   __index = function(helper, name)
-    if type(name) ~= "string" or not (helpers[name] or name == "printk") then
+    if type(name) ~= "string" or not (name == "printk" or require("bpf.program.helpers")[name]) then
       return nil
     end
     local fn = only_in_programs("bpf.helper." .. name)
@@ -206,7 +205,7 @@ words.helper = setmetatable({}, {
     rawset(helper, name, fn)
     return fn
   end,
-  __tostring = function() return ("bpf.helper: %d helpers of the kernel"):format(#helpers) end,
+  __tostring = function() return ("bpf.helper: %d helpers of the kernel"):format(#require("bpf.program.helpers")) end,
 })
 
 return words
