@@ -370,6 +370,25 @@ local function detach_list(item)
 end
 DETACH.tcx, DETACH.netkit = detach_list, detach_list
 
+-- Detaches by the link, unless it was detached or got another program meanwhile.
+local function detach_link(item)
+  local link, message, code = bpf.link.by_id(item.link_id)
+  local info = link
+  if link then
+    info, message, code = link:info()
+  end
+  if not info then
+    return nil, message, code
+  end
+  local place = info.ifindex or info.cgroup_id or info.netns_ino or info.map_id
+  if place == 0 or info.prog_id ~= item.prog_id then
+    link:close()
+    code = place == 0 and "ENOENT" or "EEXIST"
+    return nil, ("detach: it is no longer attached there (%s)"):format(code), code
+  end
+  return link:detach()
+end
+
 --- Detaches a program that `bpf.attached` has found. If another program has taken its place meanwhile, nothing is
 -- detached. A link is detached even if its process lives or it is pinned.
 -- @function bpf.detach
@@ -390,14 +409,10 @@ function attached.detach(item)
   if not way or math.type(item.prog_id) ~= "integer" then
     error("bad argument #1 to 'detach' (an item of bpf.attached expected)", 2)
   end
-  if not item.link_id then
-    return way(item)
+  if item.link_id then
+    return detach_link(item)
   end
-  local link, message, code = bpf.link.by_id(item.link_id)
-  if not link then
-    return nil, message, code
-  end
-  return link:detach()
+  return way(item)
 end
 
 return attached

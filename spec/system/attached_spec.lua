@@ -244,6 +244,19 @@ describe("bpf.detach", function()
     xdp:close()
   end)
 
+  it("leaves a link that was detached or has got another program", function()
+    kernel.need("links of xdp programs", "5.9")
+    local link = assert(progs.pass:attach_xdp("near"))
+    local item = only { interface = "near" }
+    assert(link:update(progs.drop))
+    fails("EEXIST", "detach: it is no longer attached there", bpf.detach(item))
+    item = only { interface = "near" }
+    assert.equal("drop", item.program)
+    detached(item) -- the handle keeps the link
+    link:close()
+    fails("ENOENT", "", bpf.detach(item))
+  end)
+
   it("raises for what is no item", function()
     helper.raises(function() bpf.detach() end, "bad argument #1 to 'detach' %(table expected, got nil")
     helper.raises(function() bpf.detach {} end, "an item of bpf.attached expected")
