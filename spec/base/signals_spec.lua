@@ -271,6 +271,7 @@ describe("A signal", function()
 
   for _, receiver in ipairs { "its parent", "a forked child" } do
     it("is never lost, however close to a wait it comes to " .. receiver, function()
+      kernel.root()
       local signals <close> = assert(bpf.signals("USR1"))
       local rounds <const> = 3000 // helper.slow
       local shared = assert(map.create { type = "array", max_entries = 1, value = "u64", flags = "mmapable" })
