@@ -116,6 +116,15 @@ local function look(each, m, id_of)
   return keys, ids, values
 end
 
+-- The same. An error, such as that the map is closed, has the line of the script, which called our caller.
+local function look_for_script(...)
+  local ok, keys, ids, values = pcall(look, ...)
+  if not ok then
+    error((tostring(keys):gsub("^.-:%d+: ", "", 1)), 3)
+  end
+  return keys, ids, values
+end
+
 --- Returns a function for the rates of the counters in a map. Each call of the function looks at all entries, and
 -- returns an iterator over the keys and what their values have grown by per second since the look before. The first
 -- look is that of map.rates.
@@ -155,10 +164,10 @@ function rates.rates(m)
   end
   local each, id_of = PER_CPU[kind] and map.sums or pairs, identity(key)
   local at = core.clock()
-  local _, _, before = look(each, m, id_of)
+  local _, _, before = look_for_script(each, m, id_of)
   return function()
     local now = core.clock()
-    local keys, ids, values = look(each, m, id_of)
+    local keys, ids, values = look_for_script(each, m, id_of)
     local last, seconds, i = before, math.max(now - at, 1) / 1e9, 0
     before, at = values, now
     return function()
