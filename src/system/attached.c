@@ -192,7 +192,7 @@ static int attached_interfaces(lua_State *L)
  */
 static int attached_qdiscs(lua_State *L)
 {
-	struct place at = { (int)luaL_optinteger(L, 1, 0), 0 };
+	struct place at = { lua_isnoneornil(L, 1) ? 0 : (int)luaL_checkinteger(L, 1), 0 };
 
 	return push_list(L, "queueing disciplines", sizeof(struct lbpf_qdisc), list_qdiscs, &at, push_qdisc);
 }
@@ -363,6 +363,7 @@ static uint32_t field(lua_State *L, const char *name)
 {
 	uint32_t value;
 
+	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_getfield(L, 1, name);
 	value = (uint32_t)lua_tointeger(L, -1);
 	lua_pop(L, 1);
