@@ -4,6 +4,7 @@
 local bpf = require("bpf")
 local environment = require("bpf.command.environment")
 local frame = require("bpf.command.frame")
+local posix = require("bpf.base.posix")
 
 local USAGE <const> = [[
 Usage: lua-bpf repl
@@ -61,7 +62,7 @@ local function run(_, names)
   if names[1] then
     frame.misuse("not understood: " .. names[1], USAGE)
   end
-  local terminal = os.execute("test -t 0") == true
+  local terminal = posix.window(0) ~= nil
   if wrapped(terminal) then
     return
   end

@@ -25,7 +25,7 @@ Values of per-CPU maps are added up.
   --limit N            show at most N entries; by default as many as fit the screen. If there are more, changed entries
                        come first
 ]] .. columns.HELP .. [[
-                       COLUMN/s is how much an integer grows per second
+                       (COLUMN/s: how much an integer grew per second)
   --json               print each display as a JSON object in a line of its own: time, in seconds since 1970, and
                        entries, an array of { "key": , "value": , "change": }. A change is "new", "changed" or
                        "deleted"; it is absent for the rest

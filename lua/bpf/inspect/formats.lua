@@ -57,8 +57,9 @@ function formats.tree(what, given, sides, level)
       error(("%s: a name expected, got %s"):format(what, type(path)), level)
     end
     formats.check_name(what, path, sides, level)
+    local fn = format
     if type(format) == "string" then
-      format = named(what, format, level)
+      fn = named(what, format, level)
     elseif type(format) ~= "function" then
       error(("%s: the format of '%s' must be a string or function, got %s"):format(what, path, type(format)), level)
     end
@@ -67,7 +68,7 @@ function formats.tree(what, given, sides, level)
       node[name] = type(node[name]) == "table" and node[name] or {}
       node = node[name]
     end
-    node[path:match("[^.]+$")] = format
+    node[path:match("[^.]+$")] = fn
   end
   return root
 end
