@@ -10,10 +10,10 @@ local dir, home, log -- a directory of headers, that of the cache, and what a cl
 
 -- Runs Lua code in a process of its own, with a clang that logs its calls. Returns what it printed, and how many
 -- objects were compiled.
-local function lua(code, variables, umask)
+local function lua(code, variables, before)
   os.remove(log)
-  local output, ok = helper.run(("umask %s; LUA_BPF_NO_CACHE= XDG_CACHE_HOME=%s PATH=%s/bin:$PATH %s %s -e %s"):format(
-    umask or "022", home, dir, variables or "", helper.LUA, helper.quote("local bpf = require 'bpf' " .. code)))
+  local output, ok = helper.run(("%s; LUA_BPF_NO_CACHE= XDG_CACHE_HOME=%s PATH=%s/bin:$PATH %s %s -e %s"):format(
+    before or "umask 022", home, dir, variables or "", helper.LUA, helper.quote("local bpf = require 'bpf' " .. code)))
   assert(ok, output)
   local file <close> = io.open(log)
   return output, file and select(2, file:read("a"):gsub("%-c %S+source", "")) or 0, file ~= nil
@@ -27,8 +27,8 @@ local function compiles(text, options)
 end
 
 -- Compiles, and fails unless clang has run, or hasn't.
-local function expect(mark, times, code, variables, umask)
-  local output, compiled = lua(code, variables, umask)
+local function expect(mark, times, code, variables, before)
+  local output, compiled = lua(code, variables, before)
   assert.equal(mark .. "\tnil\n", output)
   assert.equal(times, compiled)
 end
@@ -101,6 +101,15 @@ describe("a kept object", function()
     expect(4, 0, both)
     assert(os.remove(dir .. "/first/mark.h") and os.remove(dir .. "/absent/mark.h") and lfs.rmdir(dir .. "/absent"))
     expect(1, 1, both)
+  end)
+
+  it("is made anew when a header of -include comes to the working directory", function()
+    local code = compiles("int x;", ("{ cflags = { '-include', 'mark.h' }, include = %q }"):format(dir .. "/include"))
+    expect(1, 1, code, nil, "cd " .. dir .. "/first")
+    expect(1, 0, code, nil, "cd " .. dir .. "/first")
+    settle(dir .. "/first/mark.h", 'const char text[] = "mark6";\n')
+    expect(6, 1, code, nil, "cd " .. dir .. "/first")
+    assert(os.remove(dir .. "/first/mark.h"))
   end)
 
   it("is made anew when a header comes that a text has asked for", function()
@@ -230,7 +239,7 @@ describe("the folder", function()
   end)
 
   it("keeps files that only the user may read, whatever the umask", function()
-    expect(1, 1, compiles(TEXT), nil, "0")
+    expect(1, 1, compiles(TEXT), nil, "umask 0")
     assert.equal("700 600\n", (helper.run(("stat -c %%a %s/lua-bpf %s/lua-bpf/object-* | xargs"):format(home, home))))
     expect(1, 0, compiles(TEXT))
   end)

@@ -81,7 +81,7 @@ end
 -- its digest or identity, and the paths at which nothing was; nil if a header may have changed meanwhile, or has text
 -- whose meaning changes.
 function headers.look(job, search, began)
-  local names, directories, read, paths = {}, {}, {}, {}
+  local names, directories, read, paths = {}, { ["."] = true }, {}, {} -- -include looks in the working directory first
   local dir, own = job.dir, job.vmlinux and job.vmlinux .. "/vmlinux.h"
   local rule = files.read(dir .. "/object.d")
   if not rule or not mentioned(job.text, names) then
