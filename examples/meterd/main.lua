@@ -35,7 +35,7 @@ local function counts(pins)
   local peers <close> = common.try(bpf.map.open(pins .. "/peers"))
   local rows = {}
   for peer, traffic in pairs(peers) do
-    rows[#rows + 1] = { address = bpf.metrics.decode.ip(peer.address), sent = traffic.sent }
+    rows[#rows + 1] = { address = bpf.format.ip(peer.address), sent = traffic.sent }
   end
   table.sort(rows, function(a, b) return a.address < b.address end)
   print("\n" .. bpf.hist.table(rows, {

@@ -115,7 +115,7 @@ local function main(options)
   print(received and sent and "took over from an earlier run" or "attached")
 
   local news <close> = try(bpf.ringbuf(obj.maps.news, "struct peer", function(peer)
-    print("new: " .. bpf.metrics.decode.ip(peer.address))
+    print("new: " .. bpf.format.ip(peer.address))
   end))
   local metrics = metrics_of(obj.maps.peers)
   local written

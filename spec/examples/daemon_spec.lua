@@ -90,7 +90,7 @@ describe("meterd", function()
     local peers <close> = assert(map.open(pins .. "/peers"))
     local found = {}
     for peer, traffic in pairs(peers) do
-      found[bpf.metrics.decode.ip(peer.address)] = traffic.sent
+      found[bpf.format.ip(peer.address)] = traffic.sent
     end
     return found
   end
