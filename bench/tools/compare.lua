@@ -164,9 +164,9 @@ local function prepare(name)
   return load
 end
 
--- What less than a millisecond is compared with says nothing.
+-- What is compared with less than 5 ms says nothing.
 local function ratio(a, b)
-  return b >= 1 and ("%.2f"):format(a / b) or "-"
+  return b >= 5 and ("%.2f"):format(a / b) or "-"
 end
 
 -- Our tool beside its peer, as a row.
