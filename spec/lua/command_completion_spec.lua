@@ -117,6 +117,7 @@ describe("lua-bpf completion", function()
           printf '%%s\t' "lua-bpf $typed" | tr _ ' '
           await "$(echo "lua-bpf $completed" | tr _ ' ')" || break
           echo
+          await "^got: $(echo "$completed" | tr _ ' ')" || break
         done; echo; echo exit; } <<'END' | TERM=dumb script -qefc %s $out >/dev/null
 %s
 END
