@@ -114,7 +114,11 @@ describe("meterd", function()
       second:wait "new: 127.0.0.2\n"
       send("127.0.0.1", 2)
       assert.same({ ["127.0.0.1"] = 1280, ["127.0.0.2"] = 128 }, sent())
-      assert.equal("took over from an earlier run\nnew: 127.0.0.2\n", second:output())
+      local output = second:output()
+      if signal == "KILL" then -- it may have come after the line was printed, and before its record counted as read
+        output = output:gsub("new: 127%.0%.0%.1\n", "")
+      end
+      assert.equal("took over from an earlier run\nnew: 127.0.0.2\n", output)
       local after = link_info "link_send"
       assert.equal(before.id, after.id)
       assert.not_equal(before.prog_id, after.prog_id)
