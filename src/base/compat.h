@@ -19,9 +19,10 @@
 #define LBPF_HIDDEN_BEGIN _Pragma("GCC visibility push(hidden)")
 #define LBPF_HIDDEN_END _Pragma("GCC visibility pop")
 
-/* What an opener is: it runs once in a process. Openers stand together, so that a process that opens the module gets
- * few pages of code. */
-#define LBPF_OPENER __attribute__((section(".text.startup.lbpf"))) void
+/* Openers run once in a process. They stand together, so that a process that opens the module gets few pages of code.
+ */
+#define LBPF_AT_OPENING ".text.startup.lbpf"
+#define LBPF_OPENER __attribute__((section(LBPF_AT_OPENING))) void
 
 #define lbpf_likely(x) __builtin_expect(!!(x), 1)
 #define lbpf_unlikely(x) __builtin_expect(!!(x), 0)

@@ -70,7 +70,7 @@ static void (*const openers[])(lua_State *L) = {
 	lbpf_kallsyms_open,  lbpf_procfile_open,     lbpf_add_open,
 };
 
-int luaopen_bpf_core(lua_State *L)
+__attribute__((section(LBPF_AT_OPENING))) int luaopen_bpf_core(lua_State *L)
 {
 	luaL_checkversion(L); /* a module for another version of Lua would crash it */
 	luaL_checkstack(L, 16, NULL);

@@ -94,7 +94,7 @@ static int map_add(lua_State *L)
 }
 
 /* Makes `map.add` of the function in Lua. */
-static int make_add(lua_State *L)
+__attribute__((section(LBPF_AT_OPENING))) static int make_add(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TFUNCTION);
 	lua_settop(L, 1);
