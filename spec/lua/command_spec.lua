@@ -64,8 +64,10 @@ describe("lua-bpf without root", function()
     for _, row in ipairs(commands) do
       assert((synopsis .. "\n"):find("lua-bpf " .. row[1] .. "\n", 1, true), row[1] .. " in the synopsis")
       local found = commands.of(row)
+      local own = (synopsis .. "\n.br"):match("lua%-bpf " .. row[1]:gsub("%-", "%%-") .. "\n(.-)%.br") or ""
       for option in pairs(found.options or {}) do
         assert(page:find("--" .. option, 1, true), "--" .. option .. " in the page")
+        assert(own:find("--" .. option, 1, true), "--" .. option .. " in the synopsis of " .. row[1])
         assert(found.usage:find("--" .. option, 1, true), "--" .. option .. " in the help of " .. row[1])
       end
     end
