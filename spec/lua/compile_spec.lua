@@ -383,7 +383,8 @@ describe("what isn't the text's fault", function()
   end)
 
   it("is a lack of descriptors, at each number of them, which is returned", function()
-    local output, ok = helper.run("ulimit -n 64; LUA_BPF_NO_CACHE=1 " .. helper.LUA .. " -e " .. helper.quote [[
+    local output, ok = helper.run(("ulimit -n 64; TMPDIR=%s LUA_BPF_NO_CACHE=1 %s -e "):format(temporary, helper.LUA)
+      .. helper.quote [[
       local compile = require("bpf").compile
       local held, answers = {}, {}
       repeat
@@ -402,6 +403,7 @@ describe("what isn't the text's fault", function()
     local answers, again = output:match "([^\n]*)\n(%a+)\n$"
     assert.equal("true", again, output)
     assert.matches("^EMFILE ", answers)
+    assert.equal(0, entries(temporary))
     assert.equal("", (answers:gsub("%f[%a]EMFILE%f[%A]", ""):gsub("%f[%a]compiled%f[%A]", ""):gsub(" ", "")))
   end)
 end)

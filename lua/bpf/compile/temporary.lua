@@ -62,6 +62,8 @@ function temporary.make(dir)
   end
   dir.lock, message, number = io.open(dir.path .. "/lock", "wb")
   if not dir.lock then
+    os.remove(dir.path) -- there may be no descriptor for a shell that removes it
+    dir.path = nil
     return files.failure(message, number)
   end
   posix.lock(dir.lock)
