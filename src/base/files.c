@@ -177,14 +177,17 @@ static int files_executable(lua_State *L)
 	return 0;
 }
 
-/* A directory's stream, which a full userdata closes if an error comes. */
+struct listing { /* a full userdata, which closes the stream if an error comes */
+	DIR *dir;
+};
+
 static int listing_close(lua_State *L)
 {
-	DIR **dir = lua_touserdata(L, 1);
+	struct listing *listing = lua_touserdata(L, 1);
 
-	if (*dir)
-		closedir(*dir);
-	*dir = NULL;
+	if (listing->dir)
+		closedir(listing->dir);
+	listing->dir = NULL;
 	return 0;
 }
 
@@ -192,11 +195,11 @@ static int listing_close(lua_State *L)
 static int files_entries(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
-	DIR **dir = lua_newuserdatauv(L, sizeof(*dir), 0);
+	struct listing *listing = lua_newuserdatauv(L, sizeof(*listing), 0);
 	const struct dirent *entry;
 	lua_Integer n = 0;
 
-	*dir = NULL;
+	listing->dir = NULL;
 	lua_createtable(L, 0, 2);
 	lua_pushcfunction(L, listing_close);
 	lua_setfield(L, -2, "__gc");
@@ -205,11 +208,11 @@ static int files_entries(lua_State *L)
 	lua_setmetatable(L, -2);
 	lua_toclose(L, -1);
 	lua_newtable(L);
-	*dir = opendir(path);
-	if (!*dir)
+	listing->dir = opendir(path);
+	if (!listing->dir)
 		return lbpf_err_push(L, errno, NULL, "%s", path);
-	while ((entry = readdir(*dir)))
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..")) {
+	while ((entry = readdir(listing->dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
 			lua_pushstring(L, entry->d_name);
 			lua_rawseti(L, -2, ++n);
 		}

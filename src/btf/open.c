@@ -145,7 +145,7 @@ static int btf_by_id(lua_State *L)
 	struct btf *kernel = NULL;
 	struct lbpf_btf *handle;
 	struct lbpf_log *log;
-	enum whose whose;
+	enum whose whose = OF_OTHERS;
 	int err = find_whose(id, &whose);
 
 	if (err)

@@ -221,7 +221,7 @@ static int open_target(lua_State *L, int idx, int *target, bool *opened)
 /* programs(target, attach_type) → a sequence of ids, and the flags of a cgroup. */
 static int attached_programs(lua_State *L)
 {
-	uint32_t type = (uint32_t)luaL_checkinteger(L, 2), ids[PROGRAMS];
+	uint32_t type = (uint32_t)luaL_checkinteger(L, 2), ids[PROGRAMS] = { 0 };
 	int target, err = lbpf_spare(L, 1);
 	union bpf_attr attr;
 	bool opened = false;
@@ -278,7 +278,7 @@ static long read_entries(const char *path, int64_t position, char *into, size_t 
 static int attached_folders(lua_State *L)
 {
 	const char *path = lbpf_arg_string(L, 1);
-	_Alignas(struct entry) char some[16384];
+	_Alignas(struct entry) char some[16384] = { 0 };
 	lua_Integer count = 0;
 	int64_t position = 0;
 	int err = lbpf_spare(L, 1);
