@@ -34,6 +34,7 @@ build = {
         "src/base/clock.c",
         "src/base/digest.c",
         "src/base/distance.c",
+        "src/base/draft.c",
         "src/base/err.c",
         "src/base/files.c",
         "src/base/latch.c",

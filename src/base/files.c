@@ -23,8 +23,8 @@
 #include <lauxlib.h>
 
 #include "base/digest.h"
+#include "base/draft.h"
 #include "base/err.h"
-#include "base/posix.h"
 
 static lua_Integer nanoseconds(struct timespec t)
 {
@@ -333,7 +333,7 @@ static int files_write_private(lua_State *L)
 {
 	size_t size;
 	const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &size);
-	int err = lbpf_posix_write_private(path, text, size);
+	int err = lbpf_draft_write_private(path, text, size);
 
 	if (err)
 		return lbpf_err_push(L, err, NULL, "%s", path);

@@ -11,7 +11,6 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -25,103 +24,10 @@
 #include "base/bpffd.h"
 #include "base/caught.h"
 #include "base/cause.h"
+#include "base/draft.h"
 #include "base/err.h"
 #include "base/files.h"
 #include "base/wait.h"
-
-/* ---- files ---- */
-
-static int write_all(int fd, const char *text, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, text, size);
-
-		if (n < 0 && errno != EINTR)
-			return errno;
-		if (n > 0) {
-			text += n;
-			size -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
-/* Opens the temporary file, which is renamed when it is complete. Two writers use the same name for it, so a lock
- * decides who writes. The lock ends with its process, and the next writer reuses the file of one that was killed.
- * Returns a descriptor, or -1 with errno. */
-static int open_draft(const char *draft)
-{
-	for (;;) {
-		struct stat here, there;
-		int fd = open(draft, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666), err = 0;
-
-		if (fd < 0)
-			return -1;
-		while (flock(fd, LOCK_EX) && (err = errno) == EINTR)
-			err = 0;
-		if (!err && !fstat(fd, &here) && !stat(draft, &there) && here.st_ino == there.st_ino)
-			return fd;
-		close(fd); /* the other writer has renamed it meanwhile */
-		if (err) {
-			errno = err;
-			return -1;
-		}
-	}
-}
-
-/* Writes the draft and renames it. A mode other than 0 replaces that of new files. */
-static int write_draft(const char *draft, const char *path, const char *text, size_t size, mode_t mode)
-{
-	int fd = open_draft(draft), err;
-
-	if (fd < 0)
-		return errno;
-	err = (mode && fchmod(fd, mode)) || ftruncate(fd, 0) ? errno : write_all(fd, text, size);
-	if (!err && fsync(fd))
-		err = errno;
-	if (!err && rename(draft, path))
-		err = errno;
-	if (err)
-		unlink(draft);
-	close(fd);
-	return err;
-}
-
-int lbpf_posix_write_file(const char *path, const char *text, size_t size)
-{
-	char target[PATH_MAX], draft[PATH_MAX];
-	struct stat st;
-	int fd, err;
-
-	if (!stat(path, &st) && !S_ISREG(st.st_mode)) {
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		if (fd < 0)
-			return errno;
-		err = write_all(fd, text, size);
-		if (close(fd) && !err)
-			err = errno;
-		return err;
-	}
-	if (!realpath(path, target)) { /* the target of a symbolic link is replaced, not the link */
-		if (errno != ENOENT)
-			return errno;
-		snprintf(target, sizeof(target), "%s", path);
-	}
-	if (snprintf(draft, sizeof(draft), "%s.new", target) >= (int)sizeof(draft))
-		return ENAMETOOLONG;
-	return write_draft(draft, target, text, size, 0);
-}
-
-int lbpf_posix_write_private(const char *path, const char *text, size_t size)
-{
-	char draft[PATH_MAX];
-
-	if (snprintf(draft, sizeof(draft), "%s.new", path) >= (int)sizeof(draft))
-		return ENAMETOOLONG;
-	return write_draft(draft, path, text, size, S_IRUSR | S_IWUSR);
-}
-
-/* ---- functions for Lua ---- */
 
 /* machine() → the kernel's name of the processor's architecture, such as x86_64 or aarch64. */
 static int posix_machine(lua_State *L)
@@ -193,7 +99,7 @@ static int posix_write_file(lua_State *L)
 {
 	size_t size;
 	const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &size);
-	int err = lbpf_posix_write_file(path, text, size);
+	int err = lbpf_draft_write(path, text, size);
 
 	if (err)
 		return lbpf_err_push(L, err, NULL, "%s", path);

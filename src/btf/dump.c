@@ -16,7 +16,7 @@
 #include "base/arg.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/posix.h"
+#include "base/draft.h"
 #include "btf/btf.h"
 #include "btf/define.h"
 #include "btf/info.h"
@@ -336,7 +336,7 @@ static int deliver(lua_State *L, const struct lbpf_btf *handle, const char *path
 
 	if (err)
 		return print_fail(L, handle, p);
-	err = path ? lbpf_posix_write_file(path, p->text.text, p->text.len) : 0;
+	err = path ? lbpf_draft_write(path, p->text.text, p->text.len) : 0;
 	if (!path)
 		lua_pushlstring(L, p->text.text, p->text.len);
 	lbpf_btfpieces_free(p);
