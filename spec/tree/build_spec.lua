@@ -69,7 +69,7 @@ describe("the rockspec", function()
 
   it("lists every Lua file under its module's name", function()
     local expected, listed = {}, {}
-    for _, path in ipairs(words(run "ls lua/bpf/*.lua lua/bpf/*/*.lua")) do
+    for _, path in ipairs(words(run "ls lua/bpf/*.lua lua/bpf/*/*.lua lua/bpf/*/*/*.lua")) do
       expected[path:match("^lua/(.*)%.lua$"):gsub("/init$", ""):gsub("/", ".")] = path
     end
     for name, module in pairs(rockspec().build.modules) do

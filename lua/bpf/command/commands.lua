@@ -27,6 +27,7 @@ local commands = {
   { "link pin", "LINK PATH", "pin a link", "pin" },
   { "unpin", "PATH...", "remove pins", "pin" },
   { "detach", "KIND PLACE [POINT]", "detach a program from an interface or cgroup, or a link" },
+  { "list", "[PATTERN...]", "list what can be traced: tracepoints, functions, events", "probes" },
   { "prog run", "PROG", "run a program on data, without attaching it" },
   { "btf", "[TYPE]", "print types as C" },
   { "features", "[PROG_TYPE]", "show what this kernel can do" },

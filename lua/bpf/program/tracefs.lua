@@ -4,6 +4,8 @@ local types = require("bpf.program.types")
 
 local tracefs = {}
 
+local EPERM <const>, EACCES <const> = 1, 13
+
 local FOLDERS = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" }
 
 -- Arguments of system calls have 8 bytes each, of which those behind a narrower type hold anything.
@@ -54,27 +56,38 @@ local function parse(text, name)
   return form
 end
 
+-- The text of a file of tracefs. Nil, a message, and whether tracefs is there without such a file.
+function tracefs.read(path)
+  local mounted, refused = false, nil
+  for _, folder in ipairs(FOLDERS) do
+    local file <close>, message, number = io.open(folder .. "/" .. path)
+    local text = file and file:read("a")
+    if text then
+      return text
+    end
+    local header <close> = io.open(folder .. "/events/header_page")
+    mounted = mounted or header ~= nil
+    if number == EACCES or number == EPERM then
+      refused = refused or "tracefs can't be read here: " .. message
+    end
+  end
+  return nil, refused or mounted and ("tracefs has no %s"):format(path)
+    or "tracefs can't be read here (as root: mount -t tracefs tracefs /sys/kernel/tracing)", mounted and not refused
+end
+
 local known = {}
 
 -- The struct that a tracepoint's program gets. Nil and a message if there is no such tracepoint, or no tracefs.
 function tracefs.record(category, name)
-  local path, mounted = category .. "/" .. name, nil
-  if known[path] then
-    return known[path]
-  end
-  for _, folder in ipairs(FOLDERS) do
-    local file <close> = io.open(("%s/events/%s/format"):format(folder, path))
-    if file then
-      known[path] = parse(file:read("a"), name)
-      return known[path]
+  local path = category .. "/" .. name
+  if not known[path] then
+    local text, message, absent = tracefs.read(("events/%s/format"):format(path))
+    if not text then
+      return nil, absent and "there is no tracepoint " .. path or message
     end
-    local header <close> = io.open(folder .. "/events/header_page")
-    mounted = mounted or header ~= nil
+    known[path] = parse(text, name)
   end
-  if mounted then
-    return nil, "there is no tracepoint " .. path
-  end
-  return nil, "tracefs can't be read here (as root: mount -t tracefs tracefs /sys/kernel/tracing)"
+  return known[path]
 end
 
 -- Objects for other kernels ------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 
 local sorted = require("bpf.symbols.sorted")
 
-local SHT_SYMTAB <const>, SHT_DYNSYM <const>, PT_LOAD <const>, STT_FUNC <const>, STT_IFUNC <const> = 2, 11, 1, 2, 10
+local SHT_SYMTAB <const>, SHT_NOTE <const>, SHT_DYNSYM <const> = 2, 7, 11
+local PT_LOAD <const>, STT_FUNC <const>, STT_IFUNC <const> = 1, 2, 10
 
 local elf = {}
 elf.__index = elf
@@ -59,15 +60,41 @@ local function read_sections(file, order, shoff, shentsize, shnum)
   return sections
 end
 
--- Reads a file that is open. Returns nil if it is no ELF file of 64 bits.
-function elf.open(file)
+-- The byte order for string.unpack, the sections by number from 0, how many there are, and a function that
+-- reads the segments, of a file that is open; nil if it is no ELF file of 64 bits.
+local function read_header(file)
   local header = read_at(file, 0, 64)
   if not header or header:sub(1, 5) ~= "\127ELF\2" then
     return nil
   end
   local order = header:byte(6) == 2 and ">" or "<"
   local phoff, shoff, _, _, phentsize, phnum, shentsize, shnum = (order .. "i8 i8 I4 I2 I2 I2 I2 I2"):unpack(header, 33)
-  local sections = read_sections(file, order, shoff, shentsize, shnum)
+  return order, read_sections(file, order, shoff, shentsize, shnum), shnum,
+    function() return read_segments(file, order, phoff, phentsize, phnum) end
+end
+
+-- The byte order and the sections of notes, as a list; nil if the file is no ELF file of 64 bits.
+function elf.notes(file)
+  local order, sections, shnum = read_header(file)
+  if not order then
+    return nil
+  end
+  local list = {}
+  for i = 0, shnum - 1 do
+    if sections[i] and sections[i].kind == SHT_NOTE then
+      list[#list + 1] = read_at(file, sections[i].offset, sections[i].size)
+    end
+  end
+  return order, list
+end
+
+-- The functions of a file that is open, in the order of the file, and a function that reads the segments; nil if it
+-- is no ELF file of 64 bits.
+function elf.functions(file)
+  local order, sections, shnum, segments = read_header(file)
+  if not order then
+    return nil
+  end
   local all = sorted.new()
   for _, wanted in ipairs { SHT_SYMTAB, SHT_DYNSYM } do -- the first has the local functions, too, if it wasn't stripped
     for i = 0, shnum - 1 do
@@ -77,7 +104,13 @@ function elf.open(file)
       end
     end
   end
-  return setmetatable({ segments = read_segments(file, order, phoff, phentsize, phnum), symbols = all:sorted() }, elf)
+  return all, segments
+end
+
+-- Reads a file that is open. Returns nil if it is no ELF file of 64 bits.
+function elf.open(file)
+  local all, segments = elf.functions(file)
+  return all and setmetatable({ segments = segments(), symbols = all:sorted() }, elf)
 end
 
 -- The frames of an offset in the file, none or one; nil if the offset is in no segment.

@@ -1,0 +1,133 @@
+-- SPDX-License-Identifier: MIT
+-- Functions and USDT probes of files: of a file that the pattern names, or of the files that a process has mapped.
+
+local ask = require("bpf.trace.catalog.ask")
+local pattern = require("bpf.trace.catalog.pattern")
+local posix = require("bpf.base.posix")
+
+local user = {}
+
+-- Files --------------------------------------------------------------------------------------------------------------
+
+local function folders(library)
+  local machine = posix.machine()
+  local own = os.getenv(library and "LD_LIBRARY_PATH" or "PATH") or ""
+  return own .. ":" .. (library and ("/usr/lib64:/usr/lib:/lib/%s-linux-gnu:/usr/lib/%s-linux-gnu"):format(machine,
+    machine) or "/usr/bin:/usr/sbin")
+end
+
+-- The path of a file by what was typed: a path, or the name of a library or command, as libbpf finds it.
+local function resolve(name)
+  if name:find("/", 1, true) then
+    return name
+  end
+  for folder in folders(name:find("%.so%f[.%z]") ~= nil):gmatch("[^:]+") do
+    local path = folder .. "/" .. name
+    if posix.is_file(path) then
+      return path
+    end
+  end
+  return name
+end
+
+-- The files that a process has mapped as code: their paths here, in order.
+local function mapped(pid)
+  local file <close>, message, number = io.open(("/proc/%d/maps"):format(pid))
+  if not file then
+    return nil, select(2, posix.proc_failure(message, number))
+  end
+  local outside = posix.resolve and ("/proc/%d/root"):format(pid)
+  local list, seen = {}, {}
+  for line in file:lines() do
+    local path = line:match("^%x+%-%x+ ..x. %x+ %S+ %d+%s+(/.*)$")
+    if path and not seen[path] and not path:find(" %(deleted%)$") then
+      seen[path] = true
+      list[#list + 1] = posix.is_file(path) and path or outside .. path
+    end
+  end
+  return list
+end
+
+-- What a pattern asks for: the files, and a pattern of what is in them. Nil and why not.
+local function places(place, pid)
+  local path, name = place:match("^(.-):(.*)$")
+  if not path then
+    path, name = pid and "*" or place, pid and place or "*"
+  end
+  if not pid then
+    if pattern.is_wild(path) or path == "" then
+      return nil, "functions of which file? uprobe/libc.so.6:* and -p PID are examples"
+    end
+    return { resolve(path) }, name
+  end
+  local files, message = mapped(pid)
+  if not files then
+    return nil, message
+  end
+  local fits, chosen = pattern.matcher(path), {}
+  for _, file in ipairs(files) do
+    if fits(file) or fits(file:match("[^/]*$")) then
+      chosen[#chosen + 1] = file
+    end
+  end
+  return chosen, name
+end
+
+-- Names --------------------------------------------------------------------------------------------------------------
+
+local READERS <const> = { uprobe = "functions", uretprobe = "functions", usdt = "marks" }
+
+-- What is in the files: lists of a name and of the matcher's name, each once and in order.
+function user.names(kind, place, options)
+  local files, name = places(place, options.pid)
+  if not files then
+    return {}, name
+  end
+  local elf = require("bpf.trace.catalog.elf")
+  local names, problem = {}, nil
+  for _, path in ipairs(files) do
+    local found, message = elf[READERS[kind]](path)
+    problem = problem or message
+    local here = {}
+    for one in pairs(found or {}) do
+      here[#here + 1] = path .. ":" .. one
+    end
+    table.sort(here)
+    table.move(here, 1, #here, #names + 1, names)
+  end
+  return names, #names == 0 and problem or nil
+end
+
+-- A function that tells whether a name is meant by the pattern behind the kind.
+function user.matcher(kind, place, options)
+  local _, name = places(place, options.pid)
+  local fits = pattern.matcher(name == "" and "*" or name)
+  return function(full)
+    local inner = full:match("^.-:(.*)$")
+    return fits(inner) or kind == "usdt" and fits(inner:match("[^:]*$"))
+  end
+end
+
+-- The arguments of a USDT probe, from 0; those of functions aren't known.
+function user.arguments(kind, name)
+  if kind ~= "usdt" then
+    return nil
+  end
+  local path, mark = name:match("^(.-):(.*)$")
+  local found, message = require("bpf.trace.catalog.elf").marks(path)
+  if not found or not found[mark] then
+    return nil, message or ("there is no USDT probe %s in %s"):format(mark, path)
+  end
+  local list = {}
+  for n, size in ipairs(found[mark]) do
+    list[n] = { name = "arg" .. n - 1, c = (size < 0 and "__s%d" or "__u%d"):format(math.abs(size) * 8),
+      type = { kind = "integer" } }
+  end
+  return list
+end
+
+function user.refusal()
+  return ask.source("uprobe", "CONFIG_UPROBES") or ask.type("kprobe")
+end
+
+return user
