@@ -67,6 +67,8 @@ describe("lua-bpf list", function()
     assert.is_nil(listed("list -v fentry/vfs_read"):find("\n    ret ", 1, true))
     assert.matches("^kprobe/vfs_read%f[%s]", listed "list kprobe:vfs_read k:vfs_read")
     assert.matches("^fentry/vfs_read%f[%s]", listed "list 'kfunc:vfs_r*'")
+    fails(1, "^lua%-bpf: nothing fits ", "list 'kprobe/*.cold'")
+    assert.is_nil(works("list -v 'kprobe/vfs_r*' 2>&1"):find("BTF", 1, true))
   end)
 
   it("marks what this kernel refuses, and says why once", function()
@@ -78,6 +80,7 @@ describe("lua-bpf list", function()
     end
     local all = decoded "list --json software/cpu-clock 2>/dev/null"
     assert.same({ true, "software", "software/cpu-clock/1000000" }, { all[1].here, all[1].kind, all[1].section })
+    assert.is_nil(works("list software hardware"):find("not here: software", 1, true))
     for _, item in ipairs(decoded "list --json hardware 2>/dev/null") do
       assert.equal(item.here, item.reason == nil)
     end

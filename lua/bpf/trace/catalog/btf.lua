@@ -100,7 +100,8 @@ function btf.prefixed(prefix)
   return names
 end
 
--- The description of a name of a kind, in the kernel or one of its modules, and the BTF that it is in.
+-- The description of a name of a kind, in the kernel or one of its modules, and the BTF that it is in. Nil if there is
+-- none; with a message if the kernel has no BTF.
 function btf.find(name, kind)
   local own, message = kernel()
   if not own then
@@ -117,7 +118,7 @@ function btf.find(name, kind)
       return description, other
     end
   end
-  return nil, ("the kernel's BTF has no %s '%s'"):format(kind, name)
+  return nil
 end
 
 -- Whether a pointer leads to memory of a process: its type has the tag "user".
@@ -183,12 +184,9 @@ function btf.members(name, space)
   local list = {}
   for _, member in ipairs(description.members) do
     local inner = not member.name and own:resolve(member.type_id)
-    if inner and inner.members then -- a union around pointers, for 32-bit programs
-      member = inner.members[1] or member
-    end
-    if member.name then
-      list[#list + 1] = types.row(member.name, member.type,
-        btf.type(own, member.type_id, member.type, member.name, space))
+    local one = inner and inner.members and inner.members[1] or member -- a union pads pointers for 32-bit programs
+    if one.name then
+      list[#list + 1] = types.row(one.name, one.type, btf.type(own, one.type_id, one.type, one.name, space))
     end
   end
   return list

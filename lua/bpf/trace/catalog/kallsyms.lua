@@ -5,7 +5,8 @@ local posix = require("bpf.base.posix")
 
 local kallsyms = {}
 
--- Beginnings of names that the compiler and the kernel give to code between functions.
+-- Beginnings of names that the compiler and the kernel give to code between functions. The compiler moves unlikely
+-- parts of functions away, and calls them NAME.cold.
 local NO_FUNCTIONS <const> = { __pfx_ = true, __cfi_ = true, __SCT_ = true }
 
 local function read()
@@ -24,7 +25,7 @@ function kallsyms.functions()
   end
   local names = {}
   for name in text:gmatch(" [tTwW] ([^\n\t]+)") do
-    if not NO_FUNCTIONS[name:sub(1, 6)] then
+    if not NO_FUNCTIONS[name:sub(1, 6)] and name:sub(-5) ~= ".cold" then
       names[name] = true
     end
   end

@@ -9,13 +9,13 @@ local perf = {}
 local EVENTS <const> = {
   software = {
     { "alignment-faults", 1 }, { "bpf-output", 1 }, { "context-switches", 1000 }, { "cpu-clock", 1000000 },
-    { "cpu-migrations", 1 }, { "dummy", 1 }, { "emulation-faults", 1 }, { "major-faults", 1 },
-    { "minor-faults", 100 }, { "page-faults", 100 }, { "task-clock", 1000000 },
+    { "cpu-migrations", 1 }, { "emulation-faults", 1 }, { "major-faults", 1 }, { "minor-faults", 100 },
+    { "page-faults", 100 }, { "task-clock", 1000000 },
   },
   hardware = {
     { "branch-instructions", 100000 }, { "branch-misses", 100000 }, { "bus-cycles", 100000 },
     { "cache-misses", 1000000 }, { "cache-references", 1000000 }, { "cpu-cycles", 1000000 },
-    { "instructions", 1000000 }, { "ref-cycles", 1000000 }, { "stalled-cycles-backend", 1000000 },
+    { "instructions", 1000000 }, { "ref-cpu-cycles", 1000000 }, { "stalled-cycles-backend", 1000000 },
     { "stalled-cycles-frontend", 1000000 },
   },
 }
@@ -37,7 +37,7 @@ perf.each = true -- the answer differs from event to event
 -- What bpf.prog's attach_perf_event calls events whose names differ by more than dashes.
 local CONFIGS <const> = {
   ["major-faults"] = "page_faults_maj",
-  ["minor-faults"] = "page_faults_min", ["ref-cycles"] = "ref_cpu_cycles",
+  ["minor-faults"] = "page_faults_min",
 }
 
 -- The `config` of an event for prog:attach_perf_event, by the beginning of its name.
