@@ -122,6 +122,17 @@ describe("lua-bpf list", function()
     fails(1, "^lua%-bpf: /proc/4194305/maps: No such file or directory\n", "list -p 4194305 malloc")
   end)
 
+  it("finds the files of a process with mounts of its own, where other files have their paths", function()
+    local dir = helper.tmpdir()
+    local output = helper.run(([[
+      cd %s && mkdir hidden && cp /bin/true hidden/tool && mkfifo input && exec 9<>input
+      unshare -m sh -c 'mount -t tmpfs none hidden && cp %s hidden/tool && exec hidden/tool' <input >/dev/null &
+      until [ "$(cat /proc/$!/comm)" = tool ]; do :; done
+      cd "$OLDPWD"; %s list -p $! usdt 2>/dev/null; kill $!; wait $! 2>/dev/null]]):format(dir,
+      PROBED:match "^%S+", tool.COMMAND))
+    assert.matches("usdt//proc/%d+/root" .. dir:gsub("%p", "%%%0") .. "/hidden/tool:lbpf:step", output)
+  end)
+
   it("names what is near, and fails", function()
     fails(1, "^lua%-bpf: nothing fits 'tracepoint/sched/sched_swich' %(near: tracepoint/sched/sched_switch%f[,)]",
       "list tracepoint/sched/sched_swich")

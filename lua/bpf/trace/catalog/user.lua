@@ -30,19 +30,27 @@ local function resolve(name)
   return name
 end
 
+-- The path of a process's file for this process, in whose root another file may be there.
+local function own_path(path, root)
+  local here <close> = posix.open_regular(path)
+  local there <close> = posix.open_regular(root .. path)
+  local same = here and (not there or select(2, posix.status(here)) == select(2, posix.status(there)))
+  return same and path or root .. path
+end
+
 -- The files that a process has mapped as code: their paths here, in order.
 local function mapped(pid)
   local file <close>, message, number = io.open(("/proc/%d/maps"):format(pid))
   if not file then
     return nil, select(2, posix.proc_failure(message, number))
   end
-  local outside = posix.resolve and ("/proc/%d/root"):format(pid)
+  local root = ("/proc/%d/root"):format(pid)
   local list, seen = {}, {}
   for line in file:lines() do
     local path = line:match("^%x+%-%x+ ..x. %x+ %S+ %d+%s+(/.*)$")
     if path and not seen[path] and not path:find(" %(deleted%)$") then
       seen[path] = true
-      list[#list + 1] = posix.is_file(path) and path or outside .. path
+      list[#list + 1] = own_path(path, root)
     end
   end
   return list
