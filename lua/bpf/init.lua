@@ -57,7 +57,6 @@ local function load_part(module, level)
 end
 
 -- Functions of bpf.map's in Lua, whose modules are loaded at the first call.
-local add_in_memory = core.map.add -- C makes map.add of a function for what isn't in this process's memory
 local of_maps = {
   add = "bpf.program.add", adder = "bpf.program.add", declare = "bpf.program.declared", locked = "bpf.program.locks",
   rates = "bpf.map.rates", scan = "bpf.program.scan",
@@ -67,7 +66,7 @@ for name, module in pairs(of_maps) do
     return load_part(module, 2)[name](...)
   end
 end
-core.map.add = add_in_memory(core.map.add)
+core.map.add = posix.make_add(core.map.add) -- which is called for what isn't in this process's memory
 
 --- Loads the Lua modules that are otherwise loaded when they are first used: `bpf.metrics`, `bpf.compile` and the like.
 -- It also loads LuaSocket for `metrics:serve`, if that is installed. A script needs this before it calls chroot(2),

@@ -104,8 +104,8 @@ __attribute__((section(LBPF_AT_OPENING))) static int make_add(lua_State *L)
 
 void lbpf_add_open(lua_State *L)
 {
-	lua_getfield(L, -1, "map");
+	lua_getfield(L, -1, "posix");
 	lua_pushcfunction(L, make_add);
-	lua_setfield(L, -2, "add");
+	lua_setfield(L, -2, "make_add");
 	lua_pop(L, 1);
 }
