@@ -134,7 +134,9 @@ static __always_inline void send(struct __sk_buff *skb, __u32 at, const struct q
 	__builtin_memset(e->message, 0, sizeof(e->message));
 	if (size > sizeof(e->message))
 		size = sizeof(e->message);
-	if (size > 0 && !bpf_skb_load_bytes(skb, at, e->message, size))
+	asm volatile("" : "+r"(size)); // older verifiers have to see the bounds, which clang knows already
+	size = ((size - 1) & (sizeof(e->message) - 1)) + 1;
+	if (!bpf_skb_load_bytes(skb, at, e->message, size))
 		bpf_ringbuf_submit(e, 0);
 	else
 		bpf_ringbuf_discard(e, 0);

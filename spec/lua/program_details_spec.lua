@@ -89,6 +89,31 @@ describe("a program", function()
     assert.equal("the table " .. problem, refusal(function(ctx) return get()[ctx.rx_queue_index] == "one" end))
   end)
 
+  it("has one key for texts that are equal, whatever stands behind their NULs in the struct that is the key", function()
+    local PLACE <const> = "struct place { char name[16]; int x; char more[2][4]; }"
+    local from <close> = assert(map.create {
+      type = "hash", key = "__u32", value = ("struct from { long n; %s place; }"):format(PLACE), max_entries = 4,
+    })
+    local to <close> = assert(map.create { type = "hash", key = PLACE, value = "long", max_entries = 4 })
+    local nested <close> = assert(map.create {
+      type = "hash", key = ("struct nested { %s place; int y; }"):format(PLACE), value = "long", max_entries = 4,
+    })
+    local plain <close> = assert(map.by_id(map.info(from).id))
+    local bytes <const> = map.info(from).value_size
+    local raw = map.typed(plain, "__u32", bytes)
+    assert(map.update(raw, 1, ("i8c16i4c4c4xxxx"):pack(1, "ab\0cdefghijklmno", 3, "x\0yz", "12\0004")))
+    result(function()
+      local v = from[1]
+      if v then
+        to[v.place] = 1
+        nested[{ place = v.place, y = 2 }] = 1
+      end
+      return 0
+    end)
+    assert.equal(1, to[{ name = "ab", x = 3, more = { "x", "12" } }])
+    assert.equal(1, nested[{ place = { name = "ab", x = 3, more = { "x", "12" } }, y = 2 }])
+  end)
+
   it("has strings that stay what they are when the memory that they were read from changes", function()
     local swap <close> = assert(bpf.program("xdp", function(ctx)
       local eth = ctx:packet(0, "struct ethhdr")

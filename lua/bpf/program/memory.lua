@@ -287,7 +287,8 @@ local function write_struct(c, type, base, offset, v, what, clean)
     return c:write_constructor(type, base, offset, v, what, clean)
   elseif in_memory(v) and v.type.kind == "struct" and v.type.size == type.size then
     c:check_reference(v, what)
-    return c:copy_struct(base, offset, v, type)
+    c:copy_struct(base, offset, v, type)
+    return c.for_key and c:clean_texts(type, base, offset)
   end
   c:fail("%s: a table or a %s is expected, %s is %s", what, type.name or "struct", c:whose(v), describe(v))
 end
@@ -295,7 +296,8 @@ end
 local function write_array(c, type, base, offset, v, what, clean)
   if in_memory(v) and v.type.size == type.size then
     c:check_reference(v, what)
-    return c:copy(base, offset, v, type.size)
+    c:copy(base, offset, v, type.size)
+    return c.for_key and c:clean_texts(type, base, offset)
   elseif v.kind ~= "table" then
     c:fail("%s: a table is expected, %s is %s", what, c:whose(v), describe(v))
   end
@@ -335,9 +337,10 @@ end
 local ADDRESSABLE = { map = true, record = true }
 
 -- The value in memory, as a helper's pointer wants it, and the stack object to release behind the call, if there is
--- one. What is of that type in memory already stays where it is.
+-- one. What is of that type in memory already stays where it is, but for a key with texts.
 function Compiler:memory(type, v, what)
   local there = in_memory(v) and not v.null and v.type.size == type.size and v.type.kind == type.kind
+    and not (self.for_key and self:has_text(type))
   if there and type.kind == "struct" and v.kind == "buffer" then
     return self:pointer_to(v.object, v.offset)
   elseif there and type.kind == "struct" and ADDRESSABLE[v.space] and not v.type.lock then

@@ -160,6 +160,44 @@ function Compiler:clean_tail(base, offset, size)
   end)
 end
 
+-- Whether members of a struct share memory, so that a text there may be something else.
+local function is_union(type)
+  local behind = 0
+  for _, member in ipairs(type.order) do
+    if not member.bits and member.offset < behind then
+      return true
+    end
+    behind = math.max(behind, member.offset + member.type.size)
+  end
+  return false
+end
+
+-- Calls fn(offset, size) for each text in memory of a type.
+local function each_text(type, offset, fn)
+  if type.kind == "chars" and type.text then
+    fn(offset, type.size)
+  elseif type.kind == "array" and (type.element.kind ~= "int") then
+    for n = 0, type.count - 1 do
+      each_text(type.element, offset + n * type.element.size, fn)
+    end
+  elseif type.kind == "struct" and not is_union(type) then
+    for _, member in ipairs(type.order) do
+      each_text(member.type, offset + member.offset, fn)
+    end
+  end
+end
+
+function Compiler.has_text(_, type)
+  local found = false
+  each_text(type, 0, function() found = true end)
+  return found
+end
+
+-- Zeroes what stands behind the NULs of the texts in a struct that was copied as it is.
+function Compiler:clean_texts(type, base, offset)
+  each_text(type, offset, function(at, size) self:clean_tail(base, at, size) end)
+end
+
 function Compiler:write_pending(type, base, offset, v, what, clean)
   local room = v.sized and v.type.size or type.size
   if room > type.size then
