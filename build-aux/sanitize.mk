@@ -20,6 +20,7 @@ asan_build   = VARIANT=asan CC=gcc CFLAGS='-g -O1 -fno-omit-frame-pointer -ftls-
 asan oom reentry: export PATH := $(APICHECK):$(PATH)
 asan oom reentry: export PKG_CONFIG_PATH := $(APICHECK):$(PKG_CONFIG_PATH)
 asan oom reentry: export ASAN_OPTIONS := detect_leaks=1:detect_stack_use_after_return=1
+asan oom reentry: export LSAN_OPTIONS := print_suppressions=0
 
 asan: ## Run the tests under AddressSanitizer, UBSan and leak detection, by a Lua that checks how C uses it
 	$(call need,$(ASAN_PKGS))
