@@ -85,8 +85,10 @@ describe("lua-bpf features", function()
       local n = 0
       for long, here in pairs(list) do
         local name = long:match("^have_(.*)_" .. kind .. "_type$")
-        assert.equal(here, own[name], long)
-        n = n + 1
+        if own[name] ~= nil then -- a newer bpftool knows more
+          assert.equal(here, own[name], long)
+          n = n + 1
+        end
       end
       assert(n > 20)
     end

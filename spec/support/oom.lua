@@ -131,7 +131,7 @@ end
 
 local function loaded()
   local obj <close> = assert(bpf.load "build/progs/events.bpf.o")
-  assert(obj:attach())
+  assert(select(3, obj:attach()) == "EOPNOTSUPP") -- its section names no place
   for _ in pairs(obj.vars) do end
   obj.vars.step = 2
   local n = 0

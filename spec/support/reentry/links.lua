@@ -41,6 +41,20 @@ end
 -- What is done to the handles within the others' operations, where each attachment takes the kernel long.
 local INTRUDERS <const> = { "attach", "close", "detach_all", "finalize", "close_object", "close_map" }
 
+local TRIES <const>, PAUSE <const> = 500, 0.01
+
+-- Attaches. A link that was closed stays attached while another process that lists links holds it.
+local function attached(attach, h)
+  for _ = 1, TRIES do
+    local link, _, code = attach(h.prog, h)
+    if link or code ~= "EBUSY" then
+      return assert(link, code)
+    end
+    bpf.sleep(PAUSE)
+  end
+  return assert(attach(h.prog, h))
+end
+
 -- A fixture of one program, which `attach` attaches.
 local function way(name, object, program, attach, more)
   local loaded = common.lasting(function() return load(object, program) end)
@@ -50,7 +64,7 @@ local function way(name, object, program, attach, more)
       local h = loaded()
       h.obj:detach()
       collectgarbage() -- other handles of the link
-      h.link = assert(attach(h.prog, h))
+      h.link = attached(attach, h)
       return h
     end,
     operations = common.with(operations, { attach = function(h) h.link = attach(h.prog, h) end }, more),
