@@ -10,7 +10,8 @@ vmtest: ## Run the tests on Debian's kernels in qemu: KERNEL="5.10 6.1 6.12 sid"
 	$(build) root built
 	@build-aux/vmtest --kernels '$(KERNEL)' $(SPECS)
 
-# In a root of its own, so the packages are those to install there; Go is large, and reads the same files everywhere. The table of vmtest gets a column for each Lua.
+# In a root of its own, so the packages are those to install there; Go is large, and reads the same files everywhere. The
+# table of vmtest gets a column for each Lua.
 sidtest: ## Run the tests with the libraries of Debian sid, on this kernel: Lua 5.5 and newest libbpf and clang; some with 5.4
 	$(call need,$(SID_PKGS))
 	@PACKAGES='$(filter-out golang-go,$(TEST_PKGS)) haproxy lua5.5 liblua5.5-dev' build-aux/sidtest $(SPEC)

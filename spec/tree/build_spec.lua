@@ -256,8 +256,8 @@ describe("the rock", function()
 
   it("runs the tests", function()
     kernel.root()
-    local output = run(("SPEC=spec/lua/hist_spec.lua LUA=%s LUA_PC=%s %s test %s"):format(helper.LUA, LUA_PC, LUAROCKS,
-      ROCKSPEC))
+    local output = run(("NODEPS=1 SPEC=spec/lua/hist_spec.lua LUA=%s LUA_PC=%s %s test %s"):format(helper.LUA, LUA_PC,
+      LUAROCKS, ROCKSPEC)) -- what this spec needs is there
     assert.matches("spec/lua/hist_spec%.lua %.+ ok .*\nResult: PASS\n", output)
   end)
 end)
