@@ -125,7 +125,7 @@ describe("map.create with option like", function()
   end)
 
   it("is like what an object declares", function()
-    local obj <close> = assert(bpf.load(helper.obj("nested")))
+    local obj <close> = assert(kernel.load(helper.obj("nested")))
     for name, expected in pairs {
       by_name = { "hash", 8, "__u32", "struct hit" }, by_slot = { "array", 4, "__u32", "__u64" },
     } do

@@ -72,6 +72,17 @@ local function way(name, object, program, attach, more)
   }
 end
 
+local interface
+
+-- An interface at which no other fixture has left a program attached.
+local function own_interface()
+  if not interface then
+    assert(os.execute "ip link add lbpf0 type veth peer name lbpf1")
+    interface = "lbpf0"
+  end
+  return interface
+end
+
 -- A congestion control of a name that is this process's.
 local CONGESTION <const> = common.read(common.obj "congestion"):gsub("lbpf_cc" .. ("\0"):rep(9), function(name)
   local own = "lbpf" .. common.pid
@@ -121,9 +132,11 @@ return {
   way("xdp", "attach_net", "pass", function(prog) return prog:attach_xdp("lo", { mode = "skb" }) end),
   way("tc", "attach_net", "one", function(prog) return prog:attach_tc "lo" end),
   way("xdp that replaces", "attach_net", "pass", function(prog)
-    return prog:attach_xdp("lo", { mode = "skb", replace = "pass" })
+    return prog:attach_xdp(own_interface(), { mode = "skb", replace = "pass" })
   end),
-  way("tc that replaces", "attach_net", "one", function(prog) return prog:attach_tc("lo", { replace = "one" }) end),
+  way("tc that replaces", "attach_net", "one", function(prog)
+    return prog:attach_tc(own_interface(), { replace = "one" })
+  end),
   way("network namespaces", "attach_net", "look_up", function(prog) return prog:attach_netns "/proc/self/ns/net" end),
   way("sockets of a map", "sockmap", "msg_to_sock", function(prog, h)
     h.map = map.by_fd(map.fd(h.obj.maps.socks))
