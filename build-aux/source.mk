@@ -18,7 +18,7 @@ lint: ## Warnings of gcc and clang, static analysis, clang-tidy, luacheck, forma
 	clang-format --dry-run -Werror $(C_FILES)
 	$(LUA) build-aux/includes.lua src/*/*.[ch]
 	@$(reference) | diff docs/reference.md - || { echo "docs/reference.md isn't what the sources give: make doc" >&2; exit 1; }
-	@! grep -nF '$(VERSION)' $$(ls -d Makefile bin/* src/*/* lua/bpf/*.lua lua/bpf/*/* rockspec/*) | grep -v '^src/host/lbpf.h:' || \
+	@! grep -nF '$(VERSION)' $$(find Makefile bin src lua rockspec -type f) | grep -v '^src/host/lbpf.h:' || \
 		{ echo 'The version stands in src/host/lbpf.h only.' >&2; exit 1; }
 
 doc: ## Generate docs/reference.md
