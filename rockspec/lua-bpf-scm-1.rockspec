@@ -322,6 +322,7 @@ build = {
     ["bpf.trace.catalog.tracepoint"] = "lua/bpf/trace/catalog/tracepoint.lua",
     ["bpf.trace.catalog.types"] = "lua/bpf/trace/catalog/types.lua",
     ["bpf.trace.catalog.user"] = "lua/bpf/trace/catalog/user.lua",
+    ["bpf.trace.types"] = "lua/bpf/trace/types.lua",
   },
   copy_directories = { "docs", "examples", "types" },
   install = {
