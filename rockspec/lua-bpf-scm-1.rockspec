@@ -150,6 +150,7 @@ build = {
         "src/program/settings.c",
         "src/program/stream.c",
         "src/program/userfunc.c",
+        "src/system/child.c",
         "src/system/cpus.c",
         "src/system/attached.c",
         "src/system/features.c",

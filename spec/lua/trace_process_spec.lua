@@ -1,0 +1,109 @@
+-- SPDX-License-Identifier: MIT
+-- Whom a trace follows: commands that wait until they are told to run.
+local helper = require "spec.helper"
+local posix = require "bpf.base.posix"
+local process = require "bpf.trace.process"
+
+local function fails(pattern, call, ...)
+  local ok, failure = pcall(call, ...)
+  assert.is_false(ok)
+  assert.matches(pattern, type(failure) == "table" and failure.trace or failure)
+end
+
+-- The status of a command, when it has ended.
+local function finish(child)
+  if child:fd() then
+    assert.is_true(posix.poll({ [child:fd()] = "read" }, 10000 * helper.slow)[child:fd()])
+  end
+  local status, message
+  repeat
+    status, message = child:status()
+  until status or message
+  return assert(status, message)
+end
+
+describe("the words of a command", function()
+  it("are parted by blanks, with quotes and backslashes", function()
+    for text, words in pairs {
+      ["dd if=/dev/zero  count=1 "] = { "dd", "if=/dev/zero", "count=1" },
+      [ [[sh -c 'echo "$1"' '' x\ y]] ] = { "sh", "-c", 'echo "$1"', "", "x y" },
+      [ [["a \"b\" \n" 'c'd"e"]] ] = { [[a "b" \n]], "cde" },
+    } do
+      assert.same(words, process.words(text))
+    end
+  end)
+
+  it("that are wrong raise", function()
+    fails("^%-c: a quote ' is not closed: a 'b$", process.words, "a 'b")
+    fails('^%-c: a quote " is not closed: a "b\\"$', process.words, [[a "b\"]])
+    fails("^%-c: a command is expected$", process.words, " ")
+  end)
+end)
+
+describe("a command", function()
+  it("runs when it is told to, and its status is as a shell tells it", function()
+    local path = os.tmpname()
+    local child <close> = process.start { "sh", "-c", "echo $$ > " .. path .. "; exit 7" }
+    assert.is_nil(child:status())
+    local file <close> = assert(io.open(path))
+    assert.is_nil(file:read("n"))
+    assert.is_true(child:go())
+    assert.equal(7, finish(child))
+    assert.equal(child:pid(), file:read("n"))
+    assert.equal(7, child:status())
+    os.remove(path)
+    assert.error_matches(function() child:go() end, "was started before")
+  end)
+
+  it("that a signal ends has a status above 128", function()
+    local child <close> = process.start "sh -c 'kill -9 $$'"
+    assert.is_true(child:go())
+    assert.equal(137, finish(child))
+  end)
+
+  it("that can't be executed tells why", function()
+    local child <close> = process.start(helper.absent())
+    local ok, message, code = child:go()
+    assert.is_nil(ok)
+    assert.matches("^the command can't be executed: .*%(ENOENT%)$", message)
+    assert.equal("ENOENT", code)
+    assert.equal(127, finish(child))
+  end)
+
+  it("that was never told to run ends with its handle", function()
+    local child = process.start "true"
+    local pid = child:pid()
+    assert.is_true(child:close())
+    assert.is_true(child:close())
+    assert.is_nil(posix.file_status("/proc/" .. pid))
+    assert.error_matches(function() child:pid() end, "the command's handle is closed")
+  end)
+
+  it("that runs still is ended by the close of its handle", function()
+    local child = process.start "sleep 1000"
+    assert(child:go())
+    local pid = child:pid()
+    child:close()
+    assert.is_true(helper.eventually(function()
+      local file <close> = io.open(("/proc/%d/stat"):format(pid))
+      return not file or file:read("a"):find(") Z ", 1, true) ~= nil
+    end))
+  end)
+
+  it("is checked", function()
+    assert.error_matches(function() posix.child() end, "table expected")
+    assert.error_matches(function() posix.child {} end, "the words of a command expected")
+    assert.error_matches(function() posix.child { "a", 1 } end, "strings without NULs expected")
+    assert.error_matches(function() posix.child { "a\0" } end, "strings without NULs expected")
+  end)
+end)
+
+describe("the condition of a trace", function()
+  it("joins what was asked for", function()
+    assert.is_nil(process.condition({}))
+    assert.equal("pid == 7 and (a or b)", process.condition { pid = 7, where = "a or b" })
+    fails("^there is no process 99999999$", process.check, 99999999)
+    fails("^%-%-cgroup: ", process.condition, { cgroup = helper.absent() })
+    assert.matches("^cgroup == [0-9]+$", process.condition { cgroup = "/" })
+  end)
+end)
