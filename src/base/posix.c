@@ -237,6 +237,19 @@ static int posix_user(lua_State *L)
 	return 1;
 }
 
+/* file_number(path) → the device and the inode of a file; or nil, message, code. */
+static int posix_file_number(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	struct stat file;
+
+	if (stat(path, &file))
+		return lbpf_err_push(L, errno, NULL, "stat '%s'", path);
+	lua_pushinteger(L, (lua_Integer)file.st_dev);
+	lua_pushinteger(L, (lua_Integer)file.st_ino);
+	return 2;
+}
+
 /* pinned(path) → "map", "prog" or "link", and the id of the BPF object that is pinned there; or nil, message, code. */
 static int posix_pinned(lua_State *L)
 {
@@ -316,6 +329,7 @@ void lbpf_posix_open(lua_State *L)
 		{ "error", posix_error },
 		{ "exhausted", posix_exhausted },
 		{ "finish", posix_finish },
+		{ "file_number", posix_file_number },
 		{ "kernel", posix_kernel },
 		{ "lock", posix_lock },
 		{ "make_directory", posix_make_directory },

@@ -7,9 +7,9 @@ local c = core.posix
 
 local posix = {
   digest = c.digest, entries = c.entries, executable = c.executable, file_clock = c.file_clock,
-  file_digest = c.file_digest, file_status = c.file_status, identity = c.identity, is_file = c.is_file,
-  kernel = c.kernel, machine = c.machine, private_folder = c.private_folder, read_private = c.read_private,
-  resolve = c.resolve, touch = c.touch, write_private = c.write_private,
+  file_digest = c.file_digest, file_number = c.file_number, file_status = c.file_status, identity = c.identity,
+  is_file = c.is_file, kernel = c.kernel, machine = c.machine, private_folder = c.private_folder,
+  read_private = c.read_private, resolve = c.resolve, touch = c.touch, write_private = c.write_private,
   code = c.code, exhausted = c.exhausted, finish = c.finish, lock = c.lock, make_directory = c.make_directory,
   pid = c.pid, pinned = c.pinned, poll = c.poll, signal = c.signal, signalled = c.signalled, user = c.user,
   window = c.window, write_file = c.write_file,

@@ -2,6 +2,7 @@
 -- Calls in a program: of functions that mean something of their own there, of Lua functions, which are put in place,
 -- and of methods.
 local Compiler = require("bpf.program.compiler")
+local globals = require("bpf.program.globals")
 local undump = require("bpf.program.undump")
 local values = require("bpf.program.values")
 
@@ -55,6 +56,8 @@ function Compiler:call(v, arguments, register)
     results = call_method(self, v, arguments)
   elseif v.kind == "closure" then
     results = self:inline(nil, v, arguments)
+  elseif v.kind == "constant" and globals.is_computed(v.value) then
+    results = v.value.call(self, arguments)
   elseif v.kind == "constant" and type(v.value) == "function" then
     results = call_function(self, v.value, arguments, register)
   else

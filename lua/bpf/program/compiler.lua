@@ -66,9 +66,24 @@ function Compiler:fail_nil(v, prefix)
     v.kind == "optional" and not v.bool and (", or write (%s or 0)"):format(name or "…") or "")
 end
 
+-- In a lenient unit, ends the run where a value is nil, and says so by true.
+function Compiler:end_where_nil(v)
+  local r = v.kind == "optional" and v.present or v.null and v.r
+  if not self.unit.lenient or not r then
+    return false
+  end
+  self:end_if("eq", r, 0)
+  for register, x in pairs(values.narrowed(self.state, v, true, true)) do
+    self.state[register] = x
+  end
+  return true
+end
+
 -- A register or a number out of a value that has to be an integer. `what` says for what, in messages.
 function Compiler:integer(v, what)
   if v.kind == "integer" then
+    return v.r
+  elseif v.kind == "optional" and not v.bool and self:end_where_nil(v) then
     return v.r
   end
   local prefix = what and what .. ": " or ""

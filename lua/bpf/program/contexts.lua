@@ -353,6 +353,11 @@ local function kinds_near(kind, place)
   return meant
 end
 
+-- What lua/bpf/trace/ makes its own arguments of.
+contexts.parts = {
+  argument_at = argument_at, words_of = words_of, prototype = prototype, registers = registers,
+}
+
 -- Fails for a section that libbpf doesn't know, and names those that are near.
 local function fail_unknown(section, kind, place)
   local meant = PLACES[kind] and sections_near(kind, place) or kinds_near(kind, place)

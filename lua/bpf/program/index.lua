@@ -2,6 +2,7 @@
 -- `o[k]`, `o.k`, and assignments to them: maps, structs and arrays in memory, constructors, tables of the script.
 local Compiler = require("bpf.program.compiler")
 local declared = require("bpf.program.declared")
+local globals = require("bpf.program.globals")
 local near = require("bpf.base.near")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
@@ -48,7 +49,7 @@ local CHAINED = { trusted = true, kernel = true, user = true }
 function Compiler:not_nil(o)
   if not o.null then
     return o
-  elseif not CHAINED[o.space] then
+  elseif not CHAINED[o.space] and not self.unit.lenient then
     self:fail_nil(o, "")
   end
   self:end_if("eq", o.r, 0)
@@ -60,11 +61,16 @@ end
 
 -- Reading -------------------------------------------------------------------------------------------------------------
 
+-- A member by its name. In a lenient unit, the n-th of those without names is called "_n".
+function Compiler:member_named(type, name)
+  return type.members[name] or self.unit.lenient and math.type(name) and type.members["_" .. name] or nil
+end
+
 function Compiler:member_of(type, k)
-  local name = k.kind == "constant" and k.value
-  local member = type.members[name]
+  local name = constant_key(k)
+  local member = self:member_named(type, name)
   if not member then
-    if k.kind ~= "constant" then
+    if name == nil then
       self:fail("the members of %s have constant names, %s is %s", type.name or "the struct", self:whose(k),
         describe(k))
     end
@@ -176,6 +182,31 @@ function Compiler:dereference(v)
   return { kind = "pointer", r = self.f:variable(variable, 0), offset = 0, type = variable.type, space = "map" }
 end
 
+-- What a table that programs index has for a name that isn't a constant.
+local function computed(c, found)
+  local place = found.place -- below the registers, which is known as long as paths don't meet
+  if not place then
+    return found.read(c)
+  end
+  c.state[place] = c.state[place] or found.read(c)
+  return c.state[place]
+end
+
+local function variable_member(c, found)
+  local v = c:index(constant(found.var), constant(found.name), "")
+  local pointer = found.pointer
+  return pointer and c:pointer_from(v, pointer.type, pointer.space) or v
+end
+
+local function meaning(c, found)
+  if globals.is_computed(found) then
+    return found.call and c:is_called() and constant(found) or computed(c, found)
+  elseif globals.is_member(found) then
+    return variable_member(c, found)
+  end
+  return constant(found)
+end
+
 local function index_constant(c, o, k, name)
   local value = o.value
   if is_map(value) then
@@ -189,7 +220,7 @@ local function index_constant(c, o, k, name)
   elseif value == words.helper and value[key] == nil then
     c:fail("the kernel has no helper '%s'", tostring(key))
   end
-  return constant(value[key])
+  return meaning(c, value[key])
 end
 
 local function index_constructor(c, o, k, name)
@@ -306,9 +337,20 @@ local function may_change_strings(o, k)
   return o.type.kind ~= "chars" and (o.space == "packet" or o.type.union or not scalar)
 end
 
+-- The variable that stands for itself in a table, or nil.
+local function own_variable(o, k)
+  local found = o.kind == "constant" and type(o.value) == "table" and not is_map(o.value)
+    and o.value[constant_key(k)]
+  return globals.is_member(found) and found or nil
+end
+
 -- o[k] = v
 function Compiler:assign(o, k, v, name)
   o = self:dereference(o)
+  local variable = own_variable(o, k)
+  if variable then
+    return self:assign(constant(variable.var), constant(variable.name), v, name)
+  end
   if o.kind == "constant" and is_map(o.value) or o.kind == "pointer" and o.type.kind == "map" then
     return self:map_set(self:as_map(o), k, v)
   elseif o.kind == "table" then

@@ -28,7 +28,7 @@ local M = {}
 -- Compiling -----------------------------------------------------------------------------------------------------------
 
 -- The compiler of a program's own function.
-local function root_compiler(of, name, fn, section)
+local function root_compiler(of, name, fn, section, probe)
   local proto, why = of:proto_of(fn)
   if not proto then
     error({ program = why }, 0)
@@ -40,11 +40,12 @@ local function root_compiler(of, name, fn, section)
   local c = setmetatable({
     proto = proto, unit = of, outlined = of:outlined_of(proto), memo = Compiler.new_memo(), depth = 0, made = 0, pc = 0,
     function_name = name, section = section, sleepable = sleepable, only_result = contexts.only_result(section),
+    traced = probe,
   }, Compiler)
   c.root = c
   function c.prologue() c.context = c.f:parameter(1) end
   function c.start_state()
-    local state = start(c, place)
+    local state = (probe and probe.start or start)(c, place)
     for n = 0, proto.parameters - 1 do
       state[n] = state[n] or values.NIL
     end
@@ -57,9 +58,9 @@ end
 local RESTARTS <const> = 100
 
 -- The intermediate code of a program. A loop that turns out to need a function of its own starts it all again.
-local function compile_function(of, name, fn, section)
+local function compile_function(of, row)
   for _ = 1, RESTARTS do
-    local c = root_compiler(of, name, fn, section)
+    local c = root_compiler(of, row.name, row.fn, row.section, row.probe)
     if c.proto.vararg then
       c:fail("the function of a program can't have '...', which a loaded chunk has: return a function from the chunk")
     end
@@ -109,7 +110,7 @@ end
 
 -- Makes instructions of a program, and appends its functions to the list. `memory` is its scratch.
 local function compile_program(of, row, functions, memory)
-  local f = row.build and row.build(of, row.name) or compile_function(of, row.name, row.fn, row.section)
+  local f = row.build and row.build(of, row.name) or compile_function(of, row)
   simplify(f)
   if scratch.move(f, memory) then
     of:add_scratch(memory, row.name)
@@ -165,7 +166,8 @@ local function definitions_of(of, functions)
 end
 
 -- Compiles programs, a sequence of { name, section, fn }. Returns the object's bytes, and its maps by name. A row may
--- have `build` instead, which makes the intermediate code itself.
+-- have `build` instead, which makes the intermediate code itself, and `probe`, what a trace knows of it, whose `start`
+-- takes the place of the section's own.
 local function assemble(list, options)
   local of = unit.new(options)
   local programs, functions = {}, {}

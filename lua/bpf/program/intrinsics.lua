@@ -95,6 +95,17 @@ for name, bits in pairs(words.swaps) do
   end
 end
 
+-- The pointer to a struct that an integer is, which may be nil.
+function Compiler:pointer_from(v, text, space)
+  local form = types.of_text(text)
+  if not form or form.kind ~= "struct" then
+    self:fail("there is no struct or union '%s'", text)
+  end
+  local r = v.kind == "optional" and self.f:alu("mul", v.r, v.present) or self:scalar(v, text)
+  r = math.type(r) and self.f:move(self.f:register(), r) or r
+  return { kind = "pointer", r = r, offset = 0, type = form, null = true, space = space or "kernel" }
+end
+
 -- bpf.cast(address, type [, "user"])
 rows[words.cast] = function(c, arguments)
   local v, name, space = arguments[1], arguments[2], arguments[3]

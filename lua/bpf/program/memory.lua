@@ -212,7 +212,7 @@ end
 
 -- Raises unless the reference can be read here.
 function Compiler:check_reference(v, what)
-  if v.null then
+  if v.null and not self:end_where_nil(v) then
     self:fail_nil(v, what .. ": ")
   end
 end
@@ -232,7 +232,7 @@ end
 function Compiler:clear_rest(type, base, offset, v)
   local covered = {}
   for _, name in ipairs(v.order) do
-    local member = type.members[name]
+    local member = self:member_named(type, name)
     local kind = member and not member.bits and member.type.kind
     if kind == "int" or kind == "ptr" or kind == "chars" and v.fields[name].kind == "constant" then
       for i = member.offset, member.offset + member.type.size - 1 do
@@ -254,7 +254,7 @@ function Compiler:write_constructor(type, base, offset, v, what, clean)
     self:clear_rest(type, base, offset, v)
   end
   for _, name in ipairs(v.order) do
-    local member = type.members[name]
+    local member = self:member_named(type, name)
     if not member then
       self:no_member(type, name)
     end

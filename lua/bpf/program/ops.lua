@@ -3,6 +3,7 @@
 -- and the pc.
 local Compiler = require("bpf.program.compiler")
 local flow = require("bpf.program.flow")
+local globals = require("bpf.program.globals")
 local undump = require("bpf.program.undump")
 local values = require("bpf.program.values")
 
@@ -72,8 +73,8 @@ function ops.GETTABLE(c, i, s) s[i.A] = c:index(s[i.B], c:materialize_key(s[i.B]
 function ops.GETI(c, i, s) s[i.A] = c:index(s[i.B], constant(i.C), c:name(i.B)) end
 function ops.GETFIELD(c, i, s) s[i.A] = c:index(s[i.B], K(c, i.C), c:name(i.B)) end
 function ops.SETTABUP(c, i, s)
-  local key = K(c, i.B)
-  if c.proto.upvalues[i.A].name == "_ENV" then
+  local key, environment = K(c, i.B), c.proto.upvalues[i.A].name == "_ENV" and c:upvalue(i.A)
+  if environment and not globals.is_member(environment.value[key.value]) then
     c:fail("the global '%s' can't be assigned in a program: use a map, or bpf.var", tostring(key.value))
   end
   c:assign(c:upvalue(i.A), key, RK(c, i, s), upvalue_name(c, i.A))
@@ -90,6 +91,22 @@ function Compiler:global(upvalue, key)
     self:fail("there is no global '%s'", tostring(key.value))
   end
   return v
+end
+
+local CALLS = { CALL = true, TAILCALL = true }
+
+-- Whether what this instruction brings into a register is called there.
+function Compiler:is_called()
+  local proto, register = self.proto, self.proto.code[self.pc].A
+  for pc = self.pc + 1, proto.last_pc do
+    local i = proto.code[pc]
+    if CALLS[i.op] and i.A == register then
+      return true
+    elseif flow.assigned(proto, register, pc, pc + 1) then
+      return false
+    end
+  end
+  return false
 end
 
 function ops.NEWTABLE(_, i, s) s[i.A] = { kind = "table", fields = {}, order = {} } end

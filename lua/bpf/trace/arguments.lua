@@ -1,0 +1,212 @@
+-- SPDX-License-Identifier: MIT
+-- `args`, `arg0` … and `ret` of a body: what each kind of probe hands over, by name. Only what is named is loaded.
+local contexts = require("bpf.program.contexts")
+local globals = require("bpf.program.globals")
+local types = require("bpf.program.types")
+local values = require("bpf.program.values")
+
+local parts = contexts.parts
+
+local arguments = {}
+
+-- The strings among the constants of a function and of those within it: the names that it may use.
+local function names_in(proto, found)
+  found = found or {}
+  for _, constant in pairs(proto.constants) do
+    if type(constant.value) == "string" then
+      found[constant.value] = true
+    end
+  end
+  for _, inner in pairs(proto.protos) do
+    names_in(inner, found)
+  end
+  return found
+end
+
+-- BTF -----------------------------------------------------------------------------------------------------------------
+
+-- The function's parameters as { name, form }, from the n-th on; and the form of its result. Nil without BTF of it.
+local function parameters_of(name, from)
+  local handle = types.kernel()
+  local description = handle and handle:find(name, "func")
+  if not description then
+    return nil
+  end
+  local list = {}
+  for n = from, #description.params do
+    local parameter = description.params[n]
+    list[#list + 1] = { name = parameter.name, form = types.of_btf(handle, parameter.type_id) }
+  end
+  local result = description.returns_id ~= 0 and types.of_btf(handle, description.returns_id) or nil
+  return list, result
+end
+
+-- A raw tracepoint's function that calls the programs has the names; its first parameter is the kernel's own.
+local function tracepoint_parameters(place)
+  return parameters_of("__traceiter_" .. place, 2)
+end
+
+local function function_parameters(place)
+  return parameters_of(place:match("^[^+]+"), 1)
+end
+
+-- `args` --------------------------------------------------------------------------------------------------------------
+
+-- The table that `args` is, where arguments are words that load(c, i) gives.
+local function by_name(parameters, load, space)
+  return function(c, place)
+    local list, used, at = parameters(place) or {}, names_in(c.proto), 0
+    local v = { kind = "table", fields = {}, order = {} }
+    for _, parameter in ipairs(list) do
+      local name, first = parameter.name, at
+      if name and name ~= "" and used[name] then
+        v.order[#v.order + 1] = name
+        v.fields[name] = parts.argument_at(c, parameter.form, first, function(i) return load(c, i) end, space)
+      end
+      at = at + parts.words_of(parameter.form)
+    end
+    v.fixed = "has what the kernel hands over, and can't be changed"
+    return { [0] = v }
+  end
+end
+
+-- The n-th word of the context, and the n-th argument in registers; nil for one that isn't in any.
+local function word(c, n)
+  return c.f:load(c:context_register(), 8 * n, 8)
+end
+
+local function register(c, n)
+  local offset = parts.registers(c).arguments[n + 1]
+  return offset and c.f:load(c:context_register(), offset, 8)
+end
+
+local function nothing()
+  return { [0] = { kind = "table", fields = {}, order = {} } }
+end
+
+-- `ret` ---------------------------------------------------------------------------------------------------------------
+
+local function typed(c, form, r, space)
+  return parts.argument_at(c, form, 0, function() return r end, space)
+end
+
+-- The result of a kernel function, behind its arguments.
+local function exit_result(c, place)
+  local list, form = function_parameters(place)
+  if not list or not form then
+    c:fail("%s returns nothing", place)
+  end
+  local at = 0
+  for _, parameter in ipairs(list) do
+    at = at + parts.words_of(parameter.form)
+  end
+  return typed(c, form, word(c, at), "trusted")
+end
+
+local function register_result(c)
+  return c.f:load(c:context_register(), parts.registers(c).result, 8)
+end
+
+local function function_result(c, place)
+  local _, form = function_parameters(place)
+  return typed(c, form, register_result(c), "kernel")
+end
+
+local function plain_result(c)
+  return values.integer(register_result(c))
+end
+
+-- A tracepoint's field of that name, as the exits of system calls have it.
+local function field_result(c, place)
+  local tracefs = require("bpf.program.tracefs")
+  local form = tracefs.record(place:match("^([^/]+)/(.+)$"))
+  local member = form and form.members.ret
+  if not member then
+    c:fail("tracepoint %s has no 'ret'", place)
+  end
+  return c:read(member.type, c:context_register(), member.offset, "ctx")
+end
+
+-- USDT ----------------------------------------------------------------------------------------------------------------
+
+-- The values of all arguments up to the last that the body names, under their names.
+local function usdt_start(c)
+  local most = 0
+  for name in pairs(names_in(c.proto)) do
+    local n = math.tointeger(tonumber(name:match("^arg(%d+)$")))
+    most = n and math.max(most, n + 1) or most
+  end
+  local own = c.proto
+  c.proto = setmetatable({ parameters = most }, { __index = own })
+  local state = require("bpf.program.usdt").start(c)
+  c.proto, c.usdt_arguments = own, state
+  return nothing()
+end
+
+local function usdt_argument(c, n)
+  return c.root.usdt_arguments[n]
+end
+
+-- The rows ------------------------------------------------------------------------------------------------------------
+
+local function integers(load)
+  return function(c, n)
+    local r = load(c, n)
+    return r and values.integer(r)
+  end
+end
+
+-- start: what the function's only parameter is, where it isn't the context; argument(c, n); result(c, place)
+local probed = { start = by_name(function_parameters, register, "kernel"), argument = integers(register) }
+local returned = { start = nothing, result = function_result }
+local user = { start = nothing, argument = integers(register) }
+local user_returned = { start = nothing, result = plain_result }
+local raw = { start = by_name(tracepoint_parameters, word, "kernel"), argument = integers(word) }
+local trusted = { start = by_name(function_parameters, word, "trusted"), argument = integers(word) }
+
+local rows = {
+  tracepoint = { result = field_result }, tp = { result = field_result },
+  raw_tp = raw, raw_tracepoint = raw,
+  tp_btf = { start = by_name(tracepoint_parameters, word, "trusted"), argument = integers(word) },
+  fentry = trusted, fexit = { start = trusted.start, argument = trusted.argument, result = exit_result },
+  kprobe = probed, kretprobe = returned,
+  ["kprobe.multi"] = { start = nothing, argument = integers(register) },
+  ["kretprobe.multi"] = { start = nothing, result = plain_result },
+  uprobe = user, uretprobe = user_returned, ["uprobe.multi"] = user, ["uretprobe.multi"] = user_returned,
+  usdt = { start = usdt_start, argument = usdt_argument },
+  perf_event = {}, iter = {},
+}
+
+-- The row of a kind of section, without the ending of those that may sleep.
+function arguments.row(kind)
+  return rows[kind:gsub("%.s$", "")] or {}
+end
+
+-- The names `arg0` … and `ret`, each computed for the probe of the program that has it.
+local function argument_word(n)
+  return globals.computed(function(c)
+    local probe = c.root.traced
+    local argument = arguments.row(probe.kind).argument
+    local v = argument and argument(c, n)
+    return v or c:fail("%s has no arg%d", probe.section, n)
+  end, nil, true)
+end
+
+arguments.words = {
+  ret = globals.computed(function(c)
+    local probe = c.root.traced
+    local result = arguments.row(probe.kind).result
+    if not result then
+      c:fail("%s has no result: 'ret' is there at exits, of kretprobe, uretprobe, fexit and sys_exit", probe.section)
+    end
+    return result(c, probe.place)
+  end, nil, true),
+}
+
+local MOST <const> = 12 -- of USDT
+
+for n = 0, MOST - 1 do
+  arguments.words["arg" .. n] = argument_word(n)
+end
+
+return arguments

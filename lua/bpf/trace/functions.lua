@@ -1,0 +1,178 @@
+-- SPDX-License-Identifier: MIT
+-- The functions that bodies have at hand: what a call is in a program, and of which type. Most are the number itself,
+-- whose meaning the tool prints.
+local Compiler = require("bpf.program.compiler")
+local program_types = require("bpf.program.types")
+local types = require("bpf.trace.types")
+local values = require("bpf.program.values")
+
+local describe = values.describe
+
+local functions = {}
+
+local function only_in_bodies()
+  error("a name that only bodies of a trace have", 2)
+end
+
+-- A row: `call` is the function that the environment has; `type(arguments, constants)` the type of its result.
+local rows = {}
+functions.rows = rows
+
+local function row(name, code, type)
+  local function call() only_in_bodies() end
+  Compiler.intrinsics[call] = code
+  rows[name] = { call = call, type = type }
+end
+
+local function first(c, given, name)
+  return given[1] or c:fail("%s: a value is expected", name)
+end
+
+-- A constant integer among the arguments, or nil where it is left out.
+local function constant(c, v, name, least, most)
+  if v == nil or values.is_nil(v) then
+    return nil
+  elseif v.kind ~= "integer" or not math.type(v.r) or v.r < least or v.r > most then
+    c:fail("%s: the size must be a constant from %d to %d", name, least, most)
+  end
+  return v.r
+end
+
+-- Text ----------------------------------------------------------------------------------------------------------------
+
+local READ = { user = "probe_read_user_str", kernel = "probe_read_kernel_str", trusted = "probe_read_kernel_str" }
+
+local function is_text(v)
+  return v.kind == "pending" or v.kind == "text" or v.kind == "constant" and type(v.value) == "string"
+    or (v.kind == "buffer" or v.kind == "pointer") and v.type.kind == "chars"
+end
+
+-- Whose memory an address is in, where that is known when the program is compiled.
+local function space_of(c, v)
+  if v.kind == "pointer" then
+    return v.space == "user" and "user" or "kernel"
+  end
+  return c.root.traced.user and "user" or nil
+end
+
+-- Reads by one helper or the other: addresses of the kernel have their top bit set.
+local function by_top_bit(address, user, kernel)
+  return function(c, base, offset, room)
+    local f = c.f
+    local above, below, behind = f:block(), f:block(), f:block()
+    f:branch("slt", address, 0, above, below)
+    f:start(above)
+    kernel(c, base, offset, room)
+    f:jump(behind)
+    f:start(below)
+    user(c, base, offset, room)
+    f:jump(behind)
+    f:start(behind)
+  end
+end
+
+local LONGEST <const> = 16384
+
+-- str(p [, n])
+row("str", function(c, given)
+  local v = first(c, given, "str")
+  if is_text(v) then
+    return v
+  end
+  local size = constant(c, given[2], "str", 1, LONGEST) or c.STRING
+  local address, space = c:scalar(v, "str"), space_of(c, v)
+  if space then
+    return c:string_at(READ[space], address, size)
+  end
+  local user, kernel = c:string_at(READ.user, address, size), c:string_at(READ.kernel, address, size)
+  user.put = by_top_bit(address, user.put, kernel.put)
+  return user
+end, function(given, constants)
+  if given[1] and given[1].kind == "string" then
+    return given[1]
+  end
+  return types.string(constants and constants[2] or Compiler.STRING)
+end)
+
+-- Bytes ---------------------------------------------------------------------------------------------------------------
+
+local PROBE_READ <const> = { user = 112, kernel = 113 }
+
+-- The bytes at an address: n of them, of which there is room for `most`; zeros behind them, and where none can be read.
+local function bytes_at(c, address, n, most, space)
+  local f = c.f
+  local object = c:stable_object(most)
+  c:clear(object, 0, object.size)
+  local count = f:move(f:register(), n)
+  c:when("gt", count, most, function() f:move(count, most) end)
+  local function read(helper)
+    return function() f:call(helper, { object = object, offset = 0 }, count, address) end
+  end
+  if space then
+    read(PROBE_READ[space])()
+  else
+    by_top_bit(address, read(PROBE_READ.user), read(PROBE_READ.kernel))(c)
+  end
+  return { kind = "buffer", object = object, offset = 0, type = program_types.bytes(most) }
+end
+
+-- buf(p, n [, MAX])
+row("buf", function(c, given)
+  local v, n = first(c, given, "buf"), given[2]
+  local most = constant(c, given[3] or n, "buf", 1, LONGEST)
+  if not most then
+    c:fail("buf(p, n, MAX): how many bytes, and how many at most, are expected")
+  end
+  return bytes_at(c, c:scalar(v, "buf"), c:integer(n, "buf"), most, space_of(c, v))
+end, function(_, constants)
+  return types.bytes(constants and (constants[3] or constants[2]) or 1)
+end)
+
+-- Numbers with a meaning ----------------------------------------------------------------------------------------------
+
+-- The number itself; an entry that is absent ends the run.
+local function number(name)
+  return function(c, given)
+    local v = first(c, given, name)
+    local r = c:scalar(v, name)
+    return values.integer(r, v.positive, v.most)
+  end
+end
+
+for name, meaning in pairs {
+  ksym = "kernel address", usym = "user address", syscall = "syscall", errno = "errno", signal = "signal",
+  port = "port", duration = "duration",
+} do
+  row(name, number(name), function() return types.integer(meaning) end)
+end
+
+-- enum(n, "TCP_")
+row("enum", number("enum"), function(_, constants)
+  return types.integer("enum " .. tostring(constants and constants[2] or ""))
+end)
+
+-- time() and time "%H:%M:%S": when it was, which the tool writes.
+row("time", function(c) return c:call_helper("ktime_get_ns", {}) end, function(_, constants)
+  local format = constants and constants[1]
+  return types.integer(format and "time " .. format or "time")
+end)
+
+-- ip(x): an address as the kernel has it, in a number of 4 bytes or in 16 bytes of memory.
+row("ip", function(c, given)
+  local v = first(c, given, "ip")
+  local in_memory = v.kind == "buffer" or v.kind == "pointer"
+  if in_memory and (v.type.size == 4 or v.type.size == 16) then
+    return v
+  elseif in_memory then
+    c:fail("ip: 4 or 16 bytes are expected, this is %s", describe(v))
+  end
+  local object = c:stable_object(8)
+  c.f:store(object, 0, 4, c:scalar(v, "ip"))
+  return { kind = "buffer", object = object, offset = 0, type = program_types.bytes(4) }
+end, function(given)
+  local t = given[1]
+  local size = t and (t.size or t.form and t.form.size)
+  return types.address(size == 16 and 16 or 4)
+end)
+
+return functions

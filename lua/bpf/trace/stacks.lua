@@ -1,0 +1,34 @@
+-- SPDX-License-Identifier: MIT
+-- `kstack`, `ustack`, `kstack(n)`, `ustack(n)`: the number under which a map keeps the stack; negative where it could
+-- not be kept. A trace has a map for each depth.
+local declared = require("bpf.program.declared")
+local values = require("bpf.program.values")
+
+local stacks = {}
+
+local ENTRIES <const>, DEEPEST <const>, USER <const> = 16384, 127, 0x100
+
+-- The map of stacks that are at most so deep.
+local function map_of(c, depth)
+  local depths = c.root.traced.depths
+  depths[depth] = depths[depth] or declared.declare {
+    type = "stack_trace", name = "stacks_" .. depth, max_entries = ENTRIES, key = "__u32",
+    value = ("__u64[%d]"):format(depth),
+  }
+  return depths[depth]
+end
+
+local function stack(name, flags)
+  return function(c, given)
+    local depth = given and given[1]
+    local n = not depth and DEEPEST or depth.kind == "integer" and math.type(depth.r) and depth.r
+    if not n or n < 1 or n > DEEPEST then
+      c:fail("%s(n): how deep is a constant from 1 to %d", name, DEEPEST)
+    end
+    return c:call_helper("get_stackid", { values.constant(map_of(c, n)), values.integer(flags) })
+  end
+end
+
+stacks.kernel, stacks.user = stack("kstack", 0), stack("ustack", USER)
+
+return stacks

@@ -1,0 +1,250 @@
+-- SPDX-License-Identifier: MIT
+-- The names that bodies of a trace have at hand, compiled with environments made by hand and attached to the real
+-- thing.
+local bpf = require "bpf"
+local kernel = require "spec.support.kernel"
+local program = require "bpf.program"
+local words = require "bpf.trace.words"
+
+local map = bpf.map
+
+kernel.root()
+
+local me -- this process's id
+
+local function stat(n)
+  local file <close> = assert(io.open("/proc/self/stat"))
+  local fields = {}
+  for field in file:read("a"):gsub("%b()", "name"):gmatch("%S+") do
+    fields[#fields + 1] = field
+  end
+  return tonumber(fields[n])
+end
+
+setup(function() me = stat(1) end)
+
+local State = "struct { long long n; long long m; char text[64]; long long flag; }"
+
+local VARIABLES = { n = { variable = true }, m = { variable = true }, text = { variable = true },
+  flag = { variable = true } }
+
+-- Loads a body for a section. Returns the object, whose variable has what the body assigned; or nil and a message.
+local function load_body(section, body, made, options)
+  local variables = bpf.var(State)
+  local environment = words.environment(VARIABLES, made, variables)
+  local fn = assert(load("return function(args) " .. body .. "\nend", "=" .. section, "t", environment))()
+  local list = { { name = "body", section = section, fn = fn, probe = words.probe(section, options) } }
+  return program.load_programs("bpf.trace", list, { lenient = true }, { name = "trace" })
+end
+
+-- Runs a body for a section while `action` runs, and returns its variables.
+local function traced(section, body, action, made, options)
+  local obj <close> = assert(load_body(section, body, made, options))
+  do
+    local link <close> = assert(obj.progs.body:attach())
+    action()
+    assert(link)
+  end
+  return obj.vars.variable
+end
+
+local OPEN <const> = "tracepoint/syscalls/sys_enter_openat"
+local MINE <const> = "if pid ~= me then return end "
+
+local function open()
+  local file = io.open("/proc/self/status")
+  file:close()
+end
+
+local function opened(body, made, options)
+  made = made or {}
+  made.me = me
+  return traced(OPEN, MINE .. body, open, made, options)
+end
+
+describe("names at hand", function()
+  it("are the process, the thread, its user and its parent", function()
+    local found = opened "n = pid m = tid"
+    assert.equal(me, found.n)
+    assert.equal(me, found.m)
+    found = opened "n = uid m = ppid"
+    assert.equal(0, found.n)
+    assert.equal(stat(4), found.m)
+  end)
+
+  it("are names of the process and its parent", function()
+    local file <close> = io.open("/proc/self/comm")
+    local comm = file:read("l")
+    assert.equal(comm, opened("text = comm").text)
+    local parent <close> = io.open(("/proc/%d/comm"):format(stat(4)))
+    assert.equal(parent:read("l"), opened("text = pcomm").text)
+    assert.equal(1, opened('if comm == "' .. comm .. '" then n = 1 end').n)
+  end)
+
+  it("are the CPU, the cgroup, the time and the number of the probe", function()
+    local before = bpf.clock()
+    local found = opened("n = nsecs m = elapsed", nil, { began = before })
+    assert.is_true(found.n >= before and found.n <= bpf.clock())
+    assert.is_true(found.m >= 0 and found.m <= found.n - before + 1000000)
+    found = opened("n = cpu m = cgroup flag = probe", nil, { index = 7 })
+    assert.is_true(found.n >= 0 and found.m > 0)
+    assert.equal(7, found.flag)
+  end)
+
+  it("are members of the task", function()
+    assert.equal(me, opened("n = task.tgid").n)
+  end)
+
+  it("are stacks, of a depth", function()
+    local found = opened "n = kstack m = ustack(3) flag = kstack(2)"
+    assert.is_true(found.n >= 0)
+    assert.is_true(found.flag >= 0)
+  end)
+
+  it("can't be taken for what is shared", function()
+    assert.is_true(words.is_taken("pid"))
+    assert.is_true(words.is_taken("arg0"))
+    assert.is_true(words.is_taken("str"))
+    assert.is_true(words.is_taken("args"))
+    assert.is_false(words.is_taken("start"))
+    local obj, message = load_body(OPEN, "pid = 1")
+    assert.is_nil(obj)
+    assert.matches("'pid' can't be assigned", message)
+  end)
+
+  it("are read once where nothing can have changed", function()
+    local list = { { name = "body", section = OPEN, probe = words.probe(OPEN) } }
+    local sizes = {}
+    for n, body in ipairs { "n = tid", "n = tid m = tid + tid" } do
+      local environment = words.environment(VARIABLES, {}, bpf.var(State))
+      list[1].fn = load("return function(args) " .. body .. " end", "=body", "t", environment)()
+      local obj <close> = program.load_programs("bpf.trace", list, { lenient = true }, { name = "trace" })
+      local _, calls = obj.progs.body:info().xlated_prog_len, 0
+      sizes[n] = _ or calls
+    end
+    assert.is_true(sizes[2] - sizes[1] <= 5 * 8)
+  end)
+end)
+
+describe("arguments", function()
+  it("of tracepoints have the names of their fields", function()
+    local found = opened "if args.flags == 0 then text = str(args.filename) end"
+    assert.equal("/proc/self/status", found.text)
+  end)
+
+  it("of exits have the result", function()
+    local found = traced("tracepoint/syscalls/sys_exit_openat", "if pid == me then n = ret m = args.ret end",
+      open, { me = me })
+    assert.is_true(found.n > 2)
+    assert.equal(found.n, found.m)
+  end)
+
+  it("of raw tracepoints have the names of BTF", function()
+    local section <const> = "raw_tp/sys_enter"
+    local found = traced(section, "if pid == me then n = args.id m = arg1 end", open, { me = me })
+    assert.is_true(found.n > 0)
+    assert.is_true(found.m > 0)
+    found = traced("raw_tp/sched_process_exec", "if args.bprm then text = str(args.bprm.filename) end",
+      function() os.execute("exec /bin/true") end)
+    assert.matches("/true$", found.text)
+  end)
+
+  it("of functions in a process are numbers", function()
+    local found = traced("uprobe/libc.so.6:getenv", "if pid == me then text = str(arg0) n = func end",
+      function() os.getenv("A_NAME_OF_MINE") end, { me = me })
+    assert.equal("A_NAME_OF_MINE", found.text)
+    assert.is_true(found.n > 0)
+    found = traced("uretprobe/libc.so.6:getenv", "if pid == me and ret ~= 0 then text = str(ret) end",
+      function() os.getenv("PATH") end, { me = me })
+    assert.equal(os.getenv("PATH"):sub(1, 63), found.text)
+  end)
+
+  it("of other probes are none", function()
+    local obj, message = load_body(OPEN, "n = arg0")
+    assert.is_nil(obj)
+    assert.matches("sys_enter_openat has no arg0", message)
+    obj, message = load_body("uprobe/libc.so.6:getenv", "n = ret")
+    assert.is_nil(obj)
+    assert.matches("has no result", message)
+  end)
+end)
+
+describe("functions", function()
+  it("read strings of a size, of the process or the kernel", function()
+    assert.equal("/proc", opened("text = str(args.filename, 6)").text)
+    assert.equal("lua", opened('text = str("lua")').text)
+    assert.equal(0, opened("n = #str(0)").n)
+    local obj, message = load_body(OPEN, "text = str(args.filename, args.flags)")
+    assert.is_nil(obj)
+    assert.matches("must be a constant", message)
+  end)
+
+  it("read bytes", function()
+    assert.equal(("/"):byte(), opened("local b = buf(args.filename, 4) n = b[1] m = b[4]").n)
+    local found = opened("local b = buf(args.filename, args.flags + 2, 8) n = b[2] m = b[3]")
+    assert.equal(("p"):byte(), found.n)
+    assert.equal(0, found.m)
+  end)
+
+  it("are the number itself, where the tool writes it", function()
+    local found = opened "n = syscall(3) + errno(-2) + signal(9) + port(80) + duration(5) + enum(1, 'TCP_')"
+    assert.equal(3 - 2 + 9 + 80 + 5 + 1, found.n)
+    found = opened "n = ksym(5) + usym(6) m = time() flag = time '%H'"
+    assert.equal(11, found.n)
+    assert.is_true(found.m > 0 and found.flag >= found.m)
+  end)
+
+  it("know their types", function()
+    local functions = require "bpf.trace.functions"
+    local types = require "bpf.trace.types"
+    assert.same(types.string(64), functions.rows.str.type({ types.integer() }, {}))
+    assert.same(types.string(9), functions.rows.str.type({ types.integer() }, { [2] = 9 }))
+    assert.same(types.integer("errno"), functions.rows.errno.type({}, {}))
+    assert.same(types.integer("pid"), words.rows.pid.type)
+  end)
+end)
+
+describe("what is shared", function()
+  local function hash(key, value)
+    return assert(map.create { type = "hash", max_entries = 64, key = key, value = value })
+  end
+
+  it("is a variable that begins at 0", function()
+    assert.equal(1, opened("n = n + 1 if n > 1 then n = 1 end").n)
+  end)
+
+  it("is a table, whose absent entries end a run", function()
+    local start <close> = hash("__u64", "__u64")
+    local found = opened("n = 1 m = nsecs - start[tid] n = 2", { start = start })
+    assert.equal(1, found.n)
+    start[me] = 5
+    found = opened("n = 1 m = start[tid] + 3 start[tid] = nil n = 2", { start = start })
+    assert.equal(2, found.n)
+    assert.equal(8, found.m)
+    assert.is_nil(start[me])
+    found = opened("n = 1 if start[tid] then n = 2 end if start[tid] == nil then n = n + 2 end", { start = start })
+    assert.equal(3, found.n)
+    found = opened("n = 1 if start[tid] > 4 then n = 5 end n = 2", { start = start })
+    assert.equal(1, found.n)
+  end)
+
+  it("ends a run where an absent record is indexed, or an absent number is an argument", function()
+    local start <close> = hash("__u64", "struct { __u64 ts; char name[16]; }")
+    local found = opened("n = 1 local s = start[tid] m = nsecs - s.ts text = s.name n = 2", { start = start })
+    assert.equal(1, found.n)
+    found = opened("start[tid] = { ts = 3, name = comm } n = start[tid].ts", { start = start })
+    assert.equal(3, found.n)
+    local none <close> = hash("__u64", "__u64")
+    found = opened("n = 1 m = errno(none[5]) n = 2", { none = none })
+    assert.equal(1, found.n)
+  end)
+
+  it("takes constructors as keys and values by their places", function()
+    local t <close> = hash("struct { __s64 _1; char _2[16]; }", "struct { __s64 _1; __s64 _2; }")
+    local found = opened("t[{ pid, comm }] = { 3, 4 } n = t[{ pid, comm }][2]", { t = t })
+    assert.equal(4, found.n)
+    for key in pairs(t) do
+      assert.equal(me, key._1)
+    end
+  end)
+end)
