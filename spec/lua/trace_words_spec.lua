@@ -144,8 +144,8 @@ describe("arguments", function()
     local found = traced(section, "if pid == me then n = args.id m = arg1 end", open, { me = me })
     assert.is_true(found.n > 0)
     assert.is_true(found.m > 0)
-    found = traced("raw_tp/sched_process_exec", "if args.bprm then text = str(args.bprm.filename) end",
-      function() os.execute("exec /bin/true") end)
+    found = traced("raw_tp/sched_process_exec", "if ppid == me then text = str(args.bprm.filename) end",
+      function() os.execute("exec /bin/true") end, { me = me })
     assert.matches("/true$", found.text)
   end)
 
