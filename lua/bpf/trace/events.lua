@@ -1,0 +1,277 @@
+-- SPDX-License-Identifier: MIT
+-- What bodies print: records through one ring buffer, which the tool formats. Each call of print or printf is a site:
+-- its record is the site's number and the values that aren't constants.
+
+local core = require("bpf.core")
+local argument = require("bpf.base.argument")
+local Compiler = require("bpf.program.compiler")
+local declared = require("bpf.program.declared")
+local format = require("bpf.format")
+local printf = require("bpf.trace.printf")
+local types = require("bpf.trace.types")
+local values = require("bpf.program.values")
+require("bpf.program") -- whose compiler knows the helpers
+
+local error = argument.error
+
+local events = {}
+
+local RING <const> = 1 << 20
+local LOOKUP <const> = 1 -- the helper's number
+local EXIT <const> = 0 -- the site of exit()
+
+-- What a value is -----------------------------------------------------------------------------------------------------
+
+-- What is there for sure: where it is nil, this run of the body ends.
+local function present(c, v)
+  if v.kind == "optional" and not v.bool then
+    c:end_if("eq", v.present, 0)
+    return values.integer(v.r, v.positive, v.most)
+  elseif v.kind == "pointer" and v.null and v.type.kind == "chars" then
+    c:end_if("eq", v.r, 0)
+    return values.narrowed({ v }, v, true)[1]
+  end
+  return v
+end
+
+local function is_chars(v)
+  return (v.kind == "pending" or v.kind == "text" or v.kind == "buffer" or v.kind == "pointer")
+    and v.type.kind == "chars"
+end
+
+local function is_constant(v)
+  return v.kind == "constant" or v.kind == "integer" and math.type(v.r) ~= nil
+end
+
+-- The type of a value that the inference tells nothing of.
+local function type_of(v)
+  if is_chars(v) then
+    return v.type.text == false and types.bytes(v.type.size) or types.string(v.type.size)
+  elseif v.kind == "boolean" then
+    return types.boolean
+  end
+  return types.integer(v.kind == "pointer" and (v.space == "user" and "user address" or "kernel address") or nil)
+end
+
+-- A type that says how the value is kept.
+local function known(type)
+  return type and type.kind ~= "unknown" and type.kind ~= "nil" and type or nil
+end
+
+-- Programs ------------------------------------------------------------------------------------------------------------
+
+local of_body = setmetatable({}, { __mode = "k" }) -- { function of a body → { state, calls } }
+
+-- What a trace prints, and its maps: `sites` by number.
+function events.new()
+  return {
+    sites = {}, by_place = {},
+    ring = declared.declare { type = "ringbuf", name = "trace_events", max_entries = RING },
+    lost = declared.declare { type = "percpu_array", name = "trace_lost", value = "__u64", max_entries = 1 },
+  }
+end
+
+-- Tells what the inference knows of the calls in a body, by their pc.
+function events.add(state, fn, calls)
+  of_body[fn] = { state = state, calls = calls or {} }
+end
+
+local function body_here(c)
+  for fn, proto in pairs(c.unit.protos) do
+    if proto == c.root.proto and of_body[fn] then
+      return of_body[fn]
+    end
+  end
+  c:fail("print and printf are for the bodies of a trace")
+end
+
+-- The site that is being compiled. It keeps its number in all rounds of the analysis.
+local function site_here(c, state)
+  local places = state.by_place[c.proto] or {}
+  state.by_place[c.proto] = places
+  if not places[c.pc] then
+    places[c.pc] = { number = #state.sites + 1 }
+    table.insert(state.sites, places[c.pc])
+  end
+  return places[c.pc]
+end
+
+-- Counts a record that found no room.
+local function count_lost(c, state)
+  local f, key = c.f, c.f:object(8)
+  f:store(key, 0, 4, 0)
+  local r = f:call(LOOKUP, c:map_reference(state.lost), { object = key, offset = 0 })
+  c:when("ne", r, 0, function() f:atomic("add", r, 0, 8, f:move(f:register(), 1)) end)
+  f:release(key)
+end
+
+local function send(c, state, ctype, fields, order)
+  local record = { kind = "table", fields = fields, order = order }
+  local sent = c:call_helper("ringbuf_output", { values.constant(state.ring), values.constant(ctype), record })
+  c:when("ne", sent.r, 0, function() count_lost(c, state) end)
+end
+
+-- The C text of a member.
+local function member_text(type, name)
+  if type.kind == "pointer" then
+    return "__u64 " .. name
+  end
+  return types.c(type, name) or "__u64 " .. name
+end
+
+-- The value of a member, as it is written.
+local function member_value(c, v, type)
+  if type.kind == "integer" or type.kind == "pointer" then
+    return values.integer(c:scalar(v, "print"))
+  end
+  return v
+end
+
+-- Sends the values from `first` on. Their types are the inference's, or by what they are here.
+local function send_values(c, site, body, arguments, first)
+  local call = body.calls[c.pc] or {}
+  local fields, order, text = { site = values.constant(site.number) }, { "site" }, { "__u32 site; __u32 pad; " }
+  site.values = {}
+  for n = first, #arguments do
+    local k = n - first + 1
+    local v = present(c, arguments[n])
+    if is_constant(v) then
+      local constant = v.kind == "constant" and v.value or v.r
+      site.values[k] = { constant = constant, type = { kind = "constant" } }
+    else
+      local name, type = "a" .. k, known(call.keys and call.keys[n]) or type_of(v)
+      site.values[k] = { name = name, type = type }
+      text[#text + 1] = member_text(type, name) .. "; "
+      order[#order + 1], fields[name] = name, member_value(c, v, type)
+    end
+  end
+  site.count = #arguments - first + 1
+  site.type = core.btf.type("struct { " .. table.concat(text) .. "}")
+  send(c, body.state, site.type, fields, order)
+  return values.NIL
+end
+
+local function check_format(c, site, given, arguments)
+  local ok, parts, count = pcall(printf.read, given)
+  if not ok then
+    c:fail("%s", parts.trace or parts)
+  elseif count ~= #arguments - 1 then
+    c:fail("printf: the format has %d conversions, and %d values stand behind it", count, #arguments - 1)
+  end
+  for n, conversion in ipairs(printf.conversions(parts)) do
+    local v = arguments[n + 1]
+    if printf.is_number(conversion) and (is_chars(v) or v.kind == "constant" and type(v.value) == "string") then
+      c:fail("printf: %%%s takes a number, and value %d is a string: %%s", conversion, n)
+    end
+  end
+  site.format = parts
+end
+
+local rows = {}
+
+function rows.print(c, arguments)
+  local body = body_here(c)
+  return send_values(c, site_here(c, body.state), body, arguments, 1)
+end
+
+function rows.printf(c, arguments)
+  local body, given = body_here(c), arguments[1]
+  if not given or given.kind ~= "constant" or type(given.value) ~= "string" then
+    c:fail("printf: the format must be a constant string")
+  end
+  local site = site_here(c, body.state)
+  check_format(c, site, given.value, arguments)
+  return send_values(c, site, body, arguments, 2)
+end
+
+-- The tool ends at this record; the body ends here.
+function rows.exit(c)
+  local body = body_here(c)
+  local ctype = core.btf.type("struct { __u32 site; __u32 pad; }")
+  send(c, body.state, ctype, { site = values.constant(EXIT) }, { "site" })
+  c:abort()
+end
+
+-- The functions that bodies call, by their words.
+events.words = {}
+for word, compile in pairs(rows) do
+  local function fn()
+    error(word .. " prints from a program: it can't be called here", 2)
+  end
+  events.words[word] = fn
+  Compiler.intrinsics[fn] = compile
+end
+
+-- The tool ------------------------------------------------------------------------------------------------------------
+
+local function hexadecimal(n)
+  return ("0x%x"):format(n)
+end
+
+-- Texts of integers by their meaning. Others are plain numbers.
+local MEANINGS <const> = {
+  cgroup = format.cgroup, errno = format.errno, signal = format.signal, duration = format.duration,
+  bytes = format.bytes, time = format.time, ["kernel address"] = hexadecimal, ["user address"] = hexadecimal,
+}
+
+-- The text of a value by its type.
+function events.show(type, value)
+  if type.kind == "integer" and type.meaning then
+    local show = MEANINGS[type.meaning]
+    return tostring(show and show(value) or value)
+  elseif type.kind == "pointer" then
+    return hexadecimal(value)
+  elseif type.kind == "address" then
+    return tostring(format.ip(value))
+  end
+  return tostring(value)
+end
+
+-- The values of a record, and their texts.
+local function line_of(site, record, show)
+  local list = {}
+  for n = 1, site.count do
+    local place = site.values[n]
+    if place.name then
+      list[n] = record[place.name]
+    else
+      list[n] = place.constant
+    end
+  end
+  local function text(n)
+    return show(site.values[n].type, list[n])
+  end
+  if site.format then
+    return printf.text(site.format, list, text)
+  end
+  local texts = {}
+  for n = 1, site.count do
+    texts[n] = text(n)
+  end
+  return table.concat(texts, "\t") .. "\n"
+end
+
+-- Opens the reader of what a loaded trace prints: `write(text)` gets each line. The reader's owner asks
+-- `state.ended` whether a body has called exit().
+function events.reader(state, maps, write, show)
+  show = show or events.show
+  return core.ringbuf(maps.trace_events, nil, function(bytes)
+    local number = ("=I4"):unpack(bytes)
+    local site = state.sites[number]
+    if state.ended then
+      return
+    elseif number == EXIT then
+      state.ended = true
+    elseif site then
+      write(line_of(site, site.type:decode(bytes), show))
+    end
+  end)
+end
+
+-- How many records found no room.
+function events.count_lost(maps)
+  return maps.trace_lost and core.map.sum(maps.trace_lost, 0) or 0
+end
+
+
+return events
