@@ -1,0 +1,108 @@
+-- SPDX-License-Identifier: MIT
+-- Values of tables as text, by what they mean: names of users, signals and functions, stacks, addresses.
+local format = require("bpf.format")
+local core = require("bpf.core")
+local number = require("bpf.base.number")
+local symbols = require("bpf.symbols")
+
+local keys = {}
+
+-- By the meaning of an integer. What isn't here is shown as a number. `names` has functions of the tool's own.
+local MEANINGS <const> = {
+  uid = format.user, cgroup = format.cgroup, errno = format.errno, signal = format.signal,
+  ["kernel address"] = format.symbol, ["function"] = format.symbol, ["user address"] = format.hex,
+  duration = format.duration, time = format.time,
+}
+
+-- The name of an enumerator, from the kernel's types.
+local enumerators = {}
+local function enumerator(name, n)
+  local known = enumerators[name]
+  if not known then
+    known = {}
+    enumerators[name] = known
+    local kernel = core.btf.kernel()
+    local found = kernel and kernel:find(name, "enum")
+    for _, e in ipairs(found and (found.values or found.enumerators) or {}) do
+      known[e.value] = e.name
+    end
+  end
+  return known[n] or number.text(n)
+end
+
+local function integer(type, n, context)
+  local own = context.names and context.names[type.meaning]
+  local known = own or MEANINGS[type.meaning]
+  if known then
+    local ok, text = pcall(known, n)
+    return ok and text ~= nil and tostring(text) or number.text(n)
+  end
+  local enum = type.meaning and type.meaning:match("^enum (.+)$")
+  return enum and enumerator(enum, n) or number.text(n)
+end
+
+local texts = {
+  integer = integer,
+  pointer = function(_, n) return format.hex(n) end,
+  boolean = function(_, v) return tostring(v == true or v == 1) end,
+  string = function(_, s) return s end,
+  bytes = function(_, s) return s end,
+  address = function(_, s) return format.ip(s) end,
+}
+
+-- The text of a value that isn't a stack.
+function keys.text(type, value, context)
+  local make = texts[type.kind]
+  return value == nil and "" or make and make(type, value, context) or tostring(value)
+end
+
+-- Whether a number stands for itself, and so is flushed right, and a number in JSON.
+function keys.is_number(type, context)
+  local meaning = type.meaning
+  return type.kind == "integer" and not (meaning and (MEANINGS[meaning] or meaning:find("^enum ")
+    or context.names and context.names[meaning])) or meaning == "duration"
+end
+
+function keys.is_stack(type)
+  return type.kind == "kstack" or type.kind == "ustack"
+end
+
+-- Stacks --------------------------------------------------------------------------------------------------------------
+
+local NO_STACK <const> = -14 -- EFAULT: the thread has none there
+
+local function process_of(pid, context)
+  local known = context.processes
+  if known[pid] == nil then
+    local find = context.process or symbols.process
+    known[pid] = find(pid) or false
+  end
+  return known[pid] or nil
+end
+
+local DEEPEST <const> = 127 -- without a depth
+
+-- The addresses of a stack. `stacks` is the map that has them, or one for each depth.
+local function addresses_of(part, id, context)
+  local stacks = context.stacks
+  local m = core.map.type(stacks) and stacks or stacks and stacks[part.depth or DEEPEST]
+  return id >= 0 and m and m[id] or nil
+end
+
+-- The frames of a stack, a sequence of lines, the innermost first.
+function keys.frames(part, id, pid, context)
+  local addresses = addresses_of(part, id, context)
+  if not addresses then
+    return { id == NO_STACK and "[no stack]" or "[stack not kept]" }
+  end
+  local of_kernel = part.type.kind == "kstack"
+  local text = symbols.stack(of_kernel and addresses or nil, not of_kernel and addresses or nil,
+    not of_kernel and process_of(pid, context) or nil)
+  local lines = {}
+  for line in text:gmatch("[^\n]+") do
+    lines[#lines + 1] = line
+  end
+  return lines[1] and lines or { "[empty stack]" }
+end
+
+return keys
