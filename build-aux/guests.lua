@@ -102,6 +102,7 @@ return {
   ["spec/lua/rates_spec.lua"] = { on = NONE, why = "it counts with what walks give, whose specs run on every kernel" },
   ["spec/lua/symbols_spec.lua"] = { on = ENDS, why = "it reads /proc, whose lines are alike everywhere", seconds = 20 },
   ["spec/lua/trace_types_spec.lua"] = { on = NONE, why = text },
+  ["spec/lua/trace_words_spec.lua"] = { seconds = 30 },
   ["spec/map/batch_spec.lua"] = { seconds = 30 },
   ["spec/map/cgroup_array_spec.lua"] = { on = STEADY, why = steady, seconds = 14 },
   ["spec/map/cgroup_storage_spec.lua"] = { on = STEADY, why = steady, seconds = 15 },

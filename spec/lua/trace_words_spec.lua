@@ -3,6 +3,7 @@
 -- thing.
 local bpf = require "bpf"
 local kernel = require "spec.support.kernel"
+local kinds = require "spec.support.kinds"
 local program = require "bpf.program"
 local words = require "bpf.trace.words"
 
@@ -159,6 +160,40 @@ describe("arguments", function()
     assert.equal(os.getenv("PATH"):sub(1, 63), found.text)
   end)
 
+  it("of the kernel's functions have the names of BTF", function()
+    kinds.need("kprobe")
+    local obj <close> = assert(load_body("kprobe/vfs_read", "n = args.count + arg2 text = str(args.buf)"))
+    local returned <close> = assert(load_body("kretprobe/vfs_read", "n = ret"))
+    assert.truthy(obj.progs.body and returned.progs.body)
+    local system_call <close> = assert(load_body("ksyscall/openat", "n = arg2 text = str(arg1)"))
+    assert.truthy(system_call.progs.body)
+    local failed, message = load_body("kprobe/vfs_read", "n = args.kount")
+    assert.is_nil(failed)
+    assert.matches("vfs_read has no argument 'kount' %(arguments: file, buf, count, pos%)", message)
+    failed, message = load_body("uprobe/libc.so.6:getenv", "text = str(args.name)")
+    assert.is_nil(failed)
+    assert.matches("getenv has no argument 'name': its arguments aren't known, use arg0", message)
+  end)
+
+  it("of typed tracepoints, samples and iterators are what programs get", function()
+    local typed <close> = assert(load_body("tp_btf/sched_switch", "if args.preempt then n = args.next.pid end"))
+    local sample <close> = assert(load_body("perf_event", "n = args.sample_period + kstack"))
+    assert.truthy(typed.progs.body and sample.progs.body)
+    local made = { me = me }
+    local obj <close> = assert(load_body("iter/task", "if args.task and args.task.tgid == me then n = n + 1 end", made))
+    local link <close> = assert(obj.progs.body:attach())
+    for _ in link:lines() do
+      assert(true)
+    end
+    assert.is_true(obj.vars.variable.n >= 1)
+  end)
+
+  it("of marks of USDT are numbers", function()
+    kinds.need("usdt")
+    local obj <close> = assert(load_body("usdt/libc.so.6:libc:setjmp", "n = arg0 m = arg2"))
+    assert.truthy(obj.progs.body)
+  end)
+
   it("of other probes are none", function()
     local obj, message = load_body(OPEN, "n = arg0")
     assert.is_nil(obj)
@@ -237,6 +272,14 @@ describe("what is shared", function()
     local none <close> = hash("__u64", "__u64")
     found = opened("n = 1 m = errno(none[5]) n = 2", { none = none })
     assert.equal(1, found.n)
+  end)
+
+  it("keeps pointers to structs of the kernel", function()
+    local t <close> = hash("__u64", "struct task_struct *")
+    local found = traced("raw_tp/sys_enter", "if pid ~= me then return end t[tid] = task n = t[tid].tgid m = 1 "
+      .. "m = t[0].tgid", open, { me = me, t = t })
+    assert.equal(me, found.n)
+    assert.equal(1, found.m)
   end)
 
   it("takes constructors as keys and values by their places", function()

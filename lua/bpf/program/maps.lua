@@ -94,12 +94,26 @@ local function is_scalar(type)
   return type.kind == "int" or type.kind == "ptr"
 end
 
+-- The pointer to a struct of the kernel's that an entry holds, nil where there is no entry: a lenient unit follows it.
+local function kept_pointer(c, r, type)
+  local target = c.unit.lenient and type.kind == "ptr" and type.to()
+  if not target or target.kind ~= "struct" then
+    return nil
+  end
+  local d = c.f:move(c.f:register(), 0)
+  c:when("ne", r, 0, function() c.f:move(d, c.f:load(r, 0, type.size)) end)
+  return { kind = "pointer", r = d, offset = 0, type = target, space = "kernel", null = true }
+end
+
 -- What a pointer that may be 0 leads to: a copy of a scalar, or nil; a reference to anything else, or nil.
 function Compiler:entry_value(r, type, space)
   if not is_scalar(type) then
     return { kind = "pointer", r = r, offset = 0, type = type, space = space, null = true }
   end
-  local f = self.f
+  local f, pointer = self.f, kept_pointer(self, r, type)
+  if pointer then
+    return pointer
+  end
   local d, present = f:move(f:register(), 0), f:move(f:register(), 0)
   self:when("ne", r, 0, function()
     f:move(d, f:load(r, 0, type.size, type.signed))

@@ -50,12 +50,32 @@ local function function_parameters(place)
   return parameters_of(place:match("^[^+]+"), 1)
 end
 
+-- Raises where the body reads a field of `args`, its only parameter, that the list hasn't.
+local function check_names(c, list, place)
+  local known, names = {}, {}
+  for n, parameter in ipairs(list) do
+    names[n] = parameter.name or "?"
+    known[names[n]] = true
+  end
+  for pc = 0, c.proto.last_pc do
+    local i = c.proto.code[pc]
+    local name = i.op == "GETFIELD" and i.B == 0 and c.proto.constants[i.C].value
+    if name and not known[name] then
+      c.pc = pc
+      c:fail("%s has no argument '%s'%s", place, name, names[1]
+        and (" (arguments: %s)"):format(table.concat(names, ", "))
+        or ": its arguments aren't known, use arg0 and so on")
+    end
+  end
+end
+
 -- `args` --------------------------------------------------------------------------------------------------------------
 
 -- The table that `args` is, where arguments are words that load(c, i) gives.
 local function by_name(parameters, load, space)
   return function(c, place)
     local list, used, at = parameters(place) or {}, names_in(c.proto), 0
+    check_names(c, list, place)
     local v = { kind = "table", fields = {}, order = {} }
     for _, parameter in ipairs(list) do
       local name, first = parameter.name, at
@@ -80,7 +100,8 @@ local function register(c, n)
   return offset and c.f:load(c:context_register(), offset, 8)
 end
 
-local function nothing()
+local function nothing(c, place)
+  check_names(c, {}, place)
   return { [0] = { kind = "table", fields = {}, order = {} } }
 end
 
@@ -140,11 +161,19 @@ local function usdt_start(c)
   c.proto = setmetatable({ parameters = most }, { __index = own })
   local state = require("bpf.program.usdt").start(c)
   c.proto, c.usdt_arguments = own, state
-  return nothing()
+  return nothing(c, c.root.traced.place)
 end
 
 local function usdt_argument(c, n)
   return c.root.usdt_arguments[n]
+end
+
+-- System calls --------------------------------------------------------------------------------------------------------
+
+-- The arguments of a system call are in the registers of the thread, to which its wrapper's only argument leads.
+local function system_call_argument(c, n)
+  local offset = parts.registers(c).syscall[n + 1]
+  return offset and c:read(types.s64, register(c, 0), offset, "kernel")
 end
 
 -- The rows ------------------------------------------------------------------------------------------------------------
@@ -173,6 +202,8 @@ local rows = {
   ["kprobe.multi"] = { start = nothing, argument = integers(register) },
   ["kretprobe.multi"] = { start = nothing, result = plain_result },
   uprobe = user, uretprobe = user_returned, ["uprobe.multi"] = user, ["uretprobe.multi"] = user_returned,
+  ksyscall = { start = nothing, argument = system_call_argument },
+  kretsyscall = { start = nothing, result = plain_result },
   usdt = { start = usdt_start, argument = usdt_argument },
   perf_event = {}, iter = {},
 }

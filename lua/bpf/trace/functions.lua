@@ -5,6 +5,7 @@ local Compiler = require("bpf.program.compiler")
 local program_types = require("bpf.program.types")
 local types = require("bpf.trace.types")
 local values = require("bpf.program.values")
+local words = require("bpf.program.words")
 
 local describe = values.describe
 
@@ -174,5 +175,16 @@ end, function(given)
   local size = t and (t.size or t.form and t.form.size)
   return types.address(size == 16 and 16 or 4)
 end)
+
+-- As in bpf -----------------------------------------------------------------------------------------------------------
+
+for name in pairs(words.swaps) do
+  rows[name] = { call = words[name], type = function() return types.integer() end }
+end
+
+-- cast(address, "struct x" [, "user"])
+rows.cast = { call = words.cast, type = function(_, constants)
+  return types.pointer(tostring(constants and constants[2]), constants and constants[3] or "kernel")
+end }
 
 return functions
