@@ -72,6 +72,7 @@ local function all_targets(c, pc)
   end
   return targets(c, pc)
 end
+flow.all_targets = all_targets
 
 -- Whether a loop between two pcs has a third one in it.
 function flow.loops(c, pc, from, to)

@@ -1,0 +1,163 @@
+-- SPDX-License-Identifier: MIT
+-- The types of what the bodies of one trace share: tables, variables, and what gathers. All bodies are read, in rounds,
+-- until the types settle; then once more for what doesn't fit.
+local Body = require("bpf.trace.infer.body")
+local Ledger = require("bpf.trace.infer.shared")
+local calls = require("bpf.trace.infer.calls")
+local titles = require("bpf.trace.infer.titles")
+
+local infer = {}
+
+-- Bodies ------------------------------------------------------------------------------------------------------------
+
+-- What people write who know other languages, and what to write here: patterns of what isn't Lua.
+local HABITS = {
+  { "^%s*/.*/", "a filter isn't between slashes: --where EXPR is one for all probes, `if … then … end` for one" },
+  { "@", "names need no '@': start[tid] = nsecs" },
+  { "%$", "values of the shell's come in by the shell's own quotes; names need no '$'" },
+  { "!=", "'!=' is ~= in Lua" },
+  { "&&", "'&&' is `and` in Lua" },
+  { "||", "'||' is `or` in Lua" },
+  { "%+%+", "'x++' is x = x + 1 in Lua" },
+  { "[-+*|&]=", "'x += n' is x = x + n in Lua" },
+  { "%->", "'->' is '.' in Lua" },
+  { "!", "'!' is `not` in Lua" },
+}
+
+-- The text without its strings, so that what looks like another language isn't one of their letters.
+local function without_strings(text)
+  return (text:gsub("([\"']).-%1", ""))
+end
+
+--- Makes a function of the text of a body: function(args). Raises { trace = message } where it isn't Lua.
+function infer.load(title, text, environment)
+  local chunk, message = load("return function(args) " .. text .. "\nend", "=body", "t", environment)
+  if chunk then
+    return chunk()
+  end
+  local line, complaint = message:match(":([0-9]+): (.*)$")
+  local bare = without_strings(text)
+  for _, habit in ipairs(HABITS) do
+    if bare:find(habit[1]) then
+      complaint = habit[2]
+      break
+    end
+  end
+  error({ trace = ("%s:%s: %s"):format(title, line or "1", complaint or message) }, 0)
+end
+
+-- What gathers --------------------------------------------------------------------------------------------------------
+
+local function sorted_pcs(list)
+  local pcs = {}
+  for pc in pairs(list) do
+    pcs[#pcs + 1] = pc
+  end
+  table.sort(pcs)
+  return pcs
+end
+
+-- Gives each call its text.
+local function add_titles(body)
+  local found, seen, count = titles.of(body.body.text, calls.words()), {}, {}
+  local pcs = sorted_pcs(body.calls)
+  for _, pc in ipairs(pcs) do
+    local word = body.calls[pc].word
+    count[word] = (count[word] or 0) + 1
+  end
+  for _, pc in ipairs(pcs) do
+    local call = body.calls[pc]
+    local texts = found[call.word] or {}
+    seen[call.word] = (seen[call.word] or 0) + 1
+    call.title = #texts == count[call.word] and texts[seen[call.word]]
+      or ("%s in line %s"):format(call.word, call.place:match("[0-9]+$"))
+  end
+  return pcs
+end
+
+-- Notes one call that gathers in the ledger.
+local function add_gather(ledger, call)
+  local row = ledger:row(call.name or call.title, call.place)
+  ledger:use(row, "gather", call.place)
+  row.unnamed = not call.name or nil
+  row.word = row.word or call.word
+  row.arguments = row.arguments or call.arguments
+  if row.word ~= call.word then
+    ledger.fail(call.place, "'%s' is a %s here and a %s in %s", row.name, call.word, row.word, row.places.gather)
+  end
+  for n, argument in ipairs(call.arguments) do
+    if row.arguments[n] ~= argument then
+      ledger.fail(call.place, "'%s' has other numbers here than in %s", row.name, row.places.gather)
+    end
+  end
+  ledger:put_keys(row, call.keys, call.place)
+  ledger:put(row, "value", call.value, call.place)
+end
+
+local function read(body, ledger, strict)
+  body:run(strict)
+  for _, pc in ipairs(add_titles(body)) do
+    local call = body.calls[pc]
+    if calls.GATHERS[call.word] then
+      add_gather(ledger, call)
+    end
+  end
+end
+
+-- Names at hand -----------------------------------------------------------------------------------------------------
+
+local function returns_of(row)
+  return function(arguments)
+    local given, constants = {}, {}
+    for n, argument in ipairs(arguments) do
+      given[n], constants[n] = argument.type, argument.constant
+    end
+    return row.type(given, constants)
+  end
+end
+
+-- The names that bpf.trace gives to bodies, as `names` of infer.run.
+local function names_at_hand()
+  local names = { math = { library = true }, error = { library = true }, assert = { library = true } }
+  for name, row in pairs(require("bpf.trace.words").rows) do
+    names[name] = { type = row.type, returns = row.call and row.type }
+  end
+  for name, row in pairs(require("bpf.trace.functions").rows) do
+    names[name] = { returns = row.type and returns_of(row) or nil, row = row }
+  end
+  return names
+end
+
+-- All of them ---------------------------------------------------------------------------------------------------------
+
+--- The types of what bodies share, by their bytecode. Raises { trace = message }.
+-- A body: { title, text, fn, arguments, result }, and `tool` if it is plain Lua of the tool. `names` are those at hand:
+-- name → a type; { returns = type | function(arguments, body) → type | nil, message }, a function, of arguments
+-- { type, constant }; { type, returns }, a value that can be called as well; { library = true }. `type` may be a
+-- function of the body. Without `names`, they are those of bpf.trace.words.
+-- Returns { shared = { name → { table, key, value } | { variable, value } | { gather, keys, value, arguments,
+-- unnamed } }, calls = { body → { pc → { word, name, title, keys, value, arguments, tables } } } }.
+function infer.run(bodies, names)
+  names = names or names_at_hand()
+  local ledger, list = Ledger.new(names), {}
+  for n, body in ipairs(bodies) do
+    list[n] = Body.new(body, ledger, names)
+  end
+  repeat
+    ledger.changed = false
+    for _, body in ipairs(list) do
+      read(body, ledger, false)
+    end
+  until not ledger.changed
+  ledger:check_stored()
+  local result = { calls = {} }
+  for n, body in ipairs(list) do
+    read(body, ledger, true)
+    result.calls[bodies[n]] = body.calls
+  end
+  ledger:check_known()
+  result.shared = ledger:result()
+  return result
+end
+
+return infer

@@ -1,0 +1,395 @@
+-- SPDX-License-Identifier: MIT
+-- A body as the types of its registers: each instruction is read with what is known before it, until that settles.
+local calls = require("bpf.trace.infer.calls")
+local flow = require("bpf.program.flow")
+local instructions = require("bpf.trace.infer.instructions")
+local types = require("bpf.trace.types")
+local undump = require("bpf.program.undump")
+
+-- A value in a register: { type, constant }, and what it is if it is more than its type:
+-- - shared: a row of the ledger; from: the row whose entry it is
+-- - word, row: a function at hand; callable: it is a value as well; library: a table of functions
+-- - call: what gathers; fresh: a table that the body makes; mixed: the two types that met
+-- - pairs, entries: that function, and the row whose entries it walks
+-- - args, env
+local Body = {}
+Body.__index = Body
+
+function Body.new(body, ledger, names)
+  local proto = assert(undump.parse(body.fn))
+  return setmetatable({
+    body = body, ledger = ledger, names = names, proto = proto, outlined = {}, tool = body.tool,
+    live = flow.liveness { proto = proto, outlined = {} },
+  }, Body)
+end
+
+function Body:fail(format, ...)
+  self.ledger.fail(self.place, format, ...)
+end
+
+-- Fails, unless the body is plain Lua that the tool runs.
+function Body:refuse(...)
+  if not self.tool then
+    self:fail(...)
+  end
+end
+
+-- Values --------------------------------------------------------------------------------------------------------------
+
+-- The type of a value that is used as one: a shared name is a variable then.
+function Body:type_of(value)
+  local row = value.shared
+  if row then
+    if not (self.tool and not row.variable) then
+      self.ledger:use(row, "variable", self.place)
+    end
+    return row.value
+  elseif value.call then
+    self:fail("what %s gives can't be used", value.call.word)
+  end
+  return value.mixed and types.unknown or value.type
+end
+
+function Body:test(value)
+  if not (value.shared and (value.shared.table or value.shared.gather)) then
+    self:type_of(value)
+  end
+end
+
+-- How to write a float as the integer that it is, as it stands in the text.
+function Body:about_float(number)
+  local integer = math.tointeger(number)
+  for text in self.body.text:gmatch("[0-9][0-9.]*[eE]?[+-]?[0-9]*") do
+    local written = math.type(tonumber(text)) == "float" and tonumber(text) == number
+    if written then
+      return ("%s is a float%s"):format(text, integer and ": write " .. integer or ", and programs have integers only")
+    end
+  end
+  return ("%s is a float%s"):format(number, integer and ": write " .. integer or ", and programs have integers only")
+end
+
+local NUMBERS = { integer = true, pointer = true, unknown = true, ["nil"] = true }
+
+-- Something that is calculated with.
+function Body:number(value)
+  local t = self:type_of(value)
+  if math.type(value.constant) == "float" then
+    self:refuse("%s", self:about_float(value.constant))
+  elseif self.strict and not NUMBERS[t.kind] then
+    self:refuse("arithmetic on %s", types.describe(t))
+  end
+end
+
+local COMPARED = {
+  integer = "number", pointer = "number", string = "string", bytes = "bytes", boolean = "boolean",
+  address = "address", kstack = "kstack", ustack = "ustack",
+}
+
+function Body:compare(a, b)
+  local s, t = self:type_of(a), self:type_of(b)
+  local left, right = COMPARED[s.kind], COMPARED[t.kind]
+  if self.strict and left and right and left ~= right then
+    self:refuse("%s compared with %s", types.describe(s), types.describe(t))
+  end
+end
+
+-- Names ---------------------------------------------------------------------------------------------------------------
+
+-- The names of functions at hand, for messages.
+function Body:function_names()
+  local list = {}
+  for _, set in ipairs { calls.words(), self.names } do
+    for name, row in pairs(set) do
+      if row == true or row.returns then
+        list[#list + 1] = name
+      end
+    end
+  end
+  return list
+end
+
+function Body:is_taken(name)
+  return self.names[name] ~= nil or calls.is_word(name) or name == "ret" or name == "pairs"
+    or name:find("^arg[0-9]+$") ~= nil
+end
+
+local function value_at_hand(self, name, row)
+  if row.library then
+    return { type = types.unknown, library = true }
+  end
+  local t = row.kind and row or row.type
+  if type(t) == "function" then
+    t = t(self.body)
+  end
+  return t and { type = t, callable = row.returns and true or nil } or { type = types.unknown, word = name, row = row }
+end
+
+-- What a global is.
+function Body:global(name)
+  local row = self.names[name]
+  if calls.is_word(name) then
+    return { type = types.unknown, word = name }
+  elseif name == "ret" and self.body.result then
+    return { type = self.body.result }
+  elseif row then
+    return value_at_hand(self, name, row)
+  elseif name == "ret" or name:find("^arg[0-9]+$") then
+    return { type = types.integer() }
+  elseif name == "pairs" then
+    return { type = types.unknown, pairs = true }
+  elseif self.tool and _G[name] ~= nil then
+    return { type = types.unknown, library = true }
+  end
+  return { type = types.unknown, shared = self.ledger:row(name, self.place) }
+end
+
+function Body:set_global(name, value)
+  if self:is_taken(name) then
+    self:fail("'%s' is taken: it is at hand in every body", name)
+  end
+  local row = self.ledger:row(name, self.place)
+  if value.call then
+    self.ledger:use(row, "gather", self.place)
+    self.calls[value.call.pc].name = name
+    return
+  elseif value.fresh and #value.type.order == 0 then
+    return self.ledger:use(row, "table", self.place)
+  end
+  self.ledger:use(row, "variable", self.place)
+  self:keep(row, value)
+end
+
+-- Notes what is stored in a table or variable.
+function Body:keep(row, value)
+  if value.word then
+    self:fail("a function (%s) can't be stored in '%s'", value.word, row.name)
+  elseif value.mixed then
+    self:fail("different things on different paths: %s, %s", types.describe(value.mixed[1]),
+      types.describe(value.mixed[2]))
+  elseif math.type(value.constant) == "float" then
+    self:fail("%s", self:about_float(value.constant))
+  end
+  local t = self:type_of(value)
+  if t.kind ~= "nil" then
+    row.stored = true
+    self.ledger:put(row, "value", t, self.place)
+  end
+end
+
+-- Tables --------------------------------------------------------------------------------------------------------------
+
+function Body:use_key(row, key)
+  self.ledger:use(row, "table", self.place)
+  if key.mixed then
+    self:fail("%s's keys: different things on different paths: %s, %s", row.name, types.describe(key.mixed[1]),
+      types.describe(key.mixed[2]))
+  elseif math.type(key.constant) == "float" then
+    self:fail("%s", self:about_float(key.constant))
+  end
+  self.ledger:put(row, "key", self:type_of(key), self.place)
+end
+
+local function sorted_keys(t)
+  local list = {}
+  for name in pairs(t) do
+    list[#list + 1] = name
+  end
+  table.sort(list)
+  return list
+end
+
+local function argument_of(self, key)
+  local arguments, name = self.body.arguments, key.constant
+  if not arguments then
+    return { type = types.integer() }
+  elseif type(name) ~= "string" then
+    self:fail("args has names, which must be constants")
+  elseif not arguments[name] then
+    self:fail("no argument '%s'%s", name, self.ledger:hint(name, sorted_keys(arguments)))
+  end
+  return { type = arguments[name] }
+end
+
+local function member_of_pointer(self, t, name)
+  if type(name) ~= "string" then
+    local element = t.form and t.form.element
+    return { type = element and types.of_form(element, t.space) or t.type == "char" and types.integer() or t }
+  end
+  local member, names = types.member(t, name)
+  if not member and names then
+    self:fail("%s has no member '%s'%s", t.type, name, self.ledger:hint(name, names))
+  end
+  return { type = member or types.integer() }
+end
+
+local function member_of_record(self, t, name)
+  name = math.type(name) and types.position(name) or name
+  local member = t.members[name]
+  if not member and self.strict then
+    self:refuse("%s has no member '%s'%s", types.describe(t), name or "?",
+      self.ledger:hint(tostring(name), table.move(t.order, 1, #t.order, 1, {})))
+  end
+  return { type = member or types.unknown }
+end
+
+local INSIDE = { pointer = member_of_pointer, record = member_of_record }
+
+-- o[key]
+function Body:index(o, key)
+  local row = o.shared
+  if o.env then
+    return self:global(key.constant)
+  elseif o.args then
+    return argument_of(self, key)
+  elseif o.library then
+    return o
+  elseif row and not (row.variable and (INSIDE[row.value.kind] or row.value.kind == "unknown")) then
+    self:use_key(row, key)
+    return { type = row.value, from = row }
+  end
+  local t = self:type_of(o)
+  local inside = INSIDE[t.kind]
+  if inside then
+    return inside(self, t, key.constant)
+  elseif o.word or self.strict and t.kind ~= "unknown" and t.kind ~= "nil" then
+    self:refuse("%s has no members (%s)", o.word and "a function" or types.describe(t), tostring(key.constant))
+  end
+  return { type = types.unknown }
+end
+
+-- The type of a record with one more member.
+local function with_member(self, t, key, value)
+  local name = key.constant
+  name = math.type(name) == "integer" and types.position(name) or name
+  if type(name) ~= "string" then
+    self:fail("names in a constructor must be constants")
+  elseif value.call then
+    self:fail("what %s gives can't be stored", value.call.word)
+  end
+  local order, members = { table.unpack(t.order) }, {}
+  for other, member in pairs(t.members) do
+    members[other] = member
+  end
+  if not members[name] then
+    order[#order + 1] = name
+  end
+  members[name] = types.kept(self:type_of(value))
+  return types.record(order, members)
+end
+
+-- s[register][key] = value
+function Body:set_index(s, register, key, value)
+  local o = s[register] or { type = types.unknown }
+  local row = o.shared
+  if o.env then
+    return self:set_global(key.constant, value)
+  elseif o.fresh then
+    local changed = { type = with_member(self, o.type, key, value), fresh = true }
+    for other, held in pairs(s) do
+      s[other] = held == o and changed or held
+    end
+  elseif row then
+    self:use_key(row, key)
+    if value.call then
+      self:fail("what %s gives can't be stored in '%s'", value.call.word, row.name)
+    end
+    self:keep(row, value)
+  elseif o.from and (o.type.kind == "record" or o.type.kind == "unknown") then
+    self.ledger:put(o.from, "value", with_member(self, types.record({}, {}), key, value), self.place)
+  elseif self.strict and o.type.kind ~= "unknown" then
+    self:refuse("%s can't be written", o.args and "args" or types.describe(o.type))
+  end
+end
+
+-- Paths ---------------------------------------------------------------------------------------------------------------
+
+local SAME = {
+  "constant", "shared", "from", "word", "fresh", "args", "env", "library", "callable", "pairs", "entries",
+}
+
+local function same(a, b)
+  for _, field in ipairs(SAME) do
+    if a[field] ~= b[field] then
+      return false
+    end
+  end
+  return (a.call and a.call.pc) == (b.call and b.call.pc) and (a.mixed ~= nil) == (b.mixed ~= nil)
+    and types.equal(a.type, b.type)
+end
+
+-- What is known of a register where two paths meet.
+local function meet(self, a, b)
+  if a == b or same(a, b) then
+    return a
+  elseif a.mixed or b.mixed then
+    return a.mixed and a or b
+  elseif a.call or b.call then
+    return { type = types.absent }
+  end
+  local s, t = self:type_of(a), self:type_of(b)
+  local joined = types.join(s, t)
+  local both = { type = joined or types.unknown, mixed = not joined and { s, t } or nil }
+  for _, field in ipairs { "fresh", "from", "word", "row", "args", "env", "library", "callable" } do
+    both[field] = a[field] == b[field] and a[field] or nil
+  end
+  return both
+end
+
+-- Goes on at a pc with these registers, of which those matter that are read there.
+local function go_on(self, pc, s)
+  local known = self.states[pc]
+  local live = self.live[pc] or {}
+  local changed = not known
+  known = known or {}
+  for register, value in pairs(s) do
+    if register == "top" then
+      known.top = value
+    elseif live[register] then
+      local before = known[register]
+      local now = before and meet(self, before, value) or value
+      if not before or before ~= now and not same(before, now) then
+        known[register], changed = now, true
+      end
+    end
+  end
+  self.states[pc] = known
+  if changed then
+    self.todo[#self.todo + 1] = pc
+  end
+end
+
+local function step(self, pc)
+  local i, s = self.proto.code[pc], {}
+  for register, value in pairs(self.states[pc]) do
+    s[register] = value
+  end
+  self.place = ("%s:%d"):format(self.body.title, i.line)
+  local row = instructions[i.op]
+  if not row then
+    self:fail("this isn't possible in a program (%s)", i.op)
+  end
+  row(self, i, s, pc)
+  local targets = flow.all_targets(self, pc)
+  for n, target in ipairs(targets) do
+    if i.op == "TESTSET" then
+      local before = s[i.A]
+      s[i.A] = n == 2 and s[i.B] or before
+      go_on(self, target, s)
+      s[i.A] = before
+    else
+      go_on(self, target, s)
+    end
+  end
+end
+
+-- Reads the body once with what the ledger knows. `strict`: types have settled, so what doesn't fit is an error.
+function Body:run(strict)
+  self.strict, self.calls, self.states, self.todo = strict, {}, {}, {}
+  self.place = self.body.title
+  go_on(self, 0, { [0] = { type = types.unknown, args = true } })
+  while #self.todo > 0 do
+    step(self, table.remove(self.todo))
+  end
+end
+
+return Body

@@ -1,0 +1,156 @@
+-- SPDX-License-Identifier: MIT
+-- What is known of the names that bodies share: tables, variables, and what gathers. A row of the ledger is
+--
+--   { name, table, variable, gather, key, value, keys, stored, read, places }
+--
+-- where `table`, `variable` and `gather` tell what it is, `stored` whether a body gives it something, and `places` the
+-- first place of each use: "table", "variable", "gather", "key", "value".
+local near = require("bpf.base.near")
+local types = require("bpf.trace.types")
+
+local Ledger = {}
+Ledger.__index = Ledger
+
+function Ledger.new(names)
+  return setmetatable({ rows = {}, order = {}, names = names, changed = false }, Ledger)
+end
+
+function Ledger.fail(place, format, ...)
+  error({ trace = ("%s: %s"):format(place, format:format(...)) }, 0)
+end
+
+-- The row of a name, made when it is first seen.
+function Ledger:row(name, place)
+  local row = self.rows[name]
+  if not row then
+    row = { name = name, key = types.unknown, value = types.unknown, places = {}, seen = place }
+    self.rows[name] = row
+    self.order[#self.order + 1] = row
+  end
+  return row
+end
+
+local USES = { "table", "variable", "gather" }
+local AS = { table = "a table", variable = "a value", gather = "what gathers" }
+
+-- Notes that a name is used as a "table", a "variable" or a "gather". It is one of them.
+function Ledger:use(row, as, place)
+  if row[as] then
+    return
+  end
+  for _, other in ipairs(USES) do
+    if row[other] then
+      self.fail(place, "'%s' is %s here and %s in %s", row.name, AS[as], AS[other], row.places[other])
+    end
+  end
+  row[as], row.places[as], self.changed = true, place, true
+end
+
+local OF = { key = "'s keys", value = "'s values" }
+
+-- Adds a type to the "key" or the "value" of a row.
+function Ledger:put(row, part, t, place)
+  local before = row[part]
+  t = types.kept(t)
+  local joined = types.join(before, t, part == "key")
+  if not joined then
+    self.fail(place, "%s%s: %s here, %s in %s", row.name, row.variable and "" or OF[part], types.describe(t),
+      types.describe(before), row.places[part])
+  elseif not types.equal(joined, before) then
+    row[part], self.changed = joined, true
+    row.places[part] = row.places[part] or place
+  end
+end
+
+-- Adds the types of the keys of what gathers.
+function Ledger:put_keys(row, keys, place)
+  local before = row.keys
+  if not before then
+    row.keys, row.places.key, self.changed = keys, place, true
+    return
+  elseif #before ~= #keys then
+    self.fail(place, "%s has %d keys here, %d in %s", row.name, #keys, #before, row.places.key)
+  end
+  local joined = {}
+  for n, t in ipairs(keys) do
+    joined[n] = types.join(before[n], t, true)
+    if not joined[n] then
+      self.fail(place, "%s's keys: %s here, %s in %s", row.name, types.describe(t), types.describe(before[n]),
+        row.places.key)
+    end
+    self.changed = self.changed or not types.equal(joined[n], before[n])
+  end
+  row.keys = joined
+end
+
+-- "(start?)", if a name that exists is near another one.
+function Ledger:hint(name, list)
+  local candidates = list or {}
+  if not list then
+    for _, row in ipairs(self.order) do
+      if row.stored and row.name ~= name then
+        candidates[#candidates + 1] = row.name
+      end
+    end
+    for other in pairs(self.names) do
+      candidates[#candidates + 1] = other
+    end
+  end
+  table.sort(candidates)
+  local found = near.names(name, candidates)
+  return found[1] and (" (%s?)"):format(found[1]) or ""
+end
+
+-- Refuses names that are only read.
+function Ledger:check_stored()
+  for _, row in ipairs(self.order) do
+    if not row.stored and not row.gather then
+      self.fail(row.seen, "nothing is ever stored in '%s'%s", row.name, self:hint(row.name))
+    end
+  end
+end
+
+local function is_known(t)
+  if t.kind == "record" then
+    for _, name in ipairs(t.order) do
+      if not is_known(t.members[name]) then
+        return false
+      end
+    end
+  end
+  return t.kind ~= "unknown" and t.kind ~= "nil"
+end
+
+-- Refuses tables and variables whose types nothing tells.
+function Ledger:check_known()
+  for _, row in ipairs(self.order) do
+    if row.table and not is_known(row.key) then
+      self.fail(row.seen, "the keys of '%s' aren't known: nothing that has a type is one", row.name)
+    elseif not row.gather and not is_known(row.value) then
+      self.fail(row.seen, "what '%s' holds isn't known: nothing that has a type is stored there", row.name)
+    end
+    for _, t in ipairs(row.keys or {}) do
+      if not is_known(t) then
+        self.fail(row.places.key, "a key of %s isn't known", row.name)
+      end
+    end
+  end
+end
+
+-- What infer.run returns of them.
+function Ledger:result()
+  local shared = {}
+  for _, row in ipairs(self.order) do
+    if row.gather then
+      shared[row.name] = { gather = row.word, keys = row.keys or {}, value = row.value, arguments = row.arguments,
+        unnamed = row.unnamed }
+    elseif row.table then
+      shared[row.name] = { table = true, key = row.key, value = row.value }
+    else
+      shared[row.name] = { variable = true, value = row.value }
+    end
+  end
+  return shared
+end
+
+return Ledger
