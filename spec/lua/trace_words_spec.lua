@@ -248,6 +248,14 @@ describe("what is shared", function()
     assert.equal(1, opened("n = n + 1 if n > 1 then n = 1 end").n)
   end)
 
+  it("may be the name of what gathers, whose assignment is the call's own", function()
+    local environment = words.environment({ lat = { gather = true }, n = { variable = true } }, {}, bpf.var(State))
+    local fn = assert(load("return function(args) lat = errno(3) n = 4 end", "=body", "t", environment))()
+    local list = { { name = "body", section = OPEN, fn = fn, probe = words.probe(OPEN) } }
+    local obj <close> = assert(program.load_programs("bpf.trace", list, { lenient = true }, { name = "trace" }))
+    assert.truthy(obj.progs.body)
+  end)
+
   it("is a table, whose absent entries end a run", function()
     local start <close> = hash("__u64", "__u64")
     local found = opened("n = 1 m = nsecs - start[tid] n = 2", { start = start })

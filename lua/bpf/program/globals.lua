@@ -22,6 +22,9 @@ function globals.member(var, name, pointer)
   return setmetatable({ var = var, name = name, pointer = pointer }, Member)
 end
 
+-- What a name stands for that is the script's only: assigning to it does nothing in a program.
+globals.NAMED = setmetatable({}, { __name = "named", __metatable = false })
+
 function globals.is_computed(value)
   return type(value) == "table" and debug.getmetatable(value) == Computed
 end

@@ -74,7 +74,10 @@ function ops.GETI(c, i, s) s[i.A] = c:index(s[i.B], constant(i.C), c:name(i.B)) 
 function ops.GETFIELD(c, i, s) s[i.A] = c:index(s[i.B], K(c, i.C), c:name(i.B)) end
 function ops.SETTABUP(c, i, s)
   local key, environment = K(c, i.B), c.proto.upvalues[i.A].name == "_ENV" and c:upvalue(i.A)
-  if environment and not globals.is_member(environment.value[key.value]) then
+  local found = environment and environment.value[key.value]
+  if found == globals.NAMED then
+    return
+  elseif environment and not globals.is_member(found) then
     c:fail("the global '%s' can't be assigned in a program: use a map, or bpf.var", tostring(key.value))
   end
   c:assign(c:upvalue(i.A), key, RK(c, i, s), upvalue_name(c, i.A))

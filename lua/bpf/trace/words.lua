@@ -163,6 +163,8 @@ function words.environment(shared, made, variables)
   for name, row in pairs(shared or {}) do
     if row.variable then
       environment[name] = globals.member(variables, name, pointer_of(row))
+    elseif row.gather then
+      environment[name] = globals.NAMED -- `lat = hist(…)` is what the call says
     end
   end
   for name, value in pairs(made or {}) do
