@@ -133,6 +133,28 @@ describe("arguments", function()
     assert.equal("/proc/self/status", found.text)
   end)
 
+  it("of tracepoints that are addresses of structs lead there", function()
+    local asleep = "tracepoint/syscalls/sys_enter_clock_nanosleep"
+    local found = traced(asleep, "if ppid == me then n = args.rqtp.tv_nsec end", function()
+      os.execute("exec sleep 0.001")
+    end, { me = me })
+    assert.equal(1000000, found.n)
+    local rq <close> = assert(map.create { type = "hash", max_entries = 64, key = "__u64",
+      value = "struct __kernel_timespec *" })
+    local shared = { rq = { table = true, value = { kind = "pointer", space = "user" } }, n = { variable = true } }
+    local environment = words.environment(shared, { rq = rq, me = me }, bpf.var(State))
+    local body = "return function(args) rq[tid] = args.rqtp if ppid == me then n = rq[tid].tv_nsec end end"
+    local fn = assert(load(body, "=body", "t", environment))()
+    local list = { { name = "body", section = asleep, fn = fn, probe = words.probe(asleep) } }
+    local obj <close> = assert(program.load_programs("bpf.trace", list, { lenient = true }, { name = "trace" }))
+    do
+      local link <close> = assert(obj.progs.body:attach())
+      os.execute("exec sleep 0.001")
+      assert.is_true(link ~= nil)
+    end
+    assert.equal(1000000, obj.vars.variable.n)
+  end)
+
   it("of exits have the result", function()
     local found = traced("tracepoint/syscalls/sys_exit_openat", "if pid == me then n = ret m = args.ret end",
       open, { me = me })

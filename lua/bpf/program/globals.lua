@@ -25,6 +25,18 @@ end
 -- What a name stands for that is the script's only: assigning to it does nothing in a program.
 globals.NAMED = setmetatable({}, { __name = "named", __metatable = false })
 
+local of_process = setmetatable({}, { __mode = "k" })
+
+-- Says that the pointers in a map lead to memory of the process.
+function globals.lead_to_process(map)
+  of_process[map] = true
+end
+
+-- The space to which the pointers in a map lead.
+function globals.space_of(map)
+  return of_process[map] and "user" or "kernel"
+end
+
 function globals.is_computed(value)
   return type(value) == "table" and debug.getmetatable(value) == Computed
 end

@@ -3,6 +3,7 @@
 local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
 local declared = require("bpf.program.declared")
+local globals = require("bpf.program.globals")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
 
@@ -168,6 +169,9 @@ function Compiler:map_get(m, k)
     return self:read(type, r, 0, "map")
   end
   local v = self:entry_value(r, type, "map")
+  if v.kind == "pointer" and type.kind == "ptr" then
+    v.space = globals.space_of(m)
+  end
   if is_scalar(type) then
     self.lookup = { map = m, key = k, r = r }
   end

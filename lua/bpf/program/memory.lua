@@ -85,7 +85,8 @@ function Compiler:read_pointer(type, base, offset, space, _, core)
   local v = self:read_integer(types.u64, base, offset, space, nil, core)
   local target = type.to()
   if target and target.kind == "struct" then
-    return { kind = "pointer", r = v.r, offset = 0, type = target, space = LEADS_TO[space] or "kernel", null = true }
+    space = type.space or LEADS_TO[space] or "kernel"
+    return { kind = "pointer", r = v.r, offset = 0, type = target, space = space, null = true }
   end
   return v
 end

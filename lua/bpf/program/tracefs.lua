@@ -48,7 +48,8 @@ local function parse(text, name)
     local field = declaration:gsub("%b[]", ""):match("([A-Za-z_0-9]+)%s*$")
     local bytes, at = math.tointeger(tonumber(size)), math.tointeger(tonumber(offset))
     if field and bytes > 0 and at >= COMMON then
-      local member = { name = field, offset = at, type = field_type(declaration, bytes, signed == "1") }
+      local member = { name = field, offset = at, type = field_type(declaration, bytes, signed == "1"),
+        target = declaration:match("(struct [A-Za-z_0-9]+) ?%* ?[A-Za-z_0-9]+%s*$") }
       form.members[field], form.order[#form.order + 1] = member, member
       form.size = math.max(form.size, member.offset + bytes)
     end

@@ -148,6 +148,37 @@ local function field_result(c, place)
   return c:read(member.type, c:context_register(), member.offset, "ctx")
 end
 
+-- Tracepoints ---------------------------------------------------------------------------------------------------------
+
+-- A field that is the address of a struct leads there: in system calls, to memory of the process.
+local function followed(member, space)
+  local function to() return types.named(member.target) end
+  return setmetatable({ type = { kind = "ptr", size = 8, name = member.target .. " *", to = to, space = space } },
+    { __index = member })
+end
+
+local records = {} -- by the form of the compiler's
+
+local function record_with_pointers(form, space)
+  local known = records[form]
+  if not known then
+    known = setmetatable({ members = setmetatable({}, { __index = form.members }) }, { __index = form })
+    for _, member in ipairs(form.order) do
+      if member.target and member.type.size == 8 then
+        known.members[member.name] = followed(member, space)
+      end
+    end
+    records[form] = known
+  end
+  return known
+end
+
+local function tracepoint(c, place)
+  local state = contexts.find("tracepoint/" .. place)(c, place)
+  state[0].type = record_with_pointers(state[0].type, place:find("^syscalls/") and "user" or "kernel")
+  return state
+end
+
 -- USDT ----------------------------------------------------------------------------------------------------------------
 
 -- The values of all arguments up to the last that the body names, under their names.
@@ -194,7 +225,7 @@ local raw = { start = by_name(tracepoint_parameters, word, "kernel"), argument =
 local trusted = { start = by_name(function_parameters, word, "trusted"), argument = integers(word) }
 
 local rows = {
-  tracepoint = { result = field_result }, tp = { result = field_result },
+  tracepoint = { start = tracepoint, result = field_result }, tp = { start = tracepoint, result = field_result },
   raw_tp = raw, raw_tracepoint = raw,
   tp_btf = { start = by_name(tracepoint_parameters, word, "trusted"), argument = integers(word) },
   fentry = trusted, fexit = { start = trusted.start, argument = trusted.argument, result = exit_result },

@@ -120,13 +120,14 @@ end
 -- buf(p, n [, MAX])
 row("buf", function(c, given)
   local v, n = first(c, given, "buf"), given[2]
-  local most = constant(c, given[3] or n, "buf", 1, LONGEST)
-  if not most then
+  if not n then
     c:fail("buf(p, n, MAX): how many bytes, and how many at most, are expected")
   end
+  local known = given[3] or n.kind == "integer" and math.type(n.r) and n
+  local most = known and constant(c, known, "buf", 1, LONGEST) or c.STRING
   return bytes_at(c, c:scalar(v, "buf"), c:integer(n, "buf"), most, space_of(c, v))
 end, function(_, constants)
-  return types.bytes(constants and (constants[3] or constants[2]) or 1)
+  return types.bytes(constants and (constants[3] or constants[2]) or Compiler.STRING)
 end)
 
 -- Numbers with a meaning ----------------------------------------------------------------------------------------------

@@ -168,6 +168,10 @@ function words.environment(shared, made, variables)
     end
   end
   for name, value in pairs(made or {}) do
+    local row = shared and shared[name]
+    if row and row.table and row.value.kind == "pointer" and row.value.space == "user" then
+      globals.lead_to_process(value)
+    end
     environment[name] = value
   end
   return environment
