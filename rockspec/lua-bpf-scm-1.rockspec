@@ -315,6 +315,7 @@ build = {
     ["bpf.trace.stacks"] = "lua/bpf/trace/stacks.lua",
     ["bpf.trace.concepts"] = "lua/bpf/trace/concepts.lua",
     ["bpf.trace.gather"] = "lua/bpf/trace/gather.lua",
+    ["bpf.trace.syscalls"] = "lua/bpf/trace/syscalls.lua",
     ["bpf.trace.tables"] = "lua/bpf/trace/tables.lua",
     ["bpf.trace.tables.draw"] = "lua/bpf/trace/tables/draw.lua",
     ["bpf.trace.tables.keys"] = "lua/bpf/trace/tables/keys.lua",

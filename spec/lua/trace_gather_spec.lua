@@ -150,11 +150,25 @@ stats(a, b)
 
   it("shows keys by what they mean", function()
     local function key(meaning) return { kind = "integer", meaning = meaning } end
-    local names = { syscall = function(n) return "call" .. n end }
+    local names = { probe = function(n) return "probe" .. n end }
     local text = text_of("count(b, b, b, b)", { { word = "count", title = "x", keys = {
-      key("errno"), key("signal"), key("syscall"), key("uid"),
+      key("errno"), key("signal"), key("probe"), key("uid"),
     } } }, { { 0, 1 } }, { names = names })
-    assert.truthy(text:find("EPERM  SIGHUP  call1  ", 1, true))
+    assert.truthy(text:find("EPERM  SIGHUP  probe1  ", 1, true))
+  end)
+
+  it("has names of system calls", function()
+    local syscalls = require "bpf.trace.syscalls"
+    local by_name = {}
+    for n = 0, 500 do
+      by_name[syscalls.name(n)] = n
+    end
+    assert.equal(424, by_name.pidfd_send_signal) -- on every machine
+    local text = text_of("count(b)", {
+      { word = "count", title = "count(b)", keys = { { kind = "integer", meaning = "syscall" } } },
+    }, { { 0, by_name.bpf }, { 0, 9999 }, { 0, 9999 } })
+    assert.truthy(text:find("\n  9999  2  █"))
+    assert.truthy(text:find("\n  bpf   1  █"))
   end)
 
   it("is named, cut to so many rows, emptied", function()
@@ -205,6 +219,16 @@ hist(a)
   8 – 15  1 │███████████████████████▌
 ]], (text_of("hist(a)", { { word = "hist", title = "hist(a)", keys = {}, value = INTEGER } },
       { { -7 }, { 0 }, { 1 }, { 2 }, { 3 }, { 9 } })))
+  end)
+
+  it("leaves long rows of empty buckets out", function()
+    assert.equal([[
+hist(a)
+         0  1 │███████████████████████
+         ⋮    │
+  1M –  2M  1 │███████████████████████
+]], (text_of("hist(a)", { { word = "hist", title = "hist(a)", keys = {}, value = INTEGER } }, { { 0 }, { 1 << 20 } },
+      { width = 37 })))
   end)
 
   it("finds the bucket of every power of two", function()

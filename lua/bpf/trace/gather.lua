@@ -272,6 +272,14 @@ local function part_value(c, part, arguments, first)
   return c:read(member.type, base, offset + member.offset, v.space, member)
 end
 
+-- The id of the process, in the tool's own namespace where the program knows of it.
+local function process_here(c)
+  if c.root.traced then
+    return require("bpf.trace.words").rows.pid.read(c).r
+  end
+  return c.f:alu("rsh", c.f:call(GET_CURRENT_PID_TGID), 32)
+end
+
 -- The key on the stack.
 local function key_of(c, t, arguments, first, bucket)
   local f, list = c.f, {}
@@ -293,7 +301,7 @@ local function key_of(c, t, arguments, first, bucket)
     local member = form.members["k" .. n]
     c:write(member.type, object, member.offset, list[n], "key", true)
     if part.type.kind == "ustack" then
-      f:store(object, form.members[("k%d_pid"):format(n)].offset, 4, f:alu("rsh", f:call(GET_CURRENT_PID_TGID), 32))
+      f:store(object, form.members[("k%d_pid"):format(n)].offset, 4, process_here(c))
     end
   end
   c.for_key = nil

@@ -33,7 +33,7 @@ local function read_key(t, key)
   return list, pids
 end
 
--- Calls fn(key, parts of CPUs) for each entry that has values.
+-- Calls fn(key, parts of CPUs, their count) for each entry that has values.
 local function each_entry(t, fn)
   if not t.map then -- no code uses it
     return
@@ -44,15 +44,15 @@ local function each_entry(t, fn)
       count = count + v.count
     end
     if count > 0 then
-      fn(key, list)
+      fn(key, list, count)
     end
   end
 end
 
 local function read_rows(t)
   local rows = {}
-  each_entry(t, function(key, list)
-    local row = { values = {} }
+  each_entry(t, function(key, list, count)
+    local row = { values = {}, count = count }
     row.key, row.pids = {}, {}
     if #t.parts > 0 then
       row.key, row.pids = read_key(t, key)
@@ -92,6 +92,7 @@ local function read_histograms(t)
     row = known[id]
     row.buckets[bucket] = list[1].count
     row.rank = row.rank + list[1].count
+    row.count = row.rank
   end)
   return rows
 end
@@ -349,9 +350,29 @@ function Tables:print()
   end
 end
 
+local NO_STACK <const> = -14 -- EFAULT: the thread has none there, so that nothing was lost
+
+-- How many values have a stack that could not be kept.
+local function lost_stacks(t)
+  local count = 0
+  for n, part in ipairs(t.parts) do
+    for _, row in ipairs(keys.is_stack(part.type) and t:rows() or {}) do
+      local id = row.key[n]
+      count = count + (id < 0 and id ~= NO_STACK and row.count or 0)
+    end
+  end
+  return count
+end
+
 --- What was lost, a sequence of sentences.
 function Tables:lost()
   local list = {}
+  for _, t in ipairs(self.list) do
+    local count = lost_stacks(t)
+    if count > 0 then
+      list[#list + 1] = ("%s: %d stacks could not be kept"):format(t.title, count)
+    end
+  end
   for _, t in ipairs(self.lost_map and self.list or {}) do
     local count = map.sum(self.lost_map, t.number - 1)
     if count and count > 0 then

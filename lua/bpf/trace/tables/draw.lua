@@ -188,6 +188,23 @@ local function label(t, n, context)
   return edge(from, meaning, short), context.unicode and "–" or "-", edge(to, meaning, short)
 end
 
+local LONGEST_GAP <const> = 5
+
+-- Whether a bucket is within a long row of empty ones, which is left out.
+local function in_gap(buckets, n)
+  if buckets[n] then
+    return false
+  end
+  local first, last = n, n
+  while first > 0 and not buckets[first - 1] and n - first <= LONGEST_GAP do
+    first = first - 1
+  end
+  while not buckets[last + 1] and last - n <= LONGEST_GAP do
+    last = last + 1
+  end
+  return last - first + 1 > LONGEST_GAP
+end
+
 -- The lines of a histogram: a sequence of { bucket, count } without gaps.
 local function histogram(t, buckets, context)
   local low, high, max, widths, labels = nil, nil, 0, { 0, 0, 0, 0 }, {}
@@ -197,20 +214,26 @@ local function histogram(t, buckets, context)
   for n = low or 0, high or -1 do
     local cells = { label(t, n, context) }
     cells[4] = number.text(buckets[n] or 0)
-    for c, cell in ipairs(cells) do
-      widths[c] = math.max(widths[c], display.width(cell))
+    for c, cell in ipairs(in_gap(buckets, n) and {} or cells) do
+      widths[c], labels[n] = math.max(widths[c], display.width(cell)), cells
     end
-    labels[n] = cells
   end
-  local lines, wall = {}, context.unicode and "│" or "|"
+  local lines, wall, skipped = {}, context.unicode and "│" or "|", false
   local room = math.max(context.width - #INDENT - widths[1] - widths[2] - widths[3] - widths[4] - 6, SHORTEST_BAR)
   for n = low or 0, high or -1 do
     local cells = labels[n]
-    for c = 1, 4 do
-      cells[c] = display.pad(cells[c], widths[c], true)
+    for c, cell in ipairs(cells or {}) do
+      cells[c] = display.pad(cell, widths[c], true)
     end
-    lines[#lines + 1] = ("%s%s %s %s  %s %s%s"):format(INDENT, cells[1], cells[2], cells[3], cells[4], wall,
-      hist.bar(buckets[n] or 0, max, room, context.unicode))
+    if cells then
+      lines[#lines + 1] = ("%s%s %s %s  %s %s%s"):format(INDENT, cells[1], cells[2], cells[3], cells[4], wall,
+        hist.bar(buckets[n] or 0, max, room, context.unicode))
+      skipped = false
+    elseif not skipped then
+      local dots = display.pad(context.unicode and "⋮" or ":", widths[1] + widths[2] + widths[3] + 2, true)
+      lines[#lines + 1] = ("%s%s  %s %s"):format(INDENT, dots, (" "):rep(widths[4]), wall)
+      skipped = true
+    end
   end
   return lines
 end

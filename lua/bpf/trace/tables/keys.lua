@@ -4,6 +4,7 @@ local format = require("bpf.format")
 local core = require("bpf.core")
 local number = require("bpf.base.number")
 local symbols = require("bpf.symbols")
+local syscalls = require("bpf.trace.syscalls")
 
 local keys = {}
 
@@ -11,7 +12,7 @@ local keys = {}
 local MEANINGS <const> = {
   uid = format.user, cgroup = format.cgroup, errno = format.errno, signal = format.signal,
   ["kernel address"] = format.symbol, ["function"] = format.symbol, ["user address"] = format.hex,
-  duration = format.duration, time = format.time,
+  duration = format.duration, time = format.time, syscall = syscalls.name,
 }
 
 -- The name of an enumerator, from the kernel's types.
