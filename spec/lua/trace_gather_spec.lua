@@ -224,9 +224,9 @@ hist(a)
   it("leaves long rows of empty buckets out", function()
     assert.equal([[
 hist(a)
-         0  1 │███████████████████████
-         ⋮    │
-  1M –  2M  1 │███████████████████████
+        0  1 │███████████████████████
+        ⋮    │
+  1M – 2M  1 │███████████████████████
 ]], (text_of("hist(a)", { { word = "hist", title = "hist(a)", keys = {}, value = INTEGER } }, { { 0 }, { 1 << 20 } },
       { width = 37 })))
   end)
