@@ -195,6 +195,22 @@ describe("the types that one-liners share", function()
         "for k, v in pairs(t) do total = total + v.n end"))
   end)
 
+  it("know keys that several paths make", function()
+    assert.equal("t[{ a = integer, b = char[16] }] = integer",
+      shared("any", "local k = { a = 1 } if pid > 3 then k.b = comm else k.b = 'x' end t[k] = 1"))
+  end)
+
+  it("know the names that bodies have", function()
+    local bodies = bodies_of { "raw", "at[tid] = { ts = nsecs, comm = comm, name = str(arg0, 32) }",
+      "raw", "count(kstack, syscall(args.id), math.min(cpu, 3))" }
+    local found = infer.run(bodies).shared
+    assert.equal("{ ts = integer (time), comm = char[16], name = char[32] }", types.describe(found.at.value))
+    local keys = found["count(kstack, syscall(args.id), math.min(cpu, 3))"].keys
+    assert.equal("kstack", keys[1].kind)
+    assert.equal("syscall", keys[2].meaning)
+    assert.equal("integer", keys[3].kind)
+  end)
+
   it("know the kernel's structs", function()
     assert.equal("parent[struct task_struct *] = struct task_struct *; who = char[16]",
       shared("any", "parent[task] = task.real_parent who = task.real_parent.comm"))
@@ -252,6 +268,9 @@ describe("a mistake in one-liners", function()
       "a", "/pid == 3/ count()" },
     { "a:1: 'comm' is taken: it is at hand in every body", "a", "comm = 3" },
     { "a:1: '!=' is ~= in Lua", "a", "if pid != 3 then count() end" },
+    { "a:1: equal is '==' in Lua", "a", "if pid = 3 then count() end" },
+    { "a:1: tables hold no tables: write t[{ a, b }]", "a", "t[pid][tid] = 3" },
+    { "a:1: 'pairs' is taken: it is at hand in every body", "a", "pairs = 3" },
     { "a:1: arithmetic on char[16]", "a", "x = comm + 1" },
     { "a:3: { a = integer } has no member 'b' (a?)", "a", "x[pid] = { a = 1 }\n\nprint(x[pid].b)" },
     { "a:1: struct task_struct has no member 'com' (comm?)", "a", "print(task.com)" },

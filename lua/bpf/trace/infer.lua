@@ -36,6 +36,7 @@ function infer.load(title, text, environment)
     return chunk()
   end
   local line, complaint = message:match(":([0-9]+): (.*)$")
+  complaint = complaint == "'then' expected near '='" and "equal is '==' in Lua" or complaint
   local bare = without_strings(text)
   for _, habit in ipairs(HABITS) do
     if bare:find(habit[1]) then

@@ -186,7 +186,10 @@ function Body:use_key(row, key)
   elseif math.type(key.constant) == "float" then
     self:fail("%s", self:about_float(key.constant))
   end
-  self.ledger:put(row, "key", self:type_of(key), self.place)
+  local t = self:type_of(key)
+  if self.settled then
+    self.ledger:put(row, "key", t, self.place)
+  end
 end
 
 local function sorted_keys(t)
@@ -294,6 +297,8 @@ function Body:set_index(s, register, key, value)
       self:fail("what %s gives can't be stored in '%s'", value.call.word, row.name)
     end
     self:keep(row, value)
+  elseif o.from and o.type.kind == "unknown" and type(key.constant) ~= "string" then
+    self:fail("tables hold no tables: write %s[{ a, b }]", o.from.name)
   elseif o.from and (o.type.kind == "record" or o.type.kind == "unknown") then
     self.ledger:put(o.from, "value", with_member(self, types.record({}, {}), key, value), self.place)
   elseif self.strict and o.type.kind ~= "unknown" then
@@ -358,7 +363,8 @@ local function go_on(self, pc, s)
   end
 end
 
-local function step(self, pc)
+-- Reads one instruction. Returns it, and the registers behind it.
+local function read(self, pc)
   local i, s = self.proto.code[pc], {}
   for register, value in pairs(self.states[pc]) do
     s[register] = value
@@ -369,26 +375,35 @@ local function step(self, pc)
     self:fail("this isn't possible in a program (%s)", i.op)
   end
   row(self, i, s, pc)
-  local targets = flow.all_targets(self, pc)
-  for n, target in ipairs(targets) do
-    if i.op == "TESTSET" then
-      local before = s[i.A]
-      s[i.A] = n == 2 and s[i.B] or before
-      go_on(self, target, s)
-      s[i.A] = before
-    else
-      go_on(self, target, s)
+  return i, s
+end
+
+local function step(self, pc)
+  local i, s = read(self, pc)
+  for n, target in ipairs(flow.all_targets(self, pc)) do
+    local before = s[i.A]
+    if i.op == "TESTSET" and n == 2 then
+      s[i.A] = s[i.B]
     end
+    go_on(self, target, s)
+    s[i.A] = before
   end
 end
 
--- Reads the body once with what the ledger knows. `strict`: types have settled, so what doesn't fit is an error.
+-- Reads the body once with what the ledger knows. `strict`: types have settled, so what doesn't fit is an error. The
+-- members of a key must be the same everywhere, so keys are noted when all paths to them are known.
 function Body:run(strict)
-  self.strict, self.calls, self.states, self.todo = strict, {}, {}, {}
+  self.strict, self.settled, self.calls, self.states, self.todo = strict, false, {}, {}, {}
   self.place = self.body.title
   go_on(self, 0, { [0] = { type = types.unknown, args = true } })
   while #self.todo > 0 do
     step(self, table.remove(self.todo))
+  end
+  self.settled = true
+  for pc = 0, self.proto.last_pc do
+    if self.states[pc] then
+      read(self, pc)
+    end
   end
 end
 
