@@ -31,6 +31,7 @@ local commands = {
   { "prog run", "PROG", "run a program on data, without attaching it" },
   { "btf", "[TYPE]", "print types as C" },
   { "features", "[PROG_TYPE]", "show what this kernel can do" },
+  { "trace", "PROBES BODY...", "run a few words of Lua at probes: count, measure, print" },
   { "compile", "FILE", "compile BPF C to an object" },
   { "vmlinux", "", "print vmlinux.h, the header with all types of the kernel" },
   { "run", "SCRIPT [ARG...]", "run a Lua script that finds the module as the variable `bpf`" },

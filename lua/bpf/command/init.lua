@@ -114,6 +114,8 @@ return function(arguments)
     return 141 -- as a shell tells of a process that SIGPIPE ended
   end
   io.stdout:flush()
-  io.stderr:write("lua-bpf: ", problem.message, "\n")
+  if problem.message ~= "" then
+    io.stderr:write("lua-bpf: ", problem.message, "\n")
+  end
   return problem.status
 end

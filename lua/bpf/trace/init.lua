@@ -1,0 +1,277 @@
+-- SPDX-License-Identifier: MIT
+--- Traces: bodies of a few words at probes, in which nothing has to be declared.
+-- @module bpf
+local core = require("bpf.core")
+local catalog = require("bpf.trace.catalog")
+local events = require("bpf.trace.events")
+local gather = require("bpf.trace.gather")
+local infer = require("bpf.trace.infer")
+local posix = require("bpf.base.posix")
+local probes = require("bpf.trace.probes")
+local process = require("bpf.trace.process")
+local program = require("bpf.program")
+local tables = require("bpf.trace.tables")
+local types = require("bpf.trace.types")
+local words = require("bpf.trace.words")
+
+local Trace = { __name = "bpf.trace" }
+Trace.__index = Trace
+
+local ENTRIES <const> = 10240
+
+local function fail(format, ...)
+  error({ trace = format:format(...) }, 0)
+end
+
+-- Ends with what isn't the fault of what was typed. The status is the tool's.
+local function refuse(status, message)
+  error({ trace = message, status = status }, 0)
+end
+
+-- Bodies --------------------------------------------------------------------------------------------------------------
+
+-- What is known of a probe's arguments. Returns false and a message where this kernel hasn't the probe.
+local function describe(body)
+  local found = catalog.find(body.section)
+  local probe = found and found[1]
+  if found and not probe then
+    local near = catalog.near(body.section)
+    return false, ("there is no %s%s"):format(body.section,
+      near and near[1] and (" (near: %s)"):format(table.concat(near, ", ")) or "")
+  elseif probe then
+    body.arguments, body.result = catalog.arguments(probe)
+  end
+  return true
+end
+
+-- The body of one probe; or nil and why not.
+local function body_of(probe, text, condition)
+  if probe.plain then
+    fail("'%s': what runs in the tool isn't possible yet", probe.title)
+  end
+  infer.load(probe.title, text, {})
+  text = condition and ("if not (%s) then return end %s"):format(condition, text) or text
+  local body = { title = probe.title, text = text, section = probe.section, probe = probe }
+  body.fn = infer.load(probe.title, text, {})
+  local there, message = probe.event ~= nil, nil
+  if not there then
+    there, message = describe(body)
+  end
+  return there and body or nil, message
+end
+
+-- A body for each probe that the texts mean. Those that don't exist are left out, with a warning, while another does.
+local function bodies_of(given, condition)
+  local bodies, warnings = {}, {}
+  for _, row in ipairs(given) do
+    local list, more = probes.expand(probes.read(row[1]), catalog.find)
+    table.move(more, 1, #more, #warnings + 1, warnings)
+    local count = #bodies
+    for _, probe in ipairs(list) do
+      local body, message = body_of(probe, row[2], condition)
+      bodies[#bodies + 1] = body
+      warnings[#warnings + 1] = message
+    end
+    if #bodies == count then
+      fail("%s", table.concat(warnings, "; "))
+    end
+  end
+  return bodies, warnings
+end
+
+-- What is shared ------------------------------------------------------------------------------------------------------
+
+local function sorted(shared)
+  local names = {}
+  for name in pairs(shared) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+-- The maps of shared tables by their names, and the variable whose members the shared variables are.
+local function make_shared(trace, shared)
+  local made, members = {}, {}
+  for _, name in ipairs(sorted(shared)) do
+    local row = shared[name]
+    if row.table then
+      local m, message = core.map.create {
+        type = "hash", name = name:sub(1, 15), max_entries = ENTRIES,
+        key = types.c(row.key), value = types.c(row.value),
+      }
+      made[name] = m or fail("%s: %s", name, message)
+      trace.maps[name] = made[name]
+    elseif row.variable then
+      members[#members + 1] = types.c(row.value, name) .. ";"
+    end
+  end
+  local text = table.concat(members, " ")
+  return made, text ~= "" and core.var("struct { " .. text .. " }") or nil
+end
+
+-- The bodies' functions again, now with what they share.
+local function bind(trace, bodies, result)
+  local made, variables = make_shared(trace, result.shared)
+  for _, known in ipairs { gather.words, events.words } do
+    for name, fn in pairs(known) do
+      made[name] = fn
+    end
+  end
+  local environment = words.environment(result.shared, made, variables)
+  for _, body in ipairs(bodies) do
+    body.fn = infer.load(body.title, body.text, environment)
+    events.add(trace.printed, body.fn, result.calls[body])
+  end
+  trace.plan = gather.plan(bodies, result.calls, { shared = sorted(result.shared) })
+end
+
+-- Loads the bodies as programs of one object.
+local function load(trace, bodies)
+  local list, depths = {}, {}
+  for n, body in ipairs(bodies) do
+    list[n] = {
+      name = ("body_%d"):format(n), section = body.section, fn = body.fn,
+      probe = words.probe(body.section, { index = n, depths = depths, began = trace.began }),
+    }
+  end
+  local obj, message = program.load_programs("bpf.trace", list, { lenient = true }, { name = "trace" })
+  trace.obj = obj or refuse(1, (message:gsub("^bpf%.trace: ", "", 1)))
+  for n, body in ipairs(bodies) do
+    body.prog = obj.progs[list[n].name]
+  end
+end
+
+-- Attaches all bodies. A probe that can't be attached is left out while another is attached.
+local function attach(trace, bodies, warn)
+  local count, why = 0, nil
+  for _, body in ipairs(bodies) do
+    local ok, message = probes.attach(body.probe, body.prog, trace.links)
+    if ok then
+      count = count + 1
+    else
+      why = ("%s: %s"):format(body.title, message)
+      warn(why)
+    end
+  end
+  if count == 0 then
+    refuse(1, why)
+  end
+  return count
+end
+
+-- The run -------------------------------------------------------------------------------------------------------------
+
+local LONGEST <const> = 500 -- milliseconds of one wait
+
+-- Waits for records, for the end of the command, for a signal. Returns whether the trace goes on.
+local function wait(trace, signals, deadline)
+  local left = deadline and deadline - posix.seconds() or LONGEST / 1000
+  local fds = { [trace.reader and trace.reader:fd() or signals:fd()] = "read" }
+  local child = trace.child and trace.child:fd()
+  if child then
+    fds[child] = "read"
+  end
+  posix.poll(fds, math.max(math.min(math.ceil(left * 1000), child and LONGEST or LONGEST // 5), 0))
+  trace:consume()
+  local over = trace.child and trace.child:status()
+  return not (over or trace.printed.ended or signals:poll(0) or deadline and posix.seconds() >= deadline)
+end
+
+function Trace:consume()
+  if self.reader then
+    self.reader:consume()
+    self.out:flush()
+  end
+end
+
+-- What was lost is told.
+function Trace:tell(warn)
+  local lost = events.count_lost(self.object_maps)
+  if lost > 0 then
+    warn(("%d lines of print and printf were lost, as the ring was full"):format(lost))
+  end
+  for _, sentence in ipairs(self.tables:lost()) do
+    warn(sentence)
+  end
+end
+
+-- Runs until the end. Returns the status of the command, or 0.
+function Trace:run(options)
+  local warn = options.warn
+  local signals <close> = assert(core.signals("INT", "TERM"))
+  local count = attach(self, self.bodies, warn)
+  options.ready(count)
+  local deadline = options.seconds and posix.seconds() + options.seconds
+  if self.child then
+    local ok, message, code = self.child:go()
+    if not ok then
+      refuse(code == "ENOENT" and 127 or 126, message)
+    end
+  end
+  while wait(self, signals, deadline) do
+  end
+  self:consume()
+  self.tables:print()
+  self:tell(warn)
+  return self.child and self.child:status() or 0
+end
+
+-- Detaches and closes everything.
+function Trace:close()
+  for _, link in ipairs(self.links) do
+    link:close()
+  end
+  for _, handle in ipairs { self.reader or false, self.obj or false, self.child or false } do
+    if handle then
+      handle:close()
+    end
+  end
+  for _, m in pairs(self.maps) do
+    core.map.close(m)
+  end
+  self.links, self.maps = {}, {}
+end
+Trace.__close = Trace.close
+
+local function open(trace, options)
+  if options.pid then
+    process.check(options.pid)
+  end
+  trace.child = options.command and process.start(options.command)
+  local condition = process.condition(options, trace.child)
+  local warnings
+  trace.bodies, warnings = bodies_of(options.probes, condition)
+  for _, warning in ipairs(warnings) do
+    options.warn(warning)
+  end
+  local result = infer.run(trace.bodies)
+  bind(trace, trace.bodies, result)
+  load(trace, trace.bodies)
+  for name, m in pairs(trace.obj.maps) do
+    trace.object_maps[name] = m
+  end
+  trace.tables = tables.new(trace.plan, trace.object_maps, { json = options.json, out = options.out })
+  if trace.object_maps.trace_events then
+    local message
+    trace.reader, message = events.reader(trace.printed, trace.object_maps, function(line) options.out:write(line) end)
+    if not trace.reader then
+      refuse(1, message)
+    end
+  end
+end
+
+local M = {}
+
+-- Runs a trace. Options: `probes`, a sequence of { probes, body }; `where`, `pid`, `command`, `cgroup`, whom it
+-- follows; `seconds`; `json`; `out`, an open file; `warn(text)`; `ready(count)`, which is called when all is attached.
+-- Returns the status of the command, or 0. Raises { trace = message, status = what the tool's is to be }.
+function M.run(options)
+  local trace <close> = setmetatable({
+    links = {}, maps = {}, object_maps = {}, out = options.out, printed = events.new(), began = core.clock(),
+  }, Trace)
+  open(trace, options)
+  return trace:run(options)
+end
+
+return M

@@ -1,0 +1,83 @@
+-- SPDX-License-Identifier: MIT
+-- lua-bpf trace: one-liners from their text to what they print.
+local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
+local tool = require "spec.support.command"
+
+local works, fails = tool.works, tool.fails
+
+describe("lua-bpf trace", function()
+  kernel.root()
+  kernel.need("ring buffers", "5.8")
+
+  local quote = helper.quote
+
+  -- What a trace prints while a command runs alone.
+  local function traced(command, ...)
+    local words = { "trace -c " .. quote(command) }
+    for _, word in ipairs { ... } do
+      words[#words + 1] = quote(word)
+    end
+    return works(table.concat(words, " "))
+  end
+
+  it("counts system calls by process", function()
+    local output = traced("dd if=/dev/zero of=/dev/null bs=1k count=1000", "tracepoint/raw_syscalls/sys_enter",
+      "count(comm)")
+    assert.is_true(tonumber(output:match("\ncount%(comm%)\n +dd +([0-9]+)")) >= 2000, output)
+  end)
+
+  it("shows sizes of writes in steps", function()
+    local output = traced("dd if=/dev/zero of=/dev/null bs=1k count=1000", "tracepoint/syscalls/sys_enter_write",
+      "lhist(args.count, 0, 4096, 512)")
+    assert.matches("\n +0 – +512 +3 ", output)
+    assert.matches("\n +512 – +1024 +0 ", output)
+    assert.matches("\n +1024 – +1536 +1000 ", output)
+  end)
+
+  it("prints files that are opened", function()
+    local output = traced("cat /etc/passwd", "tracepoint/syscalls/sys_enter_openat",
+      [[printf("%-6d %-16s %s\n", pid, comm, str(args.filename, 128))]])
+    assert.matches("\n[0-9]+ +cat +/etc/passwd\n", output)
+  end)
+
+  it("measures how long a thread slept, by an undeclared table", function()
+    local output = traced("sleep 0.2", "tracepoint/syscalls/sys_enter_clock_nanosleep", "start[tid] = nsecs",
+      "tracepoint/syscalls/sys_exit_clock_nanosleep", "hist((nsecs - start[tid]) // 1000000) start[tid] = nil")
+    assert.matches("\nhist%(%(nsecs %- start%[tid%]%) // 1000000%)\n +128 – +255 +1 ", output)
+  end)
+
+  it("tells when it is ready, and ends after -n", function()
+    local output = works [[trace -n 0.1 -o /dev/null tracepoint/syscalls/sys_enter_close,interval/1 'count()']]
+    assert.equal("ready, 2 probes\n", output)
+  end)
+
+  it("ends with exit(), and runs bodies only where --where is true", function()
+    local output = traced("sh -c 'cat /etc/passwd; true; cat /etc/passwd'", "--where", "args.fd >= 0",
+      "tracepoint/syscalls/sys_enter_close", "print(comm) exit()")
+    assert.matches("^ready, 1 probes\nsh\n", (output:gsub("root:.-\n.*$", "")))
+  end)
+
+  it("has the status of its command", function()
+    fails(5, "ready, 1 probes", [[trace -c "sh -c 'exit 5'" tracepoint/syscalls/sys_enter_close 'count()']])
+    fails(127, "the command can't be executed: .*%(ENOENT%)", "trace -c " .. helper.absent()
+      .. " tracepoint/syscalls/sys_enter_close 'count()'")
+  end)
+
+  it("leaves out probes that don't exist while another does", function()
+    local output = works("trace -n 0.1 tracepoint/syscalls/sys_enter_clos,tracepoint/syscalls/sys_enter_close "
+      .. quote "exit()")
+    assert.matches("warning: there is no tracepoint/syscalls/sys_enter_clos %(near: [^\n]+close", output)
+    assert.matches("ready, 1 probes", output)
+  end)
+
+  it("says what is wrong with what was typed, with status 2", function()
+    fails(2, "which probes, and what is to be done there%?\nUsage: lua%-bpf trace", "trace")
+    fails(2, "A BODY is missing", "trace interval/1")
+    fails(2, "'interva' is no kind of probe %(near: interval", "trace interva/1 'count()'")
+    fails(2, "there is no tracepoint/syscalls/sys_enter_clos", "trace tracepoint/syscalls/sys_enter_clos 'count()'")
+    fails(2, "nothing is ever stored in 'strat'", "trace interval/1 'hist(strat[tid])'")
+    fails(2, "a filter isn't between slashes", "trace interval/1 '/pid == 1/ count()'")
+    fails(2, "there is no process 99999999", "trace -p 99999999 interval/1 'count()'")
+  end)
+end)
