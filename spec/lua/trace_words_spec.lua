@@ -243,6 +243,25 @@ describe("functions", function()
     assert.equal(0, found.m)
   end)
 
+  it("make addresses of IP out of numbers and of memory", function()
+    local seen <close> = assert(map.create { type = "hash", max_entries = 4, key = "unsigned char[4]",
+      value = "unsigned char[16]" })
+    opened("n = 1 seen[ip(0x0100007f)] = buf(args.filename, 16)", { seen = seen })
+    for key, value in pairs(seen) do
+      assert.equal("\127\0\0\1", key)
+      assert.equal("/proc/self/statu", value)
+    end
+  end)
+
+  it("make addresses of IP out of sockets", function()
+    kinds.need("kprobe")
+    local seen <close> = assert(map.create { type = "hash", max_entries = 4, key = "unsigned char[4]",
+      value = "unsigned char[16]" })
+    local socket <close> = assert(load_body("kprobe/tcp_connect",
+      "local c = args.sk.__sk_common seen[ip(c.skc_daddr)] = ip(c.skc_v6_daddr)", { seen = seen }))
+    assert.truthy(socket.progs.body)
+  end)
+
   it("are the number itself, where the tool writes it", function()
     local found = opened "n = syscall(3) + errno(-2) + signal(9) + port(80) + duration(5) + enum(1, 'TCP_')"
     assert.equal(3 - 2 + 9 + 80 + 5 + 1, found.n)

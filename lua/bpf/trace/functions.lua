@@ -2,7 +2,6 @@
 -- The functions that bodies have at hand: what a call is in a program, and of which type. Most are the number itself,
 -- whose meaning the tool prints.
 local Compiler = require("bpf.program.compiler")
-local program_types = require("bpf.program.types")
 local types = require("bpf.trace.types")
 local values = require("bpf.program.values")
 local words = require("bpf.program.words")
@@ -95,6 +94,11 @@ end, function(given, constants)
   return types.string(constants and constants[2] or Compiler.STRING)
 end)
 
+-- The form of so many bytes that are no text.
+local function bytes(size)
+  return { kind = "chars", size = size, text = false, name = "bytes" }
+end
+
 -- Bytes ---------------------------------------------------------------------------------------------------------------
 
 local PROBE_READ <const> = { user = 112, kernel = 113 }
@@ -114,7 +118,7 @@ local function bytes_at(c, address, n, most, space)
   else
     by_top_bit(address, read(PROBE_READ.user), read(PROBE_READ.kernel))(c)
   end
-  return { kind = "buffer", object = object, offset = 0, type = program_types.bytes(most) }
+  return { kind = "buffer", object = object, offset = 0, type = bytes(most) }
 end
 
 -- buf(p, n [, MAX])
@@ -159,18 +163,30 @@ row("time", function(c) return c:call_helper("ktime_get_ns", {}) end, function(_
   return types.integer(format and "time " .. format or "time")
 end)
 
+-- What is in memory, as bytes.
+local function as_bytes(v)
+  local copy = {}
+  for field, x in pairs(v) do
+    copy[field] = x
+  end
+  copy.type = bytes(v.type.size)
+  return copy
+end
+
 -- ip(x): an address as the kernel has it, in a number of 4 bytes or in 16 bytes of memory.
 row("ip", function(c, given)
   local v = first(c, given, "ip")
   local in_memory = v.kind == "buffer" or v.kind == "pointer"
-  if in_memory and (v.type.size == 4 or v.type.size == 16) then
-    return v
+  if given[2] then
+    c:fail("ip: one address is expected")
+  elseif in_memory and (v.type.size == 4 or v.type.size == 16) then
+    return as_bytes(v)
   elseif in_memory then
     c:fail("ip: 4 or 16 bytes are expected, this is %s", describe(v))
   end
   local object = c:stable_object(8)
   c.f:store(object, 0, 4, c:scalar(v, "ip"))
-  return { kind = "buffer", object = object, offset = 0, type = program_types.bytes(4) }
+  return { kind = "buffer", object = object, offset = 0, type = bytes(4) }
 end, function(given)
   local t = given[1]
   local size = t and (t.size or t.form and t.form.size)
