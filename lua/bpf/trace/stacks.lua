@@ -25,7 +25,9 @@ local function stack(name, flags)
     if not n or n < 1 or n > DEEPEST then
       c:fail("%s(n): how deep is a constant from 1 to %d", name, DEEPEST)
     end
-    return c:call_helper("get_stackid", { values.constant(map_of(c, n)), values.integer(flags) })
+    local v = c:call_helper("get_stackid", { values.constant(map_of(c, n)), values.integer(flags) })
+    v.depth = n -- for what gathers, whose tables have to know the map
+    return v
   end
 end
 
