@@ -270,6 +270,38 @@ lhist(a, 10, 30, 10)
   end)
 end)
 
+describe("a table of stacks", function()
+  it("has a frame a line, of the kernel's and of the process", function()
+    local infer, words = require "bpf.trace.infer", require "bpf.trace.words"
+    local file <close> = assert(io.open("/proc/self/stat"))
+    local section, depths = "tracepoint/raw_syscalls/sys_enter", {}
+    local body = { title = section, section = section,
+      text = ("if pid == %d then count(kstack(3), comm, ustack) end"):format(file:read("n")) }
+    local function compile(environment)
+      body.fn = load("return function(args) " .. body.text .. "\nend", "=" .. section, "t", environment)()
+    end
+    compile({})
+    local result = infer.run { body }
+    compile(words.environment(result.shared, gather.words))
+    local plan = gather.plan({ body }, result.calls)
+    local obj <close> = assert(require("bpf.program").load_programs("trace", {
+      { name = "body", section = section, fn = body.fn, probe = words.probe(section, { depths = depths }) },
+    }, {}, { name = "trace" }))
+    assert(obj:attach())
+    io.open("/nowhere")
+    obj:detach()
+    local out = io.tmpfile()
+    local all = tables.new(plan, obj.maps, { out = out, width = 100, utf8 = true, stacks = { [3] = obj.maps.stacks_3,
+      [127] = obj.maps.stacks_127 } })
+    all:print()
+    local text = printed(out)
+    assert.truthy(text:find("^count%(kstack%(3%), comm, ustack%)\n  [^\n]+  [0-9]+  █"), text)
+    assert.truthy(text:find("\n      [a-z_0-9]+%+0x"), text)
+    assert.truthy(text:find("open[0-9a-z]*%+0x[0-9a-f]+ %(libc"), text)
+    assert.same({}, all:lost())
+  end)
+end)
+
 describe("tables of a trace as JSON", function()
   it("have name, type and rows", function()
     local keyed = { word = "hist", title = "hist(a, b)", keys = { INTEGER }, value = INTEGER }
