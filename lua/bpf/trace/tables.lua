@@ -114,17 +114,30 @@ local function read_shared(t)
   return rows
 end
 
--- Numbers from the greatest on, and what isn't comparable by its text; rows with the same by their keys.
+-- Whether a key comes before another one.
+local function is_before(a, b)
+  for n, x in ipairs(a.key) do
+    local y = b.key[n]
+    if type(x) ~= type(y) or type(x) ~= "number" then
+      x, y = tostring(x), tostring(y)
+    end
+    if x ~= y then
+      return x < y
+    end
+  end
+  return identity(a) < identity(b)
+end
+
+-- Numbers from the greatest on; rows with the same one by their keys.
 local function sort(rows)
   for _, row in ipairs(rows) do
-    row.id = identity(row)
     row.rank = type(row.rank) == "number" and row.rank or 0
   end
   table.sort(rows, function(a, b)
     if a.rank ~= b.rank then
       return a.rank > b.rank
     end
-    return a.id < b.id
+    return is_before(a, b)
   end)
   return rows
 end
