@@ -257,6 +257,8 @@ describe("a mistake in one-liners", function()
     { "a:1: 1e6 is a float: write 1000000", "a", "hist(nsecs // 1e6)" },
     { "a:1: 0.5 is a float, and programs have integers only", "a", "x[pid] = 0.5" },
     { "path:1: no argument 'filenam' (filename?)", "path", "count(args.filenam)" },
+    { "kill:1: only some of these probes have an argument 'filename'; without it: kill, raw",
+      "path", "count(args.filename)", "kill", "count(args.filename)", "raw", "count(args.filename)" },
     { "b:1: x's keys: { integer (pid), integer (tid), integer } here, { integer (pid), integer (tid) } in a:1",
       "a", "x[{pid, tid}] = 1", "b", "x[{pid, tid, 3}] = 1" },
     { "a:1: '..' isn't possible in a program: give print or printf the parts", "a", "print(comm .. pid)" },

@@ -140,7 +140,7 @@ end
 -- unnamed } }, calls = { body → { pc → { word, name, title, keys, value, arguments, tables } } } }.
 function infer.run(bodies, names)
   names = names or names_at_hand()
-  local ledger, list = Ledger.new(names), {}
+  local ledger, list = Ledger.new(names, bodies), {}
   for n, body in ipairs(bodies) do
     list[n] = Body.new(body, ledger, names)
   end

@@ -201,6 +201,28 @@ local function sorted_keys(t)
   return list
 end
 
+local MOST_NAMED <const> = 8
+
+-- Fails for an argument that a probe lacks: with all of a pattern that lack it, where others have it.
+local function no_argument(self, name)
+  local lacking, count, some = {}, 0, false
+  for _, other in ipairs(self.ledger.bodies) do
+    if other.text == self.body.text and other.arguments then
+      local has = other.arguments[name] ~= nil
+      some, count = some or has, count + (has and 0 or 1)
+      if not has and count <= MOST_NAMED then
+        lacking[#lacking + 1] = other.title
+      end
+    end
+  end
+  if some then
+    local more = count > #lacking and (" and %d more"):format(count - #lacking) or ""
+    self:fail("only some of these probes have an argument '%s'; without it: %s%s", name, table.concat(lacking, ", "),
+      more)
+  end
+  self:fail("no argument '%s'%s", name, self.ledger:hint(name, sorted_keys(self.body.arguments)))
+end
+
 local function argument_of(self, key)
   local arguments, name = self.body.arguments, key.constant
   if not arguments then
@@ -208,7 +230,7 @@ local function argument_of(self, key)
   elseif type(name) ~= "string" then
     self:fail("args has names, which must be constants")
   elseif not arguments[name] then
-    self:fail("no argument '%s'%s", name, self.ledger:hint(name, sorted_keys(arguments)))
+    no_argument(self, name)
   end
   return { type = arguments[name] }
 end

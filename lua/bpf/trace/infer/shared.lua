@@ -11,8 +11,8 @@ local types = require("bpf.trace.types")
 local Ledger = {}
 Ledger.__index = Ledger
 
-function Ledger.new(names)
-  return setmetatable({ rows = {}, order = {}, names = names, changed = false }, Ledger)
+function Ledger.new(names, bodies)
+  return setmetatable({ rows = {}, order = {}, names = names, bodies = bodies, changed = false }, Ledger)
 end
 
 function Ledger.fail(place, format, ...)
