@@ -234,6 +234,18 @@ function Trace:close()
 end
 Trace.__close = Trace.close
 
+-- The maps that have stacks, by their depth.
+local function stacks_of(maps)
+  local list = {}
+  for name, m in pairs(maps) do
+    local depth = math.tointeger(name:match("^stacks_([0-9]+)$"))
+    if depth then
+      list[depth] = m
+    end
+  end
+  return list
+end
+
 local function open(trace, options)
   if options.pid then
     process.check(options.pid)
@@ -251,7 +263,10 @@ local function open(trace, options)
   for name, m in pairs(trace.obj.maps) do
     trace.object_maps[name] = m
   end
-  trace.tables = tables.new(trace.plan, trace.object_maps, { json = options.json, out = options.out })
+  trace.tables = tables.new(trace.plan, trace.object_maps, {
+    json = options.json, out = options.out, stacks = stacks_of(trace.object_maps),
+    names = { probe = function(n) return trace.bodies[n] and trace.bodies[n].title or tostring(n) end },
+  })
   if trace.object_maps.trace_events then
     local message
     trace.reader, message = events.reader(trace.printed, trace.object_maps, function(line) options.out:write(line) end)
