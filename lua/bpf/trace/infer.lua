@@ -59,8 +59,10 @@ local function sorted_pcs(list)
 end
 
 -- Gives each call its text.
-local function add_titles(body)
-  local found, seen, count = titles.of(body.body.text, calls.words()), {}, {}
+local function add_titles(body, ledger)
+  local text = body.body.text
+  ledger.texts[text] = ledger.texts[text] or titles.of(text, calls.words())
+  local found, seen, count = ledger.texts[text], {}, {}
   local pcs = sorted_pcs(body.calls)
   for _, pc in ipairs(pcs) do
     local word = body.calls[pc].word
@@ -97,7 +99,7 @@ end
 
 local function read(body, ledger, strict)
   body:run(strict)
-  for _, pc in ipairs(add_titles(body)) do
+  for _, pc in ipairs(add_titles(body, ledger)) do
     local call = body.calls[pc]
     if calls.GATHERS[call.word] then
       add_gather(ledger, call)

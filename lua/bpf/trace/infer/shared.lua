@@ -12,7 +12,7 @@ local Ledger = {}
 Ledger.__index = Ledger
 
 function Ledger.new(names, bodies)
-  return setmetatable({ rows = {}, order = {}, names = names, bodies = bodies, changed = false }, Ledger)
+  return setmetatable({ rows = {}, order = {}, names = names, bodies = bodies, texts = {}, changed = false }, Ledger)
 end
 
 function Ledger.fail(place, format, ...)
