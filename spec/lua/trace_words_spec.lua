@@ -236,6 +236,15 @@ describe("functions", function()
     assert.matches("must be a constant", message)
   end)
 
+  it("put the arguments of a program together", function()
+    local found = traced("tracepoint/syscalls/sys_enter_execve", "if ppid == me then text = str(args.argv) end",
+      function() os.execute("exec /bin/true one 'two three'") end, { me = me })
+    assert.equal("/bin/true one two three", found.text)
+    found = traced("tracepoint/syscalls/sys_enter_execve", "if ppid == me then text = str(args.argv, 12) end",
+      function() os.execute("exec /bin/true one 'two three'") end, { me = me })
+    assert.equal("/bin/true o", found.text)
+  end)
+
   it("read bytes", function()
     assert.equal(("/"):byte(), opened("local b = buf(args.filename, 4) n = b[1] m = b[4]").n)
     local found = opened("local b = buf(args.filename, args.flags + 2, 8) n = b[2] m = b[3]")

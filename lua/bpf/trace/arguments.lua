@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- `args`, `arg0` … and `ret` of a body: what each kind of probe hands over, by name. Only what is named is loaded.
+local argv = require("bpf.trace.argv")
 local contexts = require("bpf.program.contexts")
 local globals = require("bpf.program.globals")
 local types = require("bpf.program.types")
@@ -152,8 +153,8 @@ end
 
 -- A field that is the address of a struct leads there: in system calls, to memory of the process.
 local function followed(member, space)
-  local function to() return types.named(member.target) end
-  return setmetatable({ type = { kind = "ptr", size = 8, name = member.target .. " *", to = to, space = space } },
+  local function to() return member.name == "argv" and argv.FORM or types.named(member.target) end
+  return setmetatable({ type = { kind = "ptr", size = 8, name = (member.target or "char *") .. " *", to = to, space = space } },
     { __index = member })
 end
 
@@ -164,7 +165,7 @@ local function record_with_pointers(form, space)
   if not known then
     known = setmetatable({ members = setmetatable({}, { __index = form.members }) }, { __index = form })
     for _, member in ipairs(form.order) do
-      if member.target and member.type.size == 8 then
+      if (member.target or member.name == "argv") and member.type.size == 8 then
         known.members[member.name] = followed(member, space)
       end
     end

@@ -2,6 +2,7 @@
 -- The functions that bodies have at hand: what a call is in a program, and of which type. Most are the number itself,
 -- whose meaning the tool prints.
 local Compiler = require("bpf.program.compiler")
+local argv = require("bpf.trace.argv")
 local types = require("bpf.trace.types")
 local values = require("bpf.program.values")
 local words = require("bpf.program.words")
@@ -81,6 +82,9 @@ row("str", function(c, given)
   end
   local size = constant(c, given[2], "str", 1, LONGEST) or c.STRING
   local address, space = c:scalar(v, "str"), space_of(c, v)
+  if v.type == argv.FORM then
+    return argv.text(c, address, size)
+  end
   if space then
     return c:string_at(READ[space], address, size)
   end
