@@ -154,8 +154,8 @@ end
 -- A field that is the address of a struct leads there: in system calls, to memory of the process.
 local function followed(member, space)
   local function to() return member.name == "argv" and argv.FORM or types.named(member.target) end
-  return setmetatable({ type = { kind = "ptr", size = 8, name = (member.target or "char *") .. " *", to = to, space = space } },
-    { __index = member })
+  local type = { kind = "ptr", size = 8, name = (member.target or "char *") .. " *", to = to, space = space }
+  return setmetatable({ type = type }, { __index = member })
 end
 
 local records = {} -- by the form of the compiler's
