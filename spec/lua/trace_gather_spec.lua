@@ -270,6 +270,38 @@ lhist(a, 10, 30, 10)
   end)
 end)
 
+describe("a shared table of a trace", function()
+  local function text_of_shared(options, key, value, entries)
+    local m <close> = assert(bpf.map.create {
+      type = "hash", key = options.key, value = options.value, max_entries = 9,
+    })
+    for k, v in pairs(entries) do
+      m[k] = v
+    end
+    local file = io.tmpfile()
+    local all = tables.new({ tables = {} }, {}, { out = file, width = 60, utf8 = true, json = options.json })
+    local t = all:shared("start", m, key, value)
+    tables.print(t, options.n)
+    tables.clear(t)
+    assert.equal(0, #m)
+    return printed(file)
+  end
+
+  it("is sorted by its values", function()
+    assert.equal("start\n  2  300\n  1   20\n",
+      text_of_shared({ key = "__s64", value = "__s64", n = 2 }, INTEGER, INTEGER, { 20, 300, [7] = 1 }))
+    assert.equal('{"name":"start","type":"table","rows":[{"key":[2],"value":300},{"key":[1],"value":20}]}\n',
+      text_of_shared({ key = "__s64", value = "__s64", json = true }, INTEGER, INTEGER, { 20, 300 }))
+  end)
+
+  it("has columns for the members of its values", function()
+    local record = { kind = "record", order = { "ts", "comm" }, members = { ts = INTEGER, comm = COMM } }
+    assert.equal("start\n     TS  COMM\n  2  40  sh\n  1   5  lua\n", text_of_shared({ key = "__s64",
+      value = "struct { __s64 ts; char comm[16]; }" }, INTEGER, record,
+      { { ts = 5, comm = "lua" }, { ts = 40, comm = "sh" } }))
+  end)
+end)
+
 describe("a table of stacks", function()
   it("has a frame a line, of the kernel's and of the process", function()
     local infer, words = require "bpf.trace.infer", require "bpf.trace.words"
@@ -346,6 +378,17 @@ describe("calls in several bodies", function()
       { word = "lhist", title = "l", keys = {}, value = INTEGER, arguments = { 0, 10, 0 } })
     check("l: lhist has 1000002 buckets, and at most 4096 are possible: take a larger step",
       { word = "lhist", title = "l", keys = {}, value = INTEGER, arguments = { 0, 1000000, 1 } })
+  end)
+
+  it("have maps by their names, where no other map has those", function()
+    local calls, names = {}, {}
+    for n, name in ipairs { "lat", "a_very_long_name_of_a_table", "a_very_long_name_of_another", "scratch" } do
+      calls[n] = { word = "count", name = name, title = "count()", keys = {} }
+    end
+    for n, t in ipairs(plan(table.unpack(calls)).tables) do
+      names[n] = t.map_name
+    end
+    assert.same({ "lat", "count_2", "count_3", "count_4" }, names)
   end)
 
   it("gather in programs only", function()

@@ -172,13 +172,21 @@ local function declare(t, name, options)
   t.declared, t.map_name = declared.declare(of), name
 end
 
--- Names that no other map has: what is shared has its own.
-local function name_of(t, n, shared)
-  local name = t.name or ("%s_%d"):format(t.word, n)
-  while not t.name and shared[name] do
+-- Names of other maps of a trace.
+local OTHERS <const> = { gather_lost = true, scratch = true, trace_events = true }
+local LONGEST_NAME <const> = 15
+
+-- A name that no other map has.
+local function name_of(t, taken)
+  local own = t.name
+  if own and #own <= LONGEST_NAME and not OTHERS[own] and not own:find("^stacks_") then
+    return own
+  end
+  local name = ("%s_%d"):format(t.word, t.number)
+  while taken[name] do
     name = name .. "_"
   end
-  return name:sub(1, 15)
+  return name
 end
 
 -- Calls by the function of their body. Whoever compiles a body's function finds them here.
@@ -187,7 +195,7 @@ local calls_of = setmetatable({}, { __mode = "k" })
 --- Makes the tables of a trace. `bodies` is a sequence of `{ fn, title, section, … }`, `calls` has those of each:
 -- `{ body → { pc → call } }`. Returns `{ tables = sequence and by name, lost = declared map }`; the functions of the
 -- bodies can be compiled then.
--- @tparam table options `entries`, how many keys a table may have; `shared`, names of other maps
+-- @tparam table options `entries`, how many keys a table may have; `shared`, a sequence of the names that bodies share
 function gather.plan(bodies, calls, options)
   options = options or {}
   local plan = { tables = {} }
@@ -212,8 +220,12 @@ function gather.plan(bodies, calls, options)
   if preallocate == nil then
     preallocate = need_prealloc(bodies)
   end
-  for n, t in ipairs(plan.tables) do
-    declare(t, name_of(t, n, options.shared or {}), { preallocate = preallocate, entries = options.entries })
+  local taken = {}
+  for _, name in ipairs(options.shared or {}) do
+    taken[name] = true
+  end
+  for _, t in ipairs(plan.tables) do
+    declare(t, name_of(t, taken), { preallocate = preallocate, entries = options.entries })
   end
   plan.lost = plan.tables[1] and declared.declare {
     type = "percpu_array", name = "gather_lost", value = "__u64", max_entries = #plan.tables,
