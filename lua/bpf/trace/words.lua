@@ -80,6 +80,8 @@ local function address_of_function(c)
   local kind = c.root.traced.kind
   if kind:find("^u") then
     return values.integer(c.f:load(c:context_register(), COUNTER[posix.machine()], 8))
+  elseif not kind:find("^k") and not kind:find("^f") then
+    c:fail("%s is no function: 'func' is there in kprobes, uprobes, fentry and fexit", c.root.traced.section)
   end
   return c:call_helper("get_func_ip", {})
 end
