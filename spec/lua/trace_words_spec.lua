@@ -2,6 +2,7 @@
 -- The names that bodies of a trace have at hand, compiled with environments made by hand and attached to the real
 -- thing.
 local bpf = require "bpf"
+local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local kinds = require "spec.support.kinds"
 local program = require "bpf.program"
@@ -71,6 +72,24 @@ describe("names at hand", function()
     found = opened "n = uid m = ppid"
     assert.equal(0, found.n)
     assert.equal(stat(4), found.m)
+  end)
+
+  it("are of the tool's own namespace of pids", function()
+    local code = [=[
+      local bpf, program, words = require "bpf", require "bpf.program", require "bpf.trace.words"
+      local me = io.open("/proc/self/stat"):read("n")
+      local var = bpf.var "struct { long long n; long long m; }"
+      local environment = words.environment({ n = { variable = true }, m = { variable = true } }, { me = me }, var)
+      local body = "return function() if pid == me then n = n + 1 m = tid end end"
+      local fn = load(body, "=body", "t", environment)()
+      local section = "raw_tp/sys_enter"
+      local list = { { name = "body", section = section, fn = fn, probe = words.probe(section) } }
+      local obj = assert(program.load_programs("bpf.trace", list, { lenient = true }, { name = "trace" }))
+      local link <close> = assert(obj.progs.body:attach())
+      io.open("/proc/self/stat"):close()
+      print(me, obj.vars.variable.n > 0, obj.vars.variable.m)]=]
+    local output = helper.run(("unshare --pid --fork --mount-proc %s -e %s"):format(helper.LUA, helper.quote(code)))
+    assert.equal("1\ttrue\t1\n", output)
   end)
 
   it("are names of the process and its parent", function()
