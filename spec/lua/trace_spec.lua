@@ -73,6 +73,16 @@ describe("lua-bpf trace", function()
     assert.matches('\n{"name":"started","type":"count","rows":%[{"key":%["true"%],"count":1}%]}\n', output)
   end)
 
+  it("runs bodies of begin, every and end in the tool", function()
+    local output = traced("sh -c 'sleep 0.5; exec true'", "begin", 'print("first")',
+      "tracepoint/sched/sched_process_exec", "n = count(comm) last[comm] = nsecs",
+      "every 0.1", [[printf("%s\n", last.sh and "once" or "never")]],
+      "end", 'print(n, 1) print(last.sh ~= nil, last.none) clear(n)')
+    assert.matches("first\nready, 1 probes\n", output)
+    assert.matches("\nonce\nonce\n", output)
+    assert.matches("\nn\n +[a-z]+ +1[^\n]*\ntrue\tnil\nn\n +%(no values%)\n", output)
+  end)
+
   it("tells when it is ready, and ends after -n", function()
     local output = works [[trace -n 0.1 -o /dev/null tracepoint/syscalls/sys_enter_close,interval/1 'count()']]
     assert.equal("ready, 2 probes\n", output)
@@ -104,6 +114,7 @@ describe("lua-bpf trace", function()
     fails(2, "there is no tracepoint/syscalls/sys_enter_clos", "trace tracepoint/syscalls/sys_enter_clos 'count()'")
     fails(2, "nothing is ever stored in 'strat'", "trace interval/1 'hist(strat[tid])'")
     fails(2, "a filter isn't between slashes", "trace interval/1 '/pid == 1/ count()'")
+    fails(2, "there is none", "trace begin 'print(1)'")
     fails(2, "there is no process 99999999", "trace -p 99999999 interval/1 'count()'")
   end)
 end)

@@ -12,7 +12,8 @@ was gathered is printed.
   PROBES     a list with commas: tracepoint/CATEGORY/NAME, raw_tp/NAME, kprobe/FUNCTION, kretprobe/FUNCTION,
              fentry/FUNCTION, fexit/FUNCTION, uprobe/FILE:FUNCTION, uretprobe/FILE:FUNCTION, profile/HZ,
              interval/SECONDS, software/EVENT/COUNT, hardware/EVENT/COUNT. Names may have * in them. Colons serve
-             as well as slashes. `lua-bpf list` shows what there is
+             as well as slashes. `lua-bpf list` shows what there is. Bodies of begin, end and 'every SECONDS' are
+             plain Lua: print(TABLE, 10), clear(TABLE)
   BODY       has these at hand: pid, tid, uid, comm, cpu, nsecs, args.NAME, kstack, ustack, str(args.NAME), ...;
              gathers: count(key...), hist(n, key...), lhist(n, first, last, step), sum, avg, min, max, stats;
              prints: print(...), printf("%d %s\n", ...); ends the trace: exit(). Names that are not at hand and not

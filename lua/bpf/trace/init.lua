@@ -11,6 +11,7 @@ local probes = require("bpf.trace.probes")
 local process = require("bpf.trace.process")
 local program = require("bpf.program")
 local tables = require("bpf.trace.tables")
+local tool = require("bpf.trace.tool")
 local types = require("bpf.trace.types")
 local words = require("bpf.trace.words")
 
@@ -46,10 +47,10 @@ end
 
 -- The body of one probe; or nil and why not.
 local function body_of(probe, text, condition)
-  if probe.plain then
-    fail("'%s': what runs in the tool isn't possible yet", probe.title)
-  end
   infer.load(probe.title, text, {})
+  if probe.plain then
+    return { title = probe.title, text = text, probe = probe, fn = infer.load(probe.title, text, {}), tool = true }
+  end
   text = condition and ("if not (%s) then return end %s"):format(condition, text) or text
   local body = { title = probe.title, text = text, section = probe.section, probe = probe }
   body.fn = infer.load(probe.title, text, {})
@@ -172,6 +173,7 @@ local function wait(trace, signals, deadline)
   if child then
     fds[child] = "read"
   end
+  left = math.min(left, tool.run_due(trace.plain) or left)
   posix.poll(fds, math.max(math.min(math.ceil(left * 1000), child and LONGEST or LONGEST // 5), 0))
   trace:consume()
   local over = trace.child and trace.child:status()
@@ -181,8 +183,8 @@ end
 function Trace:consume()
   if self.reader then
     self.reader:consume()
-    self.out:flush()
   end
+  self.out:flush()
 end
 
 -- What was lost is told.
@@ -200,6 +202,8 @@ end
 function Trace:run(options)
   local warn = options.warn
   local signals <close> = assert(core.signals("INT", "TERM"))
+  tool.run(self.plain, "begin")
+  self.out:flush()
   local count = attach(self, self.bodies, warn)
   options.ready(count)
   local deadline = options.seconds and posix.seconds() + options.seconds
@@ -212,6 +216,7 @@ function Trace:run(options)
   while wait(self, signals, deadline) do
   end
   self:consume()
+  tool.run(self.plain, "end")
   self.tables:print()
   self:tell(warn)
   return self.child and self.child:status() or 0
@@ -233,6 +238,18 @@ function Trace:close()
   self.links, self.maps = {}, {}
 end
 Trace.__close = Trace.close
+
+-- Parts the bodies that run in the tool from those that are programs.
+local function part(trace)
+  local programs = {}
+  for _, body in ipairs(trace.bodies) do
+    table.insert(body.tool and trace.plain or programs, body)
+  end
+  trace.bodies = programs
+  if not programs[1] then
+    fail("begin, end and every run beside other probes: there is none")
+  end
+end
 
 -- The maps that have stacks, by their depth.
 local function stacks_of(maps)
@@ -258,6 +275,7 @@ local function open(trace, options)
     options.warn(warning)
   end
   local result = infer.run(trace.bodies)
+  part(trace)
   bind(trace, trace.bodies, result)
   load(trace, trace.bodies)
   for name, m in pairs(trace.obj.maps) do
@@ -267,6 +285,7 @@ local function open(trace, options)
     json = options.json, out = options.out, stacks = stacks_of(trace.object_maps),
     names = { probe = function(n) return trace.bodies[n] and trace.bodies[n].title or tostring(n) end },
   })
+  tool.bind(trace.plain, tool.environment(trace, result.shared, trace.maps))
   if trace.object_maps.trace_events then
     local message
     trace.reader, message = events.reader(trace.printed, trace.object_maps, function(line) options.out:write(line) end)
@@ -283,7 +302,8 @@ local M = {}
 -- Returns the status of the command, or 0. Raises { trace = message, status = what the tool's is to be }.
 function M.run(options)
   local trace <close> = setmetatable({
-    links = {}, maps = {}, object_maps = {}, out = options.out, printed = events.new(), began = core.clock(),
+    links = {}, plain = {}, maps = {}, object_maps = {},
+    out = options.out, printed = events.new(), began = core.clock(),
   }, Trace)
   open(trace, options)
   return trace:run(options)
