@@ -178,4 +178,30 @@ int opens(struct openat *ctx)
 	return 0;
 }
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 200000);
+	__type(key, __u32);
+	__type(value, __u64);
+} scanned SEC(".maps");
+
+__u64 limit, found;
+
+static long visit(void *map, __u32 *key, __u64 *value, __u64 *sum)
+{
+	if (*value < limit)
+		++*sum;
+	return 0;
+}
+
+SEC("raw_tp/scan")
+int scan(void *ctx)
+{
+	__u64 sum = 0;
+
+	bpf_for_each_map_elem(&scanned, visit, &sum, 0);
+	found = sum;
+	return 1;
+}
+
 char LICENSE[] SEC("license") = "GPL";
