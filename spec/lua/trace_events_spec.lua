@@ -91,6 +91,11 @@ describe("what bodies print", function()
     assert.equal("SIGKILL", events.show({ kind = "integer", meaning = "signal" }, 9))
     assert.equal("0xff", events.show({ kind = "pointer", type = "struct x" }, 255))
     assert.equal("12", events.show({ kind = "integer", meaning = "pid" }, 12))
+    assert.matches("^[a-z_]+$", events.show({ kind = "integer", meaning = "syscall" }, 0))
+    assert.equal(os.date("%Y"), events.show({ kind = "integer", meaning = "time %Y" }, bpf.clock()))
+    assert.equal("7", events.show({ kind = "integer", meaning = "time %Q" }, 7))
+    assert.equal("a probe", events.show({ kind = "integer", meaning = "probe" }, 1,
+      { names = { probe = function() return "a probe" end } }))
   end)
 
   it("is checked when the body is compiled", function()

@@ -41,6 +41,12 @@ describe("lua-bpf trace", function()
     assert.matches("\n[0-9]+ +cat +/etc/passwd\n", output)
   end)
 
+  it("prints times of day, system calls and probes by name", function()
+    local output = traced("true", "tracepoint/raw_syscalls/sys_enter",
+      [[printf("%s %s %s\n", time "%H-%M", syscall(args.id), probe)]])
+    assert.matches("\n[0-9][0-9]%-[0-9][0-9] execve tracepoint/raw_syscalls/sys_enter\n", output)
+  end)
+
   it("measures how long a thread slept, by an undeclared table", function()
     local output = traced("sleep 0.2", "tracepoint/syscalls/sys_enter_clock_nanosleep", "start[tid] = nsecs",
       "tracepoint/syscalls/sys_exit_clock_nanosleep", "hist((nsecs - start[tid]) // 1000000) start[tid] = nil")

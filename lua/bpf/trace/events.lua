@@ -6,8 +6,8 @@ local core = require("bpf.core")
 local argument = require("bpf.base.argument")
 local Compiler = require("bpf.program.compiler")
 local declared = require("bpf.program.declared")
-local format = require("bpf.format")
 local printf = require("bpf.trace.printf")
+local keys = require("bpf.trace.tables.keys")
 local types = require("bpf.trace.types")
 local values = require("bpf.program.values")
 require("bpf.program") -- whose compiler knows the helpers
@@ -134,12 +134,14 @@ local function send_values(c, site, body, arguments, first)
   site.values = {}
   for n = first, #arguments do
     local k = n - first + 1
-    local v = present(c, arguments[n])
+    local v, type = present(c, arguments[n]), known(call.keys and call.keys[n])
     if is_constant(v) then
       local constant = v.kind == "constant" and v.value or v.r
-      site.values[k] = { constant = constant, type = { kind = "constant" } }
+      type = type and type.meaning and math.type(constant) and type or { kind = "constant" }
+      site.values[k] = { constant = constant, type = type }
     else
-      local name, type = "a" .. k, known(call.keys and call.keys[n]) or type_of(v)
+      local name = "a" .. k
+      type = type or type_of(v)
       site.values[k] = { name = name, type = type }
       text[#text + 1] = member_text(type, name) .. "; "
       order[#order + 1], fields[name] = name, member_value(c, v, type)
@@ -204,27 +206,9 @@ end
 
 -- The tool ------------------------------------------------------------------------------------------------------------
 
-local function hexadecimal(n)
-  return ("0x%x"):format(n)
-end
-
--- Texts of integers by their meaning. Others are plain numbers.
-local MEANINGS <const> = {
-  cgroup = format.cgroup, errno = format.errno, signal = format.signal, duration = format.duration,
-  bytes = format.bytes, time = format.time, ["kernel address"] = hexadecimal, ["user address"] = hexadecimal,
-}
-
--- The text of a value by its type.
-function events.show(type, value)
-  if type.kind == "integer" and type.meaning then
-    local show = MEANINGS[type.meaning]
-    return tostring(show and show(value) or value)
-  elseif type.kind == "pointer" then
-    return hexadecimal(value)
-  elseif type.kind == "address" then
-    return tostring(format.ip(value))
-  end
-  return tostring(value)
+-- The text of a value by its type, as in tables. `context` may have the tool's own names, as theirs.
+function events.show(type, value, context)
+  return value == nil and "nil" or keys.text(type, value, context or {})
 end
 
 -- The values of a record, and their texts.

@@ -288,7 +288,8 @@ local function open(trace, options)
   tool.bind(trace.plain, tool.environment(trace, result.shared, trace.maps))
   if trace.object_maps.trace_events then
     local message
-    trace.reader, message = events.reader(trace.printed, trace.object_maps, function(line) options.out:write(line) end)
+    trace.reader, message = events.reader(trace.printed, trace.object_maps, function(line) options.out:write(line) end,
+      function(type, value) return events.show(type, value, trace.tables.context) end)
     if not trace.reader then
       refuse(1, message)
     end

@@ -31,15 +31,28 @@ local function enumerator(name, n)
   return known[n] or number.text(n)
 end
 
-local function integer(type, n, context)
-  local own = context.names and context.names[type.meaning]
-  local known = own or MEANINGS[type.meaning]
-  if known then
-    local ok, text = pcall(known, n)
-    return ok and text ~= nil and tostring(text) or number.text(n)
+-- Meanings with a text of their own behind the first word: functions of that text and the number.
+local PREFIXES <const> = {
+  enum = enumerator,
+  time = function(form, ns) return os.date(form, (core.walltime(ns))) end,
+}
+
+-- The function that gives the text of an integer; nil where it is shown as a number.
+local function shower(type, context)
+  local meaning = type.meaning
+  if not meaning then
+    return nil
   end
-  local enum = type.meaning and type.meaning:match("^enum (.+)$")
-  return enum and enumerator(enum, n) or number.text(n)
+  local known = context.names and context.names[meaning] or MEANINGS[meaning]
+  local word, rest = meaning:match("^([a-z]+) (.*)$")
+  local prefix = not known and PREFIXES[word]
+  return prefix and function(n) return prefix(rest, n) end or known
+end
+
+local function integer(type, n, context)
+  local show = shower(type, context)
+  local ok, text = pcall(show or number.text, n)
+  return ok and text ~= nil and tostring(text) or number.text(n)
 end
 
 local texts = {
@@ -59,9 +72,7 @@ end
 
 -- Whether a number stands for itself, and so is flushed right, and a number in JSON.
 function keys.is_number(type, context)
-  local meaning = type.meaning
-  return type.kind == "integer" and not (meaning and (MEANINGS[meaning] or meaning:find("^enum ")
-    or context.names and context.names[meaning])) or meaning == "duration"
+  return type.kind == "integer" and not shower(type, context) or type.meaning == "duration"
 end
 
 function keys.is_stack(type)
