@@ -83,10 +83,16 @@ describe("lua-bpf trace", function()
     local output = traced("sh -c 'sleep 0.5; exec true'", "begin", 'print("first")',
       "tracepoint/sched/sched_process_exec", "n = count(comm) last[comm] = nsecs",
       "every 0.1", [[printf("%s\n", last.sh and "once" or "never")]],
-      "end", 'print(n, 1) print(last.sh ~= nil, last.none) clear(n)')
+      "end", 'print(n, 1) print() print(last.sh ~= nil, last.none) clear(n)')
     assert.matches("first\nready, 1 probes\n", output)
     assert.matches("\nonce\nonce\n", output)
-    assert.matches("\nn\n +[a-z]+ +1[^\n]*\ntrue\tnil\nn\n +%(no values%)\n", output)
+    assert.matches("\nn\n +[a-z]+ +1[^\n]*\n\ntrue\tnil\n$", output)
+  end)
+
+  it("prints at the end what no body of end has printed or cleared", function()
+    local output = traced("true", "tracepoint/sched/sched_process_exec", "a = count() b = count() c = count()",
+      "end", "print(b) clear(c)")
+    assert.matches("\nb: 1\na: 1\n$", output)
   end)
 
   it("tells when it is ready, and ends after -n", function()

@@ -216,6 +216,7 @@ function Trace:run(options)
   while wait(self, signals, deadline) do
   end
   self:consume()
+  self.ending = true
   tool.run(self.plain, "end")
   self.tables:print()
   self:tell(warn)

@@ -353,13 +353,15 @@ function Tables:get(title)
   return self.by_title[title]
 end
 
---- Prints all that has been gathered, a line between.
+--- Prints all that has been gathered, a line between, but for tables that have been told of (`told`).
 function Tables:print()
-  for n, t in ipairs(self.list) do
-    if n > 1 and not self.context.json then
-      self.context.out:write("\n")
+  local separator = ""
+  for _, t in ipairs(self.list) do
+    if not t.told then
+      self.context.out:write(separator)
+      tables.print(t)
+      separator = self.context.json and "" or "\n"
     end
-    tables.print(t)
   end
 end
 

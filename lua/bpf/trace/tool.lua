@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Bodies of begin, end and every: plain Lua in the tool. Shared tables are maps there, and what gathers can be printed
--- and cleared.
+-- and cleared. A table that a body of end prints or clears isn't printed once more behind it.
 
 local core = require("bpf.core")
 local infer = require("bpf.trace.infer")
@@ -25,12 +25,14 @@ function tool.environment(trace, shared, maps)
   for name, m in pairs(maps) do
     names[name], shown[m] = m, trace.tables:shared(name, m, shared[name].key, shared[name].value)
   end
-  function names.print(first, ...)
-    local t = shown[first] or tables.is(first) and first
+  function names.print(...)
+    local first, n = ...
+    local t = first ~= nil and shown[first] or tables.is(first) and first
     if t then
-      tables.print(t, ...)
+      t.told = trace.ending
+      tables.print(t, n)
     else
-      out:write(table.concat(texts_of(first, ...), "\t"), "\n")
+      out:write(table.concat(texts_of(...), "\t"), "\n")
     end
   end
   function names.printf(format, ...)
@@ -39,6 +41,7 @@ function tool.environment(trace, shared, maps)
   end
   function names.clear(t)
     if tables.is(t) then
+      t.told = trace.ending
       tables.clear(t)
     else
       core.map.clear(t)
