@@ -13,6 +13,7 @@ setup(function()
 end)
 
 local INTEGER <const>, COMM <const> = { kind = "integer" }, { kind = "string", size = 16 }
+local NO_PREALLOC <const> = 1
 local SECTION <const> = "raw_tp/gathers"
 
 -- The places where a function calls without using the result, which is what calls that gather do.
@@ -196,6 +197,16 @@ stats(a, b)
     local _, all = text_of("count(b)", { { word = "count", title = "count(b)", keys = { INTEGER } } }, inputs,
       { plan = { entries = 2, preallocate = true } })
     assert.same({ "count(b): 3 values were lost, as the table was full (2 entries)" }, all.said)
+  end)
+
+  it("has its entries from the start, but not those of histograms", function()
+    local _, obj <close>, file = trace("count(b) hist(a, b)", {
+      { word = "count", title = "count(b)", keys = { INTEGER } },
+      { word = "hist", title = "hist(a, b)", keys = { INTEGER }, value = INTEGER },
+    }, {})
+    file:close()
+    local flags = bpf.map.info(obj.maps.count_1).map_flags | bpf.map.info(obj.maps.hist_2).map_flags << 8
+    assert.equal(NO_PREALLOC << 8, flags)
   end)
 
   it("ends a run where an entry is absent", function()

@@ -141,6 +141,11 @@ local function ordered(calls)
   return list
 end
 
+-- A table without buckets has its entries from the start where they take no more bytes than this: programs may run
+-- where the kernel can't make one, as with interrupts disabled, and a value would be lost.
+local MOST_BYTES <const> = 16 << 20
+local OVERHEAD <const> = 64 -- bytes of an entry, beside key and values
+
 -- Before 6.1, programs of perf events take only hashes whose entries are there from the start.
 local function need_prealloc(bodies)
   local major, minor = core.features.kernel():match("^(%d+)%.(%d+)")
@@ -155,6 +160,12 @@ local function need_prealloc(bodies)
   return false
 end
 
+-- Whether a table's entries are there from the start.
+local function preallocates(t, options)
+  local bytes = OVERHEAD + 8 * #t.concept.members * core.features.cpus()
+  return options.preallocate or not t.concept.buckets and options.entries * bytes <= MOST_BYTES
+end
+
 -- The map of a table: an array where there is no key but a bucket.
 local function declare(t, name, options)
   local concept, members = t.concept, {}
@@ -165,9 +176,9 @@ local function declare(t, name, options)
   if #t.parts == 0 then
     of.type, of.max_entries = "percpu_array", concept.buckets and concept.buckets(t.limits) or 1
   else
-    of.type, of.flags = "percpu_hash", not options.preallocate and "no_prealloc" or nil
+    of.type, of.flags = "percpu_hash", not preallocates(t, options) and "no_prealloc" or nil
     of.key = key_text(t.parts, concept.buckets)
-    of.max_entries = (options.entries or ENTRIES) * (concept.buckets and BUCKETS_PER_KEY or 1)
+    of.max_entries = options.entries * (concept.buckets and BUCKETS_PER_KEY or 1)
   end
   t.declared, t.map_name = declared.declare(of), name
 end
@@ -225,7 +236,7 @@ function gather.plan(bodies, calls, options)
     taken[name] = true
   end
   for _, t in ipairs(plan.tables) do
-    declare(t, name_of(t, taken), { preallocate = preallocate, entries = options.entries })
+    declare(t, name_of(t, taken), { preallocate = preallocate, entries = options.entries or ENTRIES })
   end
   plan.lost = plan.tables[1] and declared.declare {
     type = "percpu_array", name = "gather_lost", value = "__u64", max_entries = #plan.tables,
