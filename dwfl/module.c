@@ -269,15 +269,27 @@ static bool place(const struct file *file, uint64_t offset, uint64_t *address)
 	return false;
 }
 
+/* Sets the frame's name as the programmer wrote it. In .symtab, names of libraries end with their version:
+ * "write@@GLIBC_2.2.5". */
+static void set_name(lua_State *L, struct file *file, const char *name)
+{
+	const char *version = strchr(name, '@'), *plain;
+
+	plain = lua_pushlstring(L, name, version && version > name ? (size_t)(version - name) : strlen(name));
+	free(file->name);
+	file->name = lbpf_demangle(plain);
+	if (file->name) {
+		lua_pushstring(L, file->name);
+		lua_remove(L, -2);
+	}
+	lua_setfield(L, -2, "name");
+}
+
 static void push_frame(lua_State *L, struct file *file, const struct lbpf_frame *frame, const char *name)
 {
 	lua_createtable(L, 0, 5);
-	if (name) {
-		free(file->name);
-		file->name = lbpf_demangle(name);
-		lua_pushstring(L, file->name ? file->name : name);
-		lua_setfield(L, -2, "name");
-	}
+	if (name)
+		set_name(L, file, name);
 	if (frame->file) {
 		lua_pushstring(L, frame->file);
 		lua_setfield(L, -2, "source");

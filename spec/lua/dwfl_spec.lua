@@ -78,6 +78,12 @@ describe("with bpf.dwfl, addresses of processes", function()
     assert.matches("^%x+$", frames[1].mapping.build_id)
   end)
 
+  it("have names without their versions", function()
+    run [[name=$(nm full | awk '$3 ~ /3add/ { print $3 }') &&
+      objcopy --redefine-sym "$name=$name@@SHOP_1.0" full versioned && nm versioned | grep -q @@SHOP_1.0]]
+    assert.equal(inlined "versioned", frames_of(symbols, dir .. "/versioned"))
+  end)
+
   it("have names of Rust without its escapes and hashes", function()
     local numbers, stop = readers.start(dir .. "/full")
     finally(stop)
