@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- lua-bpf trace: one-liners from their text to what they print.
+-- lua-bpf trace: what its arguments and options mean. What one-liners print is in trace_cases_spec.
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local tool = require "spec.support.command"
@@ -21,50 +21,10 @@ describe("lua-bpf trace", function()
     return works(table.concat(words, " "))
   end
 
-  it("counts system calls by process", function()
-    local output = traced("dd if=/dev/zero of=/dev/null bs=1k count=1000", "tracepoint/raw_syscalls/sys_enter",
-      "count(comm)")
-    assert.is_true(tonumber(output:match("\ncount%(comm%)\n +dd +([0-9]+)")) >= 2000, output)
-  end)
-
-  it("shows sizes of writes in steps", function()
-    local output = traced("dd if=/dev/zero of=/dev/null bs=1k count=1000", "tracepoint/syscalls/sys_enter_write",
-      "lhist(args.count, 0, 4096, 512)")
-    assert.matches("\n +0 – +512 +3 ", output)
-    assert.matches("\n +512 – +1024 +0 ", output)
-    assert.matches("\n +1024 – +1536 +1000 ", output)
-  end)
-
-  it("prints files that are opened", function()
-    local output = traced("cat /etc/passwd", "tracepoint/syscalls/sys_enter_openat",
-      [[printf("%-6d %-16s %s\n", pid, comm, str(args.filename, 128))]])
-    assert.matches("\n[0-9]+ +cat +/etc/passwd\n", output)
-  end)
-
   it("prints times of day, system calls and probes by name", function()
     local output = traced("true", "tracepoint/raw_syscalls/sys_enter",
       [[printf("%s %s %s\n", time "%H-%M", syscall(args.id), probe)]])
     assert.matches("\n[0-9][0-9]%-[0-9][0-9] execve tracepoint/raw_syscalls/sys_enter\n", output)
-  end)
-
-  it("measures how long a thread slept, by an undeclared table", function()
-    local output = traced("sleep 0.2", "tracepoint/syscalls/sys_enter_clock_nanosleep", "start[tid] = nsecs",
-      "tracepoint/syscalls/sys_exit_clock_nanosleep", "hist((nsecs - start[tid]) // 1000000) start[tid] = nil")
-    assert.matches("\nhist%(%(nsecs %- start%[tid%]%) // 1000000%)\n +128 – +255 +1 ", output)
-  end)
-
-  it("has the largest and the mean write", function()
-    local output = traced("dd if=/dev/zero of=/dev/null bs=64k count=10", "tracepoint/syscalls/sys_enter_write",
-      "max(args.count, comm) avg(args.count, comm)")
-    assert.matches("\nmax%(args.count, comm%)\n +dd +65536\n", output)
-    local mean = tonumber(output:match("\navg%(args.count, comm%)\n[^\n]*\n +dd +([0-9]+)"))
-    assert.is_true(mean and mean > 40000 and mean < 65536, output)
-  end)
-
-  it("shows kernel stacks with names", function()
-    local output = traced("sleep 0.1", "tracepoint/sched/sched_switch", "count(kstack)")
-    assert.matches("nanosleep%+0x", output)
-    assert.matches("do_exit%+0x", output)
   end)
 
   it("tells by which probe", function()
@@ -117,6 +77,15 @@ describe("lua-bpf trace", function()
       .. quote "exit()")
     assert.matches("warning: there is no tracepoint/syscalls/sys_enter_clos %(near: [^\n]+close", output)
     assert.matches("ready, 1 probes", output)
+  end)
+
+  it("says that tracefs isn't mounted", function()
+    for _, probes in ipairs { "tracepoint/sched/sched_switch", "tracepoint/sched/sched_*" } do
+      local output, _, code = tool.command(("trace %s 'count()'"):format(probes),
+        [[unshare --mount sh -c 'umount /sys/kernel/tracing; exec "$@"' sh]])
+      assert.equal(2, code, output)
+      assert.matches(probes:gsub("%p", "%%%0") .. ": tracefs can't be read here.*mount %-t tracefs", output)
+    end
   end)
 
   it("says what is wrong with what was typed, with status 2", function()

@@ -33,9 +33,11 @@ end
 
 -- What is known of a probe's arguments. Returns false and a message where this kernel hasn't the probe.
 local function describe(body)
-  local found = catalog.find(body.section)
+  local found, problems = catalog.find(body.section)
   local probe = found and found[1]
-  if found and not probe then
+  if found and not probe and problems[1] then
+    return false, ("%s: %s"):format(body.section, problems[1])
+  elseif found and not probe then
     local near = catalog.near(body.section)
     return false, ("there is no %s%s"):format(body.section,
       near and near[1] and (" (near: %s)"):format(table.concat(near, ", ")) or "")

@@ -189,7 +189,8 @@ end
 
 -- Patterns ----------------------------------------------------------------------------------------------------------
 
--- A probe in place of each pattern of a list, by `find(section)`, which returns a list of { section = } or nil and why.
+-- A probe in place of each pattern of a list, by `find(section)`, which returns a list of { section = } and a list of
+-- what could not be read, or nil and why.
 -- Returns the list, and warnings for those that match nothing while others do.
 function probes.expand(list, find)
   local all, warnings = {}, {}
@@ -200,6 +201,7 @@ function probes.expand(list, find)
     end
     local found, why = find(probe.section)
     if not found or not found[1] then
+      why = type(why) == "table" and why[1] or why
       warnings[#warnings + 1] = ("nothing matches %s%s"):format(probe.title, why and ": " .. why or "")
     elseif #found > MOST then
       fail("%s matches %d probes, more than %d: a narrower pattern is needed", probe.title, #found, MOST)
