@@ -56,11 +56,11 @@ local function lua_blocks(path, fn)
     elseif block then
       local mark, name, params = line:match("^function [%w_]+([.:])([%w_]+)%s*%((.*)%)$")
       local named = table.concat(block.lines, "\n"):find("\n@function ", 1, true)
-      if name and not named then
+      if module and name and not named then
         local owner = mark == ":" and module:match("[%w_]+$") or module -- a method is called by its class's short name
         block.name, block.params = owner .. mark .. name, params
       end
-      if name or named then
+      if module and (name or named) then -- others are of use to us only
         fn(block)
       end
       block = nil

@@ -1396,6 +1396,24 @@ function bpf.program(section, fn, options) end
 ---@nodiscard
 function bpf.assemble(programs, options) end
 
+---@class bpf.trace.options
+---@field [integer] { [1]: string, [2]: string } probes and a body
+---@field where? string an expression: the bodies run only where it is true
+---@field pid? integer only in this process
+---@field command? string|string[] started when all is ready, and traced alone
+---@field cgroup? string only in this cgroup: a folder
+---@field seconds? number ends after that time
+---@field json? boolean what was gathered is printed as JSON objects, one a line
+---@field output? string path of a file that is written instead of stdout
+
+---Runs a trace, as `lua-bpf trace` does.
+---@param options bpf.trace.options
+---@return integer? status of the command, or 0
+---@return string? message
+---@return string? code
+---@return integer? status with which the tool would end
+function bpf.trace(options) end
+
 ---Whether a struct of the kernel's has a member; for programs.
 ---@param struct any
 ---@param member string

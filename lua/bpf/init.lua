@@ -27,12 +27,14 @@ local modules = {
   program = "bpf.program",
   programs = "bpf.program",
   symbols = "bpf.symbols",
+  trace = "bpf.trace",
   var = "bpf.program.variables",
 }
 
 -- Modules that have several of these names, as fields.
 local shared = {
   ["bpf.attached"] = true, ["bpf.program"] = true, ["bpf.program.words"] = true, ["bpf.program.variables"] = true,
+  ["bpf.trace"] = true,
 }
 
 local posix = core.posix -- by the metatable that core has from C

@@ -4,6 +4,7 @@
 local bpf = require "bpf"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
+local kinds = require "spec.support.kinds"
 local sys = require "support.sys"
 
 local minimal = {}
@@ -131,6 +132,7 @@ minimal.calls = {
   ["bpf.signals"] = with("USR2"),
   ["bpf.sleep"] = with(0),
   ["bpf.token"] = with("/sys/fs/bpf"),
+  ["bpf.trace"] = with { { "interval/1", "count()" }, seconds = 0.001, output = "/dev/null" },
   ["bpf.user_ringbuf"] = function(f) return { f:map { type = "user_ringbuf", max_entries = 4096 } } end,
   ["bpf.walltime"] = with(1),
 
@@ -413,10 +415,12 @@ minimal.calls = {
 
 -- Skips where there is no such thing.
 local function user_ringbufs() kernel.need("user ring buffers", "6.1") end
+local function perf_events() kinds.need("perf_event") end
 
 --- What some need, as functions that skip the test.
 minimal.needs = {
   ["bpf.map.contains"] = function() kernel.need("bloom filters", "5.16") end,
+  ["bpf.trace"] = perf_events,
   ["bpf.user_ringbuf"] = user_ringbufs,
   ["metrics:serve"] = function() helper.require "socket" end,
   ["user_ringbuf:close"] = user_ringbufs,

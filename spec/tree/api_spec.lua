@@ -177,6 +177,7 @@ describe("the API", function()
       ["bpf.map.create"] = { "bpf.map.options", bpf.map.create },
       ["bpf.inspect"] = { "bpf.inspect.options", function(options) bpf.inspect(nil, options) end },
       ["bpf.compile"] = { "bpf.compile.options", function(options) bpf.compile("", options) end },
+      ["bpf.trace"] = { "bpf.trace.options", bpf.trace },
       ["bpf.hist.table"] = { "bpf.hist.table_options", function(options) bpf.hist.table({}, {}, options) end },
       ["bpf.hist.log2"] = { "bpf.hist.log2_options", function(options) bpf.hist.log2({}, options) end },
     }

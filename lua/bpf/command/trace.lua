@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- lua-bpf trace.
 
+local bpf = require("bpf")
 local frame = require("bpf.command.frame")
 
 local USAGE <const> = [[
@@ -37,23 +38,11 @@ More examples: count system calls by process, and measure how long reads take, i
 Example: lua-bpf trace -c 'dd if=/dev/zero of=/dev/null count=9' tracepoint/syscalls/sys_enter_write 'hist(args.count)'
 ]]
 
-local function tell(text)
-  io.stderr:write(text, "\n")
-end
-
+-- The library's message without the place in our code. Errors of ours that it doesn't expect keep theirs.
 local function catch(problem)
-  return type(problem) == "table" and problem or debug.traceback(problem, 2)
-end
-
--- Runs the trace. What is wrong with it ends the command.
-local function run_trace(options)
-  local ok, result = xpcall(require("bpf.trace").run, catch, options)
-  if not ok and type(result) == "table" then
-    frame.fail(result.trace or result.program or result.message, result.status or 2)
-  elseif not ok then
-    frame.fail(result)
-  end
-  return result
+  local text = tostring(problem)
+  local _, stop = text:find("bpf.trace: ", 1, true)
+  return stop and text:sub(stop + 1) or debug.traceback(text, 2)
 end
 
 local function run(given, arguments)
@@ -61,19 +50,17 @@ local function run(given, arguments)
     frame.misuse(#arguments == 0 and "which probes, and what is to be done there?"
       or ("what is to be done at %s? A BODY is missing"):format(arguments[#arguments]), USAGE)
   end
-  local list = {}
+  local trace = {}
   for n = 1, #arguments, 2 do
-    list[#list + 1] = { arguments[n], arguments[n + 1] }
+    trace[#trace + 1] = { arguments[n], arguments[n + 1] }
   end
-  local out = given.output and frame.need(io.open(given.output, "w")) or io.stdout
-  local status = run_trace {
-    probes = list, where = given.where, pid = given.pid, command = given.command, cgroup = given.cgroup,
-    seconds = given.seconds, json = given.json, out = out,
-    warn = function(text) tell("warning: " .. text) end,
-    ready = function(count) tell(("ready, %d probes"):format(count)) end,
-  }
-  frame.flush()
-  if status ~= 0 then
+  for _, name in ipairs { "where", "pid", "command", "cgroup", "seconds", "json", "output" } do
+    trace[name] = given[name]
+  end
+  local ok, status, message, _, failed = xpcall(bpf.trace, catch, trace)
+  if not ok or not status then
+    frame.fail(ok and catch(message) or status, failed or 2)
+  elseif status ~= 0 then
     frame.fail("", status)
   end
 end

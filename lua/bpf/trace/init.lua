@@ -1,11 +1,13 @@
 -- SPDX-License-Identifier: MIT
 --- Traces: bodies of a few words at probes, in which nothing has to be declared.
 -- @module bpf
+local argument = require("bpf.base.argument")
 local core = require("bpf.core")
 local catalog = require("bpf.trace.catalog")
 local events = require("bpf.trace.events")
 local gather = require("bpf.trace.gather")
 local infer = require("bpf.trace.infer")
+local options_of = require("bpf.trace.options")
 local posix = require("bpf.base.posix")
 local probes = require("bpf.trace.probes")
 local process = require("bpf.trace.process")
@@ -14,6 +16,8 @@ local tables = require("bpf.trace.tables")
 local tool = require("bpf.trace.tool")
 local types = require("bpf.trace.types")
 local words = require("bpf.trace.words")
+
+local error = argument.error
 
 local Trace = { __name = "bpf.trace" }
 Trace.__index = Trace
@@ -24,9 +28,9 @@ local function fail(format, ...)
   error({ trace = format:format(...) }, 0)
 end
 
--- Ends with what isn't the fault of what was typed. The status is the tool's.
-local function refuse(status, message)
-  error({ trace = message, status = status }, 0)
+-- Ends with what isn't the fault of what was typed. The status is the tool's, 1 if none is given.
+local function refuse(message, code, status)
+  error({ trace = message, code = code, status = status or 1 }, 0)
 end
 
 -- Bodies --------------------------------------------------------------------------------------------------------------
@@ -76,7 +80,7 @@ local function bodies_of(given, condition)
       warnings[#warnings + 1] = message
     end
     if #bodies == count then
-      fail("%s", table.concat(warnings, "; "))
+      refuse(table.concat(warnings, "; "), "ENOENT", 2)
     end
   end
   return bodies, warnings
@@ -99,11 +103,11 @@ local function make_shared(trace, shared)
   for _, name in ipairs(sorted(shared)) do
     local row = shared[name]
     if row.table then
-      local m, message = core.map.create {
+      local m, message, code = core.map.create {
         type = "hash", name = name:sub(1, 15), max_entries = ENTRIES,
         key = types.c(row.key), value = types.c(row.value),
       }
-      made[name] = m or fail("%s: %s", name, message)
+      made[name] = m or refuse(("%s: %s"):format(name, message), code)
       trace.maps[name] = made[name]
     elseif row.variable then
       members[#members + 1] = types.c(row.value, name) .. ";"
@@ -138,8 +142,12 @@ local function load(trace, bodies)
       probe = words.probe(body.section, { index = n, depths = depths, began = trace.began }),
     }
   end
-  local obj, message = program.load_programs("bpf.trace", list, { lenient = true }, { name = "trace" })
-  trace.obj = obj or refuse(1, (message:gsub("^bpf%.trace: ", "", 1)))
+  local obj, message, code, log = program.load_programs("bpf.trace", list, { lenient = true }, { name = "trace" })
+  if not obj then
+    local wrong = code == "EINVAL" and not log -- it can't be compiled
+    error({ trace = message:gsub("^bpf%.trace: ", "", 1), code = code, status = not wrong and 1 or nil }, 0)
+  end
+  trace.obj = obj
   for n, body in ipairs(bodies) do
     body.prog = obj.progs[list[n].name]
   end
@@ -147,18 +155,18 @@ end
 
 -- Attaches all bodies. A probe that can't be attached is left out while another is attached.
 local function attach(trace, bodies, warn)
-  local count, why = 0, nil
+  local count, why, because = 0, nil, nil
   for _, body in ipairs(bodies) do
-    local ok, message = probes.attach(body.probe, body.prog, trace.links)
+    local ok, message, code = probes.attach(body.probe, body.prog, trace.links)
     if ok then
       count = count + 1
     else
-      why = ("%s: %s"):format(body.title, message)
+      why, because = ("%s: %s"):format(body.title, message), code
       warn(why)
     end
   end
   if count == 0 then
-    refuse(1, why)
+    refuse(why, because)
   end
   return count
 end
@@ -212,7 +220,7 @@ function Trace:run(options)
   if self.child then
     local ok, message, code = self.child:go()
     if not ok then
-      refuse(code == "ENOENT" and 127 or 126, message)
+      refuse(message, code, code == "ENOENT" and 127 or 126)
     end
   end
   while wait(self, signals, deadline) do
@@ -290,27 +298,93 @@ local function open(trace, options)
   })
   tool.bind(trace.plain, tool.environment(trace, result.shared, trace.maps))
   if trace.object_maps.trace_events then
-    local message
-    trace.reader, message = events.reader(trace.printed, trace.object_maps, function(line) options.out:write(line) end,
-      function(type, value) return events.show(type, value, trace.tables.context) end)
-    if not trace.reader then
-      refuse(1, message)
+    local function write(line)
+      options.out:write(line)
     end
+    local function show(type, value)
+      return events.show(type, value, trace.tables.context)
+    end
+    local reader, message, code = events.reader(trace.printed, trace.object_maps, write, show)
+    trace.reader = reader or refuse(message, code)
   end
 end
 
-local M = {}
-
--- Runs a trace. Options: `probes`, a sequence of { probes, body }; `where`, `pid`, `command`, `cgroup`, whom it
--- follows; `seconds`; `json`; `out`, an open file; `warn(text)`; `ready(count)`, which is called when all is attached.
--- Returns the status of the command, or 0. Raises { trace = message, status = what the tool's is to be }.
-function M.run(options)
+-- Runs a trace of options that have been read. `out` is an open file. Returns the status of the command, or 0.
+-- Raises { trace = message } for what is wrong, with code and the tool's status for what failed.
+local function run(options)
   local trace <close> = setmetatable({
     links = {}, plain = {}, maps = {}, object_maps = {},
     out = options.out, printed = events.new(), began = core.clock(),
   }, Trace)
   open(trace, options)
   return trace:run(options)
+end
+
+-- What a trace tells on stderr.
+local function tell(format, ...)
+  io.stderr:write(format:format(...), "\n")
+end
+
+-- The file that a trace writes to.
+local function open_output(path)
+  if not path then
+    return io.stdout
+  end
+  local file, message, number = io.open(path, "w")
+  return file or refuse(("%s (%s)"):format(message, posix.code(number)), posix.code(number))
+end
+
+-- Runs a trace, opening what it writes to.
+local function run_to(options)
+  local out <close> = open_output(options.output)
+  options.out = out
+  options.warn = function(text) tell("warning: %s", text) end
+  options.ready = function(count) tell("ready, %d probes", count) end
+  local status = run(options)
+  local ok, message, code = posix.finish(out)
+  return ok and status or refuse(message, code)
+end
+
+local M = {}
+
+--- Runs a trace, as `lua-bpf trace` does. It prints lines while it runs, and what was gathered at its end; "ready, N
+-- probes" and warnings go to stderr. It ends with its command, by `exit()` in a body, after `seconds`, on Ctrl-C or on
+-- SIGTERM.
+--
+-- A body that is wrong raises an error, which names the probe and the line in the body.
+-- @in bpf.trace
+-- @tparam table options a sequence of probes and bodies, `{ { probes, body }, … }`, both as text; and
+-- - where: string, an expression; the bodies run only where it is true
+-- - pid: integer, only in this process
+-- - command: string or sequence of strings, a command that is started when all is ready, and traced alone. A string is
+--   parted by blanks, and may have quotes in it; no shell reads it
+-- - cgroup: string, only in this cgroup: a folder
+-- - seconds: number, the trace ends after that time
+-- - json: boolean, what was gathered is printed as JSON objects, one a line
+-- - output: string, the path of a file that is written instead of stdout
+-- @treturn integer the exit status of the command, 0 without one
+-- @treturn nil,string,string when nothing could be attached, or something else fails. Behind these stands the status
+-- with which the tool would end: 127 or 126 if the command can't be executed
+-- @see bpf.programs
+-- @usage
+-- local status = assert(bpf.trace {
+--   { "tracepoint/syscalls/sys_enter_openat", [[printf("%s %s\n", comm, str(args.filename))]] },
+--   { "tracepoint/syscalls/sys_enter_read", "start[tid] = nsecs" },
+--   { "tracepoint/syscalls/sys_exit_read", "hist((nsecs - start[tid]) // 1000) start[tid] = nil" },
+--   command = "cat /etc/hostname",
+-- })
+-- print(status) --> 0
+function M.trace(options)
+  local given = options_of.read(options)
+  local ok, result = pcall(run_to, given)
+  if ok then
+    return result
+  elseif type(result) ~= "table" or not result.trace then
+    error(result, 0)
+  elseif result.status then
+    return nil, "bpf.trace: " .. result.trace, result.code, result.status
+  end
+  error("bpf.trace: " .. result.trace, 2)
 end
 
 return M

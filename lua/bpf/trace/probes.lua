@@ -224,19 +224,19 @@ local function places(event)
   return event.cpu == "online" and core.cpus().online or { event.cpu }
 end
 
--- Attaches a program at its probe. Adds links to the list; or returns nil and why not.
+-- Attaches a program at its probe. Adds links to the list; or returns nil, message, code.
 function probes.attach(probe, prog, links)
   if not probe.event then
-    local link, message = prog:attach()
+    local link, message, code = prog:attach()
     links[#links + 1] = link
-    return link ~= nil or nil, message
+    return link ~= nil or nil, message, code
   end
   for _, cpu in ipairs(places(probe.event)) do
     local event = { type = probe.event.type, config = probe.event.config, sample_period = probe.event.sample_period,
       cpu = cpu }
-    local link, message = prog:attach_perf_event(event)
+    local link, message, code = prog:attach_perf_event(event)
     if not link then
-      return nil, message
+      return nil, message, code
     end
     links[#links + 1] = link
   end

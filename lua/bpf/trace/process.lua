@@ -10,6 +10,10 @@ local function fail(format, ...)
   error({ trace = format:format(...) }, 0)
 end
 
+local function refuse(message, code)
+  error({ trace = message, code = code, status = 1 }, 0)
+end
+
 -- The words of a command, parted as a shell does: by blanks, with quotes and backslashes. Nothing is expanded, because
 -- a shell would be traced as well.
 function process.words(text)
@@ -20,12 +24,12 @@ function process.words(text)
     if plain then
       word, at = (word or "") .. plain, at + #plain
     elseif c == "'" then
-      local inside = text:match("^'([^']*)'", at) or fail("-c: a quote ' is not closed: %s", text)
+      local inside = text:match("^'([^']*)'", at) or fail("command: a quote ' is not closed: %s", text)
       word, at = (word or "") .. inside, at + #inside + 2
     elseif c == '"' then
       local stop = at
       repeat
-        stop = text:find('["\\]', stop + 1) or fail('-c: a quote " is not closed: %s', text)
+        stop = text:find('["\\]', stop + 1) or fail('command: a quote " is not closed: %s', text)
         local escaped = text:sub(stop, stop) == "\\"
         stop = escaped and stop + 1 or stop
       until not escaped
@@ -39,7 +43,7 @@ function process.words(text)
   end
   words[#words + 1] = word
   if not words[1] then
-    fail("-c: a command is expected")
+    fail("command: a command is expected")
   end
   return words
 end
@@ -47,14 +51,14 @@ end
 -- Starts a command, which waits. Returns its child process; `child:go()` lets it run.
 function process.start(command)
   local words = type(command) == "table" and command or process.words(command)
-  local child, message = posix.child(words)
-  return child or fail("%s", message)
+  local child, message, code = posix.child(words)
+  return child or refuse(message, code)
 end
 
 -- The id of a cgroup, which is the number of its folder.
 local function cgroup_of(path)
-  local id, message = core.posix.attached.inode(path)
-  return id or fail("--cgroup: %s", message)
+  local id, message, code = core.posix.attached.inode(path)
+  return id or refuse("cgroup: " .. message, code)
 end
 
 -- The condition, as Lua text over the names at hand, under which the bodies run; nil if always.
@@ -78,7 +82,7 @@ end
 -- Ends with a message if there is no such process.
 function process.check(pid)
   if posix.file_status(("/proc/%d"):format(pid)) ~= "directory" then
-    fail("there is no process %d", pid)
+    refuse(("there is no process %d"):format(pid), "ESRCH")
   end
 end
 

@@ -14,6 +14,7 @@ local reasons = {
   ["bpf.preload"] = "Lua alone, without handles",
   ["bpf.compile"] = "runs clang, and ends in bpf.open",
   ["bpf.program"] = "Lua alone, and ends in bpf.load",
+  ["bpf.trace"] = "Lua alone, and prints; what it loads and reads is as for bpf.load and bpf.ringbuf",
   ["bpf.assemble"] = "Lua alone, without handles",
   ["bpf.map.scan"] = "Lua alone, and ends in prog:run",
   ["bpf.map.rates"] = "Lua alone, and walks as pairs does",
@@ -57,7 +58,7 @@ local function public()
       end
     end
   end
-  local parts = "assemble atomic attached cast compile format hist inspect json metrics pprof program symbols"
+  local parts = "assemble atomic attached cast compile format hist inspect json metrics pprof program symbols trace"
   for part in parts:gmatch("%a+") do
     assert(bpf[part]) -- loads it
   end
