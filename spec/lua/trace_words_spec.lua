@@ -265,6 +265,9 @@ describe("functions", function()
     found = traced("tracepoint/syscalls/sys_enter_execve", "if ppid == me then text = str(args.argv, 12) end",
       function() os.execute("exec /bin/true one 'two three'") end, { me = me })
     assert.equal("/bin/true o", found.text)
+    found = traced("tracepoint/syscalls/sys_enter_execve", "if ppid == me then n = #str(args.argv, 1000) end",
+      function() os.execute("exec /bin/true one 'two three'") end, { me = me })
+    assert.equal(23, found.n)
   end)
 
   it("read bytes", function()
