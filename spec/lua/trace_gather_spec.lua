@@ -271,6 +271,16 @@ lhist(a, 10, 30, 10)
     }, { { -1 }, { 10 }, { 19 }, { 30 } })))
   end)
 
+  it("has a row for each value where the steps are of one", function()
+    assert.equal([[
+lhist(a, 0, 100, 1)
+     9  2 │█████████████████████████████████████████████████
+    10  1 │████████████████████████▌
+]], (text_of("lhist(a, 0, 100, 1)", {
+      { word = "lhist", title = "lhist(a, 0, 100, 1)", keys = {}, value = INTEGER, arguments = { 0, 100, 1 } },
+    }, { { 9 }, { 10 }, { 9 } })))
+  end)
+
   it("is one for each key, the one with most values first", function()
     local text = text_of("hist(a, b)", {
       { word = "hist", title = "hist(a, b)", keys = { INTEGER }, value = { kind = "integer", meaning = "duration" } },

@@ -27,6 +27,12 @@ describe("lua-bpf trace", function()
     assert.matches("\n[0-9][0-9]%-[0-9][0-9] execve tracepoint/raw_syscalls/sys_enter\n", output)
   end)
 
+  it("shows kernel stacks without the program's own functions", function()
+    local output = traced("sleep 0.1", "raw_tp/sched_switch", "count(kstack)")
+    assert.matches("\n +__schedule%+0x", output)
+    assert.falsy(output:find("bpf_", 1, true), output)
+  end)
+
   it("tells by which probe", function()
     local output = traced("true", "tracepoint/syscalls/sys_enter_close,tracepoint/sched/sched_process_exec",
       "count(probe)")

@@ -176,8 +176,8 @@ local function edge(n, meaning, short)
   return number.text(n)
 end
 
--- The three parts of a bucket's label: from, what stands between, and to. Those of powers of two below 1024 have their
--- last value, others the edge.
+-- The three parts of a bucket's label: from, what stands between, and to. Buckets of one value have that value only,
+-- those of powers of two below 1024 their last value, others the edge.
 local function label(t, n, context)
   local from, to = t.concept.edges(n, t.limits)
   local meaning, short = t.value and t.value.meaning, not t.limits
@@ -185,6 +185,8 @@ local function label(t, n, context)
     return "", "<", edge(to, meaning, short)
   elseif not to then
     return "", context.unicode and "≥" or ">=", edge(from, meaning, short)
+  elseif t.limits and to - from == 1 then
+    return "", "", edge(from, meaning, short)
   elseif not meaning and short and to <= K then
     if to - from == 1 then
       return "", "", number.text(from)

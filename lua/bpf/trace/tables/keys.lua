@@ -101,7 +101,20 @@ local function addresses_of(part, id, context)
   return id >= 0 and m and m[id] or nil
 end
 
--- The frames of a stack, a sequence of lines, the innermost first.
+-- Functions through which the kernel calls a program. They are in the stack, and say nothing of the event.
+local CALLERS <const> = { "^bpf_prog_[0-9a-f]+_", "^bpf_trace_run[0-9]+%+", "^__bpf_trace_", "^bpf_get_stackid",
+  "^bpf_trampoline_" }
+
+local function is_caller(frame)
+  for _, pattern in ipairs(CALLERS) do
+    if frame:find(pattern) then
+      return true
+    end
+  end
+  return false
+end
+
+-- The frames of a stack, a sequence of lines, the innermost first. Those of the program itself are left out.
 function keys.frames(part, id, pid, context)
   local addresses = addresses_of(part, id, context)
   if not addresses then
@@ -112,7 +125,9 @@ function keys.frames(part, id, pid, context)
     not of_kernel and process_of(pid, context) or nil)
   local lines = {}
   for line in text:gmatch("[^\n]+") do
-    lines[#lines + 1] = line
+    if lines[1] or not (of_kernel and is_caller(line)) then
+      lines[#lines + 1] = line
+    end
   end
   return lines[1] and lines or { "[empty stack]" }
 end
