@@ -185,10 +185,11 @@ bench: ## Measure each workload beside the same loop in C, as root
 	$(build) root all $(BENCH)
 	@set -e; for main in bench/*.lua; do echo "== $$main"; build-aux/sandbox $(LUA) $$main; done
 
-bench-tools: ## Measure the tools of examples/ beside those of bpftrace and libbpf-tools, as root; for some minutes
+bench-tools: ## Measure the tools of examples/ and traces beside bpftrace and libbpf-tools, as root; for some minutes
 	$(call need,$(BENCH_TOOLS_PKGS))
 	$(build) root all $(EXAMPLES)
 	@build-aux/sandbox --net $(LUA) bench/tools/compare.lua
+	@build-aux/sandbox --net $(LUA) bench/tools/traces.lua
 
 ##@ Testing
 SPECS   := $(or $(SPEC),$(wildcard spec/*/*_spec.lua))

@@ -42,6 +42,12 @@ function loads.allocations()
   end
 end
 
+function loads.strings()
+  for i = 1, 1000 do
+    blocks[i] = ("x"):rep(1000 + i)
+  end
+end
+
 -- Something for the CPUs to do, in functions that are known by name.
 function loads.work()
   local n = 0
