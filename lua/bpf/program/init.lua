@@ -45,6 +45,9 @@ local function root_compiler(of, name, fn, section, probe)
   c.root = c
   function c.prologue() c.context = c.f:parameter(1) end
   function c.start_state()
+    if probe and probe.enter then
+      probe.enter(c)
+    end
     local state = (probe and probe.start or start)(c, place)
     for n = 0, proto.parameters - 1 do
       state[n] = state[n] or values.NIL
@@ -167,7 +170,7 @@ end
 
 -- Compiles programs, a sequence of { name, section, fn }. Returns the object's bytes, and its maps by name. A row may
 -- have `build` instead, which makes the intermediate code itself, and `probe`, what a trace knows of it, whose `start`
--- takes the place of the section's own.
+-- takes the place of the section's own, and whose `enter` compiles what comes before all else.
 local function assemble(list, options)
   local of = unit.new(options)
   local programs, functions = {}, {}

@@ -19,6 +19,8 @@ local events = {}
 local RING <const> = 1 << 20
 local LOOKUP <const> = 1 -- the helper's number
 local EXIT <const> = 0 -- the site of exit()
+events.SHARED = "shared_" -- what the names of shared variables begin with in the object
+local FLAG <const> = "trace_ended" -- the variable that exit() sets
 
 -- What a value is -----------------------------------------------------------------------------------------------------
 
@@ -66,6 +68,7 @@ local of_body = setmetatable({}, { __mode = "k" }) -- { function of a body → {
 function events.new()
   return {
     sites = {}, by_place = {},
+    flag = core.var "struct { __u8 up; }",
     ring = declared.declare { type = "ringbuf", name = "trace_events", max_entries = RING },
     lost = declared.declare { type = "percpu_array", name = "trace_lost", value = "__u64", max_entries = 1 },
   }
@@ -74,6 +77,37 @@ end
 -- Tells what the inference knows of the calls in a body, by their pc.
 function events.add(state, fn, calls)
   of_body[fn] = { state = state, calls = calls or {} }
+end
+
+-- What each program of a trace begins with: where a body calls exit() (`state.exits`), it ends at once when that was
+-- done. `shared` has the bpf.vars of shared variables by their names.
+function events.enter(state, shared)
+  local names = {}
+  for name in pairs(shared) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return function(c)
+    for _, name in ipairs(names) do
+      c.unit:variable_of(shared[name], events.SHARED .. name)
+    end
+    if state.exits then
+      c:end_if("ne", c.f:load(c.f:variable(c.unit:variable_of(state.flag, FLAG), 0), 0, 1), 0)
+    end
+  end
+end
+
+-- The tool ends, and the bodies that run in the kernel with it.
+function events.exit(state, vars)
+  state.ended = true
+  if state.exits then
+    vars[FLAG] = { up = 1 }
+  end
+end
+
+-- Whether exit() was called. Its record may have found no room in the ring.
+function events.has_ended(state, vars)
+  return state.ended or state.exits and vars[FLAG].up ~= 0
 end
 
 local function body_here(c)
@@ -186,9 +220,11 @@ function rows.printf(c, arguments)
   return send_values(c, site, body, arguments, 2)
 end
 
--- The tool ends at this record; the body ends here.
+-- The flag is up: every run of a body that begins from now on ends at once. The record wakes the tool.
 function rows.exit(c)
   local body = body_here(c)
+  local flag = c.unit:variable_of(body.state.flag, FLAG)
+  c.f:store(c.f:variable(flag, 0), 0, 1, 1)
   local ctype = core.btf.type("struct { __u32 site; __u32 pad; }")
   send(c, body.state, ctype, { site = values.constant(EXIT) }, { "site" })
   c:abort()

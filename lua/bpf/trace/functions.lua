@@ -3,6 +3,7 @@
 -- whose meaning the tool prints.
 local Compiler = require("bpf.program.compiler")
 local argv = require("bpf.trace.argv")
+local keys = require("bpf.trace.tables.keys")
 local types = require("bpf.trace.types")
 local values = require("bpf.program.values")
 local words = require("bpf.program.words")
@@ -149,10 +150,7 @@ local function number(name)
   end
 end
 
-for name, meaning in pairs {
-  ksym = "kernel address", usym = "user address", syscall = "syscall", errno = "errno", signal = "signal",
-  port = "port", duration = "duration",
-} do
+for name, meaning in pairs(keys.FUNCTIONS) do
   row(name, number(name), function() return types.integer(meaning) end)
 end
 

@@ -97,6 +97,33 @@ local function add_gather(ledger, call)
   ledger:put(row, "value", call.value, call.place)
 end
 
+-- The names of _ENV in a function of Lua's and in those within it, as the keys of a table; those that are assigned are
+-- keys of another one.
+local function names_in(proto, found, assigned)
+  for pc = 0, proto.last_pc do
+    local i = proto.code[pc]
+    local index = i.op == "GETTABUP" and i.C or i.op == "SETTABUP" and i.B
+    if index and proto.upvalues[i.op == "GETTABUP" and i.B or i.A].name == "_ENV" then
+      local name = proto.constants[index].value
+      found[name], assigned[name] = true, assigned[name] or i.op == "SETTABUP"
+    end
+  end
+  for _, inner in pairs(proto.protos) do
+    names_in(inner, found, assigned)
+  end
+end
+
+-- All of Lua's functions of a body: plain Lua may make more in it.
+local function readers_of(body, ledger, names)
+  local list = { Body.new(body, ledger, names) }
+  for _, reader in ipairs(list) do -- which grows
+    for _, inner in pairs(body.tool and reader.proto.protos or {}) do
+      list[#list + 1] = Body.new(body, ledger, names, inner)
+    end
+  end
+  return list
+end
+
 local function read(body, ledger, strict)
   body:run(strict)
   for _, pc in ipairs(add_titles(body, ledger)) do
@@ -139,24 +166,30 @@ end
 -- { type, constant }; { type, returns }, a value that can be called as well; { library = true }. `type` may be a
 -- function of the body. Without `names`, they are those of bpf.trace.words.
 -- Returns { shared = { name → { table, key, value } | { variable, value } | { gather, keys, value, arguments,
--- unnamed } }, calls = { body → { pc → { word, name, title, keys, value, arguments, tables } } } }.
+-- unnamed } | { own, table } }, calls = { body → { pc → { word, name, title, keys, value, arguments, tables } } },
+-- exits = whether a body calls exit() }. What is `own` is of plain Lua's alone.
 function infer.run(bodies, names)
   names = names or names_at_hand()
   local ledger, list = Ledger.new(names, bodies), {}
-  for n, body in ipairs(bodies) do
-    list[n] = Body.new(body, ledger, names)
+  for _, body in ipairs(bodies) do
+    local readers = readers_of(body, ledger, names)
+    names_in(readers[1].proto, body.tool and {} or ledger.used, ledger.assigned)
+    table.move(readers, 1, #readers, #list + 1, list)
   end
   repeat
-    ledger.changed = false
+    ledger.changed, ledger.round = false, ledger.round + 1
     for _, body in ipairs(list) do
       read(body, ledger, false)
     end
   until not ledger.changed
   ledger:check_stored()
-  local result = { calls = {} }
-  for n, body in ipairs(list) do
+  local result = { calls = {}, exits = false }
+  for _, body in ipairs(list) do
     read(body, ledger, true)
-    result.calls[bodies[n]] = body.calls
+    result.calls[body.body] = result.calls[body.body] or body.calls
+    for _, call in pairs(body.calls) do
+      result.exits = result.exits or call.word == "exit"
+    end
   end
   ledger:check_known()
   result.shared = ledger:result()

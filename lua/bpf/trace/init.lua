@@ -97,12 +97,12 @@ local function sorted(shared)
   return names
 end
 
--- The maps of shared tables by their names, and the variable whose members the shared variables are.
+-- The maps of shared tables by their names, and the variables by theirs.
 local function make_shared(trace, shared)
-  local made, members = {}, {}
+  local made, variables = {}, {}
   for _, name in ipairs(sorted(shared)) do
     local row = shared[name]
-    if row.table then
+    if row.table and not row.own then
       local m, message, code = core.map.create {
         type = "hash", name = name:sub(1, 15), max_entries = ENTRIES,
         key = types.c(row.key), value = types.c(row.value),
@@ -110,16 +110,17 @@ local function make_shared(trace, shared)
       made[name] = m or refuse(("%s: %s"):format(name, message), code)
       trace.maps[name] = made[name]
     elseif row.variable then
-      members[#members + 1] = types.c(row.value, name) .. ";"
+      variables[name] = core.var(("struct { %s; }"):format(types.c(row.value, "value")))
     end
   end
-  local text = table.concat(members, " ")
-  return made, text ~= "" and core.var("struct { " .. text .. " }") or nil
+  return made, variables
 end
 
 -- The bodies' functions again, now with what they share.
 local function bind(trace, bodies, result)
   local made, variables = make_shared(trace, result.shared)
+  trace.printed.exits = result.exits
+  trace.enter = events.enter(trace.printed, variables)
   for _, known in ipairs { gather.words, events.words } do
     for name, fn in pairs(known) do
       made[name] = fn
@@ -139,7 +140,7 @@ local function load(trace, bodies)
   for n, body in ipairs(bodies) do
     list[n] = {
       name = ("body_%d"):format(n), section = body.section, fn = body.fn,
-      probe = words.probe(body.section, { index = n, depths = depths, began = trace.began }),
+      probe = words.probe(body.section, { index = n, depths = depths, began = trace.began, enter = trace.enter }),
     }
   end
   local obj, message, code, log = program.load_programs("bpf.trace", list, { lenient = true }, { name = "trace" })
@@ -187,7 +188,7 @@ local function wait(trace, signals, deadline)
   posix.poll(fds, math.max(math.min(math.ceil(left * 1000), child and LONGEST or LONGEST // 5), 0))
   trace:consume()
   local over = trace.child and trace.child:status()
-  return not (over or trace.printed.ended or signals:poll(0) or deadline and posix.seconds() >= deadline)
+  return not (over or events.has_ended(trace.printed, trace.obj.vars) or signals:poll(0) or deadline and posix.seconds() >= deadline)
 end
 
 function Trace:consume()

@@ -5,6 +5,7 @@ local core = require("bpf.core")
 local arguments = require("bpf.trace.arguments")
 local functions = require("bpf.trace.functions")
 local globals = require("bpf.program.globals")
+local program_variables = require("bpf.program.variables")
 local posix = require("bpf.base.posix")
 local stacks = require("bpf.trace.stacks")
 local types = require("bpf.trace.types")
@@ -139,6 +140,7 @@ end
 -- - index: the number that `probe` is; or cookie: true, where the attachment tells it
 -- - began: the time from which `elapsed` counts
 -- - depths: a table for the maps of stacks, by their depth, which all programs of a trace share
+-- - enter: a function of the compiler, which compiles what comes first
 function words.probe(section, options)
   options = options or {}
   local kind, place = section:match("^([^/]+)/?(.*)$")
@@ -146,7 +148,7 @@ function words.probe(section, options)
   return {
     section = section, kind = kind:gsub("%.s$", ""), place = place, start = row.start,
     index = options.index, cookie = options.cookie, began = options.began, depths = options.depths or {},
-    namespace = namespace(), user = place:find("^syscalls/") ~= nil or kind:find("^u") ~= nil,
+    enter = options.enter, namespace = namespace(), user = place:find("^syscalls/") ~= nil or kind:find("^u") ~= nil,
   }
 end
 
@@ -158,13 +160,14 @@ local function pointer_of(shared)
 end
 
 -- The `_ENV` of bodies. `shared` has, by name, what the inference found (a table, a variable, what gathers); `made`, by
--- name, the maps, the functions that gather and print, and any other value; `variables` is the bpf.var whose members
--- the shared variables are.
+-- name, the maps, the functions that gather and print, and any other value; `variables` has, by name, the
+-- bpf.var whose member `value` a shared variable is; or is the bpf.var whose members they are.
 function words.environment(shared, made, variables)
-  local environment = setmetatable({}, { __index = common })
+  local environment, in_one = setmetatable({}, { __index = common }), program_variables.is(variables)
   for name, row in pairs(shared or {}) do
     if row.variable then
-      environment[name] = globals.member(variables, name, pointer_of(row))
+      environment[name] = in_one and globals.member(variables, name, pointer_of(row))
+        or globals.member(variables[name], "value", pointer_of(row))
     elseif row.gather then
       environment[name] = globals.NAMED -- `lat = hist(…)` is what the call says
     end

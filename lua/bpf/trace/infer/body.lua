@@ -15,8 +15,9 @@ local undump = require("bpf.program.undump")
 local Body = {}
 Body.__index = Body
 
-function Body.new(body, ledger, names)
-  local proto = assert(undump.parse(body.fn))
+-- `proto`: a function that is made in the body, instead of the body itself.
+function Body.new(body, ledger, names, proto)
+  proto = proto or assert(undump.parse(body.fn))
   return setmetatable({
     body = body, ledger = ledger, names = names, proto = proto, outlined = {}, tool = body.tool,
     live = flow.liveness { proto = proto, outlined = {} },
@@ -39,7 +40,9 @@ end
 -- The type of a value that is used as one: a shared name is a variable then.
 function Body:type_of(value)
   local row = value.shared
-  if row then
+  if row and row.own then
+    return types.unknown
+  elseif row then
     if not (self.tool and not row.variable) then
       self.ledger:use(row, "variable", self.place)
     end
@@ -113,7 +116,12 @@ function Body:is_taken(name)
     or name:find("^arg[0-9]+$") ~= nil
 end
 
+local OF_TOOL = { nsecs = true, elapsed = true }
+
 local function value_at_hand(self, name, row)
+  if self.tool and row.type and not row.returns and not OF_TOOL[name] then
+    self:fail("'%s' is there in an event only, and begin, end and every are none", name)
+  end
   if row.library then
     return { type = types.unknown, library = true }
   end
@@ -122,6 +130,13 @@ local function value_at_hand(self, name, row)
     t = t(self.body)
   end
   return t and { type = t, callable = row.returns and true or nil } or { type = types.unknown, word = name, row = row }
+end
+
+-- The row of a shared name. One that no program has is plain Lua's own, and may be anything.
+function Body:shared_row(name)
+  local row = self.ledger:row(name, self.place)
+  row.own = self.tool and not self.ledger.used[name] or nil
+  return row
 end
 
 -- What a global is.
@@ -137,18 +152,21 @@ function Body:global(name)
     return { type = types.integer() }
   elseif name == "pairs" then
     return { type = types.unknown, pairs = true }
-  elseif self.tool and _G[name] ~= nil then
+  elseif self.tool and _G[name] ~= nil and not self.ledger.used[name] then
     return { type = types.unknown, library = true }
   end
-  return { type = types.unknown, shared = self.ledger:row(name, self.place) }
+  return { type = types.unknown, shared = self:shared_row(name) }
 end
 
 function Body:set_global(name, value)
   if self:is_taken(name) then
     self:fail("'%s' is taken: it is at hand in every body", name)
   end
-  local row = self.ledger:row(name, self.place)
-  if value.call then
+  local row = self:shared_row(name)
+  if row.own then
+    row.stored = true
+    return
+  elseif value.call then
     self.ledger:use(row, "gather", self.place)
     self.calls[value.call.pc].name = name
     return
@@ -268,6 +286,11 @@ function Body:index(o, key)
     return argument_of(self, key)
   elseif o.library then
     return o
+  elseif row and row.own then
+    row.table = true
+    return { type = types.unknown }
+  elseif row and self.ledger:is_open(row) then
+    return { type = types.unknown }
   elseif row and not (row.variable and (INSIDE[row.value.kind] or row.value.kind == "unknown")) then
     self:use_key(row, key)
     return { type = row.value, from = row }
@@ -302,6 +325,18 @@ local function with_member(self, t, key, value)
   return types.record(order, members)
 end
 
+-- v.key = value, of a shared variable
+function Body:set_member(row, key, value)
+  local kind = row.value.kind
+  if kind == "record" or kind == "unknown" then
+    self.ledger:put(row, "value", with_member(self, types.record({}, {}), key, value), self.place)
+  elseif kind == "pointer" then
+    self:refuse("%s can't be written", types.describe(row.value))
+  else
+    self.ledger:use(row, "table", self.place)
+  end
+end
+
 -- s[register][key] = value
 function Body:set_index(s, register, key, value)
   local o = s[register] or { type = types.unknown }
@@ -313,6 +348,12 @@ function Body:set_index(s, register, key, value)
     for other, held in pairs(s) do
       s[other] = held == o and changed or held
     end
+  elseif row and row.own then
+    row.table, row.stored = true, true
+  elseif row and self.ledger:is_open(row) then
+    return
+  elseif row and row.variable then
+    self:set_member(row, key, value)
   elseif row then
     self:use_key(row, key)
     if value.call then

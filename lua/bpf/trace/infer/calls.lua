@@ -152,6 +152,8 @@ function calls.call(body, pc, f, arguments)
     return { type = types.unknown, entries = row }
   elseif f.library then
     return { type = body.tool and types.unknown or types.integer() }
+  elseif f.shared and f.shared.own and (f.shared.stored or not body.strict) then
+    return { type = types.unknown }
   elseif f.shared then
     if f.shared.stored or f.shared.table then
       body:fail("'%s' is no function", f.shared.name)

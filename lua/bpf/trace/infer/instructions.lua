@@ -29,6 +29,10 @@ end
 
 local function nothing() end
 
+local function is_environment(b, upvalue)
+  return b.proto.upvalues[upvalue].name == "_ENV"
+end
+
 local rows = {
   MOVE = function(_, i, s) s[i.A] = s[i.B] or UNKNOWN end,
   LOADI = function(_, i, s) s[i.A] = literal(i.sBx) end,
@@ -41,13 +45,19 @@ local rows = {
     end
   end,
   GETUPVAL = function(b, i, s)
-    s[i.A] = b.proto.upvalues[i.B].name == "_ENV" and { type = types.unknown, env = true } or UNKNOWN
+    s[i.A] = is_environment(b, i.B) and { type = types.unknown, env = true } or UNKNOWN
   end,
   SETUPVAL = nothing, MMBIN = nothing, MMBINI = nothing, MMBINK = nothing, CLOSE = nothing, TBC = nothing,
   JMP = nothing, EXTRAARG = nothing, VARARGPREP = nothing, ERRNNIL = nothing, RETURN = nothing, RETURN0 = nothing,
   RETURN1 = nothing, TFORPREP = nothing, TFORLOOP = nothing,
-  GETTABUP = function(b, i, s) s[i.A] = b:global(b.proto.constants[i.C].value) end,
-  SETTABUP = function(b, i, s) b:set_global(b.proto.constants[i.B].value, register_or_constant(b, i, s)) end,
+  GETTABUP = function(b, i, s)
+    s[i.A] = is_environment(b, i.B) and b:global(b.proto.constants[i.C].value) or UNKNOWN
+  end,
+  SETTABUP = function(b, i, s)
+    if is_environment(b, i.A) then
+      b:set_global(b.proto.constants[i.B].value, register_or_constant(b, i, s))
+    end
+  end,
   GETTABLE = function(b, i, s) s[i.A] = b:index(s[i.B] or UNKNOWN, s[i.C] or UNKNOWN) end,
   GETI = function(b, i, s) s[i.A] = b:index(s[i.B] or UNKNOWN, literal(i.C)) end,
   GETFIELD = function(b, i, s) s[i.A] = b:index(s[i.B] or UNKNOWN, constant(b, i.C)) end,

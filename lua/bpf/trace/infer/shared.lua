@@ -1,18 +1,22 @@
 -- SPDX-License-Identifier: MIT
 -- What is known of the names that bodies share: tables, variables, and what gathers. A row of the ledger is
 --
---   { name, table, variable, gather, key, value, keys, stored, read, places }
+--   { name, table, variable, gather, key, value, keys, stored, own, read, places }
 --
--- where `table`, `variable` and `gather` tell what it is, `stored` whether a body gives it something, and `places` the
--- first place of each use: "table", "variable", "gather", "key", "value".
+-- where `own` tells that only plain Lua of the tool has the name, `table`, `variable` and `gather` tell what it is,
+-- `stored` whether a body gives it something, and `places` the first place of each use: "table", "variable", "gather",
+-- "key", "value".
 local near = require("bpf.base.near")
 local types = require("bpf.trace.types")
 
 local Ledger = {}
 Ledger.__index = Ledger
 
+-- `used` has the names that programs have, `assigned` those that any body assigns.
 function Ledger.new(names, bodies)
-  return setmetatable({ rows = {}, order = {}, names = names, bodies = bodies, texts = {}, changed = false }, Ledger)
+  return setmetatable({
+    rows = {}, order = {}, names = names, bodies = bodies, texts = {}, used = {}, assigned = {}, changed = false, round = 0,
+  }, Ledger)
 end
 
 function Ledger.fail(place, format, ...)
@@ -44,6 +48,14 @@ function Ledger:use(row, as, place)
     end
   end
   row[as], row.places[as], self.changed = true, place, true
+end
+
+-- Whether it isn't known yet what the name of something that is indexed stands for: a record may be assigned to it in a
+-- body that is read later.
+function Ledger:is_open(row)
+  local open = self.round == 1 and self.assigned[row.name] and not (row.table or row.variable or row.gather)
+  self.changed = self.changed or open
+  return open
 end
 
 local OF = { key = "'s keys", value = "'s values" }
@@ -124,9 +136,9 @@ end
 -- Refuses tables and variables whose types nothing tells.
 function Ledger:check_known()
   for _, row in ipairs(self.order) do
-    if row.table and not is_known(row.key) then
+    if row.table and not row.own and not is_known(row.key) then
       self.fail(row.seen, "the keys of '%s' aren't known: nothing that has a type is one", row.name)
-    elseif not row.gather and not is_known(row.value) then
+    elseif not row.gather and not row.own and not is_known(row.value) then
       self.fail(row.seen, "what '%s' holds isn't known: nothing that has a type is stored there", row.name)
     end
     for _, t in ipairs(row.keys or {}) do
@@ -141,7 +153,9 @@ end
 function Ledger:result()
   local shared = {}
   for _, row in ipairs(self.order) do
-    if row.gather then
+    if row.own then
+      shared[row.name] = { own = true, table = row.table }
+    elseif row.gather then
       shared[row.name] = { gather = row.word, keys = row.keys or {}, value = row.value, arguments = row.arguments,
         unnamed = row.unnamed }
     elseif row.table then

@@ -8,6 +8,12 @@ local syscalls = require("bpf.trace.syscalls")
 
 local keys = {}
 
+-- The functions that give an integer a meaning, and which.
+keys.FUNCTIONS = {
+  ksym = "kernel address", usym = "user address", syscall = "syscall", errno = "errno", signal = "signal",
+  port = "port", duration = "duration",
+}
+
 -- By the meaning of an integer. What isn't here is shown as a number. `names` has functions of the tool's own.
 local MEANINGS <const> = {
   uid = format.user, cgroup = format.cgroup, errno = format.errno, signal = format.signal,
