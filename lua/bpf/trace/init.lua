@@ -188,7 +188,8 @@ local function wait(trace, signals, deadline)
   posix.poll(fds, math.max(math.min(math.ceil(left * 1000), child and LONGEST or LONGEST // 5), 0))
   trace:consume()
   local over = trace.child and trace.child:status()
-  return not (over or events.has_ended(trace.printed, trace.obj.vars) or signals:poll(0) or deadline and posix.seconds() >= deadline)
+  return not (over or events.has_ended(trace.printed, trace.obj.vars) or signals:poll(0)
+    or deadline and posix.seconds() >= deadline)
 end
 
 function Trace:consume()

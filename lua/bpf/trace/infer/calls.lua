@@ -152,7 +152,8 @@ function calls.call(body, pc, f, arguments)
     return { type = types.unknown, entries = row }
   elseif f.library then
     return { type = body.tool and types.unknown or types.integer() }
-  elseif f.shared and f.shared.own and (f.shared.stored or not body.strict) then
+  elseif f.shared and f.shared.own then
+    f.shared.called = f.shared.called or body:function_names()
     return { type = types.unknown }
   elseif f.shared then
     if f.shared.stored or f.shared.table then

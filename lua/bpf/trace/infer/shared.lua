@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- What is known of the names that bodies share: tables, variables, and what gathers. A row of the ledger is
 --
---   { name, table, variable, gather, key, value, keys, stored, own, read, places }
+--   { name, table, variable, gather, key, value, keys, stored, own, called, places }
 --
--- where `own` tells that only plain Lua of the tool has the name, `table`, `variable` and `gather` tell what it is,
--- `stored` whether a body gives it something, and `places` the first place of each use: "table", "variable", "gather",
--- "key", "value".
+-- where `own` tells that only plain Lua of the tool has the name; `called` has the names of functions, where it is
+-- called as one; `table`, `variable` and `gather` tell what it is; `stored`, whether a body gives it something; and
+-- `places` has the first place of each use: "table", "variable", "gather", "key", "value".
 local near = require("bpf.base.near")
 local types = require("bpf.trace.types")
 
@@ -15,7 +15,8 @@ Ledger.__index = Ledger
 -- `used` has the names that programs have, `assigned` those that any body assigns.
 function Ledger.new(names, bodies)
   return setmetatable({
-    rows = {}, order = {}, names = names, bodies = bodies, texts = {}, used = {}, assigned = {}, changed = false, round = 0,
+    rows = {}, order = {}, names = names, bodies = bodies, texts = {}, used = {}, assigned = {},
+    changed = false, round = 0,
   }, Ledger)
 end
 
@@ -116,7 +117,9 @@ end
 -- Refuses names that are only read.
 function Ledger:check_stored()
   for _, row in ipairs(self.order) do
-    if not row.stored and not row.gather then
+    if not row.stored and row.called then
+      self.fail(row.seen, "no function '%s'%s", row.name, self:hint(row.name, row.called))
+    elseif not row.stored and not row.gather then
       self.fail(row.seen, "nothing is ever stored in '%s'%s", row.name, self:hint(row.name))
     end
   end
