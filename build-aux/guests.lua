@@ -102,6 +102,7 @@ return {
   ["spec/lua/rates_spec.lua"] = { on = NONE, why = "it counts with what walks give, whose specs run on every kernel" },
   ["spec/lua/symbols_spec.lua"] = { on = ENDS, why = "it reads /proc, whose lines are alike everywhere", seconds = 20 },
   ["spec/lua/trace_cases_spec.lua"] = { seconds = 60 },
+  ["spec/lua/trace_enumerators_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/trace_infer_spec.lua"] = { on = NONE, why = "bytecode is read, and members come from BTF" },
   ["spec/lua/trace_tool_spec.lua"] = { on = ENDS, why = "plain Lua; the kernel's part is trace_spec's", seconds = 60 },
   ["spec/lua/trace_types_spec.lua"] = { on = NONE, why = text },

@@ -320,6 +320,7 @@ build = {
     ["bpf.trace.syscalls"] = "lua/bpf/trace/syscalls.lua",
     ["bpf.trace.tables"] = "lua/bpf/trace/tables.lua",
     ["bpf.trace.tables.draw"] = "lua/bpf/trace/tables/draw.lua",
+    ["bpf.trace.tables.enumerators"] = "lua/bpf/trace/tables/enumerators.lua",
     ["bpf.trace.tables.keys"] = "lua/bpf/trace/tables/keys.lua",
     ["bpf.trace"] = "lua/bpf/trace/init.lua",
     ["bpf.trace.events"] = "lua/bpf/trace/events.lua",

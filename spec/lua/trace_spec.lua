@@ -40,6 +40,13 @@ describe("lua-bpf trace", function()
     assert.matches("\n +tracepoint/sched/sched_process_exec +1 ", output)
   end)
 
+  it("shows names that tracepoints have for numbers", function()
+    local output = traced("bash -c 'exec 3<>/dev/tcp/127.0.0.1/9; true'", "tracepoint/sock/inet_sock_set_state",
+      [[count(args.newstate) printf("%s %d\n", args.newstate, args.newstate)]])
+    assert.matches("\nTCP_SYN_SENT 2\n", output)
+    assert.matches("\n +TCP_SYN_SENT +1 ", output)
+  end)
+
   it("gives what gathers a name, and prints JSON", function()
     local output = traced("true", "--json", "tracepoint/sched/sched_process_exec", "started = count(comm)")
     assert.matches('\n{"name":"started","type":"count","rows":%[{"key":%["true"%],"count":1}%]}\n', output)

@@ -66,7 +66,9 @@ local function describe_record(t)
 end
 
 local DESCRIBE = {
-  integer = function(t) return t.meaning and ("integer (%s)"):format(t.meaning) or "integer" end,
+  integer = function(t)
+    return t.meaning and ("integer (%s)"):format(t.meaning:gsub("^symbolic .*$", "with names")) or "integer"
+  end,
   string = function(t) return ("char[%d]"):format(t.size) end,
   pointer = function(t) return (t.space == "user" and "user's " or "") .. t.type .. " *" end,
   record = describe_record,

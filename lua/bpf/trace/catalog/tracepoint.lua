@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Tracepoints, with the fields of their records, as tracefs has them.
 
+local enumerators = require("bpf.trace.tables.enumerators")
 local features = require("bpf.core").features
 local tracefs = require("bpf.program.tracefs")
 local types = require("bpf.trace.catalog.types")
@@ -72,8 +73,11 @@ function tracepoint.arguments(_, place)
     local c, name = split(declaration)
     if c and not name:find("^common_") and size ~= "0" then
       local type = field_type(c, name, math.tointeger(tonumber(size)), category)
+      local symbols = type.kind == "integer" and enumerators.symbols(text, name)
       if place:find("^raw_syscalls/") and name == "id" then
         type = { kind = "integer", meaning = "syscall" }
+      elseif symbols then
+        type = { kind = "integer", meaning = "symbolic " .. symbols }
       end
       list[#list + 1] = types.row(name, c, type)
     end

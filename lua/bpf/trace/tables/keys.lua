@@ -2,6 +2,7 @@
 -- Values of tables as text, by what they mean: names of users, signals and functions, stacks, addresses.
 local format = require("bpf.format")
 local core = require("bpf.core")
+local enumerators = require("bpf.trace.tables.enumerators")
 local number = require("bpf.base.number")
 local symbols = require("bpf.symbols")
 local syscalls = require("bpf.trace.syscalls")
@@ -21,25 +22,9 @@ local MEANINGS <const> = {
   duration = format.duration, time = format.time, syscall = syscalls.name,
 }
 
--- The name of an enumerator, from the kernel's types.
-local enumerators = {}
-local function enumerator(name, n)
-  local known = enumerators[name]
-  if not known then
-    known = {}
-    enumerators[name] = known
-    local kernel = core.btf.kernel()
-    local found = kernel and kernel:find(name, "enum")
-    for _, e in ipairs(found and (found.values or found.enumerators) or {}) do
-      known[e.value] = e.name
-    end
-  end
-  return known[n] or number.text(n)
-end
-
 -- Meanings with a text of their own behind the first word: functions of that text and the number.
 local PREFIXES <const> = {
-  enum = enumerator,
+  enum = enumerators.name, symbolic = enumerators.symbol,
   time = function(form, ns) return os.date(form, (core.walltime(ns))) end,
 }
 
@@ -61,13 +46,16 @@ local function integer(type, n, context)
   return ok and text ~= nil and tostring(text) or number.text(n)
 end
 
+-- What an IPv4 address begins with where it stands for one of IPv6.
+local MAPPED <const> = ("\0"):rep(10) .. "\xff\xff"
+
 local texts = {
   integer = integer,
   pointer = function(_, n) return format.hex(n) end,
   boolean = function(_, v) return tostring(v == true or v == 1) end,
   string = function(_, s) return s end,
   bytes = function(_, s) return s end,
-  address = function(_, s) return format.ip(s) end,
+  address = function(_, s) return format.ip(s:sub(1, #MAPPED) == MAPPED and s:sub(#MAPPED + 1) or s) end,
 }
 
 -- The text of a value that isn't a stack.
