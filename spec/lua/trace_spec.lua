@@ -68,6 +68,12 @@ describe("lua-bpf trace", function()
     assert.matches("\nb: 1\na: 1\n$", output)
   end)
 
+  it("runs bodies in the tool alone", function()
+    local output = works [[trace begin 'print("hello world")' every/0.1 'n = (n or 0) + 1 if n == 2 then exit() end' \
+      end 'print(n)']]
+    assert.equal("hello world\nready, 0 probes\n2\n", output)
+  end)
+
   it("tells when it is ready, and ends after -n", function()
     local output = works [[trace -n 0.1 -o /dev/null tracepoint/syscalls/sys_enter_close,interval/1 'count()']]
     assert.equal("ready, 2 probes\n", output)
@@ -108,7 +114,7 @@ describe("lua-bpf trace", function()
     fails(2, "there is no tracepoint/syscalls/sys_enter_clos", "trace tracepoint/syscalls/sys_enter_clos 'count()'")
     fails(2, "nothing is ever stored in 'strat'", "trace interval/1 'hist(strat[tid])'")
     fails(2, "a filter isn't between slashes", "trace interval/1 '/pid == 1/ count()'")
-    fails(2, "there is none", "trace begin 'print(1)'")
+    fails(2, "'every 5' is one argument: quote it, or write every/5", "trace every 5 'print(1)'")
     fails(1, "there is no process 99999999", "trace -p 99999999 interval/1 'count()'")
   end)
 end)

@@ -45,11 +45,24 @@ local function catch(problem)
   return stop and text:sub(stop + 1) or debug.traceback(text, 2)
 end
 
-local function run(given, arguments)
-  if #arguments == 0 or #arguments % 2 ~= 0 then
-    frame.misuse(#arguments == 0 and "which probes, and what is to be done there?"
-      or ("what is to be done at %s? A BODY is missing"):format(arguments[#arguments]), USAGE)
+-- Probes and bodies come in pairs.
+local function check_pairs(arguments)
+  if #arguments == 0 then
+    frame.misuse("which probes, and what is to be done there?", USAGE)
   end
+  for n = 1, #arguments, 2 do
+    local period = arguments[n] == "every" and tonumber(arguments[n + 1]) and arguments[n + 1]
+    if period then
+      frame.misuse(("'every %s' is one argument: quote it, or write every/%s"):format(period, period), USAGE)
+    end
+  end
+  if #arguments % 2 ~= 0 then
+    frame.misuse(("what is to be done at %s? A BODY is missing"):format(arguments[#arguments]), USAGE)
+  end
+end
+
+local function run(given, arguments)
+  check_pairs(arguments)
   local trace = {}
   for n = 1, #arguments, 2 do
     trace[#trace + 1] = { arguments[n], arguments[n + 1] }

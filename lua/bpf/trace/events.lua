@@ -100,14 +100,14 @@ end
 -- The tool ends, and the bodies that run in the kernel with it.
 function events.exit(state, vars)
   state.ended = true
-  if state.exits then
+  if state.exits and vars[FLAG] then
     vars[FLAG] = { up = 1 }
   end
 end
 
 -- Whether exit() was called. Its record may have found no room in the ring.
 function events.has_ended(state, vars)
-  return state.ended or state.exits and vars[FLAG].up ~= 0
+  return state.ended or state.exits and vars[FLAG] and vars[FLAG].up ~= 0
 end
 
 local function body_here(c)

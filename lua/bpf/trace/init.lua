@@ -24,10 +24,6 @@ Trace.__index = Trace
 
 local ENTRIES <const> = 10240
 
-local function fail(format, ...)
-  error({ trace = format:format(...) }, 0)
-end
-
 -- Ends with what isn't the fault of what was typed. The status is the tool's, 1 if none is given.
 local function refuse(message, code, status)
   error({ trace = message, code = code, status = status or 1 }, 0)
@@ -148,7 +144,7 @@ local function load(trace, bodies)
     local wrong = code == "EINVAL" and not log -- it can't be compiled
     error({ trace = message:gsub("^bpf%.trace: ", "", 1), code = code, status = not wrong and 1 or nil }, 0)
   end
-  trace.obj = obj
+  trace.obj, trace.vars = obj, obj.vars
   for n, body in ipairs(bodies) do
     body.prog = obj.progs[list[n].name]
   end
@@ -166,7 +162,7 @@ local function attach(trace, bodies, warn)
       warn(why)
     end
   end
-  if count == 0 then
+  if count == 0 and bodies[1] then
     refuse(why, because)
   end
   return count
@@ -188,7 +184,7 @@ local function wait(trace, signals, deadline)
   posix.poll(fds, math.max(math.min(math.ceil(left * 1000), child and LONGEST or LONGEST // 5), 0))
   trace:consume()
   local over = trace.child and trace.child:status()
-  return not (over or events.has_ended(trace.printed, trace.obj.vars) or signals:poll(0)
+  return not (over or events.has_ended(trace.printed, trace.vars) or signals:poll(0)
     or deadline and posix.seconds() >= deadline)
 end
 
@@ -259,9 +255,6 @@ local function part(trace)
     table.insert(body.tool and trace.plain or programs, body)
   end
   trace.bodies = programs
-  if not programs[1] then
-    fail("begin, end and every run beside other probes: there is none")
-  end
 end
 
 -- The maps that have stacks, by their depth.
@@ -290,8 +283,10 @@ local function open(trace, options)
   local result = infer.run(trace.bodies)
   part(trace)
   bind(trace, trace.bodies, result)
-  load(trace, trace.bodies)
-  for name, m in pairs(trace.obj.maps) do
+  if trace.bodies[1] then
+    load(trace, trace.bodies)
+  end
+  for name, m in pairs(trace.obj and trace.obj.maps or {}) do
     trace.object_maps[name] = m
   end
   trace.tables = tables.new(trace.plan, trace.object_maps, {
@@ -315,7 +310,7 @@ end
 -- Raises { trace = message } for what is wrong, with code and the tool's status for what failed.
 local function run(options)
   local trace <close> = setmetatable({
-    links = {}, plain = {}, maps = {}, object_maps = {},
+    links = {}, plain = {}, maps = {}, object_maps = {}, vars = {},
     out = options.out, printed = events.new(), began = core.clock(),
   }, Trace)
   open(trace, options)

@@ -108,7 +108,7 @@ local function add_functions(names, trace, shown)
     end
   end
   function names.exit()
-    events.exit(trace.printed, trace.obj.vars)
+    events.exit(trace.printed, trace.vars)
   end
 end
 
@@ -116,7 +116,7 @@ end
 -- inference found, `maps` the maps of shared tables.
 function tool.environment(trace, shared, maps)
   local names, shown = {}, {}
-  local variables = setmetatable({ vars = trace.obj.vars }, Variables)
+  local variables = setmetatable({ vars = trace.vars }, Variables)
   local readers = variables:readers(shared)
   for name, m in pairs(maps) do
     names[name], shown[m] = m, trace.tables:shared(name, m, shared[name].key, shared[name].value)

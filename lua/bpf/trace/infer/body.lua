@@ -357,7 +357,8 @@ function Body:set_index(s, register, key, value)
   elseif row then
     self:use_key(row, key)
     if value.call then
-      self:fail("what %s gives can't be stored in '%s'", value.call.word, row.name)
+      self:fail("what %s gives can't be stored in '%s': keys stand in the call: %s = %s(…, pid)",
+        value.call.word, row.name, row.name, value.call.word)
     end
     self:keep(row, value)
   elseif o.from and o.type.kind == "unknown" and type(key.constant) ~= "string" then
