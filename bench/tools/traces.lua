@@ -27,7 +27,7 @@ local LINES <const> = {
   { "stacks", "calls", { "tracepoint/syscalls/sys_enter_write", "count(kstack)" },
     "tracepoint:syscalls:sys_enter_write { @[kstack] = count(); }" },
   { "BTF", "calls", { "tp_btf/sys_enter", "count(task.tgid)" },
-    "rawtracepoint:sys_enter { @[((struct task_struct *)curtask)->tgid] = count(); }" },
+    "tracepoint:raw_syscalls:sys_enter { @[curtask->tgid] = count(); }" },
   { "uprobe", "strings", { "uprobe/libc.so.6:malloc", "if pid == $load then hist(arg0) end" },
     "uprobe:libc:malloc /pid == $load/ { @ = hist(arg0); }" },
 }

@@ -247,28 +247,32 @@ function events.show(type, value, context)
   return value == nil and "nil" or keys.text(type, value, context or {})
 end
 
--- The values of a record, and their texts.
-local function line_of(site, record, show)
-  local list = {}
-  for n = 1, site.count do
-    local place = site.values[n]
-    if place.name then
-      list[n] = record[place.name]
-    else
-      list[n] = place.constant
-    end
-  end
+-- The function that makes a site's records lines. What is known before the first record is done here, as there may
+-- be very many.
+local function liner(site, show)
+  local places, list, line = site.values, {}, site.format and printf.compile(site.format)
   local function text(n)
-    return show(site.values[n].type, list[n])
+    local value, type = list[n], places[n].type
+    return type.kind == "string" and value or show(type, value)
   end
-  if site.format then
-    return printf.text(site.format, list, text)
+  return function(record)
+    for n = 1, site.count do
+      local place = places[n]
+      if place.name then
+        list[n] = record[place.name]
+      else
+        list[n] = place.constant
+      end
+    end
+    if line then
+      return line(list, text)
+    end
+    local texts = {}
+    for n = 1, site.count do
+      texts[n] = text(n)
+    end
+    return table.concat(texts, "\t") .. "\n"
   end
-  local texts = {}
-  for n = 1, site.count do
-    texts[n] = text(n)
-  end
-  return table.concat(texts, "\t") .. "\n"
 end
 
 -- Opens the reader of what a loaded trace prints: `write(text)` gets each line. The reader's owner asks
@@ -283,7 +287,8 @@ function events.reader(state, maps, write, show)
     elseif number == EXIT then
       state.ended = true
     elseif site then
-      write(line_of(site, site.type:decode(bytes), show))
+      site.line = site.line or liner(site, show)
+      write(site.line(site.type:decode(bytes)))
     end
   end)
 end

@@ -171,28 +171,38 @@ end
 -- The run -------------------------------------------------------------------------------------------------------------
 
 local LONGEST <const> = 500 -- milliseconds of one wait
+-- Records that are read before it is looked whether the trace is over, and when it is: programs may send more without
+-- an end.
+local MOST <const>, REST <const> = 4096, 1 << 16
+local MANY <const>, PAUSE <const> = 32, 5 -- records at once, and milliseconds
 
 -- Waits for records, for the end of the command, for a signal. Returns whether the trace goes on.
 local function wait(trace, signals, deadline)
   local left = deadline and deadline - posix.seconds() or LONGEST / 1000
-  local fds = { [trace.reader and trace.reader:fd() or signals:fd()] = "read" }
+  local fds = { [signals:fd()] = "read" }
+  if trace.reader then
+    fds[trace.reader:fd()] = "read"
+  end
   local child = trace.child and trace.child:fd()
   if child then
     fds[child] = "read"
   end
   left = math.min(left, tool.run_due(trace.plain) or left)
   posix.poll(fds, math.max(math.min(math.ceil(left * 1000), child and LONGEST or LONGEST // 5), 0))
-  trace:consume()
+  local count = trace:consume(MOST)
+  if count >= MANY and count < MOST then -- let records gather: to be woken for each costs more than to read it
+    posix.poll({ [signals:fd()] = "read" }, PAUSE)
+  end
   local over = trace.child and trace.child:status()
   return not (over or events.has_ended(trace.printed, trace.vars) or signals:poll(0)
     or deadline and posix.seconds() >= deadline)
 end
 
-function Trace:consume()
-  if self.reader then
-    self.reader:consume()
-  end
+-- Writes what has come, up to `most` records. Returns their number.
+function Trace:consume(most)
+  local count = self.reader and self.reader:consume(most) or 0
   self.out:flush()
+  return count
 end
 
 -- What was lost is told.
@@ -223,7 +233,7 @@ function Trace:run(options)
   end
   while wait(self, signals, deadline) do
   end
-  self:consume()
+  self:consume(REST)
   self.ending = true
   tool.run(self.plain, "end")
   self.tables:print()

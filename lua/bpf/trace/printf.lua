@@ -16,16 +16,14 @@ local function unsigned(spec, n)
   return ("%" .. spec:gsub("[ +#0]", "", 1) .. "s"):format(("%d%d"):format(tens, n - tens * 10))
 end
 
-local function number(conversion)
-  return function(spec, n) return ("%" .. spec .. conversion):format(n) end
-end
-
--- The text of a value, by the conversion: it gets flags and width, the value as a number, and as text.
+-- The rows of conversions: what Lua's format has in their place, and a function that gives its value: of flags and
+-- width, the value as a number, a function that gives its text, and the value's place. Numbers need none.
 local CONVERSIONS <const> = {
-  d = number("d"), i = number("d"), x = number("x"), X = number("X"), o = number("o"), u = unsigned,
-  c = function(spec, n) return ("%" .. spec .. "s"):format(string.char(n & 0xff)) end,
-  p = function(spec, n) return ("%" .. spec .. "s"):format(("0x%x"):format(n)) end,
-  s = function(spec, _, text) return ("%" .. spec .. "s"):format(text()) end,
+  d = { "d" }, i = { "d" }, x = { "x" }, X = { "X" }, o = { "o" },
+  u = { "", unsigned },
+  c = { "s", function(_, n) return string.char(n & 0xff) end },
+  p = { "s", function(_, n) return ("0x%x"):format(n) end },
+  s = { "s", function(_, _, text, k) return text(k) end },
 }
 CONVERSIONS.r = CONVERSIONS.s
 
@@ -68,20 +66,33 @@ function printf.conversions(parts)
   return list
 end
 
--- The text of values by a format. `text(n)` gives that of the n-th value, for %s.
-function printf.text(parts, values, text)
-  local list, n = {}, 0
+-- What a format does, as a function of values and of `text(n)`, which gives the text of the n-th value, for %s.
+function printf.compile(parts)
+  local pieces, makers, specs, count = {}, {}, {}, 0
   for i, part in ipairs(parts) do
     if type(part) == "table" then
-      n = n + 1
-      local k, value = n, values[n]
-      value = value == true and 1 or value or 0
-      list[i] = CONVERSIONS[part.conversion](part.spec, value, function() return text(k) end)
+      local letter, make = table.unpack(CONVERSIONS[part.conversion])
+      count = count + 1
+      makers[count], specs[count] = make or false, part.spec
+      pieces[i] = letter == "" and "%s" or "%" .. part.spec .. letter
     else
-      list[i] = part
+      pieces[i] = part:gsub("%%", "%%%%")
     end
   end
-  return table.concat(list)
+  local format, list = table.concat(pieces), {}
+  return function(values, text)
+    for n = 1, count do
+      local value, make = values[n], makers[n]
+      value = value == true and 1 or value or 0
+      list[n] = make and make(specs[n], value, text, n) or value
+    end
+    return format:format(table.unpack(list, 1, count))
+  end
+end
+
+-- The text of values by a format.
+function printf.text(parts, values, text)
+  return printf.compile(parts)(values, text)
 end
 
 return printf
