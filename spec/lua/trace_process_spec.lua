@@ -3,6 +3,7 @@
 local helper = require "spec.helper"
 local posix = require "bpf.base.posix"
 local process = require "bpf.trace.process"
+local tool = require "spec.support.command"
 
 local function fails(pattern, call, ...)
   local ok, failure = pcall(call, ...)
@@ -53,6 +54,14 @@ describe("a command", function()
     assert.equal(7, child:status())
     os.remove(path)
     assert.error_matches(function() child:go() end, "was started before")
+  end)
+
+  it("is traced from its execution on", function()
+    local calls, first = tool.works([[trace -c true 'tracepoint/raw_syscalls/*' 'print(probe, syscall(args.id))']]), {}
+    for probe, call in calls:gmatch("tracepoint/raw_syscalls/([a-z_]+)\t([a-z_]+)") do
+      first[#first + 1] = probe .. " " .. call
+    end
+    assert.same({ "sys_enter execve", "sys_exit execve" }, { table.unpack(first, 1, 2) })
   end)
 
   it("that a signal ends has a status above 128", function()

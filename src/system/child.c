@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* A command that is started, and runs when it is told to. It is part of no API: only our own Lua modules use it.
  *
- * A socket connects us with the child process, which waits for a byte before it executes the command. If the socket is
- * closed instead, the child ends. If the command can't be executed, the child sends the errno; otherwise the execution
- * closes the socket. The object owns our end of it, and a pidfd, which is readable when the command has ended. The
- * process keeps its number until we have asked for its status, so the number can't be another's.
+ * The child process stops itself, by SIGSTOP, and goes on when a byte that both have says so. It doesn't wait in a
+ * system call, because that one's end would be the first thing that a trace of the command shows. If the command can't
+ * be executed, the child sends the errno through a socket; otherwise the execution closes the socket. The object owns
+ * our end of it, and a pidfd, which is readable when the command has ended. The process keeps its number until we have
+ * asked for its status, so the number can't be another's.
+ *
+ * Nobody would let a stopped child go on after our death. So it dies with us, and so does the command, since it can't
+ * take that back without a system call.
  *
  * A release ends a command that runs still, by SIGTERM. It doesn't wait for the end. */
 #define _GNU_SOURCE
@@ -12,9 +16,14 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,11 +44,12 @@ enum { DESCRIPTORS = 3 };
 
 struct child {
 	struct lbpf_head head;
-	pid_t pid;  /* 0: none was started, or the handle is closed */
-	int socket; /* our end; -1: the command was told to run, or the handle is closed */
-	int pidfd;  /* -1: closed, or unknown to the kernel (before 5.3) */
-	bool ended; /* its status is known */
-	int status; /* as a shell tells it */
+	pid_t pid;	     /* 0: none was started, or the handle is closed */
+	int socket;	     /* our end; -1: the command was told to run, or the handle is closed */
+	int pidfd;	     /* -1: closed, or unknown to the kernel (before 5.3) */
+	atomic_bool *may_go; /* in memory that the child process has too; NULL: the handle is closed */
+	bool ended;	     /* its status is known */
+	int status;	     /* as a shell tells it */
 };
 
 static void close_one(int *fd)
@@ -76,6 +86,15 @@ static void child_init(void *self)
 	child->socket = child->pidfd = -1;
 }
 
+static void give_memory(struct child *child)
+{
+	atomic_bool *may_go = child->may_go;
+
+	child->may_go = NULL;
+	if (may_go)
+		munmap(may_go, sizeof(*may_go));
+}
+
 static void child_release(lua_State *L, int idx, void *self)
 {
 	struct child *child = self;
@@ -85,6 +104,7 @@ static void child_release(lua_State *L, int idx, void *self)
 	(void)idx;
 	close_one(&child->socket);
 	close_one(&child->pidfd);
+	give_memory(child);
 	if (!child->pid || child->ended || !lbpf_class_undoes(&child->head))
 		return;
 	if (reap(child, WNOHANG) == EAGAIN) {
@@ -117,42 +137,66 @@ static void reset_signals(void)
 			signal(number, SIG_DFL);
 }
 
-/* Waits and executes the command; never returns. */
-static _Noreturn void run_child(char *const *argv, int socket, const sigset_t *mask)
+/* What a child process needs. It allocates nothing. */
+struct start {
+	const char *program;
+	char *const *argv;
+	const sigset_t *mask;
+	pid_t parent;
+	int socket;
+};
+
+/* Stops, and executes the command when it may go on; never returns. */
+static _Noreturn void run_child(const struct start *start, const atomic_bool *may_go)
 {
-	char byte;
-	ssize_t n;
 	int err;
 
 	reset_signals();
-	sigprocmask(SIG_SETMASK, mask, NULL);
-	do
-		n = read(socket, &byte, 1);
-	while (n < 0 && errno == EINTR);
-	if (n == 1) {
-		execvp(argv[0], argv);
-		err = errno;
-		send(socket, &err, sizeof(err), MSG_NOSIGNAL);
-	}
+	sigprocmask(SIG_SETMASK, start->mask, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != start->parent)
+		_exit(127);
+	while (!*may_go)
+		raise(SIGSTOP);
+	execvp(start->program, start->argv);
+	err = errno;
+	send(start->socket, &err, sizeof(err), MSG_NOSIGNAL);
 	_exit(127);
 }
 
-/* Starts the child process. Returns 0 or an errno. */
-static int child_acquire(struct child *child, char *const *argv)
+/* Waits until the child process has stopped, so that nothing that it does before is seen. */
+static void await_stop(pid_t pid)
 {
+	siginfo_t info;
+
+	while (waitid(P_PID, (id_t)pid, &info, WSTOPPED | WEXITED | WNOWAIT) < 0 && errno == EINTR)
+		;
+}
+
+/* Starts the child process. Returns 0 or an errno. */
+static int child_acquire(struct child *child, const char *program, char *const *argv)
+{
+	struct start start = { .program = program, .argv = argv, .parent = getpid() };
 	sigset_t all, mask;
 	int ends[2], err;
 	pid_t pid;
+	void *memory;
 
+	memory = mmap(NULL, sizeof(*child->may_go), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return errno;
+	child->may_go = memory;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		return errno;
 	child->socket = ends[0];
+	start.socket = ends[1];
+	start.mask = &mask;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &mask);
 	pid = fork();
 	if (!pid) {
 		close(ends[0]);
-		run_child(argv, ends[1], &mask);
+		run_child(&start, child->may_go);
 	}
 	err = pid < 0 ? errno : 0;
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
@@ -160,18 +204,42 @@ static int child_acquire(struct child *child, char *const *argv)
 	if (!err) {
 		child->pid = pid;
 		child->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+		await_stop(pid);
 	}
 	return err;
 }
 
 /* ---- functions for Lua ---- */
 
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+/* Pushes the path of a program, so that the child process needn't try all folders of PATH, which a trace would show. */
+static const char *push_program(lua_State *L, const char *name)
+{
+	const char *list = getenv("PATH"), *end;
+
+	for (list = list && !strchr(name, '/') ? list : ""; *list; list = *end ? end + 1 : end) {
+		end = list + strcspn(list, ":");
+		lua_pushlstring(L, list, (size_t)(end - list));
+		lua_pushfstring(L, "%s/%s", end > list ? lua_tostring(L, -1) : ".", name);
+		if (is_program(lua_tostring(L, -1)))
+			return lua_tostring(L, -1);
+		lua_pop(L, 2);
+	}
+	return lua_pushstring(L, name);
+}
+
 /* child({ word, ... }) → the child process of a command that hasn't begun; or nil, message, code. */
 static int l_child(lua_State *L)
 {
+	const char *word, *program;
 	struct child *child;
 	lua_Integer count;
-	const char *word;
 	char **argv;
 	int err;
 
@@ -189,10 +257,11 @@ static int l_child(lua_State *L)
 		lua_pop(L, 1);
 	}
 	argv[count] = NULL;
+	program = push_program(L, argv[0]);
 	child = lbpf_class_new(L, &child_class, sizeof(*child), 0);
 	err = lbpf_spare(L, DESCRIPTORS);
 	if (!err)
-		err = child_acquire(child, argv);
+		err = child_acquire(child, program, argv);
 	if (err)
 		return lbpf_err_push(L, err, NULL, "%s", argv[0]);
 	return 1;
@@ -207,9 +276,9 @@ static int child_go(lua_State *L)
 
 	if (child->socket < 0)
 		return luaL_error(L, "the command was started before");
-	if (send(child->socket, "\n", 1, MSG_NOSIGNAL) != 1)
-		err = errno; /* something has ended the child process meanwhile */
-	while (!err && (n = read(child->socket, &err, sizeof(err))) < 0 && errno == EINTR)
+	*child->may_go = true;
+	kill(child->pid, SIGCONT);
+	while ((n = read(child->socket, &err, sizeof(err))) < 0 && errno == EINTR)
 		;
 	close_one(&child->socket);
 	if (err)
