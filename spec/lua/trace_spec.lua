@@ -47,6 +47,14 @@ describe("lua-bpf trace", function()
     assert.matches("\n +TCP_SYN_SENT +1 ", output)
   end)
 
+  it("prints stacks, a function in a line, and functions of processes by their names", function()
+    local output = traced("sleep " .. 0.3 * helper.slow, "uprobe/libc.so.6:nanosleep,uprobe/libc.so.6:clock_nanosleep",
+      [[printf("%s at %s\n", comm, func) n = count(usym(arg0))]],
+      "tracepoint/syscalls/sys_enter_clock_nanosleep", [[printf("%s\n%s\n%s\n", comm, ustack(2), kstack(1))]])
+    assert.matches("\nsleep at [a-z_]*nanosleep[a-z_0-9]*\n", output)
+    assert.matches("\nsleep\n    [a-z_]*nanosleep[^\n]* %(libc.so.6%)\n    [^\n]+\n    [a-z_]+[^\n]+\n", output)
+  end)
+
   it("gives what gathers a name, and prints JSON", function()
     local output = traced("true", "--json", "tracepoint/sched/sched_process_exec", "started = count(comm)")
     assert.matches('\n{"name":"started","type":"count","rows":%[{"key":%["true"%],"count":1}%]}\n', output)

@@ -7,6 +7,7 @@ local argument = require("bpf.base.argument")
 local Compiler = require("bpf.program.compiler")
 local declared = require("bpf.program.declared")
 local printf = require("bpf.trace.printf")
+local gather = require("bpf.trace.gather")
 local keys = require("bpf.trace.tables.keys")
 local types = require("bpf.trace.types")
 local values = require("bpf.program.values")
@@ -176,9 +177,15 @@ local function send_values(c, site, body, arguments, first)
     else
       local name = "a" .. k
       type = type or type_of(v)
-      site.values[k] = { name = name, type = type }
+      site.values[k] = { name = name, type = type, depth = v.depth }
       text[#text + 1] = member_text(type, name) .. "; "
       order[#order + 1], fields[name] = name, member_value(c, v, type)
+      if types.of_process(type) then
+        local pid = name .. "_pid"
+        site.values[k].pid = pid
+        text[#text + 1] = "__u64 " .. pid .. "; "
+        order[#order + 1], fields[pid] = pid, values.integer(gather.process_here(c))
+      end
     end
   end
   site.count = #arguments - first + 1
@@ -242,24 +249,32 @@ end
 
 -- The tool ------------------------------------------------------------------------------------------------------------
 
--- The text of a value by its type, as in tables. `context` may have the tool's own names, as theirs.
-function events.show(type, value, context)
-  return value == nil and "nil" or keys.text(type, value, context or {})
+local FRAME <const> = "    " -- before each function of a stack
+
+-- The text of a value by its type, as in tables. `context` may have the tool's own names, as theirs. `pid` is the
+-- process of what means something in its process only, `place` has how deep a stack is.
+function events.show(type, value, context, pid, place)
+  context = context or { processes = {} }
+  if keys.is_stack(type) then
+    return FRAME .. table.concat(keys.frames(place, value, pid, context), "\n" .. FRAME)
+  end
+  return value == nil and "nil" or keys.text(type, value, context, pid)
 end
 
 -- The function that makes a site's records lines. What is known before the first record is done here, as there may
 -- be very many.
 local function liner(site, show)
   local places, list, line = site.values, {}, site.format and printf.compile(site.format)
+  local pids = {}
   local function text(n)
     local value, type = list[n], places[n].type
-    return type.kind == "string" and value or show(type, value)
+    return type.kind == "string" and value or show(type, value, pids[n], places[n])
   end
   return function(record)
     for n = 1, site.count do
       local place = places[n]
       if place.name then
-        list[n] = record[place.name]
+        list[n], pids[n] = record[place.name], place.pid and record[place.pid]
       else
         list[n] = place.constant
       end

@@ -191,7 +191,8 @@ row("ip", function(c, given)
   return { kind = "buffer", object = object, offset = 0, type = bytes(4) }
 end, function(given)
   local t = given[1]
-  local size = t and (t.size or t.form and t.form.size)
+  local form = t and t.kind == "pointer" and types.target(t)
+  local size = t and (t.size or form and form.size)
   return types.address(size == 16 and 16 or 4)
 end)
 

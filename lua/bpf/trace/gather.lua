@@ -4,6 +4,7 @@ local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
 local concepts = require("bpf.trace.concepts")
 local declared = require("bpf.program.declared")
+local types = require("bpf.trace.types")
 local values = require("bpf.program.values")
 
 local gather = {}
@@ -61,14 +62,14 @@ local function join(a, b, title)
   return a
 end
 
--- The C text of a key. A stack of a process is known with the process.
+-- The C text of a key. What means something in its process only is known with the process.
 local function key_text(parts, bucket)
   local text = {}
   for n, part in ipairs(parts) do
     local make = MEMBERS[part.type.kind] or fail("a %s can't be a key", part.type.kind)
     local before, behind = make(part.type)
     text[#text + 1] = ("%s k%d%s;"):format(before, n, behind)
-    if part.type.kind == "ustack" then
+    if types.of_process(part.type) then
       text[#text + 1] = ("__u32 k%d_pid;"):format(n)
     end
   end
@@ -296,7 +297,7 @@ local function part_value(c, part, arguments, first)
 end
 
 -- The id of the process, in the tool's own namespace where the program knows of it.
-local function process_here(c)
+function gather.process_here(c)
   if c.root.traced then
     return require("bpf.trace.words").rows.pid.read(c).r
   end
@@ -323,8 +324,8 @@ local function key_of(c, t, arguments, first, bucket)
   for n, part in ipairs(t.parts) do
     local member = form.members["k" .. n]
     c:write(member.type, object, member.offset, list[n], "key", true)
-    if part.type.kind == "ustack" then
-      f:store(object, form.members[("k%d_pid"):format(n)].offset, 4, process_here(c))
+    if types.of_process(part.type) then
+      f:store(object, form.members[("k%d_pid"):format(n)].offset, 4, gather.process_here(c))
     end
   end
   c.for_key = nil

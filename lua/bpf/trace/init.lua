@@ -308,8 +308,8 @@ local function open(trace, options)
     local function write(line)
       options.out:write(line)
     end
-    local function show(type, value)
-      return events.show(type, value, trace.tables.context)
+    local function show(type, value, pid, place)
+      return events.show(type, value, trace.tables.context, pid, place)
     end
     local reader, message, code = events.reader(trace.printed, trace.object_maps, write, show)
     trace.reader = reader or refuse(message, code)

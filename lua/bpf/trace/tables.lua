@@ -201,7 +201,7 @@ local function json_key(t, row, n, context)
   elseif part.kind == "boolean" then
     return tostring(value == true or value == 1)
   end
-  return json_text(keys.is_number(part, context) and value or keys.text(part, value, context))
+  return json_text(keys.is_number(part, context) and value or keys.text(part, value, context, row.pids[n]))
 end
 
 -- The buckets of a histogram that have a count, in order. One without an edge has null there.

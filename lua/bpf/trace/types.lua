@@ -52,6 +52,11 @@ function types.position(n)
   return "_" .. n
 end
 
+-- Whether a value means something in its process only, whose id has to be kept with it.
+function types.of_process(t)
+  return t.kind == "ustack" or t.meaning == "user symbol"
+end
+
 -- Text ----------------------------------------------------------------------------------------------------------------
 
 local describe

@@ -87,6 +87,11 @@ local function address_of_function(c)
   return c:call_helper("get_func_ip", {})
 end
 
+-- An address in the kernel, or in the process that is probed.
+local function function_type(body)
+  return types.integer(body.section and body.section:find("^u") and "user symbol" or "function")
+end
+
 -- Nanoseconds since the trace began.
 local function elapsed(c)
   local now = c:call_helper("ktime_get_ns", {}).r
@@ -110,7 +115,7 @@ words.rows = {
   nsecs = helper("ktime_get_ns", "time"),
   elapsed = { type = types.integer("duration"), read = elapsed },
   probe = { type = types.integer("probe"), steady = true, read = probe_number },
-  func = { type = types.integer("function"), steady = true, since = "5.15", read = address_of_function },
+  func = { type = function_type, steady = true, since = "5.15", read = address_of_function },
   kstack = { type = types.kstack, read = stacks.kernel, call = stacks.kernel },
   ustack = { type = types.ustack, read = stacks.user, call = stacks.user },
 }

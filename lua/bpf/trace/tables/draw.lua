@@ -52,8 +52,8 @@ local function value_text(column, value, context)
 end
 
 -- A key in a line. An empty text is to be seen.
-local function key_text(type, value, context)
-  local text = display.escape(keys.text(type, value, context))
+local function key_text(type, value, context, pid)
+  local text = display.escape(keys.text(type, value, context, pid))
   return text == "" and '""' or text
 end
 
@@ -64,7 +64,7 @@ local function cells_of(t, rows, context)
     if not keys.is_stack(part.type) then
       local column = { name = headings[n], right = keys.is_number(part.type, context), key = true }
       for r, row in ipairs(rows) do
-        column[r] = key_text(part.type, row.key[n], context)
+        column[r] = key_text(part.type, row.key[n], context, row.pids[n])
       end
       columns[#columns + 1] = column
     end
@@ -251,7 +251,7 @@ local function caption(t, row, context)
   local parts, headings, lines = {}, draw.headings(t), {}
   for n, part in ipairs(t.parts) do
     if not keys.is_stack(part.type) then
-      local text = key_text(part.type, row.key[n], context)
+      local text = key_text(part.type, row.key[n], context, row.pids[n])
       local named = #t.parts > 1 and headings[n] ~= "" and headings[n]:lower() .. " " or ""
       parts[#parts + 1] = named .. text
     end

@@ -11,7 +11,7 @@ local keys = {}
 
 -- The functions that give an integer a meaning, and which.
 keys.FUNCTIONS = {
-  ksym = "kernel address", usym = "user address", syscall = "syscall", errno = "errno", signal = "signal",
+  ksym = "kernel address", usym = "user symbol", syscall = "syscall", errno = "errno", signal = "signal",
   port = "port", duration = "duration",
 }
 
@@ -19,6 +19,7 @@ keys.FUNCTIONS = {
 local MEANINGS <const> = {
   uid = format.user, cgroup = format.cgroup, errno = format.errno, signal = format.signal,
   ["kernel address"] = format.symbol, ["function"] = format.symbol, ["user address"] = format.hex,
+  ["user symbol"] = format.hex,
   duration = format.duration, time = format.time, syscall = syscalls.name,
 }
 
@@ -46,6 +47,30 @@ local function integer(type, n, context)
   return ok and text ~= nil and tostring(text) or number.text(n)
 end
 
+-- The symbols of a process, which are read when it is first seen.
+local function process_of(pid, context)
+  local known = context.processes
+  if known[pid] == nil then
+    local find = context.process or symbols.process
+    known[pid] = find(pid) or false
+  end
+  return known[pid] or nil
+end
+
+-- The function at an address of a process, without the file. Where none is found, the process may have loaded a file
+-- since its symbols were read.
+local function user_symbol(address, context, pid)
+  for _ = 1, 2 do
+    local process = process_of(pid, context)
+    local name = process and symbols.text(process, address):match("^([^0].-) %b()$")
+    if name or not process then
+      return name or format.hex(address)
+    end
+    context.processes[pid] = nil
+  end
+  return symbols.text(process_of(pid, context), address)
+end
+
 -- What an IPv4 address begins with where it stands for one of IPv6.
 local MAPPED <const> = ("\0"):rep(10) .. "\xff\xff"
 
@@ -58,8 +83,11 @@ local texts = {
   address = function(_, s) return format.ip(s:sub(1, #MAPPED) == MAPPED and s:sub(#MAPPED + 1) or s) end,
 }
 
--- The text of a value that isn't a stack.
-function keys.text(type, value, context)
+-- The text of a value that isn't a stack. `pid` is the process of what means something in its process only.
+function keys.text(type, value, context, pid)
+  if type.meaning == "user symbol" and pid and value then
+    return user_symbol(value, context, pid)
+  end
   local make = texts[type.kind]
   return value == nil and "" or make and make(type, value, context) or tostring(value)
 end
@@ -76,15 +104,6 @@ end
 -- Stacks --------------------------------------------------------------------------------------------------------------
 
 local NO_STACK <const> = -14 -- EFAULT: the thread has none there
-
-local function process_of(pid, context)
-  local known = context.processes
-  if known[pid] == nil then
-    local find = context.process or symbols.process
-    known[pid] = find(pid) or false
-  end
-  return known[pid] or nil
-end
 
 local DEEPEST <const> = 127 -- without a depth
 
