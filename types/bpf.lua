@@ -1401,7 +1401,8 @@ function bpf.assemble(programs, options) end
 ---@field where? string an expression: the bodies run only where it is true
 ---@field pid? integer only in this process
 ---@field command? string|string[] started when all is ready, and traced alone
----@field cgroup? string only in this cgroup: a folder
+---@field follow? boolean the processes that `pid` or `command` starts are traced as well
+---@field cgroup? string only in this cgroup, a folder of cgroup2, and in those below it
 ---@field seconds? number ends after that time
 ---@field json? boolean what was gathered is printed as JSON objects, one a line
 ---@field output? string path of a file that is written instead of stdout

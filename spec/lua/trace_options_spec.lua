@@ -25,6 +25,8 @@ describe("what bpf.trace is given", function()
       ["option 'pid' must be the number of a process, got string$"] = { { "begin", "x" }, pid = "7" },
       ["option 'command' must be a string, or a sequence of words, got table$"] = { { "begin", "x" }, command = {} },
       ["option 'where' has a NUL byte in it$"] = { { "begin", "x" }, where = "a\0" },
+      ["option 'follow' needs 'pid' or 'command'"] = { { "begin", "x" }, follow = true },
+      ["options 'pid' and 'command' exclude each other$"] = { { "begin", "x" }, pid = 1, command = "true" },
       ["command: a quote ' is not closed: a 'b$"] = { { "begin", "x" }, command = "a 'b" },
     } do
       local message = raises(function() bpf.trace(given ~= 1 and given or nil) end, pattern)
@@ -67,8 +69,6 @@ describe("bpf.trace", function()
       ["^bpf.trace: there is no process 99999999$"] = { "ESRCH", 1, { { "interval/1", "count()" }, pid = 99999999 } },
       ["^bpf.trace: the command can't be executed: "] =
         { "ENOENT", 127, { { "interval/1", "count()" }, command = helper.absent() } },
-      ["^bpf.trace: cgroup: .*%(ENOENT%)$"] =
-        { "ENOENT", 1, { { "interval/1", "count()" }, cgroup = helper.absent() } },
       ["^bpf.trace: /.*%(ENOENT%)$"] =
         { "ENOENT", 1, { { "interval/1", "count()" }, output = helper.absent() .. "/x" } },
     } do

@@ -5,8 +5,8 @@ local bpf = require("bpf")
 local frame = require("bpf.command.frame")
 
 local USAGE <const> = [[
-Usage: lua-bpf trace [--where EXPR] [-p PID] [-c COMMAND] [--cgroup PATH] [-n SECONDS] [--json] [-o FILE]
-                     PROBES BODY [PROBES BODY]...
+Usage: lua-bpf trace [--where EXPR] [-p PID] [-c COMMAND] [--follow] [--cgroup PATH] [-n SECONDS] [--json]
+                     [-o FILE] PROBES BODY [PROBES BODY]...
 
 Runs BODY, a piece of Lua, in the kernel whenever one of PROBES is reached, until Ctrl-C or SIGTERM. At the end, what
 was gathered is printed.
@@ -20,11 +20,12 @@ was gathered is printed.
              prints: print(...), printf("%d %s\n", ...); ends the trace: exit(). Names that are not at hand and not
              local are shared by all bodies: start[tid] = nsecs
   --where EXPR         run the bodies only where this is true: 'comm == "dd"'
-  -p, --pid PID        only in this process
+  -p, --pid PID        only in this process, in all its threads
   -c, --command COMMAND
                        start this command when all is ready, trace it alone, and end with it and with its status. It
                        is no line of a shell: words are parted by blanks, and may be quoted
-  --cgroup PATH        only in this cgroup: a folder
+  --follow             with -p or -c: in the processes that it starts, too, and in theirs
+  --cgroup PATH        only in this cgroup, a folder of cgroup2, and in those below it
   -n, --seconds SECONDS
                        end after that time
   --json               print what was gathered as JSON objects, one a line
@@ -67,7 +68,7 @@ local function run(given, arguments)
   for n = 1, #arguments, 2 do
     trace[#trace + 1] = { arguments[n], arguments[n + 1] }
   end
-  for _, name in ipairs { "where", "pid", "command", "cgroup", "seconds", "json", "output" } do
+  for _, name in ipairs { "where", "pid", "command", "follow", "cgroup", "seconds", "json", "output" } do
     trace[name] = given[name]
   end
   local ok, status, message, _, failed = xpcall(bpf.trace, catch, trace)
@@ -83,7 +84,7 @@ return {
   arguments = {},
   options = {
     where = frame.any, pid = frame.count, command = frame.any, cgroup = frame.path, seconds = frame.positive,
-    json = true, output = frame.path,
+    json = true, follow = true, output = frame.path,
   },
   short = { p = "pid", c = "command", n = "seconds", o = "output" },
   run = run,

@@ -136,7 +136,9 @@ local function load(trace, bodies)
   for n, body in ipairs(bodies) do
     list[n] = {
       name = ("body_%d"):format(n), section = body.section, fn = body.fn,
-      probe = words.probe(body.section, { index = n, depths = depths, began = trace.began, enter = trace.enter }),
+      probe = words.probe(body.section, {
+        index = n, depths = depths, began = trace.began, enter = trace.enter, cgroup = trace.cgroup,
+      }),
     }
   end
   local obj, message, code, log = program.load_programs("bpf.trace", list, { lenient = true }, { name = "trace" })
@@ -156,7 +158,9 @@ local function attach(trace, bodies, warn)
   for _, body in ipairs(bodies) do
     local ok, message, code = probes.attach(body.probe, body.prog, trace.links)
     if ok then
-      count = count + 1
+      count = count + (body.own and 0 or 1)
+    elseif body.own then
+      refuse(("follow: %s: %s"):format(body.title, message), code)
     else
       why, because = ("%s: %s"):format(body.title, message), code
       warn(why)
@@ -223,6 +227,9 @@ function Trace:run(options)
   tool.run(self.plain, "begin")
   self.out:flush()
   local count = attach(self, self.bodies, warn)
+  if options.follow and options.pid then
+    process.keep_children(options.pid, self.maps.__earlier)
+  end
   options.ready(count)
   local deadline = options.seconds and posix.seconds() + options.seconds
   if self.child then
@@ -254,6 +261,9 @@ function Trace:close()
   for _, m in pairs(self.maps) do
     core.map.close(m)
   end
+  if self.cgroup then
+    core.map.close(self.cgroup)
+  end
   self.links, self.maps = {}, {}
 end
 Trace.__close = Trace.close
@@ -279,17 +289,29 @@ local function stacks_of(maps)
   return list
 end
 
+-- All bodies: those that were given, and our own, which follow children.
+local function make_bodies(trace, options)
+  local condition = process.condition(options, trace.child)
+  local bodies, warnings = bodies_of(options.probes, condition)
+  for _, warning in ipairs(warnings) do
+    options.warn(warning)
+  end
+  for _, body in ipairs(bodies_of(process.followers(options, trace.child))) do
+    body.own = true
+    bodies[#bodies + 1] = body
+  end
+  return bodies
+end
+
 local function open(trace, options)
   if options.pid then
     process.check(options.pid)
   end
   trace.child = options.command and process.start(options.command)
-  local condition = process.condition(options, trace.child)
-  local warnings
-  trace.bodies, warnings = bodies_of(options.probes, condition)
-  for _, warning in ipairs(warnings) do
-    options.warn(warning)
+  if options.cgroup then
+    trace.cgroup = process.cgroup(options.cgroup)
   end
+  trace.bodies = make_bodies(trace, options)
   local result = infer.run(trace.bodies)
   part(trace)
   bind(trace, trace.bodies, result)
@@ -362,10 +384,11 @@ local M = {}
 -- @in bpf.trace
 -- @tparam table options a sequence of probes and bodies, `{ { probes, body }, … }`, both as text; and
 -- - where: string, an expression; the bodies run only where it is true
--- - pid: integer, only in this process
+-- - pid: integer, only in this process, in all its threads
+-- - follow: boolean, the processes that `pid` or `command` starts are traced as well, and theirs
 -- - command: string or sequence of strings, a command that is started when all is ready, and traced alone. A string is
 --   parted by blanks, and may have quotes in it; no shell reads it
--- - cgroup: string, only in this cgroup: a folder
+-- - cgroup: string, only in this cgroup, a folder of cgroup2, and in those below it
 -- - seconds: number, the trace ends after that time
 -- - json: boolean, what was gathered is printed as JSON objects, one a line
 -- - output: string, the path of a file that is written instead of stdout

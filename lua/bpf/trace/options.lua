@@ -39,7 +39,7 @@ local function is_command(value)
 end
 
 local OPTIONS <const> = {
-  where = TEXT, cgroup = TEXT, output = TEXT, json = SWITCH, seconds = PERIOD,
+  where = TEXT, cgroup = TEXT, output = TEXT, json = SWITCH, follow = SWITCH, seconds = PERIOD,
   pid = { "the number of a process", function(value) return above_zero(value) and math.tointeger(value) ~= nil end },
   command = { "a string, or a sequence of words", is_command },
 }
@@ -91,6 +91,11 @@ function options.read(given)
   end
   if not read.probes[1] then
     error("bpf.trace: which probes, and what is to be done there? { { probes, body }, … }", LEVEL - 2)
+  end
+  if read.follow and not (read.pid or read.command) then
+    error("bpf.trace: option 'follow' needs 'pid' or 'command', whose children are followed", LEVEL - 2)
+  elseif read.pid and read.command then
+    error("bpf.trace: options 'pid' and 'command' exclude each other", LEVEL - 2)
   end
   return read
 end

@@ -55,28 +55,108 @@ function process.start(command)
   return child or refuse(message, code)
 end
 
--- The id of a cgroup, which is the number of its folder.
-local function cgroup_of(path)
-  local id, message, code = core.posix.attached.inode(path)
-  return id or refuse("cgroup: " .. message, code)
+-- Why a path is no cgroup, and what to do.
+local function no_cgroup(path, message)
+  local kind = posix.file_status(path)
+  if kind and kind ~= "directory" then
+    return "it is no folder"
+  elseif not message:find("(EBADF)", 1, true) then
+    return kind and message or "there is no such folder"
+  end
+  local mounts <close> = io.open("/proc/mounts")
+  local mounted = mounts and mounts:read("a"):match("\n%S+ (%S+) cgroup2 ")
+  return mounted and ("cgroups are the folders below %s"):format(mounted)
+    or "no cgroup2 file system is mounted here: mount -t cgroup2 none /sys/fs/cgroup"
+end
+
+-- A map that has the cgroup of a path, for programs that ask whether they run in it.
+function process.cgroup(path)
+  local m, message, code = core.map.create { type = "cgroup_array", name = "trace_cgroup", max_entries = 1 }
+  if not m then
+    refuse("cgroup: " .. message, code)
+  end
+  local ok, complaint, why = core.map.update(m, 0, path)
+  if not ok then
+    core.map.close(m)
+    refuse(("cgroup '%s': %s"):format(path, no_cgroup(path, complaint)), why)
+  end
+  return m
 end
 
 -- The condition, as Lua text over the names at hand, under which the bodies run; nil if always.
 function process.condition(options, child)
   local parts = {}
-  if child then
-    parts[#parts + 1] = ("pid == %d"):format(child:pid())
-  end
-  if options.pid then
-    parts[#parts + 1] = ("pid == %d"):format(options.pid)
+  for _, pid in ipairs { child and child:pid() or false, options.pid or false } do
+    if pid then
+      parts[#parts + 1] = (options.follow and "(%s)" or "%s"):format(process.whom(options, pid))
+    end
   end
   if options.cgroup then
-    parts[#parts + 1] = ("cgroup == %d"):format(cgroup_of(options.cgroup))
+    parts[#parts + 1] = "__inside == 1"
   end
   if options.where then
     parts[#parts + 1] = "(" .. options.where .. ")"
   end
   return parts[1] and table.concat(parts, " and ") or nil
+end
+
+-- Children ------------------------------------------------------------------------------------------------------------
+
+-- A process is followed by bodies of the trace's own: threads are kept in a shared table from the fork that makes them
+-- to the end of what the kernel knows of them. A thread that executes a program for its whole process gets the number
+-- of the first thread, and gives it its own. Children from before the trace are kept by their process.
+
+-- The condition for a process, and for what it starts.
+function process.whom(options, pid)
+  if not options.follow then
+    return ("pid == %d"):format(pid)
+  end
+  return options.pid and "__earlier[pid] or __later[__thread]" or ("pid == %d or __later[__thread]"):format(pid)
+end
+
+-- The probes and bodies that keep threads.
+function process.followers(options, child)
+  if not options.follow then
+    return {}
+  end
+  local pid = child and child:pid() or options.pid
+  local list = {
+    { "tracepoint/sched/sched_process_fork",
+      ("if %s then __later[args.child_pid] = true end"):format(process.whom(options, pid)) },
+    { "tracepoint/sched/sched_process_free", "__later[args.pid] = nil" },
+  }
+  if options.pid then
+    list[#list + 1] = { "begin", ("__earlier[%d] = true"):format(pid) }
+  end
+  return list
+end
+
+-- The parents of all processes, by pid.
+local function parents()
+  local list = {}
+  for _, name in ipairs(posix.entries("/proc") or {}) do
+    local pid = math.tointeger(tonumber(name))
+    local file = pid and io.open(("/proc/%d/stat"):format(pid))
+    if file then
+      list[pid] = math.tointeger(tonumber((file:read("a") or ""):match(".*%) %S (%d+)")))
+      file:close()
+    end
+  end
+  return list
+end
+
+-- Keeps the children that a process has already, and theirs.
+function process.keep_children(pid, earlier)
+  local above = parents()
+  for child in pairs(above) do
+    local ancestor = child
+    repeat
+      ancestor = above[ancestor]
+    until not ancestor or ancestor == pid
+    if ancestor then
+      earlier[child] = true
+    end
+  end
 end
 
 -- Ends with a message if there is no such process.

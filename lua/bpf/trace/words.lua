@@ -62,6 +62,11 @@ local function parent(c)
   return c:index(task(c), values.constant("real_parent"), "")
 end
 
+-- Whether the thread is in the cgroup that is followed, or below it: 1 if so.
+local function inside(c)
+  return c:call_helper("current_task_under_cgroup", { values.constant(c.root.traced.cgroup), values.integer(0) })
+end
+
 local function helper(name, meaning, steady)
   return { type = types.integer(meaning), steady = steady, read = function(c) return c:call_helper(name, {}) end }
 end
@@ -103,6 +108,8 @@ end
 words.rows = {
   pid = { type = types.integer("pid"), steady = true, read = pid("tgid", 32) },
   tid = { type = types.integer("tid"), steady = true, read = pid("pid") },
+  __thread = lower_half("get_current_pid_tgid"), -- of the first namespace, as records of tracepoints have it
+  __inside = { type = types.integer(), steady = true, read = inside },
   uid = lower_half("get_current_uid_gid", "uid"),
   ppid = { type = types.integer("pid"), steady = true, read = function(c)
     return c:index(parent(c), values.constant("tgid"), "")
@@ -144,6 +151,7 @@ end
 -- What the compiler has to know of a program, as `probe` of its row for bpf.program: a section, and
 -- - index: the number that `probe` is; or cookie: true, where the attachment tells it
 -- - began: the time from which `elapsed` counts
+-- - cgroup: a map whose first element is the cgroup that is followed
 -- - depths: a table for the maps of stacks, by their depth, which all programs of a trace share
 -- - enter: a function of the compiler, which compiles what comes first
 function words.probe(section, options)
@@ -153,7 +161,8 @@ function words.probe(section, options)
   return {
     section = section, kind = kind:gsub("%.s$", ""), place = place, start = row.start,
     index = options.index, cookie = options.cookie, began = options.began, depths = options.depths or {},
-    enter = options.enter, namespace = namespace(), user = place:find("^syscalls/") ~= nil or kind:find("^u") ~= nil,
+    enter = options.enter, cgroup = options.cgroup, namespace = namespace(),
+    user = place:find("^syscalls/") ~= nil or kind:find("^u") ~= nil,
   }
 end
 
