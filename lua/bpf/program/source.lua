@@ -23,12 +23,21 @@ function source.chunk_name(chunk)
   return ('[string "%s"]'):format(first == chunk and #first <= 40 and first or first:sub(1, 37) .. "...")
 end
 
+local texts = {} -- of chunks that are called otherwise, by their names
+
+-- Says what the text of a chunk is whose name is neither that nor a file's.
+function source.tell(chunk, text)
+  texts[chunk] = text
+end
+
 -- The source of a chunk: of a file, which may be gone, or of a string. `file` is how the object calls it.
 function source.of(chunk)
   local kind, rest, lines = chunk:sub(1, 1), chunk:sub(2), {}
   if kind == "@" then
     local file <close> = io.open(rest, "rb")
     lines = file and split(file:read("a") or "") or {}
+  elseif texts[chunk] then
+    lines = split(texts[chunk])
   elseif kind ~= "=" then
     lines, rest = split(chunk), "script"
   end

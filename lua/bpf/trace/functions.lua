@@ -160,7 +160,13 @@ row("enum", number("enum"), function(_, constants)
 end)
 
 -- time() and time "%H:%M:%S": when it was, which the tool writes.
-row("time", function(c) return c:call_helper("ktime_get_ns", {}) end, function(_, constants)
+row("time", function(c, given)
+  local form = given[1]
+  if form and not (form.kind == "constant" and type(form.value) == "string") then
+    c:fail("time: the form must be a constant string, such as %s", '"%H:%M:%S"')
+  end
+  return c:call_helper("ktime_get_ns", {})
+end, function(_, constants)
   local format = constants and constants[1]
   return types.integer(format and "time " .. format or "time")
 end)

@@ -94,9 +94,9 @@ local function limits_of(call, concept)
   if not (limits.first and limits.last and limits.step) then
     fail("%s: lhist(n, first, last, step): the last three must be constant integers", call.title)
   elseif limits.step <= 0 or limits.last <= limits.first then
-    fail("%s: lhist(n, first, last, step): the step must be above 0, and last above first", call.title)
+    fail("%s: lhist(n, first, last, step): the step must be above 0, and last above first", call.place or call.title)
   elseif concept.buckets(limits) > MOST_STEPS then
-    fail("%s: lhist has %d buckets, and at most %d are possible: take a larger step", call.title,
+    fail("%s: lhist has %d buckets, and at most %d are possible: take a larger step", call.place or call.title,
       concept.buckets(limits), MOST_STEPS)
   end
   return limits

@@ -4,6 +4,7 @@
 local Body = require("bpf.trace.infer.body")
 local Ledger = require("bpf.trace.infer.shared")
 local calls = require("bpf.trace.infer.calls")
+local source = require("bpf.program.source")
 local titles = require("bpf.trace.infer.titles")
 
 local infer = {}
@@ -31,12 +32,18 @@ end
 
 --- Makes a function of the text of a body: function(args). Raises { trace = message } where it isn't Lua.
 function infer.load(title, text, environment)
-  local chunk, message = load("return function(args) " .. text .. "\nend", "=body", "t", environment)
+  local name = "=" .. title
+  local chunk, message = load("return function(args) " .. text .. "\nend", name, "t", environment)
   if chunk then
+    source.tell(name, text)
     return chunk()
   end
   local line, complaint = message:match(":([0-9]+): (.*)$")
+  local _, last = text:gsub("\n", "")
+  line = math.min(math.tointeger(line) or 1, last + 1)
   complaint = complaint == "'then' expected near '='" and "equal is '==' in Lua" or complaint
+  complaint = complaint and complaint:gsub("syntax error near 'end'$", "the body ends in the middle of a statement")
+    :gsub(" near <eof>$", "")
   local bare = without_strings(text)
   for _, habit in ipairs(HABITS) do
     if bare:find(habit[1]) then
@@ -44,7 +51,7 @@ function infer.load(title, text, environment)
       break
     end
   end
-  error({ trace = ("%s:%s: %s"):format(title, line or "1", complaint or message) }, 0)
+  error({ trace = ("%s:%s: %s"):format(title, line, complaint or message) }, 0)
 end
 
 -- What gathers --------------------------------------------------------------------------------------------------------

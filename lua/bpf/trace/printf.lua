@@ -39,7 +39,8 @@ function printf.read(text)
     elseif conversion == "%" then
       parts[#parts + 1], at = "%", stop
     elseif not conversion or not CONVERSIONS[conversion] then
-      fail("printf: '%s' is no conversion (there are %%d %%u %%x %%X %%o %%c %%p %%s %%r %%%%)", text:sub(at, at + 4))
+      fail("printf: '%s' is no conversion (there are %%d %%u %%x %%X %%o %%c %%p %%s %%r %%%%)",
+        text:match("^%%[^A-Za-z\n]*[A-Za-z]?", at))
     elseif spec:find("[0-9][0-9][0-9]") then
       fail("printf: '%%%s%s': 99 is the greatest width", spec, conversion)
     else

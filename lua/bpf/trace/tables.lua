@@ -97,6 +97,8 @@ local function read_histograms(t)
   return rows
 end
 
+local PIDS <const> = { pid = true, tid = true }
+
 -- A shared table: keys and values are as the bodies store them.
 local function read_shared(t)
   local rows = {}
@@ -104,6 +106,10 @@ local function read_shared(t)
     local row = { key = {}, pids = {}, values = {} }
     for n, part in ipairs(t.parts) do
       row.key[n] = part.field == nil and key or key[part.field]
+      row.pid = PIDS[part.type.meaning] and row.key[n] or row.pid
+    end
+    for n, part in ipairs(t.parts) do -- a stack of a process, where another part of the key is its pid
+      row.pids[n] = part.type.kind == "ustack" and row.pid or nil
     end
     for n, column in ipairs(t.columns) do
       row.values[n] = column.field_of == nil and value or value[column.field_of]

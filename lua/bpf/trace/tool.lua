@@ -160,8 +160,9 @@ end
 local function call(body)
   local ok, message = pcall(body.fn)
   if not ok then
-    message = type(message) == "table" and message.trace or tostring(message)
-    error({ trace = ("%s:%s"):format(body.title, message:gsub("^[^:]*:([0-9]+:)", "%1", 1)) }, 0)
+    local text = type(message) == "table" and message.trace or tostring(message)
+    local placed = text:sub(1, #body.title + 1) == body.title .. ":"
+    error({ trace = placed and text or ("%s: %s"):format(body.title, text) }, 0)
   end
 end
 

@@ -171,6 +171,9 @@ function Body:set_global(name, value)
     self.calls[value.call.pc].name = name
     return
   elseif value.fresh and #value.type.order == 0 then
+    if not self.tool then
+      self:fail("'%s' needs no {}: a shared table is there, and clear(%s) in `every` and `end` empties it", name, name)
+    end
     return self.ledger:use(row, "table", self.place)
   end
   self.ledger:use(row, "variable", self.place)
@@ -310,7 +313,7 @@ local function with_member(self, t, key, value)
   local name = key.constant
   name = math.type(name) == "integer" and types.position(name) or name
   if type(name) ~= "string" then
-    self:fail("names in a constructor must be constants")
+    self:fail("names in a constructor must be constants; a table for keys has a name without `local`")
   elseif value.call then
     self:fail("what %s gives can't be stored", value.call.word)
   end
@@ -363,10 +366,13 @@ function Body:set_index(s, register, key, value)
     self:keep(row, value)
   elseif o.from and o.type.kind == "unknown" and type(key.constant) ~= "string" then
     self:fail("tables hold no tables: write %s[{ a, b }]", o.from.name)
+  elseif o.args then
+    self:refuse("args can't be written: it is what the kernel hands over")
   elseif o.from and (o.type.kind == "record" or o.type.kind == "unknown") then
+    o.from.member = o.from.member or key.constant
     self.ledger:put(o.from, "value", with_member(self, types.record({}, {}), key, value), self.place)
   elseif self.strict and o.type.kind ~= "unknown" then
-    self:refuse("%s can't be written", o.args and "args" or types.describe(o.type))
+    self:refuse("%s can't be written", types.describe(o.type))
   end
 end
 

@@ -34,6 +34,9 @@ function calls.words()
   return set
 end
 
+local PRINTS <const> = "print and printf make texts of values"
+local COMPARED <const> = "strings are compared by == as a whole"
+
 local NUMBERS = { integer = true, pointer = true, unknown = true, ["nil"] = true }
 
 local function check_number(body, word, argument, what)
@@ -83,6 +86,19 @@ local function gather(body, word, arguments)
   return call
 end
 
+-- What has no place among the values of print and printf.
+local function check_printed(body, word, argument)
+  if argument.call then
+    body:fail("%s: what %s gives can't be used", word, argument.call.word)
+  elseif argument.word or argument.args then
+    body:refuse("%s: %s", word, argument.word and ("'%s' is a function"):format(argument.word)
+      or "args has members: args.NAME")
+  elseif argument.mixed then
+    body:refuse("%s: different things on different paths: %s, %s", word, types.describe(argument.mixed[1]),
+      types.describe(argument.mixed[2]))
+  end
+end
+
 -- A call of what acts: `keys` are the types of all arguments, `arguments` the constants among them by their number,
 -- `tables` the shared names among them.
 local function act(body, word, arguments)
@@ -99,12 +115,7 @@ local function act(body, word, arguments)
     end
     call.keys[n] = call.tables[n] and types.unknown or body:type_of(argument)
     call.arguments[n] = argument.constant
-    if argument.call then
-      body:fail("%s: what %s gives can't be used", word, argument.call.word)
-    elseif argument.mixed then
-      body:refuse("%s: different things on different paths: %s, %s", word, types.describe(argument.mixed[1]),
-        types.describe(argument.mixed[2]))
-    end
+    check_printed(body, word, argument)
   end
   return call
 end
@@ -129,6 +140,18 @@ local function at_hand(body, name, row, arguments)
   end
   return t
 end
+
+-- What people write who know Lua or bpftrace, and what does it here.
+local INSTEAD = {
+  delete = "t[key] = nil removes an entry", zero = "clear(t) in `every` and `end`",
+  tostring = PRINTS, tonumber = PRINTS,
+  ntop = "ip(x) gives a number or bytes the text of an address", strftime = [[time "%H:%M:%S" is the time]],
+  system = "a program in the kernel starts no commands", cat = "io.open and the like are there in begin, end and every",
+  join = "str(args.argv) has all arguments", strncmp = "strings are compared by ==", strcontains = COMPARED,
+  kaddr = "ksym(address) gives a number the name of a function", ipairs = "for i = 1, n do", next = "pairs(t)",
+  select = "`...` means nothing in a program", type = "types are known before a program runs",
+  pcall = "an error ends this run of the body", require = "begin, end and every have it",
+}
 
 -- A call of a value. Returns the value that it gives.
 function calls.call(body, pc, f, arguments)
@@ -159,7 +182,9 @@ function calls.call(body, pc, f, arguments)
     if f.shared.stored or f.shared.table then
       body:fail("'%s' is no function", f.shared.name)
     end
-    body:fail("no function '%s'%s", f.shared.name, body.ledger:hint(f.shared.name, body:function_names()))
+    local instead = INSTEAD[f.shared.name]
+    body:fail("no function '%s'%s", f.shared.name, instead and ": " .. instead
+      or body.ledger:hint(f.shared.name, body:function_names()))
   elseif f.callable then
     return { type = f.type }
   elseif body.strict and f.type and f.type.kind ~= "unknown" then

@@ -71,7 +71,9 @@ local rows = {
     end
   end,
   SELF = function(b, i, s)
-    b:refuse("methods (o:name()) mean nothing in a program")
+    local name = b.proto.constants[i.C].value
+    b:refuse("methods (:%s) mean nothing in a program: strings are compared by == as a whole, and printed by %%.3s",
+      tostring(name))
     s[i.A], s[i.A + 1] = UNKNOWN, s[i.B] or UNKNOWN
   end,
   CALL = function(b, i, s, pc)

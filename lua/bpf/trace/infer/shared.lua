@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- What is known of the names that bodies share: tables, variables, and what gathers. A row of the ledger is
 --
---   { name, table, variable, gather, key, value, keys, stored, own, called, places }
+--   { name, table, variable, gather, key, value, keys, stored, own, called, member, places }
 --
 -- where `own` tells that only plain Lua of the tool has the name; `called` has the names of functions, where it is
--- called as one; `table`, `variable` and `gather` tell what it is; `stored`, whether a body gives it something; and
--- `places` has the first place of each use: "table", "variable", "gather", "key", "value".
+-- called as one; `member` is one that is assigned in its entries; `table`, `variable` and `gather` tell what it is;
+-- `stored`, whether a body gives it something; and `places` has the first place of each use: "table", "variable",
+-- "gather", "key", "value".
 local near = require("bpf.base.near")
 local types = require("bpf.trace.types")
 
@@ -114,13 +115,24 @@ function Ledger:hint(name, list)
   return found[1] and (" (%s?)"):format(found[1]) or ""
 end
 
+-- Why a name that is only read has nothing.
+function Ledger:about_absent(row)
+  if row.member then
+    return ("no entry of '%s' is ever made, whose member '%s' is assigned: %s[key] = { %s = 0 }"):format(row.name,
+      row.member, row.name, row.member)
+  elseif _G[row.name] ~= nil then
+    return ("Lua's '%s' isn't there in a program: bodies of begin, end and every have it"):format(row.name)
+  end
+  return ("nothing is ever stored in '%s'%s"):format(row.name, self:hint(row.name))
+end
+
 -- Refuses names that are only read.
 function Ledger:check_stored()
   for _, row in ipairs(self.order) do
     if not row.stored and row.called then
       self.fail(row.seen, "no function '%s'%s", row.name, self:hint(row.name, row.called))
     elseif not row.stored and not row.gather then
-      self.fail(row.seen, "nothing is ever stored in '%s'%s", row.name, self:hint(row.name))
+      self.fail(row.seen, "%s", self:about_absent(row))
     end
   end
 end

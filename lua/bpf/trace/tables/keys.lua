@@ -79,7 +79,9 @@ local texts = {
   pointer = function(_, n) return format.hex(n) end,
   boolean = function(_, v) return tostring(v == true or v == 1) end,
   string = function(_, s) return s end,
-  bytes = function(_, s) return s end,
+  bytes = function(_, s)
+    return (s:gsub("[^\32-\126]", function(c) return ("\\x%02x"):format(c:byte()) end))
+  end,
   address = function(_, s) return format.ip(s:sub(1, #MAPPED) == MAPPED and s:sub(#MAPPED + 1) or s) end,
 }
 
@@ -144,5 +146,11 @@ function keys.frames(part, id, pid, context)
   end
   return lines[1] and lines or { "[empty stack]" }
 end
+
+-- A stack in one line, as a value of a shared table.
+local function stack(type, id, context)
+  return table.concat(keys.frames({ type = type }, id, nil, context), ", ")
+end
+texts.kstack, texts.ustack = stack, stack
 
 return keys

@@ -1,0 +1,93 @@
+-- SPDX-License-Identifier: MIT
+-- What bodies of lua-bpf trace may say, and what is said of what they may not, by the command.
+local kernel = require "spec.support.kernel"
+local traced = require "spec.support.traced"
+
+local WRITE = "tracepoint/syscalls/sys_enter_write"
+
+describe("lua-bpf trace: what is shared", function()
+  kernel.root()
+  kernel.need("ring buffers", "5.8")
+
+  -- What a body that runs three times leaves, as a body of end prints it.
+  local function left(text, ending)
+    return traced.works("dd if=/dev/zero of=/dev/null bs=1k count=3 status=none", WRITE, text, "end", ending)
+  end
+
+  it("has records whose members are assigned, before the record or behind", function()
+    assert.equal("3\tdd\n", left("r.n = r.n + 1 r.by = comm", "print(r.n, r.by) r = { n = 0 }"))
+    assert.equal("4\n", left("if r.n == 0 then r = { n = 1 } end r.n = r.n + 1", "print(r.n)"))
+  end)
+
+  it("has records in tables whose members are assigned", function()
+    assert.matches("^t\n +N +BY\n +[0-9]+ +4 +dd\n$", left(
+      "if not t[pid] then t[pid] = { n = 1 } end t[pid].n = t[pid].n + 1 t[pid].by = comm", "print(t)"))
+  end)
+
+  it("has entries that are absent", function()
+    assert.equal("t\n  dd  3\n", left("t[comm] = (t[comm] or 0) + 1", "print(t)"))
+    assert.equal("none\n", left("t[comm] = t[comm] + 1", "print(t.dd or 'none')"))
+  end)
+
+  it("has addresses and ports as keys and members", function()
+    assert.equal("t\n  1.0.0.0  80\n", left("t[ip(args.fd)] = port(80)", "print(t)"))
+    assert.equal("t\n      A        N\n  dd  1.0.0.0  1\n", left("t[comm] = { a = ip(args.fd), n = 1 }", "print(t)"))
+  end)
+
+  it("has strings of several sizes, compared as a whole", function()
+    assert.equal("1\t0\n", left("s = comm if s == 'dd' then a = 1 end if s == 'a text of many bytes' then b = 1 end",
+      "print(a, b)"))
+  end)
+
+  it("has stacks, which print as their frames", function()
+    local output = traced.works("true", "tracepoint/sched/sched_process_exit",
+      "s = kstack print(comm, kstack) print(s)")
+    assert.matches("^true\t +do_exit%+0x.*\n +do_exit%+0x", output)
+  end)
+
+  it("has bytes, which print with escapes", function()
+    assert.matches("^\\x00\\x00\n", traced.works("dd if=/dev/zero of=/dev/null bs=1k count=1 status=none", WRITE,
+      "print(buf(args.buf, 2))"))
+  end)
+end)
+
+describe("lua-bpf trace: what is wrong is said with the probe and the line", function()
+  kernel.root()
+  kernel.need("ring buffers", "5.8")
+
+  local P = "sys_enter_write:"
+  for text, message in pairs {
+    ["hist(nsecs - strat[tid]) start[tid] = nsecs"] = P .. "1: nothing is ever stored in 'strat' %(start%?%)",
+    ["t[1] = 1\nt.a = 2"] = P .. "2: t's keys: char%[8%] here, integer in .*:1",
+    ["t[1] = 1\nt[2] = comm"] = P .. "2: t's values: char%[16%] here, integer in .*:1",
+    ["x = 1\nx[1] = 2"] = P .. "2: 'x' is a table here and a value in .*:1",
+    ["coutn()"] = P .. "1: no function 'coutn' %(count%?%)",
+    ["comm = 1"] = P .. "1: 'comm' is taken",
+    ["t[1] = count()"] = P .. "1: what count gives can't be stored in 't'",
+    ["y = y"] = P .. "1: what 'y' holds isn't known",
+    ["if comm == 1 then count() end"] = P .. "1: char%[16%] compared with integer",
+    ["\n\ncount(args.cuont)"] = P .. "3: no argument 'cuont' %(count%?%)",
+    ["hist(args.count / 2)"] = P .. "1: '/' gives a float.*: write //",
+    ["hist(args.count * 1e6)"] = P .. "1: 1e6 is a float: write 1000000",
+    ["/pid == 1/ count()"] = P .. "1: a filter isn't between slashes: %-%-where",
+    ["print('a' .. comm)"] = P .. "1: '%.%.' isn't possible in a program: give print or printf the parts",
+    ["if comm:sub(1, 1) == 'd' then count() end"] = P .. "1: methods %(:sub%) mean nothing .*compared by ==",
+    ["if string.sub(comm, 1, 1) == 'd' then count() end"] = P .. "1: Lua's 'string' isn't there in a program",
+    ["print(print)"] = P .. "1: print: 'print' is a function",
+    ["print(args)"] = P .. "1: print: args has members",
+    ["args.count = 3"] = P .. "1: args can't be written",
+    ["t[comm].n = t[comm].n + 1"] = P .. "1: no entry of 't' is ever made, whose member 'n' is assigned",
+    ["t = {} t[1] = 1"] = P .. "1: 't' needs no {}",
+    ["lhist(args.count, 0, 10, 0)"] = P .. "1: lhist.*the step must be above 0",
+    ["count[comm]"] = P .. "1: the body ends in the middle of a statement",
+    ["\nprintf('%d')"] = P .. "2: printf: the format has 1 conversions, and 0 values stand behind it",
+    ["printf('%q\\n', 1)"] = P .. "1: printf: '%%q' is no conversion",
+    ["printf('%d', comm)"] = P .. "1: printf: %%d takes a number, and value 1 is a string: %%s",
+    ["print(time(3))"] = P .. "1: time: the form must be a constant string",
+    ["delete(t[pid])"] = P .. "1: no function 'delete': t%[key%] = nil removes an entry",
+    ["print(arg0)"] = P .. "1: .* has no arg0",
+    ["t[1] = 1 clear(t)"] = P .. "1: clear: 't' is a table: that is for `every` and `end`",
+  } do
+    it(text:gsub("\n", " "), function() traced.fails(message, WRITE, text) end)
+  end
+end)
