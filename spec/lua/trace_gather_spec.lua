@@ -350,7 +350,7 @@ describe("a table of stacks", function()
     local text = printed(out)
     assert.truthy(text:find("^count%(kstack%(3%), comm, ustack%)\n  [^\n]+  [0-9]+  █"), text)
     assert.truthy(text:find("\n      [a-z_0-9]+%+0x"), text)
-    assert.truthy(text:find("open[0-9a-z]*%+0x[0-9a-f]+ %(libc"), text)
+    assert.truthy(text:find("\n      %S+ %(libc"), text) -- newer ones make system calls in a function without a name
     assert.same({}, all:lost())
   end)
 end)

@@ -52,7 +52,7 @@ describe("lua-bpf trace", function()
       [[printf("%s at %s\n", comm, func) n = count(usym(arg0))]],
       "tracepoint/syscalls/sys_enter_clock_nanosleep", [[printf("%s\n%s\n%s\n", comm, ustack(2), kstack(1))]])
     assert.matches("\nsleep at [a-z_]*nanosleep[a-z_0-9]*\n", output)
-    assert.matches("\nsleep\n    [a-z_]*nanosleep[^\n]* %(libc.so.6%)\n    [^\n]+\n    [a-z_]+[^\n]+\n", output)
+    assert.matches("\nsleep\n    %S+ %(libc.so.6%)\n    [^\n]+\n    [a-z_]+[^\n]+\n", output)
   end)
 
   it("gives what gathers a name, and prints JSON", function()

@@ -157,7 +157,7 @@ describe("arguments", function()
     local found = traced(asleep, "if ppid == me then n = args.rqtp.tv_nsec end", function()
       os.execute("exec sleep 0.001")
     end, { me = me })
-    assert.equal(1000000, found.n)
+    assert.equal(1000000, found.n // 1000 * 1000) -- some commands round up
     local rq <close> = assert(map.create { type = "hash", max_entries = 64, key = "__u64",
       value = "struct __kernel_timespec *" })
     local shared = { rq = { table = true, value = { kind = "pointer", space = "user" } }, n = { variable = true } }
@@ -171,7 +171,7 @@ describe("arguments", function()
       os.execute("exec sleep 0.001")
       assert.is_true(link ~= nil)
     end
-    assert.equal(1000000, obj.vars.variable.n)
+    assert.equal(1000000, obj.vars.variable.n // 1000 * 1000)
   end)
 
   it("of exits have the result", function()
