@@ -15,6 +15,7 @@
 
 #include <lauxlib.h>
 
+#include "base/syscall.h"
 #include "program/attach.h"
 #include "program/program.h"
 
@@ -139,11 +140,34 @@ int lbpf_opened_netfilter(struct lbpf_link *link, const struct lbpf_program *p, 
 	return create(link, p, 0, &opts, to);
 }
 
+/* The arguments of BPF_RAW_TRACEPOINT_OPEN. Headers of older kernels lack the cookie, and libbpf's function as well. */
+struct raw_tracepoint {
+	uint64_t name;
+	uint32_t prog_fd, : 32;
+	uint64_t cookie;
+};
+
+_Static_assert(sizeof(union bpf_attr) >= sizeof(struct raw_tracepoint), "room for the cookie");
+
+/* Kernels before 6.9, which know no cookie, find the arguments too long. */
+static int open_with_cookie(const struct lbpf_target *to, int prog)
+{
+	const struct raw_tracepoint given = { (uintptr_t)to->name, (uint32_t)prog, to->cookie };
+	union bpf_attr attr;
+	long fd;
+
+	memcpy(&attr, &given, sizeof(given));
+	fd = lbpf_sys_bpf(BPF_RAW_TRACEPOINT_OPEN, &attr, sizeof(given));
+	if (fd < 0)
+		errno = fd == -E2BIG ? EOPNOTSUPP : (int)-fd;
+	return fd < 0 ? -1 : (int)fd;
+}
+
 int lbpf_opened_raw_tracepoint(struct lbpf_link *link, const struct lbpf_program *p, const struct lbpf_target *to)
 {
-	if (to->cookie)
-		return EOPNOTSUPP;
-	link->fd = bpf_raw_tracepoint_open(to->name, lbpf_program_descriptor(p));
+	int fd = lbpf_program_descriptor(p);
+
+	link->fd = to->cookie ? open_with_cookie(to, fd) : bpf_raw_tracepoint_open(to->name, fd);
 	return link->fd < 0 ? errno : 0;
 }
 

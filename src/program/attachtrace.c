@@ -111,7 +111,7 @@ static int attach_raw_tracepoint(struct lbpf_link *link, const struct lbpf_progr
 	if (!to->cookie)
 		return lbpf_attach_done(link, bpf_program__attach_raw_tracepoint(p->prog, to->name));
 	if (!lbpf_newer_raw_tracepoint)
-		return LBPF_ATTACH_NEEDS(4);
+		return lbpf_opened_raw_tracepoint(link, p, to);
 	memset(&opts, 0, sizeof(opts));
 	opts.sz = sizeof(opts);
 	opts.cookie = to->cookie;
@@ -326,7 +326,7 @@ local link <close> = assert(obj.progs.on_open:attach_tracepoint("syscalls", "sys
 @function prog:attach_raw_tracepoint
 @tparam string name such as "sys_enter"
 @tparam ?table options
-- cookie: what bpf_get_attach_cookie returns in the program (kernel 6.9, libbpf 1.4)
+- cookie: what bpf_get_attach_cookie returns in the program (kernel 6.9)
 @treturn bpf.link the link
 @treturn nil,string,string on failure: ENOENT, EPERM, …
 @usage
