@@ -107,6 +107,7 @@ return {
   ["spec/lua/trace_infer_spec.lua"] = { on = NONE, why = "bytecode is read, and members come from BTF" },
   ["spec/lua/trace_options_spec.lua"] = { on = ENDS, why = "options become bodies, which other specs run everywhere" },
   ["spec/lua/trace_language_spec.lua"] = { on = ENDS, why = "messages, mostly, which no kernel has", seconds = 120 },
+  ["spec/lua/trace_patterns_spec.lua"] = { seconds = 90 },
   ["spec/lua/trace_tool_spec.lua"] = { on = ENDS, why = "plain Lua; the kernel's part is trace_spec's", seconds = 60 },
   ["spec/lua/trace_types_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/trace_words_spec.lua"] = { seconds = 30 },

@@ -217,19 +217,27 @@ local function integers(load)
   end
 end
 
--- start: what the function's only parameter is, where it isn't the context; argument(c, n); result(c, place)
-local probed = { start = by_name(function_parameters, register, "kernel"), argument = integers(register) }
-local returned = { start = nothing, result = function_result }
+-- start: what the function's only parameter is, where it isn't the context; bare: the same where the body doesn't read
+-- it; argument(c, n); result(c, place)
+local function unread()
+  return { [0] = values.NIL }
+end
+
+local probed = {
+  bare = unread, start = by_name(function_parameters, register, "kernel"), argument = integers(register),
+}
+local returned = { bare = unread, start = nothing, result = function_result }
 local user = { start = nothing, argument = integers(register) }
 local user_returned = { start = nothing, result = plain_result }
-local raw = { start = by_name(tracepoint_parameters, word, "kernel"), argument = integers(word) }
-local trusted = { start = by_name(function_parameters, word, "trusted"), argument = integers(word) }
+local raw = { bare = unread, start = by_name(tracepoint_parameters, word, "kernel"), argument = integers(word) }
+local trusted = { bare = unread, start = by_name(function_parameters, word, "trusted"), argument = integers(word) }
 
 local rows = {
   tracepoint = { start = tracepoint, result = field_result }, tp = { start = tracepoint, result = field_result },
   raw_tp = raw, raw_tracepoint = raw,
-  tp_btf = { start = by_name(tracepoint_parameters, word, "trusted"), argument = integers(word) },
-  fentry = trusted, fexit = { start = trusted.start, argument = trusted.argument, result = exit_result },
+  tp_btf = { bare = unread, start = by_name(tracepoint_parameters, word, "trusted"), argument = raw.argument },
+  fentry = trusted,
+  fexit = { bare = unread, start = trusted.start, argument = trusted.argument, result = exit_result },
   kprobe = probed, kretprobe = returned,
   ["kprobe.multi"] = { start = nothing, argument = integers(register) },
   ["kretprobe.multi"] = { start = nothing, result = plain_result },
@@ -258,7 +266,7 @@ end
 arguments.words = {
   ret = globals.computed(function(c)
     local probe = c.root.traced
-    local result = arguments.row(probe.kind).result
+    local result = probe.result or arguments.row(probe.kind).result
     if not result then
       c:fail("%s has no result: 'ret' is there at exits, of kretprobe, uretprobe, fexit and sys_exit", probe.section)
     end

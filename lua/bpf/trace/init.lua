@@ -3,13 +3,14 @@
 -- @module bpf
 local argument = require("bpf.base.argument")
 local core = require("bpf.core")
-local catalog = require("bpf.trace.catalog")
+local attach = require("bpf.trace.attach")
+local bodies = require("bpf.trace.bodies")
 local events = require("bpf.trace.events")
+local formats = require("bpf.format")
 local gather = require("bpf.trace.gather")
 local infer = require("bpf.trace.infer")
 local options_of = require("bpf.trace.options")
 local posix = require("bpf.base.posix")
-local probes = require("bpf.trace.probes")
 local process = require("bpf.trace.process")
 local program = require("bpf.program")
 local tables = require("bpf.trace.tables")
@@ -27,59 +28,6 @@ local ENTRIES <const> = 10240
 -- Ends with what isn't the fault of what was typed. The status is the tool's, 1 if none is given.
 local function refuse(message, code, status)
   error({ trace = message, code = code, status = status or 1 }, 0)
-end
-
--- Bodies --------------------------------------------------------------------------------------------------------------
-
--- What is known of a probe's arguments. Returns false and a message where this kernel hasn't the probe.
-local function describe(body)
-  local found, problems = catalog.find(body.section)
-  local probe = found and found[1]
-  if found and not probe and problems[1] then
-    return false, ("%s: %s"):format(body.section, problems[1])
-  elseif found and not probe then
-    local near = catalog.near(body.section)
-    return false, ("there is no %s%s"):format(body.section,
-      near and near[1] and (" (near: %s)"):format(table.concat(near, ", ")) or "")
-  elseif probe then
-    body.arguments, body.result = catalog.arguments(probe)
-  end
-  return true
-end
-
--- The body of one probe; or nil and why not.
-local function body_of(probe, text, condition)
-  infer.load(probe.title, text, {})
-  if probe.plain then
-    return { title = probe.title, text = text, probe = probe, fn = infer.load(probe.title, text, {}), tool = true }
-  end
-  text = condition and ("if not (%s) then return end %s"):format(condition, text) or text
-  local body = { title = probe.title, text = text, section = probe.section, probe = probe }
-  body.fn = infer.load(probe.title, text, {})
-  local there, message = probe.event ~= nil, nil
-  if not there then
-    there, message = describe(body)
-  end
-  return there and body or nil, message
-end
-
--- A body for each probe that the texts mean. Those that don't exist are left out, with a warning, while another does.
-local function bodies_of(given, condition)
-  local bodies, warnings = {}, {}
-  for _, row in ipairs(given) do
-    local list, more = probes.expand(probes.read(row[1]), catalog.find)
-    table.move(more, 1, #more, #warnings + 1, warnings)
-    local count = #bodies
-    for _, probe in ipairs(list) do
-      local body, message = body_of(probe, row[2], condition)
-      bodies[#bodies + 1] = body
-      warnings[#warnings + 1] = message
-    end
-    if #bodies == count then
-      refuse(table.concat(warnings, "; "), "ENOENT", 2)
-    end
-  end
-  return bodies, warnings
 end
 
 -- What is shared ------------------------------------------------------------------------------------------------------
@@ -113,7 +61,7 @@ local function make_shared(trace, shared)
 end
 
 -- The bodies' functions again, now with what they share.
-local function bind(trace, bodies, result)
+local function bind(trace, list, result)
   local made, variables = make_shared(trace, result.shared)
   trace.printed.exits = result.exits
   trace.enter = events.enter(trace.printed, variables)
@@ -123,51 +71,43 @@ local function bind(trace, bodies, result)
     end
   end
   local environment = words.environment(result.shared, made, variables)
-  for _, body in ipairs(bodies) do
+  for _, body in ipairs(list) do
     body.fn = infer.load(body.title, body.text, environment)
     events.add(trace.printed, body.fn, result.calls[body])
   end
-  trace.plan = gather.plan(bodies, result.calls, { shared = sorted(result.shared) })
+  trace.plan = gather.plan(list, result.calls, { shared = sorted(result.shared) })
 end
 
 -- Loads the bodies as programs of one object.
-local function load(trace, bodies)
-  local list, depths = {}, {}
-  for n, body in ipairs(bodies) do
-    list[n] = {
+local function load(trace, list)
+  local rows, depths = {}, {}
+  for n, body in ipairs(list) do
+    rows[n] = {
       name = ("body_%d"):format(n), section = body.section, fn = body.fn,
       probe = words.probe(body.section, {
-        index = n, depths = depths, began = trace.began, enter = trace.enter, cgroup = trace.cgroup,
+        depths = depths, began = trace.began, enter = trace.enter, cgroup = trace.cgroup, body = body,
       }),
     }
   end
-  local obj, message, code, log = program.load_programs("bpf.trace", list, { lenient = true }, { name = "trace" })
+  local obj, message, code, log = program.load_programs("bpf.trace", rows, { lenient = true }, { name = "trace" })
   if not obj then
     local wrong = code == "EINVAL" and not log -- it can't be compiled
     error({ trace = message:gsub("^bpf%.trace: ", "", 1), code = code, status = not wrong and 1 or nil }, 0)
   end
   trace.obj, trace.vars = obj, obj.vars
-  for n, body in ipairs(bodies) do
-    body.prog = obj.progs[list[n].name]
+  for n, body in ipairs(list) do
+    body.prog = obj.progs[rows[n].name]
   end
 end
 
--- Attaches all bodies. A probe that can't be attached is left out while another is attached.
-local function attach(trace, bodies, warn)
-  local count, why, because = 0, nil, nil
-  for _, body in ipairs(bodies) do
-    local ok, message, code = probes.attach(body.probe, body.prog, trace.links)
-    if ok then
-      count = count + (body.own and 0 or 1)
-    elseif body.own then
-      refuse(("follow: %s: %s"):format(body.title, message), code)
-    else
-      why, because = ("%s: %s"):format(body.title, message), code
-      warn(why)
-    end
+-- Attaches all bodies. Probes that can't be attached are left out while another is attached. Returns how many are.
+local function attach_all(trace, warn)
+  local count, sentences, code = attach.all(trace.bodies, trace.links)
+  if count == 0 and trace.bodies[1] then
+    refuse(table.concat(sentences, "; "), code)
   end
-  if count == 0 and bodies[1] then
-    refuse(why, because)
+  for _, sentence in ipairs(sentences) do
+    warn(sentence)
   end
   return count
 end
@@ -226,7 +166,7 @@ function Trace:run(options)
   local signals <close> = assert(core.signals("INT", "TERM"))
   tool.run(self.plain, "begin")
   self.out:flush()
-  local count = attach(self, self.bodies, warn)
+  local count = attach_all(self, warn)
   if options.follow and options.pid then
     process.keep_children(options.pid, self.maps.__earlier)
   end
@@ -289,18 +229,12 @@ local function stacks_of(maps)
   return list
 end
 
--- All bodies: those that were given, and our own, which follow children.
+-- Makes all bodies: those that were given, and our own, which follow children.
 local function make_bodies(trace, options)
-  local condition = process.condition(options, trace.child)
-  local bodies, warnings = bodies_of(options.probes, condition)
-  for _, warning in ipairs(warnings) do
+  for _, warning in ipairs(bodies.add(trace, options.probes, process.condition(options, trace.child))) do
     options.warn(warning)
   end
-  for _, body in ipairs(bodies_of(process.followers(options, trace.child))) do
-    body.own = true
-    bodies[#bodies + 1] = body
-  end
-  return bodies
+  bodies.add(trace, process.followers(options, trace.child), nil, true)
 end
 
 local function open(trace, options)
@@ -311,7 +245,7 @@ local function open(trace, options)
   if options.cgroup then
     trace.cgroup = process.cgroup(options.cgroup)
   end
-  trace.bodies = make_bodies(trace, options)
+  make_bodies(trace, options)
   local result = infer.run(trace.bodies)
   part(trace)
   bind(trace, trace.bodies, result)
@@ -323,7 +257,10 @@ local function open(trace, options)
   end
   trace.tables = tables.new(trace.plan, trace.object_maps, {
     json = options.json, out = options.out, stacks = stacks_of(trace.object_maps),
-    names = { probe = function(n) return trace.bodies[n] and trace.bodies[n].title or tostring(n) end },
+    names = {
+      probe = function(n) return trace.titles[n] or tostring(n) end,
+      ["function"] = function(n) return trace.functions[n] or formats.symbol(n) end,
+    },
   })
   tool.bind(trace.plain, tool.environment(trace, result.shared, trace.maps))
   if trace.object_maps.trace_events then
@@ -342,7 +279,7 @@ end
 -- Raises { trace = message } for what is wrong, with code and the tool's status for what failed.
 local function run(options)
   local trace <close> = setmetatable({
-    links = {}, plain = {}, maps = {}, object_maps = {}, vars = {},
+    bodies = {}, titles = {}, functions = {}, links = {}, plain = {}, maps = {}, object_maps = {}, vars = {},
     out = options.out, printed = events.new(), began = core.clock(),
   }, Trace)
   open(trace, options)

@@ -1,12 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- Texts of probes: section names of libbpf, names as bpftrace writes them, lists, patterns, and what runs in the tool.
 
-local core = require("bpf.core")
 local near = require("bpf.base.near")
 
 local probes = {}
-
-local MOST <const> = 512 -- probes that a pattern may match
 
 -- Ends with a message for the user. It is a table, as the compiler's errors are, without a place in our code.
 local function fail(format, ...)
@@ -190,8 +187,7 @@ end
 -- Patterns ----------------------------------------------------------------------------------------------------------
 
 -- A probe in place of each pattern of a list, by `find(section)`, which returns a list of { section = } and a list of
--- what could not be read, or nil and why.
--- Returns the list, and warnings for those that match nothing while others do.
+-- what could not be read, or nil and why. Returns the list, and warnings for those that match nothing while others do.
 function probes.expand(list, find)
   local all, warnings = {}, {}
   for _, probe in ipairs(list) do
@@ -201,10 +197,10 @@ function probes.expand(list, find)
     end
     local found, why = find(probe.section)
     if not found or not found[1] then
-      why = type(why) == "table" and why[1] or why
+      if type(why) == "table" then
+        why = why[1]
+      end
       warnings[#warnings + 1] = ("nothing matches %s%s"):format(probe.title, why and ": " .. why or "")
-    elseif #found > MOST then
-      fail("%s matches %d probes, more than %d: a narrower pattern is needed", probe.title, #found, MOST)
     end
     for _, match in ipairs(found or {}) do
       all[#all + 1] = { kind = probe.kind, title = match.section, section = match.section, of = probe }
@@ -215,32 +211,6 @@ function probes.expand(list, find)
     fail("%s", table.concat(warnings, "; "))
   end
   return all, warnings
-end
-
--- Attaching ---------------------------------------------------------------------------------------------------------
-
--- The CPUs on which a perf event is opened.
-local function places(event)
-  return event.cpu == "online" and core.cpus().online or { event.cpu }
-end
-
--- Attaches a program at its probe. Adds links to the list; or returns nil, message, code.
-function probes.attach(probe, prog, links)
-  if not probe.event then
-    local link, message, code = prog:attach()
-    links[#links + 1] = link
-    return link ~= nil or nil, message, code
-  end
-  for _, cpu in ipairs(places(probe.event)) do
-    local event = { type = probe.event.type, config = probe.event.config, sample_period = probe.event.sample_period,
-      cpu = cpu }
-    local link, message, code = prog:attach_perf_event(event)
-    if not link then
-      return nil, message, code
-    end
-    links[#links + 1] = link
-  end
-  return true
 end
 
 return probes

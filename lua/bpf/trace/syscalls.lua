@@ -103,4 +103,24 @@ function syscalls.name(n)
   return names[n] or number.text(n)
 end
 
+-- What tracepoints call some of them, after the kernel's functions.
+local ALSO <const> = {
+  newstat = "stat", newlstat = "lstat", newfstat = "fstat", newuname = "uname", sendfile64 = "sendfile",
+  umount = "umount2", fadvise64_64 = "fadvise64", arm64_personality = "personality",
+}
+
+local numbers
+
+-- The number of a system call by the name of its tracepoints; nil if it isn't known.
+function syscalls.number(name)
+  if not numbers then
+    numbers = {}
+    names = names or read(NAMES[posix.machine()] or "")
+    for n, one in pairs(names) do
+      numbers[one] = n
+    end
+  end
+  return numbers[name] or numbers[ALSO[name]]
+end
+
 return syscalls

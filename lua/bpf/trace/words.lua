@@ -3,6 +3,7 @@
 -- `_ENV` of a body has them, its functions, and what the bodies share.
 local core = require("bpf.core")
 local arguments = require("bpf.trace.arguments")
+local calls = require("bpf.trace.calls")
 local functions = require("bpf.trace.functions")
 local globals = require("bpf.program.globals")
 local program_variables = require("bpf.program.variables")
@@ -73,21 +74,27 @@ end
 
 -- Of the event --------------------------------------------------------------------------------------------------------
 
--- The number of the probe: of the only one, or what the attachment has as its cookie.
+-- The number of the probe: of the only one, what the attachment has as its cookie, or by the system call.
 local function probe_number(c)
   local probe = c.root.traced
+  if probe.calls then
+    return values.integer(c.f:alu("add", calls.number(c), probe.index), true)
+  end
   return probe.cookie and c:call_helper("get_attach_cookie", {}) or values.constant(probe.index or 1)
 end
 
 local COUNTER = { x86_64 = 128, aarch64 = 256 } -- the program counter in struct pt_regs
 
--- Where user code is probed the counter tells, also before Linux 6.6, whose helper knows no uprobes.
+-- Where user code is probed the counter tells, also before Linux 6.6, whose helper knows no uprobes. Before 5.15 no
+-- helper knows kprobes: the number of the probe stands for its function.
 local function address_of_function(c)
-  local kind = c.root.traced.kind
+  local probe, kind = c.root.traced, c.root.traced.kind
   if kind:find("^u") then
     return values.integer(c.f:load(c:context_register(), COUNTER[posix.machine()], 8))
   elseif not kind:find("^k") and not kind:find("^f") then
-    c:fail("%s is no function: 'func' is there in kprobes, uprobes, fentry and fexit", c.root.traced.section)
+    c:fail("%s is no function: 'func' is there in kprobes, uprobes, fentry and fexit", probe.section)
+  elseif kind:find("^k") and probe.functions and not core.features.helper("kprobe", "get_func_ip") then
+    return probe_number(c)
   end
   return c:call_helper("get_func_ip", {})
 end
@@ -150,6 +157,7 @@ end
 
 -- What the compiler has to know of a program, as `probe` of its row for bpf.program: a section, and
 -- - index: the number that `probe` is; or cookie: true, where the attachment tells it
+-- - body: what bpf.trace.bodies made, in place of both
 -- - began: the time from which `elapsed` counts
 -- - cgroup: a map whose first element is the cgroup that is followed
 -- - depths: a table for the maps of stacks, by their depth, which all programs of a trace share
@@ -157,11 +165,15 @@ end
 function words.probe(section, options)
   options = options or {}
   local kind, place = section:match("^([^/]+)/?(.*)$")
-  local row = arguments.row(kind)
+  local row, body = arguments.row(kind), options.body
+  local of_calls = body and body.group.way == "syscalls" and calls.of(body) or {}
+  local reads = not body or body.uses.fields
   return {
-    section = section, kind = kind:gsub("%.s$", ""), place = place, start = row.start,
-    index = options.index, cookie = options.cookie, began = options.began, depths = options.depths or {},
-    enter = options.enter, cgroup = options.cgroup, namespace = namespace(),
+    section = section, kind = kind:gsub("%.s$", ""), place = place, calls = of_calls.numbers, result = of_calls.result,
+    start = of_calls.start or not reads and row.bare or row.start,
+    index = body and body.number or options.index, cookie = body and body.cookie or options.cookie,
+    functions = body ~= nil, began = options.began, depths = options.depths or {}, enter = options.enter,
+    cgroup = options.cgroup, namespace = namespace(),
     user = place:find("^syscalls/") ~= nil or kind:find("^u") ~= nil,
   }
 end

@@ -1,0 +1,145 @@
+-- SPDX-License-Identifier: MIT
+-- Attaches programs at their probes: one at its own, or one at those of a group.
+
+local core = require("bpf.core")
+
+local attach = {}
+
+-- What a way returns: nothing, if all members are attached, or a list of { probe, message }.
+
+local function add(links, probe, failed, link, message, code)
+  links[#links + 1] = link
+  if not link then
+    failed[#failed + 1] = { probe = probe, message = message, code = code }
+  end
+end
+
+local ways = {}
+
+-- A perf event on each CPU where it is to be.
+local function events(body, links)
+  local event, failed = body.probe.event, {}
+  for _, cpu in ipairs(event.cpu == "online" and core.cpus().online or { event.cpu }) do
+    add(links, body.probe, failed, body.prog:attach_perf_event {
+      type = event.type, config = event.config, sample_period = event.sample_period, cpu = cpu,
+    })
+    if failed[1] then
+      break
+    end
+  end
+  return failed
+end
+
+function ways.one(body, links)
+  local failed = {}
+  if body.probe.event then
+    return events(body, links)
+  end
+  add(links, body.probe, failed, body.prog:attach())
+  return failed
+end
+
+function ways.raw(body, links)
+  local failed = {}
+  for _, member in ipairs(body.members) do
+    add(links, member.probe, failed,
+      body.prog:attach_raw_tracepoint(member.name, { cookie = body.cookie and member.number or nil }))
+  end
+  return failed
+end
+
+function ways.syscalls(body, links)
+  local link, message, code = body.prog:attach_raw_tracepoint(body.group.name)
+  local failed = {}
+  links[#links + 1] = link
+  for _, member in ipairs(link and {} or body.members) do
+    failed[#failed + 1] = { probe = member.probe, message = message, code = code }
+  end
+  return failed
+end
+
+function ways.uprobe(body, links)
+  local failed, group = {}, body.group
+  for _, member in ipairs(body.members) do
+    add(links, member.probe, failed, body.prog:attach_uprobe(group.path, member.name,
+      { retprobe = group.returns, bpf_cookie = body.cookie and member.number or nil }))
+  end
+  return failed
+end
+
+-- Attaches members from first to last by one link. Where the kernel refuses, it doesn't tell which it doesn't want: the
+-- halves are tried.
+local function halves(body, links, first, last, try, failed)
+  local names, cookies = {}, {}
+  for n = first, last do
+    local member = body.members[n]
+    names[#names + 1], cookies[#cookies + 1] = member.name, member.number
+  end
+  local link, message, code = try(names, { retprobe = body.group.returns, cookies = body.cookie and cookies or nil })
+  if link or first == last then
+    return add(links, body.members[first].probe, failed, link, message, code)
+  end
+  local middle = (first + last) // 2
+  halves(body, links, first, middle, try, failed)
+  halves(body, links, middle + 1, last, try, failed)
+end
+
+function ways.kprobe_multi(body, links)
+  local failed = {}
+  halves(body, links, 1, #body.members, function(names, options)
+    return body.prog:attach_kprobe_multi(names, options)
+  end, failed)
+  return failed
+end
+
+function ways.uprobe_multi(body, links)
+  local failed = {}
+  halves(body, links, 1, #body.members, function(names, options)
+    return body.prog:attach_uprobe_multi(body.group.path, names, options)
+  end, failed)
+  return failed
+end
+
+-- Failures ------------------------------------------------------------------------------------------------------------
+
+-- The reason alone, without the name of our program and of the way.
+local function reason(message)
+  return (message:gsub("^program '.-': [a-z_]+: ", ""))
+end
+
+-- A sentence for each reason.
+local function sentences(failed)
+  local list, by_reason = {}, {}
+  for _, row in ipairs(failed) do
+    local why = reason(row.message)
+    local known = by_reason[why]
+    if not known then
+      known = { first = row.probe.title, why = why, count = 0 }
+      by_reason[why], list[#list + 1] = known, known
+    end
+    known.count = known.count + 1
+  end
+  for n, row in ipairs(list) do
+    list[n] = row.count == 1 and ("%s: %s"):format(row.first, row.why)
+      or ("%s and %d more: %s"):format(row.first, row.count - 1, row.why)
+  end
+  return list
+end
+
+-- Attaches all bodies, and adds the links to a list. Returns how many probes are attached, a sentence for each reason
+-- for which some are not, and the code of the first of them.
+function attach.all(bodies, links)
+  local count, failed = 0, {}
+  for _, body in ipairs(bodies) do
+    local some = ways[body.group.way or "one"](body, links)
+    count = count + (body.own and 0 or #body.members - #some)
+    if body.own and some[1] then
+      local sentence = "follow: " .. sentences(some)[1]
+      error({ trace = sentence, code = some[1].code, status = 1 }, 0)
+    end
+    table.move(some, 1, #some, #failed + 1, failed)
+  end
+  return count, sentences(failed), failed[1] and failed[1].code
+end
+
+return attach

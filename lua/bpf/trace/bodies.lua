@@ -1,0 +1,113 @@
+-- SPDX-License-Identifier: MIT
+-- The bodies of a trace: from what was typed to one for each program, with what is known of its probes.
+
+local catalog = require("bpf.trace.catalog")
+local groups = require("bpf.trace.groups")
+local infer = require("bpf.trace.infer")
+local probes = require("bpf.trace.probes")
+
+local bodies = {}
+
+-- Why this kernel hasn't a probe, or nil. One that a pattern matched, and what isn't looked for by name, is there.
+local function absence(probe)
+  if probe.event or probe.of then
+    return nil
+  end
+  local found, problems = catalog.find(probe.section)
+  probe.found = found and found[1]
+  if not found or probe.found then
+    return nil
+  elseif problems[1] then
+    return ("%s: %s"):format(probe.section, problems[1])
+  end
+  local near = catalog.near(probe.section)
+  return ("there is no %s%s"):format(probe.section,
+    near and near[1] and (" (near: %s)"):format(table.concat(near, ", ")) or "")
+end
+
+-- The types of what a body reads of its probe. Where many share a program they are the same.
+local function describe(body, uses)
+  local probe = body.probe
+  if not probe.event and (uses.fields or uses.numbered or uses.ret) then
+    local found = probe.found or (catalog.find(probe.section) or {})[1]
+    if found then
+      body.arguments, body.result = catalog.arguments(found)
+    end
+  end
+end
+
+-- The number of a probe, and as many more as `room` says.
+local function number_of(trace, room)
+  local number = (trace.numbered or 0) + 1
+  trace.numbered = number - 1 + (room or 1)
+  return number
+end
+
+local CALLS <const> = 1024 -- more than there are system calls
+
+-- Gives the members of a body their numbers, by which `trace.titles` has their titles. Behind the number of a program
+-- for system calls come those of the calls.
+local function number(trace, body)
+  local group = body.group
+  body.number = number_of(trace, group.way == "syscalls" and CALLS or 1)
+  for n, member in ipairs(body.members) do
+    member.number = member.call and group.way and body.number + member.call
+      or n == 1 and body.number or number_of(trace)
+    trace.titles[member.number] = member.probe.title
+    trace.functions[member.number] = member.probe.section:match("[^/:]*$")
+  end
+end
+
+-- A body for a group of probes.
+local function body_of(trace, group, text, uses)
+  local probe = group.members[1].probe
+  local body = {
+    title = group.title, text = text, section = group.section, probe = probe, group = group, members = group.members,
+    uses = uses,
+  }
+  body.fn = infer.load(body.title, text, {})
+  body.cookie = group.way ~= nil and group.way ~= "syscalls" and uses.probe or false
+  number(trace, body)
+  describe(body, uses)
+  return body
+end
+
+-- Adds the bodies of one row, probes and their text. Warnings are added to a list.
+local function add_row(trace, row, condition, warnings)
+  local list, more = probes.expand(probes.read(row[1]), catalog.find)
+  table.move(more, 1, #more, #warnings + 1, warnings)
+  local there, added = {}, #trace.bodies
+  for _, probe in ipairs(list) do
+    infer.load(probe.title, row[2], {})
+    if probe.plain then
+      table.insert(trace.bodies, { title = probe.title, text = row[2], probe = probe, tool = true,
+        fn = infer.load(probe.title, row[2], {}) })
+    else
+      local why = absence(probe)
+      table.insert(why and warnings or there, why or probe)
+    end
+  end
+  local text = condition and ("if not (%s) then return end %s"):format(condition, row[2]) or row[2]
+  local uses = groups.uses(text)
+  for _, group in ipairs(groups.part(there, uses)) do
+    table.insert(trace.bodies, body_of(trace, group, text, uses))
+  end
+  if #trace.bodies == added then
+    error({ trace = table.concat(warnings, "; "), code = "ENOENT", status = 2 }, 0)
+  end
+end
+
+-- Adds to a trace's `bodies`; by the numbers of probes, to their `titles` and `functions`. Probes that don't exist are
+-- left out while another of their list does; returns a warning for each. `own`: the bodies are the trace's own.
+function bodies.add(trace, given, condition, own)
+  local warnings, before = {}, #trace.bodies
+  for _, row in ipairs(given) do
+    add_row(trace, row, condition, warnings)
+  end
+  for n = before + 1, #trace.bodies do
+    trace.bodies[n].own = own
+  end
+  return warnings
+end
+
+return bodies

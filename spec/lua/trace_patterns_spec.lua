@@ -1,0 +1,144 @@
+-- SPDX-License-Identifier: MIT
+-- Patterns and lists of probes: how many programs they are, what is attached, and what a trace counts there.
+local groups = require "bpf.trace.groups"
+local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
+local syscalls = require "bpf.trace.syscalls"
+local tool = require "spec.support.command"
+
+local quote, works, fails = helper.quote, tool.works, tool.fails
+
+describe("texts of bodies", function()
+  it("tell what a program needs of its probe", function()
+    local uses = groups.uses("count(probe, args.ret, arg3) argument = ret")
+    assert.is_true(uses.fields and uses.numbered and uses.ret and uses.probe)
+    assert.same({ ret = true }, uses.names)
+    assert.is_nil(groups.uses("local a = args print(a.ret)").names)
+    local none = groups.uses("margs = 1 return_ = carg1")
+    assert.is_nil(none.fields or none.numbered or none.ret)
+  end)
+end)
+
+describe("groups of probes", function()
+  local function probes_of(...)
+    local list = {}
+    for n, section in ipairs { ... } do
+      list[n] = { kind = section:match("^[^/]+"), section = section, title = section }
+    end
+    return list
+  end
+
+  -- The ways and members of groups, as text.
+  local function parted(text, ...)
+    local list = {}
+    for n, group in ipairs(groups.part(probes_of(...), groups.uses(text))) do
+      list[n] = ("%s %d"):format(group.way or "one", #group.members)
+    end
+    return table.concat(list, ", ")
+  end
+
+  it("are raw tracepoints where the body reads no argument", function()
+    assert.equal("raw 2", parted("count()", "tracepoint/sched/sched_switch", "tracepoint/sched/sched_wakeup"))
+    assert.equal("raw 2", parted("count()", "tracepoint/sched/sched_switch", "raw_tp/sched_wakeup"))
+    assert.equal("one 1, one 1", parted("count(args.comm)", "tracepoint/sched/sched_wakeup",
+      "tracepoint/sched/sched_waking"))
+    assert.equal("one 1", parted("count()", "tracepoint/sched/sched_switch"))
+    assert.equal("one 1, one 1", parted("count()", "tracepoint/ftrace/print", "usdt/libc.so.6:libc:setjmp"))
+  end)
+
+  it("are one program for system calls, of whose arguments only results are read", function()
+    if not require("bpf.trace.calls").are_known() then
+      return
+    end
+    local enter, exit = { "tracepoint/syscalls/sys_enter_read", "tracepoint/syscalls/sys_enter_write" },
+      { "tracepoint/syscalls/sys_exit_read", "tracepoint/syscalls/sys_exit_newuname" }
+    assert.equal("syscalls 2", parted("count(probe)", table.unpack(enter)))
+    assert.equal("one 1, one 1", parted("count(args.fd)", table.unpack(enter)))
+    assert.equal("syscalls 2", parted("sum(args.ret)", table.unpack(exit)))
+    assert.equal("syscalls 2", parted("sum(ret)", table.unpack(exit)))
+    assert.equal("one 1, one 1", parted("local a = args sum(a.ret)", table.unpack(exit)))
+    assert.equal("syscalls 1, syscalls 1", parted("count()", enter[1], exit[1]):gsub("one 1", "syscalls 1"))
+  end)
+
+  it("are at most 512, unless one attachment is enough", function()
+    local many, calls = {}, {}
+    for n = 1, 513 do
+      many[n] = "tracepoint/some/event_" .. n
+      calls[n] = "tracepoint/syscalls/sys_exit_read"
+    end
+    local list = probes_of(table.unpack(many))
+    list[1].of = { title = "tracepoint:some:*" }
+    local ok, failure = pcall(groups.part, list, groups.uses("count()"))
+    assert.is_false(ok)
+    assert.matches("^tracepoint:some:%* matches 513 probes, more than 512: a narrower pattern", failure.trace)
+    if require("bpf.trace.calls").are_known() then
+      assert.equal("syscalls 513", parted("count(probe)", table.unpack(calls)))
+    end
+  end)
+
+  it("know system calls by the names of their tracepoints", function()
+    assert.equal("uname", syscalls.name(syscalls.number("newuname")))
+    assert.equal("read", syscalls.name(syscalls.number("read")))
+    assert.is_nil(syscalls.number("nothing"))
+  end)
+end)
+
+describe("lua-bpf trace with patterns", function()
+  kernel.root()
+  kernel.need("ring buffers", "5.8")
+
+  local DD <const> = "dd if=/dev/zero of=/dev/null bs=1k count=50 status=none"
+
+  -- What a trace prints while a command runs alone.
+  local function traced(command, ...)
+    local words = { "trace -c " .. quote(command) }
+    for _, word in ipairs { ... } do
+      words[#words + 1] = quote(word)
+    end
+    return works(table.concat(words, " "))
+  end
+
+  -- How often a table counted a row.
+  local function counted(output, row)
+    return tonumber(output:match("\n +" .. row .. " +([0-9]+)")) or 0
+  end
+
+  it("counts the calls of all system calls, by probe", function()
+    local output = traced(DD, "tracepoint/syscalls/sys_enter_*", "count(probe)")
+    assert.equal(50, counted(output, "tracepoint/syscalls/sys_enter_write"), output)
+    assert.is_true(counted(output, "tracepoint/syscalls/sys_enter_read") >= 50, output)
+    assert.equal(1, counted(output, "tracepoint/syscalls/sys_enter_exit_group"), output)
+  end)
+
+  it("leaves system calls alone that a pattern doesn't match", function()
+    local output = traced(DD, "tracepoint/syscalls/sys_enter_writ*", "count(probe)")
+    local rows = select(2, output:gsub("sys_enter_", ""))
+    assert.equal(1, rows, output)
+  end)
+
+  it("has the results of all system calls", function()
+    local output = traced(DD, "tracepoint/syscalls/sys_exit_*",
+      "if args.ret == 1024 and ret == 1024 then count(probe) end")
+    assert.equal(50, counted(output, "tracepoint/syscalls/sys_exit_write"), output)
+    assert.equal(50, counted(output, "tracepoint/syscalls/sys_exit_read"), output)
+  end)
+
+  it("tells raw tracepoints apart", function()
+    local output = traced("true", "tracepoint/sched/sched_process_*", "count(probe)")
+    assert.equal(1, counted(output, "tracepoint/sched/sched_process_exec"), output)
+    assert.equal(1, counted(output, "tracepoint/sched/sched_process_exit"), output)
+  end)
+
+  it("tells functions of files apart, and which can't be attached", function()
+    local output = traced("sh -c 'exec build/support/probed <<E\n5 6 7 0\nE'", "uprobe/build/support/probed:probed_*",
+      "count(probe)")
+    assert.equal(3, counted(output, "uprobe/build/support/probed:probed_add"), output)
+    assert.equal(3, counted(output, "uprobe/build/support/probed:probed_first"), output)
+    assert.matches("warning: uprobe/build/support/probed:probed_chosen: [^\n]*IFUNC", output)
+    assert.matches("ready, 2 probes\n", output)
+  end)
+
+  it("says that nothing matches", function()
+    fails(2, "nothing matches tracepoint/sched/nothing_%*", "trace 'tracepoint/sched/nothing_*' 'count()'")
+  end)
+end)
