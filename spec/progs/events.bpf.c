@@ -62,15 +62,26 @@ __attribute__((noinline)) int send_one(__u32 which)
 	return 0;
 }
 
+/* Sends at most 64. Two loops, the inner one looked into once, take verifiers a thirtieth of the time of one. */
+__attribute__((noinline)) int send_some(__u32 count, __u32 which)
+{
+	for (__u32 i = 0; i < 64; i++) {
+		if (i >= count)
+			break;
+		send_one(which);
+	}
+	return 0;
+}
+
 SEC("raw_tp")
 int send(struct request *req)
 {
 	__u32 count = req->count, which = req->which;
 
-	for (__u32 i = 0; i < 4096; i++) {
+	for (__u32 i = 0; i < 4096; i += 64) {
 		if (i >= count)
 			break;
-		send_one(which);
+		send_some(count - i, which);
 	}
 	return 0;
 }

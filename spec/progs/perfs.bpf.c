@@ -42,24 +42,35 @@ const struct list *list_in_btf;
 static volatile __u64 scratch[256];
 static volatile __u32 items[65];
 
-/* Returns how many found room. */
-static __always_inline int send(void *ctx, void *map, __u32 from, __u32 count)
+/* Sends one, to `others` if asked to: 1 if there was room. Global, so that verifiers look into it once, not for every
+ * turn of the loop.
+ */
+__attribute__((noinline)) int send_note(struct bpf_raw_tracepoint_args *ctx, __u32 seq, __u32 to_others)
 {
-	__u32 fitted = 0;
+	struct note n = { .seq = seq, .square = (__u64)seq * seq, .text = "note" };
+	long error;
 
-	for (__u32 i = 0; i < 256 && i < count; i++) {
-		__u32 seq = from + i;
-		struct note n = { .seq = seq, .square = (__u64)seq * seq, .text = "note" };
-
-		n.pid = bpf_get_current_pid_tgid() >> 32;
-		n.text[4] = '0' + seq % 10;
-		if (bpf_perf_event_output(ctx, map, BPF_F_CURRENT_CPU, &n, sizeof(n))) {
-			lost++;
-			continue;
-		}
-		fitted++;
-		sent++;
+	n.pid = bpf_get_current_pid_tgid() >> 32;
+	n.text[4] = '0' + seq % 10;
+	if (to_others)
+		error = bpf_perf_event_output(ctx, &others, BPF_F_CURRENT_CPU, &n, sizeof(n));
+	else
+		error = bpf_perf_event_output(ctx, &notes, BPF_F_CURRENT_CPU, &n, sizeof(n));
+	if (error) {
+		lost++;
+		return 0;
 	}
+	sent++;
+	return 1;
+}
+
+/* Returns how many found room. */
+static __always_inline int send(struct bpf_raw_tracepoint_args *ctx, __u32 to_others)
+{
+	__u32 from = ctx->args[0], count = ctx->args[1], fitted = 0;
+
+	for (__u32 i = 0; i < 256 && i < count; i++)
+		fitted += send_note(ctx, from + i, to_others);
 	return fitted;
 }
 
@@ -74,13 +85,13 @@ static __always_inline __u32 again(__u32 value)
 SEC("raw_tp/send_notes")
 int send_notes(struct bpf_raw_tracepoint_args *ctx)
 {
-	return send(ctx, &notes, ctx->args[0], ctx->args[1]);
+	return send(ctx, 0);
 }
 
 SEC("raw_tp/send_others")
 int send_others(struct bpf_raw_tracepoint_args *ctx)
 {
-	return send(ctx, &others, ctx->args[0], ctx->args[1]);
+	return send(ctx, 1);
 }
 
 /* One record of args[1] bytes, all of them the lowest of args[0]. */
