@@ -33,19 +33,10 @@ local function add_functions(bytes, names, base)
   return bytes:sub(first)
 end
 
-local handle, bytes
-
--- The kernel's BTF, and its bytes; or nil and why not.
-local function kernel()
-  if not handle then
-    local message
-    handle, message = core.btf.kernel()
-    if not handle then
-      return nil, message
-    end
-    bytes = handle:bytes()
-  end
-  return handle, bytes
+-- The bytes of the kernel's BTF; or nil and why not. They are several megabytes: nobody keeps them.
+local function kernel_bytes()
+  local own, message = core.btf.kernel()
+  return own and own:bytes(), message
 end
 
 local modules
@@ -65,9 +56,9 @@ end
 
 -- The set of the functions that BTF describes; or nil and why not.
 function btf.functions()
-  local own, all = kernel()
-  if not own then
-    return nil, all
+  local all, message = kernel_bytes()
+  if not all then
+    return nil, message
   end
   local names = {}
   local strings = add_functions(all, names)
@@ -83,9 +74,9 @@ end
 
 -- Names that begin with a prefix, of whatever kind: what is behind the prefix, sorted.
 function btf.prefixed(prefix)
-  local own, all = kernel()
-  if not own then
-    return nil, all
+  local all, message = kernel_bytes()
+  if not all then
+    return nil, message
   end
   local names, at = {}, 1
   while true do
@@ -103,7 +94,7 @@ end
 -- The description of a name of a kind, in the kernel or one of its modules, and the BTF that it is in. Nil if there is
 -- none; with a message if the kernel has no BTF.
 function btf.find(name, kind)
-  local own, message = kernel()
+  local own, message = core.btf.kernel()
   if not own then
     return nil, message
   end
