@@ -8,6 +8,9 @@ PC_VALUES = $(foreach name,PREFIX LUA_PC VERSION,-e 's|@$(name)@|$($(name))|') \
 # The folders below bpf/ that our Lua modules are in.
 LUA_DIRS = $(patsubst lua/%/,'$(DESTDIR)$(LUA_LDIR)/%',$(filter-out lua/bpf/,$(sort $(dir $(LUA_MODULES)))))
 
+# The modules for the command, compiled: bin/lua-bpf looks for them there.
+COMPILED = $(PREFIX)/lib/lua-bpf/$(LUA_ABI)
+
 # Documentation and examples keep their places beside each other, for the links between them.
 DOC_FILES = README.md CHANGELOG.md LICENSE $(filter-out %.keys,$(wildcard docs/*)) \
 	$(filter-out %.o,$(wildcard examples/*.lua examples/*/*))
@@ -19,6 +22,7 @@ install: all ## Install under PREFIX, below DESTDIR if given
 		'$(DESTDIR)$(TYPESDIR)' '$(DESTDIR)$(BASHDIR)' '$(DESTDIR)$(ZSHDIR)' $(DOC_DIRS)
 	install -m 755 $(MODULE) $(DWFL) '$(DESTDIR)$(LUA_CDIR)/bpf'
 	set -e; for file in $(LUA_MODULES:lua/%=%); do install -m 644 "lua/$$file" '$(DESTDIR)$(LUA_LDIR)'"/$$file"; done
+	$(LUA) build-aux/precompile.lua $(LUA_ABI) '$(DESTDIR)$(COMPILED)' '$(LUA_LDIR)' $(LUA_MODULES)
 	install -m 644 src/host/lbpf.h '$(DESTDIR)$(INCDIR)/lbpf.h'
 	install -m 644 $(LIBRARY) '$(DESTDIR)$(LIBDIR)/liblbpf.a'
 	sed $(PC_VALUES) build-aux/lua-bpf.pc.in >'$(DESTDIR)$(PC_DIR)/lua-bpf.pc'
@@ -37,7 +41,8 @@ uninstall: ## Remove what install put there
 		'$(DESTDIR)$(BINDIR)/lua-bpf' '$(DESTDIR)$(MANDIR)/man1/lua-bpf.1' '$(DESTDIR)$(TYPESDIR)/bpf.lua' \
 		'$(DESTDIR)$(BASHDIR)/lua-bpf' '$(DESTDIR)$(ZSHDIR)/_lua-bpf' \
 		$(patsubst %,'$(DESTDIR)$(DOCDIR)/%',$(DOC_FILES))
-	@for dir in $(LUA_DIRS) '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf' '$(DESTDIR)$(TYPESDIR)' \
+	rm -rf '$(DESTDIR)$(COMPILED)'
+	@for dir in '$(DESTDIR)$(PREFIX)/lib/lua-bpf' $(LUA_DIRS) '$(DESTDIR)$(LUA_CDIR)/bpf' '$(DESTDIR)$(LUA_LDIR)/bpf' '$(DESTDIR)$(TYPESDIR)' \
 		$(patsubst %/,'$(DESTDIR)%',$(dir $(TYPESDIR))) $(DOC_DIRS) '$(DESTDIR)$(DOCDIR)/examples' '$(DESTDIR)$(DOCDIR)'; do [ ! -d "$$dir" ] || rmdir --ignore-fail-on-non-empty "$$dir"; done
 
 dist: ## Make a tarball of the committed tree

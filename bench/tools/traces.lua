@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
 -- Runs lines of `lua-bpf trace` beside the same lines of bpftrace: `traces.lua [SECONDS [RUNS [LINE]]]`. Prints how
 -- long each takes from its start until its programs are attached, and from SIGINT to its end; its peak of memory; and
--- the CPU time that it and its programs need while both run under a load of about 100,000 events a second.
+-- the CPU time that it and its programs need while both run under a load of about 100,000 events a second. The command
+-- is the one that `make bench-tools` has installed below build/installed.
 package.path = "bench/tools/?.lua;" .. package.path
 
 local bpf = require "bpf"
 local peers = require "peers"
 
-local LUA <const> = arg[-1]
 local SECONDS <const>, RUNS <const> = tonumber(arg[1]) or 2, tonumber(arg[2]) or 5
 
 -- $load is the process that makes the load.
@@ -41,7 +41,7 @@ local function ours(words)
   for n, word in ipairs(words) do
     quoted[n] = quote(word)
   end
-  return ("%s bin/lua-bpf trace %s"):format(LUA, table.concat(quoted, " "))
+  return "build/installed/bin/lua-bpf trace " .. table.concat(quoted, " ")
 end
 
 -- Runs a command alone for a moment, with something to see. Returns start, end and memory.

@@ -146,6 +146,21 @@ describe("the installation", function()
     assert.matches("\n", run(("%s/bin/lua-bpf run /dev/stdin <<'end'\nprint(bpf.metrics.new())\nend"):format(prefix)))
   end)
 
+  it("has the command's modules compiled, which tell their sources; the command does without as well", function()
+    local compiled = ("%s/lib/lua-bpf/%s/bpf"):format(prefix, ABI)
+    local function place()
+      return run(([[%s/bin/lua-bpf run /dev/stdin <<'end'
+        print(package.searchpath("bpf.base.near", package.path))
+        print(debug.getinfo(require("bpf.base.near").names, "S").source)
+]]):format(prefix) .. "end\n")
+    end
+    local source = ("@%s/share/lua/%s/bpf/base/near.lua\n"):format(prefix, ABI)
+    assert.equal(("%s/bin/../lib/lua-bpf/%s/bpf/base/near.luac\n%s"):format(prefix, ABI, source), place())
+    run(("mv %s/command.luac %s/kept; echo damaged >%s/command.luac"):format(compiled, dir, compiled))
+    assert.matches("/share/lua/[%d.]+/bpf/base/near%.lua\n", place())
+    run(("mv %s/kept %s/command.luac"):format(dir, compiled))
+  end)
+
   it("has the pages and examples that the README links to, the man page, and the API for editors", function()
     local doc = prefix .. "/share/doc/lua-bpf/"
     local linked = 0
