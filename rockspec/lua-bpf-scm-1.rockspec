@@ -183,6 +183,7 @@ build = {
     ["bpf.command.commands"] = "lua/bpf/command/commands.lua",
     ["bpf.command.completion"] = "lua/bpf/command/completion.lua",
     ["bpf.command.completion_bash"] = "lua/bpf/command/completion_bash.lua",
+    ["bpf.command.completion_probes"] = "lua/bpf/command/completion_probes.lua",
     ["bpf.command.completion_words"] = "lua/bpf/command/completion_words.lua",
     ["bpf.command.completion_zsh"] = "lua/bpf/command/completion_zsh.lua",
     ["bpf.command.delete"] = "lua/bpf/command/delete.lua",

@@ -104,10 +104,23 @@ describe("lua-bpf completion", function()
     assert.matches(" " .. shown .. " ", " " .. offers(dir, "prog", "run", shown) .. " ")
   end)
 
+  it("offers probes", function()
+    kernel.root()
+    local dir = installed()
+    assert.equal("tracepoint/", offers(dir, "trace", "tra"))
+    assert.matches("^begin .* uprobe/ ", offers(dir, "trace", ""))
+    assert.matches("tracepoint/sched/ ", offers(dir, "trace", "tracepoint/sc") .. " ")
+    assert.equal("tracepoint/sched/sched_process_exec", offers(dir, "list", "tracepoint/sched/sched_process_exe"))
+    assert.equal("begin,software/page-faults/", offers(dir, "trace", "begin,software/page-faults/"):match "%S+/")
+    assert.equal("", offers(dir, "trace", "begin", ""))
+    assert.equal("tracepoint/", offers(dir, "trace", "-n", "3", "begin", "print(1)", "tra"))
+    assert.equal("begin\n", works "completion probe beg")
+  end)
+
   -- Types lines at a shell's prompt, with a tab at the end of each, and waits for what that makes of it. Returns what
   -- the command got.
   local function typed(dir, shell, start, lines)
-    helper.write(dir .. "/start", start .. "\nlua-bpf() { if [ \"$1\" = completion ] && [ $# = 2 ]; then command " ..
+    helper.write(dir .. "/start", start .. "\nlua-bpf() { if [ \"$1\" = completion ] && [ $# -ge 2 ]; then command " ..
       "lua-bpf \"$@\"; else echo \"got: $*\"; fi; }\necho ready\n")
     local output = helper.run(([[
       cd %s; export PATH=%s:$PATH; out=$PWD/out; >$out
@@ -125,8 +138,10 @@ END
     return (output:gsub("\r", ""))
   end
 
-  local LINES <const> = { "du dump", "prog_ru prog_run", "dump_x_--li dump_x_--limit" }
-  local GOT <const> = "got: dump\ngot: prog run\ngot: dump x --limit\n"
+  local LINES <const> = { "du dump", "prog_ru prog_run", "dump_x_--li dump_x_--limit",
+    "trace_software/page-faults/ trace_software/page-faults/100" }
+  local GOT <const> = "got: dump\ngot: prog run\ngot: dump x --limit\n" ..
+    "got: trace software/page-faults/100\n"
 
   it("works at bash's prompt", function()
     local dir = installed()

@@ -7,8 +7,8 @@
 --   usage      the help: "Usage: lua-bpf NAME ...", what the command does, its options, an example
 --   options    readers of the options' values by name (frame.parse); without it, `run` gets all arguments unread
 --   short      names of options by letter: "-o x" for "--output x"
---   arguments  what a shell offers for the arguments, in order: "map", "prog", "link", "file", "directory", or a list
---              of words. "map..." is for all arguments from there on
+--   arguments  what a shell offers for the arguments, in order: "map", "prog", "link", "probe", "file", "directory", or
+--              a list of words. "map..." is for all arguments from there on
 --   run        a function that gets the options and the arguments
 local commands = {
   { "maps", "[MAP...]", "list maps, with their memory, pins and the processes that hold them" },

@@ -6,11 +6,11 @@ local commands = require("bpf.command.commands")
 local frame = require("bpf.command.frame")
 
 local USAGE <const> = [[
-Usage: lua-bpf completion bash | zsh | map | prog | link
+Usage: lua-bpf completion bash | zsh | map | prog | link | probe WORD
 
 Prints a script by which a shell completes commands, options, names of objects and files. Where lua-bpf is installed,
 bash-completion and zsh load the scripts by themselves. With `map`, `prog` or `link`, prints the names that the scripts
-offer.
+offer; with `probe`, the probes that begin with WORD.
 
 Example: eval "$(lua-bpf completion bash)"
 ]]
@@ -83,11 +83,19 @@ local function print_names(kind)
   end
 end
 
+local function print_probes(word)
+  for _, name in ipairs(require("bpf.command.completion_probes")(word)) do
+    frame.print_line(name)
+  end
+end
+
 local SHELLS <const> = { bash = "bpf.command.completion_bash", zsh = "bpf.command.completion_zsh" }
 
 local function run(_, names)
   local shell = names[1]
-  if #names ~= 1 or not SHELLS[shell] and not KINDS[shell] then
+  if shell == "probe" and #names <= 2 then
+    print_probes(names[2] or "")
+  elseif #names ~= 1 or not SHELLS[shell] and not KINDS[shell] then
     frame.misuse(names[1] and "not understood: " .. names[#names] or "which shell?", USAGE)
   elseif KINDS[shell] then
     print_names(shell)

@@ -22,6 +22,10 @@ _lua_bpf_offer() # what, the command, the word so far
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -d -- "$3")
 		;;
+	probe)
+		mapfile -t COMPREPLY < <("$2" completion probe "$3" 2>/dev/null)
+		[[ ${COMPREPLY[0]} == */ ]] && compopt -o nospace
+		;;
 	=*)
 		local words=${1#=}
 		mapfile -t COMPREPLY < <(compgen -W "${words//,/ }" -- "$3")

@@ -17,6 +17,14 @@ _lua_bpf_object() # kind
 	fi
 }
 
+_lua_bpf_probe()
+{
+	local -a names
+	names=(${(f)"$($_lua_bpf_command completion probe "$PREFIX" 2>/dev/null)"})
+	compadd -S '' -- ${(M)names:#*/}
+	compadd -- ${names:#*/}
+}
+
 _lua_bpf()
 {
 	local _lua_bpf_command=$words[1] command=$words[2]
@@ -59,7 +67,7 @@ compdef _lua_bpf lua-bpf
 
 -- What _arguments takes for what is offered.
 local ACTIONS <const> = { any = " ", file = "_files", directory = "_files -/", map = "_lua_bpf_object map",
-  prog = "_lua_bpf_object prog", link = "_lua_bpf_object link" }
+  prog = "_lua_bpf_object prog", link = "_lua_bpf_object link", probe = "_lua_bpf_probe" }
 
 local function action(offered)
   local words = offered:match("^=(.*)$")

@@ -135,7 +135,7 @@ end
 
 return { list = {
   usage = USAGE,
-  arguments = {},
+  arguments = { "probe" },
   options = { verbose = true, pid = frame.count, json = true },
   short = { v = "verbose", p = "pid" },
   run = run,

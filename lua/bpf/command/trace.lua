@@ -81,7 +81,7 @@ end
 
 return {
   usage = USAGE,
-  arguments = {},
+  arguments = { "probe", "any", "probe..." },
   options = {
     where = frame.any, pid = frame.count, command = frame.any, cgroup = frame.path, seconds = frame.positive,
     json = true, follow = true, output = frame.path,
