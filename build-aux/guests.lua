@@ -103,6 +103,7 @@ return {
   ["spec/lua/symbols_spec.lua"] = { on = ENDS, why = "it reads /proc, whose lines are alike everywhere", seconds = 20 },
   ["spec/lua/trace_cases_spec.lua"] = { seconds = 60 },
   ["spec/lua/trace_enumerators_spec.lua"] = { on = NONE, why = text },
+  ["spec/lua/trace_ends_spec.lua"] = { on = ENDS, why = "what kernels do is trace_spec's", seconds = 60 },
   ["spec/lua/trace_follow_spec.lua"] = { seconds = 20 },
   ["spec/lua/trace_infer_spec.lua"] = { on = NONE, why = "bytecode is read, and members come from BTF" },
   ["spec/lua/trace_options_spec.lua"] = { on = ENDS, why = "options become bodies, which other specs run everywhere" },

@@ -329,6 +329,7 @@ build = {
     ["bpf.trace.printf"] = "lua/bpf/trace/printf.lua",
     ["bpf.trace.probes"] = "lua/bpf/trace/probes.lua",
     ["bpf.trace.process"] = "lua/bpf/trace/process.lua",
+    ["bpf.trace.run"] = "lua/bpf/trace/run.lua",
     ["bpf.trace.tool"] = "lua/bpf/trace/tool.lua",
     ["bpf.trace.infer"] = "lua/bpf/trace/infer.lua",
     ["bpf.trace.infer.body"] = "lua/bpf/trace/infer/body.lua",

@@ -1404,7 +1404,8 @@ function bpf.assemble(programs, options) end
 ---@field follow? boolean the processes that `pid` or `command` starts are traced as well
 ---@field cgroup? string only in this cgroup, a folder of cgroup2, and in those below it
 ---@field seconds? number ends after that time
----@field json? boolean what was gathered is printed as JSON objects, one a line
+---@field interval? number seconds after which what has been gathered so far is printed, each time
+---@field json? boolean all is printed as JSON objects, one a line
 ---@field output? string path of a file that is written instead of stdout
 
 ---Runs a trace, as `lua-bpf trace` does.

@@ -108,6 +108,12 @@ static int posix_write_file(lua_State *L)
 	return 1;
 }
 
+/* What poll(2) is to wait for: that a descriptor is broken, it tells in any case. */
+static short events_of(const char *what)
+{
+	return *what == 'r' ? POLLIN : *what == 'w' ? POLLOUT : 0;
+}
+
 /* Fills the list from the table at 1, which maps descriptors to "read" or "write". Returns the number of descriptors,
  * at most `room`. */
 static nfds_t fill(lua_State *L, struct pollfd *list, nfds_t room)
@@ -119,7 +125,7 @@ static nfds_t fill(lua_State *L, struct pollfd *list, nfds_t room)
 		if (n < room)
 			list[n] = (struct pollfd){
 				.fd = (int)lua_tointeger(L, -2),
-				.events = *luaL_checkstring(L, -1) == 'w' ? POLLOUT : POLLIN,
+				.events = events_of(luaL_checkstring(L, -1)),
 			};
 		n++;
 		lua_pop(L, 1);
@@ -127,8 +133,8 @@ static nfds_t fill(lua_State *L, struct pollfd *list, nfds_t room)
 	return n;
 }
 
-/* poll({ [fd] = "read" or "write" }, milliseconds) → { [fd] = true } for each descriptor that is ready or broken; empty
- * after a time-out or a signal; or nil, message, code. */
+/* poll({ [fd] = "read", "write" or "broken" }, milliseconds) → { [fd] = true } for each descriptor that is ready or
+ * broken; empty after a time-out or a signal; or nil, message, code. */
 static int posix_poll(lua_State *L)
 {
 	struct pollfd *list;

@@ -5,8 +5,8 @@ local bpf = require("bpf")
 local frame = require("bpf.command.frame")
 
 local USAGE <const> = [[
-Usage: lua-bpf trace [--where EXPR] [-p PID] [-c COMMAND] [--follow] [--cgroup PATH] [-n SECONDS] [--json]
-                     [-o FILE] PROBES BODY [PROBES BODY]...
+Usage: lua-bpf trace [--where EXPR] [-p PID] [-c COMMAND] [--follow] [--cgroup PATH] [-n SECONDS]
+                     [--interval SECONDS] [--json] [-o FILE] PROBES BODY [PROBES BODY]...
 
 Runs BODY, a piece of Lua, in the kernel whenever one of PROBES is reached, until Ctrl-C or SIGTERM. At the end, what
 was gathered is printed.
@@ -28,7 +28,8 @@ was gathered is printed.
   --cgroup PATH        only in this cgroup, a folder of cgroup2, and in those below it
   -n, --seconds SECONDS
                        end after that time
-  --json               print what was gathered as JSON objects, one a line
+  --interval SECONDS   print what has been gathered so far each time after so many seconds
+  --json               print JSON objects, one a line: tables (name, type, rows), and what print and printf say
   -o, --output FILE    write to a file
 
 More examples: count system calls by process, and measure how long reads take, in microseconds:
@@ -68,7 +69,8 @@ local function run(given, arguments)
   for n = 1, #arguments, 2 do
     trace[#trace + 1] = { arguments[n], arguments[n + 1] }
   end
-  for _, name in ipairs { "where", "pid", "command", "follow", "cgroup", "seconds", "json", "output" } do
+  for _, name in ipairs { "where", "pid", "command", "follow", "cgroup", "seconds", "interval",
+    "json", "output" } do
     trace[name] = given[name]
   end
   local ok, status, message, _, failed = xpcall(bpf.trace, catch, trace)
@@ -84,7 +86,7 @@ return {
   arguments = { "probe", "any", "probe..." },
   options = {
     where = frame.any, pid = frame.count, command = frame.any, cgroup = frame.path, seconds = frame.positive,
-    json = true, follow = true, output = frame.path,
+    interval = frame.positive, json = true, follow = true, output = frame.path,
   },
   short = { p = "pid", c = "command", n = "seconds", o = "output" },
   run = run,

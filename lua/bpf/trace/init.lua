@@ -13,6 +13,7 @@ local options_of = require("bpf.trace.options")
 local posix = require("bpf.base.posix")
 local process = require("bpf.trace.process")
 local program = require("bpf.program")
+local run = require("bpf.trace.run")
 local tables = require("bpf.trace.tables")
 local tool = require("bpf.trace.tool")
 local types = require("bpf.trace.types")
@@ -112,81 +113,7 @@ local function attach_all(trace, warn)
   return count
 end
 
--- The run -------------------------------------------------------------------------------------------------------------
-
-local LONGEST <const> = 500 -- milliseconds of one wait
--- Records that are read before it is looked whether the trace is over, and when it is: programs may send more without
--- an end.
-local MOST <const>, REST <const> = 4096, 1 << 16
-local MANY <const>, PAUSE <const> = 32, 5 -- records at once, and milliseconds
-
--- Waits for records, for the end of the command, for a signal. Returns whether the trace goes on.
-local function wait(trace, signals, deadline)
-  local left = deadline and deadline - posix.seconds() or LONGEST / 1000
-  local fds = { [signals:fd()] = "read" }
-  if trace.reader then
-    fds[trace.reader:fd()] = "read"
-  end
-  local child = trace.child and trace.child:fd()
-  if child then
-    fds[child] = "read"
-  end
-  left = math.min(left, tool.run_due(trace.plain) or left)
-  posix.poll(fds, math.max(math.min(math.ceil(left * 1000), child and LONGEST or LONGEST // 5), 0))
-  local count = trace:consume(MOST)
-  if count >= MANY and count < MOST then -- let records gather: to be woken for each costs more than to read it
-    posix.poll({ [signals:fd()] = "read" }, PAUSE)
-  end
-  local over = trace.child and trace.child:status()
-  return not (over or events.has_ended(trace.printed, trace.vars) or signals:poll(0)
-    or deadline and posix.seconds() >= deadline)
-end
-
--- Writes what has come, up to `most` records. Returns their number.
-function Trace:consume(most)
-  local count = self.reader and self.reader:consume(most) or 0
-  self.out:flush()
-  return count
-end
-
--- What was lost is told.
-function Trace:tell(warn)
-  local lost = events.count_lost(self.object_maps)
-  if lost > 0 then
-    warn(("%d lines of print and printf were lost, as the ring was full"):format(lost))
-  end
-  for _, sentence in ipairs(self.tables:lost()) do
-    warn(sentence)
-  end
-end
-
--- Runs until the end. Returns the status of the command, or 0.
-function Trace:run(options)
-  local warn = options.warn
-  local signals <close> = assert(core.signals("INT", "TERM"))
-  tool.run(self.plain, "begin")
-  self.out:flush()
-  local count = attach_all(self, warn)
-  if options.follow and options.pid then
-    process.keep_children(options.pid, self.maps.__earlier)
-  end
-  options.ready(count)
-  local deadline = options.seconds and posix.seconds() + options.seconds
-  if self.child then
-    local ok, message, code = self.child:go()
-    if not ok then
-      refuse(message, code, code == "ENOENT" and 127 or 126)
-    end
-  end
-  while wait(self, signals, deadline) do
-  end
-  self:consume(REST)
-  self.ending = true
-  tool.run(self.plain, "end")
-  self.tables:print()
-  self:tell(warn)
-  return self.child and self.child:status() or 0
-end
+-- The trace ----------------------------------------------------------------------------------------------------------
 
 -- Detaches and closes everything.
 function Trace:close()
@@ -265,7 +192,7 @@ local function open(trace, options)
   tool.bind(trace.plain, tool.environment(trace, result.shared, trace.maps))
   if trace.object_maps.trace_events then
     local function write(line)
-      options.out:write(line)
+      trace.lines:write(line)
     end
     local function show(type, value, pid, place)
       return events.show(type, value, trace.tables.context, pid, place)
@@ -277,13 +204,13 @@ end
 
 -- Runs a trace of options that have been read. `out` is an open file. Returns the status of the command, or 0.
 -- Raises { trace = message } for what is wrong, with code and the tool's status for what failed.
-local function run(options)
+local function open_and_run(options)
   local trace <close> = setmetatable({
     bodies = {}, titles = {}, functions = {}, links = {}, plain = {}, maps = {}, object_maps = {}, vars = {},
-    out = options.out, printed = events.new(), began = core.clock(),
+    out = options.out, lines = run.lines(options.out, options.json), printed = events.new(), began = core.clock(),
   }, Trace)
   open(trace, options)
-  return trace:run(options)
+  return run.run(trace, options, function() return attach_all(trace, options.warn) end)
 end
 
 -- What a trace tells on stderr.
@@ -306,7 +233,7 @@ local function run_to(options)
   options.out = out
   options.warn = function(text) tell("warning: %s", text) end
   options.ready = function(count) tell("ready, %d probes", count) end
-  local status = run(options)
+  local status = open_and_run(options)
   local ok, message, code = posix.finish(out)
   return ok and status or refuse(message, code)
 end
@@ -327,7 +254,8 @@ local M = {}
 --   parted by blanks, and may have quotes in it; no shell reads it
 -- - cgroup: string, only in this cgroup, a folder of cgroup2, and in those below it
 -- - seconds: number, the trace ends after that time
--- - json: boolean, what was gathered is printed as JSON objects, one a line
+-- - interval: number, what has been gathered so far is printed each time after that many seconds
+-- - json: boolean, all is printed as JSON objects, one a line
 -- - output: string, the path of a file that is written instead of stdout
 -- @treturn integer the exit status of the command, 0 without one
 -- @treturn nil,string,string when nothing could be attached, or something else fails. Behind these stands the status

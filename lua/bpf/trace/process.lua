@@ -159,9 +159,14 @@ function process.keep_children(pid, earlier)
   end
 end
 
--- Ends with a message if there is no such process.
+-- Whether there is such a process.
+function process.exists(pid)
+  return posix.file_status(("/proc/%d"):format(pid)) == "directory"
+end
+
+-- Ends with a message if there is none.
 function process.check(pid)
-  if posix.file_status(("/proc/%d"):format(pid)) ~= "directory" then
+  if not process.exists(pid) then
     refuse(("there is no process %d"):format(pid), "ESRCH")
   end
 end

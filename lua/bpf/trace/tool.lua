@@ -81,7 +81,7 @@ local function add_meanings(names, context)
 end
 
 local function add_functions(names, trace, shown)
-  local out = trace.out
+  local out = trace.lines
   function names.print(...)
     local first, n = ...
     local t = shown[first] or tables.is(first) and first

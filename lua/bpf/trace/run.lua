@@ -1,0 +1,186 @@
+-- SPDX-License-Identifier: MIT
+-- A trace runs: from when its programs are attached to its last line. It ends with its command or process, by exit(),
+-- after its time, on Ctrl-C or SIGTERM, and when nobody reads what it writes.
+
+local core = require("bpf.core")
+local events = require("bpf.trace.events")
+local json = require("bpf.json")
+local posix = require("bpf.base.posix")
+local process = require("bpf.trace.process")
+local tool = require("bpf.trace.tool")
+
+local run = {}
+
+local LONGEST <const> = 500 -- milliseconds of one wait
+-- Records that are read before it is looked whether the trace is over, and when it is: programs may send more without
+-- an end.
+local MOST <const>, REST <const> = 4096, 1 << 16
+local MANY <const>, PAUSE <const> = 32, 5 -- records at once, and milliseconds
+local STDOUT <const> = 1
+
+local function refuse(message, code, status)
+  error({ trace = message, code = code, status = status or 1 }, 0)
+end
+
+-- Writing -------------------------------------------------------------------------------------------------------------
+
+local Lines = {}
+Lines.__index = Lines
+
+function Lines:write(...)
+  local text = table.concat({ ... }):gsub("\n$", "", 1)
+  self.out:write('{"type":"print","text":', json(text), "}\n")
+end
+
+-- Where lines of print and printf are written: a file; as objects of JSON if those are asked for.
+function run.lines(out, as_json)
+  return as_json and setmetatable({ out = out }, Lines) or out
+end
+
+-- Hands on what was written. What can't be written ends the trace.
+local function flush(trace)
+  local ok, message, number = trace.out:flush()
+  if not ok then
+    local code = posix.code(number)
+    refuse(("write: %s (%s)"):format(message, code), code)
+  end
+end
+
+-- Writes what has come, up to `most` records. Returns their number.
+local function consume(trace, most)
+  local count = trace.reader and trace.reader:consume(most) or 0
+  flush(trace)
+  return count
+end
+
+-- What was lost is told.
+local function tell_lost(trace, options)
+  local sentences = trace.tables:lost()
+  local lost = events.count_lost(trace.object_maps)
+  if lost > 0 then
+    table.insert(sentences, 1, ("%d lines of print and printf were lost, as the ring was full"):format(lost))
+  end
+  for _, sentence in ipairs(sentences) do
+    options.warn(sentence)
+    if options.json then
+      trace.out:write('{"type":"lost","text":', json(sentence), "}\n")
+    end
+  end
+end
+
+-- Waiting -------------------------------------------------------------------------------------------------------------
+
+-- Prints what has been gathered so far, if it is time. Returns the seconds until the next time.
+local function print_due(trace, options)
+  local now = posix.seconds()
+  if trace.due <= now then
+    if trace.tables.list[1] then
+      trace.out:write(options.json and ('{"type":"interval","time":%d}\n'):format(os.time())
+        or os.date("\n%H:%M:%S\n"))
+      trace.tables:print()
+    end
+    trace.due = math.max(trace.due + options.interval, now)
+  end
+  return trace.due - now
+end
+
+-- The milliseconds until something is to be done.
+local function time_left(trace, options)
+  local left = (trace.child and LONGEST or LONGEST // 5) / 1000
+  if trace.deadline then
+    left = math.min(left, trace.deadline - posix.seconds())
+  end
+  if options.interval then
+    left = math.min(left, print_due(trace, options))
+  end
+  left = math.min(left, tool.run_due(trace.plain) or left)
+  return math.max(math.ceil(left * 1000), 0)
+end
+
+-- Waits for records, for the end of the command, for a signal, for the end of who reads.
+local function wait(trace, options)
+  local signals = trace.signals:fd()
+  local fds = { [signals] = "read" }
+  if trace.reader then
+    fds[trace.reader:fd()] = "read"
+  end
+  local child = trace.child and trace.child:fd()
+  if child then
+    fds[child] = "read"
+  end
+  if trace.out == io.stdout then
+    fds[STDOUT] = "broken"
+  end
+  local ready = posix.poll(fds, time_left(trace, options))
+  if ready and ready[STDOUT] then
+    refuse("write: nobody reads the output any more (EPIPE)", "EPIPE")
+  end
+  local count = consume(trace, MOST)
+  if count >= MANY and count < MOST then -- let records gather: to be woken for each costs more than to read it
+    posix.poll({ [signals] = "read" }, PAUSE)
+  end
+end
+
+-- The status with which the trace ends; nil while it goes on. That of a command which a signal of the terminal's ends,
+-- as well as the trace, doesn't count.
+local function status_of(trace, options)
+  local status, unknown
+  if trace.child then
+    status, unknown = trace.child:status()
+  end
+  if trace.signals:poll(0) then
+    return 0
+  elseif status then
+    return status
+  elseif unknown then
+    options.warn(unknown)
+    return 0
+  end
+  local over = events.has_ended(trace.printed, trace.vars)
+    or trace.deadline and posix.seconds() >= trace.deadline
+    or options.pid and not process.exists(options.pid)
+  return over and 0 or nil
+end
+
+-- The run -------------------------------------------------------------------------------------------------------------
+
+-- Lets the command run, or ends with why it can't.
+local function let_go(child)
+  local ok, message, code = child:go()
+  if not ok then
+    refuse(message, code, code == "ENOENT" and 127 or 126)
+  end
+end
+
+-- Runs a trace, whose programs `attach()` attaches, returning how many. Returns the status of the command, or 0.
+function run.run(trace, options, attach)
+  local signals <close> = assert(core.signals("INT", "TERM"))
+  trace.signals = signals
+  tool.run(trace.plain, "begin")
+  flush(trace)
+  local count = attach()
+  if options.follow and options.pid then
+    process.keep_children(options.pid, trace.maps.__earlier)
+  end
+  options.ready(count)
+  local began = posix.seconds()
+  trace.deadline = options.seconds and began + options.seconds
+  trace.due = options.interval and began + options.interval
+  if trace.child then
+    let_go(trace.child)
+  end
+  local status
+  repeat
+    wait(trace, options)
+    status = status_of(trace, options)
+  until status
+  signals:close() -- one more ends the tool at once
+  consume(trace, REST)
+  trace.ending = true
+  tool.run(trace.plain, "end")
+  trace.tables:print()
+  tell_lost(trace, options)
+  return status
+end
+
+return run
