@@ -11,5 +11,5 @@ ASAN_PKGS     := $(TEST_PKGS) dpkg-dev
 VALGRIND_PKGS := $(TEST_PKGS) valgrind libc6-dbg
 FUZZ_PKGS     := $(DEMO_PKGS) libclang-rt-dev
 SID_PKGS      := mmdebstrap
-VM_PKGS       := $(TEST_PKGS) qemu-system-x86 busybox-static cpio kmod xz-utils
+VM_PKGS       := $(TEST_PKGS) qemu-system-x86 busybox-static cpio kmod xz-utils xfsprogs
 BENCH_TOOLS_PKGS := $(EXAMPLE_PKGS) bpftrace libbpf-tools tcpdump
