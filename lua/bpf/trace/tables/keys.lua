@@ -50,7 +50,9 @@ end
 -- The symbols of a process, which are read when it is first seen.
 local function process_of(pid, context)
   local known = context.processes
-  if known[pid] == nil then
+  if pid == nil then -- of a shared table that hasn't it
+    return nil
+  elseif known[pid] == nil then
     local find = context.process or symbols.process
     known[pid] = find(pid) or false
   end
