@@ -1406,6 +1406,8 @@ function bpf.assemble(programs, options) end
 ---@field seconds? number ends after that time
 ---@field interval? number seconds after which what has been gathered so far is printed, each time
 ---@field json? boolean all is printed as JSON objects, one a line
+---@field json? boolean what was gathered is printed as JSON objects, one a line
+---@field dry_run? boolean nothing is loaded or started: the instructions of the programs are printed
 ---@field output? string path of a file that is written instead of stdout
 
 ---Runs a trace, as `lua-bpf trace` does.

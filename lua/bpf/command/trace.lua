@@ -6,7 +6,7 @@ local frame = require("bpf.command.frame")
 
 local USAGE <const> = [[
 Usage: lua-bpf trace [--where EXPR] [-p PID] [-c COMMAND] [--follow] [--cgroup PATH] [-n SECONDS]
-                     [--interval SECONDS] [--json] [-o FILE] PROBES BODY [PROBES BODY]...
+                     [--interval SECONDS] [--json] [-o FILE] [--dry-run] PROBES BODY [PROBES BODY]...
 
 Runs BODY, a piece of Lua, in the kernel whenever one of PROBES is reached, until Ctrl-C or SIGTERM. At the end, what
 was gathered is printed.
@@ -30,6 +30,7 @@ was gathered is printed.
                        end after that time
   --interval SECONDS   print what has been gathered so far each time after so many seconds
   --json               print JSON objects, one a line: tables (name, type, rows), and what print and printf say
+  --dry-run            compile all, run nothing: print the instructions of the programs, with the lines of Lua
   -o, --output FILE    write to a file
 
 More examples: count system calls by process, and measure how long reads take, in microseconds:
@@ -73,6 +74,7 @@ local function run(given, arguments)
     "json", "output" } do
     trace[name] = given[name]
   end
+  trace.dry_run = given["dry-run"]
   local ok, status, message, _, failed = xpcall(bpf.trace, catch, trace)
   if not ok or not status then
     frame.fail(ok and catch(message) or status, failed or 2)
@@ -86,7 +88,7 @@ return {
   arguments = { "probe", "any", "probe..." },
   options = {
     where = frame.any, pid = frame.count, command = frame.any, cgroup = frame.path, seconds = frame.positive,
-    interval = frame.positive, json = true, follow = true, output = frame.path,
+    interval = frame.positive, json = true, ["dry-run"] = true, follow = true, output = frame.path,
   },
   short = { p = "pid", c = "command", n = "seconds", o = "output" },
   run = run,

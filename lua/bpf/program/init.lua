@@ -168,10 +168,11 @@ local function definitions_of(of, functions)
   return list
 end
 
--- Compiles programs, a sequence of { name, section, fn }. Returns the object's bytes, and its maps by name. A row may
--- have `build` instead, which makes the intermediate code itself, and `probe`, what a trace knows of it, whose `start`
--- takes the place of the section's own, and whose `enter` compiles what comes before all else.
-local function assemble(list, options)
+-- Compiles programs, a sequence of { name, section, fn }. Returns { name, section, func } of each, their functions and
+-- those that these call, and what they share. A row may have `build` instead, which makes the intermediate code itself,
+-- and `probe`, what a trace knows of it, whose `start` takes the place of the section's own, and whose `enter` compiles
+-- what comes before all else.
+local function compile_all(list, options)
   local of = unit.new(options)
   local programs, functions = {}, {}
   for n, row in ipairs(list) do
@@ -179,6 +180,14 @@ local function assemble(list, options)
     row.name = name
     programs[n] = { name = name, section = row.section, func = fit_program(of, row, functions) }
   end
+  return programs, functions, of
+end
+
+M.compile_all = compile_all
+
+-- Compiles programs. Returns the object's bytes, and its maps by name.
+local function assemble(list, options)
+  local programs, functions, of = compile_all(list, options)
   local definitions, maps = definitions_of(of, functions), {}
   for _, definition in ipairs(definitions) do
     local own = declared.is(definition.map) or of.scratches[definition.map]

@@ -5,6 +5,7 @@ local argument = require("bpf.base.argument")
 local core = require("bpf.core")
 local attach = require("bpf.trace.attach")
 local bodies = require("bpf.trace.bodies")
+local declared = require("bpf.program.declared")
 local events = require("bpf.trace.events")
 local formats = require("bpf.format")
 local gather = require("bpf.trace.gather")
@@ -48,12 +49,13 @@ local function make_shared(trace, shared)
   for _, name in ipairs(sorted(shared)) do
     local row = shared[name]
     if row.table and not row.own then
-      local m, message, code = core.map.create {
+      local make = trace.dry and declared.declare or core.map.create
+      local m, message, code = make {
         type = "hash", name = name:sub(1, 15), max_entries = ENTRIES,
         key = types.c(row.key), value = types.c(row.value),
       }
       made[name] = m or refuse(("%s: %s"):format(name, message), code)
-      trace.maps[name] = made[name]
+      trace.maps[name] = not trace.dry and made[name] or nil
     elseif row.variable then
       variables[name] = core.var(("struct { %s; }"):format(types.c(row.value, "value")))
     end
@@ -79,8 +81,8 @@ local function bind(trace, list, result)
   trace.plan = gather.plan(list, result.calls, { shared = sorted(result.shared) })
 end
 
--- Loads the bodies as programs of one object.
-local function load(trace, list)
+-- The bodies as rows of programs.
+local function rows_of(trace, list)
   local rows, depths = {}, {}
   for n, body in ipairs(list) do
     rows[n] = {
@@ -90,6 +92,12 @@ local function load(trace, list)
       }),
     }
   end
+  return rows
+end
+
+-- Loads the bodies as programs of one object.
+local function load(trace, list)
+  local rows = rows_of(trace, list)
   local obj, message, code, log = program.load_programs("bpf.trace", rows, { lenient = true }, { name = "trace" })
   if not obj then
     local wrong = code == "EINVAL" and not log -- it can't be compiled
@@ -164,6 +172,23 @@ local function make_bodies(trace, options)
   bodies.add(trace, process.followers(options, trace.child), nil, true)
 end
 
+-- Compiles all bodies, and writes their instructions.
+local function write_dry(trace, options)
+  trace.dry, trace.child = true, options.command and { pid = function() return 1 end } or nil
+  trace.cgroup = options.cgroup and declared.declare { type = "cgroup_array", name = "trace_cgroup", max_entries = 1 }
+  make_bodies(trace, options)
+  local result = infer.run(trace.bodies)
+  part(trace)
+  bind(trace, trace.bodies, result)
+  local dry_run = require("bpf.trace.dry_run") -- which few traces need
+  local ok, problem = pcall(dry_run.write, options.out, trace.bodies, rows_of(trace, trace.bodies), { lenient = true })
+  trace.child, trace.cgroup = nil, nil
+  if not ok then
+    error(type(problem) == "table" and problem.program and { trace = problem.program } or problem, 0)
+  end
+  return 0
+end
+
 local function open(trace, options)
   if options.pid then
     process.check(options.pid)
@@ -209,6 +234,9 @@ local function open_and_run(options)
     bodies = {}, titles = {}, functions = {}, links = {}, plain = {}, maps = {}, object_maps = {}, vars = {},
     out = options.out, lines = run.lines(options.out, options.json), printed = events.new(), began = core.clock(),
   }, Trace)
+  if options.dry_run then
+    return write_dry(trace, options)
+  end
   open(trace, options)
   return run.run(trace, options, function() return attach_all(trace, options.warn) end)
 end
@@ -256,6 +284,7 @@ local M = {}
 -- - seconds: number, the trace ends after that time
 -- - interval: number, what has been gathered so far is printed each time after that many seconds
 -- - json: boolean, all is printed as JSON objects, one a line
+-- - dry_run: boolean, nothing is loaded or started: the instructions of the programs are printed, with the lines of Lua
 -- - output: string, the path of a file that is written instead of stdout
 -- @treturn integer the exit status of the command, 0 without one
 -- @treturn nil,string,string when nothing could be attached, or something else fails. Behind these stands the status
