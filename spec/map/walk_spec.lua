@@ -9,6 +9,9 @@ local map = bpf.map
 
 kernel.root()
 
+-- Entries: of many and of a few batches, which are of 256.
+local MANY <const>, SEVERAL <const> = helper.slow > 1 and 1000 or 5000, helper.slow > 1 and 600 or 3000
+
 -- Maps keyed by n = 1, 2, 3, …: how each kind spells that, and its values.
 local function same(n)
   return n
@@ -138,7 +141,7 @@ for _, kind in ipairs(kinds) do
       end
     end)
 
-    for _, n in ipairs { 1, 2, 255, 256, 257, 5000 } do
+    for _, n in ipairs { 1, 2, 255, 256, 257, MANY } do
       it("of " .. n .. " entries yields each once, with its value", function()
         local m <close> = create(kind, n)
         fill(m, kind, n)
@@ -167,21 +170,21 @@ for _, kind in ipairs(kinds) do
     end
 
     it("may delete the current entry: each still comes once, and none is left", function()
-      local m <close> = create(kind, 3000)
-      fill(m, kind, 3000)
+      local m <close> = create(kind, SEVERAL)
+      fill(m, kind, SEVERAL)
       local seen, total = {}, 0
       for k in pairs(m) do
         seen[k], total = (seen[k] or 0) + 1, total + 1
         m[k] = nil
       end
-      each_once(seen, kind, 3000)
-      assert.equal(3000, total)
+      each_once(seen, kind, SEVERAL)
+      assert.equal(SEVERAL, total)
       assert.equal(0, #m)
     end)
 
     it("may delete every other entry", function()
-      local m <close> = create(kind, 3000)
-      fill(m, kind, 3000)
+      local m <close> = create(kind, SEVERAL)
+      fill(m, kind, SEVERAL)
       local seen, total = {}, 0
       for k in pairs(m) do
         seen[k], total = (seen[k] or 0) + 1, total + 1
@@ -189,13 +192,13 @@ for _, kind in ipairs(kinds) do
           m[k] = nil
         end
       end
-      each_once(seen, kind, 3000)
-      assert.equal(3000, total)
-      assert.equal(1500, #m)
+      each_once(seen, kind, SEVERAL)
+      assert.equal(SEVERAL, total)
+      assert.equal(SEVERAL // 2, #m)
     end)
 
     it("may delete entries other than the current one: those that stay come once", function()
-      local n = 2000
+      local n = SEVERAL
       local m <close> = create(kind, n)
       fill(m, kind, n)
       local seen, total = {}, 0
@@ -211,13 +214,13 @@ for _, kind in ipairs(kinds) do
     end)
 
     it("ends soon after all entries have been deleted under it", function()
-      local m <close> = create(kind, 3000)
-      fill(m, kind, 3000)
+      local m <close> = create(kind, SEVERAL)
+      fill(m, kind, SEVERAL)
       local seen, total = {}, 0
       for k in pairs(m) do
         seen[k], total = (seen[k] or 0) + 1, total + 1
         if total == 10 then
-          assert.equal(3000, map.clear(m))
+          assert.equal(SEVERAL, map.clear(m))
         end
         assert.equal(1, seen[k])
       end
@@ -225,7 +228,7 @@ for _, kind in ipairs(kinds) do
     end)
 
     it("ends, and yields nothing twice, though the loop updates and replaces what it sees", function()
-      local n = 2000
+      local n = SEVERAL
       local m <close> = create(kind, n + 1)
       fill(m, kind, n)
       local seen, total = {}, 0
@@ -244,19 +247,19 @@ for _, kind in ipairs(kinds) do
     end)
 
     it("ends though the loop adds as long as there is room", function()
-      local m <close> = create(kind, 4000)
-      fill(m, kind, 2000)
-      local seen, added = {}, 2000
+      local m <close> = create(kind, 2 * SEVERAL)
+      fill(m, kind, SEVERAL)
+      local seen, added = {}, SEVERAL
       for k in pairs(m) do
         seen[k] = (seen[k] or 0) + 1
         assert.equal(1, seen[k])
-        if added < 4000 then
+        if added < 2 * SEVERAL then
           added = added + 1
           m[kind.key(added)] = added
         end
       end
-      each_once(seen, kind, 2000)
-      assert.is_true(added > 2000)
+      each_once(seen, kind, SEVERAL)
+      assert.is_true(added > SEVERAL)
     end)
 
     it("may stop anywhere and start again", function()
@@ -294,8 +297,8 @@ for _, kind in ipairs(kinds) do
     end)
 
     it("raises once the map has been closed in the middle", function()
-      local m = create(kind, 2000)
-      fill(m, kind, 2000)
+      local m = create(kind, SEVERAL)
+      fill(m, kind, SEVERAL)
       local total = 0
       local message = helper.raises(function()
         for _ in pairs(m) do
@@ -355,7 +358,7 @@ end
 
 for _, type in ipairs { "array", "percpu_array" } do
   describe("walking a " .. type, function()
-    for _, n in ipairs { 1, 255, 256, 257, 5000 } do
+    for _, n in ipairs { 1, 255, 256, 257, MANY } do
       it("of " .. n .. " slots yields each slot once, in order from 0", function()
         local m <close> = assert(map.create { type = type, value = "__u64", max_entries = n })
         for i = 0, n - 1 do
@@ -499,24 +502,26 @@ local function bucket_of(key, bits)
 end
 
 describe("one bucket that holds more than a batch", function()
-  local crowd = {} -- keys that share bucket 77 of 1024
+  -- Keys that share bucket 77 of as many as the map has. They are found by trying.
+  local BITS <const>, CROWD <const> = helper.slow > 1 and 9 or 10, helper.slow > 1 and 300 or 600
+  local crowd = {}
   local others = {}
   local key = 0
-  while #crowd < 600 do
+  while #crowd < CROWD do
     key = key + 1
-    if bucket_of(key, 10) == 77 then
+    if bucket_of(key, BITS) == 77 then
       crowd[#crowd + 1] = key
-    elseif #others < 400 then
+    elseif #others < (1 << BITS) - CROWD then
       others[#others + 1] = key
     end
   end
 
-  local sets = { alone = crowd, ["among others"] = table.move(others, 1, 400, 601, { table.unpack(crowd) }) }
+  local sets = { alone = crowd, ["among others"] = table.move(others, 1, #others, CROWD + 1, { table.unpack(crowd) }) }
   for _, type in ipairs { "hash", "percpu_hash" } do
     for what, keys in pairs(sets) do
       it("is walked whole, " .. what .. ", in a " .. type, function()
         local m <close> = assert(map.create {
-          type = type, key = "__u32", value = "__u32", max_entries = 1024, flags = { "zero_seed", "no_prealloc" },
+          type = type, key = "__u32", value = "__u32", max_entries = 1 << BITS, flags = { "zero_seed", "no_prealloc" },
         })
         for i, k in ipairs(keys) do
           m[k] = i
@@ -526,7 +531,7 @@ describe("one bucket that holds more than a batch", function()
           total = total + 1
           seen[k] = (seen[k] or 0) + 1
           assert.equal(k, keys[type == "hash" and v or v[1]])
-          if bucket_of(k, 10) == 77 then
+          if bucket_of(k, BITS) == 77 then
             first, last = first or total, total
           end
         end
@@ -535,7 +540,7 @@ describe("one bucket that holds more than a batch", function()
         for _, k in ipairs(keys) do
           assert.equal(1, seen[k])
         end
-        assert.equal(600, last - first + 1, "the keys don't share a bucket: the test is wrong")
+        assert.equal(CROWD, last - first + 1, "the keys don't share a bucket: the test is wrong")
         assert.equal(#keys, map.clear(m))
         assert.equal(0, #m)
       end)
