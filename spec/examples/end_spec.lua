@@ -94,7 +94,9 @@ describe("An example ends by SIGTERM:", function()
 
   for name in lfs.dir "examples" do
     local row = rows[(name:gsub("%-lua$", ""))]
-    if lfs.attributes(("examples/%s/main.lua"):format(name)) and (not row or row[1]) then
+    -- of what ends alike everywhere, emulated kernels run what others may refuse
+    local here = helper.slow == 1 or name == "deny"
+    if here and lfs.attributes(("examples/%s/main.lua"):format(name)) and (not row or row[1]) then
       it(name, function()
         assert(row, "how does it end? Give it a row")
         local need = examples.needs[name]
