@@ -3,6 +3,7 @@
 local groups = require "bpf.trace.groups"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
+local kinds = require "spec.support.kinds"
 local syscalls = require "bpf.trace.syscalls"
 local tool = require "spec.support.command"
 
@@ -136,6 +137,36 @@ describe("lua-bpf trace with patterns", function()
     assert.equal(3, counted(output, "uprobe/build/support/probed:probed_first"), output)
     assert.matches("warning: uprobe/build/support/probed:probed_chosen: [^\n]*IFUNC", output)
     assert.matches("ready, 2 probes\n", output)
+  end)
+
+  it("attaches functions of the kernel, by one link where there are such links", function()
+    kinds.need("kprobe")
+    if kernel.config("CONFIG_KPROBE_EVENTS") == "n" or kernel.config("CONFIG_KPROBES") == "n" then
+      helper.skip("kprobes need a kernel with CONFIG_KPROBE_EVENTS")
+    end
+    local output = traced(DD, "kprobe/vfs_read,kprobe/vfs_write", "count(probe, func) hist(arg2)")
+    assert.matches("\n +kprobe/vfs_write +vfs_write[^ ]* +50 ", output)
+    assert.matches("\n +1K – +2K +100 ", output)
+    output = traced(DD, "kretprobe/vfs_rea*,kretprobe/vfs_writ*", "if ret == 1024 then count(probe) end")
+    assert.equal(50, counted(output, "kretprobe/vfs_write"), output)
+    assert.equal(50, counted(output, "kretprobe/vfs_read"), output)
+  end)
+
+  it("attaches to entries and exits of functions in place of programs for one each", function()
+    kinds.need("fentry/bpf_fentry_test1")
+    local output = traced(DD, "fentry/vfs_read,fentry/vfs_write", "count(probe, func)")
+    assert.matches("\n +fentry/vfs_write +vfs_write[^ ]* +50 ", output)
+    output = traced(DD, "fexit/vfs_read,fexit/vfs_write", "if ret == 1024 then count(probe) end")
+    assert.equal(50, counted(output, "fexit/vfs_write"), output)
+  end)
+
+  it("runs iterators once, and ends if there is nothing else", function()
+    kinds.need("iter/task")
+    local output = works("trace iter/task " .. quote 'if args.task then count() names[args.task.pid] = 1 end')
+    assert.is_true(tonumber(output:match("count%(%): ([0-9]+)")) > 1, output)
+    output = works("trace -n 0.1 iter/task " .. quote "count()"
+      .. " tracepoint/sched/sched_process_exec 'count(comm)' end 'print(7)'")
+    assert.matches("ready, 2 probes\n7\ncount%(%): [0-9]+\n", output)
   end)
 
   it("says that nothing matches", function()

@@ -35,7 +35,9 @@ function ways.one(body, links)
   if body.probe.event then
     return events(body, links)
   end
-  add(links, body.probe, failed, body.prog:attach())
+  local link, message, code = body.prog:attach()
+  add(links, body.probe, failed, link, message, code)
+  body.iterator = body.probe.once and link or nil
   return failed
 end
 
@@ -100,6 +102,24 @@ function ways.uprobe_multi(body, links)
   return failed
 end
 
+-- Iterators -----------------------------------------------------------------------------------------------------------
+
+-- Runs the bodies of iterators, each once over all that there is. Returns whether there are no others. Raises what
+-- fails.
+function attach.iterate(bodies)
+  local only = bodies[1] ~= nil
+  for _, body in ipairs(bodies) do
+    only = only and (body.probe.once or body.own) or false
+    if body.iterator then
+      local text, message, code = body.iterator:read()
+      if not text then
+        error({ trace = ("%s: %s"):format(body.title, message), code = code, status = 1 }, 0)
+      end
+    end
+  end
+  return only
+end
+
 -- Failures ------------------------------------------------------------------------------------------------------------
 
 -- The reason alone, without the name of our program and of the way.
@@ -107,15 +127,23 @@ local function reason(message)
   return (message:gsub("^program '.-': [a-z_]+: ", ""))
 end
 
+-- The same for all probes, without the name of one.
+local function common(why, probe)
+  local name = probe.section:match("[^/:]*$")
+  local from, to = why:find(name, 1, true)
+  return name ~= "" and from and why:sub(1, from - 1) .. why:sub(to + 1) or why
+end
+
 -- A sentence for each reason.
 local function sentences(failed)
   local list, by_reason = {}, {}
   for _, row in ipairs(failed) do
     local why = reason(row.message)
-    local known = by_reason[why]
+    local key = common(why, row.probe)
+    local known = by_reason[key]
     if not known then
       known = { first = row.probe.title, why = why, count = 0 }
-      by_reason[why], list[#list + 1] = known, known
+      by_reason[key], list[#list + 1] = known, known
     end
     known.count = known.count + 1
   end

@@ -5,6 +5,7 @@
 local core = require("bpf.core")
 local events = require("bpf.trace.events")
 local json = require("bpf.json")
+local iterate = require("bpf.trace.attach").iterate
 local posix = require("bpf.base.posix")
 local process = require("bpf.trace.process")
 local tool = require("bpf.trace.tool")
@@ -169,11 +170,11 @@ function run.run(trace, options, attach)
   if trace.child then
     let_go(trace.child)
   end
-  local status
-  repeat
+  local status = iterate(trace.bodies) and not trace.child and not tool.run_due(trace.plain) and 0 or nil
+  while not status do
     wait(trace, options)
     status = status_of(trace, options)
-  until status
+  end
   signals:close() -- one more ends the tool at once
   consume(trace, REST)
   trace.ending = true
