@@ -1,5 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Patterns and lists of probes: how many programs they are, what is attached, and what a trace counts there.
+local attach = require "bpf.trace.attach"
+local bodies = require "bpf.trace.bodies"
+local catalog = require "bpf.trace.catalog"
 local groups = require "bpf.trace.groups"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
@@ -81,6 +84,35 @@ describe("groups of probes", function()
     assert.equal("uname", syscalls.name(syscalls.number("newuname")))
     assert.equal("read", syscalls.name(syscalls.number("read")))
     assert.is_nil(syscalls.number("nothing"))
+  end)
+end)
+
+describe("bodies", function()
+  local refusal = catalog.refusal
+  teardown(function() catalog.refusal = refusal end)
+
+  it("are parted by whether this kernel refuses their kind", function()
+    function catalog.refusal(probe)
+      return probe.name == "sched/sched_switch" and "not here" or nil
+    end
+    local list = {}
+    for n, section in ipairs { "tracepoint/sched/sched_switch", "tracepoint/sched/sched_wakeup" } do
+      local probe = { section = section, title = section }
+      list[n] = { probe = probe, members = { { probe = probe } } }
+    end
+    list[3] = { tool = true }
+    local left, refused = bodies.part_refused(list)
+    assert.same({ list[2], list[3] }, left)
+    assert.same({ "tracepoint/sched/sched_switch: not here" }, attach.sentences(refused))
+  end)
+
+  it("have a sentence for each reason that some of their probes are not attached", function()
+    local failed = {}
+    for n, name in ipairs { "a", "b", "c" } do
+      failed[n] = { probe = { section = "kprobe/" .. name, title = "k:" .. name },
+        message = n < 3 and ("program 'body_1': attach: no '%s' (ENOENT)"):format(name) or "why not (EPERM)" }
+    end
+    assert.same({ "k:a and 1 more: no 'a' (ENOENT)", "k:c: why not (EPERM)" }, attach.sentences(failed))
   end)
 end)
 
@@ -167,6 +199,15 @@ describe("lua-bpf trace with patterns", function()
     output = works("trace -n 0.1 iter/task " .. quote "count()"
       .. " tracepoint/sched/sched_process_exec 'count(comm)' end 'print(7)'")
     assert.matches("ready, 2 probes\n7\ncount%(%): [0-9]+\n", output)
+  end)
+
+  it("leaves out what this kernel can't attach, with one warning, while there is more", function()
+    local output = traced("true", "kprobe/vfs_read,kprobe/vfs_write,tracepoint/sched/sched_process_exec",
+      "if comm == 'true' then count() end")
+    if not output:find("ready, 3 probes", 1, true) then
+      assert.matches("warning: kprobe/vfs_read and 1 more: [^\n]+\nready, 1 probes\n", output)
+      fails(1, "^lua%-bpf: kprobe/vfs_read and 1 more: [^\n]+\n$", "trace kprobe/vfs_read,kprobe/vfs_write 'count()'")
+    end
   end)
 
   it("says that nothing matches", function()

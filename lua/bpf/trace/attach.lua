@@ -134,8 +134,8 @@ local function common(why, probe)
   return name ~= "" and from and why:sub(1, from - 1) .. why:sub(to + 1) or why
 end
 
--- A sentence for each reason.
-local function sentences(failed)
+-- A sentence for each reason in a list of { probe, message }.
+function attach.sentences(failed)
   local list, by_reason = {}, {}
   for _, row in ipairs(failed) do
     local why = reason(row.message)
@@ -162,12 +162,12 @@ function attach.all(bodies, links)
     local some = ways[body.group.way or "one"](body, links)
     count = count + (body.own and 0 or #body.members - #some)
     if body.own and some[1] then
-      local sentence = "follow: " .. sentences(some)[1]
+      local sentence = "follow: " .. attach.sentences(some)[1]
       error({ trace = sentence, code = some[1].code, status = 1 }, 0)
     end
     table.move(some, 1, #some, #failed + 1, failed)
   end
-  return count, sentences(failed), failed[1] and failed[1].code
+  return count, attach.sentences(failed), failed[1] and failed[1].code
 end
 
 return attach

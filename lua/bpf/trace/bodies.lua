@@ -110,4 +110,21 @@ function bodies.add(trace, given, condition, own)
   return warnings
 end
 
+-- Parts bodies by whether this kernel refuses programs of their kind. Returns those that are left, and a list of
+-- { probe, message } of the others.
+function bodies.part_refused(list)
+  local left, refused = {}, {}
+  for _, body in ipairs(list) do
+    local found = not body.tool and not body.own and not body.probe.event and catalog.find(body.probe.section)
+    local why = found and found[1] and catalog.refusal(found[1])
+    if not why then
+      left[#left + 1] = body
+    end
+    for _, member in ipairs(why and body.members or {}) do
+      refused[#refused + 1] = { probe = member.probe, message = why }
+    end
+  end
+  return left, refused
+end
+
 return bodies

@@ -95,13 +95,13 @@ local function rows_of(trace, list)
   return rows
 end
 
--- Loads the bodies as programs of one object.
+-- Loads the bodies as programs of one object. Returns nothing, or what is wrong.
 local function load(trace, list)
   local rows = rows_of(trace, list)
   local obj, message, code, log = program.load_programs("bpf.trace", rows, { lenient = true }, { name = "trace" })
   if not obj then
     local wrong = code == "EINVAL" and not log -- it can't be compiled
-    error({ trace = message:gsub("^bpf%.trace: ", "", 1), code = code, status = not wrong and 1 or nil }, 0)
+    return { trace = message:gsub("^bpf%.trace: ", "", 1), code = code, status = not wrong and 1 or nil }
   end
   trace.obj, trace.vars = obj, obj.vars
   for n, body in ipairs(list) do
@@ -123,6 +123,13 @@ end
 
 -- The trace ----------------------------------------------------------------------------------------------------------
 
+local function close_maps(trace)
+  for _, m in pairs(trace.maps) do
+    core.map.close(m)
+  end
+  trace.maps = {}
+end
+
 -- Detaches and closes everything.
 function Trace:close()
   for _, link in ipairs(self.links) do
@@ -133,13 +140,11 @@ function Trace:close()
       handle:close()
     end
   end
-  for _, m in pairs(self.maps) do
-    core.map.close(m)
-  end
+  close_maps(self)
   if self.cgroup then
     core.map.close(self.cgroup)
   end
-  self.links, self.maps = {}, {}
+  self.links = {}
 end
 Trace.__close = Trace.close
 
@@ -189,6 +194,34 @@ local function write_dry(trace, options)
   return 0
 end
 
+-- Compiles and loads the bodies. Where the kernel refuses that, those of the kinds that it refuses are left out, if
+-- others are left. Returns what the inference found.
+local function compile(trace, options)
+  local all = trace.bodies
+  local result = infer.run(all)
+  part(trace)
+  bind(trace, trace.bodies, result)
+  local wrong = trace.bodies[1] and load(trace, trace.bodies)
+  if not wrong then
+    return result
+  end
+  local left, refused = {}, {}
+  if wrong.status then
+    left, refused = bodies.part_refused(all)
+  end
+  local sentences = attach.sentences(refused)
+  if not left[1] or not refused[1] then
+    wrong.trace = sentences[1] and table.concat(sentences, "; ") or wrong.trace
+    error(wrong, 0)
+  end
+  for _, sentence in ipairs(sentences) do
+    options.warn(sentence)
+  end
+  close_maps(trace)
+  trace.bodies, trace.plain, trace.printed = left, {}, events.new()
+  return compile(trace, options)
+end
+
 local function open(trace, options)
   if options.pid then
     process.check(options.pid)
@@ -198,12 +231,7 @@ local function open(trace, options)
     trace.cgroup = process.cgroup(options.cgroup)
   end
   make_bodies(trace, options)
-  local result = infer.run(trace.bodies)
-  part(trace)
-  bind(trace, trace.bodies, result)
-  if trace.bodies[1] then
-    load(trace, trace.bodies)
-  end
+  local result = compile(trace, options)
   for name, m in pairs(trace.obj and trace.obj.maps or {}) do
     trace.object_maps[name] = m
   end
