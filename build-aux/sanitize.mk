@@ -2,8 +2,9 @@
 # The tests under sanitizers, with failing memory and finalizers in between; fuzzing.
 
 ##@ Testing harder
-# The installation is the release's business; the other suites need not repeat it.
-NOT_BUILD = $(filter-out spec/tree/build_spec.lua spec/tree/install_spec.lua,$(SPECS))
+# The installation is the release's business, and what clang does clang's; the other suites need not repeat it.
+NOT_BUILD = $(filter-out spec/tree/build_spec.lua spec/tree/install_spec.lua spec/lua/compile_spec.lua \
+	spec/lua/compile_cache_spec.lua,$(SPECS))
 
 # A Lua that checks how it is used, for the interpreter, what it starts and programs in C. It is not instrumented, so the
 # loader puts ASan in front of it: unlike LD_PRELOAD, children don't inherit that. It keeps its name, by which scripts
