@@ -320,6 +320,7 @@ build = {
     ["bpf.trace.concepts"] = "lua/bpf/trace/concepts.lua",
     ["bpf.trace.dry_run"] = "lua/bpf/trace/dry_run.lua",
     ["bpf.trace.gather"] = "lua/bpf/trace/gather.lua",
+    ["bpf.trace.losses"] = "lua/bpf/trace/losses.lua",
     ["bpf.trace.syscalls"] = "lua/bpf/trace/syscalls.lua",
     ["bpf.trace.tables"] = "lua/bpf/trace/tables.lua",
     ["bpf.trace.tables.draw"] = "lua/bpf/trace/tables/draw.lua",

@@ -196,7 +196,8 @@ stats(a, b)
     end
     local _, all = text_of("count(b)", { { word = "count", title = "count(b)", keys = { INTEGER } } }, inputs,
       { plan = { entries = 2, preallocate = true } })
-    assert.same({ "count(b): 3 values were lost, as the table was full (2 entries)" }, all.said)
+    assert.equal(1, #all.said)
+    assert.matches("^count%(b%): 3 values were lost, as the table was full %(2 entries%): ", all.said[1])
   end)
 
   it("has its entries from the start, but not those of histograms", function()

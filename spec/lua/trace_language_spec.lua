@@ -51,6 +51,21 @@ describe("lua-bpf trace: what is shared", function()
   end)
 end)
 
+describe("lua-bpf trace: what is lost is told", function()
+  kernel.root()
+  kernel.need("ring buffers", "5.8")
+
+  it("tells which table was full, shared or gathering, and how many values it lost", function()
+    local output = traced.works(traced.WRITES, WRITE, "for i = 1, 200 do n = n + 1 t[n] = 1 count(n) end", "end",
+      "print(n) local k = 0 for _ in pairs(t) do k = k + 1 end print(k) clear(t)", "--json")
+    local n = tonumber(output:match '"text":"(%d+)"')
+    assert.is_true(n >= 20000)
+    assert.matches('"text":"10240"', output)
+    assert.matches("warning: t: " .. n - 10240 .. " values were lost, as the table was full %(10240 entries%)", output)
+    assert.matches("warning: count%(n%): %d+ values were lost, as the table was full %(%d+ entries%): give", output)
+  end)
+end)
+
 describe("lua-bpf trace: what is wrong is said with the probe and the line", function()
   kernel.root()
   kernel.need("ring buffers", "5.8")

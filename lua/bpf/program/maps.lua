@@ -213,6 +213,9 @@ function Compiler:update_entry(m, info, k, v, flags)
   local r = f:call(UPDATE, self:map_reference(m), key, value, flags)
   f:release(key_object)
   f:release(value_object)
+  if self.unit.refused then
+    self.unit.refused(self, m, r)
+  end
   return r
 end
 

@@ -5,6 +5,7 @@ local Compiler = require("bpf.program.compiler")
 local concepts = require("bpf.trace.concepts")
 local declared = require("bpf.program.declared")
 local types = require("bpf.trace.types")
+local losses = require("bpf.trace.losses")
 local values = require("bpf.program.values")
 
 local gather = {}
@@ -239,9 +240,9 @@ function gather.plan(bodies, calls, options)
   for _, t in ipairs(plan.tables) do
     declare(t, name_of(t, taken), { preallocate = preallocate, entries = options.entries or ENTRIES })
   end
-  plan.lost = plan.tables[1] and declared.declare {
-    type = "percpu_array", name = "gather_lost", value = "__u64", max_entries = #plan.tables,
-  }
+  plan.shared = options.shared or {} -- whose losses are counted behind those of the tables
+  local count = #plan.tables + #plan.shared
+  plan.lost = count > 0 and losses.declare(count) or nil
   return plan
 end
 
@@ -335,34 +336,27 @@ local function key_of(c, t, arguments, first, bucket)
   return object
 end
 
--- Counts what a full table couldn't take.
-local function count_lost(c, plan, t)
-  local f, key = c.f, c.f:object(8)
-  f:store(key, 0, 4, t.number - 1)
-  local r = f:call(LOOKUP, c:map_reference(plan.lost), { object = key, offset = 0 })
-  c:when("ne", r, 0, function() f:atomic("add", r, 0, 8, f:move(f:register(), 1)) end)
-  f:release(key)
-end
-
--- Goes on at a block with the address of this CPU's part of an entry, which is made where it is absent; or at `none`.
+-- Goes on at a block with the address of this CPU's part of an entry, which is made where it is absent; or at `none`,
+-- where the second result has the kernel's error.
 local function find_entry(c, t, key, there, none)
   local f, entry, absent = c.f, c.f:register(), c.f:block()
+  local why = f:move(f:register(), 0)
   local at = { object = key, offset = 0 }
   f:move(entry, f:call(LOOKUP, c:map_reference(t.declared), at))
   if #t.parts == 0 then -- an array's entries are always there
     f:branch("ne", entry, 0, there, none)
-    return entry
+    return entry, why
   end
   f:branch("ne", entry, 0, there, absent)
   f:start(absent)
   local size = 8 * #t.concept.members
   local zeros = f:object(size)
   c:clear(zeros, 0, size)
-  f:call(UPDATE, c:map_reference(t.declared), at, { object = zeros, offset = 0 }, NOEXIST)
+  f:move(why, f:call(UPDATE, c:map_reference(t.declared), at, { object = zeros, offset = 0 }, NOEXIST))
   f:release(zeros)
   f:move(entry, f:call(LOOKUP, c:map_reference(t.declared), at))
   f:branch("ne", entry, 0, there, none)
-  return entry
+  return entry, why
 end
 
 local function compile(c, arguments, word)
@@ -377,13 +371,13 @@ local function compile(c, arguments, word)
   local bucket = concept.bucket and concept.bucket(c, n, t.limits)
   local key = key_of(c, t, arguments, first, bucket)
   local there, none, behind = f:block(), f:block(), f:block()
-  local entry = find_entry(c, t, key, there, none)
+  local entry, why = find_entry(c, t, key, there, none)
   f:start(there)
   n = concept.value and n or f:move(f:register(), 1)
   concept.step(c, entry, n)
   f:jump(behind)
   f:start(none)
-  count_lost(c, call.plan, t)
+  losses.count(c, call.plan.lost, t.number, why)
   f:jump(behind)
   f:start(behind)
   f:release(key)

@@ -10,6 +10,7 @@ local events = require("bpf.trace.events")
 local formats = require("bpf.format")
 local gather = require("bpf.trace.gather")
 local infer = require("bpf.trace.infer")
+local losses = require("bpf.trace.losses")
 local options_of = require("bpf.trace.options")
 local posix = require("bpf.base.posix")
 local process = require("bpf.trace.process")
@@ -78,7 +79,14 @@ local function bind(trace, list, result)
     body.fn = infer.load(body.title, body.text, environment)
     events.add(trace.printed, body.fn, result.calls[body])
   end
-  trace.plan = gather.plan(list, result.calls, { shared = sorted(result.shared) })
+  local names, numbers = sorted(result.shared), {}
+  trace.plan = gather.plan(list, result.calls, { shared = names })
+  for n, name in ipairs(names) do
+    if result.shared[name].table and not result.shared[name].own then
+      numbers[made[name]] = #trace.plan.tables + n
+    end
+  end
+  trace.compiling = { lenient = true, refused = losses.counter(trace.plan.lost, numbers) }
 end
 
 -- The bodies as rows of programs.
@@ -98,7 +106,7 @@ end
 -- Loads the bodies as programs of one object. Returns nothing, or what is wrong.
 local function load(trace, list)
   local rows = rows_of(trace, list)
-  local obj, message, code, log = program.load_programs("bpf.trace", rows, { lenient = true }, { name = "trace" })
+  local obj, message, code, log = program.load_programs("bpf.trace", rows, trace.compiling, { name = "trace" })
   if not obj then
     local wrong = code == "EINVAL" and not log -- it can't be compiled
     return { trace = message:gsub("^bpf%.trace: ", "", 1), code = code, status = not wrong and 1 or nil }
@@ -186,7 +194,7 @@ local function write_dry(trace, options)
   part(trace)
   bind(trace, trace.bodies, result)
   local dry_run = require("bpf.trace.dry_run") -- which few traces need
-  local ok, problem = pcall(dry_run.write, options.out, trace.bodies, rows_of(trace, trace.bodies), { lenient = true })
+  local ok, problem = pcall(dry_run.write, options.out, trace.bodies, rows_of(trace, trace.bodies), trace.compiling)
   trace.child, trace.cgroup = nil, nil
   if not ok then
     error(type(problem) == "table" and problem.program and { trace = problem.program } or problem, 0)

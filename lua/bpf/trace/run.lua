@@ -56,10 +56,11 @@ end
 
 -- What was lost is told.
 local function tell_lost(trace, options)
-  local sentences = trace.tables:lost()
+  local sentences = trace.tables:lost(trace.maps)
   local lost = events.count_lost(trace.object_maps)
   if lost > 0 then
-    table.insert(sentences, 1, ("%d lines of print and printf were lost, as the ring was full"):format(lost))
+    table.insert(sentences, 1, ("%d lines of print and printf were lost, as they came faster than they were written: "
+      .. "print less, or use --where"):format(lost))
   end
   for _, sentence in ipairs(sentences) do
     options.warn(sentence)

@@ -6,6 +6,7 @@ local draw = require("bpf.trace.tables.draw")
 local hist = require("bpf.hist")
 local json = require("bpf.json")
 local keys = require("bpf.trace.tables.keys")
+local losses = require("bpf.trace.losses")
 local posix = require("bpf.base.posix")
 
 local map = core.map
@@ -331,7 +332,8 @@ function tables.new(plan, maps, options)
     out = options.out or io.stdout, json = options.json, fixed = options.width, utf8 = options.utf8, processes = {},
     stacks = options.stacks, process = options.process, names = options.names,
   }
-  local all = { list = {}, by_title = {}, context = context, lost_map = plan.lost and maps.gather_lost }
+  local all = { list = {}, by_title = {}, context = context, lost_map = plan.lost and maps.gather_lost,
+    shared_names = plan.shared }
   for n, t in ipairs(plan.tables) do
     local handle = of_plan(t, maps, context)
     all.list[n], all.by_title[t.title] = handle, handle
@@ -385,20 +387,22 @@ local function lost_stacks(t)
   return count
 end
 
---- What was lost, a sequence of sentences.
-function Tables:lost()
+--- What was lost, a sequence of sentences. `shared` has the maps of shared tables by name.
+function Tables:lost(shared)
   local list = {}
   for _, t in ipairs(self.list) do
     local count = lost_stacks(t)
     if count > 0 then
-      list[#list + 1] = ("%s: %d stacks could not be kept"):format(t.title, count)
+      list[#list + 1] = ("%s: %d stacks could not be kept, as there are so many different ones: look at fewer events "
+        .. "by --where, or at fewer frames by kstack(n)"):format(t.title, count)
     end
   end
   for _, t in ipairs(self.lost_map and self.list or {}) do
-    local count = map.sum(self.lost_map, t.number - 1)
-    if count and count > 0 then
-      list[#list + 1] = ("%s: %d values were lost, as the table was full (%d entries)"):format(t.title, count,
-        map.info(t.map).max_entries)
+    losses.tell(list, self.lost_map, t.number, t.title, t.map and map.info(t.map).max_entries or 0)
+  end
+  for n, name in ipairs(self.lost_map and shared and self.shared_names or {}) do
+    if shared[name] then
+      losses.tell(list, self.lost_map, #self.list + n, name, map.info(shared[name]).max_entries)
     end
   end
   return list
