@@ -25,11 +25,12 @@ local function read_symbols(file, order, section, strings, all)
   if not data or not names then
     return
   end
+  local symbol, text, unpack = order .. "I4BBI2i8i8", order .. "z", string.unpack
   for at = 1, #data - 23, 24 do
-    local name, info, _, index, value, size = (order .. "I4 B B I2 i8 i8"):unpack(data, at)
+    local name, info, _, index, value, size = unpack(symbol, data, at)
     local kind = info & 15
     if (kind == STT_FUNC or kind == STT_IFUNC) and index ~= 0 and value ~= 0 and name < #names then
-      all:add(value, (order .. "z"):unpack(names, name + 1), size)
+      all:add(value, unpack(text, names, name + 1), size)
     end
   end
 end

@@ -3,7 +3,8 @@
 -- probe has these functions:
 --   names(kind, place, options)    the names of all probes that a pattern's place may mean, in order; then why some
 --                                  are missing. The section of a probe is kind/name
---   has(kind, name)                optional: whether there is a probe of this name, found out at once
+--   has(kind, name, place, options)  optional: whether there is a probe of this name, found out at once; or its name,
+--                                  where the place says it in another way
 --   matcher(kind, place, options)  optional: a function that tells whether a name fits the place
 --   arguments(kind, name)          a list of { name, c, type }, and such a row for what the function returns; nil where
 --                                  they aren't known, and why
@@ -120,8 +121,9 @@ local function names_of(row, place, has_kind, options)
   local module = module_of(row)
   if place and has_kind and module.has and not pattern.is_wild(place) then
     local name = place:gsub(":", "/")
-    if module.has(row[1], name) then
-      return { name }
+    local found = module.has(row[1], name, place, options)
+    if found then
+      return { found == true and name or found }
     end
   end
   return module.names(row[1], place or "*", options)

@@ -106,6 +106,17 @@ function user.names(kind, place, options)
   return names, #names == 0 and problem or nil
 end
 
+-- The name of a function or USDT probe that is written out with its file, without the names of all. In a process it may
+-- be in several files.
+function user.has(kind, _, place, options)
+  local files, name = places(place, options.pid)
+  if not files or options.pid then
+    return false
+  end
+  local found = require("bpf.trace.catalog.elf")[READERS[kind]](files[1])
+  return found and found[name] and files[1] .. ":" .. name
+end
+
 -- A function that tells whether a name is meant by the pattern behind the kind.
 function user.matcher(kind, place, options)
   local _, name = places(place, options.pid)
