@@ -257,6 +257,7 @@ describe("a mistake in one-liners", function()
     { "a:1: 1e6 is a float: write 1000000", "a", "hist(nsecs // 1e6)" },
     { "a:1: 0.5 is a float, and programs have integers only", "a", "x[pid] = 0.5" },
     { "path:1: no argument 'filenam' (filename?)", "path", "count(args.filenam)" },
+    { "path:1: 'function' is a word of Lua: write args[\"function\"]", "path", "count(args.function)" },
     { "kill:1: only some of these probes have an argument 'filename'; without it: kill, raw",
       "path", "count(args.filename)", "kill", "count(args.filename)", "raw", "count(args.filename)" },
     { "b:1: x's keys: { integer (pid), integer (tid), integer } here, { integer (pid), integer (tid) } in a:1",

@@ -120,6 +120,8 @@ describe("lua-bpf trace", function()
     fails(2, "A BODY is missing", "trace interval/1")
     fails(2, "'interva' is no kind of probe %(near: interval", "trace interva/1 'count()'")
     fails(2, "there is no tracepoint/syscalls/sys_enter_clos", "trace tracepoint/syscalls/sys_enter_clos 'count()'")
+    fails(2, "no argument 'exit_code' %(arguments: comm, [^\n]*pid, prio%)",
+      "trace tracepoint/sched/sched_process_exit 'count(args.exit_code)'")
     fails(2, "nothing is ever stored in 'strat'", "trace interval/1 'hist(strat[tid])'")
     fails(2, "a filter isn't between slashes", "trace interval/1 '/pid == 1/ count()'")
     fails(2, "'every 5' is one argument: quote it, or write every/5", "trace every 5 'print(1)'")

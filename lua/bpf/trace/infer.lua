@@ -44,6 +44,7 @@ function infer.load(title, text, environment)
   complaint = complaint == "'then' expected near '='" and "equal is '==' in Lua" or complaint
   complaint = complaint and complaint:gsub("syntax error near 'end'$", "the body ends in the middle of a statement")
     :gsub(" near <eof>$", "")
+    :gsub("^<name> expected near '([a-z]+)'$", "'%1' is a word of Lua: write args[\"%1\"]")
   local bare = without_strings(text)
   for _, habit in ipairs(HABITS) do
     if bare:find(habit[1]) then

@@ -222,7 +222,7 @@ local function sorted_keys(t)
   return list
 end
 
-local MOST_NAMED <const> = 8
+local MOST_NAMED <const>, MOST_SHOWN <const> = 8, 16 -- probes, and arguments
 
 -- Fails for an argument that a probe lacks: with all of a pattern that lack it, where others have it.
 local function no_argument(self, name)
@@ -241,7 +241,13 @@ local function no_argument(self, name)
     self:fail("only some of these probes have an argument '%s'; without it: %s%s", name, table.concat(lacking, ", "),
       more)
   end
-  self:fail("no argument '%s'%s", name, self.ledger:hint(name, sorted_keys(self.body.arguments)))
+  local names = sorted_keys(self.body.arguments)
+  local hint = self.ledger:hint(name, names)
+  if hint == "" and names[1] then
+    local more = #names > MOST_SHOWN and ", …" or ""
+    hint = (" (arguments: %s%s)"):format(table.concat(names, ", ", 1, math.min(#names, MOST_SHOWN)), more)
+  end
+  self:fail("no argument '%s'%s", name, hint)
 end
 
 local function argument_of(self, key)
