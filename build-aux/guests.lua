@@ -112,6 +112,7 @@ return {
   ["spec/lua/trace_follow_spec.lua"] = { seconds = 20 },
   ["spec/lua/trace_dry_run_spec.lua"] = { on = NONE, why = "nothing is loaded" },
   ["spec/lua/trace_infer_spec.lua"] = { on = NONE, why = "bytecode is read, and members come from BTF" },
+  ["spec/lua/trace_mappings_spec.lua"] = { on = ENDS, why = records },
   ["spec/lua/trace_options_spec.lua"] = { on = ENDS, why = "options become bodies, which other specs run everywhere" },
   ["spec/lua/trace_language_spec.lua"] = { on = { "5.10" }, why = "messages, mostly", seconds = 60 },
   ["spec/lua/trace_patterns_spec.lua"] = { seconds = 90 },

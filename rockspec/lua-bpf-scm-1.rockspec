@@ -328,6 +328,7 @@ build = {
     ["bpf.trace.tables.keys"] = "lua/bpf/trace/tables/keys.lua",
     ["bpf.trace"] = "lua/bpf/trace/init.lua",
     ["bpf.trace.events"] = "lua/bpf/trace/events.lua",
+    ["bpf.trace.mappings"] = "lua/bpf/trace/mappings.lua",
     ["bpf.trace.options"] = "lua/bpf/trace/options.lua",
     ["bpf.trace.printf"] = "lua/bpf/trace/printf.lua",
     ["bpf.trace.probes"] = "lua/bpf/trace/probes.lua",

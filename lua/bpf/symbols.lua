@@ -53,6 +53,7 @@ end
 local processes -- bpf.symbols.process, loaded when it is first used, and bpf.dwfl with it
 
 local function process_class()
+  processes = processes or package.loaded["bpf.symbols.process"]
   return processes and processes.class
 end
 

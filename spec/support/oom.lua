@@ -218,6 +218,12 @@ end
 local PROGS <const> = "build/progs/%s.bpf.o"
 
 -- With the object of spec/progs that a case loads.
+local function changes()
+  local m <close> = assert(map.create { type = "perf_event_array", max_entries = #bpf.cpus().possible })
+  local reader <close> = assert(bpf.posix.changes(m, nil, function(bytes) assert(#bytes >= 16) end, { pages = 1 }))
+  reader:consume()
+end
+
 local cases = {
   { "a map that is closed", create_and_use },
   { "a map that is collected", create_and_drop },
@@ -236,6 +242,7 @@ local cases = {
   { "what the kernel holds", holdings, "calls" },
   { "features", features },
   { "signals", signalled },
+  { "what processes map", changes },
 }
 
 -- A hardened kernel refuses kinds of programs.

@@ -54,7 +54,22 @@ static int event_open(uint32_t cpu, const struct lbpf_perfbuf_options *options)
 		.sample_type = PERF_SAMPLE_RAW,
 		.wakeup_events = options->wakeup_events ? options->wakeup_events : options->sample_period,
 	};
+	/* A buffer of changes wakes its reader when it is half full. */
+	struct perf_event_attr changes = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(changes),
+		.config = PERF_COUNT_SW_DUMMY,
+		.sample_type = PERF_SAMPLE_TIME, /* behind each record */
+		.sample_id_all = 1,
+		.mmap = 1,
+		.mmap2 = 1,
+		.comm = 1,
+		.comm_exec = 1,
+		.task = 1,
+	};
 
+	if (options->changes)
+		attr = changes;
 	return (int)syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
 

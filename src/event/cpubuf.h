@@ -16,6 +16,7 @@ struct lbpf_map;
 struct lbpf_perfbuf_options {
 	struct lbpf_reader_options reader;
 	uint32_t pages, sample_period, wakeup_events;
+	bool changes; /* the kernel tells of mappings, executions and forks, and no program sends records */
 };
 
 /* The CPUs to read. */

@@ -103,10 +103,10 @@ static void check_options(lua_State *L, int idx, struct lbpf_perfbuf_options *op
 
 /* Adds the map that the arguments from `first` on (map, type, handler, options) describe to the reader at idx. Returns
  * 0, or the number of values that were pushed for a failure. */
-static int reader_add_map(lua_State *L, int idx, struct lbpf_reader *r, int first)
+static int add_map(lua_State *L, int idx, struct lbpf_reader *r, int first, bool changes)
 {
 	struct lbpf_map *map = lbpf_map_check(L, first, 0, "perfbuf");
-	struct lbpf_perfbuf_options options = { .pages = PAGES };
+	struct lbpf_perfbuf_options options = { .pages = PAGES, .changes = changes };
 	struct lbpf_cpubuf_failure failure;
 	struct lbpf_cpubuf model = { .source.fd = -1 };
 	struct lbpf_cpus cpus;
@@ -136,6 +136,16 @@ static int reader_add_map(lua_State *L, int idx, struct lbpf_reader *r, int firs
 	return perf_fail(L, map, err, &failure);
 }
 
+static int reader_add_map(lua_State *L, int idx, struct lbpf_reader *r, int first)
+{
+	return add_map(L, idx, r, first, false);
+}
+
+static int reader_add_changes(lua_State *L, int idx, struct lbpf_reader *r, int first)
+{
+	return add_map(L, idx, r, first, true);
+}
+
 static const struct lbpf_reader_kind perf_kind = {
 	.cls = &reader_class,
 	.name = "perfbuf",
@@ -146,6 +156,18 @@ static const struct lbpf_reader_kind perf_kind = {
 	.take = lbpf_perfrecord_take,
 	.release = lbpf_cpubuf_release,
 	.add = reader_add_map,
+};
+
+static const struct lbpf_reader_kind changes_kind = {
+	.cls = &reader_class,
+	.name = "changes",
+	.what = "perf buffer",
+	.unshared = true,
+	.source_size = sizeof(struct lbpf_cpubuf),
+	.once = true,
+	.take = lbpf_perfrecord_take_whole,
+	.release = lbpf_cpubuf_release,
+	.add = reader_add_changes,
 };
 
 /*** Opens a reader of a perf buffer: a map of type perf_event_array that programs send records to by
@@ -188,6 +210,14 @@ reader:poll(10) -- waits up to 10 ms for the first record
 static int perfbuf_new(lua_State *L)
 {
 	return lbpf_reader_new(L, &perf_kind);
+}
+
+/* changes(map, nil, handler, options) → a reader of what the kernel tells of all processes: perf's records of mappings,
+ * executions and forks, with their headers, and their times behind them. It is part of no API. The map, of type
+ * perf_event_array, is for nobody else. */
+static int perfbuf_changes(lua_State *L)
+{
+	return lbpf_reader_new(L, &changes_kind);
 }
 
 /*** Adds another map to the reader. The arguments are those of bpf.perfbuf.
@@ -337,4 +367,12 @@ void lbpf_perfbuf_open(lua_State *L)
 	lbpf_class_register(L, &reader_class);
 	lua_pushcfunction(L, perfbuf_new);
 	lua_setfield(L, -2, "perfbuf");
+}
+
+void lbpf_perfbuf_posix(lua_State *L)
+{
+	lua_getfield(L, -1, "posix");
+	lua_pushcfunction(L, perfbuf_changes);
+	lua_setfield(L, -2, "changes");
+	lua_pop(L, 1);
 }

@@ -12,6 +12,9 @@ LBPF_HIDDEN_BEGIN
 /* Opener: adds `perfbuf` to the module table at the top. */
 LBPF_OPENER lbpf_perfbuf_open(lua_State *L);
 
+/* Opener of what no API has, when `posix` is there. */
+LBPF_OPENER lbpf_perfbuf_posix(lua_State *L);
+
 LBPF_HIDDEN_END
 
 #endif

@@ -37,6 +37,17 @@ static void take_sample(const struct lbpf_source *s, uint32_t room, struct lbpf_
 	rec->lost = 0;
 }
 
+/* All of a record, with its header. */
+static void take_whole(const struct lbpf_source *s, uint32_t size, struct lbpf_record *rec)
+{
+	size_t offset = rec->at & (s->size - 1);
+
+	rec->len = size;
+	rec->data = s->data + offset;
+	rec->first = size <= s->size - offset ? size : (uint32_t)(s->size - offset);
+	rec->lost = 0;
+}
+
 /* The header at a position. */
 static struct perf_event_header header_at(const struct lbpf_source *s, unsigned long pos)
 {
@@ -49,8 +60,8 @@ static struct perf_event_header header_at(const struct lbpf_source *s, unsigned 
 }
 
 /* The shortest records that the kernel writes: of each kind, a header and a word; for losses, a header, an id and the
- * number of lost records. */
-bool lbpf_perfrecord_take(struct lbpf_source *s, unsigned long end, struct lbpf_record *rec)
+ * number of lost records. `whole`: records of every other kind are taken, and samples aren't. */
+static bool take(struct lbpf_source *s, unsigned long end, struct lbpf_record *rec, bool whole)
 {
 	while ((long)(end - s->pos) > 0) {
 		struct perf_event_header header = header_at(s, s->pos);
@@ -60,12 +71,16 @@ bool lbpf_perfrecord_take(struct lbpf_source *s, unsigned long end, struct lbpf_
 			return lbpf_source_garbled(s, end, rec);
 		rec->at = s->pos;
 		s->pos += header.size;
-		if (lbpf_likely(header.type == PERF_RECORD_SAMPLE)) {
+		if (lbpf_likely(header.type == PERF_RECORD_SAMPLE && !whole)) {
 			take_sample(s, header.size - (uint32_t)sizeof(header), rec);
 			return true;
 		}
-		if (header.type != PERF_RECORD_LOST)
-			continue;
+		if (header.type != PERF_RECORD_LOST) {
+			if (!whole)
+				continue;
+			take_whole(s, header.size, rec);
+			return true;
+		}
 		if (header.size < sizeof(header) + 2 * sizeof(uint64_t))
 			return lbpf_source_garbled(s, end, rec);
 		rec->data = s->data;
@@ -76,4 +91,14 @@ bool lbpf_perfrecord_take(struct lbpf_source *s, unsigned long end, struct lbpf_
 			return true;
 	}
 	return false;
+}
+
+bool lbpf_perfrecord_take(struct lbpf_source *s, unsigned long end, struct lbpf_record *rec)
+{
+	return take(s, end, rec, false);
+}
+
+bool lbpf_perfrecord_take_whole(struct lbpf_source *s, unsigned long end, struct lbpf_record *rec)
+{
+	return take(s, end, rec, true);
 }

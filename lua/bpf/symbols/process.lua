@@ -248,8 +248,17 @@ end
 
 local MAPPING <const> = "^(%x+)%-(%x+) (%S+) (%x+) (%S+) (%d+)%s*(.*)$"
 
--- Reads the mappings of code now. Returns nil, message, code on failure.
-function process.open(pid)
+-- A mapping: its addresses, the place in the file, and the file's device, inode and name.
+function process.mapping(from, to, offset, device, inode, name)
+  local live, n = name:gsub(" %(deleted%)$", "")
+  return {
+    from = from, to = to, offset = offset, deleted = n > 0, inode = inode,
+    path = live:find("^/[^/]") and live or nil, key = ("%s %d %s"):format(device, inode, live),
+  }
+end
+
+-- The mappings of code that a process has now, in ascending order. Returns nil, message, code on failure.
+function process.mappings(pid)
   local path = ("/proc/%d/maps"):format(pid)
   local file <close>, message, number = io.open(path)
   local text
@@ -264,18 +273,28 @@ function process.open(pid)
   for line in text:gmatch("[^\n]+") do
     local from, to, flags, offset, device, inode, name = line:match(MAPPING)
     if from and flags:find("x", 1, true) then
-      local live, n = name:gsub(" %(deleted%)$", "")
-      maps[#maps + 1] = {
-        from = tonumber(from, 16), to = tonumber(to, 16), offset = tonumber(offset, 16), deleted = n > 0,
-        inode = math.tointeger(tonumber(inode)), path = live:sub(1, 1) == "/" and live or nil,
-        key = device .. " " .. inode .. " " .. live,
-      }
+      maps[#maps + 1] = process.mapping(tonumber(from, 16), tonumber(to, 16), tonumber(offset, 16), device,
+        math.tointeger(tonumber(inode)), name)
     end
   end
+  return maps
+end
+
+-- A process with these mappings, whose files are below a root: its own, unless it has ended.
+function process.new(pid, maps, root)
   return setmetatable({
-    pid = pid, root = ("/proc/%d/root"):format(pid), maps = maps, files = {},
+    pid = pid, root = root or ("/proc/%d/root"):format(pid), maps = maps, files = {},
     made = { [0] = { count = 0 }, [1] = { count = 0 } }, -- by `back`, frames by address
   }, Process)
+end
+
+-- Reads the mappings of code now. Returns nil, message, code on failure.
+function process.open(pid)
+  local maps, message, code = process.mappings(pid)
+  if not maps then
+    return nil, message, code
+  end
+  return process.new(pid, maps)
 end
 
 return process

@@ -143,7 +143,7 @@ function Trace:close()
   for _, link in ipairs(self.links) do
     link:close()
   end
-  for _, handle in ipairs { self.reader or false, self.obj or false, self.child or false } do
+  for _, handle in ipairs { self.reader or false, self.obj or false, self.child or false, self.mappings or false } do
     if handle then
       handle:close()
     end
@@ -230,6 +230,31 @@ local function compile(trace, options)
   return compile(trace, options)
 end
 
+-- Whether bodies ask for what has names only in a process.
+local function need_processes(trace)
+  for _, body in ipairs(trace.bodies) do
+    if body.text:find("ustack") or body.text:find("usym") or body.text:find("func") then
+      return true
+    end
+  end
+  return false
+end
+
+-- Begins to keep the mappings of processes, which may have ended when their stacks are printed. Where the kernel
+-- doesn't tell of mappings, those are read when they are needed. Returns a function that finds a process's symbols.
+local function keep_mappings(trace, pid)
+  if not need_processes(trace) then
+    return nil
+  end
+  trace.mappings = require("bpf.trace.mappings").open(function(changed) -- which loads the reader of debug files
+    trace.tables.context.processes[changed] = nil
+  end)
+  if trace.mappings and pid then
+    trace.mappings:keep(pid)
+  end
+  return trace.mappings and function(of) return trace.mappings:process(of) end
+end
+
 local function open(trace, options)
   if options.pid then
     process.check(options.pid)
@@ -245,6 +270,7 @@ local function open(trace, options)
   end
   trace.tables = tables.new(trace.plan, trace.object_maps, {
     json = options.json, out = options.out, stacks = stacks_of(trace.object_maps),
+    process = keep_mappings(trace, options.pid),
     names = {
       probe = function(n) return trace.titles[n] or tostring(n) end,
       ["function"] = function(n) return trace.functions[n] or formats.symbol(n) end,

@@ -49,6 +49,9 @@ end
 
 -- Writes what has come, up to `most` records. Returns their number.
 local function consume(trace, most)
+  if trace.mappings then
+    trace.mappings:consume()
+  end
   local count = trace.reader and trace.reader:consume(most) or 0
   flush(trace)
   return count
@@ -61,6 +64,10 @@ local function tell_lost(trace, options)
   if lost > 0 then
     table.insert(sentences, 1, ("%d lines of print and printf were lost, as they came faster than they were written: "
       .. "print less, or use --where"):format(lost))
+  end
+  local unseen = trace.mappings and trace.mappings:lost() or 0
+  if unseen > 0 then
+    sentences[#sentences + 1] = ("%d mappings of processes were lost: names may be missing in stacks"):format(unseen)
   end
   for _, sentence in ipairs(sentences) do
     options.warn(sentence)
@@ -106,9 +113,11 @@ local function wait(trace, options)
   if trace.reader then
     fds[trace.reader:fd()] = "read"
   end
-  local child = trace.child and trace.child:fd()
-  if child then
-    fds[child] = "read"
+  for _, handle in ipairs { trace.child or false, trace.mappings or false } do
+    local fd = handle and handle:fd()
+    if fd then
+      fds[fd] = "read"
+    end
   end
   if trace.out == io.stdout then
     fds[STDOUT] = "broken"
