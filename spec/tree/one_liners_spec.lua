@@ -72,3 +72,29 @@ describe("the one-liners of the documentation", function()
     assert(count >= 12)
   end)
 end)
+
+-- Lines of a script that are neither empty nor comments.
+local function count_lines(path)
+  local count = 0
+  for line in io.lines(path) do
+    if line:find "%S" and not line:find "^%s*%-%-" and not line:find "^#!" then
+      count = count + 1
+    end
+  end
+  return count
+end
+
+describe("the table of bpftrace's tools", function()
+  it("has a script for each row, and its lines", function()
+    local count = 0
+    for name, lines in helper.read "docs/one-liners.md":gmatch "\n| ([a-z]+) |[^|\n]*| %d+ | ?(%d*) ?|" do
+      local path = ("examples/trace/%s.lua"):format(name)
+      if lines ~= "" then
+        count = count + 1
+        assert.equal(tonumber(lines), count_lines(path), path)
+        assert.matches("^#!/usr/bin/env lua\n%-%- SPDX%-License%-Identifier: MIT\n", helper.read(path))
+      end
+    end
+    assert(count >= 19)
+  end)
+end)
