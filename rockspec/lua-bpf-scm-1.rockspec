@@ -155,6 +155,7 @@ build = {
         "src/system/attached.c",
         "src/system/features.c",
         "src/system/kallsyms.c",
+        "src/system/leave.c",
         "src/system/names.c",
         "src/system/probe.c",
         "src/system/procfile.c",

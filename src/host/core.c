@@ -52,6 +52,7 @@
 #include "system/cpus.h"
 #include "system/features.h"
 #include "system/kallsyms.h"
+#include "system/leave.h"
 #include "system/names.h"
 #include "system/procfile.h"
 #include "system/system.h"
@@ -68,7 +69,8 @@ static void (*const openers[])(lua_State *L) = {
 	lbpf_perfbuf_open,   lbpf_user_ringbuf_open, lbpf_system_open,	     lbpf_features_open, lbpf_names_open,
 	lbpf_posix_open,     lbpf_mapsettings_open,  lbpf_progsettings_open, lbpf_proginfo_open, lbpf_mapinfo_open,
 	lbpf_token_open,     lbpf_cpus_open,	     lbpf_clock_open,	     lbpf_signals_open,	 lbpf_attached_open,
-	lbpf_kallsyms_open,  lbpf_procfile_open,     lbpf_child_open,	     lbpf_perfbuf_posix, lbpf_add_open,
+	lbpf_kallsyms_open,  lbpf_procfile_open,     lbpf_child_open,	     lbpf_perfbuf_posix, lbpf_leave_open,
+	lbpf_add_open,
 };
 
 __attribute__((section(LBPF_AT_OPENING))) int luaopen_bpf_core(lua_State *L)

@@ -13,7 +13,7 @@ local posix = {
   code = c.code, exhausted = c.exhausted, finish = c.finish, lock = c.lock, make_directory = c.make_directory,
   pid = c.pid, pinned = c.pinned, poll = c.poll, signal = c.signal, signalled = c.signalled, user = c.user,
   window = c.window, write_file = c.write_file,
-  child = c.child, kallsyms = c.kallsyms, open_regular = c.open_regular, status = c.status,
+  child = c.child, kallsyms = c.kallsyms, leave = c.leave, open_regular = c.open_regular, status = c.status,
 }
 
 -- Seconds since some time in the past. Setting the date changes nothing about it.

@@ -2,6 +2,7 @@
 -- Attaches programs at their probes: one at its own, or one at those of a group.
 
 local core = require("bpf.core")
+local posix = require("bpf.base.posix")
 
 local attach = {}
 
@@ -154,12 +155,39 @@ function attach.sentences(failed)
   return list
 end
 
--- Attaches all bodies, and adds the links to a list. Returns how many probes are attached, a sentence for each reason
--- for which some are not, and the code of the first of them.
+-- Links whose close waits until no CPU uses the probe any more: those by perf events, but for samples.
+local SLOW <const> = {}
+for kind in ("tracepoint kprobe kretprobe ksyscall kretsyscall uprobe uretprobe usdt"):gmatch("%S+") do
+  SLOW[kind] = true
+end
+
+local MANY <const> = 8 -- of them take less than a second
+
+-- Closes links. Where that would take long, another process does it, so that this one needn't wait.
+function attach.close(links)
+  local slow = {}
+  for _, link in ipairs(links) do
+    slow[#slow + 1] = links.slow[link] and link:fd() or nil
+  end
+  if #slow > MANY then
+    posix.leave(slow)
+  end
+  for _, link in ipairs(links) do
+    link:close()
+  end
+end
+
+-- Attaches all bodies, and adds the links to a list, whose `slow` has those whose close takes long. Returns how many
+-- probes are attached, a sentence for each reason for which some are not, and the code of the first of them.
 function attach.all(bodies, links)
+  links.slow = {}
   local count, failed = 0, {}
   for _, body in ipairs(bodies) do
-    local some = ways[body.group.way or "one"](body, links)
+    local before, way = #links, body.group.way
+    local some = ways[way or "one"](body, links)
+    for n = before + 1, way ~= nil and way ~= "uprobe" and 0 or #links do
+      links.slow[links[n]] = SLOW[body.probe.kind:gsub("%.s$", "")]
+    end
     count = count + (body.own and 0 or #body.members - #some)
     if body.own and some[1] then
       local sentence = "follow: " .. attach.sentences(some)[1]

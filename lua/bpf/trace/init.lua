@@ -140,9 +140,7 @@ end
 
 -- Detaches and closes everything.
 function Trace:close()
-  for _, link in ipairs(self.links) do
-    link:close()
-  end
+  attach.close(self.links)
   for _, handle in ipairs { self.reader or false, self.obj or false, self.child or false, self.mappings or false } do
     if handle then
       handle:close()
@@ -152,7 +150,7 @@ function Trace:close()
   if self.cgroup then
     core.map.close(self.cgroup)
   end
-  self.links = {}
+  self.links = { slow = {} }
 end
 Trace.__close = Trace.close
 
@@ -293,7 +291,7 @@ end
 -- Raises { trace = message } for what is wrong, with code and the tool's status for what failed.
 local function open_and_run(options)
   local trace <close> = setmetatable({
-    bodies = {}, titles = {}, functions = {}, links = {}, plain = {}, maps = {}, object_maps = {}, vars = {},
+    bodies = {}, titles = {}, functions = {}, links = { slow = {} }, plain = {}, maps = {}, object_maps = {}, vars = {},
     out = options.out, lines = run.lines(options.out, options.json), printed = events.new(), began = core.clock(),
   }, Trace)
   if options.dry_run then

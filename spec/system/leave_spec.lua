@@ -1,0 +1,43 @@
+-- SPDX-License-Identifier: MIT
+-- Closing descriptors by another process.
+local bpf = require "bpf"
+local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
+local posix = require "bpf.base.posix"
+
+describe("leave", function()
+  it("wants a list of descriptors", function()
+    helper.raises(function() posix.leave() end, "table expected")
+    helper.raises(function() posix.leave { "x" } end, "descriptors expected")
+    helper.raises(function() posix.leave { -1 } end, "descriptors expected")
+    assert.is_true(posix.leave {})
+  end)
+
+  it("lets another process detach a program, which keeps nothing else open", function()
+    kernel.root()
+    local prog <close> = assert(bpf.program("raw_tp/sys_enter", function() return 0 end))
+    local link, other = assert(prog:attach()), assert(prog:attach())
+    local id = link:info().id
+    assert.is_true(posix.leave { link:fd() })
+    link:close()
+    other:close()
+    assert.is_true(helper.eventually(function()
+      for one in bpf.links() do
+        if one.id == id then
+          return false
+        end
+      end
+      return true
+    end))
+  end)
+
+  it("leaves no process that its parent has to wait for", function()
+    local output = assert(helper.lua [[
+      local posix = require "bpf.base.posix"
+      posix.leave {}
+      local children <close> = io.open("/proc/self/task/" .. posix.pid() .. "/children") -- CONFIG_PROC_CHILDREN
+      print(children and #children:read("a") or 0)
+    ]])
+    assert.equal("0\n", output)
+  end)
+end)
