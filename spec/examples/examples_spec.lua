@@ -17,6 +17,8 @@ local tested = {
   ["profile-lua"] = true, ratelimit = true, runqlat = true, ["runqlat-lua"] = true, syscount = true, systop = true,
   tasks = true, tcplife = true, traffic = true, ["traffic-lua"] = true, usdt = true,
 }
+-- Scripts of bpf.trace, each a file, which spec/tree/one_liners_spec.lua has all of.
+local SCRIPTS <const> = "trace"
 -- Tools as others have them, in few lines of Lua beside their BPF programs.
 local short = {
   "dnslog", "flowd", "mallocs", "netdeny", "offcpu", "opensnoop", "profile", "ratelimit", "runqlat", "systop",
@@ -47,7 +49,7 @@ describe("the examples", function()
 
   it("have a main.lua that says what it shows, and a test each", function()
     for name in lfs.dir "examples" do
-      if lfs.attributes("examples/" .. name, "mode") == "directory" and not name:find "^%." then
+      if lfs.attributes("examples/" .. name, "mode") == "directory" and not name:find "^%." and name ~= SCRIPTS then
         assert(tested[name], "examples/" .. name .. " has no test")
         local main = ("examples/%s/main.%s"):format(name, name == "embed" and "c" or "lua")
         local file <close> = assert(io.open(main))
