@@ -333,6 +333,7 @@ build = {
     ["bpf.trace.options"] = "lua/bpf/trace/options.lua",
     ["bpf.trace.printf"] = "lua/bpf/trace/printf.lua",
     ["bpf.trace.probes"] = "lua/bpf/trace/probes.lua",
+    ["bpf.trace.processes"] = "lua/bpf/trace/processes.lua",
     ["bpf.trace.process"] = "lua/bpf/trace/process.lua",
     ["bpf.trace.run"] = "lua/bpf/trace/run.lua",
     ["bpf.trace.tool"] = "lua/bpf/trace/tool.lua",

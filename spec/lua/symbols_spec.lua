@@ -101,6 +101,13 @@ for _, reader in ipairs(readers.names) do
       helper.raises(function() symbols.process "1" end, "integer expected, got string")
     end)
 
+    it("have names once the process has ended, as its files are still there", function()
+      local pid, global, _, _, stop = sleeper()
+      local known = assert(symbols.process(pid))
+      stop()
+      assert.equal("sleeper_global (sleeper)", symbols.text(known, global))
+    end)
+
     it("fail for a process that ends while they are read", function()
       local pid, _, _, _, stop = sleeper()
       local open = io.open

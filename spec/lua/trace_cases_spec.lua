@@ -160,4 +160,59 @@ describe("one-liners", function()
     local count = row(output, "sh")
     assert.is_true(count and count >= 80 and count <= 205, output)
   end)
+
+  it("show where a command was that has ended since", function()
+    local output = traced("lua5.4 -e 'local t = os.clock() + 0.3 repeat until os.clock() > t'",
+      "tracepoint/syscalls/sys_enter_clock_gettime,profile/99", "count(ustack(1))")
+    assert.matches(" %(lua5%.4%)\n", output)
+  end)
+
+  it("print how connections change their state", function()
+    local output = traced("bash -c 'exec 3<>/dev/tcp/127.0.0.1/1; exit 0'", "tracepoint/sock/inet_sock_set_state",
+      "print(ip(args.saddr), ip(args.daddr), args.dport, args.oldstate, args.newstate)")
+    assert.matches("\n127%.0%.0%.1\t127%.0%.0%.1\t1\tTCP_CLOSE\tTCP_SYN_SENT\n", output)
+    assert.matches("\n127%.0%.0%.1\t127%.0%.0%.1\t1\tTCP_SYN_SENT\tTCP_CLOSE\n", output)
+  end)
+
+  it("count faults of pages", function()
+    local output = traced("lua5.4 -e 'local s = (\"x\"):rep(4 << 20)'", "software/page-faults/1", "count(comm)")
+    assert.is_true(row(output, "lua5.4") >= 1024, output)
+  end)
+
+  it("have strings of a library's arguments, and what it returns", function()
+    local output = traced("lua5.4 -e 'os.getenv \"PATH\" os.getenv \"LBPF_NONE\"'",
+      "uprobe/libc.so.6:getenv", "name[tid] = arg0", "uretprobe/libc.so.6:getenv",
+      'printf("%s %s\\n", str(name[tid]), ret == 0 and "none" or str(ret, 16)) name[tid] = nil')
+    assert.matches("\nPATH /[^\n]*\n", output)
+    assert.matches("\nLBPF_NONE none\n", output)
+  end)
+
+  it("read members of kernel structs", function()
+    local output = traced("true", "raw_tp/sched_process_exec",
+      "print(args.p.comm, str(args.bprm.filename), task.real_parent.comm == pcomm)")
+    assert.matches("\ntrue\t/%S*/true\ttrue\n", output)
+  end)
+
+  it("have errors and system calls by name, statistics, and negative values", function()
+    local output = traced("sh -c 'cat " .. helper.absent() .. "; exit 0'", "--follow",
+      "tracepoint/syscalls/sys_exit_openat",
+      "if args.ret < 0 then count(errno(args.ret)) end lhist(args.ret, -10, 10, 5)",
+      "tracepoint/raw_syscalls/sys_exit", "stats(args.ret < 0 and 1 or 0, syscall(args.id))")
+    assert.matches("\ncount%(errno%(args%.ret%)%)\n +ENOENT +[0-9]+\n", output)
+    assert.matches("\n +%-5 – +0 +[1-9]", output)
+    assert.matches("\n +0 – +5 +[1-9]", output)
+    assert.matches("\n +openat +[0-9]+ ", output)
+  end)
+
+  it("walk all tasks once", function()
+    local output = tool.works "trace iter/task 'if args.task then count(args.task.comm) end'"
+    assert.is_true(row(output, "kthreadd") == 1, output)
+  end)
+
+  it("print and clear tables at intervals, and end by exit()", function()
+    local output = tool.works("trace " .. words("begin", "rounds = 0", "tracepoint/raw_syscalls/sys_enter",
+      "calls = count()", "every 0.1", "print(calls) clear(calls) rounds = rounds + 1 if rounds == 2 then exit() end",
+      "end", 'printf("%d rounds\\n", rounds)'))
+    assert.matches("\ncalls: [0-9]+\ncalls: [0-9]+\n2 rounds\ncalls: [0-9]+\n", output)
+  end)
 end)

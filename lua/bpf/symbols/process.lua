@@ -64,7 +64,8 @@ local open_elf = has_dwfl and open_with_dwfl or function(file)
 end
 
 -- The mapped file, open. Opening it by the mapping works even if it was deleted or replaced, but takes capabilities. By
--- its path, the inode tells whether it is still the same file.
+-- its path, the inode tells whether it is still the same file. A process that has ended since has no root any more: its
+-- files are looked for below this process's.
 local function open_mapped(self, map)
   local file, message, number = posix.open_regular(("/proc/%d/map_files/%x-%x"):format(self.pid, map.from, map.to))
   if file or not posix.is_final(number) then
@@ -73,7 +74,8 @@ local function open_mapped(self, map)
   if map.deleted then
     return nil, message, number
   end
-  file, message, number = posix.open_regular(map.path, self.root)
+  local has_ended = posix.file_status(("/proc/%d"):format(self.pid)) ~= "directory"
+  file, message, number = posix.open_regular(map.path, has_ended and "/" or self.root)
   if file and posix.status(file) ~= map.inode then
     file:close()
     file = nil

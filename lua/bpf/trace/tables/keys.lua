@@ -59,6 +59,15 @@ local function process_of(pid, context)
   return known[pid] or nil
 end
 
+--- Reads the symbols of a process again, which may have loaded files since. If it has ended, those that were read stay.
+function keys.read_process(pid, context)
+  local find = context.process or symbols.process
+  local process = find(pid)
+  if process and (process.maps == nil or process.maps[1]) then -- one that is ending has no mappings any more
+    context.processes[pid] = process
+  end
+end
+
 -- The function at an address of a process, without the file. Where none is found, the process may have loaded a file
 -- since its symbols were read.
 local function user_symbol(address, context, pid)
@@ -68,7 +77,7 @@ local function user_symbol(address, context, pid)
     if name or not process then
       return name or format.hex(address)
     end
-    context.processes[pid] = nil
+    keys.read_process(pid, context)
   end
   return symbols.text(process_of(pid, context), address)
 end
