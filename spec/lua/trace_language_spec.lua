@@ -45,6 +45,13 @@ describe("lua-bpf trace: what is shared", function()
     assert.matches("^true\t +do_exit%+0x.*\n +do_exit%+0x", output)
   end)
 
+  it("marks texts that fill their place", function()
+    local output = traced.works("cat /etc/passwd", "--where", "comm == 'cat'", "tracepoint/syscalls/sys_enter_openat",
+      "print(str(args.filename, 12)) print(str(args.filename, 13)) count(str(args.filename, 8))")
+    assert.matches("\n/etc/passw…\n/etc/passwd\n", (output:gsub("%.%.%.", "…")))
+    assert.matches("\n +/etc/p… +%d", (output:gsub("%.%.%.", "…")))
+  end)
+
   it("has bytes, which print with escapes", function()
     assert.matches("^\\x00\\x00\n", traced.works("dd if=/dev/zero of=/dev/null bs=1k count=1 status=none", WRITE,
       "print(buf(args.buf, 2))"))

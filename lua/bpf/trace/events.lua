@@ -268,7 +268,7 @@ local function liner(site, show)
   local pids = {}
   local function text(n)
     local value, type = list[n], places[n].type
-    return type.kind == "string" and value or show(type, value, pids[n], places[n])
+    return type.kind == "string" and not type.cut and value or show(type, value, pids[n], places[n])
   end
   return function(record)
     for n = 1, site.count do

@@ -96,7 +96,7 @@ end, function(given, constants)
   if given[1] and given[1].kind == "string" then
     return given[1]
   end
-  return types.string(constants and constants[2] or Compiler.STRING)
+  return types.string(constants and constants[2] or Compiler.STRING, true)
 end)
 
 -- The form of so many bytes that are no text.

@@ -2,7 +2,7 @@
 -- The types of what the bodies of one-liners have at hand and share: plain tables, which nobody changes.
 --
 --   { kind = "integer", meaning }          64 bits; the meaning ("pid", "errno", "enum NAME", …) is for who prints it
---   { kind = "string", size }              with its NUL
+--   { kind = "string", size, cut }         with its NUL; cut: where it is full, there was more
 --   { kind = "boolean" }
 --   { kind = "pointer", type, space }      type: "struct x", "char", …; space: "kernel", "user" or "trusted", which is
 --                                          the kernel's own and can't be kept; `form` (of bpf.program.types) if it
@@ -15,7 +15,7 @@ local program_types = require("bpf.program.types")
 
 local types = {}
 
-local integers, strings = {}, {}
+local integers, strings, cuts = {}, {}, {}
 
 function types.integer(meaning)
   local key = meaning or ""
@@ -23,9 +23,11 @@ function types.integer(meaning)
   return integers[key]
 end
 
-function types.string(size)
-  strings[size] = strings[size] or { kind = "string", size = size }
-  return strings[size]
+-- `cut`: it was read from memory where it may have been longer.
+function types.string(size, cut)
+  local known = cut and cuts or strings
+  known[size] = known[size] or { kind = "string", size = size, cut = cut or nil }
+  return known[size]
 end
 
 function types.pointer(type, space, form)
@@ -146,7 +148,10 @@ local function join_records(a, b, key)
 end
 
 local function larger(a, b)
-  return a.size >= b.size and a or b
+  if a.size == b.size then
+    return a.cut and a or b
+  end
+  return a.size > b.size and a or b
 end
 
 local SAME_KIND = {
@@ -180,7 +185,8 @@ types.join = join
 
 -- Whether two types are the same.
 function types.equal(a, b)
-  return a == b or a.kind == b.kind and a.space == b.space and a.form == b.form and describe(a) == describe(b)
+  return a == b or a.kind == b.kind and a.space == b.space and a.form == b.form and a.cut == b.cut
+    and describe(a) == describe(b)
 end
 
 -- The type of a value that is kept: the kernel doesn't watch over pointers in maps.

@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- Values of tables as text, by what they mean: names of users, signals and functions, stacks, addresses.
+local display = require("bpf.hist.display")
 local format = require("bpf.format")
 local core = require("bpf.core")
 local enumerators = require("bpf.trace.tables.enumerators")
+local hist = require("bpf.hist")
 local number = require("bpf.base.number")
 local symbols = require("bpf.symbols")
 local syscalls = require("bpf.trace.syscalls")
@@ -85,11 +87,16 @@ end
 -- What an IPv4 address begins with where it stands for one of IPv6.
 local MAPPED <const> = ("\0"):rep(10) .. "\xff\xff"
 
+-- A text that fills its place: there may have been more. Its last letter, which may be a part of one, becomes a mark.
+local function marked(s)
+  return s:sub(1, (utf8.offset(s, -1) or 1) - 1) .. display.ellipsis(hist.utf8())
+end
+
 local texts = {
   integer = integer,
   pointer = function(_, n) return format.hex(n) end,
   boolean = function(_, v) return tostring(v == true or v == 1) end,
-  string = function(_, s) return s end,
+  string = function(type, s) return type.cut and #s >= type.size - 1 and marked(s) or s end,
   bytes = function(_, s)
     return (s:gsub("[^\32-\126]", function(c) return ("\\x%02x"):format(c:byte()) end))
   end,
