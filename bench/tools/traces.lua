@@ -136,6 +136,23 @@ for _, what in ipairs { { "start", "ms" }, { "end", "ms" }, { "memory", "MB" }, 
   peers.add_columns(COLUMNS, table.unpack(what))
 end
 
+-- How long a command takes, in milliseconds.
+local function whole(command)
+  local from = bpf.clock()
+  assert(os.execute(command .. " >/dev/null 2>&1"))
+  return (bpf.clock() - from) / 1e6
+end
+
+-- Lists of all tracepoints, by turns.
+local function compare_lists()
+  local a, b = {}, {}
+  for run = 1, RUNS do
+    a[run] = whole "build/installed/bin/lua-bpf list 'tracepoint:*'"
+    b[run] = whole "bpftrace -l 'tracepoint:*'"
+  end
+  print(("list of all tracepoints: %.0f ms, bpftrace -l: %.0f ms"):format(peers.median(a), peers.median(b)))
+end
+
 local watcher <close> = peers.watch() -- luacheck: ignore (watches until it is closed)
 local stats <close> = assert(bpf.enable_stats()) -- luacheck: ignore (counts until it is closed)
 local rows = {}
@@ -146,3 +163,6 @@ for _, line in ipairs(LINES) do
   end
 end
 print(bpf.hist.table(rows, COLUMNS, { width = 1000 }))
+if not arg[3] then
+  compare_lists()
+end
