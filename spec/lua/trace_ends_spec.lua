@@ -40,6 +40,13 @@ describe("the end of lua-bpf trace", function()
     assert.matches("^n: [0-9]+\n$", helper.read(path))
   end)
 
+  it("comes at once with a second Ctrl-C", function()
+    local body = [[io.stderr:write("ending\n") while true do end]]
+    local _, _, status = ended(("trace %s 'n = count()' end %s"):format(CLOSES, helper.quote(body)),
+      "kill -INT $pid; until grep -q ^ending $err; do kill -0 $pid || break; sleep 0.02; done; kill -INT $pid")
+    assert.equal(130, status)
+  end)
+
   it("comes with the command, whose status it has, also where a signal ended that", function()
     fails(3, "ready, 1 probes\nn: [0-9]+\n", ("trace -c \"sh -c 'exit 3'\" %s 'n = count()'"):format(CLOSES))
     fails(137, "\nn: [0-9]+\n", ("trace -c \"sh -c 'kill -9 $$'\" %s 'n = count()'"):format(CLOSES))
