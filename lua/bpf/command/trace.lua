@@ -8,35 +8,58 @@ local USAGE <const> = [[
 Usage: lua-bpf trace [--where EXPR] [-p PID] [-c COMMAND] [--follow] [--cgroup PATH] [-n SECONDS]
                      [--interval SECONDS] [--json] [-o FILE] [--dry-run] PROBES BODY [PROBES BODY]...
 
-Runs BODY, a piece of Lua, in the kernel whenever one of PROBES is reached, until Ctrl-C or SIGTERM. At the end, what
-was gathered is printed.
-  PROBES     a list with commas: tracepoint/CATEGORY/NAME, raw_tp/NAME, kprobe/FUNCTION, kretprobe/FUNCTION,
-             fentry/FUNCTION, fexit/FUNCTION, uprobe/FILE:FUNCTION, uretprobe/FILE:FUNCTION, profile/HZ,
-             interval/SECONDS, software/EVENT/COUNT, hardware/EVENT/COUNT. Names may have * in them. Colons serve
-             as well as slashes. `lua-bpf list` shows what there is. Bodies of begin, end and 'every SECONDS' are
-             plain Lua: print(TABLE, 10), clear(TABLE)
-  BODY       has these at hand: pid, tid, uid, comm, cpu, nsecs, args.NAME, kstack, ustack, str(args.NAME), ...;
-             gathers: count(key...), hist(n, key...), lhist(n, first, last, step), sum, avg, min, max, stats;
-             prints: print(...), printf("%d %s\n", ...); ends the trace: exit(). Names that are not at hand and not
-             local are shared by all bodies: start[tid] = nsecs
-  --where EXPR         run the bodies only where this is true: 'comm == "dd"'
-  -p, --pid PID        only in this process, in all its threads
+Runs BODY, a piece of Lua, in the kernel whenever one of PROBES is reached. Lines of print come at once, tables of what
+was gathered at the end. The trace ends on Ctrl-C, after -n SECONDS, or with the command of -c. It needs root.
+
+Count system calls by process; print the files that a command opens; measure how long reads take, in microseconds:
+  lua-bpf trace -n 5 tracepoint/raw_syscalls/sys_enter 'count(comm)'
+  lua-bpf trace -c 'ls /' tracepoint/syscalls/sys_enter_openat 'print(comm, str(args.filename))'
+  lua-bpf trace tracepoint/syscalls/sys_enter_read 'start[tid] = nsecs' \
+                tracepoint/syscalls/sys_exit_read 'hist((nsecs - start[tid]) // 1000) start[tid] = nil'
+
+PROBES is a list with commas. Names may have the wildcards * and ?, and colons in place of slashes:
+  tracepoint/CATEGORY/NAME   raw_tp/NAME                   places that the kernel names
+  kprobe/FUNCTION            kretprobe/FUNCTION            functions of the kernel, entered and left; args.NAME, ret
+  fentry/FUNCTION            fexit/FUNCTION                the same, faster
+  uprobe/FILE:FUNCTION       uretprobe/FILE:FUNCTION       functions of programs and libraries, as libc.so.6:malloc
+  usdt/FILE:PROVIDER:NAME                                  places that programs name
+  profile/HZ                 interval/SECONDS              so often on every CPU, or on one
+  software/EVENT/COUNT       hardware/EVENT/COUNT          after so many events: software/page-faults/100
+  iter/NAME                                                once for each of what the kernel holds: iter/task
+  begin   end   'every SECONDS'                            in the tool, plain Lua: print(TABLE, 10), clear(TABLE)
+`lua-bpf list` shows which there are, and with -v what args has.
+
+BODY may use these names. Others, unless they are local, are tables and variables that all bodies share.
+  pid  tid  comm  uid  ppid  pcomm  cpu  cgroup  task      the process, its parent, where it runs
+  args.NAME  arg0 ...  ret  probe  func                    what the probe hands over, and its name
+  nsecs  elapsed  time()  time "%H:%M:%S"                  nanoseconds since boot and since the start; the time of day
+  kstack  ustack  kstack(N)  ustack(N)                     the stack in the kernel and in the process, N frames of it
+  str(P)  str(P, SIZE)  buf(P, N, MOST)  ip(P)             strings, bytes and addresses of IP at an address
+  errno(N)  signal(N)  syscall(N)  enum(N, "PREFIX")  port(N)  duration(N)  ksym(P)  usym(P)    numbers as names
+  count(KEY...)  sum(N, KEY...)  avg  min  max  stats      gather; keys are any values, or none
+  hist(N, KEY...)  lhist(N, FIRST, LAST, STEP, KEY...)     gather in powers of two, or in steps
+  print(...)  printf("%-16s %d\n", ...)  exit()            print a line; end the trace
+Names are given by assignment: lat = hist(N). Table entries are deleted by nil. Where arithmetic meets an absent entry,
+the body ends.
+
+Whom it follows: all processes, or
   -c, --command COMMAND
-                       start this command when all is ready, trace it alone, and end with it and with its status. It
-                       is no line of a shell: words are parted by blanks, and may be quoted
-  --follow             with -p or -c: in the processes that it starts, too, and in theirs
-  --cgroup PATH        only in this cgroup, a folder of cgroup2, and in those below it
+                       start this command when all is ready, trace it alone, and end with it, and with its status.
+                       Words are parted by blanks, and may be quoted; for a line of the shell: -c 'sh -c "a | b"'
+  -p, --pid PID        this process with all its threads; the trace ends with it
+  --follow             with -c or -p: also the processes that it starts, and theirs
+  --cgroup PATH        processes in this cgroup, a folder of cgroup2, and in those below it
+  --where EXPR         any BODY runs only where this is true: --where 'comm == "dd" and args.ret < 0'
+When it ends, and what it writes:
   -n, --seconds SECONDS
                        end after that time
   --interval SECONDS   print what has been gathered so far each time after so many seconds
-  --json               print JSON objects, one a line: tables (name, type, rows), and what print and printf say
+  --json               print JSON objects, one a line: tables with name, type and rows; "print" with text; "interval"
+                       with time; "lost" with text
+  -o, --output FILE    write to a file. "ready, N probes" and warnings go to standard error in any case
   --dry-run            compile all, run nothing: print the instructions of the programs, with the lines of Lua
-  -o, --output FILE    write to a file
-
-More examples: count system calls by process, and measure how long reads take, in microseconds:
-  lua-bpf trace tracepoint/raw_syscalls/sys_enter 'count(comm)'
-  lua-bpf trace tracepoint/syscalls/sys_enter_read 'start[tid] = nsecs' \
-                tracepoint/syscalls/sys_exit_read 'hist((nsecs - start[tid]) // 1000) start[tid] = nil'
+The status is that of the command, 128 + N if signal N ended it, 126 or 127 if it can't be started; without a command 0;
+1 if nothing can be attached or written, 2 if the line is wrong.
 
 Example: lua-bpf trace -c 'dd if=/dev/zero of=/dev/null count=9' tracepoint/syscalls/sys_enter_write 'hist(args.count)'
 ]]
