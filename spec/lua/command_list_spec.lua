@@ -52,6 +52,12 @@ describe("lua-bpf list", function()
     assert.is_nil(output:find("fexit/", 1, true))
   end)
 
+  it("leaves out raw tracepoints that are for no programs", function()
+    local list = table.concat(sections(catalog.find "raw_tp:sched_s*"), " ")
+    assert.truthy(list:find("raw_tp/sched_switch", 1, true))
+    assert.falsy(list:find("raw_tp/sched_set_state_tp", 1, true))
+  end)
+
   it("shows the arguments of tracepoints", function()
     local output = works "list -v tracepoint/signal/signal_generate"
     assert.matches("^tracepoint/signal/signal_generate\n    sig +int\n    errno +int\n", output)

@@ -39,8 +39,8 @@ function kallsyms.has(name)
   return stop ~= nil or (text or ""):find((" %s\t"):format(name), 1, true) ~= nil
 end
 
--- What stands behind a prefix in the names that begin with it, sorted.
-function kallsyms.prefixed(prefix)
+-- What stands behind a prefix in the names that begin with it, sorted; `of_modules`: only of those in modules.
+function kallsyms.prefixed(prefix, of_modules)
   local text, message = read()
   if not text then
     return nil, message
@@ -51,8 +51,8 @@ function kallsyms.prefixed(prefix)
     if not stop then
       break
     end
-    local name = text:match("^[^\n\t]+", stop + 1)
-    if name and not seen[name] then
+    local name, behind = text:match("^([^\n\t]+)(.)", stop + 1)
+    if name and not seen[name] and not (of_modules and behind ~= "\t") then
       seen[name], names[#names + 1] = true, name
     end
     at = stop + 1

@@ -10,15 +10,32 @@ local raw = {}
 
 local SPACES <const> = { raw_tp = "kernel", tp_btf = "trusted" }
 
-function raw.names(kind)
-  if kind == "raw_tp" then
-    local names = kallsyms.prefixed("__traceiter_")
-    if names and names[1] then
-      return names
-    end
+-- Names of both lists in order, each once.
+local function join(names, more)
+  local seen = {}
+  for _, name in ipairs(names) do
+    seen[name] = true
   end
+  for _, name in ipairs(more) do
+    names[#names + 1] = not seen[name] and name or nil
+  end
+  table.sort(names)
+  return names
+end
+
+local function has_modules()
+  local file <close> = io.open("/proc/modules")
+  return not file or file:read(1) ~= nil
+end
+
+-- The kernel's BTF has those that programs can be attached to, but not those of modules. Some tracepoints are for no
+-- programs (sched_set_state_tp): symbols don't tell them apart.
+function raw.names(kind)
   local names, problem = btf.prefixed("btf_trace_")
-  return names or {}, problem
+  if not (names and names[1]) then
+    return kind == "raw_tp" and kallsyms.prefixed("__traceiter_") or {}, problem
+  end
+  return kind == "raw_tp" and has_modules() and join(names, kallsyms.prefixed("__traceiter_", true) or {}) or names
 end
 
 -- Whether there is such a tracepoint, found out without reading the names of all.
