@@ -25,6 +25,24 @@ function traces.beside(name, command, done)
   return printed, before
 end
 
+--- Runs a script as traces.beside does, and bpftrace's tool of the same name at the same time. `theirs` is what
+-- bpftrace prints first once it has attached. Returns what each of them printed; nil for bpftrace's where it isn't
+-- there, doesn't know this kernel, or would be too slow.
+function traces.beside_bpftrace(name, theirs, command, done)
+  local file = ("/usr/sbin/%s.bt"):format(name)
+  if helper.slow > 1 or not select(2, helper.run("command -v bpftrace && test -e " .. file)) then
+    return (traces.beside(name, command, done))
+  end
+  local printed, before = traces.beside(name, ([[
+    said=$(mktemp)
+    env --default-signal=INT timeout --foreground -s KILL 15 bpftrace -B line %s >$said 2>&1 & theirs=$!
+    until grep -q '%s' $said; do kill -0 $theirs || break; sleep 0.02; done
+    %s]]):format(file, theirs, command), ([[
+    { %s; } && { kill -INT $theirs; wait $theirs; echo "== theirs"; cat $said; rm $said; }]]):format(done or "true"))
+  local other = before:match "== theirs\n(.*)$"
+  return printed, other:find(theirs, 1, true) and other or nil
+end
+
 --- The shell command that has Lua run a script in which `socket` is the module of that name.
 function traces.socket(script)
   return ("lua%s -e %s"):format(_VERSION:match "[%d.]+", helper.quote('local socket = require "socket"\n' .. script))
