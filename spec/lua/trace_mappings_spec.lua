@@ -62,6 +62,16 @@ describe("mappings of processes", function()
     assert.is_nil(kept:process(99999999))
   end)
 
+  it("of all processes that were there before are kept, some at a time", function()
+    for _ = 1, 100000 do
+      kept:keep_some()
+      if #kept.before == 0 then
+        break
+      end
+    end
+    assert.matches("core%.so", paths({ maps = kept.known[CHILD] }))
+  end)
+
   it("have a descriptor to wait for, and end when they are closed", function()
     assert.is_number(kept:fd())
     kept:close()

@@ -3,6 +3,7 @@
 -- ended before their addresses are looked up get names, too.
 
 local core = require("bpf.core")
+local posix = require("bpf.base.posix")
 local process = require("bpf.symbols.process")
 
 local mappings = {}
@@ -13,6 +14,7 @@ Mappings.__index = Mappings
 -- Processes that have ended and are still known.
 local MOST <const> = 4096
 local PAGES <const> = 64 -- for each CPU
+local AT_A_TIME <const> = 50
 
 -- Kinds of records, whose header is the kind, two bytes of flags and the size.
 local EXIT <const>, FORK <const>, MAPPED <const> = 4, 7, 10
@@ -100,6 +102,18 @@ end
 -- Keeps what a process has mapped now.
 function Mappings:keep(pid)
   earlier(self, pid)
+end
+
+-- Keeps what some of the processes have mapped that were there before, until it has been through them all. Reading all
+-- of them at once would take as long as the rest of a trace's start.
+function Mappings:keep_some()
+  self.before = self.before or posix.entries("/proc") or {}
+  for _ = 1, math.min(AT_A_TIME, #self.before) do
+    local pid = math.tointeger(tonumber(table.remove(self.before)))
+    if pid then
+      earlier(self, pid)
+    end
+  end
 end
 
 -- A descriptor that is readable when there is much to read; nil where there is none.

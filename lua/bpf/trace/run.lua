@@ -126,6 +126,9 @@ local function wait(trace, options)
   if trace.out == io.stdout then
     fds[STDOUT] = "broken"
   end
+  if trace.mappings and not (trace.child or options.pid) then
+    trace.mappings:keep_some()
+  end
   local ready = posix.poll(fds, time_left(trace, options))
   if ready and ready[STDOUT] then
     refuse("write: nobody reads the output any more (EPIPE)", "EPIPE")
