@@ -13,6 +13,8 @@ if kernel.config("CONFIG_KPROBE_EVENTS") == "n" or kernel.config("CONFIG_KPROBES
   helper.skip "kprobes need a kernel with CONFIG_KPROBE_EVENTS"
 end
 
+helper.run "modprobe loop; modprobe xfs" -- where they are no part of the kernel
+
 local READS <const> = "dd if=/etc/passwd of=/dev/null bs=1 count=1000 2>/dev/null"
 
 describe("vfscount", function()
@@ -42,19 +44,7 @@ describe("tcpsynbl", function()
       end
     ]])
     assert.matches("^backlog\n", output)
-    assert.matches("\n  7\n +0 – 1 +1 [^\n]+\n +1 – 2 +1 [^\n]+\n +2 – 4 +2 [^\n]+\n +4 – 8 +1 ", output)
-  end)
-
-  it("tells of connections that are dropped", function()
-    local output = traces.beside("tcpsynbl", traces.socket [[
-      local server, clients = socket.bind("127.0.0.1", 0, 1), {}
-      for n = 1, 4 do
-        clients[n] = socket.tcp()
-        clients[n]:settimeout(0.1)
-        clients[n]:connect("127.0.0.1", (select(2, server:getsockname())))
-      end
-    ]])
-    assert.matches("%d%d:%d%d:%d%d dropping a SYN of port %d+: 2 are waiting, the limit is 1\n", output)
+    assert.matches("\n  7\n +0 +1 [^\n]+\n +1 +1 [^\n]+\n +2 – 3 +2 [^\n]+\n +4 – 7 +1 ", output)
   end)
 end)
 
@@ -111,7 +101,7 @@ describe("xfsdist", function()
     end
     local folder = helper.tmpdir()
     local output = traces.beside("xfsdist", ([[cd %s
-      mkdir mounted && truncate -s 320M disk && mkfs.xfs -q disk && modprobe xfs && mount -o loop disk mounted &&
+      mkdir mounted && truncate -s 320M disk && mkfs.xfs -q disk && mount -o loop disk mounted &&
         dd if=/dev/zero of=mounted/file bs=4k count=16 conv=fsync 2>/dev/null && cat mounted/file >/dev/null
       umount mounted; cd - >/dev/null]]):format(folder))
     assert.matches("^us\n", output)

@@ -39,6 +39,13 @@ describe("names of an enum", function()
   end)
 end)
 
+describe("bytes", function()
+  it("are escaped where they are no text, without the zeros of their room", function()
+    assert.equal("a\\x01\\x00", keys.text({ kind = "bytes", size = 3 }, "a\1\0", {}))
+    assert.equal("a\\x00b", keys.text({ kind = "bytes", size = 5, padded = true }, "a\0b\0\0", {}))
+  end)
+end)
+
 describe("addresses", function()
   it("of IPv4 within IPv6 are shown as those of IPv4", function()
     local address = { kind = "address", size = 16 }

@@ -136,7 +136,7 @@ row("buf", function(c, given)
   local most = known and constant(c, known, "buf", 1, LONGEST) or c.STRING
   return bytes_at(c, c:scalar(v, "buf"), c:integer(n, "buf"), most, space_of(c, v))
 end, function(_, constants)
-  return types.bytes(constants and (constants[3] or constants[2]) or Compiler.STRING)
+  return types.bytes(constants and (constants[3] or constants[2]) or Compiler.STRING, not (constants and constants[2]))
 end)
 
 -- Numbers with a meaning ----------------------------------------------------------------------------------------------

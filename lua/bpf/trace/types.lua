@@ -9,7 +9,7 @@
 --                                          has no name or is an array
 --   { kind = "record", order, members }    order: names; members: name → type; `{ a, b }` has the names _1 and _2
 --   { kind = "address", size }             of IP, 4 or 16 bytes
---   { kind = "bytes", size }
+--   { kind = "bytes", size, padded }
 --   { kind = "kstack" }, { kind = "ustack" }, { kind = "nil" }, { kind = "unknown" }
 local program_types = require("bpf.program.types")
 
@@ -42,8 +42,9 @@ function types.address(size)
   return { kind = "address", size = size }
 end
 
-function types.bytes(size)
-  return { kind = "bytes", size = size }
+-- `padded`: zeros may stand behind them.
+function types.bytes(size, padded)
+  return { kind = "bytes", size = size, padded = padded or nil }
 end
 
 types.boolean, types.kstack, types.ustack = { kind = "boolean" }, { kind = "kstack" }, { kind = "ustack" }

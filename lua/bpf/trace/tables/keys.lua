@@ -97,7 +97,8 @@ local texts = {
   pointer = function(_, n) return format.hex(n) end,
   boolean = function(_, v) return tostring(v == true or v == 1) end,
   string = function(type, s) return type.cut and #s >= type.size - 1 and marked(s) or s end,
-  bytes = function(_, s)
+  bytes = function(type, s)
+    s = type.padded and s:match("^(.-)\0*$") or s
     return (s:gsub("[^\32-\126]", function(c) return ("\\x%02x"):format(c:byte()) end))
   end,
   address = function(_, s) return format.ip(s:sub(1, #MAPPED) == MAPPED and s:sub(#MAPPED + 1) or s) end,
