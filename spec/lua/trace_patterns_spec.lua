@@ -171,6 +171,12 @@ describe("lua-bpf trace with patterns", function()
     assert.matches("ready, 2 probes\n", output)
   end)
 
+  it("reads arguments of functions that are on the stack", function()
+    local output = traced("sh -c 'echo 0 | exec build/support/probed'", "--follow",
+      "uprobe/build/support/probed:nine", "print(arg0, arg5, arg6, arg7, arg8)")
+    assert.matches("\n0\t5\t6\t7\t%-8\n", output)
+  end)
+
   it("attaches functions of the kernel, by one link where there are such links", function()
     kinds.need("kprobe")
     if kernel.config("CONFIG_KPROBE_EVENTS") == "n" or kernel.config("CONFIG_KPROBES") == "n" then

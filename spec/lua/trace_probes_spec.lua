@@ -25,6 +25,8 @@ describe("texts of probes", function()
       ["tp/sched/sched_switch"] = "tracepoint/sched/sched_switch",
       ["rawtracepoint:sys_enter"] = "raw_tp/sys_enter",
       ["k:vfs_read"] = "kprobe/vfs_read",
+      ["kprobe.multi/vfs_*"] = "kprobe/vfs_*",
+      ["uretprobe.multi/libc.so.6:*alloc"] = "uretprobe/libc.so.6:*alloc",
       ["kfunc:vfs_read"] = "fentry/vfs_read",
       ["kretfunc:vfs_read"] = "fexit/vfs_read",
       ["uprobe:/bin/bash:readline"] = "uprobe//bin/bash:readline",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A program with functions and marks to watch. For each number that it reads, it calls `probed_add`, passes the marks
- * lbpf:step and lbpf:guarded, and prints the sum; for 0 it ends. */
+/* A program with functions and marks to watch. It calls `nine` once. For each number that it reads, it calls
+ * `probed_add`, passes the marks lbpf:step and lbpf:guarded, and prints the sum; for 0 it ends. */
 #include <stdio.h>
 
 #define _SDT_HAS_SEMAPHORES 1
@@ -22,6 +22,14 @@ __attribute__((noipa)) int probed_add(int a, int b)
 	return a + b;
 }
 
+/* More arguments than registers have. */
+long nine(long a, long b, long c, long d, long e, long f, long g, long h, long i);
+
+__attribute__((noipa)) long nine(long a, long b, long c, long d, long e, long f, long g, long h, long i)
+{
+	return a + b + c + d + e + f + g + h + i;
+}
+
 /* Which function this is, is chosen when the program starts. */
 int probed_chosen(int a);
 
@@ -36,6 +44,7 @@ int main(void)
 {
 	long long n;
 
+	n = nine(0, 1, 2, 3, 4, 5, 6, 7, -8);
 	while (scanf("%lld", &n) == 1 && n) {
 		int sum = probed_add((int)n, 1000);
 

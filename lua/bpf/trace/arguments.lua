@@ -3,6 +3,7 @@
 local argv = require("bpf.trace.argv")
 local contexts = require("bpf.program.contexts")
 local globals = require("bpf.program.globals")
+local posix = require("bpf.base.posix")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
 
@@ -91,15 +92,27 @@ local function by_name(parameters, load, space)
   end
 end
 
--- The n-th word of the context, and the n-th argument in registers; nil for one that isn't in any.
+-- Where struct pt_regs has the stack pointer, and how far above it the first argument is that no register has.
+local STACKS <const> = { x86_64 = { pointer = 152, first = 8 }, aarch64 = { pointer = 248, first = 0 } }
+
+-- The n-th word of the context.
 local function word(c, n)
   return c.f:load(c:context_register(), 8 * n, 8)
 end
 
-local function register(c, n)
-  local offset = parts.registers(c).arguments[n + 1]
-  return offset and c.f:load(c:context_register(), offset, 8)
+-- The n-th argument at the entry of a function: in a register, or on the stack.
+local function entry_argument(space)
+  return function(c, n)
+    local offsets, stack = parts.registers(c).arguments, STACKS[posix.machine()]
+    local offset = offsets[n + 1]
+    if offset then
+      return c.f:load(c:context_register(), offset, 8)
+    end
+    local pointer = c.f:load(c:context_register(), stack.pointer, 8)
+    return c:read(types.s64, pointer, stack.first + 8 * (n - #offsets), space).r
+  end
 end
+local register, user_register = entry_argument("kernel"), entry_argument("user")
 
 local function nothing(c, place)
   check_names(c, {}, place)
@@ -227,7 +240,7 @@ local probed = {
   bare = unread, start = by_name(function_parameters, register, "kernel"), argument = integers(register),
 }
 local returned = { bare = unread, start = nothing, result = function_result }
-local user = { start = nothing, argument = integers(register) }
+local user = { start = nothing, argument = integers(user_register) }
 local user_returned = { start = nothing, result = plain_result }
 local raw = { bare = unread, start = by_name(tracepoint_parameters, word, "kernel"), argument = integers(word) }
 local trusted = { bare = unread, start = by_name(function_parameters, word, "trusted"), argument = integers(word) }
@@ -240,7 +253,7 @@ local rows = {
   fexit = { bare = unread, start = trusted.start, argument = trusted.argument, result = exit_result },
   kprobe = probed, kretprobe = returned,
   ["kprobe.multi"] = { start = nothing, argument = integers(register) },
-  ["kretprobe.multi"] = { start = nothing, result = plain_result },
+  ["kretprobe.multi"] = { bare = unread, start = nothing, result = function_result },
   uprobe = user, uretprobe = user_returned, ["uprobe.multi"] = user, ["uretprobe.multi"] = user_returned,
   ksyscall = { start = nothing, argument = system_call_argument },
   kretsyscall = { start = nothing, result = plain_result },

@@ -115,8 +115,8 @@ local function functions(returns)
     end
     local kind = returns and "kretprobe.multi" or "kprobe.multi"
     local key = kind .. (uses.ret and result_of(name) or "")
-    return { key = key, way = "kprobe_multi", section = kind .. "/" .. name, name = name, returns = returns, one = true,
-      place = name }
+    return { key = key, way = "kprobe_multi", section = kind .. "/" .. name, name = name, returns = returns,
+      one = true }
   end
 end
 rows.kprobe, rows.kretprobe = functions(false), functions(true)

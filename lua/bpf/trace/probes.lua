@@ -116,7 +116,6 @@ local function user(text, kind, rest)
 end
 READERS.uprobe, READERS.uretprobe, READERS.usdt = user, user, user
 READERS["uprobe.s"], READERS["uretprobe.s"] = user, user
-READERS["uprobe.multi"], READERS["uretprobe.multi"] = user, user
 
 function READERS.profile(text, _, rest)
   local ns = period(text, rest == "" and "99" or rest, "hz")
@@ -162,7 +161,9 @@ local function read(text)
     local meant = near.names(word or text, NAMES)
     fail("'%s' is no kind of probe%s", word or text,
       meant[1] and (" (near: %s)"):format(table.concat(meant, ", ")) or ": `lua-bpf list` shows what there is")
-  elseif not ALONE[kind] then
+  end
+  kind = kind:gsub("%.multi$", "") -- how many functions one program serves is found out
+  if not ALONE[kind] then
     need_rest(text, kind, rest, kind == "every" and "every 5")
   end
   local reader = READERS[kind]
