@@ -189,6 +189,9 @@ function run.run(trace, options, attach)
   end
   trace.processes = processes.new(trace.tables, trace.child)
   local status = iterate(trace.bodies) and not trace.child and not tool.run_due(trace.plain) and 0 or nil
+  if not status then
+    trace.tables:prepare()
+  end
   while not status do
     wait(trace, options)
     status = status_of(trace, options)

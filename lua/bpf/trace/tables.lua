@@ -8,6 +8,7 @@ local json = require("bpf.json")
 local keys = require("bpf.trace.tables.keys")
 local losses = require("bpf.trace.losses")
 local posix = require("bpf.base.posix")
+local symbols = require("bpf.symbols")
 
 local map = core.map
 
@@ -359,6 +360,18 @@ end
 --- The table of a name or a title.
 function Tables:get(title)
   return self.by_title[title]
+end
+
+--- Reads what is needed at the end, takes long, and can be read before: the names of the kernel's functions.
+function Tables:prepare()
+  for _, t in ipairs(self.list) do
+    for _, part in ipairs(t.parts) do
+      if keys.is_of_kernel(part.type) then
+        symbols.kernel()
+        return
+      end
+    end
+  end
 end
 
 --- Prints all that has been gathered, a line between, but for tables that have been told of (`told`).

@@ -118,6 +118,11 @@ function keys.is_number(type, context)
   return type.kind == "integer" and not shower(type, context) or type.meaning == "duration"
 end
 
+-- Whether values have names of the kernel's functions.
+function keys.is_of_kernel(type)
+  return type.kind == "kstack" or type.meaning == "function" or type.meaning == "kernel address"
+end
+
 function keys.is_stack(type)
   return type.kind == "kstack" or type.kind == "ustack"
 end
