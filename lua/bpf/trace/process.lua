@@ -164,10 +164,14 @@ function process.exists(pid)
   return posix.file_status(("/proc/%d"):format(pid)) == "directory"
 end
 
--- Ends with a message if there is none.
+-- Ends with a message if there is none. Threads have folders in /proc, too, which aren't listed there.
 function process.check(pid)
-  if not process.exists(pid) then
+  local file <close> = io.open(("/proc/%d/status"):format(pid))
+  local group = math.tointeger(tonumber((file and file:read("a") or ""):match("\nTgid:%s*(%d+)")))
+  if not group then
     refuse(("there is no process %d"):format(pid), "ESRCH")
+  elseif group ~= pid then
+    refuse(("%d is a thread of process %d: trace that one, where 'tid == %d'"):format(pid, group, pid), "ESRCH")
   end
 end
 
