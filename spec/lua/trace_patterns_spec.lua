@@ -57,7 +57,8 @@ describe("groups of probes", function()
     local enter, exit = { "tracepoint/syscalls/sys_enter_read", "tracepoint/syscalls/sys_enter_write" },
       { "tracepoint/syscalls/sys_exit_read", "tracepoint/syscalls/sys_exit_newuname" }
     assert.equal("syscalls 2", parted("count(probe)", table.unpack(enter)))
-    assert.equal("one 1, one 1", parted("count(args.fd)", table.unpack(enter)))
+    assert.equal("one 1, one 1", parted("count(args.fd)", "tracepoint/syscalls/sys_enter_read",
+      "tracepoint/syscalls/sys_enter_getpid"))
     assert.equal("syscalls 2", parted("sum(args.ret)", table.unpack(exit)))
     assert.equal("syscalls 2", parted("sum(ret)", table.unpack(exit)))
     assert.equal("one 1, one 1", parted("local a = args sum(a.ret)", table.unpack(exit)))
@@ -154,6 +155,15 @@ describe("lua-bpf trace with patterns", function()
       "if args.ret == 1024 and ret == 1024 then count(probe) end")
     assert.equal(50, counted(output, "tracepoint/syscalls/sys_exit_write"), output)
     assert.equal(50, counted(output, "tracepoint/syscalls/sys_exit_read"), output)
+  end)
+
+  it("has the arguments of system calls that have the same", function()
+    local output = traced(DD, "tracepoint/syscalls/sys_enter_read,tracepoint/syscalls/sys_enter_write",
+      "if args.count == 1024 then count(probe, args.fd) end")
+    assert.equal(50, counted(output, "tracepoint/syscalls/sys_enter_write +1"), output)
+    assert.equal(50, counted(output, "tracepoint/syscalls/sys_enter_read +0"), output)
+    output = traced("sh -c 'exec sh -c :'", "tracepoint/syscalls/sys_enter_exec*", "print(str(args.filename), probe)")
+    assert.matches("/sh\ttracepoint/syscalls/sys_enter_execve\n", output)
   end)
 
   it("tells raw tracepoints apart", function()

@@ -193,6 +193,12 @@ local function tracepoint(c, place)
   return state
 end
 
+-- The record of a tracepoint of a system call; nil without such a tracepoint.
+function arguments.record_of_call(name)
+  local form = require("bpf.program.tracefs").record("syscalls", name)
+  return form and record_with_pointers(form, "user")
+end
+
 -- USDT ----------------------------------------------------------------------------------------------------------------
 
 -- The values of all arguments up to the last that the body names, under their names.

@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- One program in place of the tracepoints of many system calls: at the raw tracepoint of all calls it tests the number.
 
+local arguments = require("bpf.trace.arguments")
+local parts = require("bpf.program.contexts").parts
 local posix = require("bpf.base.posix")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
@@ -69,9 +71,49 @@ local function result(c)
   return values.integer(c.f:load(c:context_register(), 8, 8))
 end
 
+-- Arguments -----------------------------------------------------------------------------------------------------------
+
+local NUMBER <const> = "__syscall_nr"
+local FIRST <const>, SIZE <const> = 16, 8 -- where a record has the first argument, and bytes of each
+
+-- Which arguments a call has by these names, a set, and of which types, as text: calls of the same text can share a
+-- program. Nil if a name is none of the call's.
+function calls.signature(event, names)
+  local record, list = arguments.record_of_call(event), {}
+  for name in pairs(names) do
+    local member = record and record.members[name]
+    if not member then
+      return nil
+    end
+    list[#list + 1] = ("%s %d %s %d %s"):format(name, member.offset, member.type.name or member.type.kind,
+      member.type.size, member.type.signed)
+  end
+  table.sort(list)
+  return table.concat(list, ", ")
+end
+
+-- The table that `args` is at the entry of a call, with what the body names.
+local function entry_arguments(c, event, names)
+  local record, v = arguments.record_of_call(event), { kind = "table", fields = {}, order = {} }
+  local offsets = parts.registers(c).syscall
+  for _, member in ipairs(record.order) do
+    local name = member.name
+    if names[name] and name == NUMBER then
+      v.fields[name] = values.integer(calls.number(c))
+    elseif names[name] then
+      v.fields[name] = c:read(record.members[name].type, c.f:load(c:context_register(), 0, 8),
+        offsets[(member.offset - FIRST) // SIZE + 1], "kernel")
+    end
+    v.order[#v.order + 1] = v.fields[name] and name or nil
+  end
+  v.fixed = "has what the kernel hands over, and can't be changed"
+  return v
+end
+
 -- What a program for the members of a body needs: `start`, the numbers, and the result of exits.
 function calls.of(body)
   local numbers, exit = {}, body.group.name == "sys_exit"
+  local event = body.members[1].probe.section:match("[^/]*$")
   for n, member in ipairs(body.members) do
     numbers[n] = member.call
   end
@@ -79,7 +121,10 @@ function calls.of(body)
   local function start(c)
     test(c, numbers)
     test_width(c)
-    return { [0] = exit and { kind = "table", fields = { ret = result(c) }, order = { "ret" } } or values.NIL }
+    if exit then
+      return { [0] = { kind = "table", fields = { ret = result(c) }, order = { "ret" } } }
+    end
+    return { [0] = body.uses.fields and entry_arguments(c, event, body.uses.names) or values.NIL }
   end
   return { start = start, numbers = numbers, result = exit and result or nil }
 end

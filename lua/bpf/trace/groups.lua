@@ -62,12 +62,18 @@ local function only_result(uses)
 end
 
 local function system_call(place, uses)
-  local direction, name = place:match("^syscalls/sys_(e[nx][a-z]+)_(.+)$")
+  local event, direction, name = place:match("^syscalls/(sys_(e[nx][a-z]+)_(.+))$")
   local number = direction and calls.are_known() and syscalls.number(name)
-  local exit = direction == "exit"
-  if number and (exit and only_result(uses) or not exit and not uses.fields and not uses.ret) then
+  local same
+  if direction == "exit" then
+    same = only_result(uses) and ""
+  elseif number and not uses.ret then
+    same = not uses.fields and "" or uses.names and calls.signature(event, uses.names)
+  end
+  if number and same then
     local section = "raw_tp/sys_" .. direction
-    return { key = section, way = "syscalls", section = section, name = "sys_" .. direction, number = number }
+    return { key = section .. " " .. same, way = "syscalls", section = section, name = "sys_" .. direction,
+      number = number }
   end
 end
 

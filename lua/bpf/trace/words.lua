@@ -174,7 +174,7 @@ function words.probe(section, options)
     index = body and body.number or options.index, cookie = body and body.cookie or options.cookie,
     functions = body ~= nil, began = options.began, depths = options.depths or {}, enter = options.enter,
     cgroup = options.cgroup, namespace = namespace(),
-    user = place:find("^syscalls/") ~= nil or kind:find("^u") ~= nil,
+    user = of_calls.numbers ~= nil or place:find("^syscalls/") ~= nil or kind:find("^u") ~= nil,
   }
 end
 
