@@ -147,6 +147,9 @@ local function status_of(trace, options)
     status, unknown = trace.child:status()
   end
   if trace.signals:poll(0) then
+    if posix.window(trace.out) then
+      trace.out:write("\n") -- behind the terminal's ^C
+    end
     return 0
   elseif status then
     return status
