@@ -390,9 +390,12 @@ local NO_STACK <const> = -14 -- EFAULT: the thread has none there, so that nothi
 
 -- How many values have a stack that could not be kept.
 local function lost_stacks(t)
-  local count = 0
+  local count, stacks = 0, {}
   for n, part in ipairs(t.parts) do
-    for _, row in ipairs(keys.is_stack(part.type) and t:rows() or {}) do
+    stacks[#stacks + 1] = keys.is_stack(part.type) and n or nil
+  end
+  for _, row in ipairs(stacks[1] and t.read(t) or {}) do -- in no order: to sort takes longer than to read
+    for _, n in ipairs(stacks) do
       local id = row.key[n]
       count = count + (id < 0 and id ~= NO_STACK and row.count or 0)
     end
