@@ -215,4 +215,24 @@ describe("one-liners", function()
       "end", 'printf("%d rounds\\n", rounds)'))
     assert.matches("\ncalls: [0-9]+\ncalls: [0-9]+\n2 rounds\ncalls: [0-9]+\n", output)
   end)
+
+  -- It is no package that tests need, and LLVM takes long in an emulated guest.
+  if helper.slow == 1 and select(2, helper.run "command -v bpftrace") then
+    it("count what bpftrace counts", function()
+      local command = "/usr/bin/dd if=/dev/zero of=/dev/null bs=1k count=100"
+      local there = helper.run("bpftrace -c " .. quote(command) .. " -e " .. quote
+        [[tracepoint:raw_syscalls:sys_enter /comm == "dd"/ { @calls[args->id] = count(); }
+        tracepoint:syscalls:sys_enter_write /comm == "dd"/ { @sizes = hist(args->count); }]])
+      local here = traced(command, "--where", 'comm == "dd"', "tracepoint/raw_syscalls/sys_enter",
+        "calls = count(args.id // 1)", "tracepoint/syscalls/sys_enter_write", "sizes = hist(args.count)")
+      local count = 0
+      for id, calls in there:gmatch "@calls%[([0-9]+)%]: ([0-9]+)" do
+        assert.equal(tonumber(calls), row(here:match "\ncalls\n.*", id), here .. there)
+        count = count + 1
+      end
+      assert.is_true(count > 10, there)
+      assert.matches("%[1K, 2K%) +100 ", there)
+      assert.matches("\n +1K – +2K +100 ", here)
+    end)
+  end
 end)
