@@ -118,6 +118,12 @@ describe("lua-bpf trace", function()
   it("says what is wrong with what was typed, with status 2", function()
     fails(2, "which probes, and what is to be done there%?\nUsage: lua%-bpf trace", "trace")
     fails(2, "A BODY is missing", "trace interval/1")
+    fails(2, "where is 'count%(comm%)' to run%? PROBES stand before it", "trace 'count(comm)'")
+    fails(2, "'sys_enter_close' is no kind of probe %(near: tracepoint/syscalls/sys_enter_close%)",
+      "trace sys_enter_close 'count()'")
+    fails(2, "an 'end' is missing", "trace interval/1 'if pid == 1 then count()'")
+    fails(2, "a body isn't between braces", "trace interval/1 '{ count(); }'")
+    fails(2, "nothing is ever stored in 'retval' %(ret%?%)", "trace interval/1 'count(retval)'")
     fails(2, "'interva' is no kind of probe %(near: interval", "trace interva/1 'count()'")
     fails(2, "there is no tracepoint/syscalls/sys_enter_clos", "trace tracepoint/syscalls/sys_enter_clos 'count()'")
     fails(2, "no argument 'exit_code' %(arguments: comm, [^\n]*pid, prio%)",

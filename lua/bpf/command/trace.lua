@@ -82,8 +82,11 @@ local function check_pairs(arguments)
       frame.misuse(("'every %s' is one argument: quote it, or write every/%s"):format(period, period), USAGE)
     end
   end
-  if #arguments % 2 ~= 0 then
-    frame.misuse(("what is to be done at %s? A BODY is missing"):format(arguments[#arguments]), USAGE)
+  local last = arguments[#arguments]
+  if #arguments == 1 and last:find("[(=]") then
+    frame.misuse(("where is '%s' to run? PROBES stand before it"):format(last), USAGE)
+  elseif #arguments % 2 ~= 0 then
+    frame.misuse(("what is to be done at %s? A BODY is missing; it is one argument, so quote it"):format(last), USAGE)
   end
 end
 

@@ -13,6 +13,7 @@ local infer = {}
 
 -- What people write who know other languages, and what to write here: patterns of what isn't Lua.
 local HABITS = {
+  { "^%s*{", "a body isn't between braces" },
   { "^%s*/.*/", "a filter isn't between slashes: --where EXPR is one for all probes, `if … then … end` for one" },
   { "@", "names need no '@': start[tid] = nsecs" },
   { "%$", "values of the shell's come in by the shell's own quotes; names need no '$'" },
@@ -44,6 +45,8 @@ function infer.load(title, text, environment)
   complaint = complaint == "'then' expected near '='" and "equal is '==' in Lua" or complaint
   complaint = complaint and complaint:gsub("syntax error near 'end'$", "the body ends in the middle of a statement")
     :gsub(" near <eof>$", "")
+    :gsub("^'end' expected %(to close 'function' at line 1%)", "an 'end' is missing")
+    :gsub("^'%)' expected near '='$", "equal is '==' in Lua")
     :gsub("^<name> expected near '([a-z]+)'$", "'%1' is a word of Lua: write args[\"%1\"]")
   local bare = without_strings(text)
   for _, habit in ipairs(HABITS) do

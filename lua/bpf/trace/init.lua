@@ -9,6 +9,7 @@ local declared = require("bpf.program.declared")
 local events = require("bpf.trace.events")
 local formats = require("bpf.format")
 local gather = require("bpf.trace.gather")
+local hints = require("bpf.trace.hints")
 local infer = require("bpf.trace.infer")
 local losses = require("bpf.trace.losses")
 local options_of = require("bpf.trace.options")
@@ -253,6 +254,15 @@ local function keep_mappings(trace, pid)
   return trace.mappings and function(of) return trace.mappings:process(of) end
 end
 
+-- Tells of what bodies do that is hardly meant.
+local function warn_of_bodies(trace, options, shared)
+  local list = table.move(trace.bodies, 1, #trace.bodies, 1, {})
+  table.move(trace.plain, 1, #trace.plain, #list + 1, list)
+  for _, sentence in ipairs(hints.of(list, trace.plan.tables[1] ~= nil, sorted(shared))) do
+    options.warn(sentence)
+  end
+end
+
 local function open(trace, options)
   if options.pid then
     process.check(options.pid)
@@ -263,6 +273,7 @@ local function open(trace, options)
   end
   make_bodies(trace, options)
   local result = compile(trace, options)
+  warn_of_bodies(trace, options, result.shared)
   for name, m in pairs(trace.obj and trace.obj.maps or {}) do
     trace.object_maps[name] = m
   end

@@ -152,14 +152,24 @@ end
 local ALONE <const> = { profile = true, interval = true, begin = true, ["end"] = true }
 local PATTERNS <const> = "[*?%[]"
 
+-- The probes or kinds that may be meant by a text without a kind: those that it is the name of, or what is near.
+local function meant_by(text, word)
+  local found = text:find("^[A-Za-z0-9_/:.-]+$") and require("bpf.trace.catalog").find(text) or {}
+  local names = {}
+  for n = 1, math.min(#found, 3) do
+    names[n] = found[n].section
+  end
+  return names[1] and names or near.names(word or text, NAMES)
+end
+
 -- A probe: `title`, the text; `kind`; `section`, unless it is `plain` Lua in the tool; `event`, what a perf_event
 -- program is attached to; `pattern`: whether its section is one.
 local function read(text)
   local word, rest = text:match("^([A-Za-z_.]+)[/: ]?(.*)$")
   local kind = KINDS[word]
   if not kind then
-    local meant = near.names(word or text, NAMES)
-    fail("'%s' is no kind of probe%s", word or text,
+    local meant = meant_by(text, word)
+    fail("'%s' is no kind of probe%s", text:match("^[^/: ]+") or text,
       meant[1] and (" (near: %s)"):format(table.concat(meant, ", ")) or ": `lua-bpf list` shows what there is")
   end
   kind = kind:gsub("%.multi$", "") -- how many functions one program serves is found out

@@ -8,7 +8,6 @@ local json = require("bpf.json")
 local iterate = require("bpf.trace.attach").iterate
 local posix = require("bpf.base.posix")
 local process = require("bpf.trace.process")
-local processes = require("bpf.trace.processes")
 local tool = require("bpf.trace.tool")
 
 local run = {}
@@ -103,9 +102,6 @@ local function time_left(trace, options)
   if options.interval then
     left = math.min(left, print_due(trace, options))
   end
-  if trace.processes then
-    left = math.min(left, trace.processes:run_due())
-  end
   left = math.min(left, tool.run_due(trace.plain) or left)
   return math.max(math.ceil(left * 1000), 0)
 end
@@ -190,7 +186,6 @@ function run.run(trace, options, attach)
   if trace.child then
     let_go(trace.child)
   end
-  trace.processes = processes.new(trace.tables, trace.child)
   local status = iterate(trace.bodies) and not trace.child and not tool.run_due(trace.plain) and 0 or nil
   if not status then
     trace.tables:prepare()

@@ -97,8 +97,14 @@ function Ledger:put_keys(row, keys, place)
   row.keys = joined
 end
 
+-- What is called so in bpftrace.
+local BPFTRACE <const> = { retval = "ret", curtask = "task" }
+
 -- "(start?)", if a name that exists is near another one.
 function Ledger:hint(name, list)
+  if BPFTRACE[name] then
+    return (" (%s?)"):format(BPFTRACE[name])
+  end
   local candidates = list or {}
   if not list then
     for _, row in ipairs(self.order) do

@@ -61,8 +61,8 @@ local function process_of(pid, context)
   return known[pid] or nil
 end
 
---- Reads the symbols of a process again, which may have loaded files since. If it has ended, those that were read stay.
-function keys.read_process(pid, context)
+-- Reads the symbols of a process again. If it has ended, those that were read stay.
+local function read_again(pid, context)
   local find = context.process or symbols.process
   local process = find(pid)
   if process and (process.maps == nil or process.maps[1]) then -- one that is ending has no mappings any more
@@ -79,7 +79,7 @@ local function user_symbol(address, context, pid)
     if name or not process then
       return name or format.hex(address)
     end
-    keys.read_process(pid, context)
+    read_again(pid, context)
   end
   return symbols.text(process_of(pid, context), address)
 end
