@@ -55,6 +55,12 @@ describe("lua-bpf trace", function()
     assert.matches("\nsleep\n    %S+ %(libc.so.6%)\n    [^\n]+\n    [a-z_]+[^\n]+\n", output)
   end)
 
+  it("prints stacks of any depth that were stored", function()
+    local output = traced("sleep 0", "tracepoint/raw_syscalls/sys_enter",
+      [[last[1] = ustack(2) if n == 0 then n = 1 printf("%s\n%s\n", last[1], ustack(1)) end]])
+    assert.falsy(output:find("not kept", 1, true), output)
+  end)
+
   it("gives what gathers a name, and prints JSON", function()
     local output = traced("true", "--json", "tracepoint/sched/sched_process_exec", "started = count(comm)")
     assert.matches('\n{"name":"started","type":"count","rows":%[{"key":%["true"%],"count":1}%]}\n', output)

@@ -116,9 +116,12 @@ describe("names at hand", function()
   end)
 
   it("are stacks, of a depth", function()
-    local found = opened "n = kstack m = ustack(3) flag = kstack(2)"
-    assert.is_true(found.n >= 0)
-    assert.is_true(found.flag >= 0)
+    -- Before 5.15 or so, the records of single system calls come without a stack of the kernel.
+    local found = traced("tracepoint/raw_syscalls/sys_enter", MINE .. "n = kstack m = ustack(3) flag = kstack(2)", open,
+      { me = me })
+    assert.is_true(found.n >= 0 and found.n < 1 << 16)
+    assert.equal(2, found.flag >> 16)
+    assert.is_true(found.m >> 16 == 3 or found.m < 0)
   end)
 
   it("can't be taken for what is shared", function()
@@ -307,8 +310,8 @@ describe("functions", function()
   it("know their types", function()
     local functions = require "bpf.trace.functions"
     local types = require "bpf.trace.types"
-    assert.same(types.string(64), functions.rows.str.type({ types.integer() }, {}))
-    assert.same(types.string(9), functions.rows.str.type({ types.integer() }, { [2] = 9 }))
+    assert.equal(64, functions.rows.str.type({ types.integer() }, {}).size)
+    assert.equal(9, functions.rows.str.type({ types.integer() }, { [2] = 9 }).size)
     assert.same(types.integer("errno"), functions.rows.errno.type({}, {}))
     assert.same(types.integer("pid"), words.rows.pid.type)
   end)

@@ -177,7 +177,7 @@ local function send_values(c, site, body, arguments, first)
     else
       local name = "a" .. k
       type = type or type_of(v)
-      site.values[k] = { name = name, type = type, depth = v.depth }
+      site.values[k] = { name = name, type = type }
       text[#text + 1] = member_text(type, name) .. "; "
       order[#order + 1], fields[name] = name, member_value(c, v, type)
       if types.of_process(type) then

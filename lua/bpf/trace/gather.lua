@@ -316,7 +316,6 @@ local function key_of(c, t, arguments, first, bucket)
   local form = c.unit:info_of(t.declared).key
   for n, part in ipairs(t.parts) do
     local v = part_value(c, part, arguments, first)
-    part.depth = v and v.depth
     list[n] = present(c, v or c:fail("%s: a key is missing", t.word))
   end
   local object = f:object(form.size)

@@ -325,8 +325,8 @@ end
 -- sequence.
 -- @tparam table plan
 -- @tparam table maps those of the object
--- @tparam ?table options `json`; `out`, an open file; `width`, `utf8`; `stacks`, the map that has the stacks, or one
--- for each depth; `process`, a function that finds the symbols of a pid; `names`, functions by meaning
+-- @tparam ?table options `json`; `out`, an open file; `width`, `utf8`; `stacks`, the maps that have the
+-- stacks, by depth; `process`, a function that finds the symbols of a pid; `names`, functions by meaning
 function tables.new(plan, maps, options)
   options = options or {}
   local context = {

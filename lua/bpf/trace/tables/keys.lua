@@ -6,6 +6,7 @@ local core = require("bpf.core")
 local enumerators = require("bpf.trace.tables.enumerators")
 local hist = require("bpf.hist")
 local number = require("bpf.base.number")
+local stacks = require("bpf.trace.stacks")
 local symbols = require("bpf.symbols")
 local syscalls = require("bpf.trace.syscalls")
 
@@ -131,15 +132,6 @@ end
 
 local NO_STACK <const> = -14 -- EFAULT: the thread has none there
 
-local DEEPEST <const> = 127 -- without a depth
-
--- The addresses of a stack. `stacks` is the map that has them, or one for each depth.
-local function addresses_of(part, id, context)
-  local stacks = context.stacks
-  local m = core.map.type(stacks) and stacks or stacks and stacks[part.depth or DEEPEST]
-  return id >= 0 and m and m[id] or nil
-end
-
 -- Functions through which the kernel calls a program. They are in the stack, and say nothing of the event.
 local CALLERS <const> = { "^bpf_prog_[0-9a-f]+_", "^bpf_trace_run[0-9]+%+", "^__bpf_trace_", "^bpf_get_stackid",
   "^bpf_trampoline_" }
@@ -155,7 +147,7 @@ end
 
 -- The frames of a stack, a sequence of lines, the innermost first. Those of the program itself are left out.
 function keys.frames(part, id, pid, context)
-  local addresses = addresses_of(part, id, context)
+  local addresses = stacks.addresses(context.stacks, id)
   if not addresses then
     return { id == NO_STACK and "[no stack]" or "[stack not kept]" }
   end
