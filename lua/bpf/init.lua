@@ -84,7 +84,7 @@ function core.preload()
     load_part(module, 2)
   end
   load_part("bpf.program.later", 2).load()
-  for _, module in ipairs { "bpf.symbols.process", "socket", "socket.unix" } do
+  for _, module in ipairs { "bpf.symbols.process", "bpf.trace.mappings", "socket", "socket.unix" } do
     pcall(require, module)
   end
   return true

@@ -70,6 +70,15 @@ describe("the end of lua-bpf trace", function()
     assert.matches("ready, 1 probes\n.*status 141\n", output)
   end)
 
+  it("comes at its beginning without rights, and tells which are missing", function()
+    local user = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all "
+    for _, probe in ipairs { CLOSES, "profile/99" } do
+      local output, _, status = tool.command(("trace %s 'count()'"):format(probe), user)
+      assert.is_true(status == 1 or status == 2)
+      assert.matches("\nTracing is for root, or takes CAP_BPF", output)
+    end
+  end)
+
   it("comes with an error where nothing can be written", function()
     fails(1, "write: No space left on device %(ENOSPC%)\n$", ("trace -o /dev/full %s 'print(comm)'"):format(CLOSES))
     fails(1, "write: No space left on device %(ENOSPC%)\n$", ("trace -n 0.1 -o /dev/full %s 'count()'"):format(CLOSES))

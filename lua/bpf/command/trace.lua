@@ -71,6 +71,19 @@ local function catch(problem)
   return stop and text:sub(stop + 1) or debug.traceback(text, 2)
 end
 
+local CANNOT_EXECUTE <const> = 126
+
+-- What is missing where the kernel or the file system denies something to an ordinary user; nothing otherwise.
+local function missing(message, failed)
+  local denied = message:find("Permission denied", 1, true) or message:find("(EPERM)", 1, true)
+  if not denied or failed == CANNOT_EXECUTE then
+    return ""
+  end
+  local status <close> = io.open("/proc/self/status")
+  local user = (status and status:read("a") or ""):match("\nUid:%s+%d+%s+(%d+)")
+  return user ~= "0" and "\nTracing is for root, or takes CAP_BPF, CAP_PERFMON and CAP_DAC_READ_SEARCH." or ""
+end
+
 -- Probes and bodies come in pairs.
 local function check_pairs(arguments)
   if #arguments == 0 then
@@ -103,7 +116,8 @@ local function run(given, arguments)
   trace.dry_run = given["dry-run"]
   local ok, status, message, _, failed = xpcall(bpf.trace, catch, trace)
   if not ok or not status then
-    frame.fail(ok and catch(message) or status, failed or 2)
+    local text = ok and catch(message) or status
+    frame.fail(text .. missing(text, failed), failed or 2)
   elseif status ~= 0 then
     frame.fail("", status)
   end
