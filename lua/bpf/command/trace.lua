@@ -25,7 +25,7 @@ PROBES is a list with commas. Names may have the wildcards * and ?, and colons i
   usdt/FILE:PROVIDER:NAME                                  places that programs name
   profile/HZ                 interval/SECONDS              so often on every CPU, or on one
   software/EVENT/COUNT       hardware/EVENT/COUNT          after so many events: software/page-faults/100
-  iter/NAME                                                once for each of what the kernel holds: iter/task
+  iter/NAME                                                at the start, for all there is, and no more: iter/task
   begin   end   'every SECONDS'                            in the tool, plain Lua: print(TABLE, 10), clear(TABLE)
 `lua-bpf list` shows which there are, and with -v what args has.
 

@@ -98,13 +98,10 @@ end
 
 -- Functions of the kernel ---------------------------------------------------------------------------------------------
 
-local multi -- whether this kernel attaches a program to many functions at once
-
-local function has_multi(name)
-  if multi == nil then
-    multi = ask.refusal("kprobe.multi/" .. name, function(prog) return prog:attach_kprobe_multi({ name }) end) == nil
-  end
-  return multi
+-- Whether this kernel attaches a program to many functions at once. Its BTF is read anyway, and has the link only if
+-- the kernel can make it (CONFIG_FPROBE).
+local function has_multi()
+  return btf.find("bpf_kprobe_multi_link", "struct") ~= nil
 end
 
 -- The C type of a function's result, as programs for several functions must have the same.
@@ -116,7 +113,7 @@ end
 local function functions(returns)
   return function(probe, uses)
     local name = probe.section:match("^[^/]+/(.*)$")
-    if uses.fields or name:find("+", 1, true) or not has_multi(name) then
+    if uses.fields or name:find("+", 1, true) or not has_multi() then
       return nil
     end
     local kind = returns and "kretprobe.multi" or "kprobe.multi"
