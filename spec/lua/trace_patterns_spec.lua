@@ -3,6 +3,7 @@
 local attach = require "bpf.trace.attach"
 local bodies = require "bpf.trace.bodies"
 local catalog = require "bpf.trace.catalog"
+local core = require "bpf.core"
 local groups = require "bpf.trace.groups"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
@@ -48,6 +49,15 @@ describe("groups of probes", function()
       "tracepoint/sched/sched_waking"))
     assert.equal("one 1", parted("count()", "tracepoint/sched/sched_switch"))
     assert.equal("one 1, one 1", parted("count()", "tracepoint/ftrace/print", "usdt/libc.so.6:libc:setjmp"))
+  end)
+
+  it("are raw tracepoints with a program each where there are no cookies", function()
+    local helper_of = core.features.helper
+    finally(function() core.features.helper = helper_of end)
+    function core.features.helper() return false end
+    local sections = { "tracepoint/sched/sched_switch", "tracepoint/sched/sched_wakeup" }
+    assert.equal("raw 1, raw 1", parted("count(probe)", table.unpack(sections)))
+    assert.equal("raw 2", parted("count()", table.unpack(sections)))
   end)
 
   it("are one program for system calls, of whose arguments only results are read", function()

@@ -66,7 +66,7 @@ local function body_of(trace, group, text, uses)
     uses = uses,
   }
   body.fn = infer.load(body.title, text, {})
-  body.cookie = group.way ~= nil and group.way ~= "syscalls" and uses.probe or false
+  body.cookie = group.members[2] ~= nil and group.way ~= "syscalls" and uses.probe or false
   number(trace, body)
   describe(body, uses)
   return body

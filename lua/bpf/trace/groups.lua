@@ -45,10 +45,12 @@ local function is_made(place)
   return made[place]
 end
 
--- The argument of a raw tracepoint's programs is another one, so a body that reads the record can't be there.
+-- The argument of a raw tracepoint's programs is another one, so a body that reads the record can't be there. Without
+-- cookies each has a program of its own, which is detached at once as well.
 local function raw(uses, name)
-  return not (uses.probe and not has_cookies("raw_tracepoint"))
-    and { key = "raw", way = "raw", section = "raw_tp/" .. name, name = name } or nil
+  local alone = uses.probe and not has_cookies("raw_tracepoint") or nil
+  local section = "raw_tp/" .. name
+  return { key = alone and section or "raw", way = "raw", section = section, name = name, alone = alone }
 end
 
 -- The result is all that a body may read: it is at the same place in the records of all exits.
@@ -204,7 +206,7 @@ function groups.part(list, uses)
   end
   for _, group in ipairs(all) do
     local probe = group.members[1].probe
-    if not group.way or not group.members[2] then
+    if not group.way or not group.members[2] and not group.alone then
       group.way, group.section = nil, probe.section
     end
     group.title = group.members[2] and probe.of and probe.of.title or probe.title
