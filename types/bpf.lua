@@ -1407,6 +1407,7 @@ function bpf.assemble(programs, options) end
 ---@field interval? number seconds after which what has been gathered so far is printed, each time
 ---@field json? boolean all is printed as JSON objects, one a line
 ---@field json? boolean what was gathered is printed as JSON objects, one a line
+---@field emit? string path of a script that is written in place of a run, or "-"
 ---@field dry_run? boolean nothing is loaded or started: the instructions of the programs are printed
 ---@field output? string path of a file that is written instead of stdout
 

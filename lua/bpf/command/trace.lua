@@ -6,7 +6,8 @@ local frame = require("bpf.command.frame")
 
 local USAGE <const> = [[
 Usage: lua-bpf trace [--where EXPR] [-p PID] [-c COMMAND] [--follow] [--cgroup PATH] [-n SECONDS]
-                     [--interval SECONDS] [--json] [-o FILE] [--dry-run] PROBES BODY [PROBES BODY]...
+                     [--interval SECONDS] [--json] [-o FILE] [--emit FILE] [--dry-run]
+                     PROBES BODY [PROBES BODY]...
 
 Runs BODY, a piece of Lua, in the kernel whenever one of PROBES is reached. Lines of print come at once, tables of what
 was gathered at the end. The trace ends on Ctrl-C, after -n SECONDS, or with the command of -c. It needs root.
@@ -57,6 +58,7 @@ When it ends, and what it writes:
   --json               print JSON objects, one a line: tables with name, type and rows; "print" with text; "interval"
                        with time; "lost" with text
   -o, --output FILE    write to a file. "ready, N probes" and warnings go to standard error in any case
+  --emit FILE          write a script of bpf.programs that does the same, into FILE or, for -, to stdout; run nothing
   --dry-run            compile all, run nothing: print the instructions of the programs, with the lines of Lua
 The status is that of the command, 128 + N if signal N ended it, 126 or 127 if it can't be started; without a command 0;
 1 if nothing can be attached or written, 2 if the line is wrong.
@@ -113,7 +115,7 @@ local function run(given, arguments)
     "json", "output" } do
     trace[name] = given[name]
   end
-  trace.dry_run = given["dry-run"]
+  trace.dry_run, trace.emit = given["dry-run"], given.emit
   local ok, status, message, _, failed = xpcall(bpf.trace, catch, trace)
   if not ok or not status then
     local text = ok and catch(message) or status
@@ -128,7 +130,7 @@ return {
   arguments = { "probe", "any", "probe..." },
   options = {
     where = frame.any, pid = frame.count, command = frame.any, cgroup = frame.path, seconds = frame.positive,
-    interval = frame.positive, json = true, ["dry-run"] = true, follow = true, output = frame.path,
+    interval = frame.positive, json = true, ["dry-run"] = true, emit = frame.path, follow = true, output = frame.path,
   },
   short = { p = "pid", c = "command", n = "seconds", o = "output" },
   run = run,

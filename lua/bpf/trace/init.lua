@@ -184,14 +184,32 @@ local function make_bodies(trace, options)
   bodies.add(trace, process.followers(options, trace.child), nil, true)
 end
 
--- Compiles all bodies, and writes their instructions.
+-- Writes the script that the trace is.
+local function write_script(trace, options, result)
+  local emit = require("bpf.trace.emit")
+  local text = emit.text(trace, options, result, sorted(result.shared))
+  if options.emit == "-" then
+    options.out:write(text)
+    return 0
+  end
+  local ok, message, code = posix.write_file(options.emit, text)
+  return ok and 0 or refuse(message, code)
+end
+
+-- A command that isn't started.
+local DRY_CHILD <const> = { pid = function() return 1 end, close = function() end }
+
+-- Compiles all bodies, and writes their instructions, or a script.
 local function write_dry(trace, options)
-  trace.dry, trace.child = true, options.command and { pid = function() return 1 end } or nil
+  trace.dry, trace.child = true, options.command and DRY_CHILD or nil
   trace.cgroup = options.cgroup and declared.declare { type = "cgroup_array", name = "trace_cgroup", max_entries = 1 }
   make_bodies(trace, options)
   local result = infer.run(trace.bodies)
   part(trace)
   bind(trace, trace.bodies, result)
+  if options.emit then
+    return write_script(trace, options, result)
+  end
   local dry_run = require("bpf.trace.dry_run") -- which few traces need
   local ok, problem = pcall(dry_run.write, options.out, trace.bodies, rows_of(trace, trace.bodies), trace.compiling)
   trace.child, trace.cgroup = nil, nil
@@ -305,7 +323,7 @@ local function open_and_run(options)
     bodies = {}, titles = {}, functions = {}, links = { slow = {} }, plain = {}, maps = {}, object_maps = {}, vars = {},
     out = options.out, lines = run.lines(options.out, options.json), printed = events.new(), began = core.clock(),
   }, Trace)
-  if options.dry_run then
+  if options.dry_run or options.emit then
     return write_dry(trace, options)
   end
   open(trace, options)
@@ -355,6 +373,7 @@ local M = {}
 -- - seconds: number, the trace ends after that time
 -- - interval: number, what has been gathered so far is printed each time after that many seconds
 -- - json: boolean, all is printed as JSON objects, one a line
+-- - emit: string, the path of a Lua script that is written in place of a run: bpf.programs with the same result; or "-"
 -- - dry_run: boolean, nothing is loaded or started: the instructions of the programs are printed, with the lines of Lua
 -- - output: string, the path of a file that is written instead of stdout
 -- @treturn integer the exit status of the command, 0 without one

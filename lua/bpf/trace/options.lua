@@ -40,7 +40,7 @@ end
 
 local OPTIONS <const> = {
   where = TEXT, cgroup = TEXT, output = TEXT, json = SWITCH, follow = SWITCH, seconds = PERIOD, interval = PERIOD,
-  dry_run = SWITCH,
+  dry_run = SWITCH, emit = TEXT,
   pid = { "the number of a process", function(value) return above_zero(value) and math.tointeger(value) ~= nil end },
   command = { "a string, or a sequence of words", is_command },
 }

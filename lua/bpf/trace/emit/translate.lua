@@ -1,0 +1,506 @@
+-- SPDX-License-Identifier: MIT
+-- A body as a function for bpf.programs: names at hand are helpers, what gathers adds to maps, lines are records, and
+-- entries that may be absent are tested.
+local parse = require("bpf.trace.emit.parse")
+local printf = require("bpf.trace.printf")
+local types = require("bpf.trace.types")
+
+local translate = {}
+
+local function fail(format, ...)
+  error({ trace = "--emit: " .. format:format(...) }, 0)
+end
+
+-- Names at hand -------------------------------------------------------------------------------------------------------
+
+-- What they are; those in `first` are computed once, at the beginning of a function.
+local FIRST <const> = {
+  pid = "helper.get_current_pid_tgid() >> 32", tid = "helper.get_current_pid_tgid() & 0xffffffff",
+  uid = "helper.get_current_uid_gid() & 0xffffffff",
+}
+local TASK <const> = 'bpf.cast(helper.get_current_task(), "struct task_struct")'
+local INLINE <const> = {
+  comm = "helper.get_current_comm()", cpu = "helper.get_smp_processor_id()", nsecs = "helper.ktime_get_ns()",
+  cgroup = "helper.get_current_cgroup_id()", elapsed = "(helper.ktime_get_ns() - began)", task = TASK,
+  ppid = TASK .. ".real_parent.tgid", pcomm = TASK .. ".real_parent.comm", func = "helper.get_func_ip()",
+  kstack = "helper.get_stackid(stacks, 0)", ustack = "helper.get_stackid(stacks, 0x100)",
+}
+local SAME <const> = { errno = true, signal = true, duration = true, ksym = true, usym = true, port = true }
+
+-- A body being translated. `lines` are those of the function, `tests` what stands before the statement that is read.
+local Body = {}
+Body.__index = Body
+
+function Body:put(format, ...)
+  self.lines[#self.lines + 1] = ("  "):rep(self.depth) .. format:format(...)
+end
+
+-- A name for a local variable of ours.
+function Body:fresh(base)
+  self.made[base] = (self.made[base] or 0) + 1
+  return ("%s_%d"):format(base, self.made[base])
+end
+
+-- Ends the run where a local variable is nil.
+function Body:test(name)
+  self:put("if not %s then return end", name)
+end
+
+-- Expressions ---------------------------------------------------------------------------------------------------------
+
+local rows = {}
+
+-- The text of an expression. `bare`: it may be nil.
+function Body:text(e, bare)
+  return rows[e.is](self, e, bare)
+end
+
+local function of_shared(self, e)
+  return e.is == "name" and not self.locals[e.name] and self.state.shared[e.name] or nil
+end
+
+function rows.literal(_, e)
+  return e.text
+end
+
+function rows.name(self, e, bare)
+  local name = e.name
+  if self.locals[name] then
+    if not bare and self.maybe[name] then
+      self:test(name)
+      self.maybe[name] = nil
+    end
+    return name
+  elseif FIRST[name] then
+    self.first[name] = true
+    return name
+  elseif name == "ret" then
+    self.result = true
+    return self.record and "ctx.ret" or "ret"
+  elseif name:find("^arg%d+$") then
+    self.most = math.max(self.most, math.tointeger(tonumber(name:match("%d+"))) + 1)
+    return name
+  elseif name == "probe" then
+    return tostring(self.number)
+  end
+  self.stacks = self.stacks or name == "kstack" or name == "ustack"
+  local row = self.state.shared[name]
+  return INLINE[name] or row and row.variable and name .. ".value" or name
+end
+
+-- An entry of a shared table that has to be there, in a variable.
+local function entry(self, row_name, text)
+  local known = self.entries[text]
+  if not known then
+    known = self:fresh(row_name)
+    self:put("local %s = %s", known, text)
+    self:test(known)
+    self.entries[text] = known
+  end
+  return known
+end
+
+function rows.index(self, e, bare)
+  local object = e.object
+  if object.is == "name" and object.name == "args" and not self.locals.args then
+    if not self.record then
+      fail("%s: a script has arguments by their numbers there: arg0", self.title)
+    end
+    return "ctx." .. e.key.value
+  end
+  local row = of_shared(self, object)
+  if row and row.table then
+    local text = ("%s[%s]"):format(object.name, self:text(e.key))
+    if bare then
+      self.tested[text] = true
+      return text
+    elseif self.entries[text] then
+      return self.entries[text]
+    elseif self.guarded and self.tested[text] then
+      return "(" .. text .. " or 0)"
+    elseif self.guarded then
+      fail("%s: %s may be absent in the middle of a condition: give it an `if` of its own", self.title, object.name)
+    end
+    return entry(self, object.name, text)
+  end
+  local inside = self:text(object)
+  if type(e.key.value) == "string" and e.key.value:find("^[A-Za-z_][A-Za-z_0-9]*$") then
+    return inside .. "." .. e.key.value
+  end
+  return ("%s[%s]"):format(inside, self:text(e.key))
+end
+
+function rows.paren(self, e, bare)
+  return "(" .. self:text(e.inside, bare) .. ")"
+end
+
+function rows.unary(self, e)
+  local operand = self:text(e.operand, e.operator == "not")
+  return e.operator == "not" and "not " .. operand or e.operator .. operand
+end
+
+local LOGIC <const>, EQUAL <const> = { ["and"] = true, ["or"] = true }, { ["=="] = true, ["~="] = true }
+
+function rows.binary(self, e, bare)
+  local logic = LOGIC[e.operator]
+  local left = self:text(e.left, logic or EQUAL[e.operator])
+  local guarded = self.guarded
+  self.guarded = guarded or logic
+  local right = self:text(e.right, logic and bare or EQUAL[e.operator])
+  self.guarded = guarded
+  return ("%s %s %s"):format(left, e.operator, right)
+end
+
+-- A constructor. What has a place only is called as the members of keys and values are.
+function rows.table(self, e)
+  local list = {}
+  for n, item in ipairs(e) do
+    local name = item.key and item.key.value or types.position(n)
+    list[n] = ("%s = %s"):format(math.type(name) and types.position(name) or name, self:text(item.value))
+  end
+  return "{ " .. table.concat(list, ", ") .. " }"
+end
+
+-- Calls ---------------------------------------------------------------------------------------------------------------
+
+-- Whose memory a string is in, by the type of the argument that has its address.
+function Body:reader(e)
+  local own = e.is == "index" and e.object.name == "args" and self.body.arguments and self.body.arguments[e.key.value]
+  if own and own.kind == "string" then
+    return nil
+  end
+  local user = own and own.space == "user" or self.user
+  return user and "helper.probe_read_user_str" or "helper.probe_read_kernel_str"
+end
+
+local CALLS <const> = {}
+
+function CALLS.str(self, arguments)
+  local text, reader = self:text(arguments[1]), self:reader(arguments[1])
+  return reader and ("%s(%s, %s)"):format(reader, text, arguments[2] and arguments[2].text or 64) or text
+end
+
+function CALLS.time()
+  return "helper.ktime_get_ns()"
+end
+
+function rows.call(self, e)
+  local name = e.called.is == "name" and not self.locals[e.called.name] and e.called.name
+  if name and SAME[name] then
+    return "(" .. self:text(e.arguments[1]) .. ")"
+  elseif name and CALLS[name] then
+    return CALLS[name](self, e.arguments)
+  end
+  local list = {}
+  for n, argument in ipairs(e.arguments) do
+    list[n] = self:text(argument, name == "pairs")
+  end
+  if name and not INLINE[name] and name ~= "pairs" and name ~= "error" and name ~= "assert" then
+    fail("%s: %s() has no form in a script yet", self.title, name)
+  elseif INLINE[name] then
+    fail("%s: %s(n) has no form in a script yet: %s", self.title, name, name)
+  elseif name == "pairs" then
+    return ("pairs(%s)"):format(e.arguments[1].name)
+  end
+  return ("%s(%s)"):format(self:text(e.called), table.concat(list, ", "))
+end
+
+-- What acts -----------------------------------------------------------------------------------------------------------
+
+-- What the inference knows of the next call that gathers or prints.
+function Body:next_call(word)
+  self.called = self.called + 1
+  local call = self.calls[self.called]
+  if not call or call.word ~= word then
+    fail("%s: the calls of %s aren't understood", self.title, word)
+  end
+  return call
+end
+
+-- The parts of a key, by the arguments behind the numbers.
+local function key_parts(self, t, arguments, first)
+  local list = {}
+  for n, part in ipairs(t.parts) do
+    local e = arguments[first + part.argument - 1]
+    if part.field then
+      local found
+      for k, item in ipairs(e) do
+        local name = item.key and item.key.value or types.position(k)
+        found = name == part.field and item.value or found
+      end
+      e = found or fail("%s: the members of a key must stand in the call", self.title)
+    end
+    list[n] = self:text(e)
+    if part.type.kind == "ustack" or part.type.kind == "address" then
+      fail("%s: %s as a key has no form in a script yet", self.title, types.describe(part.type))
+    end
+  end
+  return list
+end
+
+local NOTES <const> = { avg = true, min = true, max = true, stats = true }
+
+-- The key of an entry: a number, a value, or a struct with the parts and the bucket.
+local function key_text(parts, bucket)
+  if #parts == 0 then
+    return bucket or "0"
+  elseif #parts == 1 and not bucket then
+    return parts[1]
+  end
+  local list = {}
+  for n, part in ipairs(parts) do
+    list[n] = ("k%d = %s"):format(n, part)
+  end
+  list[#list + 1] = bucket and "bucket = " .. bucket or nil
+  return "{ " .. table.concat(list, ", ") .. " }"
+end
+
+local function gather(self, word, arguments)
+  local call = self:next_call(word)
+  local t = self.state.plan.tables[call.name or call.title]
+  local name, n = t.map_name, t.concept.value and self:text(arguments[1])
+  local first = 1 + (n and 1 or 0) + (t.limits and 3 or 0)
+  local parts = key_parts(self, t, arguments, first)
+  self.state.uses[word == "hist" and "log2" or t.limits and "linear" or NOTES[word] and "note" or word] = true
+  if NOTES[word] then
+    return self:put("note(%s, %s, %s)", name, key_text(parts), n)
+  end
+  local bucket = word == "hist" and ("log2(%s)"):format(n) or t.limits
+    and ("linear(%s, %d, %d, %d)"):format(n, t.limits.first, t.limits.last, t.limits.step)
+  local key = key_text(parts, bucket)
+  return self:put(word == "sum" and "map.add(%s, %s, %s)" or "map.add(%s, %s)", name, key, n)
+end
+
+-- A line: a record of what isn't constant, and what the script makes of it.
+local function send(self, word, arguments)
+  local call = self:next_call(word)
+  local site = { number = #self.state.sites + 1, values = {}, members = {} }
+  local first = word == "printf" and 2 or 1
+  site.format = word == "printf" and printf.read(arguments[1].value) or nil
+  local fields = { "site = " .. site.number }
+  for n = first, #arguments do
+    local e, type, k = arguments[n], call.keys[n], n - first + 1
+    if e.is == "literal" then
+      site.values[k] = { constant = e.text, type = type }
+    else
+      site.values[k] = { name = "a" .. k, type = type }
+      site.members[#site.members + 1] = types.c(type, "a" .. k) or fail("%s: %s can't be printed by a script yet",
+        self.title, types.describe(type))
+      fields[#fields + 1] = ("a%d = %s"):format(k, self:text(e))
+    end
+  end
+  self.state.sites[site.number] = site
+  self:put("helper.ringbuf_output(lines, Line_%d, { %s })", site.number, table.concat(fields, ", "))
+end
+
+local function exit(self)
+  self:next_call("exit")
+  self.state.uses.exit = true
+  self:put("ended.value = true")
+  self:put("do return end")
+end
+
+local ACTS <const> = { print = send, printf = send, exit = exit }
+for word in ("count sum avg min max stats hist lhist"):gmatch("%S+") do
+  ACTS[word] = gather
+end
+
+-- Whether a call is one of these, and its word.
+function Body:act(e)
+  local word = e.is == "call" and e.called.is == "name" and not self.locals[e.called.name] and e.called.name
+  return word and ACTS[word] and word or nil
+end
+
+-- Statements ----------------------------------------------------------------------------------------------------------
+
+local statements = {}
+
+-- Whether an expression may be nil: an entry, or a variable that may be.
+local function may_be_nil(self, e)
+  if e.is == "index" then
+    local row = of_shared(self, e.object)
+    return row ~= nil and row.table == true
+  end
+  return e.is == "name" and self.maybe[e.name] == true or e.is == "paren" and may_be_nil(self, e.inside)
+end
+
+statements["local"] = function(self, s)
+  local texts, maybe = {}, {}
+  for n, e in ipairs(s.values) do
+    texts[n], maybe[n] = self:text(e, true), may_be_nil(self, e)
+  end
+  for n, name in ipairs(s.names) do
+    self.locals[name], self.maybe[name] = true, maybe[n] or nil
+  end
+  self:put("local %s%s", table.concat(s.names, ", "), texts[1] and " = " .. table.concat(texts, ", ") or "")
+end
+
+function statements.call(self, s)
+  local word = self:act(s.call)
+  if word then
+    ACTS[word](self, word, s.call.arguments)
+  else
+    self:put("%s", self:text(s.call))
+  end
+end
+
+function statements.assign(self, s)
+  local word = self:act(s.values[1])
+  if word then -- lat = hist(…)
+    return ACTS[word](self, word, s.values[1].arguments)
+  end
+  local left, right = {}, {}
+  for n, e in ipairs(s.values) do
+    right[n] = self:text(e)
+  end
+  for n, e in ipairs(s.targets) do
+    local row = e.is == "index" and of_shared(self, e.object)
+    local own = e.is == "name" and self.locals[e.name]
+    if own then
+      self.maybe[e.name] = s.values[n] and may_be_nil(self, s.values[n]) or nil
+    end
+    left[n] = own and e.name or row and row.table and ("%s[%s]"):format(e.object.name, self:text(e.key)) or self:text(e)
+  end
+  self:put("%s = %s", table.concat(left, ", "), table.concat(right, ", "))
+end
+
+-- A block in a scope of its own. `known`: a variable that isn't nil there.
+function Body:block(list, known)
+  local locals, maybe = self.locals, self.maybe
+  self.locals, self.maybe = setmetatable({}, { __index = locals }), {}
+  for name in pairs(maybe) do
+    self.maybe[name] = name ~= known or nil
+  end
+  self.depth = self.depth + 1
+  for _, s in ipairs(list) do
+    self.entries, self.tested = {}, {}
+    statements[s.is](self, s)
+  end
+  self.depth = self.depth - 1
+  self.locals, self.maybe = locals, maybe
+end
+
+-- The branches from the n-th on: those whose condition needs tests of its own stand within the one before.
+local function branches(self, s, n)
+  local branch = s[n]
+  if not branch then
+    return
+  end
+  local condition = self:text(branch.condition, true)
+  self:put("if %s then", condition)
+  self:block(branch.block, branch.condition.is == "name" and branch.condition.name or nil)
+  if s[n + 1] then
+    self:put("else")
+    self.depth, self.entries = self.depth + 1, {}
+    branches(self, s, n + 1)
+    self.depth = self.depth - 1
+  elseif s.otherwise then
+    self:put("else")
+    self:block(s.otherwise)
+  end
+  self:put("end")
+end
+
+statements["if"] = function(self, s) branches(self, s, 1) end
+
+statements["while"] = function(self, s)
+  self.guarded = true
+  self:put("while %s do", self:text(s.condition, true))
+  self.guarded = nil
+  self:block(s.block)
+  self:put("end")
+end
+
+statements["repeat"] = function(self, s)
+  self:put("repeat")
+  self:block(s.block)
+  self.guarded = true
+  self:put("until %s", self:text(s.condition, true))
+  self.guarded = nil
+end
+
+statements["for"] = function(self, s)
+  local texts = {}
+  for n, e in ipairs(s.values) do
+    texts[n] = self:text(e)
+  end
+  self.locals[s.names[1]] = true
+  self:put("for %s = %s do", s.names[1], table.concat(texts, ", "))
+  self:block(s.block)
+  self:put("end")
+end
+
+function statements.each(self, s)
+  local text = self:text(s.values[1])
+  for _, name in ipairs(s.names) do
+    self.locals[name] = true
+  end
+  self:put("for %s in %s do", table.concat(s.names, ", "), text)
+  self:block(s.block)
+  self:put("end")
+end
+
+statements["do"] = function(self, s)
+  self:put("do")
+  self:block(s.block)
+  self:put("end")
+end
+
+statements["return"] = function(self) self:put("do return end") end
+statements["break"] = function(self) self:put("break") end
+statements["goto"] = function(self, s) self:put("goto %s", s.name) end
+function statements.label(self, s) self:put("::%s::", s.name) end
+
+-- A body --------------------------------------------------------------------------------------------------------------
+
+-- The calls that gather or print, in the order of the text.
+local function ordered(calls)
+  local pcs, list = {}, {}
+  for pc, call in pairs(calls) do
+    if ACTS[call.word] then
+      pcs[#pcs + 1] = pc
+    end
+  end
+  table.sort(pcs)
+  for n, pc in ipairs(pcs) do
+    list[n] = calls[pc]
+  end
+  return list
+end
+
+local function parameters_of(self, kind)
+  if self.record then
+    return "ctx"
+  elseif self.result then
+    return kind:find("ret") and "ret" or fail("%s: 'ret' has no form in a script there", self.title)
+  end
+  local list = {}
+  for n = 0, self.most - 1 do
+    list[n + 1] = "arg" .. n
+  end
+  return table.concat(list, ", ")
+end
+
+-- The text of the function that a body is at a probe: { section, number, title }. `state` has what all share: `shared`,
+-- `plan`, `sites`, and `uses`, the functions that the script needs. Raises { trace = message }.
+function translate.body(body, calls, probe, state)
+  local kind = probe.section:match("^[^/]+"):gsub("%.s$", "")
+  local self = setmetatable({
+    body = body, title = body.title, state = state, number = probe.number, calls = ordered(calls), called = 0,
+    record = kind == "tracepoint" or kind == "tp" or nil, lines = {}, depth = 0, made = {}, locals = {}, maybe = {},
+    entries = {}, tested = {}, first = {}, most = 0,
+    user = probe.section:find("^tracepoint/syscalls/") ~= nil or kind:find("^u") ~= nil,
+  }, Body)
+  self:block(parse.block(body.text))
+  local head = { ("function(%s)"):format(parameters_of(self, kind)) }
+  if state.exits then
+    head[#head + 1] = "  if ended.value then return end"
+  end
+  for _, name in ipairs { "pid", "tid", "uid" } do
+    head[#head + 1] = self.first[name] and ("  local %s = %s"):format(name, FIRST[name]) or nil
+  end
+  state.uses.stacks = state.uses.stacks or self.stacks
+  return table.concat(head, "\n") .. "\n" .. table.concat(self.lines, "\n") .. "\nend"
+end
+
+return translate

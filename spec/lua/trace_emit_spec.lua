@@ -1,0 +1,137 @@
+-- SPDX-License-Identifier: MIT
+-- lua-bpf trace --emit: scripts that do what the trace does.
+local bpf = require "bpf"
+local helper = require "spec.helper"
+local kernel = require "spec.support.kernel"
+local tool = require "spec.support.command"
+
+local quote = helper.quote
+local WRITE = "tracepoint/syscalls/sys_enter_write"
+
+describe("lua-bpf trace --emit", function()
+  kernel.root()
+  kernel.need("ring buffers", "5.8")
+
+  local me = tonumber(io.open("/proc/self/stat"):read "n")
+
+  -- The script that probes and bodies become, which watches this process alone.
+  local function emitted(...)
+    local words = { "trace --emit - -p " .. me }
+    for _, word in ipairs { ... } do
+      words[#words + 1] = quote(word)
+    end
+    return tool.works(table.concat(words, " "))
+  end
+
+  -- Calls write three times, with 1, 1024 and 1024 bytes.
+  local function write_three()
+    local file <close> = assert(io.open("/dev/null", "w"))
+    file:setvbuf "no"
+    for _, size in ipairs { 1, 1024, 1024 } do
+      file:write(("x"):rep(size))
+    end
+  end
+
+  -- What a script prints while this process writes three times. `ends`: it ends by itself.
+  local function printed(script, ends)
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write(script)
+    file:close()
+    local pipe = assert(io.popen(("echo $$; exec %s %s 2>&1"):format(helper.LUA, path)))
+    local pid = pipe:read "n"
+    local lines = {}
+    repeat
+      local line = pipe:read "L"
+      lines[#lines + 1] = line ~= "\n" and line or nil
+    until not line or line == "ready\n"
+    write_three()
+    if not ends then
+      os.execute(("kill -INT %d 2>/dev/null"):format(pid))
+    end
+    local rest = pipe:read "a"
+    pipe:close()
+    os.remove(path)
+    return (table.concat(lines) .. rest):gsub("ready\n", "", 1)
+  end
+
+  local function runs(expected, ...)
+    assert.equal(expected, (printed(emitted(...))))
+  end
+
+  it("writes bpf.programs with maps, which need nothing of the trace", function()
+    local script = emitted(WRITE, "start[tid] = nsecs count(args.count)")
+    assert.matches("^#!/usr/bin/env lua\n", script)
+    assert.matches('\nlocal start <close> = assert%(map.create {\n  type = "hash", max_entries = 10240, key = "__s64"',
+      script)
+    assert.matches("\n    start%[tid%] = helper.ktime_get_ns%(%)\n    map.add%(count_1, ctx.count%)\n", script)
+    assert.is_nil(script:find("bpf.trace", 1, true))
+  end)
+
+  it("tests entries that may be absent", function()
+    assert.matches([[
+    local start_1 = start%[tid%]
+    if not start_1 then return end
+    map.add%(hist_1, log2%(%(helper.ktime_get_ns%(%) %- start_1%) // 1000%)%)
+    start%[tid%] = nil
+]], emitted(WRITE, "start[tid] = nsecs", "tracepoint/syscalls/sys_exit_write",
+      "hist((nsecs - start[tid]) // 1000) start[tid] = nil"))
+    assert.matches("if t%[tid%] and %(t%[tid%] or 0%) > 3 then\n", emitted(WRITE,
+      "t[tid] = 1 if t[tid] and t[tid] > 3 then count() end"))
+  end)
+
+  it("gathers", function()
+    runs("count(args.count)\n  1024  2\n  1  1\n", WRITE, "count(args.count)")
+    runs("hist(args.count)\n  1                        1\n  1024 - 2047              2\n", WRITE, "hist(args.count)")
+    runs("lhist(args.count, 0, 2048, 512)\n  [0, 512)                 1\n  [1024, 1536)             2\n", WRITE,
+      "lhist(args.count, 0, 2048, 512)")
+    runs("all\n  2049\nmax(args.count)\n  1024\nmin(args.count)\n  1\navg(args.count)\n  683\n", WRITE,
+      "all = sum(args.count) max(args.count) min(args.count) avg(args.count)")
+    runs("count(args.count == 1, probe)\n  false  " .. WRITE .. "  2\n  true  " .. WRITE .. "  1\n", WRITE,
+      "count(args.count == 1, probe)")
+  end)
+
+  it("prints lines, with the text of what values mean", function()
+    runs("1\tx\tENOENT\n1024\tx\tENOENT\n1024\tx\tENOENT\n", WRITE, "print(args.count, 'x', errno(2))")
+    runs("   1|400|%\n1024|400|%\n1024|400|%\n", WRITE, [[printf("%4d|%x|%%\n", args.count, 1024)]])
+  end)
+
+  it("has shared tables, variables and records", function()
+    runs("t\n  1024  2\n  1  1\n2049\t1024\n", WRITE,
+      "t[args.count] = (t[args.count] or 0) + 1 n = n + args.count r = { last = args.count }",
+      "end", "print(t) print(n, r.last)")
+    runs("7\n", WRITE, "if not t[pid] then t[pid] = { n = 4 } end t[pid].n = t[pid].n + 1", "end",
+      ("print(t[%d].n)"):format(me))
+  end)
+
+  it("ends with exit()", function()
+    local script = emitted(WRITE, "n = n + 1 print(args.count) if n == 2 then exit() end")
+    assert.equal("1\n1024\n", (printed(script, true)))
+  end)
+
+  it("runs bodies of begin, every and end", function()
+    runs("first\n3\ntrue\n", "begin", "print 'first' seen = 0", WRITE, "n = n + 1", "every 0.01",
+      "seen = seen + 1", "end", "print(n) print(seen >= 0)")
+  end)
+
+  it("has branches and loops", function()
+    runs("count(i)\n  1  3\n  2  3\nsmall\n  1\nother\n  2\n", WRITE,
+      "for i = 1, 2 do count(i) end if args.count == 2 then t[1] = 1 elseif args.count < 9 then small = count() "
+      .. "else local x = t[9] if not x then x = 5 end t[9] = x + 1 other = count() end")
+  end)
+
+  it("writes a file, and is an option of bpf.trace", function()
+    local path = os.tmpname()
+    assert.equal(0, bpf.trace { { WRITE, "count()" }, emit = path })
+    local file <close> = assert(io.open(path))
+    os.remove(path)
+    file:read "L"
+    assert.truthy(load(file:read "a"))
+  end)
+
+  it("says what has no form in a script", function()
+    tool.fails(2, "%-%-emit: a script has no option 'command'", ("trace --emit - -c true %s 'count()'"):format(WRITE))
+    tool.fails(2, "%-%-emit: .*write: syscall%(%) has no form", ("trace --emit - %s 'count(syscall(1))'"):format(WRITE))
+    tool.fails(2, "%-%-emit: the script uses the name 'map'", ("trace --emit - %s 'map[pid] = 1'"):format(WRITE))
+  end)
+end)
