@@ -358,8 +358,11 @@ end
 local M = {}
 
 --- Runs a trace, as `lua-bpf trace` does. It prints lines while it runs, and what was gathered at its end; "ready, N
--- probes" and warnings go to stderr. It ends with its command, by `exit()` in a body, after `seconds`, on Ctrl-C or on
--- SIGTERM.
+-- probes" and warnings go to stderr. It ends with its command or process, by `exit()` in a body, after `seconds`, and
+-- on Ctrl-C or SIGTERM, which end the trace and not the script. A second one ends the script, too.
+--
+-- With `json`, each line is an object. Its `type` is "print", with `text`; "interval", with `time`, in front of what
+-- `interval` prints; "lost", with `text`; or what a table gathers, such as "count", with `name` and `rows`.
 --
 -- A body that is wrong raises an error, which names the probe and the line in the body.
 -- @in bpf.trace
@@ -376,7 +379,7 @@ local M = {}
 -- - emit: string, the path of a Lua script that is written in place of a run: bpf.programs with the same result; or "-"
 -- - dry_run: boolean, nothing is loaded or started: the instructions of the programs are printed, with the lines of Lua
 -- - output: string, the path of a file that is written instead of stdout
--- @treturn integer the exit status of the command, 0 without one
+-- @treturn integer the exit status of the command, 128 + n if signal n ended it; 0 without one, and after Ctrl-C
 -- @treturn nil,string,string when nothing could be attached, or something else fails. Behind these stands the status
 -- with which the tool would end: 127 or 126 if the command can't be executed
 -- @see bpf.programs
