@@ -7,6 +7,7 @@ local tool = require "spec.support.command"
 local works, fails = tool.works, tool.fails
 
 local CLOSES <const> = "tracepoint/syscalls/sys_enter_close"
+local OFTEN <const> = "interval/0.05" -- also where nothing else runs
 local READY <const> = "grep -q ^ready $out" -- for helper.interrupt
 
 describe("the end of lua-bpf trace", function()
@@ -64,7 +65,7 @@ describe("the end of lua-bpf trace", function()
 
   it("comes when nobody reads what it writes any more, also if it writes nothing", function()
     local command = "trap '' PIPE; { %strace %s; echo status $? >&2; } | head -n %d"
-    local output = helper.run(command:format(tool.COMMAND, CLOSES .. " 'print(comm)'", 1))
+    local output = helper.run(command:format(tool.COMMAND, OFTEN .. " 'print(comm)'", 1))
     assert.matches("status 141\n", output)
     output = helper.run(command:format(tool.COMMAND, CLOSES .. " 'n = count()'", 0))
     assert.matches("ready, 1 probes\n.*status 141\n", output)
@@ -80,7 +81,7 @@ describe("the end of lua-bpf trace", function()
   end)
 
   it("comes with an error where nothing can be written", function()
-    fails(1, "write: No space left on device %(ENOSPC%)\n$", ("trace -o /dev/full %s 'print(comm)'"):format(CLOSES))
+    fails(1, "write: No space left on device %(ENOSPC%)\n$", ("trace -o /dev/full %s 'print(comm)'"):format(OFTEN))
     fails(1, "write: No space left on device %(ENOSPC%)\n$", ("trace -n 0.1 -o /dev/full %s 'count()'"):format(CLOSES))
     fails(1, "/absent: No such file or directory %(ENOENT%)\n$",
       ("trace -o %s/absent %s 'count()'"):format(helper.absent(), CLOSES))
