@@ -107,6 +107,18 @@ describe("a command", function()
   end)
 end)
 
+describe("a process", function()
+  it("runs until it ends, not until its status is asked for", function()
+    assert.is_true(process.runs(helper.pid))
+    assert.is_false(process.runs(99999999))
+    local child <close> = process.start "true"
+    assert.is_true(process.runs(child:pid()))
+    assert.is_true(child:go())
+    assert.is_true(helper.eventually(function() return not process.runs(child:pid()) end))
+    assert.equal("directory", posix.file_status("/proc/" .. child:pid()))
+  end)
+end)
+
 describe("the condition of a trace", function()
   it("joins what was asked for", function()
     assert.is_nil(process.condition({}))

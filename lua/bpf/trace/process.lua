@@ -159,9 +159,15 @@ function process.keep_children(pid, earlier)
   end
 end
 
--- Whether there is such a process.
-function process.exists(pid)
-  return posix.file_status(("/proc/%d"):format(pid)) == "directory"
+-- Behind the name in /proc/PID/stat: the state, and the number of threads.
+local STATE <const> = ".*%) (%S)" .. (" %S+"):rep(16) .. " (%d+) "
+
+-- Whether a process runs. One that has ended is there until its parent asks for its status; a first thread that has
+-- ended, as long as there are others.
+function process.runs(pid)
+  local file <close> = io.open(("/proc/%d/stat"):format(pid))
+  local state, threads = (file and file:read("a") or ""):match(STATE)
+  return state ~= nil and (not state:find("[ZX]") or tonumber(threads) > 1)
 end
 
 -- Ends with a message if there is none. Threads have folders in /proc, too, which aren't listed there.

@@ -155,7 +155,7 @@ local function status_of(trace, options)
   end
   local over = events.has_ended(trace.printed, trace.vars)
     or trace.deadline and posix.seconds() >= trace.deadline
-    or options.pid and not process.exists(options.pid)
+    or options.pid and not process.runs(options.pid)
   return over and 0 or nil
 end
 
