@@ -3,12 +3,15 @@
  *
  * The last close of a perf event on a tracepoint or probe waits until no CPU uses it any more: about 0.05 s for each,
  * one after the other, whichever threads or processes close them. A process that has them as well is started, of a
- * session of its own, which ends: the kernel closes them then. So what this process closes from now on is not the last
- * one, and takes no time. Only system calls are made there, because other threads may have held locks. */
+ * session of its own. It ends once this process has closed its own: the kernel closes them then. So what this process
+ * closes isn't the last one, and takes no time. Only system calls are made there, because other threads may have held
+ * locks. */
 #define _GNU_SOURCE
 #include "system/leave.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -35,10 +38,13 @@ static void close_between(unsigned int first, unsigned int end)
 		close((int)first);
 }
 
+#define LONGEST 10000 /* milliseconds until the process ends in any case: another child may have the pipe's end */
+
 /* What the process does that closes the descriptors, which are in ascending order: it keeps no other ones, such as a
- * pipe whose reader waits for the end. */
-static void keep(const unsigned int *fds, size_t count)
+ * pipe whose reader waits for the end. It ends when the other end of `until`, one of them, is closed. */
+static void keep(const unsigned int *fds, size_t count, int until)
 {
+	struct pollfd end = { .fd = until, .events = POLLIN };
 	unsigned int next = 0;
 
 	for (size_t i = 0; i < count; i++) {
@@ -46,11 +52,12 @@ static void keep(const unsigned int *fds, size_t count)
 		next = fds[i] + 1;
 	}
 	close_between(next, ~0U);
+	poll(&end, 1, LONGEST);
 	_exit(0);
 }
 
 /* Starts that process. It is a child of a child that ends at once, so that nobody has to wait for it. */
-static int start(const unsigned int *fds, size_t count)
+static int start(const unsigned int *fds, size_t count, int until)
 {
 	sigset_t all, mask;
 	pid_t pid;
@@ -62,7 +69,7 @@ static int start(const unsigned int *fds, size_t count)
 	if (!pid) {
 		setsid();
 		if (!fork())
-			keep(fds, count);
+			keep(fds, count, until);
 		_exit(0);
 	}
 	err = pid < 0 ? errno : 0;
@@ -79,16 +86,17 @@ static int compare(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-/* leave({ descriptor, ... }) → true: another process has copies of these, and closes them. This one closes its own. Or
- * nil, message, code. */
+/* leave({ descriptor, ... }, close) → true: another process has copies of these, and closes them after close(), in which
+ * this one closes its own. Or nil, message, code; then close isn't called. */
 static int l_leave(lua_State *L)
 {
 	unsigned int *fds;
 	lua_Integer count;
-	int err;
+	int err, status, ends[2];
 
 	luaL_checktype(L, 1, LUA_TTABLE);
-	lua_settop(L, 1);
+	luaL_checktype(L, 2, LUA_TFUNCTION);
+	lua_settop(L, 2);
 	count = (lua_Integer)lua_rawlen(L, 1);
 	fds = lua_newuserdatauv(L, ((size_t)count + 1) * sizeof(*fds), 0);
 	for (lua_Integer i = 0; i < count; i++) {
@@ -97,10 +105,19 @@ static int l_leave(lua_State *L)
 		fds[i] = (unsigned int)lua_tointeger(L, -1);
 		lua_pop(L, 1);
 	}
-	qsort(fds, (size_t)count, sizeof(*fds), compare);
-	err = start(fds, (size_t)count);
+	lua_pushvalue(L, 2);
+	if (pipe2(ends, O_CLOEXEC))
+		return lbpf_err_push(L, errno, NULL, "leave");
+	fds[count] = (unsigned int)ends[0];
+	qsort(fds, (size_t)count + 1, sizeof(*fds), compare);
+	err = start(fds, (size_t)count + 1, ends[0]);
+	close(ends[0]);
+	status = err ? LUA_OK : lua_pcall(L, 0, 0, 0);
+	close(ends[1]);
 	if (err)
 		return lbpf_err_push(L, err, NULL, "leave");
+	if (status != LUA_OK)
+		return lua_error(L);
 	lua_pushboolean(L, 1);
 	return 1;
 }

@@ -167,11 +167,13 @@ function attach.close(links)
   for _, link in ipairs(links) do
     slow[#slow + 1] = links.slow[link] and link:fd() or nil
   end
-  if slow[1] then
-    posix.leave(slow)
+  local function close()
+    for _, link in ipairs(links) do
+      link:close()
+    end
   end
-  for _, link in ipairs(links) do
-    link:close()
+  if not (slow[1] and posix.leave(slow, close)) then
+    close()
   end
 end
 
