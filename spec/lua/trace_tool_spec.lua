@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Bodies of begin, end and every in lua-bpf trace, and exit().
+local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
+local tool = require "spec.support.command"
 local traced = require "spec.support.traced"
 
 describe("lua-bpf trace: exit()", function()
@@ -82,6 +84,16 @@ describe("lua-bpf trace: plain Lua in the tool", function()
     assert.equal("ENOENT\tSIGKILL\t127.0.0.1\t1.2.3.4\t1.50 ms\ttrue\n", traced.works("true", "begin",
       [[print(errno(-2), signal(9), ip(0x0100007f), ip "\1\2\3\4", duration(1500000), nsecs > 0 and elapsed > 0)]],
       WRITE, "n = 1"))
+  end)
+
+  it("prints what was gathered although a body of end or every is wrong", function()
+    for _, probe in ipairs { "end", "every 0.01" } do
+      local output, _, code = tool.command(("trace -n 9 -c %s %s 'lat = count()' %s %s"):format(
+        helper.quote "sh -c 'echo; sleep 0.2'", WRITE, helper.quote(probe), helper.quote "error 'no luck'"))
+      assert.matches("\nlat: %d", output)
+      assert.matches(("\nlua-bpf: %s:1: no luck\n"):format(probe), output, 1, true)
+      assert.equal(2, code)
+    end
   end)
 
   it("says what is wrong, by probe and line", function()

@@ -169,6 +169,15 @@ local function let_go(child)
   end
 end
 
+-- Calls a function. Returns the error of a plain body, behind which the trace ends with its tables.
+local function problem_of(fn, ...)
+  local ok, problem = pcall(fn, ...)
+  if not ok and not (type(problem) == "table" and problem.body) then
+    error(problem, 0)
+  end
+  return not ok and problem or nil
+end
+
 -- Runs a trace, whose programs `attach()` attaches, returning how many. Returns the status of the command, or 0.
 function run.run(trace, options, attach)
   local signals <close> = assert(core.signals("INT", "TERM"))
@@ -190,16 +199,20 @@ function run.run(trace, options, attach)
   if not status then
     trace.tables:prepare()
   end
+  local problem
   while not status do
-    wait(trace, options)
-    status = status_of(trace, options)
+    problem = problem_of(wait, trace, options)
+    status = problem and 0 or status_of(trace, options)
   end
   signals:close() -- one more ends the tool at once
   consume(trace, REST)
   trace.ending = true
-  tool.run(trace.plain, "end")
+  problem = problem or problem_of(tool.run, trace.plain, "end")
   trace.tables:print()
   tell_lost(trace, options)
+  if problem then
+    error(problem, 0)
+  end
   return status
 end
 

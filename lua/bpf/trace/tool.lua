@@ -162,7 +162,7 @@ local function call(body)
   if not ok then
     local text = type(message) == "table" and message.trace or tostring(message)
     local placed = text:sub(1, #body.title + 1) == body.title .. ":"
-    error({ trace = placed and text or ("%s: %s"):format(body.title, text) }, 0)
+    error({ trace = placed and text or ("%s: %s"):format(body.title, text), body = body }, 0)
   end
 end
 
