@@ -103,6 +103,12 @@ describe("lua-bpf trace --interval", function()
     assert.is_true(tonumber(output:match("n: ([0-9]+)\n$")) >= before)
   end)
 
+  it("prints objects of JSON for bytes that are no text, too", function()
+    local output = works("trace --json -n 0.01 begin " .. helper.quote [[print("a\xffb\"")]])
+    assert.matches('{"type":"print","text":"a[^"]+b\\""}\n', output)
+    assert.is_not_nil(utf8.len(output))
+  end)
+
   it("prints an object a line with --json, for lines of print and printf, too", function()
     local json = require "dkjson"
     local output = works(("trace --json --interval 0.1 -n 0.35 begin %s %s 'n = count()'"):format(

@@ -3,6 +3,7 @@
 -- after its time, on Ctrl-C or SIGTERM, and when nobody reads what it writes.
 
 local core = require("bpf.core")
+local display = require("bpf.hist.display")
 local events = require("bpf.trace.events")
 local json = require("bpf.json")
 local iterate = require("bpf.trace.attach").iterate
@@ -30,7 +31,7 @@ Lines.__index = Lines
 
 function Lines:write(...)
   local text = table.concat({ ... }):gsub("\n$", "", 1)
-  self.out:write('{"type":"print","text":', json(text), "}\n")
+  self.out:write('{"type":"print","text":', json(display.valid(text)), "}\n")
 end
 
 -- Where lines of print and printf are written: a file; as objects of JSON if those are asked for.
