@@ -236,6 +236,11 @@ describe("lua-bpf trace with patterns", function()
     end
   end)
 
+  it("names the pattern in messages, not what takes its place", function()
+    fails(2, "tracepoint/sched/sched_wak%*:1: tracepoint/sched/sched_wak%* is no function",
+      "trace 'tracepoint/sched/sched_wak*' 'count(func)'")
+  end)
+
   it("says that nothing matches", function()
     fails(2, "nothing matches tracepoint/sched/nothing_%*", "trace 'tracepoint/sched/nothing_*' 'count()'")
   end)

@@ -169,7 +169,8 @@ function words.probe(section, options)
   local of_calls = body and body.group.way == "syscalls" and calls.of(body) or {}
   local reads = not body or body.uses.fields
   return {
-    section = section, kind = kind:gsub("%.s$", ""), place = place, calls = of_calls.numbers, result = of_calls.result,
+    section = body and body.title or section, kind = kind:gsub("%.s$", ""), place = place,
+    calls = of_calls.numbers, result = of_calls.result,
     start = of_calls.start or not reads and row.bare or row.start,
     index = body and body.number or options.index, cookie = body and body.cookie or options.cookie,
     functions = body ~= nil, began = options.began, depths = options.depths or {}, enter = options.enter,
