@@ -2,6 +2,7 @@
 -- Networks to test on: namespaces of their own, cables between them, sockets in them; and cgroups. What was made is
 -- removed by `net.remove()`, in a teardown. `local net = require "spec.support.net"`.
 local check = require("luassert")
+local lfs = require("lfs")
 local socket = require("socket")
 
 local calls = require("support.netcalls")
@@ -22,8 +23,8 @@ end
 function net.space()
   made = made + 1
   local name = ("lbpf%s-%d"):format(helper.tag, made)
+  calls.space("/run/netns/" .. name) -- processes would take long in an emulated machine
   spaces[#spaces + 1] = name
-  net.must(("ip netns add %s && ip -n %s link set lo up"):format(name, name))
   return name
 end
 
@@ -80,15 +81,16 @@ end
 --- A cable (a pair of veth interfaces) between two namespaces. Each end is a table: `space`, `name`, and if wanted
 -- `mac` and `address` with the length of its prefix.
 function net.cable(one, other)
-  local text = "ip link add name %s netns %s %s type veth peer name %s netns %s %s"
   local function mac(side)
     return side.mac and "address " .. side.mac or ""
   end
-  local function up(side) -- one command, as each takes long in an emulated machine
-    local address = side.address and ("addr add %s dev %s\n"):format(side.address, side.name) or ""
-    return (" && echo '%slink set dev %s up' | ip -n %s -batch -"):format(address, side.name, side.space)
+  net.must(("ip link add name %s netns %s %s type veth peer name %s netns %s %s"):format(one.name, one.space, mac(one),
+    other.name, other.space, mac(other)))
+  for _, side in ipairs { one, other } do
+    local address, prefix = (side.address or ""):match("^([%d.]+)/(%d+)$")
+    check(address or not side.address, side.address)
+    net.within(side.space, calls.up, side.name, address, tonumber(prefix))
   end
-  net.must(text:format(one.name, one.space, mac(one), other.name, other.space, mac(other)) .. up(one) .. up(other))
 end
 
 --- Tells the namespace which hardware has the address, so that nobody is asked.
@@ -185,7 +187,7 @@ end
 function net.cgroup()
   made = made + 1
   local path = ("%s/lbpf%s-%d"):format(cgroup2(), helper.tag, made)
-  net.must("mkdir " .. path)
+  check(lfs.mkdir(path))
   groups[#groups + 1] = { path = path }
   return path
 end
@@ -212,12 +214,16 @@ end
 --- Removes every namespace, with its interfaces, and every cgroup.
 function net.remove()
   net.leave()
-  if spaces[1] then
-    helper.run(("for space in %s; do ip netns del $space; done"):format(table.concat(spaces, " ")))
-    spaces = {}
+  for i = #spaces, 1, -1 do
+    calls.unspace("/run/netns/" .. spaces[i])
+    spaces[i] = nil
   end
   for i = #groups, 1, -1 do
-    helper.run((groups[i].mounted and "umount " or "rmdir ") .. groups[i].path)
+    if groups[i].mounted then
+      helper.run("umount " .. groups[i].path)
+    else
+      lfs.rmdir(groups[i].path)
+    end
     groups[i] = nil
   end
 end

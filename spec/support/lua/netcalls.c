@@ -2,6 +2,8 @@
 /* System calls that specs of network maps need and neither LuaSocket nor the module under test has.
  *
  *	local calls = require "support.netcalls"
+ *	calls.space("/run/netns/x") ... calls.unspace(path)		a new network namespace, as by `ip netns add`
+ *	calls.up("eth0", "10.0.0.1", 24)				an interface, with an address if wanted
  *	local back = calls.enter("/run/netns/x") ... calls.leave(back)	another network namespace, and the former one
  *	calls.setsockopt(fd, "no_check", 1)				options that LuaSocket doesn't know
  *	calls.cookie(fd)						SO_COOKIE
@@ -11,13 +13,17 @@
  *
  * Descriptors are integers. What fails raises. */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -30,6 +36,115 @@ LUAMOD_API int luaopen_support_netcalls(lua_State *L);
 static int fail(lua_State *L, const char *what)
 {
 	return luaL_error(L, "%s: %s", what, strerror(errno));
+}
+
+/* Sets one of an interface's addresses: `request` says which. */
+static int set_address(int fd, struct ifreq *ifr, unsigned long request, uint32_t address)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = address };
+
+	memcpy(&ifr->ifr_addr, &in, sizeof(in));
+	return ioctl(fd, request, ifr);
+}
+
+/* Brings an interface up, with an address of IPv4 in front of it, in the network's byte order, unless the prefix is 0.
+ */
+static int bring_up(const char *name, uint32_t address, unsigned prefix)
+{
+	struct ifreq ifr = { 0 };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int error;
+
+	if (fd < 0)
+		return -1;
+	strncpy(ifr.ifr_name, name, IFNAMSIZ - 1);
+	error = prefix &&
+		(set_address(fd, &ifr, SIOCSIFADDR, address) ||
+		 set_address(fd, &ifr, SIOCSIFNETMASK, htonl(0xffffffffU << (32 - prefix))));
+	error = error || ioctl(fd, SIOCGIFFLAGS, &ifr);
+	ifr.ifr_flags |= IFF_UP;
+	error = error || ioctl(fd, SIOCSIFFLAGS, &ifr) ? errno : 0;
+	close(fd);
+	errno = error;
+	return error ? -1 : 0;
+}
+
+static int calls_up(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+	const char *text = luaL_optstring(L, 2, "0.0.0.0");
+	struct in_addr address;
+
+	if (inet_pton(AF_INET, text, &address) != 1)
+		return luaL_error(L, "%s: no address", text);
+	return bring_up(name, address.s_addr, (unsigned)luaL_optinteger(L, 3, 0)) ? fail(L, name) : 0;
+}
+
+/* Makes the folder of a file a place for mounts that other mount namespaces see go. */
+static int share_folder(const char *file)
+{
+	const char *slash = strrchr(file, '/');
+	char dir[256] = "";
+
+	if (!slash || (size_t)(slash - file) >= sizeof(dir)) {
+		errno = EINVAL;
+		return -1;
+	}
+	memcpy(dir, file, (size_t)(slash - file));
+	if (mkdir(dir, 0755) && errno != EEXIST)
+		return -1;
+	if (!mount("", dir, "none", MS_SHARED | MS_REC, NULL))
+		return 0;
+	return mount(dir, dir, "none", MS_BIND | MS_REC, NULL) || mount("", dir, "none", MS_SHARED | MS_REC, NULL) ? -1
+														   : 0;
+}
+
+/* Makes a network namespace whose loopback is up, and which the file, that is new, keeps. */
+static int make_space(const char *path, int home)
+{
+	int fd, error;
+
+	if (share_folder(path))
+		return -1;
+	fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	if (unshare(CLONE_NEWNET)) {
+		error = errno;
+	} else {
+		error = mount("/proc/thread-self/ns/net", path, "none", MS_BIND, NULL) || bring_up("lo", 0, 0) ? errno
+													       : 0;
+		if (setns(home, CLONE_NEWNET))
+			error = errno;
+	}
+	if (error) {
+		umount2(path, MNT_DETACH);
+		unlink(path);
+	}
+	errno = error;
+	return error ? -1 : 0;
+}
+
+static int calls_space(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	int error;
+
+	if (home < 0)
+		return fail(L, "namespace");
+	error = make_space(path, home) ? errno : 0;
+	close(home);
+	errno = error;
+	return error ? fail(L, path) : 0;
+}
+
+static int calls_unspace(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+
+	return umount2(path, MNT_DETACH) || unlink(path) ? fail(L, path) : 0;
 }
 
 /* Goes to a network namespace; returns a descriptor of the one it leaves. */
@@ -148,9 +263,12 @@ static int calls_detach(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-	{ "attach", calls_attach }, { "cookie", calls_cookie },		{ "detach", calls_detach },
-	{ "enter", calls_enter },   { "index", calls_index },		{ "leave", calls_leave },
-	{ "names", calls_names },   { "setsockopt", calls_setsockopt }, { NULL, NULL },
+	{ "attach", calls_attach }, { "cookie", calls_cookie },
+	{ "detach", calls_detach }, { "enter", calls_enter },
+	{ "index", calls_index },   { "leave", calls_leave },
+	{ "names", calls_names },   { "setsockopt", calls_setsockopt },
+	{ "space", calls_space },   { "unspace", calls_unspace },
+	{ "up", calls_up },	    { NULL, NULL },
 };
 
 int luaopen_support_netcalls(lua_State *L)
