@@ -87,7 +87,8 @@ end
 describe("the table of bpftrace's tools", function()
   it("has a script for each row, and its lines", function()
     local count = 0
-    for name, lines in helper.read "docs/one-liners.md":gmatch "\n| ([a-z-]+) |[^|\n]*| %d+ | (%d+) |" do
+    for name, lines in helper.read "docs/one-liners.md":gmatch
+      "\n| %[([a-z-]+)%]%(%.%./examples/trace/[a-z-]+%.lua%) |[^|\n]*| %d+ | (%d+) |" do
       local path = ("examples/trace/%s.lua"):format(name)
       count = count + 1
       assert.equal(tonumber(lines), count_lines(path), path)
