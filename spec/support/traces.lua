@@ -25,11 +25,18 @@ function traces.beside(name, command, done)
   return printed, before
 end
 
+-- Waits, for a second at most, until bpftrace has printed what is the last to come: what it hasn't read when it is
+-- ended is lost. Then ends it.
+local END <const> = [[
+  n=0; until grep -q '%s' $said || [ $((n += 1)) -gt 50 ]; do sleep 0.02; done
+  kill -INT $theirs; wait $theirs; echo "== theirs"; cat $said; rm $said]]
+
 --- Runs a script as traces.beside does, and bpftrace's tool of the same name at the same time. `theirs` is what
--- bpftrace prints first once it has attached. Returns what each of them printed; nil for bpftrace's where it isn't
--- there, doesn't know this kernel, or would be too slow.
-function traces.beside_bpftrace(name, theirs, command, done)
-  local file = ("/usr/sbin/%s.bt"):format(name)
+-- bpftrace prints first once it has attached; `last` is a pattern of grep's, for what both print last, if they print
+-- while they run. Returns what each of them printed; nil for bpftrace's where it isn't there, doesn't know this kernel,
+-- or would be too slow.
+function traces.beside_bpftrace(name, theirs, command, last)
+  local file, done = ("/usr/sbin/%s.bt"):format(name), last and ("grep -q '%s' $out"):format(last)
   if helper.slow > 1 or not select(2, helper.run("command -v bpftrace && test -e " .. file)) then
     return (traces.beside(name, command, done))
   end
@@ -37,8 +44,8 @@ function traces.beside_bpftrace(name, theirs, command, done)
     said=$(mktemp)
     env --default-signal=INT timeout --foreground -s KILL 15 bpftrace -B line %s >$said 2>&1 & theirs=$!
     until grep -q '%s' $said; do kill -0 $theirs || break; sleep 0.02; done
-    %s]]):format(file, theirs, command), ([[
-    { %s; } && { kill -INT $theirs; wait $theirs; echo "== theirs"; cat $said; rm $said; }]]):format(done or "true"))
+    %s
+    %s]]):format(file, theirs, command, END:format(last or "")), done)
   local other = before:match "== theirs\n(.*)$"
   return printed, other:find(theirs, 1, true) and other or nil
 end
