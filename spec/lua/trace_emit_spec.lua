@@ -104,6 +104,17 @@ describe("lua-bpf trace --emit", function()
       ("print(t[%d].n)"):format(me))
   end)
 
+  it("has stacks, of several depths", function()
+    local output = printed(emitted(WRITE, "count(kstack(1)) print(kstack)"))
+    assert.matches("\n    [^\n]*%+0x%x+\n    [^\n]*%+0x%x+\n", output)
+    assert.matches("\ncount%(kstack%(1%)%)\n  \n    [^\n]*%+0x%x+  3\n", output)
+  end)
+
+  it("names the arguments of functions and raw tracepoints", function()
+    assert.matches("\n  program_1 = { \"raw_tp/sched_switch\", function%(args_preempt, args_prev, args_next",
+      emitted("raw_tp/sched_switch", "count(args.prev.comm)"))
+  end)
+
   it("ends with exit()", function()
     local script = emitted(WRITE, "n = n + 1 print(args.count) if n == 2 then exit() end")
     assert.equal("1\n1024\n", (printed(script, true)))

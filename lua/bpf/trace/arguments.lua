@@ -52,6 +52,17 @@ local function function_parameters(place)
   return parameters_of(place:match("^[^+]+"), 1)
 end
 
+local TRACEPOINTS <const> = { raw_tp = true, raw_tracepoint = true, tp_btf = true }
+
+-- The names of what a probe hands over, in order; nil where they aren't known.
+function arguments.names(kind, place)
+  local list = (TRACEPOINTS[kind] and tracepoint_parameters or function_parameters)(place)
+  for n, parameter in ipairs(list or {}) do
+    list[n] = parameter.name
+  end
+  return list
+end
+
 -- Raises where the body reads a field of `args`, its only parameter, that the list hasn't.
 local function check_names(c, list, place)
   local known, names = {}, {}

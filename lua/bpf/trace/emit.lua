@@ -18,13 +18,15 @@ local MEANINGS <const> = {
   ["kernel address"] = "bpf.format.symbol", ["function"] = "bpf.format.symbol", ["user address"] = "bpf.format.hex",
   duration = "bpf.format.duration", time = "bpf.format.time",
 }
-local KINDS <const> = { boolean = "tostring", address = "bpf.format.ip", pointer = "bpf.format.hex",
-  kstack = "stack" }
+local KINDS <const> = { boolean = "tostring", address = "bpf.format.ip", pointer = "bpf.format.hex" }
+local DEEPEST <const> = 127 -- frames of a stack
 local NAMES <const> = { syscall = "system calls", enum = "enumerators", symbolic = "the values of a field" }
 
 -- The text of a function that makes text of a value.
-local function shower(type)
-  if type.kind ~= "integer" then
+local function shower(type, depth)
+  if type.kind == "kstack" then
+    return "stack_" .. (depth or DEEPEST)
+  elseif type.kind ~= "integer" then
     return KINDS[type.kind] or "tostring"
   elseif type.meaning == "probe" then
     return "function(n) return probes[n] end"
@@ -100,7 +102,7 @@ end
 local function table_text(title, map, parts, single, value, more)
   local shows, names = {}, {}
   for n, part in ipairs(parts) do
-    shows[n], names[n] = shower(part.type), ("%q"):format(part.name)
+    shows[n], names[n] = shower(part.type, part.depth), ("%q"):format(part.name)
   end
   local form = "{\n  title = %q, map = %s, single = %s,\n  keys = { %s }, names = { %s },\n  value = %s,%s\n}"
   return form:format(title, map, tostring(single), table.concat(shows, ", "), table.concat(names, ", "), value,
@@ -110,7 +112,7 @@ end
 local function gathered_text(t)
   local parts = {}
   for n, part in ipairs(t.parts) do
-    parts[n] = { type = part.type, name = "k" .. n }
+    parts[n] = { type = part.type, name = "k" .. n, depth = part.depth }
   end
   local bucket, more, value = t.concept.buckets ~= nil, "", t.word == "sum" and shower(t.value) or "tostring"
   if bucket then
@@ -162,7 +164,8 @@ local LUA <const> = { d = "d", i = "d", u = "d", x = "x", X = "X", o = "o", c = 
 local function line_value(place, conversion)
   local v = place.constant or "r." .. place.name
   if conversion == "s" or conversion == "r" then
-    return not (place.constant or place.type.kind == "string") and ("(%s)(%s)"):format(shower(place.type), v) or v
+    local plain = place.constant or place.type.kind == "string"
+    return plain and v or ("(%s)(%s)"):format(shower(place.type, place.depth), v)
   elseif conversion == "c" then
     return ("string.char(%s & 0xff)"):format(v)
   elseif conversion == "p" then
@@ -317,7 +320,7 @@ local function check(trace, options, names)
     end
   end
   for _, name in ipairs(names) do
-    if RESERVED[name] or name:find("^Line_") or name:find("^plain_") then
+    if RESERVED[name] or name:find("^Line_") or name:find("^stacks?_%d") or name:find("^plain_") then
       fail("the script uses the name '%s' itself: take another one", name)
     end
   end
@@ -371,10 +374,9 @@ end
 ]]
 
 local STACK <const> = [[
-local stacks <close> = assert(map.create { type = "stack_trace", max_entries = 16384, value = "__u64[127]" })
-local kernel = assert(bpf.symbols.kernel())
-local function stack(id)
-  local addresses = id >= 0 and stacks[id]
+local stacks_DEPTH <close> = assert(map.create { type = "stack_trace", max_entries = 16384, value = "__u64[DEPTH]" })
+local function stack_DEPTH(id)
+  local addresses = id >= 0 and stacks_DEPTH[id]
   return addresses and "\n    " .. bpf.symbols.stack(addresses):gsub("\n", "\n    ") or "[stack not kept]"
 end
 ]]
@@ -391,7 +393,7 @@ end
 --- The text of a script. `result` is what infer found. Raises { trace = message }.
 function emit.text(trace, options, result, names)
   check(trace, options, names)
-  local state = { shared = result.shared, plan = trace.plan, sites = {}, uses = {}, exits = result.exits }
+  local state = { shared = result.shared, plan = trace.plan, sites = {}, uses = {}, depths = {}, exits = result.exits }
   local programs, events, titles = programs_text(trace, result.calls, state)
   local types_of_lines, handlers = lines_text(state.sites)
   local maps = maps_text(names, result.shared, trace.plan)
@@ -399,7 +401,9 @@ function emit.text(trace, options, result, names)
   local function add(text, ...)
     out[#out + 1] = select("#", ...) > 0 and text:format(...) or text
   end
-  add(state.uses.stacks and STACK:gsub("local kernel[^\n]*\n", "") or "")
+  for depth = 1, DEEPEST do
+    add(state.depths[depth] and (STACK:gsub("DEPTH", depth)) or "")
+  end
   add(result.exits and 'local ended = bpf.var "struct { _Bool value; }"\n' or "")
   for _, row in ipairs(template.program) do
     add(state.uses[row[1]] and "\n" .. row[2] or "")

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A body as a function for bpf.programs: names at hand are helpers, what gathers adds to maps, lines are records, and
 -- entries that may be absent are tested.
+local argument_names = require("bpf.trace.arguments").names
 local parse = require("bpf.trace.emit.parse")
 local printf = require("bpf.trace.printf")
 local types = require("bpf.trace.types")
@@ -23,8 +24,8 @@ local INLINE <const> = {
   comm = "helper.get_current_comm()", cpu = "helper.get_smp_processor_id()", nsecs = "helper.ktime_get_ns()",
   cgroup = "helper.get_current_cgroup_id()", elapsed = "(helper.ktime_get_ns() - began)", task = TASK,
   ppid = TASK .. ".real_parent.tgid", pcomm = TASK .. ".real_parent.comm", func = "helper.get_func_ip()",
-  kstack = "helper.get_stackid(stacks, 0)", ustack = "helper.get_stackid(stacks, 0x100)",
 }
+local STACKS <const>, DEEPEST <const> = { kstack = 0, ustack = 0x100 }, 127
 local SAME <const> = { errno = true, signal = true, duration = true, ksym = true, usym = true, port = true }
 
 -- A body being translated. `lines` are those of the function, `tests` what stands before the statement that is read.
@@ -44,6 +45,17 @@ end
 -- Ends the run where a local variable is nil.
 function Body:test(name)
   self:put("if not %s then return end", name)
+end
+
+-- The number of a stack of the kernel's or the process's, at most so deep.
+function Body:stack(name, depth)
+  self.state.depths[depth] = true
+  return ("helper.get_stackid(stacks_%d, %d)"):format(depth, STACKS[name])
+end
+
+-- How deep the stack is that an expression stands for.
+local function depth_of(e)
+  return e.is == "call" and e.arguments[1].value or DEEPEST
 end
 
 -- Expressions ---------------------------------------------------------------------------------------------------------
@@ -83,7 +95,9 @@ function rows.name(self, e, bare)
   elseif name == "probe" then
     return tostring(self.number)
   end
-  self.stacks = self.stacks or name == "kstack" or name == "ustack"
+  if STACKS[name] then
+    return self:stack(name, DEEPEST)
+  end
   local row = self.state.shared[name]
   return INLINE[name] or row and row.variable and name .. ".value" or name
 end
@@ -103,10 +117,8 @@ end
 function rows.index(self, e, bare)
   local object = e.object
   if object.is == "name" and object.name == "args" and not self.locals.args then
-    if not self.record then
-      fail("%s: a script has arguments by their numbers there: arg0", self.title)
-    end
-    return "ctx." .. e.key.value
+    self.named = not self.record
+    return (self.record and "ctx." or "args_") .. e.key.value
   end
   local row = of_shared(self, object)
   if row and row.table then
@@ -188,6 +200,8 @@ function rows.call(self, e)
   local name = e.called.is == "name" and not self.locals[e.called.name] and e.called.name
   if name and SAME[name] then
     return "(" .. self:text(e.arguments[1]) .. ")"
+  elseif STACKS[name] then
+    return self:stack(name, depth_of(e))
   elseif name and CALLS[name] then
     return CALLS[name](self, e.arguments)
   end
@@ -197,8 +211,6 @@ function rows.call(self, e)
   end
   if name and not INLINE[name] and name ~= "pairs" and name ~= "error" and name ~= "assert" then
     fail("%s: %s() has no form in a script yet", self.title, name)
-  elseif INLINE[name] then
-    fail("%s: %s(n) has no form in a script yet: %s", self.title, name, name)
   elseif name == "pairs" then
     return ("pairs(%s)"):format(e.arguments[1].name)
   end
@@ -231,6 +243,7 @@ local function key_parts(self, t, arguments, first)
       e = found or fail("%s: the members of a key must stand in the call", self.title)
     end
     list[n] = self:text(e)
+    part.depth = part.type.kind == "kstack" and depth_of(e) or nil
     if part.type.kind == "ustack" or part.type.kind == "address" then
       fail("%s: %s as a key has no form in a script yet", self.title, types.describe(part.type))
     end
@@ -283,7 +296,7 @@ local function send(self, word, arguments)
     if e.is == "literal" then
       site.values[k] = { constant = e.text, type = type }
     else
-      site.values[k] = { name = "a" .. k, type = type }
+      site.values[k] = { name = "a" .. k, type = type, depth = type.kind == "kstack" and depth_of(e) or nil }
       site.members[#site.members + 1] = types.c(type, "a" .. k) or fail("%s: %s can't be printed by a script yet",
         self.title, types.describe(type))
       fields[#fields + 1] = ("a%d = %s"):format(k, self:text(e))
@@ -468,9 +481,19 @@ local function ordered(calls)
   return list
 end
 
-local function parameters_of(self, kind)
+local function parameters_of(self, kind, place)
   if self.record then
     return "ctx"
+  elseif self.named then
+    if self.most > 0 or self.result and not kind:find("^fexit") then
+      fail("%s: give arguments by their names or by their numbers, and ret alone", self.title)
+    end
+    local list = argument_names(kind, place) or fail("%s: the names of arguments aren't known", self.title)
+    for n, name in ipairs(list) do
+      list[n] = "args_" .. name
+    end
+    list[#list + 1] = self.result and "ret" or nil
+    return table.concat(list, ", ")
   elseif self.result then
     return kind:find("ret") and "ret" or fail("%s: 'ret' has no form in a script there", self.title)
   end
@@ -492,14 +515,13 @@ function translate.body(body, calls, probe, state)
     user = probe.section:find("^tracepoint/syscalls/") ~= nil or kind:find("^u") ~= nil,
   }, Body)
   self:block(parse.block(body.text))
-  local head = { ("function(%s)"):format(parameters_of(self, kind)) }
+  local head = { ("function(%s)"):format(parameters_of(self, kind, probe.section:match("/(.*)$"))) }
   if state.exits then
     head[#head + 1] = "  if ended.value then return end"
   end
   for _, name in ipairs { "pid", "tid", "uid" } do
     head[#head + 1] = self.first[name] and ("  local %s = %s"):format(name, FIRST[name]) or nil
   end
-  state.uses.stacks = state.uses.stacks or self.stacks
   return table.concat(head, "\n") .. "\n" .. table.concat(self.lines, "\n") .. "\nend"
 end
 
