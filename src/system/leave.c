@@ -86,8 +86,8 @@ static int compare(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-/* leave({ descriptor, ... }, close) → true: another process has copies of these, and closes them after close(), in which
- * this one closes its own. Or nil, message, code; then close isn't called. */
+/* leave({ descriptor, ... }, close) → true: another process has copies of these, and closes them after close(), in
+ * which this one closes its own. Or nil, message, code; then close isn't called. */
 static int l_leave(lua_State *L)
 {
 	unsigned int *fds;
