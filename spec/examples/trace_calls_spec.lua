@@ -83,6 +83,7 @@ end)
 describe("writeback", function()
   it("shows why data is written, and how much", function()
     local folder = helper.tmpdir()
+    helper.run "modprobe loop"
     local output = traces.beside("writeback", ([[cd %s
       truncate -s 16M disk && mkfs.ext4 -q disk && mkdir mounted && mount -o loop disk mounted &&
         dd if=/dev/zero of=mounted/file bs=64k count=64 2>/dev/null && sync -f mounted/file
