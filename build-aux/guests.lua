@@ -116,7 +116,7 @@ return {
   ["spec/lua/trace_follow_spec.lua"] = { on = STEADY, why = steady, seconds = 20 },
   ["spec/lua/trace_dry_run_spec.lua"] = { on = NONE, why = "nothing is loaded" },
   ["spec/lua/trace_hints_spec.lua"] = { on = NONE, why = text },
-  ["spec/lua/trace_emit_spec.lua"] = { on = { "5.10" }, why = "it writes what other specs run on all kernels", seconds = 60 },
+  ["spec/lua/trace_emit_spec.lua"] = { on = { "5.10" }, why = "it writes what others run everywhere", seconds = 60 },
   ["spec/lua/trace_infer_spec.lua"] = { on = NONE, why = "bytecode is read, and members come from BTF" },
   ["spec/lua/trace_mappings_spec.lua"] = { on = ENDS, why = records },
   ["spec/lua/trace_options_spec.lua"] = { on = ENDS, why = "options become bodies, which other specs run everywhere" },
