@@ -224,7 +224,8 @@ function helper.bpffs()
   end
   pins = pins + 1
   local dir = top .. "/" .. pins
-  must("mkdir -p " .. dir)
+  lfs.mkdir(top)
+  assert(lfs.mkdir(dir))
   return dir
 end
 

@@ -2,6 +2,7 @@
 -- Cgroups of one's own: `local group <close> = cgroup.new()`. They lie in the machine's cgroup2 hierarchy, or in one
 -- mounted for the purpose, and are removed when closed.
 local helper = require("spec.helper")
+local lfs = require("lfs")
 local sys = require("support.sys")
 
 local cgroup = {}
@@ -41,7 +42,7 @@ end
 function cgroup.new(parent)
   made = made + 1
   local path = ("%s/lbpf-%s-%d"):format(parent and parent.path or cgroup.root(), helper.tag, made)
-  must("mkdir " .. path)
+  assert(lfs.mkdir(path))
   return setmetatable({ path = path, id = sys.inode(path) }, Cgroup)
 end
 
@@ -70,8 +71,7 @@ end
 --- Removes it. What its processes left behind may keep it for a moment.
 function Cgroup:remove()
   if self.path then
-    must(("for i in $(seq 100); do rmdir %s 2>/dev/null && exit; sleep 0.02; done; rmdir %s"):format(self.path,
-      self.path))
+    assert(helper.eventually(function() return lfs.rmdir(self.path) end), self.path)
     self.path = nil
   end
 end
