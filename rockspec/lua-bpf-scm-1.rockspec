@@ -366,6 +366,7 @@ build = {
     ["bpf.trace.catalog.tracepoint"] = "lua/bpf/trace/catalog/tracepoint.lua",
     ["bpf.trace.catalog.types"] = "lua/bpf/trace/catalog/types.lua",
     ["bpf.trace.catalog.user"] = "lua/bpf/trace/catalog/user.lua",
+    ["bpf.trace.tool.shared"] = "lua/bpf/trace/tool/shared.lua",
     ["bpf.trace.words"] = "lua/bpf/trace/words.lua",
   },
   copy_directories = { "docs", "examples", "types" },

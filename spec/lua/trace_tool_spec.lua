@@ -74,6 +74,23 @@ describe("lua-bpf trace: plain Lua in the tool", function()
       "pritn()")
   end)
 
+  it("reads and assigns members of entries, and keys with several parts", function()
+    assert.equal("true\tdd\t1\t1\n5\t9\tdd\n", traced.works(writes, WRITE,
+      "u[{ pid, comm }] = 1 r[pid] = { n = 1, c = comm }", "end",
+      "for k, v in pairs(u) do print(k._1 > 0, k._2, v, u[{ k._1, 'dd' }]) end "
+      .. "for k, v in pairs(r) do v.n = 5 io.write(r[k].n, '\\t') r[k].n = 9 print(v.n, v.c) end"))
+  end)
+
+  it("gives programs what it computes", function()
+    assert.equal("400\t200\n", traced.works(writes, "begin", "limit = tonumber '4' half = math.floor(2.5)", WRITE,
+      "if args.count == 1024 then n = n + limit m = m + half end", "end", "print(n, m)"))
+  end)
+
+  it("has formats of Lua's and of C's", function()
+    assert.equal("a 3   2.5 0xff 7%\n", traced.works("true", "begin",
+      [[printf("%s %ld %5.1f %p %u%%\n", "a", 3, 2.5, 255, 7)]], WRITE, "n = 1"))
+  end)
+
   it("prints shared tables and what gathers by name, and clears them", function()
     assert.equal("t\n  dd  1\nt\n  (no values)\nlat: 1024\nlat\n  (no values)\n", traced.works(writes, WRITE,
       "t[comm] = 1 if args.count == 1024 then lat = max(args.count) end", "end",
@@ -101,6 +118,9 @@ describe("lua-bpf trace: plain Lua in the tool", function()
       "end", "a = nil print(a + 1)")
     traced.fails("begin:2: printf: the format has 2 conversions, and 1 values stand behind it", WRITE, "n = 1",
       "begin", "\nprintf('%d %s', 1)")
+    traced.fails("end:1: clear: a table is expected, this is a number", WRITE, "n = 1", "end", "clear(n)")
+    traced.fails("end:1: count gathers in programs", WRITE, "n = 1", "end", "count()")
+    traced.fails("begin:1: n: 0.5 is not an integer", WRITE, "n = 1", "begin", "n = n + 0.5")
     traced.fails("every 1:1: 'comm' is there in an event only", WRITE, "n = 1", "every 1", "print(comm)")
   end)
 end)

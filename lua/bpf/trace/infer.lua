@@ -192,7 +192,7 @@ function infer.run(bodies, names)
     for _, body in ipairs(list) do
       read(body, ledger, false)
     end
-  until not ledger.changed
+  until not (ledger.changed or ledger:assume())
   ledger:check_stored()
   local result = { calls = {}, exits = false }
   for _, body in ipairs(list) do

@@ -96,4 +96,27 @@ function printf.text(parts, values, text)
   return printf.compile(parts)(values, text)
 end
 
+-- The text of values by a format of C's or of Lua's, for plain Lua of the tool.
+function printf.plain(format, ...)
+  if type(format) ~= "string" then
+    fail("printf: a format is expected")
+  end
+  local count, values = 0, table.pack(...)
+  local form = format:gsub("%%([-+ #0]*[0-9]*%.?[0-9]*)[hljzt]*(.)", function(spec, conversion)
+    if conversion == "%" then
+      return "%%"
+    end
+    count = count + 1
+    if conversion == "p" or conversion == "c" then
+      values[count] = (conversion == "p" and "0x%x" or "%c"):format(values[count])
+    end
+    local own = { u = "d", r = "s", p = "s", c = "s", i = "d" }
+    return "%" .. spec .. (own[conversion] or conversion)
+  end)
+  if count ~= values.n then
+    fail("printf: the format has %d conversions, and %d values stand behind it", count, values.n)
+  end
+  return form:format(table.unpack(values, 1, values.n))
+end
+
 return printf

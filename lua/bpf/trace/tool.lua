@@ -9,48 +9,14 @@ local infer = require("bpf.trace.infer")
 local keys = require("bpf.trace.tables.keys")
 local posix = require("bpf.base.posix")
 local printf = require("bpf.trace.printf")
+local shared_of = require("bpf.trace.tool.shared")
 local tables = require("bpf.trace.tables")
 
 local tool = {}
 
--- Shared variables ----------------------------------------------------------------------------------------------------
-
--- Shared variables: read and assigned in the object.
-local Variables = {}
-Variables.__index = Variables
-
-function Variables:read(name)
-  return self.vars[events.SHARED .. name].value
-end
-
--- nil is 0, false, or a text without letters.
-function Variables:assign(name, value)
-  self.vars[events.SHARED .. name] = { value = value }
-end
-
--- A record: assigning a member changes the variable.
-function Variables:record(name)
-  return setmetatable({}, {
-    __index = function(_, member) return self:read(name)[member] end,
-    __newindex = function(_, member, value)
-      local record = self:read(name)
-      record[member] = value
-      self:assign(name, record)
-    end,
-    __pairs = function() return pairs(self:read(name)) end,
-  })
-end
-
--- What the names of shared variables stand for: by name, a function that reads it.
-function Variables:readers(shared)
-  local readers = {}
-  for name, row in pairs(shared) do
-    if row.variable then
-      local record = row.value.kind == "record" and self:record(name)
-      readers[name] = function() return record or self:read(name) end
-    end
-  end
-  return readers
+-- Raises what is wrong with a call in a body, at the place of that call.
+local function fail(format, ...)
+  error(format:format(...), 3)
 end
 
 -- Functions -----------------------------------------------------------------------------------------------------------
@@ -85,7 +51,9 @@ local function add_functions(names, trace, shown)
   function names.print(...)
     local first, n = ...
     local t = shown[first] or tables.is(first) and first
-    if t then
+    if t and n ~= nil and math.type(n) ~= "integer" then
+      fail("print: how many rows is an integer, this is a %s", type(n))
+    elseif t then
       t.told = trace.ending
       tables.print(t, n)
     else
@@ -93,19 +61,19 @@ local function add_functions(names, trace, shown)
     end
   end
   function names.printf(format, ...)
-    local list, parts, count = texts_of(...), printf.read(format)
-    if count ~= list.n then
-      error(("printf: the format has %d conversions, and %d values stand behind it"):format(count, list.n), 2)
+    local ok, text = pcall(printf.plain, format, ...)
+    if not ok then
+      fail("%s", type(text) == "table" and text.trace or "printf: " .. text:gsub("^[^:]*:%d+: ", ""))
     end
-    out:write(printf.text(parts, { ... }, function(n) return list[n] end))
+    out:write(text)
   end
   function names.clear(t)
-    if tables.is(t) then
-      t.told = trace.ending
-      tables.clear(t)
-    else
-      core.map.clear(t)
+    local row = shown[t] or t
+    if not tables.is(row) then
+      fail("clear: a table is expected, this is a %s", type(t))
     end
+    row.told = trace.ending
+    tables.clear(row)
   end
   function names.exit()
     events.exit(trace.printed, trace.vars)
@@ -116,10 +84,12 @@ end
 -- inference found, `maps` the maps of shared tables.
 function tool.environment(trace, shared, maps)
   local names, shown = {}, {}
-  local variables = setmetatable({ vars = trace.vars }, Variables)
+  local variables = shared_of.variables(trace.vars)
   local readers = variables:readers(shared)
   for name, m in pairs(maps) do
-    names[name], shown[m] = m, trace.tables:shared(name, m, shared[name].key, shared[name].value)
+    local row = shared[name]
+    names[name] = shared_of.table(m, row)
+    shown[names[name]] = trace.tables:shared(name, m, row.key, row.value)
   end
   for name, row in pairs(shared) do
     if row.own then -- as what is shared begins
@@ -139,7 +109,10 @@ function tool.environment(trace, shared, maps)
     end,
     __newindex = function(_, name, value)
       if shared[name] and shared[name].variable then
-        variables:assign(name, value)
+        local ok, message = pcall(variables.assign, variables, name, value)
+        if not ok then
+          error((message:gsub("^[^:]*:[0-9]+: ", ""):gsub("^shared_([^:]*)%.value", "%1")), 2)
+        end
       else
         rawset(names, name, value)
       end

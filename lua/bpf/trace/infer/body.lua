@@ -3,6 +3,7 @@
 local calls = require("bpf.trace.infer.calls")
 local flow = require("bpf.program.flow")
 local instructions = require("bpf.trace.infer.instructions")
+local keys = require("bpf.trace.tables.keys")
 local types = require("bpf.trace.types")
 local undump = require("bpf.program.undump")
 
@@ -116,10 +117,13 @@ function Body:is_taken(name)
     or name:find("^arg[0-9]+$") ~= nil
 end
 
-local OF_TOOL = { nsecs = true, elapsed = true }
+local OF_TOOL = { nsecs = true, elapsed = true, enum = true, time = true, ip = true }
+for name in pairs(keys.FUNCTIONS) do
+  OF_TOOL[name] = true
+end
 
 local function value_at_hand(self, name, row)
-  if self.tool and row.type and not row.returns and not OF_TOOL[name] then
+  if self.tool and not row.library and not OF_TOOL[name] then
     self:fail("'%s' is there in an event only, and begin, end and every are none", name)
   end
   if row.library then
@@ -192,7 +196,7 @@ function Body:keep(row, value)
   end
   local t = self:type_of(value)
   if t.kind ~= "nil" then
-    row.stored = true
+    row.stored, row.plain = true, row.plain or self.tool
     self.ledger:put(row, "value", t, self.place)
   end
 end

@@ -161,7 +161,9 @@ function calls.call(body, pc, f, arguments)
     end
   end
   local word = f.word
-  if word and calls.is_word(word) then
+  if body.tool and GATHERS[word] then
+    body:fail("%s gathers in programs: begin, end and every print and clear by name what it gathered", word)
+  elseif word and calls.is_word(word) then
     local call = (GATHERS[word] and gather or act)(body, word, arguments)
     body.calls[pc] = call
     return { type = types.absent, call = GATHERS[word] and { pc = pc, word = word } or nil }

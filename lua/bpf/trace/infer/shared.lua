@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- What is known of the names that bodies share: tables, variables, and what gathers. A row of the ledger is
 --
---   { name, table, variable, gather, key, value, keys, stored, own, called, member, places }
+--   { name, table, variable, gather, key, value, keys, stored, own, called, member, plain, places }
 --
 -- where `own` tells that only plain Lua of the tool has the name; `called` has the names of functions, where it is
--- called as one; `member` is one that is assigned in its entries; `table`, `variable` and `gather` tell what it is;
--- `stored`, whether a body gives it something; and `places` has the first place of each use: "table", "variable",
--- "gather", "key", "value".
+-- called as one; `plain` tells that plain Lua stores something; `member` is one that is assigned in its entries;
+-- `table`, `variable` and `gather` tell what it is; `stored`, whether a body gives it something; and `places` has the
+-- first place of each use: "table", "variable", "gather", "key", "value".
 local near = require("bpf.base.near")
 local types = require("bpf.trace.types")
 
@@ -141,6 +141,17 @@ function Ledger:check_stored()
       self.fail(row.seen, "%s", self:about_absent(row))
     end
   end
+end
+
+-- Takes a variable for a number where plain Lua stores what nothing is known of. Returns whether there was one.
+function Ledger:assume()
+  local found = false
+  for _, row in ipairs(self.order) do
+    if row.variable and row.stored and row.value.kind == "unknown" and row.plain then
+      row.value, found = types.integer(), true
+    end
+  end
+  return found
 end
 
 local function is_known(t)
