@@ -204,6 +204,14 @@ describe("one-liners", function()
     assert.matches("\n +openat +[0-9]+ ", output)
   end)
 
+  it("have the elements of arrays, the first of which is 1", function()
+    local output = traced("dd if=/dev/zero of=/dev/null bs=1k count=100 status=none",
+      "tracepoint/raw_syscalls/sys_enter", "sum(args.args[3], syscall(args.id))", "tracepoint/syscalls/sys_enter_write",
+      "sum(args.count)")
+    assert.equal("102400", output:match "\n +write +([0-9]+)", output)
+    assert.matches("\nsum%(args%.count%): 102400\n", output)
+  end)
+
   it("walk all tasks once", function()
     local output = tool.works "trace iter/task 'if args.task then count(args.task.comm) end'"
     assert.is_true(row(output, "kthreadd") == 1, output)

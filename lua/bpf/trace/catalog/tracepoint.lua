@@ -37,7 +37,7 @@ local function array(element, name, size)
     and name:find("addr") then
     return { kind = "address", size = size }
   end
-  return { kind = "bytes", size = size }
+  return { kind = "bytes", size = size, numbers = element:find("long") ~= nil or nil }
 end
 
 -- The type of a field. Arguments of system calls are pointers of the process.

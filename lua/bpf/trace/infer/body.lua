@@ -288,7 +288,15 @@ local function member_of_record(self, t, name)
   return { type = member or types.unknown }
 end
 
-local INSIDE = { pointer = member_of_pointer, record = member_of_record }
+-- An element of an array of numbers, as the args of raw_syscalls.
+local function element_of_bytes(self, t, key)
+  if not t.numbers and self.strict then
+    self:refuse("%s has no members (%s)", types.describe(t), tostring(key))
+  end
+  return { type = t.numbers and types.integer() or types.unknown }
+end
+
+local INSIDE = { pointer = member_of_pointer, record = member_of_record, bytes = element_of_bytes }
 
 -- o[key]
 function Body:index(o, key)
