@@ -24,7 +24,7 @@ local function run(probe)
       printf("%-8s %-6s %-7s %-16s %3s %-22s %s\n", "TIME", "UID", "PID", "COMMAND", "CAP", "NAME", "RESULT")]] },
     { probe, [[
       printf("%s %-6d %-7d %-16s %3d %-22s %s\n", time "%H:%M:%S", uid, pid, comm, args.cap, names[args.cap],
-        args.ret == 0 and "yes" or "no")]] },
+        ret == 0 and "yes" or "no")]] },
   }
 end
 

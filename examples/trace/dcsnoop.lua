@@ -6,7 +6,7 @@ local bpf = require "bpf"
 
 assert(bpf.trace {
   { "begin", [[printf("%10s %-7s %-16s %s %s\n", "TIME(ms)", "PID", "COMMAND", "T", "FILE")]] },
-  { "kprobe/lookup_fast, kprobe/lookup_fast.constprop.*", [[
+  { "kprobe/lookup_fast*", [[
     local nd = cast(arg0, "struct nameidata")
     printf("%10d %-7d %-16s R %s\n", elapsed // 1000000, pid, comm, str(nd.last.name))]] },
   { "fexit/d_lookup", [[
