@@ -95,14 +95,25 @@ local function cost(process)
   return sum / 1e6
 end
 
--- The CPU time that the load costs each command, while both run.
-local function under_load(commands, load)
-  local processes, costs = {}, {}
+-- Both commands of a line, for a load.
+local function commands_of(line, load)
+  local _, _, mine, theirs = table.unpack(line)
+  local commands = { ours(mine), "bpftrace -e " .. quote(theirs) }
   for n, command in ipairs(commands) do
-    processes[n] = started(command)
+    commands[n] = command:gsub("%$load", load.pid)
+  end
+  return commands
+end
+
+-- Adds the CPU time that a load costs each command, while both run. They are started in this order, and the kernel runs
+-- their programs in it: the first finds less in the caches.
+local function add_costs(costs, commands, load, order)
+  local processes = {}
+  for _, n in ipairs(order) do
+    processes[n] = started(commands[n])
   end
   for n, process in ipairs(processes) do
-    costs[n] = -cost(process)
+    costs[n] = costs[n] - cost(process)
   end
   load:go()
   for n, process in ipairs(processes) do
@@ -111,19 +122,17 @@ local function under_load(commands, load)
   for _, process in ipairs(processes) do
     peers.stop(process)
   end
-  return costs
 end
 
 local function compare(line)
-  local title, load_name, mine, theirs = table.unpack(line)
-  local load = peers.prepare(load_name, SECONDS)
-  local commands = { ours(mine), "bpftrace -e " .. quote(theirs) }
-  for n, command in ipairs(commands) do
-    commands[n] = command:gsub("%$load", load.pid)
+  local both, costs
+  for _, order in ipairs { { 1, 2 }, { 2, 1 } } do
+    local load = peers.prepare(line[2], SECONDS)
+    local commands = commands_of(line, load)
+    both, costs = both or turns(commands), costs or { 0, 0 }
+    add_costs(costs, commands, load, order)
   end
-  local both = turns(commands)
-  local costs = under_load(commands, load)
-  local row = { line = title }
+  local row = { line = line[1] }
   peers.fill(row, "start", both[1].start, both[2].start, 5)
   peers.fill(row, "end", both[1].finish, both[2].finish, 5)
   peers.fill(row, "memory", both[1].memory, both[2].memory, 1)
