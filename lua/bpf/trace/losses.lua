@@ -27,6 +27,7 @@ end
 -- kernel's error.
 function losses.count(c, m, number, why)
   local f, key = c.f, c.f:object(8)
+  why = f:alu("arsh", f:alu("lsh", why, 32), 32) -- older kernels leave the upper half open
   local cause = f:move(f:register(), (number - 1) * #CAUSES + OTHERS - 1)
   for n = 1, OTHERS - 1 do
     c:when("eq", why, CAUSES[n].code, function() f:move(cause, (number - 1) * #CAUSES + n - 1) end)
