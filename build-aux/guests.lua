@@ -170,7 +170,7 @@ return {
   ["spec/tree/html_spec.lua"] = { on = NONE, why = tree },
   ["spec/tree/install_spec.lua"] = { on = NONE, why = tree },
   ["spec/tree/libbpf_spec.lua"] = { on = NONE, why = tree },
-  ["spec/tree/one_liners_spec.lua"] = { on = { "6.1" }, why = tree, seconds = 90 },
+  ["spec/tree/one_liners_spec.lua"] = { on = { "6.1" }, why = tree, seconds = 145 },
   ["spec/tree/readme_spec.lua"] = { on = NONE, why = tree },
   ["spec/tree/reference_spec.lua"] = { on = NONE, why = tree },
   ["spec/value/codec_spec.lua"] = { on = NONE, why = types },
