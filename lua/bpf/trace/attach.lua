@@ -155,9 +155,9 @@ function attach.sentences(failed)
   return list
 end
 
--- Links whose close waits until no CPU uses the probe any more: those by perf events, but for samples.
+-- Links whose close waits until no CPU uses the probe any more: those by perf events, but for samples, and of fentry.
 local SLOW <const> = {}
-for kind in ("tracepoint kprobe kretprobe ksyscall kretsyscall uprobe uretprobe usdt"):gmatch("%S+") do
+for kind in ("tracepoint kprobe kretprobe ksyscall kretsyscall uprobe uretprobe usdt fentry fexit"):gmatch("%S+") do
   SLOW[kind] = true
 end
 
