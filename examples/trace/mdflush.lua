@@ -1,6 +1,7 @@
 #!/usr/bin/env lua
 -- SPDX-License-Identifier: MIT
--- Shows when software RAID (md) flushes a device, and for which process.
+-- Shows when software RAID (md) flushes a device, and for which process. Its struct bio is that of Linux 5.12 and
+-- newer.
 local bpf = require "bpf"
 
 assert(bpf.trace {

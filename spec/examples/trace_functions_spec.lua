@@ -70,6 +70,7 @@ end)
 
 describe("mdflush", function()
   it("shows flushes of software RAID", function()
+    kernel.need("the member bi_bdev of struct bio", "5.12")
     if not select(2, helper.run "modprobe loop && modprobe raid1") then
       helper.skip "this kernel has no RAID 1"
     end
