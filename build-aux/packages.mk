@@ -3,7 +3,7 @@
 BUILD_PKGS    := make gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libbpf-dev
 DEMO_PKGS     := $(BUILD_PKGS) clang
 EXAMPLE_PKGS  := $(DEMO_PKGS) bpftool iproute2 lua-argparse lua-luv lua-socket lighttpd lighttpd-modules-lua curl systemtap-sdt-dev
-TEST_PKGS     := $(EXAMPLE_PKGS) libdw-dev golang-go g++ lua-busted lua-cqueues luarocks lua-dkjson perl prometheus prosody cmark-gfm rlwrap openssl zsh bash-completion locales
+TEST_PKGS     := $(EXAMPLE_PKGS) libdw-dev golang-go g++ lua-busted lua-cqueues luarocks lua-dkjson perl prometheus prosody cmark-gfm rlwrap openssl e2fsprogs zsh bash-completion locales
 HTML_PKGS     := cmark-gfm perl
 RECORD_PKGS   := $(DEMO_PKGS) termtosvg
 LINT_PKGS     := $(DEMO_PKGS) libdw-dev clang-format clang-tidy lua-check

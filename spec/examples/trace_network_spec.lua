@@ -93,7 +93,7 @@ local TLS <const> = [[
   tmp=$(mktemp -d)
   openssl req -x509 -newkey rsa:2048 -nodes -keyout $tmp/key -out $tmp/cert -subj /CN=lbpf -days 1 2>/dev/null
   openssl s_server -key $tmp/key -cert $tmp/cert -accept 127.0.0.1:4433 -www >$tmp/said 2>&1 & server=$!
-  until grep -q ACCEPT $tmp/said; do kill -0 $server || break; sleep 0.02; done
+  until grep -qs ACCEPT $tmp/said; do kill -0 $server || break; sleep 0.02; done
   printf 'GET / HTTP/1.0\r\n\r\n' | openssl s_client -quiet -connect 127.0.0.1:4433 2>/dev/null | grep -c '^<HTML>'
   kill $server; rm -r $tmp]]
 
@@ -102,7 +102,7 @@ describe("OpenSSL", function()
     local output, lines = traces.beside("sslsnoop", TLS)
     assert.equal("1\n", lines)
     assert.matches("^TIME +TID +COMMAND +LATENCY +RESULT +FUNCTION\n", output)
-    for _, line in ipairs { "1  EVP_PKEY_derive", "1  EVP_DigestVerify", "18  SSL_write", "%d+  SSL_read" } do
+    for _, line in ipairs { "1  EVP_PKEY_derive", "1  EVP_DigestVerify", "%d+  SSL_write", "%d+  SSL_read" } do
       assert.matches("\n%d+ +%d+ +openssl +%d+ +" .. line .. "\n", output)
     end
   end)
@@ -112,7 +112,7 @@ describe("OpenSSL", function()
     assert.equal("1\n", lines)
     assert.matches("^latency\n", output)
     assert.matches("\n\ncalls\n  CALL +COUNT +AVG +MIN +MAX +TOTAL\n", output)
-    assert.matches("\n  EVP_PKEY_derive +4 +%d+", output)
+    assert.matches("\n  EVP_PKEY_derive +[24] +%d+", output)
     assert.matches("\n  EVP_DigestVerify\n +0 – +200 ", output)
   end)
 end)
