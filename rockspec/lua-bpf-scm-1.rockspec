@@ -323,6 +323,7 @@ build = {
     ["bpf.trace.emit"] = "lua/bpf/trace/emit.lua",
     ["bpf.trace.emit.parse"] = "lua/bpf/trace/emit/parse.lua",
     ["bpf.trace.emit.template"] = "lua/bpf/trace/emit/template.lua",
+    ["bpf.trace.emit.acts"] = "lua/bpf/trace/emit/acts.lua",
     ["bpf.trace.emit.translate"] = "lua/bpf/trace/emit/translate.lua",
     ["bpf.trace.gather"] = "lua/bpf/trace/gather.lua",
     ["bpf.trace.losses"] = "lua/bpf/trace/losses.lua",

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- A body as a function for bpf.programs: names at hand are helpers, what gathers adds to maps, lines are records, and
 -- entries that may be absent are tested.
+local acts = require("bpf.trace.emit.acts")
 local argument_names = require("bpf.trace.arguments").names
 local parse = require("bpf.trace.emit.parse")
-local printf = require("bpf.trace.printf")
 local types = require("bpf.trace.types")
 
 local translate = {}
@@ -54,7 +54,7 @@ function Body:stack(name, depth)
 end
 
 -- How deep the stack is that an expression stands for.
-local function depth_of(e)
+function Body.stack_depth(_, e)
   return e.is == "call" and e.arguments[1].value or DEEPEST
 end
 
@@ -201,7 +201,7 @@ function rows.call(self, e)
   if name and SAME[name] then
     return "(" .. self:text(e.arguments[1]) .. ")"
   elseif STACKS[name] then
-    return self:stack(name, depth_of(e))
+    return self:stack(name, self:stack_depth(e))
   elseif name and CALLS[name] then
     return CALLS[name](self, e.arguments)
   end
@@ -217,111 +217,10 @@ function rows.call(self, e)
   return ("%s(%s)"):format(self:text(e.called), table.concat(list, ", "))
 end
 
--- What acts -----------------------------------------------------------------------------------------------------------
-
--- What the inference knows of the next call that gathers or prints.
-function Body:next_call(word)
-  self.called = self.called + 1
-  local call = self.calls[self.called]
-  if not call or call.word ~= word then
-    fail("%s: the calls of %s aren't understood", self.title, word)
-  end
-  return call
-end
-
--- The parts of a key, by the arguments behind the numbers.
-local function key_parts(self, t, arguments, first)
-  local list = {}
-  for n, part in ipairs(t.parts) do
-    local e = arguments[first + part.argument - 1]
-    if part.field then
-      local found
-      for k, item in ipairs(e) do
-        local name = item.key and item.key.value or types.position(k)
-        found = name == part.field and item.value or found
-      end
-      e = found or fail("%s: the members of a key must stand in the call", self.title)
-    end
-    list[n] = self:text(e)
-    part.depth = part.type.kind == "kstack" and depth_of(e) or nil
-    if part.type.kind == "ustack" or part.type.kind == "address" then
-      fail("%s: %s as a key has no form in a script yet", self.title, types.describe(part.type))
-    end
-  end
-  return list
-end
-
-local NOTES <const> = { avg = true, min = true, max = true, stats = true }
-
--- The key of an entry: a number, a value, or a struct with the parts and the bucket.
-local function key_text(parts, bucket)
-  if #parts == 0 then
-    return bucket or "0"
-  elseif #parts == 1 and not bucket then
-    return parts[1]
-  end
-  local list = {}
-  for n, part in ipairs(parts) do
-    list[n] = ("k%d = %s"):format(n, part)
-  end
-  list[#list + 1] = bucket and "bucket = " .. bucket or nil
-  return "{ " .. table.concat(list, ", ") .. " }"
-end
-
-local function gather(self, word, arguments)
-  local call = self:next_call(word)
-  local t = self.state.plan.tables[call.name or call.title]
-  local name, n = t.map_name, t.concept.value and self:text(arguments[1])
-  local first = 1 + (n and 1 or 0) + (t.limits and 3 or 0)
-  local parts = key_parts(self, t, arguments, first)
-  self.state.uses[word == "hist" and "log2" or t.limits and "linear" or NOTES[word] and "note" or word] = true
-  if NOTES[word] then
-    return self:put("note(%s, %s, %s)", name, key_text(parts), n)
-  end
-  local bucket = word == "hist" and ("log2(%s)"):format(n) or t.limits
-    and ("linear(%s, %d, %d, %d)"):format(n, t.limits.first, t.limits.last, t.limits.step)
-  local key = key_text(parts, bucket)
-  return self:put(word == "sum" and "map.add(%s, %s, %s)" or "map.add(%s, %s)", name, key, n)
-end
-
--- A line: a record of what isn't constant, and what the script makes of it.
-local function send(self, word, arguments)
-  local call = self:next_call(word)
-  local site = { number = #self.state.sites + 1, values = {}, members = {} }
-  local first = word == "printf" and 2 or 1
-  site.format = word == "printf" and printf.read(arguments[1].value) or nil
-  local fields = { "site = " .. site.number }
-  for n = first, #arguments do
-    local e, type, k = arguments[n], call.keys[n], n - first + 1
-    if e.is == "literal" then
-      site.values[k] = { constant = e.text, type = type }
-    else
-      site.values[k] = { name = "a" .. k, type = type, depth = type.kind == "kstack" and depth_of(e) or nil }
-      site.members[#site.members + 1] = types.c(type, "a" .. k) or fail("%s: %s can't be printed by a script yet",
-        self.title, types.describe(type))
-      fields[#fields + 1] = ("a%d = %s"):format(k, self:text(e))
-    end
-  end
-  self.state.sites[site.number] = site
-  self:put("helper.ringbuf_output(lines, Line_%d, { %s })", site.number, table.concat(fields, ", "))
-end
-
-local function exit(self)
-  self:next_call("exit")
-  self.state.uses.exit = true
-  self:put("ended.value = true")
-  self:put("do return end")
-end
-
-local ACTS <const> = { print = send, printf = send, exit = exit }
-for word in ("count sum avg min max stats hist lhist"):gmatch("%S+") do
-  ACTS[word] = gather
-end
-
 -- Whether a call is one of these, and its word.
 function Body:act(e)
   local word = e.is == "call" and e.called.is == "name" and not self.locals[e.called.name] and e.called.name
-  return word and ACTS[word] and word or nil
+  return word and acts[word] and word or nil
 end
 
 -- Statements ----------------------------------------------------------------------------------------------------------
@@ -351,7 +250,7 @@ end
 function statements.call(self, s)
   local word = self:act(s.call)
   if word then
-    ACTS[word](self, word, s.call.arguments)
+    acts[word](self, word, s.call.arguments)
   else
     self:put("%s", self:text(s.call))
   end
@@ -360,7 +259,7 @@ end
 function statements.assign(self, s)
   local word = self:act(s.values[1])
   if word then -- lat = hist(…)
-    return ACTS[word](self, word, s.values[1].arguments)
+    return acts[word](self, word, s.values[1].arguments)
   end
   local left, right = {}, {}
   for n, e in ipairs(s.values) do
@@ -470,7 +369,7 @@ function statements.label(self, s) self:put("::%s::", s.name) end
 local function ordered(calls)
   local pcs, list = {}, {}
   for pc, call in pairs(calls) do
-    if ACTS[call.word] then
+    if acts[call.word] then
       pcs[#pcs + 1] = pc
     end
   end
