@@ -253,16 +253,18 @@ for _, reader in ipairs(readers.names) do
       assert.is_nil(assert(symbols.process(numbers[1])):find(numbers[3]))
     end)
 
-    it("have no name once the process has ended", function()
-      local numbers, stop = readers.start(dir .. "/full")
+    it("have no name once the process has ended and its file is gone", function()
+      run "cp full gone"
+      local numbers, stop = readers.start(dir .. "/gone")
       local known = assert(symbols.process(numbers[1]))
       stop()
+      run "rm gone"
       local name, offset, path = known:find(numbers[2])
       assert.is_nil(name)
       assert.is_true(offset > 0)
-      assert.equal(dir .. "/full", path)
-      assert.matches("^0x%x+ %(full%)\n0x10$", symbols.stack(nil, { numbers[2], 16 }, known))
-      assert.equal("[full]", symbols.stack(known, { numbers[2] }, true))
+      assert.equal(dir .. "/gone", path)
+      assert.matches("^0x%x+ %(gone%)\n0x10$", symbols.stack(nil, { numbers[2], 16 }, known))
+      assert.equal("[gone]", symbols.stack(known, { numbers[2] }, true))
       assert.equal("[unknown];[unknown]", symbols.stack(nil, { numbers[2], 16 }, numbers[1], true))
     end)
 
