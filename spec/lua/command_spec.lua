@@ -117,7 +117,7 @@ describe("lua-bpf without root", function()
       helper.quote(prompt)))
     assert(ok, output)
     output = output:gsub("\27%[[%d;?]*%a", ""):gsub("\r", "")
-    assert.matches("\n40002\n", output)
+    assert.matches("\n[> ]*40002\n", output) -- the next prompt may come before it
     assert.matches("x = 40000\nx %+ 2\nexit\n$", output)
   end)
 end)
