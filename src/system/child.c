@@ -278,8 +278,11 @@ static int child_go(lua_State *L)
 		return luaL_error(L, "the command was started before");
 	*child->may_go = true;
 	kill(child->pid, SIGCONT);
-	while ((n = read(child->socket, &err, sizeof(err))) < 0 && errno == EINTR)
-		;
+	do
+		n = read(child->socket, &err, sizeof(err));
+	while (n < 0 && errno == EINTR);
+	if (n != sizeof(err))
+		err = 0; /* the execution has closed the other end */
 	close_one(&child->socket);
 	if (err)
 		return lbpf_err_push(L, err, NULL, "the command can't be executed");
