@@ -85,15 +85,15 @@ end
 
 local COUNTER = { x86_64 = 128, aarch64 = 256 } -- the program counter in struct pt_regs
 
--- Where user code is probed the counter tells, also before Linux 6.6, whose helper knows no uprobes. Before 5.15 no
--- helper knows kprobes: the number of the probe stands for its function.
+-- Where user code is probed the counter tells, also before Linux 6.6, whose helper knows no uprobes. Before 5.15 there
+-- is no helper for functions of the kernel: the number of the probe stands for its function.
 local function address_of_function(c)
   local probe, kind = c.root.traced, c.root.traced.kind
   if kind:find("^u") then
     return values.integer(c.f:load(c:context_register(), COUNTER[posix.machine()], 8))
   elseif not kind:find("^k") and not kind:find("^f") then
     c:fail("%s is no function: 'func' is there in kprobes, uprobes, fentry and fexit", probe.section)
-  elseif kind:find("^k") and probe.functions and not core.features.helper("kprobe", "get_func_ip") then
+  elseif probe.functions and not core.features.helper("kprobe", "get_func_ip") then
     return probe_number(c)
   end
   return c:call_helper("get_func_ip", {})
