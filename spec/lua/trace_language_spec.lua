@@ -30,6 +30,13 @@ describe("lua-bpf trace: what is shared", function()
       "print(t.dd or 'none')"))
   end)
 
+  it("prints false as false, and what is absent as nil", function()
+    assert.equal("false\tnil\tfalse\n", traced.works("true", "tracepoint/sched/sched_process_exec",
+      "print(nil == false, nil, pid == 1)"))
+    assert.equal("nil\t5\nnil|nil\n", traced.works("true", "tracepoint/sched/sched_process_exec",
+      "t[pid] = 5 print(t[1], t[pid]) local b if pid == 1 then b = tid > 3 end printf('%s|%s\\n', t[1], b)"))
+  end)
+
   it("has addresses and ports as keys and members", function()
     assert.equal("t\n  1.0.0.0  80\n", left("t[ip(args.fd)] = port(80)", "print(t)"))
     assert.equal("t\n      A        N\n  dd  1.0.0.0  1\n", left("t[comm] = { a = ip(args.fd), n = 1 }", "print(t)"))

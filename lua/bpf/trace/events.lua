@@ -162,16 +162,31 @@ local function member_value(c, v, type)
   return v
 end
 
--- Sends the values from `first` on. Their types are the inference's, or by what they are here.
-local function send_values(c, site, body, arguments, first)
+-- The number or boolean of an entry that may be absent, and whether it is there. Where only a number will do, this run
+-- of the body ends without it.
+local function may_be_nil(c, v, is_number)
+  if v.kind == "optional" and not is_number then
+    local plain = v.bool and { kind = "boolean", r = v.r } or values.integer(v.r, v.positive, v.most)
+    return plain, values.integer(v.present)
+  end
+  return present(c, v)
+end
+
+-- Sends the values from `first` on. Their types are the inference's, or by what they are here. `numbers` has the
+-- places that take numbers only.
+local function send_values(c, site, body, arguments, first, numbers)
   local call = body.calls[c.pc] or {}
   local fields, order, text = { site = values.constant(site.number) }, { "site" }, { "__u32 site; __u32 pad; " }
   site.values = {}
   for n = first, #arguments do
     local k = n - first + 1
-    local v, type = present(c, arguments[n]), known(call.keys and call.keys[n])
+    local v, here = may_be_nil(c, arguments[n], numbers and numbers[k])
+    local type = known(call.keys and call.keys[n])
     if is_constant(v) then
-      local constant = v.kind == "constant" and v.value or v.r
+      local constant = v.r
+      if v.kind == "constant" then
+        constant = v.value
+      end
       type = type and type.meaning and math.type(constant) and type or { kind = "constant" }
       site.values[k] = { constant = constant, type = type }
     else
@@ -180,6 +195,12 @@ local function send_values(c, site, body, arguments, first)
       site.values[k] = { name = name, type = type }
       text[#text + 1] = member_text(type, name) .. "; "
       order[#order + 1], fields[name] = name, member_value(c, v, type)
+      if here then
+        local there = name .. "_here"
+        site.values[k].here = there
+        text[#text + 1] = "__u64 " .. there .. "; "
+        order[#order + 1], fields[there] = there, here
+      end
       if types.of_process(type) then
         local pid = name .. "_pid"
         site.values[k].pid = pid
@@ -224,7 +245,11 @@ function rows.printf(c, arguments)
   end
   local site = site_here(c, body.state)
   check_format(c, site, given.value, arguments)
-  return send_values(c, site, body, arguments, 2)
+  local numbers = {}
+  for n, conversion in ipairs(printf.conversions(site.format)) do
+    numbers[n] = printf.is_number(conversion)
+  end
+  return send_values(c, site, body, arguments, 2, numbers)
 end
 
 -- The flag is up: every run of a body that begins from now on ends at once. The record wakes the tool.
@@ -273,7 +298,9 @@ local function liner(site, show)
   return function(record)
     for n = 1, site.count do
       local place = places[n]
-      if place.name then
+      if place.here and record[place.here] == 0 then
+        list[n] = nil
+      elseif place.name then
         list[n], pids[n] = record[place.name], place.pid and record[place.pid]
       else
         list[n] = place.constant
