@@ -37,6 +37,10 @@ describe("lua-bpf trace: what is shared", function()
       "t[pid] = 5 print(t[1], t[pid]) local b if pid == 1 then b = tid > 3 end printf('%s|%s\\n', t[1], b)"))
   end)
 
+  it("has false as a key and as a value", function()
+    assert.equal("f\n  false  false\n", left("f[pid == 1] = pid == 2", "print(f)"))
+  end)
+
   it("has addresses and ports as keys and members", function()
     assert.equal("t\n  1.0.0.0  80\n", left("t[ip(args.fd)] = port(80)", "print(t)"))
     assert.equal("t\n      A        N\n  dd  1.0.0.0  1\n", left("t[comm] = { a = ip(args.fd), n = 1 }", "print(t)"))

@@ -101,20 +101,28 @@ end
 
 local PIDS <const> = { pid = true, tid = true }
 
+-- What is stored, or its member of a name.
+local function member(stored, name)
+  if name == nil then
+    return stored
+  end
+  return stored[name]
+end
+
 -- A shared table: keys and values are as the bodies store them.
 local function read_shared(t)
   local rows = {}
   for key, value in pairs(t.map) do
     local row = { key = {}, pids = {}, values = {} }
     for n, part in ipairs(t.parts) do
-      row.key[n] = part.field == nil and key or key[part.field]
+      row.key[n] = member(key, part.field)
       row.pid = PIDS[part.type.meaning] and row.key[n] or row.pid
     end
     for n, part in ipairs(t.parts) do -- a stack of a process, where another part of the key is its pid
       row.pids[n] = part.type.kind == "ustack" and row.pid or nil
     end
     for n, column in ipairs(t.columns) do
-      row.values[n] = column.field_of == nil and value or value[column.field_of]
+      row.values[n] = member(value, column.field_of)
     end
     row.rank = row.values[1]
     rows[#rows + 1] = row
