@@ -41,6 +41,13 @@ describe("lua-bpf trace: what is shared", function()
     assert.equal("f\n  false  false\n", left("f[pid == 1] = pid == 2", "print(f)"))
   end)
 
+  it("has fields that are booleans", function()
+    local send = "tracepoint/net/net_dev_start_xmit"
+    traced.fails("net_dev_start_xmit:1: boolean compared with integer", send, "count(args.vlan_tagged == 0)")
+    assert.equal("count(): 0\n", traced.works("true", send,
+      "if args.vlan_tagged and not args.vlan_tagged then count() end"))
+  end)
+
   it("has addresses and ports as keys and members", function()
     assert.equal("t\n  1.0.0.0  80\n", left("t[ip(args.fd)] = port(80)", "print(t)"))
     assert.equal("t\n      A        N\n  dd  1.0.0.0  1\n", left("t[comm] = { a = ip(args.fd), n = 1 }", "print(t)"))

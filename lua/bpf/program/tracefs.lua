@@ -39,6 +39,9 @@ local function field_type(declaration, size, signed)
     return types.chars(size)
   end
   local name = declaration:gsub("^%s*const ", ""):match("^%s*(.-)%s*[A-Za-z_0-9]+%s*$")
+  if size == 1 and (name == "bool" or name == "_Bool") then
+    return { kind = "int", size = 1, signed = false, bool = true }
+  end
   return size == 8 and NARROW[name] or types.integer(size, signed)
 end
 
@@ -93,7 +96,7 @@ end
 
 -- Objects for other kernels ------------------------------------------------------------------------------------------
 
--- The members of a record's struct in the kernel's BTF, as tracefs has them: numbers are integers, and text that has
+-- The members of a record's struct in the kernel's BTF, as tracefs has them: enums are integers too, and text that has
 -- no place of its own is called without the prefix. Those that aren't fields stay as they are.
 local function adapt(form)
   for _, member in ipairs(form.order) do
@@ -102,7 +105,7 @@ local function adapt(form)
     if prefix == "__data_loc_" or prefix == "__rel_loc_" then
       type = { kind = "data_loc", size = 4, relative = prefix == "__rel_loc_" }
     elseif kind == "int" or kind == "ptr" then
-      type = types.integer(member.type.size, member.type.signed)
+      type = member.type.bool and member.type or types.integer(member.type.size, member.type.signed)
     end
     if type then
       form.members[name or member.name] = { name = name or member.name, index = member.index, offset = member.offset,

@@ -102,7 +102,7 @@ end
 local PIDS <const> = { pid = true, tid = true }
 
 -- What is stored, or its member of a name.
-local function member(stored, name)
+local function part_of(stored, name)
   if name == nil then
     return stored
   end
@@ -115,14 +115,14 @@ local function read_shared(t)
   for key, value in pairs(t.map) do
     local row = { key = {}, pids = {}, values = {} }
     for n, part in ipairs(t.parts) do
-      row.key[n] = member(key, part.field)
+      row.key[n] = part_of(key, part.field)
       row.pid = PIDS[part.type.meaning] and row.key[n] or row.pid
     end
     for n, part in ipairs(t.parts) do -- a stack of a process, where another part of the key is its pid
       row.pids[n] = part.type.kind == "ustack" and row.pid or nil
     end
     for n, column in ipairs(t.columns) do
-      row.values[n] = member(value, column.field_of)
+      row.values[n] = part_of(value, column.field_of)
     end
     row.rank = row.values[1]
     rows[#rows + 1] = row

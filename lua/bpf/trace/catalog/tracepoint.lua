@@ -50,7 +50,7 @@ local function field_type(c, name, size, category)
   elseif c:find("%*$") then
     return types.pointer(c, category == "syscalls" and "user" or "kernel")
   end
-  return types.integer(c, name)
+  return (c == "bool" or c == "_Bool") and size == 1 and { kind = "boolean" } or types.integer(c, name)
 end
 
 -- A field's C type and name.
