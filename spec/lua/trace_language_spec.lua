@@ -48,6 +48,14 @@ describe("lua-bpf trace: what is shared", function()
       "if args.vlan_tagged and not args.vlan_tagged then count() end"))
   end)
 
+  it("has arrays of numbers, of which one says which", function()
+    local enter, which = "tracepoint/raw_syscalls/sys_enter", ": an array of 6 numbers: say which, %[1%] to %[6%]"
+    traced.fails("1: print" .. which, enter, "print(args.args)")
+    traced.fails("1: count" .. which, enter, "count(args.args)")
+    traced.fails("an array of 6 numbers has %[1%] to %[6%], and no %[0%]", enter, "print(args.args[0])")
+    traced.fails("and no %[7%]", enter, "print(args.args[7])")
+  end)
+
   it("has addresses and ports as keys and members", function()
     assert.equal("t\n  1.0.0.0  80\n", left("t[ip(args.fd)] = port(80)", "print(t)"))
     assert.equal("t\n      A        N\n  dd  1.0.0.0  1\n", left("t[comm] = { a = ip(args.fd), n = 1 }", "print(t)"))

@@ -29,15 +29,15 @@ function tracepoint.has(_, name)
   return name:find("^[^/.]+/[^/.]+$") ~= nil and tracefs.read(("events/%s/format"):format(name)) ~= nil
 end
 
--- The type of an array, by its element and size in bytes.
-local function array(element, name, size)
+-- The type of an array, by its element, the number of elements and the size in bytes. `count` is of one of numbers.
+local function array(element, count, name, size)
   if element == "char" then
     return { kind = "string", size = size }
   elseif (size == 4 or size == 16) and (element == "__u8" or element == "u8" or element == "unsigned char")
     and name:find("addr") then
     return { kind = "address", size = size }
   end
-  return { kind = "bytes", size = size, numbers = element:find("long") ~= nil or nil }
+  return { kind = "bytes", size = size, count = count and size > count and size % count == 0 and count or nil }
 end
 
 -- The type of a field. Arguments of system calls are pointers of the process.
@@ -46,7 +46,7 @@ local function field_type(c, name, size, category)
   if element then
     return element:find("^char") and { kind = "string", size = TEXT } or { kind = "bytes", size = TEXT }
   elseif c:find("%[") then
-    return array(c:match("^(.-) ?%["), name, size)
+    return array(c:match("^(.-) ?%["), math.tointeger(tonumber(c:match("%[(%d+)%]"))), name, size)
   elseif c:find("%*$") then
     return types.pointer(c, category == "syscalls" and "user" or "kernel")
   end

@@ -290,10 +290,12 @@ end
 
 -- An element of an array of numbers, as the args of raw_syscalls.
 local function element_of_bytes(self, t, key)
-  if not t.numbers and self.strict then
+  if not t.count and self.strict then
     self:refuse("%s has no members (%s)", types.describe(t), tostring(key))
+  elseif t.count and key ~= nil and not (math.type(key) == "integer" and key >= 1 and key <= t.count) then
+    self:refuse("an array of %d numbers has [1] to [%d], and no [%s]", t.count, t.count, tostring(key))
   end
-  return { type = t.numbers and types.integer() or types.unknown }
+  return { type = t.count and types.integer() or types.unknown }
 end
 
 local INSIDE = { pointer = member_of_pointer, record = member_of_record, bytes = element_of_bytes }
