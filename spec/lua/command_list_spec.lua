@@ -216,7 +216,7 @@ describe("the catalog", function()
     assert.same({ kind = "string", size = 16 }, types.comm)
     types = arguments "tracepoint/raw_syscalls/sys_enter"
     assert.same({ kind = "integer", meaning = "syscall" }, types.id)
-    assert.same({ kind = "bytes", size = 48, numbers = true }, types.args)
+    assert.same({ kind = "bytes", size = 48, count = 6 }, types.args)
     types = arguments "tracepoint/net/net_dev_queue"
     assert.same({ kind = "string", size = 64 }, types.name)
     assert.same({ kind = "integer", meaning = "kernel address" }, types.skbaddr)
