@@ -197,8 +197,12 @@ end
 
 -- Patterns ----------------------------------------------------------------------------------------------------------
 
+-- What is attached to functions of files, which may have several names.
+local FUNCTIONS <const> = { uprobe = true, uretprobe = true, ["uprobe.s"] = true, ["uretprobe.s"] = true }
+
 -- A probe in place of each pattern of a list, by `find(section)`, which returns a list of { section = } and a list of
 -- what could not be read, or nil and why. Returns the list, and warnings for those that match nothing while others do.
+-- A function of a file is there once, whatever its names.
 function probes.expand(list, find)
   local all, warnings = {}, {}
   for _, probe in ipairs(list) do
@@ -212,6 +216,9 @@ function probes.expand(list, find)
         why = why[1]
       end
       warnings[#warnings + 1] = ("nothing matches %s%s"):format(probe.title, why and ": " .. why or "")
+    end
+    if found and FUNCTIONS[probe.kind] then
+      found = require("bpf.trace.catalog.user").once(found)
     end
     for _, match in ipairs(found or {}) do
       all[#all + 1] = { kind = probe.kind, title = match.section, section = match.section, of = probe }

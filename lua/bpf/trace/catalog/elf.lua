@@ -19,13 +19,13 @@ local function with(path, read)
   return result
 end
 
--- The set of the names of functions.
+-- The addresses of functions by their names.
 function elf.functions(path)
   return with(path, function(file)
     local all = symbols.functions(file)
     local names = all and {}
-    for _, name in ipairs(all and all.name or {}) do
-      names[name] = true
+    for n, name in ipairs(all and all.name or {}) do
+      names[name] = all.from[n]
     end
     return names
   end)

@@ -117,6 +117,40 @@ function user.has(kind, _, place, options)
   return found and found[name] and files[1] .. ":" .. name
 end
 
+-- Whether a function's name comes before another one of the same function.
+local function is_better(a, b)
+  local own, other = a:match("^_*"), b:match("^_*")
+  if #own ~= #other or #a ~= #b then
+    return #own < #other or #own == #other and #a < #b
+  end
+  return a < b
+end
+
+-- A list of { section = } of functions, each function once: of names for one address, the best.
+function user.once(list)
+  local elf, files, best = require("bpf.trace.catalog.elf"), {}, {}
+  local function place(one)
+    local path, name = one.section:match("^u[^/]*/(.*):([^:]+)$")
+    if not path then
+      return one.section, one.section
+    end
+    files[path] = files[path] or elf.functions(path) or {}
+    return path .. ":" .. tostring(files[path][name] or name), name
+  end
+  for _, one in ipairs(list) do
+    local at, name = place(one)
+    if not best[at] or is_better(name, best[at]) then
+      best[at] = name
+    end
+  end
+  local left = {}
+  for _, one in ipairs(list) do
+    local at, name = place(one)
+    left[#left + 1] = best[at] == name and one or nil
+  end
+  return left
+end
+
 -- A function that tells whether a name is meant by the pattern behind the kind.
 function user.matcher(kind, place, options)
   local _, name = places(place, options.pid)
