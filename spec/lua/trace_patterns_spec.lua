@@ -191,6 +191,14 @@ describe("lua-bpf trace with patterns", function()
     assert.matches("ready, 2 probes\n", output)
   end)
 
+  it("attaches functions of files once, whatever their names", function()
+    local output = traced("sh -c 'exec build/support/probed <<E\n5 6 7 0\nE'",
+      "uprobe/build/support/probed:*probed_add",
+      "count(probe)")
+    assert.equal(3, counted(output, "uprobe/build/support/probed:probed_add"), output)
+    assert.matches("ready, 1 probes\n", output)
+  end)
+
   it("reads arguments of functions that are on the stack", function()
     local output = traced("sh -c 'echo 0 | exec build/support/probed'", "--follow",
       "uprobe/build/support/probed:nine", "print(arg0, arg5, arg6, arg7, arg8)")

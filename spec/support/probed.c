@@ -23,7 +23,7 @@ __attribute__((noipa)) int probed_add(int a, int b)
 }
 
 /* Another name of a function. */
-extern __typeof(probed_add) probed_addition __attribute__((alias("probed_add")));
+extern __typeof(probed_add) also_probed_add __attribute__((alias("probed_add")));
 
 /* More arguments than registers have. */
 long nine(long a, long b, long c, long d, long e, long f, long g, long h, long i);
