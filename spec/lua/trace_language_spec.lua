@@ -30,6 +30,17 @@ describe("lua-bpf trace: what is shared", function()
       "print(t.dd or 'none')"))
   end)
 
+  it("has names of any length, in bodies of any length", function()
+    local name, list = ("n"):rep(50), { "y = y + 1" }
+    assert.equal("3\n", left(name .. " = " .. name .. " + 1", ("print(%s)"):format(name)))
+    for n = 1, 300 do
+      list[#list + 1] = ("y = y + %d"):format(n * 1000000)
+    end
+    list[#list + 1] = "last = last + y t[comm] = 7"
+    assert.equal("7\t45150000001\n", traced.works("true", "tracepoint/sched/sched_process_exec",
+      table.concat(list, " "), "end", "print(t['true'], last)"))
+  end)
+
   it("prints false as false, and what is absent as nil", function()
     assert.equal("false\tnil\tfalse\n", traced.works("true", "tracepoint/sched/sched_process_exec",
       "print(nil == false, nil, pid == 1)"))

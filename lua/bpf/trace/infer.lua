@@ -108,15 +108,41 @@ local function add_gather(ledger, call)
   ledger:put(row, "value", call.value, call.place)
 end
 
+-- The index of the constant by which an instruction reads or assigns a member of _ENV, and whether it assigns; nil for
+-- others. `held` has what registers hold of that: true for _ENV, or the index of a constant. Lua needs registers where
+-- a name has more than 40 characters, or a function has more than 255 constants.
+local function member_of_env(proto, i, held)
+  if i.op == "GETTABUP" or i.op == "SETTABUP" then
+    local assigns = i.op == "SETTABUP"
+    local is_env = proto.upvalues[assigns and i.A or i.B].name == "_ENV"
+    return is_env and (assigns and i.B or i.C) or nil, assigns
+  elseif i.op == "GETTABLE" and held[i.B] == true then
+    return held[i.C]
+  elseif i.op == "SETTABLE" and held[i.A] == true then
+    return held[i.B], true
+  end
+end
+
+local HOLDS <const> = {
+  GETUPVAL = function(proto, i) return proto.upvalues[i.B].name == "_ENV" or nil end,
+  LOADK = function(_, i) return i.Bx end,
+  LOADKX = function(_, i) return i.Bx end,
+}
+local KEEPS <const> = { SETTABUP = true, SETTABLE = true, SETFIELD = true, SETI = true }
+
 -- The names of _ENV in a function of Lua's and in those within it, as the keys of a table; those that are assigned are
 -- keys of another one.
 local function names_in(proto, found, assigned)
+  local held = {}
   for pc = 0, proto.last_pc do
     local i = proto.code[pc]
-    local index = i.op == "GETTABUP" and i.C or i.op == "SETTABUP" and i.B
-    if index and proto.upvalues[i.op == "GETTABUP" and i.B or i.A].name == "_ENV" then
-      local name = proto.constants[index].value
-      found[name], assigned[name] = true, assigned[name] or i.op == "SETTABUP"
+    local index, assigns = member_of_env(proto, i, held)
+    local name = math.type(index) and proto.constants[index].value
+    if name then
+      found[name], assigned[name] = true, assigned[name] or assigns
+    end
+    if i.A and not KEEPS[i.op] then
+      held[i.A] = HOLDS[i.op] and HOLDS[i.op](proto, i)
     end
   end
   for _, inner in pairs(proto.protos) do
