@@ -41,6 +41,10 @@ describe("lua-bpf trace: what is shared", function()
       table.concat(list, " "), "end", "print(t['true'], last)"))
   end)
 
+  it("has interval tick whatever runs, for a command too", function()
+    assert.equal("7\n", traced.works("sleep 3", "interval/0.05", "x = 7 exit()", "end", "print(x)"))
+  end)
+
   it("prints false as false, and what is absent as nil", function()
     assert.equal("false\tnil\tfalse\n", traced.works("true", "tracepoint/sched/sched_process_exec",
       "print(nil == false, nil, pid == 1)"))

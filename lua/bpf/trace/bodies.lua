@@ -72,6 +72,21 @@ local function body_of(trace, group, text, uses)
   return body
 end
 
+-- Parts a list of probes by the condition under which their bodies run.
+local function by_condition(list, condition)
+  local parts, known = {}, {}
+  for _, probe in ipairs(list) do
+    local text = condition and condition(probe.kind) or nil
+    local part = known[text or false]
+    if not part then
+      part = { condition = text }
+      known[text or false], parts[#parts + 1] = part, part
+    end
+    part[#part + 1] = probe
+  end
+  return parts
+end
+
 -- Adds the bodies of one row, probes and their text. Warnings are added to a list.
 local function add_row(trace, row, condition, warnings)
   local list, more = probes.expand(probes.read(row[1]), catalog.find)
@@ -87,10 +102,12 @@ local function add_row(trace, row, condition, warnings)
       table.insert(why and warnings or there, why or probe)
     end
   end
-  local text = condition and ("if not (%s) then return end %s"):format(condition, row[2]) or row[2]
-  local uses = groups.uses(text)
-  for _, group in ipairs(groups.part(there, uses)) do
-    table.insert(trace.bodies, body_of(trace, group, text, uses))
+  for _, part in ipairs(by_condition(there, condition)) do
+    local text = part.condition and ("if not (%s) then return end %s"):format(part.condition, row[2]) or row[2]
+    local uses = groups.uses(text)
+    for _, group in ipairs(groups.part(part, uses)) do
+      table.insert(trace.bodies, body_of(trace, group, text, uses))
+    end
   end
   if #trace.bodies == added then
     error({ trace = table.concat(warnings, "; "), code = "ENOENT", status = 2 }, 0)
@@ -98,7 +115,8 @@ local function add_row(trace, row, condition, warnings)
 end
 
 -- Adds to a trace's `bodies`; by the numbers of probes, to their `titles` and `functions`. Probes that don't exist are
--- left out while another of their list does; returns a warning for each. `own`: the bodies are the trace's own.
+-- left out while another of their list does; returns a warning for each. `condition(kind)` gives the text of the
+-- condition under which bodies of such probes run, or nil. `own`: the bodies are the trace's own.
 function bodies.add(trace, given, condition, own)
   local warnings, before = {}, #trace.bodies
   for _, row in ipairs(given) do

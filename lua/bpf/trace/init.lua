@@ -178,7 +178,10 @@ end
 
 -- Makes all bodies: those that were given, and our own, which follow children.
 local function make_bodies(trace, options)
-  for _, warning in ipairs(bodies.add(trace, options.probes, process.condition(options, trace.child))) do
+  local function condition(kind)
+    return process.condition(options, trace.child, kind)
+  end
+  for _, warning in ipairs(bodies.add(trace, options.probes, condition)) do
     options.warn(warning)
   end
   bodies.add(trace, process.followers(options, trace.child), nil, true)

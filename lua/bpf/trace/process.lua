@@ -83,9 +83,13 @@ function process.cgroup(path)
   return m
 end
 
--- The condition, as Lua text over the names at hand, under which the bodies run; nil if always.
-function process.condition(options, child)
+-- The condition, as Lua text over the names at hand, under which the bodies run; nil if always. `interval` is a clock,
+-- which ticks in whatever process runs then: for its bodies, only what --where says.
+function process.condition(options, child, kind)
   local parts = {}
+  if kind == "interval" then
+    return options.where
+  end
   for _, pid in ipairs { child and child:pid() or false, options.pid or false } do
     if pid then
       parts[#parts + 1] = (options.follow and "(%s)" or "%s"):format(process.whom(options, pid))
