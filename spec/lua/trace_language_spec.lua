@@ -48,6 +48,8 @@ describe("lua-bpf trace: what is shared", function()
   it("prints false as false, and what is absent as nil", function()
     assert.equal("false\tnil\tfalse\n", traced.works("true", "tracepoint/sched/sched_process_exec",
       "print(nil == false, nil, pid == 1)"))
+    assert.equal("nil\ttrue\n", traced.works("true", "tracepoint/sched/sched_process_exec",
+      "t[pid] = comm print(t[1], t[pid])"))
     assert.equal("nil\t5\nnil|nil\n", traced.works("true", "tracepoint/sched/sched_process_exec",
       "t[pid] = 5 print(t[1], t[pid]) local b if pid == 1 then b = tid > 3 end printf('%s|%s\\n', t[1], b)"))
   end)

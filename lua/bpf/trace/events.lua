@@ -162,12 +162,26 @@ local function member_value(c, v, type)
   return v
 end
 
--- The number or boolean of an entry that may be absent, and whether it is there. Where only a number will do, this run
--- of the body ends without it.
+-- The string of an entry that may be absent, copied, and whether it is there.
+local function string_or_nil(c, v)
+  local f, object = c.f, c:stable_object(v.type.size)
+  local here = f:move(f:register(), 0)
+  c:clear(object, 0, object.size)
+  c:when("ne", v.r, 0, function()
+    c:copy(object, 0, v, v.type.size)
+    f:move(here, 1)
+  end)
+  return { kind = "buffer", object = object, offset = 0, type = v.type }, values.integer(here)
+end
+
+-- The number, boolean or string of an entry that may be absent, and whether it is there. Where only a number will do,
+-- this run of the body ends without it.
 local function may_be_nil(c, v, is_number)
   if v.kind == "optional" and not is_number then
     local plain = v.bool and { kind = "boolean", r = v.r } or values.integer(v.r, v.positive, v.most)
     return plain, values.integer(v.present)
+  elseif v.kind == "pointer" and v.null and v.type.kind == "chars" then
+    return string_or_nil(c, v)
   end
   return present(c, v)
 end
