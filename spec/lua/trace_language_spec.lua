@@ -96,6 +96,12 @@ describe("lua-bpf trace: what is shared", function()
     assert.matches("\n +/etc/p… +%d", (output:gsub("%.%.%.", "…")))
   end)
 
+  it("cuts strings that fields and names hold", function()
+    local output = traced.works("true", "tracepoint/sched/sched_process_exec",
+      "local s = str(args.filename, 4) print(#s, s == str(args.filename, 4), #str(comm, 3), #str(comm, 30)) print(s)")
+    assert.matches("^3\ttrue\t2\t4\n/u…\n$", (output:gsub("%.%.%.", "…")))
+  end)
+
   it("has bytes, which print with escapes", function()
     assert.matches("^\\x00\\x00\n", traced.works("dd if=/dev/zero of=/dev/null bs=1k count=1 status=none", WRITE,
       "print(buf(args.buf, 2))"))

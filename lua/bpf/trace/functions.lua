@@ -4,6 +4,7 @@
 local Compiler = require("bpf.program.compiler")
 local argv = require("bpf.trace.argv")
 local keys = require("bpf.trace.tables.keys")
+local program_types = require("bpf.program.types")
 local types = require("bpf.trace.types")
 local values = require("bpf.program.values")
 local words = require("bpf.program.words")
@@ -75,13 +76,28 @@ end
 
 local LONGEST <const> = 16384
 
+-- A string's beginning, of so many bytes with its NUL.
+local function beginning(c, v, size)
+  if v.kind == "constant" then
+    return values.constant(v.value:sub(1, size - 1))
+  elseif not (v.type and v.type.size > size) or v.null then
+    return v
+  elseif v.kind == "pending" and not v.exact then
+    return { kind = "pending", type = program_types.chars(size), sized = true, put = v.put }
+  end
+  local object = c:stable_object(size)
+  c:copy(object, 0, c:materialize(v), size)
+  c.f:store(object, size - 1, 1, 0)
+  return { kind = "buffer", object = object, offset = 0, type = program_types.chars(size) }
+end
+
 -- str(p [, n])
 row("str", function(c, given)
-  local v = first(c, given, "str")
+  local v, size = first(c, given, "str"), constant(c, given[2], "str", 1, LONGEST)
   if is_text(v) then
-    return v
+    return size and beginning(c, v, size) or v
   end
-  local size = constant(c, given[2], "str", 1, LONGEST) or c.STRING
+  size = size or c.STRING
   local address, space = c:scalar(v, "str"), space_of(c, v)
   if v.type == argv.FORM then
     return argv.text(c, address, size)
@@ -94,7 +110,8 @@ row("str", function(c, given)
   return user
 end, function(given, constants)
   if given[1] and given[1].kind == "string" then
-    return given[1]
+    local size = constants and constants[2]
+    return math.type(size) and size < given[1].size and types.string(size, true) or given[1]
   end
   return types.string(constants and constants[2] or Compiler.STRING, true)
 end)
