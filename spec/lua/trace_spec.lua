@@ -30,7 +30,7 @@ describe("lua-bpf trace", function()
   it("shows kernel stacks without the program's own functions", function()
     local output = traced("sleep 0.1", "raw_tp/sched_switch", "count(kstack)")
     assert.matches("\n +__schedule%+0x", output)
-    assert.falsy(output:find("bpf_", 1, true), output)
+    assert.falsy(output:find("bpf_prog_", 1, true) or output:find("bpf_trace_run", 1, true), output)
   end)
 
   it("tells by which probe", function()
@@ -52,7 +52,8 @@ describe("lua-bpf trace", function()
       [[printf("%s at %s\n", comm, func) n = count(usym(arg0))]],
       "tracepoint/syscalls/sys_enter_clock_nanosleep", [[printf("%s\n%s\n%s\n", comm, ustack(2), kstack(1))]])
     assert.matches("\nsleep at [a-z_]*nanosleep[a-z_0-9]*\n", output)
-    assert.matches("\nsleep\n    %S+ %(libc.so.6%)\n    [^\n]+\n    [a-z_]+[^\n]+\n", output)
+    -- On Linux 5.10, records of single system calls come without a stack of the kernel.
+    assert.matches("\nsleep\n    %S+ %(libc.so.6%)\n    [^\n]+\n    [%[a-z_]+[^\n]+\n", output)
   end)
 
   it("prints stacks of any depth that were stored", function()
