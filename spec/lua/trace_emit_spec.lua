@@ -145,6 +145,8 @@ describe("lua-bpf trace --emit", function()
 
   it("says what has no form in a script", function()
     tool.fails(2, "%-%-emit: a script has no option 'command'", ("trace --emit - -c true %s 'count()'"):format(WRITE))
+    tool.fails(2, "%-%-emit: a script has no option 'interval'", ("trace --emit - --interval 1 %s 'count()'"):format(WRITE))
+    tool.fails(2, "%-%-emit: a script has no option 'json'", ("trace --emit - --json %s 'count()'"):format(WRITE))
     tool.fails(2, "%-%-emit: .*write: syscall%(%) has no form", ("trace --emit - %s 'count(syscall(1))'"):format(WRITE))
     tool.fails(2, "%-%-emit: the script uses the name 'map'", ("trace --emit - %s 'map[pid] = 1'"):format(WRITE))
   end)

@@ -152,6 +152,8 @@ describe("lua-bpf trace: what is wrong is said with the probe and the line", fun
     ["t = {} t[1] = 1"] = P .. "1: 't' needs no {}",
     ["lhist(args.count, 0, 10, 0)"] = P .. "1: lhist.*the step must be above 0",
     ["count[comm]"] = P .. "1: the body ends in the middle of a statement",
+    ["count("] = P .. "1: the body ends in the middle of an expression",
+    ["print((pid"] = P .. "1: '%)' expected at the end of the body",
     ["\nprintf('%d')"] = P .. "2: printf: the format has 1 conversions, and 0 values stand behind it",
     ["printf('%q\\n', 1)"] = P .. "1: printf: '%%q' is no conversion",
     ["printf('%d', comm)"] = P .. "1: printf: %%d takes a number, and value 1 is a string: %%s",

@@ -314,9 +314,9 @@ for name in ([[bpf map helper obj began ended lines stacks log2 linear note tabl
 end
 
 local function check(trace, options, names)
-  for _, name in ipairs { "command", "follow", "cgroup" } do
+  for _, name in ipairs { "command", "follow", "cgroup", "interval", "json" } do
     if options[name] then
-      fail("a script has no option '%s' yet: where and pid can be in it", name)
+      fail("a script has no option '%s' yet: it can have where, pid and seconds", name)
     end
   end
   for _, name in ipairs(names) do

@@ -41,6 +41,10 @@ function infer.load(title, text, environment)
   end
   local line, complaint = message:match(":([0-9]+): (.*)$")
   local _, last = text:gsub("\n", "")
+  if math.tointeger(line) == last + 2 then -- the 'end' is ours
+    complaint = complaint:gsub("^unexpected symbol near 'end'$", "the body ends in the middle of an expression")
+      :gsub("^('%S+' expected).* near 'end'$", "%1 at the end of the body")
+  end
   line = math.min(math.tointeger(line) or 1, last + 1)
   complaint = complaint == "'then' expected near '='" and "equal is '==' in Lua" or complaint
   complaint = complaint and complaint:gsub("syntax error near 'end'$", "the body ends in the middle of a statement")
