@@ -145,7 +145,7 @@ describe("runqlen", function()
     local output = traces.beside("runqlen", BUSY)
     assert.matches("^length\n", output)
     local waiting = 0
-    for length, count in output:gmatch "\n +(%d+)  (%d+) " do
+    for length, count in output:gmatch "\n +(%d+) +(%d+) " do
       waiting = waiting + (tonumber(length) >= 2 and tonumber(count) or 0)
     end
     assert.is_true(waiting >= 10, output)
