@@ -116,7 +116,7 @@ describe("names at hand", function()
   end)
 
   it("are stacks, of a depth", function()
-    -- Before 5.15 or so, the records of single system calls come without a stack of the kernel.
+    -- Up to Linux 6.1 at least, records of single system calls come without a stack of the kernel.
     local found = traced("tracepoint/raw_syscalls/sys_enter", MINE .. "n = kstack m = ustack(3) flag = kstack(2)", open,
       { me = me })
     assert.equal(127, found.n >> 16)
