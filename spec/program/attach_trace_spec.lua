@@ -159,7 +159,10 @@ describe("attach_raw_tracepoint", function()
     local link <close> = assert(obj.progs.raw_with_cookie:attach_raw_tracepoint("sys_enter", { cookie = 77 }))
     call(1)
     assert.equal(77, obj.vars.cookie)
-    assert.equal(77, link:info().cookie)
+    local told = link:info().cookie
+    if told or not kernel.before "6.18" then -- 6.12 doesn't tell it
+      assert.equal(77, told)
+    end
   end)
 end)
 
