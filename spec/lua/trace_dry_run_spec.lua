@@ -48,7 +48,10 @@ describe("lua-bpf trace --dry-run", function()
   end)
 
   it("says what can't be compiled", function()
-    tool.fails(2, "raw_tp/sched_switch:1: no function 'coutn'", "trace --dry-run raw_tp/sched_switch 'coutn()'")
+    for _, whom in ipairs { "", "--cgroup / ", "-c true " } do
+      tool.fails(2, "^lua%-bpf: raw_tp/sched_switch:1: no function 'coutn'",
+        ("trace --dry-run %sraw_tp/sched_switch 'coutn()'"):format(whom))
+    end
     tool.fails(2, "raw_tp/sched_switch:1: str: the size must be a constant",
       "trace --dry-run raw_tp/sched_switch 'print(str(1, pid))'")
   end)

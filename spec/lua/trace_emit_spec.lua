@@ -145,8 +145,8 @@ describe("lua-bpf trace --emit", function()
 
   it("says what has no form in a script", function()
     tool.fails(2, "%-%-emit: a script has no option 'command'", ("trace --emit - -c true %s 'count()'"):format(WRITE))
-    for option, text in pairs { interval = "--interval 1", json = "--json" } do
-      tool.fails(2, "%-%-emit: a script has no option '" .. option,
+    for option, text in pairs { interval = "--interval 1", json = "--json", cgroup = "--cgroup /" } do
+      tool.fails(2, "^lua%-bpf: %-%-emit: a script has no option '" .. option,
         ("trace --emit - %s %s 'count()'"):format(text, WRITE))
     end
     tool.fails(2, "%-%-emit: .*write: syscall%(%) has no form", ("trace --emit - %s 'count(syscall(1))'"):format(WRITE))

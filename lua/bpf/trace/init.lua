@@ -148,7 +148,7 @@ function Trace:close()
     end
   end
   close_maps(self)
-  if self.cgroup then
+  if self.cgroup and not self.dry then -- which only declares its maps
     core.map.close(self.cgroup)
   end
   self.links = { slow = {} }
@@ -215,7 +215,6 @@ local function write_dry(trace, options)
   end
   local dry_run = require("bpf.trace.dry_run") -- which few traces need
   local ok, problem = pcall(dry_run.write, options.out, trace.bodies, rows_of(trace, trace.bodies), trace.compiling)
-  trace.child, trace.cgroup = nil, nil
   if not ok then
     error(type(problem) == "table" and problem.program and { trace = problem.program } or problem, 0)
   end
