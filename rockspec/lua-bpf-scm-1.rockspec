@@ -177,6 +177,7 @@ build = {
     ["bpf.base.near"] = "lua/bpf/base/near.lua",
     ["bpf.base.number"] = "lua/bpf/base/number.lua",
     ["bpf.base.posix"] = "lua/bpf/base/posix.lua",
+    ["bpf.base.sorted"] = "lua/bpf/base/sorted.lua",
     ["bpf.base.units"] = "lua/bpf/base/units.lua",
     ["bpf.command"] = "lua/bpf/command/init.lua",
     ["bpf.command.btf"] = "lua/bpf/command/btf.lua",

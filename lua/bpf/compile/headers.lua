@@ -4,6 +4,7 @@
 
 local files = require("bpf.compile.files")
 local posix = require("bpf.base.posix")
+local sorted = require("bpf.base.sorted")
 
 local headers = {}
 
@@ -41,20 +42,11 @@ local function mentioned(text, names)
   return true
 end
 
-local function sorted(set)
-  local list = {}
-  for key in pairs(set) do
-    list[#list + 1] = key
-  end
-  table.sort(list)
-  return list
-end
-
 -- The paths at which one of the names could be in one of the directories, and is not; nil if one came since a time.
 local function absent(names, directories, read, began)
   local paths = {}
-  for _, name in ipairs(sorted(names)) do
-    for _, directory in ipairs(sorted(directories)) do
+  for _, name in ipairs(sorted.keys(names)) do
+    for _, directory in ipairs(sorted.keys(directories)) do
       local path = name:sub(1, 1) == "/" and name or directory .. "/" .. name
       local found, changed = posix.is_file(path)
       if not found then
@@ -64,7 +56,7 @@ local function absent(names, directories, read, began)
       end
     end
   end
-  return sorted(paths)
+  return sorted.keys(paths)
 end
 
 -- The name of a path below each of the directories that are above it: by that it may have been included.

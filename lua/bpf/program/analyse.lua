@@ -5,6 +5,7 @@ local Compiler = require("bpf.program.compiler")
 local flow = require("bpf.program.flow")
 local ir = require("bpf.program.ir")
 local source = require("bpf.program.source")
+local sorted = require("bpf.base.sorted")
 
 function Compiler:go(pc)
   local way = self:edge(self.state, pc)
@@ -37,7 +38,7 @@ end
 
 -- Strings that are still to be read are read before the ways part.
 function Compiler:materialize_live(pc)
-  for _, register in ipairs(Compiler.sorted(self.state)) do
+  for _, register in ipairs(sorted.keys(self.state)) do
     local v = self.state[register]
     if v.kind == "pending" and (self.live[pc][register] or self.live[pc + 1][register]) then
       self.state[register] = self:materialize(v)

@@ -3,6 +3,7 @@
 -- that the block has for it.
 local Compiler = require("bpf.program.compiler")
 local shapes = require("bpf.program.shapes")
+local sorted = require("bpf.base.sorted")
 local values = require("bpf.program.values")
 
 local PARTS = values.PARTS
@@ -50,15 +51,6 @@ function Compiler:edge(state, target)
     f:jump(t.block)
   end
   return way
-end
-
-function Compiler.sorted(set)
-  local list = {}
-  for register in pairs(set) do
-    list[#list + 1] = register
-  end
-  table.sort(list)
-  return list
 end
 
 -- Joins what a way brings for a place with what others brought.
@@ -123,7 +115,7 @@ end
 -- The places of what a way brings, in order, and the values by place.
 function Compiler:spread(t, live, state, passed)
   t.kinds = t.kinds or {}
-  local all, registers = Compiler.sorted(live), {}
+  local all, registers = sorted.keys(live), {}
   for _, register in ipairs(all) do
     if not (passed and passed[register]) then
       registers[#registers + 1] = register

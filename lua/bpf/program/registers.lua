@@ -5,6 +5,7 @@
 -- If any register is on the stack, r0 and r5 are kept for the instructions that read and write it.
 
 local interference = require("bpf.program.interference")
+local sorted = require("bpf.base.sorted")
 
 local registers = {}
 
@@ -95,11 +96,7 @@ end
 
 -- Joins the registers that are moved to each other, where it does no harm: first those in the innermost loops.
 local function join_moves(graph)
-  local weights = {}
-  for weight in pairs(graph.moves) do
-    weights[#weights + 1] = weight
-  end
-  table.sort(weights)
+  local weights = sorted.keys(graph.moves)
   for n = #weights, 1, -1 do
     local list = graph.moves[weights[n]]
     for k = 1, #list, 2 do

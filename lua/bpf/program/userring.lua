@@ -7,6 +7,7 @@ local Compiler = require("bpf.program.compiler")
 require("bpf.program.specialhelpers") -- of which this is one
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
+local sorted = require("bpf.base.sorted")
 
 local PARTS, describe = values.PARTS, values.describe
 
@@ -140,11 +141,7 @@ local function store_captured(c, body, object, place, v)
 end
 
 local function fill_frame(c, body, object)
-  local numbers = {}
-  for n in pairs(body.captures) do
-    numbers[#numbers + 1] = n
-  end
-  table.sort(numbers)
+  local numbers = sorted.keys(body.captures)
   for _, n in ipairs(numbers) do
     store_captured(c, body, object, "upvalue" .. n, body.captures[n])
   end

@@ -11,6 +11,7 @@ local gather = require("bpf.trace.gather")
 local keys = require("bpf.trace.tables.keys")
 local types = require("bpf.trace.types")
 local values = require("bpf.program.values")
+local sorted = require("bpf.base.sorted")
 require("bpf.program") -- whose compiler knows the helpers
 
 local error = argument.error
@@ -83,11 +84,7 @@ end
 -- What each program of a trace begins with: where a body calls exit() (`state.exits`), it ends at once when that was
 -- done. `shared` has the bpf.vars of shared variables by their names.
 function events.enter(state, shared)
-  local names = {}
-  for name in pairs(shared) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
+  local names = sorted.keys(shared)
   return function(c)
     for _, name in ipairs(names) do
       c.unit:variable_of(shared[name], events.SHARED .. name)

@@ -4,6 +4,7 @@
 local Body = require("bpf.trace.infer.body")
 local Ledger = require("bpf.trace.infer.shared")
 local calls = require("bpf.trace.infer.calls")
+local sorted = require("bpf.base.sorted")
 local source = require("bpf.program.source")
 local titles = require("bpf.trace.infer.titles")
 
@@ -64,21 +65,12 @@ end
 
 -- What gathers --------------------------------------------------------------------------------------------------------
 
-local function sorted_pcs(list)
-  local pcs = {}
-  for pc in pairs(list) do
-    pcs[#pcs + 1] = pc
-  end
-  table.sort(pcs)
-  return pcs
-end
-
 -- Gives each call its text.
 local function add_titles(body, ledger)
   local text = body.body.text
   ledger.texts[text] = ledger.texts[text] or titles.of(text, calls.words())
   local found, seen, count = ledger.texts[text], {}, {}
-  local pcs = sorted_pcs(body.calls)
+  local pcs = sorted.keys(body.calls)
   for _, pc in ipairs(pcs) do
     local word = body.calls[pc].word
     count[word] = (count[word] or 0) + 1

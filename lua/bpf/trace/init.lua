@@ -17,6 +17,7 @@ local posix = require("bpf.base.posix")
 local process = require("bpf.trace.process")
 local program = require("bpf.program")
 local run = require("bpf.trace.run")
+local sorted = require("bpf.base.sorted")
 local tables = require("bpf.trace.tables")
 local tool = require("bpf.trace.tool")
 local types = require("bpf.trace.types")
@@ -36,19 +37,10 @@ end
 
 -- What is shared ------------------------------------------------------------------------------------------------------
 
-local function sorted(shared)
-  local names = {}
-  for name in pairs(shared) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
-
 -- The maps of shared tables by their names, and the variables by theirs.
 local function make_shared(trace, shared)
   local made, variables = {}, {}
-  for _, name in ipairs(sorted(shared)) do
+  for _, name in ipairs(sorted.keys(shared)) do
     local row = shared[name]
     if row.table and not row.own then
       local make = trace.dry and declared.declare or core.map.create
@@ -80,7 +72,7 @@ local function bind(trace, list, result)
     body.fn = infer.load(body.title, body.text, environment)
     events.add(trace.printed, body.fn, result.calls[body])
   end
-  local names, numbers = sorted(result.shared), {}
+  local names, numbers = sorted.keys(result.shared), {}
   trace.plan = gather.plan(list, result.calls, { shared = names })
   for n, name in ipairs(names) do
     if result.shared[name].table and not result.shared[name].own then
@@ -190,7 +182,7 @@ end
 -- Writes the script that the trace is.
 local function write_script(trace, options, result)
   local emit = require("bpf.trace.emit")
-  local text = emit.text(trace, options, result, sorted(result.shared))
+  local text = emit.text(trace, options, result, sorted.keys(result.shared))
   if options.emit == "-" then
     options.out:write(text)
     return 0
@@ -278,7 +270,7 @@ end
 local function warn_of_bodies(trace, options, shared)
   local list = table.move(trace.bodies, 1, #trace.bodies, 1, {})
   table.move(trace.plain, 1, #trace.plain, #list + 1, list)
-  for _, sentence in ipairs(hints.of(list, trace.plan.tables[1] ~= nil, sorted(shared))) do
+  for _, sentence in ipairs(hints.of(list, trace.plan.tables[1] ~= nil, sorted.keys(shared))) do
     options.warn(sentence)
   end
 end

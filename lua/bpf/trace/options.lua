@@ -2,6 +2,7 @@
 -- What bpf.trace is given: probes with their bodies, and options. Wrong ones are errors of the caller.
 
 local argument = require("bpf.base.argument")
+local sorted = require("bpf.base.sorted")
 local error = argument.error
 
 local options = {}
@@ -45,15 +46,6 @@ local OPTIONS <const> = {
   command = { "a string, or a sequence of words", is_command },
 }
 
-local function known()
-  local names = {}
-  for name in pairs(OPTIONS) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return table.concat(names, ", ")
-end
-
 local function read_row(n, row)
   check(type(row) == "table" and type(row[1]) == "string" and type(row[2]) == "string",
     "%d: probes and a body are expected: { \"tracepoint/sched/sched_switch\", \"count(comm)\" }", n)
@@ -69,7 +61,7 @@ end
 
 local function read_option(name, value)
   local row = OPTIONS[name]
-  check(row, "there is no option '%s' (options: %s)", tostring(name), known())
+  check(row, "there is no option '%s' (options: %s)", tostring(name), table.concat(sorted.keys(OPTIONS), ", "))
   check(row[2](value), "option '%s' must be %s, got %s", name, row[1],
     math.type(value) and tostring(value) or type(value))
   check(not has_nul(value), "option '%s' has a NUL byte in it", name)

@@ -9,6 +9,7 @@ local keys = require("bpf.trace.tables.keys")
 local losses = require("bpf.trace.losses")
 local posix = require("bpf.base.posix")
 local symbols = require("bpf.symbols")
+local sorted = require("bpf.base.sorted")
 
 local map = core.map
 
@@ -222,11 +223,7 @@ end
 
 -- The buckets of a histogram that have a count, in order. One without an edge has null there.
 local function json_buckets(t, row)
-  local numbers, list = {}, {}
-  for n in pairs(row.buckets) do
-    numbers[#numbers + 1] = n
-  end
-  table.sort(numbers)
+  local numbers, list = sorted.keys(row.buckets), {}
   for i, n in ipairs(numbers) do
     local from, to = t.concept.edges(n, t.limits)
     list[i] = ('{"from":%s,"to":%s,"count":%s}'):format(json(from), json(to), json(row.buckets[n]))

@@ -4,6 +4,7 @@ local calls = require("bpf.trace.infer.calls")
 local flow = require("bpf.program.flow")
 local instructions = require("bpf.trace.infer.instructions")
 local keys = require("bpf.trace.tables.keys")
+local sorted = require("bpf.base.sorted")
 local types = require("bpf.trace.types")
 local undump = require("bpf.program.undump")
 
@@ -217,15 +218,6 @@ function Body:use_key(row, key)
   end
 end
 
-local function sorted_keys(t)
-  local list = {}
-  for name in pairs(t) do
-    list[#list + 1] = name
-  end
-  table.sort(list)
-  return list
-end
-
 local MOST_NAMED <const>, MOST_SHOWN <const> = 8, 16 -- probes, and arguments
 
 -- Fails for an argument that a probe lacks: with all of a pattern that lack it, where others have it.
@@ -245,7 +237,7 @@ local function no_argument(self, name)
     self:fail("only some of these probes have an argument '%s'; without it: %s%s", name, table.concat(lacking, ", "),
       more)
   end
-  local names = sorted_keys(self.body.arguments)
+  local names = sorted.keys(self.body.arguments)
   local hint = self.ledger:hint(name, names)
   if hint == "" and names[1] then
     local more = #names > MOST_SHOWN and ", …" or ""
