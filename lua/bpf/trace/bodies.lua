@@ -92,8 +92,10 @@ local function add_row(trace, row, condition, warnings)
   local list, more = probes.expand(probes.read(row[1]), catalog.find)
   table.move(more, 1, #more, #warnings + 1, warnings)
   local there, added = {}, #trace.bodies
+  if list[1] then -- what is wrong with the text comes before what is with the probes
+    infer.load(list[1].title, row[2], {})
+  end
   for _, probe in ipairs(list) do
-    infer.load(probe.title, row[2], {})
     if probe.plain then
       table.insert(trace.bodies, { title = probe.title, text = row[2], probe = probe, tool = true,
         fn = infer.load(probe.title, row[2], {}) })
