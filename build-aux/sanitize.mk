@@ -9,13 +9,16 @@ NOT_BUILD = $(filter-out spec/tree/build_spec.lua spec/tree/install_spec.lua spe
 # A Lua that checks how it is used, for the interpreter, what it starts and programs in C. It is not instrumented, so the
 # loader puts ASan in front of it: unlike LD_PRELOAD, children don't inherit that. It keeps its name, by which scripts
 # may start it again. ASan has the name that the module asks for: with another one the loader leaks a few bytes, and each
-# process takes a fifth of a second to find out whose they are.
+# process takes a fifth of a second to find out whose they are. Libraries with thread-local storage follow it: of storage
+# that dlopen makes, ASan's runtime believes that it has a header where it happens to lie 16 bytes into a page, and the
+# leak check reads where that points to.
 APICHECK    := $(CURDIR)/build/lua-apicheck
+HAVE_TLS    := libubsan.so.1:libstdc++.so.6:libelf.so.1:libdw.so.1
 SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all
 ASAN_LUA     = $(shell ldd $$(command -v $(LUA)) | awk '$$1 ~ "/ld" { print $$1 }') \
-	--preload $(shell objdump -p $$(gcc -print-file-name=libasan.so) | awk '$$1 == "SONAME" { print $$2 }') --argv0 $(LUA) $(APICHECK)/$(LUA)
+	--preload $(shell objdump -p $$(gcc -print-file-name=libasan.so) | awk '$$1 == "SONAME" { print $$2 }'):$(HAVE_TLS) --argv0 $(LUA) $(APICHECK)/$(LUA)
 # Lua unloads the module before leaks are reported; nodelete keeps the names of its functions.
-# Thread-local storage made by dlopen confuses the leak check where it happens to lie 16 bytes into a page.
+# The module's own thread-local storage is the loader's from the start as well.
 asan_build   = VARIANT=asan CC=gcc CFLAGS='-g -O1 -fno-omit-frame-pointer -ftls-model=initial-exec $(SANITIZE)' HARDEN= \
 	LDFLAGS='$(SANITIZE) -Wl,-z,nodelete'
 asan oom reentry: export PATH := $(APICHECK):$(PATH)
