@@ -41,15 +41,13 @@ struct {
 	__type(value, struct waits);
 } waits SEC(".maps");
 
-struct name {
-	char comm[16];
-};
+typedef char name[16];
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
 	__type(key, int);
-	__type(value, struct name);
+	__type(value, name);
 } names SEC(".maps");
 
 static const struct waits none; // too large for the stack
@@ -101,15 +99,15 @@ static __always_inline struct waits *waits_of(struct task_struct *task)
 {
 	int tgid = by_process ? BPF_CORE_READ(task, tgid) : 0;
 	struct waits *mine = bpf_map_lookup_elem(&waits, &tgid);
-	struct name name = {};
+	name comm = {};
 
 	if (!mine) {
 		bpf_map_update_elem(&waits, &tgid, &none, BPF_NOEXIST);
 		mine = bpf_map_lookup_elem(&waits, &tgid);
 	}
 	if (by_process) { // each time: it may have executed another program
-		BPF_CORE_READ_STR_INTO(&name.comm, task, comm);
-		bpf_map_update_elem(&names, &tgid, &name, BPF_ANY);
+		BPF_CORE_READ_STR_INTO(&comm, task, comm);
+		bpf_map_update_elem(&names, &tgid, &comm, BPF_ANY);
 	}
 	return mine;
 }
