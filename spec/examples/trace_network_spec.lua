@@ -73,6 +73,15 @@ describe("tcpdrop", function()
     assert.matches("\n%d%d:%d%d:%d%d %d+ +%S+ +127.0.0.1 +%d+ +127.0.0.1 +9 +NO_SOCKET +no socket\n    [a-z_]", output)
     assert.matches("\n    tcp_v4_rcv%+0x%x+\n", output)
   end)
+
+  it("shows those of IPv6", function()
+    kernel.need("reasons of dropped packets", "5.17")
+    if not helper.run("cat /proc/net/if_inet6"):find("^0+1 ") then
+      helper.skip "there is no IPv6"
+    end
+    local output = traces.beside("tcpdrop", "bash -c ': </dev/tcp/::1/9' 2>/dev/null; true", "grep -q tcp_v6_rcv $out")
+    assert.matches("\n%d%d:%d%d:%d%d %d+ +%S+ +::1 +%d+ +::1 +9 +NO_SOCKET +no socket\n    [a-z_]", output)
+  end)
 end)
 
 describe("tcpretrans", function()
