@@ -332,6 +332,7 @@ build = {
     ["bpf.trace.tables"] = "lua/bpf/trace/tables.lua",
     ["bpf.trace.tables.draw"] = "lua/bpf/trace/tables/draw.lua",
     ["bpf.trace.tables.enumerators"] = "lua/bpf/trace/tables/enumerators.lua",
+    ["bpf.trace.tables.headings"] = "lua/bpf/trace/tables/headings.lua",
     ["bpf.trace.tables.keys"] = "lua/bpf/trace/tables/keys.lua",
     ["bpf.trace"] = "lua/bpf/trace/init.lua",
     ["bpf.trace.events"] = "lua/bpf/trace/events.lua",

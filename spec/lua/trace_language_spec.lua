@@ -20,8 +20,18 @@ describe("lua-bpf trace: what is shared", function()
   end)
 
   it("has records in tables whose members are assigned", function()
-    assert.matches("^t\n +N +BY\n +[0-9]+ +4 +dd\n$", left(
+    assert.matches("^t\n +PID +N +BY\n +[0-9]+ +4 +dd\n$", left(
       "if not t[pid] then t[pid] = { n = 1 } end t[pid].n = t[pid].n + 1 t[pid].by = comm", "print(t)"))
+  end)
+
+  it("has columns that are called as keys and values are written", function()
+    assert.matches("^t\n  COUNT  COMM  VALUE\n +1024  dd +3\n$",
+      left("local k = {args.count, comm} t[k] = (t[k] or 0) + 1", "print(t)"))
+    assert.matches("\n  COMM  COUNT  FD\n  dd +1024 +1\n$", left("t[comm] = { args.count, args.fd }", "print(t)"))
+    assert.equal("n\n  FD  COMM  COUNT\n   1  dd        3\n", left("local k = {args.fd, comm} n = count(k)", "i = 1"))
+    assert.matches('"rows":%[{"key":%[1024,"dd"%],"value":3}%]}\n$',
+      traced.works("dd if=/dev/zero of=/dev/null bs=1k count=3 status=none", "--json", WRITE,
+        "t[{args.count, comm}] = (t[{args.count, comm}] or 0) + 1", "end", "print(t)"))
   end)
 
   it("has entries that are absent", function()
@@ -75,7 +85,8 @@ describe("lua-bpf trace: what is shared", function()
 
   it("has addresses and ports as keys and members", function()
     assert.equal("t\n  1.0.0.0  80\n", left("t[ip(args.fd)] = port(80)", "print(t)"))
-    assert.equal("t\n      A        N\n  dd  1.0.0.0  1\n", left("t[comm] = { a = ip(args.fd), n = 1 }", "print(t)"))
+    assert.equal("t\n  COMM  A        N\n  dd    1.0.0.0  1\n",
+      left("t[comm] = { a = ip(args.fd), n = 1 }", "print(t)"))
   end)
 
   it("has strings of several sizes, compared as a whole", function()

@@ -4,6 +4,7 @@ local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
 local concepts = require("bpf.trace.concepts")
 local declared = require("bpf.program.declared")
+local titles = require("bpf.trace.infer.titles")
 local types = require("bpf.trace.types")
 local losses = require("bpf.trace.losses")
 local values = require("bpf.program.values")
@@ -105,8 +106,9 @@ end
 
 local function new_table(call, concept)
   return {
-    word = call.word, name = call.name, title = call.name or call.title, call_text = call.title, concept = concept,
-    parts = parts_of(call.keys), limits = limits_of(call, concept), value = call.value,
+    word = call.word, name = call.name, title = call.name or call.title, concept = concept,
+    written = call.written or titles.parts(call.title), parts = parts_of(call.keys), value = call.value,
+    limits = limits_of(call, concept),
   }
 end
 

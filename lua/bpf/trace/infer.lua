@@ -68,8 +68,9 @@ end
 -- Gives each call its text.
 local function add_titles(body, ledger)
   local text = body.body.text
-  ledger.texts[text] = ledger.texts[text] or titles.of(text, calls.words())
-  local found, seen, count = ledger.texts[text], {}, {}
+  local known = ledger.texts[text] or { calls = titles.of(text, calls.words()), entries = titles.entries(text) }
+  ledger.texts[text] = known
+  local found, seen, count = known.calls, {}, {}
   local pcs = sorted.keys(body.calls)
   for _, pc in ipairs(pcs) do
     local word = body.calls[pc].word
@@ -81,6 +82,10 @@ local function add_titles(body, ledger)
     seen[call.word] = (seen[call.word] or 0) + 1
     call.title = #texts == count[call.word] and texts[seen[call.word]]
       or ("%s in line %s"):format(call.word, call.place:match("[0-9]+$"))
+    call.written = titles.parts(call.title)
+    for n, argument in ipairs(call.written) do
+      call.written[n] = known.entries[argument] and known.entries[argument].value or argument
+    end
   end
   return pcs
 end
@@ -157,6 +162,19 @@ local function readers_of(body, ledger, names)
   return list
 end
 
+-- Gives shared tables the texts of their keys and values, where bodies have any.
+local function add_written(shared, ledger, bodies)
+  for _, body in ipairs(bodies) do
+    for name, texts in pairs(ledger.texts[body.text].entries) do
+      local row = shared[name]
+      if row and row.table then
+        local before = row.written or {}
+        row.written = { key = before.key or texts.key, value = before.value or texts.value }
+      end
+    end
+  end
+end
+
 local function read(body, ledger, strict)
   body:run(strict)
   for _, pc in ipairs(add_titles(body, ledger)) do
@@ -226,6 +244,7 @@ function infer.run(bodies, names)
   end
   ledger:check_known()
   result.shared = ledger:result()
+  add_written(result.shared, ledger, bodies)
   return result
 end
 

@@ -3,6 +3,7 @@
 local core = require("bpf.core")
 local display = require("bpf.hist.display")
 local draw = require("bpf.trace.tables.draw")
+local headings = require("bpf.trace.tables.headings")
 local hist = require("bpf.hist")
 local json = require("bpf.json")
 local keys = require("bpf.trace.tables.keys")
@@ -306,22 +307,21 @@ local function of_plan(t, maps, context)
     columns[n] = setmetatable({ type = t.value or { kind = "integer" } }, { __index = column })
   end
   return setmetatable({
-    word = t.word, name = t.name, title = t.title, call_text = t.call_text, parts = t.parts, limits = t.limits,
+    word = t.word, name = t.name, title = t.title, written = t.written, parts = t.parts, limits = t.limits,
     value = t.value, concept = t.concept, columns = columns, share = t.concept.share,
     buckets = t.concept.buckets ~= nil, map = maps[t.map_name], context = context, number = t.number,
     read = t.concept.buckets and read_histograms or read_rows,
   }, Table)
 end
 
--- The columns of a shared table's values: a record's members have one each.
-local function shared_columns(value)
+-- The columns of a shared table's values: a record's members have one each, after what was written there.
+local function shared_columns(value, constructor)
   if value.kind ~= "record" then
     return { { name = "VALUE", field = "value", type = value } }
   end
-  local columns = {}
+  local columns, names = {}, headings.of_members(value.order, constructor)
   for n, name in ipairs(value.order) do
-    local text = tostring(name)
-    columns[n] = { name = text:upper(), field = text, field_of = name, type = value.members[name] }
+    columns[n] = { name = names[n], field = name, field_of = name, type = value.members[name] }
   end
   return columns
 end
@@ -351,14 +351,17 @@ end
 -- @tparam string name
 -- @tparam bpf.map m
 -- @tparam table key, value their types
-function Tables:shared(name, m, key, value)
+-- @tparam ?table written `key` and `value`, the texts by which bodies store
+function Tables:shared(name, m, key, value, written)
   local parts = {}
+  written = written or {}
   for n, field in ipairs(key.kind == "record" and key.order or {}) do
-    parts[n] = { argument = n, field = field, type = key.members[field] }
+    parts[n] = { argument = 1, field = field, type = key.members[field] }
   end
   return setmetatable({
     word = "table", name = name, title = name, parts = parts[1] and parts or { { argument = 1, type = key } },
-    columns = shared_columns(value), map = m, context = self.context, read = read_shared,
+    columns = shared_columns(value, written.value), written = { written.key }, map = m, context = self.context,
+    read = read_shared,
   }, Table)
 end
 

@@ -89,7 +89,7 @@ function tool.environment(trace, shared, maps)
   for name, m in pairs(maps) do
     local row = shared[name]
     names[name] = shared_of.table(m, row)
-    shown[names[name]] = trace.tables:shared(name, m, row.key, row.value)
+    shown[names[name]] = trace.tables:shared(name, m, row.key, row.value, row.written)
   end
   for name, row in pairs(shared) do
     if row.own then -- as what is shared begins

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Tables as text: columns that line up, shares and histograms as bars, stacks a frame a line.
 local display = require("bpf.hist.display")
+local headings = require("bpf.trace.tables.headings")
 local hist = require("bpf.hist")
 local keys = require("bpf.trace.tables.keys")
 local number = require("bpf.base.number")
@@ -10,37 +11,6 @@ local draw = {}
 
 local INDENT <const>, FRAME <const>, GAP <const> = "  ", "      ", "  "
 local LONGEST_BAR <const>, SHORTEST_BAR <const>, NARROWEST <const> = 40, 8, 12
-
--- Headings ------------------------------------------------------------------------------------------------------------
-
--- The arguments in the text of a call: "count(comm, pid)" has comm and pid.
-local function arguments_of(text)
-  local list, depth, from = {}, 0, nil
-  for at, char in text:gmatch("()([%(%)%[%]{},])") do
-    if char:find("[%(%[{]") then
-      depth = depth + 1
-      from = from or at + 1
-    elseif char == "," and depth == 1 or depth == 1 and at == #text then
-      list[#list + 1] = text:sub(from, at - 1):match("^%s*(.-)%s*$")
-      from = at + 1
-    end
-    depth = char:find("[%)%]}]") and depth - 1 or depth
-  end
-  return list
-end
-
--- How the columns of keys are called: as the arguments; plain names in capitals, as those of values are.
-function draw.headings(t)
-  local list, names = arguments_of(t.call_text or ""), {}
-  local before = #list - (#t.parts > 0 and t.parts[#t.parts].argument or 0)
-  for n, part in ipairs(t.parts) do
-    local name = part.field and (part.field:find("^_[0-9]+$") and "" or part.field)
-      or before >= 0 and list[before + part.argument] or ""
-    name = name:gsub("^args%.", "")
-    names[n] = name:find("^[A-Za-z_][A-Za-z_0-9]*$") and name:upper() or name
-  end
-  return names
-end
 
 -- Rows ----------------------------------------------------------------------------------------------------------------
 
@@ -59,10 +29,10 @@ end
 
 -- The cells of all rows by column: those of the keys that aren't stacks, then those of the values.
 local function cells_of(t, rows, context)
-  local columns, headings = {}, draw.headings(t)
+  local columns, names = {}, headings.of_keys(t)
   for n, part in ipairs(t.parts) do
     if not keys.is_stack(part.type) then
-      local column = { name = headings[n], right = keys.is_number(part.type, context), key = true }
+      local column = { name = names[n], right = keys.is_number(part.type, context), key = true }
       for r, row in ipairs(rows) do
         column[r] = key_text(part.type, row.key[n], context, row.pids[n])
       end
@@ -248,11 +218,11 @@ end
 
 -- The keys above a histogram, in one line, with their stacks below.
 local function caption(t, row, context)
-  local parts, headings, lines = {}, draw.headings(t), {}
+  local parts, names, lines = {}, headings.of_keys(t), {}
   for n, part in ipairs(t.parts) do
     if not keys.is_stack(part.type) then
       local text = key_text(part.type, row.key[n], context, row.pids[n])
-      local named = #t.parts > 1 and headings[n] ~= "" and headings[n]:lower() .. " " or ""
+      local named = #t.parts > 1 and names[n] ~= "" and names[n]:lower() .. " " or ""
       parts[#parts + 1] = named .. text
     end
   end
