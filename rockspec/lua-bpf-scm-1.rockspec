@@ -327,6 +327,7 @@ build = {
     ["bpf.trace.emit.acts"] = "lua/bpf/trace/emit/acts.lua",
     ["bpf.trace.emit.translate"] = "lua/bpf/trace/emit/translate.lua",
     ["bpf.trace.gather"] = "lua/bpf/trace/gather.lua",
+    ["bpf.trace.load"] = "lua/bpf/trace/load.lua",
     ["bpf.trace.losses"] = "lua/bpf/trace/losses.lua",
     ["bpf.trace.syscalls"] = "lua/bpf/trace/syscalls.lua",
     ["bpf.trace.tables"] = "lua/bpf/trace/tables.lua",

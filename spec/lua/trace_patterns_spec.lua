@@ -1,8 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Patterns and lists of probes: how many programs they are, what is attached, and what a trace counts there.
 local attach = require "bpf.trace.attach"
-local bodies = require "bpf.trace.bodies"
-local catalog = require "bpf.trace.catalog"
 local core = require "bpf.core"
 local groups = require "bpf.trace.groups"
 local helper = require "spec.helper"
@@ -99,24 +97,6 @@ describe("groups of probes", function()
 end)
 
 describe("bodies", function()
-  local refusal = catalog.refusal
-  teardown(function() catalog.refusal = refusal end)
-
-  it("are parted by whether this kernel refuses their kind", function()
-    function catalog.refusal(probe)
-      return probe.name == "sched/sched_switch" and "not here" or nil
-    end
-    local list = {}
-    for n, section in ipairs { "tracepoint/sched/sched_switch", "tracepoint/sched/sched_wakeup" } do
-      local probe = { section = section, title = section }
-      list[n] = { probe = probe, members = { { probe = probe } } }
-    end
-    list[3] = { tool = true }
-    local left, refused = bodies.part_refused(list)
-    assert.same({ list[2], list[3] }, left)
-    assert.same({ "tracepoint/sched/sched_switch: not here" }, attach.sentences(refused))
-  end)
-
   it("have a sentence for each reason that some of their probes are not attached", function()
     local failed = {}
     for n, name in ipairs { "a", "b", "c" } do

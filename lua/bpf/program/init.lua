@@ -293,25 +293,44 @@ local function load_bytes(fname, bytes, options, level)
   return table.unpack(results, 2, results.n)
 end
 
--- Compiles and loads. Returns the object; or nil, message, code and the verifier's log.
-local function load_programs(fname, list, own, of_load)
+-- Compiles a list of programs. Returns what `load_compiled` takes; or nil, message, code.
+local function compile_programs(fname, list, own)
   local ok, bytes, maps, of = pcall(assemble, list, own)
   if not ok then
     return compile_failure(fname, bytes)
   end
+  return { bytes = bytes, maps = maps, of = of }
+end
+
+-- Loads what was compiled, any number of times. Returns the object; or nil, message, code and the verifier's log.
+local function load_compiled(fname, compiled, of_load, level)
   local given = {}
-  for name, m in pairs(maps) do
-    given[name] = m
-  end
-  for name, m in pairs(of_load.maps or {}) do
-    given[name] = m
+  for _, maps in ipairs { compiled.maps, of_load.maps or {} } do
+    for name, m in pairs(maps) do
+      given[name] = m
+    end
   end
   of_load.maps = given
-  local obj, message, code, log = load_bytes(fname, bytes, of_load, own.level or 4)
+  local obj, message, code, log = load_bytes(fname, compiled.bytes, of_load, level)
   if not obj then
-    return nil, later.part("refusal").explain(fname, message, log, of), code, log
+    return nil, later.part("refusal").explain(fname, message, log, compiled.of), code, log
   end
   return obj
+end
+
+M.compile_programs, M.load_compiled = compile_programs, load_compiled
+
+-- Compiles and loads. Returns the object; or nil, message, code and the verifier's log.
+local function load_programs(fname, list, own, of_load)
+  local compiled, message, code = compile_programs(fname, list, own)
+  if not compiled then
+    return nil, message, code
+  end
+  local obj, why, number, log = load_compiled(fname, compiled, of_load, (own.level or 4) + 1)
+  if not obj then
+    return nil, why, number, log
+  end
+  return obj -- and no tail call, which would take a level from the errors
 end
 
 M.load_programs = load_programs

@@ -19,12 +19,15 @@ local ways = {}
 
 -- A perf event on each CPU where it is to be.
 local function events(body, links)
-  local event, failed = body.probe.event, {}
+  local event, before, failed = body.probe.event, #links, {}
   for _, cpu in ipairs(event.cpu == "online" and core.cpus().online or { event.cpu }) do
     add(links, body.probe, failed, body.prog:attach_perf_event {
       type = event.type, config = event.config, sample_period = event.sample_period, cpu = cpu,
     })
-    if failed[1] then
+    if failed[1] then -- it is attached to no CPU
+      for _ = before + 1, #links do
+        table.remove(links):close()
+      end
       break
     end
   end
@@ -177,11 +180,11 @@ function attach.close(links)
   end
 end
 
--- Attaches all bodies, and adds the links to a list, whose `slow` has those whose close takes long. Returns how many
--- probes are attached, a sentence for each reason for which some are not, and the code of the first of them.
-function attach.all(bodies, links)
+-- Attaches all bodies. Adds the links to a list, whose `slow` has those whose close takes long, and to another one
+-- { probe, message, code } of each probe that can't be attached. Returns how many are attached.
+function attach.all(bodies, links, failed)
   links.slow = {}
-  local count, failed = 0, {}
+  local count = 0
   for _, body in ipairs(bodies) do
     local before, way = #links, body.group.way
     local some = ways[way or "one"](body, links)
@@ -195,7 +198,7 @@ function attach.all(bodies, links)
     end
     table.move(some, 1, #some, #failed + 1, failed)
   end
-  return count, attach.sentences(failed), failed[1] and failed[1].code
+  return count
 end
 
 return attach

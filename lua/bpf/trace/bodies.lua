@@ -8,28 +8,34 @@ local probes = require("bpf.trace.probes")
 
 local bodies = {}
 
+-- The section by which the catalog knows what a probe is at: kinds that may sleep or write are at the same places as
+-- others, hooks of LSM are functions, and an instruction is in one.
+local function known_as(section)
+  return (section:gsub("^([a-z_]+)%.[sw]/", "%1/"):gsub("^lsm/", "fentry/bpf_lsm_"):gsub("%+[0-9][0-9a-fx]*$", ""))
+end
+
 -- Why this kernel hasn't a probe, or nil. One that a pattern matched, and what isn't looked for by name, is there.
 local function absence(probe)
-  if probe.event or probe.of then
+  if probe.event or probe.of or not catalog.has(known_as(probe.section):match("^[^/]*")) then
     return nil
   end
-  local found, problems = catalog.find(probe.section)
+  local found, problems = catalog.find(known_as(probe.section))
   probe.found = found and found[1]
   if not found or probe.found then
     return nil
   elseif problems[1] then
     return ("%s: %s"):format(probe.section, problems[1])
   end
-  local near = catalog.near(probe.section)
-  return ("there is no %s%s"):format(probe.section,
-    near and near[1] and (" (near: %s)"):format(table.concat(near, ", ")) or "")
+  local near = catalog.near(known_as(probe.section))
+  local names = near and table.concat(near, ", "):gsub("fentry/bpf_lsm_", "lsm/") or ""
+  return ("there is no %s%s"):format(probe.section, names ~= "" and (" (near: %s)"):format(names) or "")
 end
 
 -- The types of what a body reads of its probe. Where many share a program they are the same.
 local function describe(body, uses)
   local probe = body.probe
   if not probe.event and (uses.fields or uses.numbered or uses.ret) then
-    local found = probe.found or (catalog.find(probe.section) or {})[1]
+    local found = probe.found or (catalog.find(known_as(probe.section)) or {})[1]
     if found then
       body.arguments, body.result = catalog.arguments(found)
     end
@@ -120,31 +126,15 @@ end
 -- left out while another of their list does; returns a warning for each. `condition(kind)` gives the text of the
 -- condition under which bodies of such probes run, or nil. `own`: the bodies are the trace's own.
 function bodies.add(trace, given, condition, own)
-  local warnings, before = {}, #trace.bodies
+  local warnings = {}
   for _, row in ipairs(given) do
+    local first = #trace.bodies + 1
     add_row(trace, row, condition, warnings)
-  end
-  for n = before + 1, #trace.bodies do
-    trace.bodies[n].own = own
+    for n = first, #trace.bodies do
+      trace.bodies[n].row, trace.bodies[n].own = row, own
+    end
   end
   return warnings
-end
-
--- Parts bodies by whether this kernel refuses programs of their kind. Returns those that are left, and a list of
--- { probe, message } of the others.
-function bodies.part_refused(list)
-  local left, refused = {}, {}
-  for _, body in ipairs(list) do
-    local found = not body.tool and not body.own and not body.probe.event and catalog.find(body.probe.section)
-    local why = found and found[1] and catalog.refusal(found[1])
-    if not why then
-      left[#left + 1] = body
-    end
-    for _, member in ipairs(why and body.members or {}) do
-      refused[#refused + 1] = { probe = member.probe, message = why }
-    end
-  end
-  return left, refused
 end
 
 return bodies

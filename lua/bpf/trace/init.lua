@@ -11,11 +11,11 @@ local formats = require("bpf.format")
 local gather = require("bpf.trace.gather")
 local hints = require("bpf.trace.hints")
 local infer = require("bpf.trace.infer")
+local load = require("bpf.trace.load")
 local losses = require("bpf.trace.losses")
 local options_of = require("bpf.trace.options")
 local posix = require("bpf.base.posix")
 local process = require("bpf.trace.process")
-local program = require("bpf.program")
 local run = require("bpf.trace.run")
 local sorted = require("bpf.base.sorted")
 local tables = require("bpf.trace.tables")
@@ -94,32 +94,6 @@ local function rows_of(trace, list)
     }
   end
   return rows
-end
-
--- Loads the bodies as programs of one object. Returns nothing, or what is wrong.
-local function load(trace, list)
-  local rows = rows_of(trace, list)
-  local obj, message, code, log = program.load_programs("bpf.trace", rows, trace.compiling, { name = "trace" })
-  if not obj then
-    local wrong = code == "EINVAL" and not log -- it can't be compiled
-    return { trace = message:gsub("^bpf%.trace: ", "", 1), code = code, status = not wrong and 1 or nil }
-  end
-  trace.obj, trace.vars = obj, obj.vars
-  for n, body in ipairs(list) do
-    body.prog = obj.progs[rows[n].name]
-  end
-end
-
--- Attaches all bodies. Probes that can't be attached are left out while another is attached. Returns how many are.
-local function attach_all(trace, warn)
-  local count, sentences, code = attach.all(trace.bodies, trace.links)
-  if count == 0 and trace.bodies[1] then
-    refuse(table.concat(sentences, "; "), code)
-  end
-  for _, sentence in ipairs(sentences) do
-    warn(sentence)
-  end
-  return count
 end
 
 -- The trace ----------------------------------------------------------------------------------------------------------
@@ -213,32 +187,35 @@ local function write_dry(trace, options)
   return 0
 end
 
--- Compiles and loads the bodies. Where the kernel refuses that, those of the kinds that it refuses are left out, if
--- others are left. Returns what the inference found.
-local function compile(trace, options)
-  local all = trace.bodies
-  local result = infer.run(all)
+-- Ends with why no probe could be loaded or attached.
+local function refuse_failed(trace)
+  refuse(table.concat(attach.sentences(trace.failed), "; "), trace.failed[1].code)
+end
+
+-- Attaches all bodies. Probes that couldn't be loaded or attached are left out while another is attached. Returns how
+-- many are.
+local function attach_all(trace, warn)
+  local count = attach.all(trace.bodies, trace.links, trace.failed)
+  if count == 0 and trace.failed[1] then
+    refuse_failed(trace)
+  end
+  for _, sentence in ipairs(attach.sentences(trace.failed)) do
+    warn(sentence)
+  end
+  return count
+end
+
+-- Compiles and loads the bodies. Those whose programs the kernel refuses are left out, if others are left. Returns what
+-- the inference found.
+local function compile(trace)
+  local result = infer.run(trace.bodies)
   part(trace)
   bind(trace, trace.bodies, result)
-  local wrong = trace.bodies[1] and load(trace, trace.bodies)
-  if not wrong then
-    return result
+  if trace.bodies[1] then
+    local obj, left = load.some(trace.bodies, rows_of(trace, trace.bodies), trace.compiling, trace.failed)
+    trace.obj, trace.vars, trace.bodies = obj or refuse_failed(trace), obj.vars, left
   end
-  local left, refused = {}, {}
-  if wrong.status then
-    left, refused = bodies.part_refused(all)
-  end
-  local sentences = attach.sentences(refused)
-  if not left[1] or not refused[1] then
-    wrong.trace = sentences[1] and table.concat(sentences, "; ") or wrong.trace
-    error(wrong, 0)
-  end
-  for _, sentence in ipairs(sentences) do
-    options.warn(sentence)
-  end
-  close_maps(trace)
-  trace.bodies, trace.plain, trace.printed = left, {}, events.new()
-  return compile(trace, options)
+  return result
 end
 
 -- Whether bodies ask for what has names only in a process.
@@ -284,7 +261,7 @@ local function open(trace, options)
     trace.cgroup = process.cgroup(options.cgroup)
   end
   make_bodies(trace, options)
-  local result = compile(trace, options)
+  local result = compile(trace)
   warn_of_bodies(trace, options, result.shared)
   for name, m in pairs(trace.obj and trace.obj.maps or {}) do
     trace.object_maps[name] = m
@@ -315,7 +292,8 @@ end
 local function open_and_run(options)
   local trace <close> = setmetatable({
     bodies = {}, titles = {}, functions = {}, links = { slow = {} }, plain = {}, maps = {}, object_maps = {}, vars = {},
-    out = options.out, lines = run.lines(options.out, options.json), printed = events.new(), began = core.clock(),
+    failed = {}, out = options.out, lines = run.lines(options.out, options.json), printed = events.new(),
+    began = core.clock(),
   }, Trace)
   if options.dry_run or options.emit then
     return write_dry(trace, options)

@@ -43,6 +43,11 @@ for _, row in ipairs(KINDS) do
   end
 end
 
+-- Whether probes of a kind can be found.
+function catalog.has(kind)
+  return by_word[kind] ~= nil
+end
+
 local function module_of(row)
   return require("bpf.trace.catalog." .. row[2])
 end
