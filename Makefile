@@ -189,7 +189,7 @@ bench-tools: ## Measure the tools of examples/ and traces beside bpftrace and li
 	$(call need,$(BENCH_TOOLS_PKGS))
 	$(build) root all $(EXAMPLES)
 	@build-aux/sandbox --net $(LUA) bench/tools/compare.lua
-	@$(MAKE) --no-print-directory -s install PREFIX=$(CURDIR)/build/installed
+	@$(MAKE) --no-print-directory -s install PREFIX=$(CURDIR)/build/installed >/dev/null
 	@build-aux/sandbox --net $(LUA) bench/tools/traces.lua
 
 ##@ Testing
