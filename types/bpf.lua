@@ -1805,6 +1805,11 @@ function bpf.format.user(uid) end
 ---@return string
 function bpf.format.errno(n) end
 
+---What a function of the kernel returned: the name of the errno for a failure, the number for all else.
+---@param n integer
+---@return string
+function bpf.format.result(n) end
+
 ---The name of a signal.
 ---@param n integer
 ---@return string

@@ -139,6 +139,33 @@ describe("lua-bpf list", function()
     assert.matches("usdt//proc/%d+/root" .. dir:gsub("%p", "%%%0") .. "/hidden/tool:lbpf:step", output)
   end)
 
+  it("takes the wildcards of shells", function()
+    assert.equal("tracepoint/sched/sched_switch\n", works "list 'tracepoint/sched/sched_s[a-w]itc?'")
+    assert.equal("tracepoint/sched/sched_switch\n", works "list 'tracepoint/[!a-rt-z]ched/sched_[s]witch'")
+    local matcher = require("bpf.trace.catalog.pattern").matcher
+    for text, names in pairs {
+      ["x[a]"] = { ["x[a]"] = true, xa = true, xb = false }, ["x[^a]"] = { xa = false, xb = true, x = false },
+      ["x["] = { ["x["] = true, x = false }, ["x[]"] = { ["x[]"] = true, x = false }, ["[%d.]?"] = { d1 = true, ["11"] = false },
+      ["a.b*[!]"] = { ["a.b!"] = true, ["a.b[!"] = true, ["axb!"] = false },
+    } do
+      for name, fits in pairs(names) do
+        assert.equal(fits, matcher(text)(name), text .. " " .. name)
+      end
+    end
+  end)
+
+  it("names what contains a word that fits nothing itself", function()
+    local output, ok = tool.command "list tracepoint/switc"
+    assert.falsy(ok)
+    assert.matches("^lua%-bpf: nothing fits 'tracepoint/switc'; 'tracepoint/%*switc%*' fits [^\n]*tracepoint/sched/sched_switch",
+      output)
+    fails(1, "^lua%-bpf: nothing fits 'sched:sched_switc'; 'sched:%*sched_switc%*' fits tracepoint/sched/sched_switch\n",
+      "list sched:sched_switc")
+    output = tool.command "list exit"
+    assert.matches("^lua%-bpf: nothing fits 'exit'; '%*exit%*' fits tracepoint/%S+, tracepoint/%S+, tracepoint/%S+ and %d+ more\n$",
+      output)
+  end)
+
   it("names what is near, and fails", function()
     fails(1, "^lua%-bpf: nothing fits 'tracepoint/sched/sched_swich' %(near: tracepoint/sched/sched_switch%f[,)]",
       "list tracepoint/sched/sched_swich")

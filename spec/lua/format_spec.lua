@@ -127,6 +127,15 @@ describe("formats", function()
     assert.equal("EACCES", format.errno(13.0))
   end)
 
+  it("name failures of functions, and leave other results numbers", function()
+    for n, name in pairs {
+      [0] = "0", [3] = "3", [-3] = "ESRCH", [-524] = "ENOTSUPP", [-4095] = "-4095", [-4096] = "-4096",
+      [math.mininteger] = "-9223372036854775808", [1 << 40] = "1099511627776",
+    } do
+      assert.equal(name, format.result(n))
+    end
+  end)
+
   it("name signals as kill does", function()
     for n, name in pairs { [1] = "SIGHUP", [9] = "SIGKILL", [15] = "SIGTERM", [17] = "SIGCHLD", [34] = "SIGRTMIN",
       [40] = "SIGRTMIN+6", [0] = "0", [32] = "32", [65] = "65", [-15] = "-15" } do

@@ -93,7 +93,7 @@ describe("lua-bpf trace --emit", function()
   end)
 
   it("prints lines, with the text of what values mean", function()
-    runs("1\tx\tENOENT\n1024\tx\tENOENT\n1024\tx\tENOENT\n", WRITE, "print(args.count, 'x', errno(2))")
+    runs("1\tENOENT\t3\n1024\tENOENT\t3\n1024\tENOENT\t3\n", WRITE, "print(args.count, errno(-2), errno(3))")
     runs("   1|400|%\n1024|400|%\n1024|400|%\n", WRITE, [[printf("%4d|%x|%%\n", args.count, 1024)]])
   end)
 

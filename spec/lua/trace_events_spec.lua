@@ -87,7 +87,8 @@ describe("what bodies print", function()
   end)
 
   it("has values by their meaning", function()
-    assert.equal("ENOENT", events.show({ kind = "integer", meaning = "errno" }, 2))
+    assert.equal("ENOENT", events.show({ kind = "integer", meaning = "errno" }, -2))
+    assert.equal("2", events.show({ kind = "integer", meaning = "errno" }, 2)) -- a descriptor
     assert.equal("SIGKILL", events.show({ kind = "integer", meaning = "signal" }, 9))
     assert.equal("0xff", events.show({ kind = "pointer", type = "struct x" }, 255))
     assert.equal("12", events.show({ kind = "integer", meaning = "pid" }, 12))

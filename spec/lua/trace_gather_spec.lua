@@ -152,7 +152,7 @@ stats(a, b)
   it("shows keys by what they mean", function()
     local function key(meaning) return { kind = "integer", meaning = meaning } end
     local names = { probe = function(n) return "probe" .. n end }
-    local text = text_of("count(b, b, b, b)", { { word = "count", title = "x", keys = {
+    local text = text_of("count(-b, b, b, b)", { { word = "count", title = "x", keys = {
       key("errno"), key("signal"), key("probe"), key("uid"),
     } } }, { { 0, 1 } }, { names = names })
     assert.truthy(text:find("EPERM  SIGHUP  probe1  ", 1, true))

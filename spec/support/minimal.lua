@@ -377,7 +377,7 @@ minimal.calls = {
   ["bpf.format.symbol"] = with(1),
   ["bpf.format.unsigned"] = with(-1),
   ["bpf.format.user"] = with(0),
-  ["bpf.format.errno"] = with(2),
+  ["bpf.format.errno"] = with(2), ["bpf.format.result"] = with(-2),
   ["bpf.format.signal"] = with(15),
   ["bpf.format.tcp_state"] = with(1),
   ["bpf.format.protocol"] = with(6),

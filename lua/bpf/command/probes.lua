@@ -9,9 +9,9 @@ local USAGE <const> = [[
 Usage: lua-bpf list [-v] [-p PID] [--json] [PATTERN...]
 
 Lists what can be traced: tracepoints, raw tracepoints, functions of the kernel, of files and of processes, USDT probes,
-events of perf, iterators and hooks of cgroups. Each line is the section of a program. A PATTERN is a section with the
-wildcards * and ?, or bpftrace's name with colons; without a kind, it may mean the name alone. Without PATTERN, lists
-all but functions and USDT probes of files.
+events of perf, iterators and hooks of cgroups. Each line is the section of a program. A PATTERN is a section, or
+bpftrace's name with colons; without a kind, it may mean the name alone. Wildcards are *, ? and sets as [a-z] or [!0-9]:
+'*kill*' fits each name that contains "kill". Without PATTERN, lists all but functions and USDT probes of files.
   tracepoint/CATEGORY/NAME   raw_tp/NAME  tp_btf/NAME   fentry/FUNCTION  fexit/…  kprobe/…  kretprobe/…
   uprobe/PATH:FUNCTION       uretprobe/…  usdt/PATH:PROVIDER:NAME; PATH may be the name of a library, as libc.so.6
   software/EVENT  hardware/EVENT  iter/NAME  cgroup/HOOK  cgroup_skb/HOOK
@@ -24,6 +24,25 @@ Example: lua-bpf list -v 'tracepoint/syscalls/sys_enter_open*'
 ]]
 
 local MARK <const> = "not here"
+
+local MOST <const> = 3 -- that a message names
+
+-- What may have been meant by a pattern that fits nothing: names that contain its last word, or else names that are near.
+local function meant(text, options)
+  local before, word = text:match("^(.-)([%w_]+)$")
+  local wide = word and ("%s*%s*"):format(before, word)
+  local found = wide and catalog.find(wide, options) or {}
+  if not found[1] then
+    local near = catalog.near(text, options)
+    return near[1] and (" (near: %s)"):format(table.concat(near, ", ")) or ""
+  end
+  local examples = {}
+  for n = 1, math.min(#found, MOST) do
+    examples[n] = found[n].section
+  end
+  return ("; '%s' fits %s%s"):format(wide, table.concat(examples, ", "),
+    #found > MOST and (" and %d more"):format(#found - MOST) or "")
+end
 
 -- Adds what a pattern finds; what was found before isn't added again.
 local function collect(items, seen, text, options)
@@ -38,9 +57,7 @@ local function collect(items, seen, text, options)
     end
   end
   if #found == 0 then
-    local meant = not problems[1] and catalog.near(text, options) or {}
-    frame.fail(problems[1] or ("nothing fits '%s'%s"):format(text,
-      meant[1] and (" (near: %s)"):format(table.concat(meant, ", ")) or ""))
+    frame.fail(problems[1] or ("nothing fits '%s'%s"):format(text, meant(text, options)))
   end
   return problems
 end

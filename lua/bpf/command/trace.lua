@@ -18,7 +18,7 @@ Count system calls by process; print the files that a command opens; measure how
   lua-bpf trace tracepoint/syscalls/sys_enter_read 'start[tid] = nsecs' \
                 tracepoint/syscalls/sys_exit_read 'hist((nsecs - start[tid]) // 1000) start[tid] = nil'
 
-PROBES is a list with commas. Names may have the wildcards * and ?, and colons in place of slashes:
+PROBES is a list with commas. Names may have the wildcards *, ? and [a-z], and colons in place of slashes:
   tracepoint/CATEGORY/NAME   raw_tp/NAME                   places that the kernel names
   kprobe/FUNCTION            kretprobe/FUNCTION            functions of the kernel, entered and left; args.NAME, ret
   fentry/FUNCTION            fexit/FUNCTION                the same, faster
@@ -30,7 +30,8 @@ PROBES is a list with commas. Names may have the wildcards * and ?, and colons i
   begin   end   'every SECONDS'                            in the tool, plain Lua: print(TABLE, 10), clear(TABLE)
 `lua-bpf list` shows which there are, and with -v what args has.
 
-BODY may use these names. Others, unless they are local, are tables and variables that all bodies share.
+BODY may use these names. Others, unless they are local, are tables and variables that all bodies share. Variables start
+at 0, which is true in Lua: write `if n > 0 then`, not `if n then`. Tables start empty, so `if t[k] then` is right.
   pid  tid  comm  uid  ppid  pcomm  cpu  cgroup  task      the process, its parent, where it runs
   args.NAME  arg0 ...  ret  probe  func                    what the probe hands over, and its name
   nsecs  elapsed  time()  time "%H:%M:%S"                  nanoseconds since boot and since the start; the time of day
@@ -40,8 +41,8 @@ BODY may use these names. Others, unless they are local, are tables and variable
   count(KEY...)  sum(N, KEY...)  avg  min  max  stats      gather; keys are any values, or none
   hist(N, KEY...)  lhist(N, FIRST, LAST, STEP, KEY...)     gather in powers of two, or in steps
   print(...)  printf("%-16s %d\n", ...)  exit()            print a line; end the trace
-Names are given by assignment: lat = hist(N). Table entries are deleted by nil. Where arithmetic meets an absent entry,
-the body ends.
+errno(args.ret) is the name of the error for a call that failed, and the number for one that didn't. Names are given by
+assignment: lat = hist(N). Table entries are deleted by nil. Where arithmetic meets an absent entry, the body ends.
 
 Whom it follows: all processes, or
   -c, --command COMMAND

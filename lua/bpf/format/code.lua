@@ -18,6 +18,17 @@ function code.errno(n)
   return name and not name:find("^E%d") and name or ("%d"):format(n)
 end
 
+--- Returns what a function of the kernel or a system call returned as text: the name of the errno for a failure, the number
+-- for all else, such as a descriptor or a size.
+-- @tparam integer n
+-- @treturn string
+-- @usage
+-- print(bpf.format.result(3), bpf.format.result(-13)) -- 3   EACCES
+function code.result(n)
+  n = argument.integer(1, "result", n)
+  return n < 0 and code.errno(n) or ("%d"):format(n)
+end
+
 local FIRST <const>, LAST <const> = 34, 64 -- of the signals that glibc leaves to programs
 
 --- Returns the name of a signal: "SIGTERM".

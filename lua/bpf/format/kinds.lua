@@ -16,8 +16,8 @@ local KINDS <const> = {
   hex = { 18, "whole" }, ip = { 15, "whole" }, ipv4 = { 15, "whole" }, ipv4_host = { 15, "whole" },
   ipv6 = { 25, "whole" }, mac = { 17, "whole" }, time = { 12, "whole" },
   cgroup = { 24, "text" }, errno = { 12, "text" }, interface = { 15, "text" }, process = { 15, "text" },
-  protocol = { 8, "text" }, signal = { 9, "text" }, symbol = { 24, "text" }, tcp_state = { 12, "text" },
-  user = { 12, "text" },
+  protocol = { 8, "text" }, result = { 12, "text" }, signal = { 9, "text" }, symbol = { 24, "text" },
+  tcp_state = { 12, "text" }, user = { 12, "text" },
 }
 local PLAIN <const> = { 8, "text" }
 

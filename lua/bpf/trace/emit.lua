@@ -14,7 +14,7 @@ end
 
 -- The functions that make text of an integer, by its meaning. Others are numbers.
 local MEANINGS <const> = {
-  uid = "bpf.format.user", cgroup = "bpf.format.cgroup", errno = "bpf.format.errno", signal = "bpf.format.signal",
+  uid = "bpf.format.user", cgroup = "bpf.format.cgroup", errno = "bpf.format.result", signal = "bpf.format.signal",
   ["kernel address"] = "bpf.format.symbol", ["function"] = "bpf.format.symbol", ["user address"] = "bpf.format.hex",
   duration = "bpf.format.duration", time = "bpf.format.time",
 }

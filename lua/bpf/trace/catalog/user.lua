@@ -63,7 +63,7 @@ local function places(place, pid)
     path, name = pid and "*" or place, pid and place or "*"
   end
   if not pid then
-    if pattern.is_wild(path) or path == "" then
+    if path:find("[*?]") or path == "" then
       return nil, "functions of which file? uprobe/libc.so.6:* and -p PID are examples"
     end
     return { resolve(path) }, name

@@ -20,7 +20,7 @@ keys.FUNCTIONS = {
 
 -- By the meaning of an integer. What isn't here is shown as a number. `names` has functions of the tool's own.
 local MEANINGS <const> = {
-  uid = format.user, cgroup = format.cgroup, errno = format.errno, signal = format.signal,
+  uid = format.user, cgroup = format.cgroup, errno = format.result, signal = format.signal,
   ["kernel address"] = format.symbol, ["function"] = format.symbol, ["user address"] = format.hex,
   ["user symbol"] = format.hex,
   duration = format.duration, time = format.time, syscall = syscalls.name,
