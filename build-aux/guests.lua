@@ -115,6 +115,7 @@ return {
   ["spec/lua/trace_ends_spec.lua"] = { on = { "5.10" }, why = "what kernels do is trace_spec's", seconds = 30 },
   ["spec/lua/trace_follow_spec.lua"] = { on = STEADY, why = steady, seconds = 20 },
   ["spec/lua/trace_dry_run_spec.lua"] = { on = NONE, why = "nothing is loaded" },
+  ["spec/lua/trace_habits_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/trace_headings_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/trace_hints_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/trace_emit_spec.lua"] = { on = { "5.10" }, why = "it writes what others run everywhere", seconds = 60 },

@@ -336,6 +336,7 @@ build = {
     ["bpf.trace.tables.headings"] = "lua/bpf/trace/tables/headings.lua",
     ["bpf.trace.tables.keys"] = "lua/bpf/trace/tables/keys.lua",
     ["bpf.trace"] = "lua/bpf/trace/init.lua",
+    ["bpf.trace.habits"] = "lua/bpf/trace/habits.lua",
     ["bpf.trace.events"] = "lua/bpf/trace/events.lua",
     ["bpf.trace.mappings"] = "lua/bpf/trace/mappings.lua",
     ["bpf.trace.options"] = "lua/bpf/trace/options.lua",

@@ -92,6 +92,12 @@ describe("lua-bpf trace --emit", function()
       "count(args.count == 1, probe)")
   end)
 
+  it("prints no values where there are none, and 0 where nothing was counted", function()
+    runs("count()\n  0\ncount(comm)\n  (no values)\nsum(tid)\n  (no values)\nhist(tid)\n  (no values)\n", WRITE,
+      "if tid == 0 then count() count(comm) sum(tid) hist(tid) end")
+    runs("t\n  (no values)\n", WRITE, "if tid == 0 then t[tid] = 1 end", "end", "print(t)")
+  end)
+
   it("prints lines, with the text of what values mean", function()
     runs("1\tENOENT\t3\n1024\tENOENT\t3\n1024\tENOENT\t3\n", WRITE, "print(args.count, errno(-2), errno(3))")
     runs("   1|400|%\n1024|400|%\n1024|400|%\n", WRITE, [[printf("%4d|%x|%%\n", args.count, 1024)]])

@@ -79,6 +79,8 @@ describe("lua-bpf trace: what is shared", function()
     local enter, which = "tracepoint/raw_syscalls/sys_enter", ": an array of 6 numbers: say which, %[1%] to %[6%]"
     traced.fails("1: print" .. which, enter, "print(args.args)")
     traced.fails("1: count" .. which, enter, "count(args.args)")
+    traced.fails("1: t" .. which, enter, "t[1] = args.args")
+    traced.fails("1: t: an array of 16: say which, %[1%] to %[16%]", enter, "t[task.signal.rlim] = 1")
     traced.fails("an array of 6 numbers has %[1%] to %[6%], and no %[0%]", enter, "print(args.args[0])")
     traced.fails("and no %[7%]", enter, "print(args.args[7])")
   end)
@@ -144,6 +146,9 @@ describe("lua-bpf trace: what is wrong is said with the probe and the line", fun
     ["t[1] = 1\nt.a = 2"] = P .. "2: t's keys: char%[8%] here, integer in .*:1",
     ["t[1] = 1\nt[2] = comm"] = P .. "2: t's values: char%[16%] here, integer in .*:1",
     ["x = 1\nx[1] = 2"] = P .. "2: 'x' is a table here and a value in .*:1",
+    ["cnt()"] = P .. "1: no function 'cnt' %(count%?%)",
+    ["-- only\n--[[x]] coutn()"] = P .. "2: no function 'coutn'",
+    ["{ @[comm] = count(); }"] = P .. "1: a body isn't between braces. In Lua: count%(comm%)",
     ["coutn()"] = P .. "1: no function 'coutn' %(count%?%)",
     ["comm = 1"] = P .. "1: 'comm' is taken",
     ["t[1] = count()"] = P .. "1: what count gives can't be stored in 't'",

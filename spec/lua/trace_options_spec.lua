@@ -20,6 +20,7 @@ describe("what bpf.trace is given", function()
       ["a table of probes and options is expected, got nil$"] = 1,
       ["which probes, and what is to be done there%?"] = {},
       ["bpf.trace: 2: probes and a body are expected"] = { { "begin", "x" }, { "begin" } },
+      ["bpf.trace: 1: a body is a text, .* and this is a function"] = { { "begin", print } },
       ["there is no option 'secs' %(options: cgroup, "] = { { "begin", "x" }, secs = 1 },
       ["option 'seconds' must be a number of seconds above 0, got 0$"] = { { "begin", "x" }, seconds = 0 },
       ["option 'pid' must be the number of a process, got string$"] = { { "begin", "x" }, pid = "7" },

@@ -126,6 +126,13 @@ describe("lua-bpf trace", function()
   it("says what is wrong with what was typed, with status 2", function()
     fails(2, "which probes, and what is to be done there%?\nUsage: lua%-bpf trace", "trace")
     fails(2, "A BODY is missing", "trace interval/1")
+    fails(2, "two arguments.*\n  lua%-bpf trace kprobe:x 'count%(comm%)'\n", "trace 'kprobe:x { @[comm] = count(); }'")
+    for text, said in pairs {
+      ["pid =="] = ":1: it ends in the middle of an expression", ["pid = 3"] = ":1: equal is '==' in Lua",
+      ["pid -- x"] = ": one expression is expected", ["a && b"] = ":1: '&&' is `and` in Lua%. In Lua: a and b",
+    } do
+      fails(2, "^lua%-bpf: %-%-where" .. said, ("trace --where '%s' kprobe/x 'count()'"):format(text))
+    end
     fails(2, "where is 'count%(comm%)' to run%? PROBES stand before it", "trace 'count(comm)'")
     fails(2, "'sys_enter_close' is no kind of probe %(near: tracepoint/syscalls/sys_enter_close%)",
       "trace sys_enter_close 'count()'")

@@ -24,13 +24,26 @@ local function distance(a, b)
   return now[#b]
 end
 
+-- Whether letters of the longer one in their order make the shorter one, from the first on: cnt of count.
+local function abbreviates(short, long)
+  if #short > #long then
+    short, long = long, short
+  end
+  local at = short:sub(1, 1) == long:sub(1, 1) and #short > 2 and #long <= 2 * #short + 2 and 1
+  for letter in short:gmatch(".") do
+    at = at and long:find(letter, at, true)
+    at = at and at + 1
+  end
+  return at and true or false
+end
+
 -- How far apart they are, or nil. A name that the other is part of is near.
 local function apart(name, other)
   if #name > 2 and (other:find(name, 1, true) or name:find(other, 1, true) and #other > 2) then
     return 1
   end
   local d = distance(name:lower(), other:lower())
-  return d <= math.max(1, #name // 3) and d or nil
+  return (d <= math.max(1, #name // 3) or abbreviates(name:lower(), other:lower())) and d or nil
 end
 
 -- Those of a list that are near the name, the nearest first.

@@ -123,6 +123,12 @@ local function with_name(argument, short)
   return ("--%s%s%s"):format(short[letter], value ~= "" and "=" or "", value)
 end
 
+-- Whether an argument is an option: not a negative number, and not a text of several words, such as a comment of Lua's.
+local function is_option(argument, reader)
+  local words = argument:find("%s") and not reader and not argument:find("^%-%-?[a-z-]+=")
+  return argument:find("^%-.") and not argument:find("^%-%.?[0-9]") and not words
+end
+
 -- The options by name, and the rest in order. `options` are readers of values by name; true: without a value. `short`
 -- has names of options by letter.
 function frame.parse(arguments, options, usage, short)
@@ -134,7 +140,7 @@ function frame.parse(arguments, options, usage, short)
     local argument = only_rest and arguments[i] or with_name(arguments[i], short or {})
     local name, value = argument:match("^%-%-([a-z-]+)=?(.*)$")
     local reader = name and options[name]
-    if only_rest or not argument:find("^%-.") or argument:find("^%-%.?[0-9]") then -- negative numbers are no options
+    if only_rest or not is_option(argument, reader) then
       rest[#rest + 1] = argument
     elseif argument == "--" then
       only_rest = true

@@ -3,6 +3,7 @@
 
 local bpf = require("bpf")
 local frame = require("bpf.command.frame")
+local habits = require("bpf.trace.habits")
 
 local USAGE <const> = [[
 Usage: lua-bpf trace [--where EXPR] [-p PID] [-c COMMAND] [--follow] [--cgroup PATH] [-n SECONDS]
@@ -99,7 +100,11 @@ local function check_pairs(arguments)
     end
   end
   local last = arguments[#arguments]
-  if #arguments == 1 and last:find("[(=]") then
+  local line = habits.line(arguments[1]) and habits.line(table.concat(arguments, " "))
+  if line then
+    frame.misuse("here a probe and its body are two arguments, and bodies are Lua. This may be meant:\n  lua-bpf trace "
+      .. line, USAGE)
+  elseif #arguments == 1 and last:find("[(=]") then
     frame.misuse(("where is '%s' to run? PROBES stand before it"):format(last), USAGE)
   elseif #arguments % 2 ~= 0 then
     frame.misuse(("what is to be done at %s? A BODY is missing; it is one argument, so quote it"):format(last), USAGE)

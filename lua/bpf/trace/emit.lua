@@ -117,6 +117,8 @@ local function gathered_text(t)
   local bucket, more, value = t.concept.buckets ~= nil, "", t.word == "sum" and shower(t.value) or "tostring"
   if bucket then
     more = "\n    bucket = " .. (t.limits and linear_bucket(t) or template.log2_bucket) .. ","
+  elseif t.word == "count" and #parts == 0 then
+    more = "\n  zero = true,"
   elseif NOTES[t.word] then
     value = ("function(e) return tostring(%s) end"):format(NOTES[t.word])
     more = ("\n    rank = function(e) return %s end,"):format(t.word == "stats" and "e.count" or NOTES[t.word])

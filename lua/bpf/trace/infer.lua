@@ -12,55 +12,49 @@ local infer = {}
 
 -- Bodies ------------------------------------------------------------------------------------------------------------
 
--- What people write who know other languages, and what to write here: patterns of what isn't Lua.
-local HABITS = {
-  { "^%s*{", "a body isn't between braces" },
-  { "^%s*/.*/", "a filter isn't between slashes: --where EXPR is one for all probes, `if … then … end` for one" },
-  { "@", "names need no '@': start[tid] = nsecs" },
-  { "%$", "values of the shell's come in by the shell's own quotes; names need no '$'" },
-  { "!=", "'!=' is ~= in Lua" },
-  { "&&", "'&&' is `and` in Lua" },
-  { "||", "'||' is `or` in Lua" },
-  { "%+%+", "'x++' is x = x + 1 in Lua" },
-  { "[-+*|&]=", "'x += n' is x = x + n in Lua" },
-  { "%->", "'->' is '.' in Lua" },
-  { "!", "'!' is `not` in Lua" },
-}
-
--- The text without its strings, so that what looks like another language isn't one of their letters.
-local function without_strings(text)
-  return (text:gsub("([\"']).-%1", ""))
-end
-
---- Makes a function of the text of a body: function(args). Raises { trace = message } where it isn't Lua.
-function infer.load(title, text, environment)
-  local name = "=" .. title
-  local chunk, message = load("return function(args) " .. text .. "\nend", name, "t", environment)
-  if chunk then
-    source.tell(name, text)
-    return chunk()
-  end
+-- What is wrong with a text that is no Lua: the line, and the complaint of Lua's, which knows our own words around it.
+local function wrong_line(text, message)
   local line, complaint = message:match(":([0-9]+): (.*)$")
   local _, last = text:gsub("\n", "")
   if math.tointeger(line) == last + 2 then -- the 'end' is ours
     complaint = complaint:gsub("^unexpected symbol near 'end'$", "the body ends in the middle of an expression")
       :gsub("^('%S+' expected).* near 'end'$", "%1 at the end of the body")
   end
-  line = math.min(math.tointeger(line) or 1, last + 1)
   complaint = complaint == "'then' expected near '='" and "equal is '==' in Lua" or complaint
   complaint = complaint and complaint:gsub("syntax error near 'end'$", "the body ends in the middle of a statement")
     :gsub(" near <eof>$", "")
     :gsub("^'end' expected %(to close 'function' at line 1%)", "an 'end' is missing")
-    :gsub("^'%)' expected near '='$", "equal is '==' in Lua")
+    :gsub("^'[%)e][nd]*' expected near '='$", "equal is '==' in Lua")
     :gsub("^<name> expected near '([a-z]+)'$", "'%1' is a word of Lua: write args[\"%1\"]")
-  local bare = without_strings(text)
-  for _, habit in ipairs(HABITS) do
-    if bare:find(habit[1]) then
-      complaint = habit[2]
-      break
-    end
+  return math.min(math.tointeger(line) or 1, last + 1), complaint or message
+end
+
+-- Makes a function(args) of a text, or raises { trace = message }. `before`: what of Lua stands before it.
+local function load_text(title, text, environment, before)
+  local chunk, message = load(("return function(args) %s%s\nend"):format(before, text), "=" .. title, "t", environment)
+  if not chunk then
+    local line, complaint = wrong_line(text, message)
+    local told = require("bpf.trace.habits").told(text, before) -- which right bodies don't need
+    error({ trace = ("%s:%s: %s"):format(title, line, told or complaint) }, 0)
   end
-  error({ trace = ("%s:%s: %s"):format(title, line, complaint or message) }, 0)
+  return chunk()
+end
+
+--- Makes a function of the text of a body: function(args). Raises { trace = message } where it isn't Lua.
+function infer.load(title, text, environment)
+  local fn = load_text(title, text, environment, "")
+  source.tell("=" .. title, text)
+  return fn
+end
+
+--- Refuses a text that is no expression. One that ends in a comment would hide what stands behind it.
+function infer.check_expression(title, text)
+  local ok, problem = pcall(load_text, title, text, {}, "return ")
+  if not ok then
+    error({ trace = problem.trace:gsub("the body ends", "it ends") }, 0)
+  elseif not load(("return (%s)"):format(text), title, "t", {}) then
+    error({ trace = ("%s: one expression is expected, without a comment, ',' or ';'"):format(title) }, 0)
+  end
 end
 
 -- What gathers --------------------------------------------------------------------------------------------------------

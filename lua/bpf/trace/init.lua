@@ -144,6 +144,9 @@ end
 
 -- Makes all bodies: those that were given, and our own, which follow children.
 local function make_bodies(trace, options)
+  if options.where then
+    infer.check_expression("--where", options.where)
+  end
   local function condition(kind)
     return process.condition(options, trace.child, kind)
   end

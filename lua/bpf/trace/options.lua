@@ -47,6 +47,8 @@ local OPTIONS <const> = {
 }
 
 local function read_row(n, row)
+  check(type(row) ~= "table" or type(row[2]) ~= "function",
+    "%d: a body is a text, such as \"count(comm)\", and this is a function, as bpf.programs takes it", n)
   check(type(row) == "table" and type(row[1]) == "string" and type(row[2]) == "string",
     "%d: probes and a body are expected: { \"tracepoint/sched/sched_switch\", \"count(comm)\" }", n)
   return { row[1], row[2] }

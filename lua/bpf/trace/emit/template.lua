@@ -98,7 +98,7 @@ local function print_table(t, most, out)
   out:write(t.title, "\n")
   local rows = rows_of(t)
   if not rows[1] then
-    out:write(t.bucket and "  (no values)\n" or "  0\n")
+    out:write(t.zero and "  0\n" or "  (no values)\n")
   end
   for n = 1, math.min(#rows, most or #rows) do
     local row = rows[n]

@@ -61,16 +61,29 @@ function Body:test(value)
   end
 end
 
--- How to write a float as the integer that it is, as it stands in the text.
+-- How to write a float as an integer. One that doesn't stand in the text is what Lua has calculated of others.
 function Body:about_float(number)
-  local integer = math.tointeger(number)
+  local integer, written = math.tointeger(number), nil
   for text in self.body.text:gmatch("[0-9][0-9.]*[eE]?[+-]?[0-9]*") do
-    local written = math.type(tonumber(text)) == "float" and tonumber(text) == number
-    if written then
-      return ("%s is a float%s"):format(text, integer and ": write " .. integer or ", and programs have integers only")
-    end
+    written = written or math.type(tonumber(text)) == "float" and tonumber(text) == number and text
   end
-  return ("%s is a float%s"):format(number, integer and ": write " .. integer or ", and programs have integers only")
+  if not written and self.body.text:find("[^/]/[^/]") then
+    return instructions.FLOATS["/"]
+  end
+  return ("%s is a float%s"):format(written or number,
+    integer and ": write " .. integer or ", and programs have integers only")
+end
+
+-- Refuses what has no place in keys and values, though its members have. `where`: what was to take it.
+function Body:check_whole(where, value, t)
+  local count = t.count or t.type == "array" and t.form and t.form.count
+  if value.args then
+    self:refuse("%s: args has members: args.NAME", where)
+  elseif value.word then
+    self:refuse("%s: '%s' is a function", where, value.word)
+  elseif count then
+    self:refuse("%s: an array of %d%s: say which, [1] to [%d]", where, count, t.count and " numbers" or "", count)
+  end
 end
 
 local NUMBERS = { integer = true, pointer = true, unknown = true, ["nil"] = true }
@@ -196,6 +209,7 @@ function Body:keep(row, value)
     self:fail("%s", self:about_float(value.constant))
   end
   local t = self:type_of(value)
+  self:check_whole(row.name, value, t)
   if t.kind ~= "nil" then
     row.stored, row.plain = true, row.plain or self.tool
     self.ledger:put(row, "value", t, self.place)
@@ -213,6 +227,7 @@ function Body:use_key(row, key)
     self:fail("%s", self:about_float(key.constant))
   end
   local t = self:type_of(key)
+  self:check_whole(row.name, key, t)
   if self.settled then
     self.ledger:put(row, "key", t, self.place)
   end
@@ -337,6 +352,7 @@ local function with_member(self, t, key, value)
     order[#order + 1] = name
   end
   members[name] = types.kept(self:type_of(value))
+  self:check_whole(key.constant == name and name or "{ }", value, members[name])
   return types.record(order, members)
 end
 
@@ -452,7 +468,7 @@ local function read(self, pc)
     s[register] = value
   end
   self.place = ("%s:%d"):format(self.body.title, i.line)
-  local row = instructions[i.op]
+  local row = instructions.rows[i.op]
   if not row then
     self:fail("this isn't possible in a program (%s)", i.op)
   end

@@ -51,16 +51,11 @@ end
 
 local NO_KEY = { ["nil"] = "nil", ["function"] = "a function" }
 
--- Arrays of numbers have no text, and no place in a key.
-local function check_array(body, word, t)
-  if t.count then
-    body:refuse("%s: an array of %d numbers: say which, [1] to [%d]", word, t.count, t.count)
-  end
-end
-
 local function key_of(body, word, argument)
   local t = body:type_of(argument)
-  check_array(body, word, t)
+  if not argument.word then
+    body:check_whole(word, argument, t)
+  end
   if argument.mixed then
     body:refuse("%s: different things on different paths: %s, %s", word, types.describe(argument.mixed[1]),
       types.describe(argument.mixed[2]))
@@ -124,7 +119,9 @@ local function act(body, word, arguments)
     call.keys[n] = call.tables[n] and types.unknown or body:type_of(argument)
     call.arguments[n] = argument.constant
     check_printed(body, word, argument)
-    check_array(body, word, call.keys[n])
+    if call.keys[n].count then
+      body:check_whole(word, argument, call.keys[n])
+    end
   end
   return call
 end

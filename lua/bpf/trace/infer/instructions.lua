@@ -155,9 +155,15 @@ local function arithmetic(second)
   end
 end
 
-local function floats(sign, instead)
+-- What is said of the signs that make floats.
+local FLOATS <const> = {
+  ["/"] = "'/' gives a float, and programs have integers only: write //, which divides integers",
+  ["^"] = "'^' gives a float, and programs have integers only: write <<, or multiply",
+}
+
+local function floats(sign)
   return function(b, i, s)
-    b:refuse("'%s' gives a float, and programs have integers only: write %s", sign, instead)
+    b:refuse("%s", FLOATS[sign])
     s[i.A] = UNKNOWN
   end
 end
@@ -177,7 +183,7 @@ for op in ("SHL SHR"):gmatch("%S+") do
   rows[op], rows[op .. "I"] = arithmetic(second_register), arithmetic()
 end
 rows.ADDI, rows.UNM, rows.BNOT = arithmetic(), arithmetic(), arithmetic()
-rows.DIV, rows.POW = floats("/", "//"), floats("^", "<<, or multiply")
+rows.DIV, rows.POW = floats "/", floats "^"
 rows.DIVK, rows.POWK = rows.DIV, rows.POW
 
-return rows
+return { rows = rows, FLOATS = FLOATS }
