@@ -145,7 +145,8 @@ describe("lua-bpf list", function()
     local matcher = require("bpf.trace.catalog.pattern").matcher
     for text, names in pairs {
       ["x[a]"] = { ["x[a]"] = true, xa = true, xb = false }, ["x[^a]"] = { xa = false, xb = true, x = false },
-      ["x["] = { ["x["] = true, x = false }, ["x[]"] = { ["x[]"] = true, x = false }, ["[%d.]?"] = { d1 = true, ["11"] = false },
+      ["x["] = { ["x["] = true, x = false }, ["x[]"] = { ["x[]"] = true, x = false },
+      ["[%d.]?"] = { d1 = true, ["11"] = false },
       ["a.b*[!]"] = { ["a.b!"] = true, ["a.b[!"] = true, ["axb!"] = false },
     } do
       for name, fits in pairs(names) do
@@ -157,13 +158,13 @@ describe("lua-bpf list", function()
   it("names what contains a word that fits nothing itself", function()
     local output, ok = tool.command "list tracepoint/switc"
     assert.falsy(ok)
-    assert.matches("^lua%-bpf: nothing fits 'tracepoint/switc'; 'tracepoint/%*switc%*' fits [^\n]*tracepoint/sched/sched_switch",
-      output)
-    fails(1, "^lua%-bpf: nothing fits 'sched:sched_switc'; 'sched:%*sched_switc%*' fits tracepoint/sched/sched_switch\n",
-      "list sched:sched_switc")
+    assert.matches("^lua%-bpf: nothing fits 'tracepoint/switc'; 'tracepoint/%*switc%*' fits [^\n]*tracepoint/sched/"
+      .. "sched_switch", output)
+    fails(1, "^lua%-bpf: nothing fits 'sched:sched_switc'; 'sched:%*sched_switc%*' fits tracepoint/sched/"
+      .. "sched_switch\n", "list sched:sched_switc")
     output = tool.command "list exit"
-    assert.matches("^lua%-bpf: nothing fits 'exit'; '%*exit%*' fits tracepoint/%S+, tracepoint/%S+, tracepoint/%S+ and %d+ more\n$",
-      output)
+    assert.matches("^lua%-bpf: nothing fits 'exit'; '%*exit%*' fits tracepoint/%S+, tracepoint/%S+, tracepoint/%S+ "
+      .. "and %d+ more\n$", output)
   end)
 
   it("names what is near, and fails", function()

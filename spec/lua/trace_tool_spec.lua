@@ -99,7 +99,8 @@ describe("lua-bpf trace: plain Lua in the tool", function()
 
   it("gives numbers the text of what they mean", function()
     assert.equal("ENOENT\t3\tSIGKILL\t127.0.0.1\t1.2.3.4\t1.50 ms\ttrue\n", traced.works("true", "begin",
-      [[print(errno(-2), errno(3), signal(9), ip(0x0100007f), ip "\1\2\3\4", duration(1500000), nsecs > 0 and elapsed > 0)]],
+      [[print(errno(-2), errno(3), signal(9), ip(0x0100007f), ip "\1\2\3\4", duration(1500000),
+        nsecs > 0 and elapsed > 0)]],
       WRITE, "n = 1"))
   end)
 

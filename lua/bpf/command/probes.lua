@@ -27,7 +27,7 @@ local MARK <const> = "not here"
 
 local MOST <const> = 3 -- that a message names
 
--- What may have been meant by a pattern that fits nothing: names that contain its last word, or else names that are near.
+-- What may be meant by a pattern that fits nothing: names that contain its last word, or else names that are near.
 local function meant(text, options)
   local before, word = text:match("^(.-)([%w_]+)$")
   local wide = word and ("%s*%s*"):format(before, word)

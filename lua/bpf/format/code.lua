@@ -18,8 +18,8 @@ function code.errno(n)
   return name and not name:find("^E%d") and name or ("%d"):format(n)
 end
 
---- Returns what a function of the kernel or a system call returned as text: the name of the errno for a failure, the number
--- for all else, such as a descriptor or a size.
+--- Returns what a function of the kernel or a system call returned as text: the name of the errno for a failure, the
+-- number for all else, such as a descriptor or a size.
 -- @tparam integer n
 -- @treturn string
 -- @usage

@@ -24,8 +24,8 @@ local function translate(text)
   return "^" .. table.concat(parts) .. outside_sets(text:sub(from)) .. "$"
 end
 
--- A function that tells whether a name fits. Without wildcards, only the very name does. Names may have brackets of their
--- own, as those of Go's generic functions.
+-- A function that tells whether a name fits. Without wildcards, only the very name does. Names may have brackets of
+-- their own, as those of Go's generic functions.
 function pattern.matcher(text)
   if text:find("^%*+$") then
     return function() return true end
