@@ -7,6 +7,7 @@ local core = require("bpf.core")
 local argument = require("bpf.base.argument")
 local error = argument.error
 local check = require("bpf.metrics.options").check
+local counted = require("bpf.base.number").counted
 local families = require("bpf.metrics.family")
 local http = require("bpf.metrics.http")
 local posix = require("bpf.base.posix")
@@ -83,7 +84,7 @@ local class = { __name = "bpf.metrics", __index = Metrics }
 
 function class:__tostring()
   argument.check_self("tostring", self, class)
-  return ("bpf.metrics: %d metrics"):format(#self.families)
+  return ("bpf.metrics: %s"):format(counted(#self.families, "metric"))
 end
 
 -- Adds a metric, whose names must be new.

@@ -5,6 +5,7 @@
 
 local argument = require("bpf.base.argument")
 local error = argument.error
+local counted = require("bpf.base.number").counted
 local posix = require("bpf.base.posix")
 
 local pprof = {}
@@ -250,7 +251,7 @@ end
 
 function Profile:__tostring()
   argument.check_self("tostring", self, Profile)
-  return ("bpf.pprof: %d samples"):format(#self.samples)
+  return ("bpf.pprof: %s"):format(counted(#self.samples, "sample"))
 end
 
 local OPTIONS <const> = { values = "table", period = "string", every = "integer", time = "integer",

@@ -240,7 +240,7 @@ describe("columns", function()
       helper.raises(function() columns(table.unpack(arguments)) end, "^spec/lua/columns_spec.lua:%d+: " .. complaint)
     end
     helper.raises(function() columns { { name = "A" } }(1, 2) end,
-      "^spec/lua/columns_spec.lua:%d+: columns: 2 values for 1 columns")
+      "^spec/lua/columns_spec.lua:%d+: columns: 2 values for 1 column")
     helper.raises(function() columns { { name = "A", format = "ip" } }("x") end, "ip: 16 bytes expected, got 1")
   end)
 end)

@@ -49,9 +49,10 @@ describe("the end of lua-bpf trace", function()
   end)
 
   it("comes with the command, whose status it has, also where a signal ended that", function()
-    fails(3, "ready, 1 probes\nn: [0-9]+\n", ("trace -c \"sh -c 'exit 3'\" %s 'n = count()'"):format(CLOSES))
+    fails(3, "ready, 1 probe\nn: [0-9]+\n", ("trace -c \"sh -c 'exit 3'\" %s 'n = count()'"):format(CLOSES))
     fails(137, "\nn: [0-9]+\n", ("trace -c \"sh -c 'kill -9 $$'\" %s 'n = count()'"):format(CLOSES))
-    fails(126, "the command can't be executed: .*EACCES", ("trace -c /etc/passwd %s 'count()'"):format(CLOSES))
+    fails(126, "command '/etc/passwd' can't be executed: .*EACCES",
+      ("trace -c /etc/passwd %s 'count()'"):format(CLOSES))
   end)
 
   it("comes with the process that is traced", function()
@@ -68,7 +69,7 @@ describe("the end of lua-bpf trace", function()
     local output = helper.run(command:format(tool.COMMAND, OFTEN .. " 'print(comm)'", 1))
     assert.matches("status 141\n", output)
     output = helper.run(command:format(tool.COMMAND, CLOSES .. " 'n = count()'", 0))
-    assert.matches("ready, 1 probes\n.*status 141\n", output)
+    assert.matches("ready, 1 probe\n.*status 141\n", output)
   end)
 
   it("comes at its beginning without rights, and tells which are missing", function()

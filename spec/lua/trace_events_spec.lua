@@ -101,7 +101,7 @@ describe("what bodies print", function()
 
   it("is checked when the body is compiled", function()
     for body, pattern in pairs {
-      ["printf('%d')"] = "the format has 1 conversions, and 0 values stand behind it",
+      ["printf('%d')"] = "the format has 1 conversion, and 0 values stand behind it",
       ["printf('%f', 1)"] = "'%%f' is no conversion",
       ["printf('%d', " .. PATH .. ")"] = "%%d takes a number, and value 1 is a string",
       ["printf(" .. PATH .. ")"] = "the format must be a constant string",

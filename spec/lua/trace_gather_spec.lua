@@ -394,7 +394,7 @@ describe("calls in several bodies", function()
     check("x: sum here and count elsewhere: give one of them another name",
       { word = "count", name = "x", title = "count()", keys = {} },
       { word = "sum", name = "x", title = "sum(a)", keys = {}, value = INTEGER })
-    check("x: 1 keys here and 0 elsewhere", { word = "count", name = "x", title = "count()", keys = {} },
+    check("x: 1 key here and 0 elsewhere", { word = "count", name = "x", title = "count()", keys = {} },
       { word = "count", name = "x", title = "count(a)", keys = { INTEGER } })
     check("l: lhist(n, first, last, step): the step must be above 0, and last above first",
       { word = "lhist", title = "l", keys = {}, value = INTEGER, arguments = { 0, 10, 0 } })

@@ -295,7 +295,7 @@ describe("a mistake in one-liners", function()
     { "a:3: { a = integer } has no member 'b' (a?)", "a", "x[pid] = { a = 1 }\n\nprint(x[pid].b)" },
     { "a:1: struct task_struct has no member 'com' (comm?)", "a", "print(task.com)" },
     { "b:1: 'lat' is a count here and a hist in a:1", "a", "lat = hist(nsecs)", "b", "lat = count()" },
-    { "b:1: lat has 1 keys here, 0 in a:1", "a", "lat = count()", "b", "lat = count(pid)" },
+    { "b:1: lat has 1 key here, 0 in a:1", "a", "lat = count()", "b", "lat = count(pid)" },
     { "a:1: hist: n is a number, this is char[16]", "a", "hist(comm)" },
     { "a:1: lhist: last must be a constant, an integer", "a", "lhist(nsecs, 0, pid, 3)" },
     { "a:1: count: different things on different paths: char[16], integer (pid)",

@@ -170,7 +170,7 @@ describe("lua-bpf trace: what is wrong is said with the probe and the line", fun
     ["count[comm]"] = P .. "1: the body ends in the middle of a statement",
     ["count("] = P .. "1: the body ends in the middle of an expression",
     ["print((pid"] = P .. "1: '%)' expected at the end of the body",
-    ["\nprintf('%d')"] = P .. "2: printf: the format has 1 conversions, and 0 values stand behind it",
+    ["\nprintf('%d')"] = P .. "2: printf: the format has 1 conversion, and 0 values stand behind it",
     ["printf('%q\\n', 1)"] = P .. "1: printf: '%%q' is no conversion",
     ["printf('%d', comm)"] = P .. "1: printf: %%d takes a number, and value 1 is a string: %%s",
     ["print(time(3))"] = P .. "1: time: the form must be a constant string",

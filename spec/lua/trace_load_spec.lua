@@ -89,7 +89,7 @@ describe("lua-bpf trace", function()
     kinds.need("tp_btf/sched_process_exit")
     local less, more = "tp_btf/sched_process_free", "tp_btf/sched_process_exec" -- of one and of three arguments
     local output = traced(more .. "," .. less, "n = count(arg2 ~= 0)")
-    assert.matches("warning: " .. less .. ": line 1: refused by the verifier: [^\n]+\nready, 1 probe", output)
+    assert.matches("warning: " .. less .. ": line 1: refused by the verifier: [^\n]+\nready, 1 probe\n", output)
     assert.matches("\nn\n +true +1\n", output)
     fails(1, "lua%-bpf: " .. less .. ": line 2: refused by the verifier: ",
       ("trace -c true %s 'n = 1\ncount(arg2)' %s 'm = count()'"):format(less, SURE))

@@ -68,7 +68,7 @@ describe("bpf.trace", function()
       ["^bpf.trace: there is no tracepoint/sched/sched_swtch %(near: .*sched_switch"] =
         { "ENOENT", 2, { { "tracepoint/sched/sched_swtch", "count()" } } },
       ["^bpf.trace: there is no process 99999999$"] = { "ESRCH", 1, { { "interval/1", "count()" }, pid = 99999999 } },
-      ["^bpf.trace: the command can't be executed: "] =
+      ["^bpf.trace: command '/.*' can't be executed: "] =
         { "ENOENT", 127, { { "interval/1", "count()" }, command = helper.absent() } },
       ["^bpf.trace: /.*%(ENOENT%)$"] =
         { "ENOENT", 1, { { "interval/1", "count()" }, output = helper.absent() .. "/x" } },

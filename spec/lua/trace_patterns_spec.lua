@@ -176,7 +176,7 @@ describe("lua-bpf trace with patterns", function()
       "uprobe/build/support/probed:*probed_add",
       "count(probe)")
     assert.equal(3, counted(output, "uprobe/build/support/probed:probed_add"), output)
-    assert.matches("ready, 1 probes\n", output)
+    assert.matches("ready, 1 probe\n", output)
   end)
 
   it("reads arguments of functions that are on the stack", function()
@@ -219,7 +219,7 @@ describe("lua-bpf trace with patterns", function()
     local output = traced("true", "kprobe/vfs_read,kprobe/vfs_write,tracepoint/sched/sched_process_exec",
       "if comm == 'true' then count() end")
     if not output:find("ready, 3 probes", 1, true) then
-      assert.matches("warning: kprobe/vfs_read and 1 more: [^\n]+\nready, 1 probes\n", output)
+      assert.matches("warning: kprobe/vfs_read and 1 more: [^\n]+\nready, 1 probe\n", output)
       fails(1, "^lua%-bpf: kprobe/vfs_read and 1 more: [^\n]+\n$", "trace kprobe/vfs_read,kprobe/vfs_write 'count()'")
     end
   end)

@@ -72,7 +72,7 @@ describe("lua-bpf trace", function()
       "tracepoint/sched/sched_process_exec", "n = count(comm) last[comm] = nsecs",
       "every 0.1", [[printf("%s\n", last.sh and "once" or "never")]],
       "end", 'print(n, 1) print() print(last.sh ~= nil, last.none) clear(n)')
-    assert.matches("first\nready, 1 probes\n", output)
+    assert.matches("first\nready, 1 probe\n", output)
     assert.matches("\nonce\nonce\n", output)
     assert.matches("\nn\n +[a-z]+ +1[^\n]*\n\ntrue\tnil\n$", output)
   end)
@@ -97,20 +97,34 @@ describe("lua-bpf trace", function()
   it("ends with exit(), and runs bodies only where --where is true", function()
     local output = traced("sh -c 'sleep 0.01; sleep 0.01; exec true'", "--where", "args.fd >= 0",
       "tracepoint/syscalls/sys_enter_close", "print(comm) exit()")
-    assert.equal("ready, 1 probes\nsh\n", output)
+    assert.equal("ready, 1 probe\nsh\n", output)
   end)
 
   it("has the status of its command", function()
-    fails(5, "ready, 1 probes", [[trace -c "sh -c 'exit 5'" tracepoint/syscalls/sys_enter_close 'count()']])
-    fails(127, "the command can't be executed: .*%(ENOENT%)", "trace -c " .. helper.absent()
-      .. " tracepoint/syscalls/sys_enter_close 'count()'")
+    fails(5, "ready, 1 probe", [[trace -c "sh -c 'exit 5'" tracepoint/syscalls/sys_enter_close 'count()']])
+  end)
+
+  it("names the command that can't be executed, and what to do", function()
+    local folder = helper.tmpdir()
+    local script, plain = folder .. "/script", folder .. "/plain"
+    helper.run(("printf '#!%s\n' >%s; chmod +x %s; touch %s"):format(helper.absent(), script, script, plain))
+    for command, row in pairs {
+      [helper.absent()] = { 127, "No such file or directory %(ENOENT%)\n" },
+      ["no-command-at-all"] = { 127, "%(ENOENT%); no folder of PATH has it; what only a shell knows is run by sh %-c" },
+      [script] = { 127, "%(ENOENT%); the interpreter that it names isn't there\n" },
+      [folder] = { 126, "%(EACCES%); it is a folder\n" },
+      [plain] = { 126, "%(EACCES%); chmod %+x lets it be executed\n" },
+    } do
+      fails(row[1], ("command '%s' can't be executed: .*"):format(command):gsub("%-", "%%-") .. row[2],
+        ("trace -c %s interval/1 'count()'"):format(quote(command .. " --an option")))
+    end
   end)
 
   it("leaves out probes that don't exist while another does", function()
     local output = works("trace -n 0.1 tracepoint/syscalls/sys_enter_clos,tracepoint/syscalls/sys_enter_close "
       .. quote "exit()")
     assert.matches("warning: there is no tracepoint/syscalls/sys_enter_clos %(near: [^\n]+close", output)
-    assert.matches("ready, 1 probes", output)
+    assert.matches("ready, 1 probe", output)
   end)
 
   it("says that tracefs isn't mounted", function()

@@ -117,7 +117,7 @@ describe("lua-bpf trace: plain Lua in the tool", function()
   it("says what is wrong, by probe and line", function()
     traced.fails("end:1: attempt to perform arithmetic on a nil value %(global 'a'%)", WRITE, "n = 1",
       "end", "a = nil print(a + 1)")
-    traced.fails("begin:2: printf: the format has 2 conversions, and 1 values stand behind it", WRITE, "n = 1",
+    traced.fails("begin:2: printf: the format has 2 conversions, and 1 value stands behind it", WRITE, "n = 1",
       "begin", "\nprintf('%d %s', 1)")
     traced.fails("end:1: clear: a table is expected, this is a number", WRITE, "n = 1", "end", "clear(n)")
     traced.fails("end:1: count gathers in programs", WRITE, "n = 1", "end", "count()")

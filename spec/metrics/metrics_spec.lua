@@ -781,6 +781,6 @@ describe("declaring", function()
     pcall(set.gauge, set, { name = "a", map = {}, labels = { "__l" } })
     set:gauge { name = "a", map = {} }
     assert.equal("# TYPE a gauge\n", body(set))
-    assert.equal("bpf.metrics: 1 metrics", tostring(set))
+    assert.equal("bpf.metrics: 1 metric", tostring(set))
   end)
 end)

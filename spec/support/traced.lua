@@ -19,7 +19,7 @@ end
 
 -- What a trace prints while a command runs alone, without "ready".
 function traced.works(command, ...)
-  return (tool.works(line(command, ...)):gsub("ready, %d+ probes\n", "", 1))
+  return (tool.works(line(command, ...)):gsub("ready, %d+ probes?\n", "", 1))
 end
 
 -- Fails with status 2 and a message that has a pattern in it.

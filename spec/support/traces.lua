@@ -21,7 +21,7 @@ function traces.beside(name, command, done)
     helper.LUA, name, command, done or "true"))
   assert(ok, output)
   local before, printed, said = output:match "^(.-)== printed\n(.-)== said\n(.*)$"
-  assert.matches("^ready, %d+ probes\n$", said:gsub("warning: [^\n]*\n", ""), said)
+  assert.matches("^ready, %d+ probes?\n$", said:gsub("warning: [^\n]*\n", ""), said)
   return printed, before
 end
 

@@ -19,6 +19,11 @@ function number.text(n)
   return math.type(n) == "integer" and tostring(n) or number.point(tostring(n))
 end
 
+-- A number of things: "1 probe", "2 probes". What isn't made plural by an s is given as well.
+function number.counted(n, one, many)
+  return ("%d %s"):format(n, n == 1 and one or many or one .. "s")
+end
+
 -- An integer as C's unsigned types of 64 bits mean it.
 function number.unsigned(n)
   local tens = (n >> 1) // 5

@@ -2,6 +2,7 @@
 -- lua-bpf prog run.
 
 local bpf = require("bpf")
+local counted = require("bpf.base.number").counted
 local frame = require("bpf.command.frame")
 local target = require("bpf.command.target")
 local values = require("bpf.command.values")
@@ -84,10 +85,10 @@ local function run(given, names)
   end
   frame.print_line(("returned %d, %s for one run"):format(result.retval, bpf.hist.time(result.duration)))
   if result.data then
-    frame.print_line(("data: %d bytes\n%s"):format(#result.data, hexdump(result.data)))
+    frame.print_line(("data: %s\n%s"):format(counted(#result.data, "byte"), hexdump(result.data)))
   end
   if type(result.ctx) == "string" then
-    frame.print_line(("context: %d bytes\n%s"):format(#result.ctx, hexdump(result.ctx)))
+    frame.print_line(("context: %s\n%s"):format(counted(#result.ctx, "byte"), hexdump(result.ctx)))
   elseif result.ctx then
     frame.print_line("context: " .. bpf.inspect(result.ctx, { text = true }))
   end

@@ -2,6 +2,7 @@
 -- Keys and values as they are typed: numbers, text, tables of Lua's, bytes in hexadecimal, names of maps and programs.
 
 local bpf = require("bpf")
+local counted = require("bpf.base.number").counted
 local frame = require("bpf.command.frame")
 local target = require("bpf.command.target")
 
@@ -78,7 +79,7 @@ local function bytes_of(text, size, what)
       return candidate
     end
   end
-  frame.fail(("%s: %d bytes expected, in hexadecimal as in '01 ff', not '%s'"):format(what, size, text))
+  frame.fail(("%s: %s expected, in hexadecimal as in '01 ff', not '%s'"):format(what, counted(size, "byte"), text))
 end
 
 -- By kind of layout. What a type doesn't take, the library refuses with a better message than this could have.

@@ -2,6 +2,7 @@
 --- Rows that are printed as they come: in columns that fit the terminal, as CSV, or as JSON.
 -- @module bpf.format
 
+local counted = require("bpf.base.number").counted
 local error = require("bpf.base.argument").error
 local display = require("bpf.hist.display")
 local json = require("bpf.json")
@@ -268,7 +269,7 @@ function M.columns(columns, options)
   return function(...)
     local n = select("#", ...)
     if n > count then
-      error(("columns: %d values for %d columns"):format(n, count), 2)
+      error(("columns: %s for %s"):format(counted(n, "value"), counted(count, "column")), 2)
     end
     local values = { ... }
     for c, column in ipairs(out.columns) do

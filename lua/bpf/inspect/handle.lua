@@ -2,6 +2,7 @@
 -- What the kernel knows of programs and links, what is in objects, and the members of types and views.
 
 local bpf = require("bpf")
+local counted = require("bpf.base.number").counted
 local hist = require("bpf.hist")
 local value_text = require("bpf.inspect.value")
 
@@ -49,7 +50,7 @@ local function programs_text(obj, options)
     if ok and info and info.id then
       links = links or links_by_program()
       local n = links[info.id]
-      state = n and ("%d link%s"):format(n, n == 1 and "" or "s") or "loaded"
+      state = n and counted(n, "link") or "loaded"
     end
     rows[#rows + 1] = { name, prog:section(), (prog:type()), state }
   end

@@ -2,6 +2,7 @@
 -- What a program gets, by its section: a row for each kind, a function of the compiler and the section's part behind
 -- the slash. It returns the values of the function's parameters, by number from 0.
 local core = require("bpf.core")
+local counted = require("bpf.base.number").counted
 local near = require("bpf.base.near")
 local packet = require("bpf.program.packet")
 local types = require("bpf.program.types")
@@ -129,7 +130,7 @@ local function load_arguments(c, forms, space, place)
   for n = 1, c.proto.parameters do
     local form = forms and forms[n]
     if forms and not form then
-      fail(c, "%s has %d arguments, and the function takes %d", place, #forms, c.proto.parameters)
+      fail(c, "%s has %s, and the function takes %d", place, counted(#forms, "argument"), c.proto.parameters)
     end
     state[n - 1] = argument_at(c, form, at, function(i) return c.f:load(c.context, 8 * i, 8) end, space)
     at = at + words_of(form)

@@ -3,6 +3,7 @@
 -- what a helper reads; a type, or a size for strings, for what it writes, which is then the result. The context is
 -- handed over where a helper wants it, and flags are 0 where they are left out.
 local Compiler = require("bpf.program.compiler")
+local counted = require("bpf.base.number").counted
 local declared = require("bpf.program.declared")
 local helpers = require("bpf.program.helpers")
 local special_helpers = require("bpf.program.specialhelpers")
@@ -184,7 +185,7 @@ function Call:arguments(parameters)
     end
   end
   if self.n < #self.given then
-    self:fail("%d arguments are too many: it takes %d", #self.given, self.n)
+    self:fail("%s too many: it takes %d", counted(#self.given, "argument is", "arguments are"), self.n)
   end
   return out
 end

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- `o[k]`, `o.k`, and assignments to them: maps, structs and arrays in memory, constructors, tables of the script.
 local Compiler = require("bpf.program.compiler")
+local counted = require("bpf.base.number").counted
 local declared = require("bpf.program.declared")
 local globals = require("bpf.program.globals")
 local near = require("bpf.base.near")
@@ -319,7 +320,7 @@ local function assign_element(c, o, k, v)
   local key = constant_key(k)
   if key then
     if math.type(key) ~= "integer" or key < 1 or key > count then
-      c:fail("%s has %d elements, there is no element %s", c:whose(o), count, tostring(key))
+      c:fail("%s has %s, there is no element %s", c:whose(o), counted(count, "element"), tostring(key))
     end
     return c:write(element, base, offset + (key - 1) * element.size, v, "element")
   end

@@ -2,6 +2,7 @@
 -- What is in memory: reading a place of a C type as a value, writing a value to one, and bringing a value into memory
 -- for a helper. A place is a base, a register or a stack object, and an offset.
 local Compiler = require("bpf.program.compiler")
+local counted = require("bpf.base.number").counted
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
 
@@ -308,7 +309,7 @@ local function write_array(c, type, base, offset, v, what, clean)
   local element = type.element
   for _, i in ipairs(v.order) do
     if math.type(i) ~= "integer" or i < 1 or i > type.count then
-      c:fail("%s has %d elements, there is no element %s", what, type.count, tostring(i))
+      c:fail("%s has %s, there is no element %s", what, counted(type.count, "element"), tostring(i))
     end
     c:write(element, base, offset + (i - 1) * element.size, v.fields[i], ("%s[%d]"):format(what, i), true)
   end

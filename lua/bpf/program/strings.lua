@@ -2,6 +2,7 @@
 -- Strings in a program: constants, and char arrays in memory, which end at their first NUL. What a helper reads is
 -- pending until its destination is known: a string's size is that of the member or the key it goes to.
 local Compiler = require("bpf.program.compiler")
+local counted = require("bpf.base.number").counted
 local declared = require("bpf.program.declared")
 local types = require("bpf.program.types")
 local values = require("bpf.program.values")
@@ -111,7 +112,7 @@ end
 
 function Compiler:write_literal(type, base, offset, text, what)
   if #text > type.size then
-    self:fail("%s: a string of %d bytes doesn't fit, there is room for %d", what, #text, type.size)
+    self:fail("%s: a string of %s doesn't fit, there is room for %d", what, counted(#text, "byte"), type.size)
   end
   text = text .. ("\0"):rep(type.size - #text)
   each_word(offset, #text, offset, function(i, n)
@@ -201,7 +202,7 @@ end
 function Compiler:write_pending(type, base, offset, v, what, clean)
   local room = v.sized and v.type.size or type.size
   if room > type.size then
-    self:fail("%s: a string of up to %d bytes doesn't fit, there is room for %d", what, room, type.size)
+    self:fail("%s: a string of up to %s doesn't fit, there is room for %d", what, counted(room, "byte"), type.size)
   end
   if not clean then
     self:clear(base, offset, type.size)
@@ -226,7 +227,7 @@ function Compiler:write_string(type, base, offset, v, what, clean)
   end
   self:check_reference(v, what)
   if v.type.size > type.size then
-    self:fail("%s: a string of %d bytes doesn't fit, there is room for %d", what, v.type.size, type.size)
+    self:fail("%s: a string of %s doesn't fit, there is room for %d", what, counted(v.type.size, "byte"), type.size)
   end
   self:copy(base, offset, v, v.type.size)
   if not clean then

@@ -5,6 +5,7 @@
 local core = require("bpf.core")
 local argument = require("bpf.base.argument")
 local Compiler = require("bpf.program.compiler")
+local counted = require("bpf.base.number").counted
 local declared = require("bpf.program.declared")
 local printf = require("bpf.trace.printf")
 local gather = require("bpf.trace.gather")
@@ -231,7 +232,8 @@ local function check_format(c, site, given, arguments)
   if not ok then
     c:fail("%s", parts.trace or parts)
   elseif count ~= #arguments - 1 then
-    c:fail("printf: the format has %d conversions, and %d values stand behind it", count, #arguments - 1)
+    c:fail("printf: the format has %s, and %s behind it", counted(count, "conversion"),
+      counted(#arguments - 1, "value stands", "values stand"))
   end
   for n, conversion in ipairs(printf.conversions(parts)) do
     local v = arguments[n + 1]

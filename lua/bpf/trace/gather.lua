@@ -3,6 +3,7 @@
 local core = require("bpf.core")
 local Compiler = require("bpf.program.compiler")
 local concepts = require("bpf.trace.concepts")
+local counted = require("bpf.base.number").counted
 local declared = require("bpf.program.declared")
 local titles = require("bpf.trace.infer.titles")
 local types = require("bpf.trace.types")
@@ -118,7 +119,7 @@ local function unite(t, call, concept)
   if t.word ~= call.word then
     fail("%s: %s here and %s elsewhere: give one of them another name", t.title, call.word, t.word)
   elseif #parts ~= #t.parts then
-    fail("%s: %d keys here and %d elsewhere", t.title, #parts, #t.parts)
+    fail("%s: %s here and %d elsewhere", t.title, counted(#parts, "key"), #t.parts)
   end
   for n, part in ipairs(parts) do
     t.parts[n].type = join(t.parts[n].type, part.type, t.title)

@@ -5,6 +5,7 @@ local argument = require("bpf.base.argument")
 local core = require("bpf.core")
 local attach = require("bpf.trace.attach")
 local bodies = require("bpf.trace.bodies")
+local counted = require("bpf.base.number").counted
 local declared = require("bpf.program.declared")
 local events = require("bpf.trace.events")
 local formats = require("bpf.format")
@@ -259,7 +260,9 @@ local function open(trace, options)
   if options.pid then
     process.check(options.pid)
   end
-  trace.child = options.command and process.start(options.command)
+  if options.command then
+    trace.child, trace.command = process.start(options.command)
+  end
   if options.cgroup then
     trace.cgroup = process.cgroup(options.cgroup)
   end
@@ -324,7 +327,7 @@ local function run_to(options)
   local out <close> = open_output(options.output)
   options.out = out
   options.warn = function(text) tell("warning: %s", text) end
-  options.ready = function(count) tell("ready, %d probes", count) end
+  options.ready = function(count) tell("ready, %s", counted(count, "probe")) end
   local status = open_and_run(options)
   local ok, message, code = posix.finish(out)
   return ok and status or refuse(message, code)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What tables could not keep: counted by programs, by table and by why, and told at the end.
 local core = require("bpf.core")
+local counted = require("bpf.base.number").counted
 local declared = require("bpf.program.declared")
 
 local losses = {}
@@ -53,7 +54,8 @@ function losses.tell(list, m, number, name, entries)
   for n, cause in ipairs(CAUSES) do
     local count = core.map.sum(m, (number - 1) * #CAUSES + n - 1)
     if count and count > 0 then
-      list[#list + 1] = ("%s: %d values were lost, %s"):format(name, count, cause.text:format(entries))
+      local values = counted(count, "value was", "values were")
+      list[#list + 1] = ("%s: %s lost, %s"):format(name, values, cause.text:format(entries))
     end
   end
 end

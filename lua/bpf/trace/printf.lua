@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Formats of C's printf, for values that programs have sent.
 
+local counted = require("bpf.base.number").counted
+
 local printf = {}
 
 local function fail(format, ...)
@@ -114,7 +116,8 @@ function printf.plain(format, ...)
     return "%" .. spec .. (own[conversion] or conversion)
   end)
   if count ~= values.n then
-    fail("printf: the format has %d conversions, and %d values stand behind it", count, values.n)
+    fail("printf: the format has %s, and %s behind it", counted(count, "conversion"),
+      counted(values.n, "value stands", "values stand"))
   end
   return form:format(table.unpack(values, 1, values.n))
 end

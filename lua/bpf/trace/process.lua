@@ -48,11 +48,36 @@ function process.words(text)
   return words
 end
 
--- Starts a command, which waits. Returns its child process; `child:go()` lets it run.
+-- Starts a command, which waits. Returns its child process, and the command's first word.
 function process.start(command)
   local words = type(command) == "table" and command or process.words(command)
   local child, message, code = posix.child(words)
-  return child or refuse(message, code)
+  return child or refuse(message, code), words[1]
+end
+
+-- What to do about a command that can't be executed, by the error; nil if that says all.
+local CURES <const> = {}
+
+function CURES.ENOENT(word)
+  if not word:find("/", 1, true) then
+    return "no folder of PATH has it; what only a shell knows is run by sh -c '…'"
+  end
+  return posix.file_status(word) and "the interpreter that it names isn't there" or nil
+end
+
+function CURES.EACCES(word)
+  return posix.file_status(word) == "directory" and "it is a folder" or "chmod +x lets it be executed"
+end
+
+-- Lets a command run, or ends with why it can't.
+function process.let_go(child, word)
+  local ok, message, code = child:go()
+  if ok then
+    return
+  end
+  local cure = CURES[code] and CURES[code](word)
+  message = ("command '%s'%s%s"):format(word, message:match("^the command(.*)$"), cure and "; " .. cure or "")
+  error({ trace = message, code = code, status = code == "ENOENT" and 127 or 126 }, 0)
 end
 
 -- Why a path is no cgroup, and what to do.

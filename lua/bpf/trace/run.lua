@@ -3,6 +3,7 @@
 -- after its time, on Ctrl-C or SIGTERM, and when nobody reads what it writes.
 
 local core = require("bpf.core")
+local counted = require("bpf.base.number").counted
 local display = require("bpf.hist.display")
 local events = require("bpf.trace.events")
 local json = require("bpf.json")
@@ -20,8 +21,8 @@ local MOST <const>, REST <const> = 4096, 1 << 16
 local MANY <const>, PAUSE <const> = 32, 5 -- records at once, and milliseconds
 local STDOUT <const> = 1
 
-local function refuse(message, code, status)
-  error({ trace = message, code = code, status = status or 1 }, 0)
+local function refuse(message, code)
+  error({ trace = message, code = code, status = 1 }, 0)
 end
 
 -- Writing -------------------------------------------------------------------------------------------------------------
@@ -63,12 +64,13 @@ local function tell_lost(trace, options)
   local sentences = trace.tables:lost(trace.maps)
   local lost = events.count_lost(trace.object_maps)
   if lost > 0 then
-    table.insert(sentences, 1, ("%d lines of print and printf were lost, as they came faster than they were written: "
-      .. "print less, or use --where"):format(lost))
+    table.insert(sentences, 1, ("%s lost, as more came than could be written: print less, or use --where"):format(
+      counted(lost, "line of print and printf was", "lines of print and printf were")))
   end
   local unseen = trace.mappings and trace.mappings:lost() or 0
   if unseen > 0 then
-    sentences[#sentences + 1] = ("%d mappings of processes were lost: names may be missing in stacks"):format(unseen)
+    sentences[#sentences + 1] = ("%s lost: names may be missing in stacks"):format(
+      counted(unseen, "mapping of a process was", "mappings of processes were"))
   end
   for _, sentence in ipairs(sentences) do
     options.warn(sentence)
@@ -162,14 +164,6 @@ end
 
 -- The run -------------------------------------------------------------------------------------------------------------
 
--- Lets the command run, or ends with why it can't.
-local function let_go(child)
-  local ok, message, code = child:go()
-  if not ok then
-    refuse(message, code, code == "ENOENT" and 127 or 126)
-  end
-end
-
 -- Calls a function. Returns the error of a plain body, behind which the trace ends with its tables.
 local function problem_of(fn, ...)
   local ok, problem = pcall(fn, ...)
@@ -194,7 +188,7 @@ function run.run(trace, options, attach)
   trace.deadline = options.seconds and began + options.seconds
   trace.due = options.interval and began + options.interval
   if trace.child then
-    let_go(trace.child)
+    process.let_go(trace.child, trace.command)
   end
   local status = iterate(trace.bodies) and not trace.child and not tool.run_due(trace.plain) and 0 or nil
   if not status then

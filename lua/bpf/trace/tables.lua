@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Tables of a trace: what has been gathered is read, merged over CPUs, sorted by value, and printed.
 local core = require("bpf.core")
+local counted = require("bpf.base.number").counted
 local display = require("bpf.hist.display")
 local draw = require("bpf.trace.tables.draw")
 local headings = require("bpf.trace.tables.headings")
@@ -417,8 +418,8 @@ function Tables:lost(shared)
   for _, t in ipairs(self.list) do
     local count = lost_stacks(t)
     if count > 0 then
-      list[#list + 1] = ("%s: %d stacks could not be kept, as there are so many different ones: look at fewer events "
-        .. "by --where, or at fewer frames by kstack(n)"):format(t.title, count)
+      list[#list + 1] = ("%s: %s could not be kept, as there are so many different ones: look at fewer events "
+        .. "by --where, or at fewer frames by kstack(n)"):format(t.title, counted(count, "stack"))
     end
   end
   for _, t in ipairs(self.lost_map and self.list or {}) do

@@ -11,6 +11,7 @@
 --   { kind = "address", size }             of IP, 4 or 16 bytes
 --   { kind = "bytes", size, padded }
 --   { kind = "kstack" }, { kind = "ustack" }, { kind = "nil" }, { kind = "unknown" }
+local counted = require("bpf.base.number").counted
 local program_types = require("bpf.program.types")
 
 local types = {}
@@ -81,7 +82,7 @@ local DESCRIBE = {
   pointer = function(t) return (t.space == "user" and "user's " or "") .. t.type .. " *" end,
   record = describe_record,
   address = function(t) return ("address of %d bytes"):format(t.size) end,
-  bytes = function(t) return ("%d bytes"):format(t.size) end,
+  bytes = function(t) return counted(t.size, "byte") end,
   unknown = function() return "something that isn't known" end,
 }
 

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A body as the types of its registers: each instruction is read with what is known before it, until that settles.
 local calls = require("bpf.trace.infer.calls")
+local counted = require("bpf.base.number").counted
 local flow = require("bpf.program.flow")
 local instructions = require("bpf.trace.infer.instructions")
 local keys = require("bpf.trace.tables.keys")
@@ -300,7 +301,7 @@ local function element_of_bytes(self, t, key)
   if not t.count and self.strict then
     self:refuse("%s has no members (%s)", types.describe(t), tostring(key))
   elseif t.count and key ~= nil and not (math.type(key) == "integer" and key >= 1 and key <= t.count) then
-    self:refuse("an array of %d numbers has [1] to [%d], and no [%s]", t.count, t.count, tostring(key))
+    self:refuse("an array of %s has [1] to [%d], and no [%s]", counted(t.count, "number"), t.count, tostring(key))
   end
   return { type = t.count and types.integer() or types.unknown }
 end

@@ -7,6 +7,7 @@
 -- called as one; `plain` tells that plain Lua stores something; `member` is one that is assigned in its entries;
 -- `table`, `variable` and `gather` tell what it is; `stored`, whether a body gives it something; and `places` has the
 -- first place of each use: "table", "variable", "gather", "key", "value".
+local counted = require("bpf.base.number").counted
 local near = require("bpf.base.near")
 local types = require("bpf.trace.types")
 
@@ -83,7 +84,7 @@ function Ledger:put_keys(row, keys, place)
     row.keys, row.places.key, self.changed = keys, place, true
     return
   elseif #before ~= #keys then
-    self.fail(place, "%s has %d keys here, %d in %s", row.name, #keys, #before, row.places.key)
+    self.fail(place, "%s has %s here, %d in %s", row.name, counted(#keys, "key"), #before, row.places.key)
   end
   local joined = {}
   for n, t in ipairs(keys) do
