@@ -1,40 +1,27 @@
 -- SPDX-License-Identifier: MIT
 -- What bodies do that is allowed, and hardly meant. Each is told as a warning, with what to write instead.
+local sorted = require("bpf.base.sorted")
 
 local hints = {}
 
--- Calls fn(name, index, value) for each assignment `name[index] = value` in a text; the value goes to the line's end.
-local function each_assignment(text, fn)
-  local at = 1
-  repeat
-    local first, last, name, index = text:find("([A-Za-z_][A-Za-z0-9_]*)(%b[])%s*=", at)
-    if first and text:sub(last + 1, last + 1) ~= "=" then
-      fn(name, index, text:match("^%s*([^\n]*)", last + 1))
-    end
-    at = last and last + 1
-  until not first
-  for name, member in text:gmatch("([A-Za-z_][A-Za-z0-9_]*)(%.[A-Za-z_0-9]+)%s*=%f[^=]") do
-    fn(name, member, "")
-  end
+-- Whether a text assigns to an entry what it calculates of the entry itself: n[comm] = n[comm] + 1.
+local function counts(text, entry)
+  local _, stop = text:find(entry .. "%s*=%f[^=]%s*" .. entry .. "%s*[-+*|&]")
+  return stop ~= nil
 end
 
--- Tables whose only values come of their own entries: all of those are absent, which ends the body each time.
-local function never_begun(bodies, list)
-  local own, begun = {}, {}
-  for _, body in ipairs(bodies) do
-    each_assignment(body.text, function(name, index, value)
-      local before = value:match("^" .. name .. "(%b[])%s*[-+*|&]")
-      if before ~= index then
-        begun[name] = true
-      elseif not own[name] then
-        own[name] = ("%s: %s%s is absent at first, which ends the body here: write (%s%s or 0), or count(…)")
-          :format(body.title, name, index, name, index)
-        own[#own + 1] = name
-      end
-    end)
-  end
-  for _, name in ipairs(own) do
-    list[#list + 1] = not begun[name] and own[name] or nil
+-- Tables that never get an entry, because all bodies that store one calculate with one before: it is absent, which ends
+-- the body each time.
+local function never_begun(shared, list)
+  for _, name in ipairs(sorted.keys(shared)) do
+    local row = shared[name]
+    if row.never then
+      local entry = ("%s[%s]"):format(name, row.written and row.written.key or "key")
+      local what = counts(row.never.text, entry:gsub("%p", "%%%0")) and ": write (%s or 0), or count(…)"
+        or ", before anything is stored: write if %s then … end around what it calculates"
+      list[#list + 1] = ("%s: %s is absent at first, which ends the body here"):format(row.never.title, entry)
+        .. what:format(entry)
+    end
   end
 end
 
@@ -53,22 +40,22 @@ local function printed_addresses(bodies, list)
   end
 end
 
--- Whether anything of a trace is printed. `shared` has the names of what its bodies share.
+-- Whether anything of a trace is printed.
 local function prints_nothing(bodies, shared, list)
   for _, body in ipairs(bodies) do
     if body.tool or body.text:find("print") or body.text:find("exit", 1, true) then
       return
     end
   end
-  local name = shared[1]
+  local name = sorted.keys(shared)[1]
   local instead = name and ("end 'print(%s)' prints what '%s' holds"):format(name, name)
   list[#list + 1] = "nothing will be printed: " .. (instead or "count(comm) counts, print(comm) prints")
 end
 
--- Sentences about the bodies of a trace. `gathers`: whether any of them does; `shared`: a sequence of names.
+-- Sentences about the bodies of a trace. `gathers`: whether any of them does; `shared`: what they share, by name.
 function hints.of(bodies, gathers, shared)
   local list = {}
-  never_begun(bodies, list)
+  never_begun(shared, list)
   printed_addresses(bodies, list)
   if not gathers then
     prints_nothing(bodies, shared, list)

@@ -210,9 +210,10 @@ end
 -- name → a type; { returns = type | function(arguments, body) → type | nil, message }, a function, of arguments
 -- { type, constant }; { type, returns }, a value that can be called as well; { library = true }. `type` may be a
 -- function of the body. Without `names`, they are those of bpf.trace.words.
--- Returns { shared = { name → { table, key, value } | { variable, value } | { gather, keys, value, arguments,
--- unnamed } | { own, table } }, calls = { body → { pc → { word, name, title, keys, value, arguments, tables } } },
--- exits = whether a body calls exit() }. What is `own` is of plain Lua's alone.
+-- Returns { shared = { name → { table, key, value, written, never } | { variable, value } | { gather, keys, value,
+-- arguments, unnamed } | { own, table } }, calls = { body → { pc → { word, name, title, written, keys, value,
+-- arguments, tables } } }, exits = whether a body calls exit() }. What is `own` is of plain Lua's alone. A table with
+-- `never`, a body, never gets an entry, because that body calculates with one before it stores any.
 function infer.run(bodies, names)
   names = names or names_at_hand()
   local ledger, list = Ledger.new(names, bodies), {}

@@ -251,7 +251,7 @@ end
 local function warn_of_bodies(trace, options, shared)
   local list = table.move(trace.bodies, 1, #trace.bodies, 1, {})
   table.move(trace.plain, 1, #trace.plain, #list + 1, list)
-  for _, sentence in ipairs(hints.of(list, trace.plan.tables[1] ~= nil, sorted.keys(shared))) do
+  for _, sentence in ipairs(hints.of(list, trace.plan.tables[1] ~= nil, shared)) do
     options.warn(sentence)
   end
 end

@@ -10,7 +10,7 @@ local types = require("bpf.trace.types")
 local undump = require("bpf.program.undump")
 
 -- A value in a register: { type, constant }, and what it is if it is more than its type:
--- - shared: a row of the ledger; from: the row whose entry it is
+-- - shared: a row of the ledger; from: the row whose entry it is; needs: the row without whose entry it is absent
 -- - word, row: a function at hand; callable: it is a value as well; library: a table of functions
 -- - call: what gathers; fresh: a table that the body makes; mixed: the two types that met
 -- - pairs, entries: that function, and the row whose entries it walks
@@ -89,9 +89,30 @@ end
 
 local NUMBERS = { integer = true, pointer = true, unknown = true, ["nil"] = true }
 
+-- Notes that the body ends here if a table has no entries. `registers.ended` has such tables, on all paths.
+function Body:end_without(row)
+  local ended = { [row] = true }
+  for other in pairs(self.registers.ended or {}) do
+    ended[other] = true
+  end
+  self.registers.ended = ended
+end
+
+-- Notes a place where something is stored in a table: whether that may be the first entry.
+function Body:note_store(row)
+  if self.tool or not (self.registers.ended or {})[row] then
+    row.begun = true
+  else
+    row.ending = row.ending or self.body
+  end
+end
+
 -- Something that is calculated with.
 function Body:number(value)
   local t = self:type_of(value)
+  if value.needs then
+    self:end_without(value.needs)
+  end
   if math.type(value.constant) == "float" then
     self:refuse("%s", self:about_float(value.constant))
   elseif self.strict and not NUMBERS[t.kind] then
@@ -324,12 +345,14 @@ function Body:index(o, key)
     return { type = types.unknown }
   elseif row and not (row.variable and (INSIDE[row.value.kind] or row.value.kind == "unknown")) then
     self:use_key(row, key)
-    return { type = row.value, from = row }
+    return { type = row.value, from = row, needs = row }
   end
   local t = self:type_of(o)
   local inside = INSIDE[t.kind]
   if inside then
-    return inside(self, t, key.constant)
+    local member = inside(self, t, key.constant)
+    member.needs = t.kind == "record" and o.needs or nil
+    return member
   elseif o.word or self.strict and t.kind ~= "unknown" and t.kind ~= "nil" then
     self:refuse("%s has no members (%s)", o.word and "a function" or types.describe(t), tostring(key.constant))
   end
@@ -393,6 +416,9 @@ function Body:set_index(s, register, key, value)
         value.call.word, row.name, row.name, value.call.word)
     end
     self:keep(row, value)
+    if self.strict and self.settled and self:type_of(value).kind ~= "nil" then
+      self:note_store(row)
+    end
   elseif o.from and o.type.kind == "unknown" and type(key.constant) ~= "string" then
     self:fail("tables hold no tables: write %s[{ a, b }]", o.from.name)
   elseif o.args then
@@ -408,7 +434,7 @@ end
 -- Paths ---------------------------------------------------------------------------------------------------------------
 
 local SAME = {
-  "constant", "shared", "from", "word", "fresh", "args", "env", "library", "callable", "pairs", "entries",
+  "constant", "shared", "from", "needs", "word", "fresh", "args", "env", "library", "callable", "pairs", "entries",
 }
 
 local function same(a, b)
@@ -433,10 +459,20 @@ local function meet(self, a, b)
   local s, t = self:type_of(a), self:type_of(b)
   local joined = types.join(s, t)
   local both = { type = joined or types.unknown, mixed = not joined and { s, t } or nil }
-  for _, field in ipairs { "fresh", "from", "word", "row", "args", "env", "library", "callable" } do
+  for _, field in ipairs { "fresh", "from", "needs", "word", "row", "args", "env", "library", "callable" } do
     both[field] = a[field] == b[field] and a[field] or nil
   end
   return both
+end
+
+-- The tables that are in both sets, and whether those are fewer than in the first one.
+local function common(a, b)
+  local both, fewer = {}, false
+  for row in pairs(a or {}) do
+    both[row] = b and b[row]
+    fewer = fewer or not both[row]
+  end
+  return both, fewer
 end
 
 -- Goes on at a pc with these registers, of which those matter that are read there.
@@ -444,7 +480,13 @@ local function go_on(self, pc, s)
   local known = self.states[pc]
   local live = self.live[pc] or {}
   local changed = not known
-  known = known or {}
+  local fewer = false
+  if known then
+    known.ended, fewer = common(known.ended, s.ended)
+  else
+    known = { ended = s.ended }
+  end
+  changed = changed or fewer
   for register, value in pairs(s) do
     if register == "top" then
       known.top = value
@@ -468,7 +510,7 @@ local function read(self, pc)
   for register, value in pairs(self.states[pc]) do
     s[register] = value
   end
-  self.place = ("%s:%d"):format(self.body.title, i.line)
+  self.place, self.registers = ("%s:%d"):format(self.body.title, i.line), s
   local row = instructions.rows[i.op]
   if not row then
     self:fail("this isn't possible in a program (%s)", i.op)

@@ -5,6 +5,7 @@
 --
 -- where `own` tells that only plain Lua of the tool has the name; `called` has the names of functions, where it is
 -- called as one; `plain` tells that plain Lua stores something; `member` is one that is assigned in its entries;
+-- `begun` tells that a table may get a first entry, `ending` is a body that ends before, as it calculates with one;
 -- `table`, `variable` and `gather` tell what it is; `stored`, whether a body gives it something; and `places` has the
 -- first place of each use: "table", "variable", "gather", "key", "value".
 local counted = require("bpf.base.number").counted
@@ -192,7 +193,7 @@ function Ledger:result()
       shared[row.name] = { gather = row.word, keys = row.keys or {}, value = row.value, arguments = row.arguments,
         unnamed = row.unnamed }
     elseif row.table then
-      shared[row.name] = { table = true, key = row.key, value = row.value }
+      shared[row.name] = { table = true, key = row.key, value = row.value, never = not row.begun and row.ending or nil }
     else
       shared[row.name] = { variable = true, value = row.value }
     end
