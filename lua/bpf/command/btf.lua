@@ -58,18 +58,32 @@ end
 
 local KINDS <const> = { "", "struct ", "union ", "enum " }
 
--- Names that begin or end as a word does. The kernel has too many types to compare them all.
-local function alike(btf, word)
-  local names, seen = {}, {}
-  for t in btf:types() do
+-- Adds names of a kind that begin or end as a word does. The kernel has too many types to compare them all.
+local function add_alike(names, btf, kind, word)
+  for t in btf:types(kind) do
     local name = t.name
-    if name and not seen[name] and math.abs(#name - #word) <= #word // 3
+    if name and not names[name] and math.abs(#name - #word) <= #word // 3
       and (name:sub(1, 3) == word:sub(1, 3) or name:sub(-3) == word:sub(-3)) then
-      seen[name] = true
-      names[#names + 1] = name
+      names[name], names[#names + 1] = true, name
     end
   end
-  return names
+end
+
+-- The kinds of what has a name. Functions are most of all types: they are read only where no other name is near.
+local NAMED <const> = { "struct", "union", "enum", "typedef", "int", "float", "fwd", "var", "datasec" }
+
+-- The names that may be meant by one that isn't there.
+local function meant_by(btf, word)
+  local names = {}
+  for _, kind in ipairs(NAMED) do
+    add_alike(names, btf, kind, word)
+  end
+  local meant = near.names(word, names)
+  if not meant[1] then
+    add_alike(names, btf, "func", word)
+    meant = near.names(word, names)
+  end
+  return meant
 end
 
 -- The id of a type by what was typed.
@@ -84,7 +98,7 @@ local function find(btf, text)
       return found.id
     end
   end
-  local meant = near.names(text:match("[^ ]+$") or text, alike(btf, text:match("[^ ]+$") or text))
+  local meant = meant_by(btf, text:match("[^ ]+$") or text)
   frame.fail(("there is no type '%s'%s"):format(text,
     meant[1] and (" (near: %s)"):format(table.concat(meant, ", ")) or ""))
 end
