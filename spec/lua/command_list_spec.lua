@@ -119,6 +119,9 @@ describe("lua-bpf list", function()
     assert.matches("usdt/[^\n]*:lbpf:guarded%f[%s]", output)
     assert.matches("usdt/[^\n]*:lbpf:step[^\n]*\n    arg0  __[su]%d+\n", output)
     assert.matches("^usdt/[^\n]*:lbpf:step%f[%s]", listed("list usdt:" .. path .. ":step"))
+    for _, place in ipairs { ":lbpf:stepp", ":stpe", ":lbpf:tep" } do
+      assert.same({ "usdt/" .. path .. ":lbpf:step" }, catalog.near("usdt:" .. path .. place), place)
+    end
   end)
 
   it("lists the functions of a process", function()

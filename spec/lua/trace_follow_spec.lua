@@ -58,6 +58,15 @@ describe("a trace", function()
     assert.equal("true\n", text)
   end)
 
+  it("takes a cgroup by the path that `cgroup` prints", function()
+    local group <close> = cgroup.new()
+    local shown = group.path:sub(#cgroup.root() + 1)
+    assert.equal(shown .. "\n", traced {
+      { "every 0.05", ("os.execute(%q)"):format(group:command("/bin/true")) }, { EXEC, "print(cgroup) exit()" },
+      cgroup = shown,
+    })
+  end)
+
   it("says what is no cgroup", function()
     for path, pattern in pairs {
       [helper.absent()] = "^bpf.trace: cgroup '/.*': there is no such folder$",

@@ -61,6 +61,7 @@ describe("texts of probes", function()
 
   it("that are wrong raise with what may have been meant", function()
     fails("^'kprob' is no kind of probe %(near: kprobe", probes.read, "kprob:vfs_read")
+    fails("^'cgroup/connect4': a program there decides what happens, ", probes.read, "cgroup/connect4")
     fails("^'17' is no kind of probe: `lua%-bpf list`", probes.read, "17")
     fails("^'tracepoint/sched': a tracepoint has a category and a name", probes.read, "tracepoint/sched")
     fails("^'uprobe/libc': a file and a function", probes.read, "uprobe/libc")

@@ -97,6 +97,12 @@ describe("lua-bpf trace: plain Lua in the tool", function()
       "print(t, 1) clear(t) print(t) print(lat, 10) clear(lat) print(lat)"))
   end)
 
+  it("reads a struct of the process, whose address becomes another one's", function()
+    assert.matches("^250000000\n", traced.works("sleep 0.25",
+      "tracepoint/syscalls/sys_enter_nanosleep,tracepoint/syscalls/sys_enter_clock_nanosleep",
+      [[print(cast(args.rqtp, "struct __kernel_timespec").tv_nsec)]]))
+  end)
+
   it("gives numbers the text of what they mean", function()
     assert.equal("ENOENT\t3\tSIGKILL\t127.0.0.1\t1.2.3.4\t1.50 ms\ttrue\n", traced.works("true", "begin",
       [[print(errno(-2), errno(3), signal(9), ip(0x0100007f), ip "\1\2\3\4", duration(1500000),

@@ -42,8 +42,10 @@ at 0, which is true in Lua: write `if n > 0 then`, not `if n then`. Tables start
   count(KEY...)  sum(N, KEY...)  avg  min  max  stats      gather; keys are any values, or none
   hist(N, KEY...)  lhist(N, FIRST, LAST, STEP, KEY...)     gather in powers of two, or in steps
   print(...)  printf("%-16s %d\n", ...)  exit()            print a line; end the trace
-errno(args.ret) is the name of the error for a call that failed, and the number for one that didn't. Names are given by
-assignment: lat = hist(N). Table entries are deleted by nil. Where arithmetic meets an absent entry, the body ends.
+errno(args.ret) is the name of the error for a call that failed, and the number for one that didn't. ntohs(N) and
+ntohl(N) are for numbers in network byte order, as the ports of sockets; cast(P, "struct NAME") is the struct at P.
+Names are given by assignment: lat = hist(N). Table entries are deleted by nil. Where arithmetic meets an absent entry,
+the body ends.
 
 Whom it follows: all processes, or
   -c, --command COMMAND
@@ -51,14 +53,15 @@ Whom it follows: all processes, or
                        Words are parted by blanks, and may be quoted; for a line of the shell: -c 'sh -c "a | b"'
   -p, --pid PID        this process with all its threads; the trace ends with it
   --follow             with -c or -p: also the processes that it starts, and theirs
-  --cgroup PATH        processes in this cgroup, a folder of cgroup2, and in those below it
+  --cgroup PATH        processes in this cgroup, and in those below it: a folder of cgroup2, or the path that
+                       `cgroup` prints
   --where EXPR         any BODY runs only where this is true: --where 'comm == "dd" and args.ret < 0'
 When it ends, and what it writes:
   -n, --seconds SECONDS
                        end after that time
   --interval SECONDS   print what has been gathered so far each time after so many seconds
   --json               print JSON objects, one a line: tables with name, type and rows; "print" with text; "interval"
-                       with time; "lost" with text
+                       with time; "lost" with text. What the command of -c prints comes in between, unless -o is there
   -o, --output FILE    write to a file. "ready, N probes" and warnings go to standard error in any case
   --emit FILE          write a script of bpf.programs that does the same, into FILE or, for -, to stdout; run nothing
   --dry-run            compile all, run nothing: print the instructions of the programs, with the lines of Lua

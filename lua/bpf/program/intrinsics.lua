@@ -106,7 +106,7 @@ function Compiler:pointer_from(v, text, space)
   return { kind = "pointer", r = r, offset = 0, type = form, null = true, space = space or "kernel" }
 end
 
--- bpf.cast(address, type [, "user"])
+-- bpf.cast(address, type [, "user"]). A pointer to a process's memory stays one.
 rows[words.cast] = function(c, arguments)
   local v, name, space = arguments[1], arguments[2], arguments[3]
   local given = name and name.kind == "constant" and name.value
@@ -122,13 +122,14 @@ rows[words.cast] = function(c, arguments)
   if not form or form.kind ~= "struct" then
     c:fail("bpf.cast: there is no struct or union '%s'", tostring(given))
   end
+  local where = space and space.value or v.kind == "pointer" and v.space
   local address = c:scalar(v, "bpf.cast")
   if math.type(address) then
     address = c.f:move(c.f:register(), address)
   end
   return {
     kind = "pointer", r = address, offset = 0, type = form, null = true,
-    space = space and space.value == "user" and "user" or "kernel",
+    space = where == "user" and "user" or "kernel",
   }
 end
 

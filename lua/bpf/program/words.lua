@@ -63,7 +63,8 @@ end
 -- @function bpf.cast
 -- @tparam integer address of the struct
 -- @tparam string type "struct NAME" or "union NAME" of the kernel's BTF
--- @tparam ?string space "user" for memory of the process; by default the kernel's
+-- @tparam ?string space "user" for memory of the process, "kernel" for the kernel's; by default where a pointer leads
+-- to, and the kernel's for a number
 -- @treturn table the struct, which can't be written
 -- @usage
 -- local parent <close> = assert(bpf.program("raw_tp/sys_enter", function()

@@ -92,10 +92,10 @@ end
 local function linear_bucket(t)
   local first, last, step = t.limits.first, t.limits.last, t.limits.step
   return ([[function(n)
-      local from = %d + (n - 1) * %d
-      local to = math.min(from + %d, %d)
-      return n == 0 and "(..., %d)" or from >= %d and "[%d, ...)" or ("[%%d, %%d)"):format(from, to)
-    end]]):format(first, step, step, last, first, last, last)
+    local from = %d + (n - 1) * %d
+    local to = math.min(from + %d, %d)
+    return n == 0 and "(..., %d)" or from >= %d and "[%d, ...)" or ("[%%d, %%d)"):format(from, to)
+  end]]):format(first, step, step, last, first, last, last)
 end
 
 -- The fields of a table that prints a map. `parts` have types, and names where the key is a struct.
@@ -116,7 +116,7 @@ local function gathered_text(t)
   end
   local bucket, more, value = t.concept.buckets ~= nil, "", t.word == "sum" and shower(t.value) or "tostring"
   if bucket then
-    more = "\n    bucket = " .. (t.limits and linear_bucket(t) or template.log2_bucket) .. ","
+    more = "\n  bucket = " .. (t.limits and linear_bucket(t) or template.log2_bucket) .. ","
   elseif t.word == "count" and #parts == 0 then
     more = "\n  zero = true,"
   elseif NOTES[t.word] then

@@ -226,8 +226,9 @@ for name in pairs(words.swaps) do
 end
 
 -- cast(address, "struct x" [, "user"])
-rows.cast = { call = words.cast, type = function(_, constants)
-  return types.pointer(tostring(constants and constants[2]), constants and constants[3] or "kernel")
+rows.cast = { call = words.cast, type = function(given, constants)
+  local space = constants and constants[3] or given[1] and given[1].space
+  return types.pointer(tostring(constants and constants[2]), space == "user" and space or "kernel")
 end }
 
 return functions

@@ -169,6 +169,9 @@ local function read(text)
   local kind = KINDS[word]
   if not kind then
     local meant = meant_by(text, word)
+    if meant[1] == text:gsub(":", "/") then
+      fail("'%s': a program there decides what happens, and bodies only look; `bpf.programs` attaches one", text)
+    end
     fail("'%s' is no kind of probe%s", text:match("^[^/: ]+") or text,
       meant[1] and (" (near: %s)"):format(table.concat(meant, ", ")) or ": `lua-bpf list` shows what there is")
   end

@@ -80,6 +80,19 @@ function process.let_go(child, word)
   error({ trace = message, code = code, status = code == "ENOENT" and 127 or 126 }, 0)
 end
 
+-- Where cgroup2 is mounted, or nil.
+local function cgroup_mount()
+  local mounts <close> = io.open("/proc/mounts")
+  return mounts and mounts:read("a"):match("\n%S+ (%S+) cgroup2 ")
+end
+
+-- The folder of a cgroup by its path, or by the path that `cgroup` prints, which begins at the mount.
+local function folder_of(path)
+  local mount = not posix.file_status(path) and cgroup_mount()
+  local below = mount and mount .. "/" .. path
+  return below and posix.file_status(below) and below or path
+end
+
 -- Why a path is no cgroup, and what to do.
 local function no_cgroup(path, message)
   local kind = posix.file_status(path)
@@ -88,8 +101,7 @@ local function no_cgroup(path, message)
   elseif not message:find("(EBADF)", 1, true) then
     return kind and message or "there is no such folder"
   end
-  local mounts <close> = io.open("/proc/mounts")
-  local mounted = mounts and mounts:read("a"):match("\n%S+ (%S+) cgroup2 ")
+  local mounted = cgroup_mount()
   return mounted and ("cgroups are the folders below %s"):format(mounted)
     or "no cgroup2 file system is mounted here: mount -t cgroup2 none /sys/fs/cgroup"
 end
@@ -100,7 +112,7 @@ function process.cgroup(path)
   if not m then
     refuse("cgroup: " .. message, code)
   end
-  local ok, complaint, why = core.map.update(m, 0, path)
+  local ok, complaint, why = core.map.update(m, 0, folder_of(path))
   if not ok then
     core.map.close(m)
     refuse(("cgroup '%s': %s"):format(path, no_cgroup(path, complaint)), why)

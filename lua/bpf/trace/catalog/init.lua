@@ -216,7 +216,7 @@ local function places_near(names, place)
   end
   local last, full = {}, {}
   for _, name in ipairs(names) do
-    local short = name:match("[^/]*$")
+    local short = name:match("[^/:]*$")
     last[#last + 1] = short
     full[short] = full[short] or name
   end

@@ -117,8 +117,8 @@ end
 ]=]
 
 template.log2_bucket = [[function(n)
-      if n < 3 then return ({ [0] = "(..., 0)", "0", "1" })[n] end
-      return ("%d - %s"):format(1 << (n - 2), n < 64 and (1 << (n - 1)) - 1 or "...")
-    end]]
+    if n < 3 then return ({ [0] = "(..., 0)", "0", "1" })[n] end
+    return ("%d - %s"):format(1 << (n - 2), n < 64 and (1 << (n - 1)) - 1 or "...")
+  end]]
 
 return template
