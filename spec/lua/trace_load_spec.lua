@@ -129,6 +129,25 @@ describe("lua-bpf trace", function()
       .. " 2>&1 | { sed 's/this kind of program/such a program/'; exit 1; }")
   end)
 
+  it("says how many programs a tracepoint takes", function()
+    local bodies = {}
+    for n = 1, 70 do
+      bodies[n] = ("tracepoint/syscalls/sys_enter_setfsgid 'n%d = args.gid'"):format(n)
+    end
+    local output = tool.works("trace -c true " .. table.concat(bodies, " ") .. " end 'print(n1)'")
+    assert.matches("warning: tracepoint/syscalls/sys_enter_setfsgid and %d+ more: the tracepoint has as many programs "
+      .. "as the kernel lets it have, 64 [^\n]+ raw tracepoints take any number %(E2BIG%)\nready, %d+ probes\n", output)
+  end)
+
+  it("takes a probe once that a list or its patterns have twice, and runs all bodies of a probe", function()
+    local probe = "tracepoint/sched/sched_process_exec"
+    assert.equal("begun\nready, 3 probes\nn: 1\n\nm: 1\n", traced("begin,begin", [[print("begun")]],
+      ("%s,tracepoint:sched:sched_process_ex?c,%s"):format(probe, probe), "n = count()", probe, "m = count()",
+      probe .. "," .. probe, "x = args.pid"))
+    assert.matches("^ready, 2 probes\n", traced("interval/10,interval/10,interval/20", "n = count()"))
+    assert.matches("^ready, 1 probe\n", traced("uprobe/libc.so.6:malloc,u:libc.so.6:malloc", "n = count()"))
+  end)
+
   it("looks for hooks, sleepable programs and instructions by the functions that they are in", function()
     local output = traced("lsm/nothing,fentry.s/nothing,kprobe/nothing+4,uprobe/libc.so.6:nothing+4,ksyscall/nothing,"
       .. "uprobe.s/libc.so.6:nothing,uprobe/libc.so.6:malloc+4," .. SURE, "n = count(probe)")

@@ -164,6 +164,8 @@ const char *lbpf_attachcause_kprobe_multi(lua_State *L, const struct lbpf_progra
 					  int err);
 const char *lbpf_attachcause_freplace(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
 				      int err);
+const char *lbpf_attachcause_tracepoint(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+					int err);
 const char *lbpf_attachcause_raw_tracepoint(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
 					    int err);
 const char *lbpf_attachcause_perf_event(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,

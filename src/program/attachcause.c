@@ -89,6 +89,17 @@ const char *lbpf_attachcause_raw_tracepoint(lua_State *L, const struct lbpf_prog
 	return err == ENOENT && name ? lua_pushfstring(L, "there is no tracepoint '%s'", name) : NULL;
 }
 
+const char *lbpf_attachcause_tracepoint(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to,
+					int err)
+{
+	(void)L;
+	(void)p;
+	(void)to;
+	return err == E2BIG ? "the tracepoint has as many programs as the kernel lets it have, 64 of all processes "
+			      "together; raw tracepoints take any number"
+			    : NULL;
+}
+
 const char *lbpf_attachcause_section(lua_State *L, const struct lbpf_program *p, const struct lbpf_target *to, int err)
 {
 	const char *section = bpf_program__section_name(p->prog);
@@ -99,6 +110,8 @@ const char *lbpf_attachcause_section(lua_State *L, const struct lbpf_program *p,
 		    strncmp(section, "ksyscall/", 9) == 0 || strncmp(section, "kretsyscall/", 12) == 0)
 			return lbpf_attachcause_kprobe(L, p, to, err);
 		return lbpf_attach_user_cause(L, p, err);
+	case BPF_PROG_TYPE_TRACEPOINT:
+		return lbpf_attachcause_tracepoint(L, p, to, err);
 	case BPF_PROG_TYPE_RAW_TRACEPOINT:
 	case BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE:
 		return lbpf_attachcause_raw_tracepoint(L, p, to, err);

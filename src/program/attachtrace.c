@@ -317,7 +317,7 @@ local link <close> = assert(obj.progs.on_unlink:attach_ksyscall("unlinkat"))
 @tparam ?table options
 - bpf_cookie: what bpf_get_attach_cookie returns in the program (kernel 5.15)
 @treturn bpf.link the link
-@treturn nil,string,string on failure: ENOENT (no such tracepoint, or no tracefs), EPERM, …
+@treturn nil,string,string on failure: ENOENT (no such tracepoint, or no tracefs), E2BIG (it has 64 programs), EPERM, …
 @usage not run: it needs a mounted tracefs
 local link <close> = assert(obj.progs.on_open:attach_tracepoint("syscalls", "sys_enter_openat"))
 @see bpf_program__attach_tracepoint_opts */
@@ -417,6 +417,7 @@ const struct lbpf_way lbpf_ways_trace[] = {
 	  .options_at = 4,
 	  .options = tracepoint_options,
 	  .attach = attach_tracepoint,
+	  .cause = lbpf_attachcause_tracepoint,
 	  .types = LBPF_OF(TRACEPOINT) | LBPF_OF(KPROBE) },
 	{ .method = "attach_raw_tracepoint",
 	  .read = lbpf_attach_read_name,

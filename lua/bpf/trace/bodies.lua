@@ -93,22 +93,43 @@ local function by_condition(list, condition)
   return parts
 end
 
+-- What a probe is, whatever it is called: a list or its patterns may have it twice.
+local function identity(probe)
+  local event = probe.event
+  if event then
+    return ("%s %s %d %s"):format(event.type, event.config, event.sample_period, event.cpu)
+  elseif probe.plain then
+    return ("%s %s"):format(probe.plain, probe.seconds)
+  end
+  return probe.found and known_as(probe.section) == probe.section and probe.found.section or probe.section
+end
+
+-- The probes of a list that are there, each once, and plain ones. Warnings of others are added to a list.
+local function part_there(list, warnings)
+  local there, plain, seen = {}, {}, {}
+  for _, probe in ipairs(list) do
+    local why = not probe.plain and absence(probe) or nil
+    local known = identity(probe)
+    if not seen[known] then
+      seen[known] = true
+      table.insert(why and warnings or probe.plain and plain or there, why or probe)
+    end
+  end
+  return there, plain
+end
+
 -- Adds the bodies of one row, probes and their text. Warnings are added to a list.
 local function add_row(trace, row, condition, warnings)
   local list, more = probes.expand(probes.read(row[1]), catalog.find)
   table.move(more, 1, #more, #warnings + 1, warnings)
-  local there, added = {}, #trace.bodies
+  local added = #trace.bodies
   if list[1] then -- what is wrong with the text comes before what is with the probes
     infer.load(list[1].title, row[2], {})
   end
-  for _, probe in ipairs(list) do
-    if probe.plain then
-      table.insert(trace.bodies, { title = probe.title, text = row[2], probe = probe, tool = true,
-        fn = infer.load(probe.title, row[2], {}) })
-    else
-      local why = absence(probe)
-      table.insert(why and warnings or there, why or probe)
-    end
+  local there, plain = part_there(list, warnings)
+  for _, probe in ipairs(plain) do
+    table.insert(trace.bodies, { title = probe.title, text = row[2], probe = probe, tool = true,
+      fn = infer.load(probe.title, row[2], {}) })
   end
   for _, part in ipairs(by_condition(there, condition)) do
     local text = part.condition and ("if not (%s) then return end %s"):format(part.condition, row[2]) or row[2]
