@@ -220,6 +220,7 @@ build = {
     ["bpf.format.address"] = "lua/bpf/format/address.lua",
     ["bpf.format.code"] = "lua/bpf/format/code.lua",
     ["bpf.format.columns"] = "lua/bpf/format/columns.lua",
+    ["bpf.format.enum"] = "lua/bpf/format/enum.lua",
     ["bpf.format.kinds"] = "lua/bpf/format/kinds.lua",
     ["bpf.format.name"] = "lua/bpf/format/name.lua",
     ["bpf.format.quantity"] = "lua/bpf/format/quantity.lua",

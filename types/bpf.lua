@@ -1815,6 +1815,17 @@ function bpf.format.result(n) end
 ---@return string
 function bpf.format.signal(n) end
 
+---The name of a system call of this machine's.
+---@param n integer
+---@return string
+function bpf.format.syscall(n) end
+
+---The name of an enumerator of the running kernel's.
+---@param n integer
+---@param name string that of an enum, or what the names of its enumerators begin with
+---@return string
+function bpf.format.enum(n, name) end
+
 ---The state of a TCP socket.
 ---@param n integer
 ---@return string

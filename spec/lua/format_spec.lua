@@ -146,6 +146,15 @@ describe("formats", function()
     end
   end)
 
+  it("name system calls, and enumerators of the kernel's types", function()
+    assert.equal("99999", format.syscall(99999))
+    assert.equal("write", format.syscall(require "bpf.trace.syscalls".number "write"))
+    assert.equal("ESTABLISHED", format.enum(1, "TCP_"))
+    assert.equal("PIDTYPE_TGID", format.enum(1, "pid_type"))
+    assert.equal("77", format.enum(77, "pid_type"))
+    assert.has_error(function() format.enum(1) end)
+  end)
+
   it("name states of TCP and protocols", function()
     assert.equal("ESTABLISHED", format.tcp_state(1))
     assert.equal("LISTEN", format.tcp_state(10))

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- lua-bpf trace --emit: scripts that do what the trace does.
 local bpf = require "bpf"
+local cgroup = require "spec.support.cgroup"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local syscalls = require "bpf.trace.syscalls"
@@ -33,27 +34,43 @@ describe("lua-bpf trace --emit", function()
     end
   end
 
-  -- What a script prints while this process writes three times. `ends`: it ends by itself.
-  local function printed(script, ends)
-    local path = os.tmpname()
-    local file = assert(io.open(path, "w"))
-    file:write(script)
-    file:close()
-    local pipe = assert(io.popen(("echo $$; exec %s %s 2>&1"):format(helper.LUA, path)))
+  -- What a command prints while this process writes three times. `ends`: it ends by itself.
+  local function beside(command, ends)
+    local pipe = assert(io.popen(("echo $$; exec env --default-signal=INT %s 2>&1"):format(command)))
     local pid = pipe:read "n"
     local lines = {}
     repeat
       local line = pipe:read "L"
       lines[#lines + 1] = line ~= "\n" and line or nil
-    until not line or line == "ready\n"
+    until not line or line:find "^ready"
     write_three()
     if not ends then
       os.execute(("kill -INT %d 2>/dev/null"):format(pid))
     end
     local rest = pipe:read "a"
     pipe:close()
+    return (table.concat(lines) .. rest):gsub("ready[^\n]*\n", "", 1)
+  end
+
+  local function printed(script, ends)
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write(script)
+    file:close()
+    local output = beside(helper.LUA .. " " .. path, ends)
     os.remove(path)
-    return (table.concat(lines) .. rest):gsub("ready\n", "", 1)
+    return output
+  end
+
+  -- A line prints as a script what it prints as a command: lines as they are, tables as JSON.
+  local function same(...)
+    local words = { "trace --json -p " .. me }
+    for _, word in ipairs { ... } do
+      words[#words + 1] = quote(word)
+    end
+    local expected = beside(tool.COMMAND .. table.concat(words, " "))
+    assert.equal(expected, (printed(emitted("--json", ...))))
+    return expected
   end
 
   local function runs(expected, ...)
@@ -111,6 +128,63 @@ describe("lua-bpf trace --emit", function()
       ("print(t[%d].n)"):format(me))
   end)
 
+  it("prints JSON as the command does", function()
+    local words = {}
+    for _, body in ipairs {
+      "count(args.count)", "count()", "all = sum(args.count)", "avg(args.count, pid)", "stats(args.count, comm)",
+      "min(args.count) max(args.count)", "hist(args.count - 1)", "hist(args.count, pid, comm)",
+      "count(args.count > 5, probe)", "lhist(args.count, 2, 900, 100)", "lhist(args.count, 0, 1025, 512, pid)",
+      "sum(duration(args.count))", "if args.count == 7 then none = count() end",
+      [[print(args.count, "x", errno(2)) printf("%4d|%s|%%\n", args.count, uid)]],
+    } do
+      words[#words + 1], words[#words + 2] = WRITE, body
+    end
+    assert.matches('{"name":"none","type":"count","rows":%[%]}', same(table.unpack(words)))
+    same(WRITE, "t[args.count] = args.count r[{ n = args.count, pid }] = { comm = comm, n = 3, d = duration(9) } "
+      .. "count({ n = args.count, pid })",
+      "end", "print(t) print(r) print(t[1], 'x')")
+  end)
+
+  it("prints nil for what is absent", function()
+    same(WRITE, "print(t[args.count], args.count) t[args.count] = (t[args.count] or 6) + 1")
+    same(WRITE, [[local c = last[1] print(c) printf("%s\n", last[1]) printf("%d\n", t[1]) last[1] = comm t[1] = 5]],
+      "end", "print(t[2], last[7])")
+    assert.equal("count()\n  0\nlat\n  (no values)\n",
+      (printed(emitted(WRITE, "if args.count == 7 then count() lat = hist(1) end"))))
+  end)
+
+  it("has names of system calls and enumerators", function()
+    same(WRITE, "count(syscall(args.count % 2), enum(args.count % 2, 'TCP_'))",
+      WRITE, "print(syscall(1), enum(args.count, 'pid_type'))",
+      "end", "print(syscall(1), enum(1, 'TCP_'), errno(2), signal(9))")
+  end)
+
+  it("has addresses of the network", function()
+    assert.matches('"1%.0%.0%.0\\t1%.0%.0%.0"', same(WRITE, "count(ip(args.count)) print(ip(args.count), ip(1))",
+      "end", "print(ip(1))"))
+    same("tracepoint/sock/inet_sock_set_state", "count(ip(args.saddr), ip(args.daddr_v6), args.newstate)",
+      WRITE, "count()")
+  end)
+
+  it("has bytes of memory", function()
+    assert.matches('"xx\\t', same(WRITE,
+      "if args.count > 2 then print(buf(args.buf, 2), 1) count(buf(args.buf, 3)) end"))
+  end)
+
+  it("watches a cgroup", function()
+    local group <close> = cgroup.new()
+    assert.matches('"rows":%[%]', same("--cgroup", group.path, WRITE, "count()"))
+    same("--cgroup", cgroup.root(), WRITE, "count()")
+  end)
+
+  it("prints at intervals", function()
+    local script = emitted("--interval", "0.01", WRITE, "count()", "every 0.05", "exit()")
+    assert.matches("^\n%d%d:%d%d:%d%d\ncount%(%)\n  %d\n", (printed(script, true)))
+    script = emitted("--json", "--interval", "0.01", WRITE, "count()", "every 0.05", "exit()")
+    assert.matches('^{"type":"interval","time":%d+}\n{"name":"count%(%)","type":"count","rows":%[',
+      (printed(script, true)))
+  end)
+
   it("has stacks, of several depths", function()
     -- Up to Linux 6.1 at least, records of single system calls come without a stack of the kernel.
     local output = printed(emitted("tracepoint/raw_syscalls/sys_enter",
@@ -119,8 +193,37 @@ describe("lua-bpf trace --emit", function()
     assert.matches("\ncount%(kstack%(1%)%)\n  \n    [^\n]*%+0x%x+  3\n", output)
   end)
 
+  it("has stacks and functions of processes", function()
+    local code = tonumber(io.open("/proc/self/maps"):read("a"):match "(%x+)%-%x+ r%-xp [^\n]*libc", 16)
+    local usym = ("usym(args.count + %d)"):format(code)
+    local output = same(WRITE, ("count(ustack(1)) hist(args.count, ustack(2), comm) print(ustack(1), %s) count(%s)")
+      :format(usym, usym))
+    assert.matches('{"name":"count%(ustack%(1%)%)","type":"count","rows":%[{"key":%[%["[^"]+"', output)
+    same(WRITE, "count(usym(args.count))")
+    tool.fails(2, "%-%-emit: a stack has a form in a script where", ("trace --emit - %s 't[1] = ustack'"):format(WRITE))
+    tool.fails(2, "write: a stack has a form in a script where",
+      ("trace --emit - %s 'local s = kstack(2) count(s)'"):format(WRITE))
+  end)
+
+  it("names programs after their probes", function()
+    local script = emitted("profile/99,tracepoint/syscalls/sys_enter_read,raw_tp/sys_enter", "count()", WRITE, "n = 1",
+      WRITE, "n = 2")
+    for _, name in ipairs { "profile_99", "sys_enter_read", "sys_enter", "sys_enter_write", "sys_enter_write_2" } do
+      assert.matches("\n  " .. name .. " = { \"", script)
+    end
+  end)
+
+  it("writes what the guide shows", function()
+    local guide <close> = assert(io.open "docs/guide.md")
+    local text = guide:read "a"
+    local line = text:match "# lua%-bpf trace (%-%-emit reads%.lua .-)\n# "
+    local shown = text:match("%-%-emit reads%.lua.-```lua\n(.-)```")
+    local script = tool.works("trace " .. line:gsub("reads%.lua", "-", 1))
+    assert.truthy(script:find(shown, 1, true), script)
+  end)
+
   it("names the arguments of functions and raw tracepoints", function()
-    assert.matches("\n  program_1 = { \"raw_tp/sched_switch\", function%(args_preempt, args_prev, args_next",
+    assert.matches("\n  sched_switch = { \"raw_tp/sched_switch\", function%(args_preempt, args_prev, args_next",
       emitted("raw_tp/sched_switch", "count(args.prev.comm)"))
   end)
 
@@ -150,12 +253,14 @@ describe("lua-bpf trace --emit", function()
   end)
 
   it("says what has no form in a script", function()
-    tool.fails(2, "%-%-emit: a script has no option 'command'", ("trace --emit - -c true %s 'count()'"):format(WRITE))
-    for option, text in pairs { interval = "--interval 1", json = "--json", cgroup = "--cgroup /" } do
-      tool.fails(2, "^lua%-bpf: %-%-emit: a script has no option '" .. option,
+    for option, text in pairs { command = "-c true", follow = "--follow -p " .. me } do
+      tool.fails(2, "%-%-emit: a script has no option '" .. option .. "'",
         ("trace --emit - %s %s 'count()'"):format(text, WRITE))
     end
-    tool.fails(2, "%-%-emit: .*write: syscall%(%) has no form", ("trace --emit - %s 'count(syscall(1))'"):format(WRITE))
+    tool.fails(2, "write: buf%(%) has a form in a script where its length is a constant",
+      ("trace --emit - %s 'print(buf(args.buf, args.count, 8))'"):format(WRITE))
+    tool.fails(2, "write: ip%(%) has a form in a script where it is printed or a key",
+      ("trace --emit - %s 't[pid] = ip(args.count)'"):format(WRITE))
     tool.fails(2, "%-%-emit: the script uses the name 'map'", ("trace --emit - %s 'map[pid] = 1'"):format(WRITE))
   end)
 end)

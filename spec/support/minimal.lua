@@ -379,6 +379,8 @@ minimal.calls = {
   ["bpf.format.user"] = with(0),
   ["bpf.format.errno"] = with(2), ["bpf.format.result"] = with(-2),
   ["bpf.format.signal"] = with(15),
+  ["bpf.format.syscall"] = with(0),
+  ["bpf.format.enum"] = with(1, "TCP_"),
   ["bpf.format.tcp_state"] = with(1),
   ["bpf.format.protocol"] = with(6),
   ["bpf.format.count"] = with(1),

@@ -44,6 +44,16 @@ function code.signal(n)
   return posix.signal(n) or ("%d"):format(n)
 end
 
+--- Returns the name of a system call of this machine's architecture: "openat".
+-- @tparam integer n
+-- @treturn string the number for one that has no name
+-- @usage
+-- print(bpf.format.syscall(0)) -- read, on x86_64
+function code.syscall(n)
+  n = argument.integer(1, "syscall", n)
+  return require("bpf.trace.syscalls").name(n) -- whose long list only few scripts need
+end
+
 local TCP_STATES <const> = {
   "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT", "LAST_ACK",
   "LISTEN", "CLOSING", "NEW_SYN_RECV", "BOUND_INACTIVE",

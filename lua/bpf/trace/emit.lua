@@ -1,5 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- `--emit`: the trace as a script of bpf.programs, which runs by itself.
+local enumerators = require("bpf.trace.tables.enumerators")
+local parse = require("bpf.trace.emit.parse")
+local sorted = require("bpf.base.sorted")
 local template = require("bpf.trace.emit.template")
 local translate = require("bpf.trace.emit.translate")
 local types = require("bpf.trace.types")
@@ -16,36 +19,72 @@ end
 local MEANINGS <const> = {
   uid = "bpf.format.user", cgroup = "bpf.format.cgroup", errno = "bpf.format.result", signal = "bpf.format.signal",
   ["kernel address"] = "bpf.format.symbol", ["function"] = "bpf.format.symbol", ["user address"] = "bpf.format.hex",
-  duration = "bpf.format.duration", time = "bpf.format.time",
+  duration = "bpf.format.duration", time = "bpf.format.time", syscall = "bpf.format.syscall", ip = "bpf.format.ip",
+  ["user symbol"] = "user_symbol",
 }
-local KINDS <const> = { boolean = "tostring", address = "bpf.format.ip", pointer = "bpf.format.hex" }
+local KINDS <const> = { address = "bpf.format.ip", pointer = "bpf.format.hex", bytes = "escaped" }
+local STACKS <const> = { kstack = true, ustack = true }
 local DEEPEST <const> = 127 -- frames of a stack
-local NAMES <const> = { syscall = "system calls", enum = "enumerators", symbolic = "the values of a field" }
 
--- The text of a function that makes text of a value.
+-- By the first word of a meaning that has more: the function, of what is behind that word.
+local PREFIXES <const> = {
+  enum = function(name) return ("function(n) return bpf.format.enum(n, %q) end"):format(name) end,
+  time = function(form) return ("function(ns) return os.date(%q, (bpf.walltime(ns))) end"):format(form) end,
+  symbolic = function(text)
+    local names, list = enumerators.named(text), {}
+    for n, value in ipairs(sorted.keys(names)) do
+      list[n] = ("[%d] = %q"):format(value, names[value])
+    end
+    return ("function(n) return ({ %s })[n] or tostring(n) end"):format(table.concat(list, ", "))
+  end,
+}
+
+-- The text of a function that makes text of a value. Nil where the value stands for itself.
 local function shower(type, depth)
-  if type.kind == "kstack" then
-    return "stack_" .. (depth or DEEPEST)
+  if STACKS[type.kind] then
+    return "stack_" .. (depth or fail("a stack has a form in a script where it is printed or a key"))
   elseif type.kind ~= "integer" then
-    return KINDS[type.kind] or "tostring"
+    return KINDS[type.kind]
   elseif type.meaning == "probe" then
     return "function(n) return probes[n] end"
   end
-  local word, rest = (type.meaning or ""):match("^([a-z]+) ?(.*)$")
-  if NAMES[word] then
-    fail("a script has no names of %s", NAMES[word])
-  elseif word == "time" and rest ~= "" then
-    return ("function(ns) return os.date(%q, (bpf.walltime(ns))) end"):format(rest)
+  local word, rest = (type.meaning or ""):match("^([a-z]+) (.+)$")
+  return PREFIXES[word] and PREFIXES[word](rest) or MEANINGS[type.meaning]
+end
+
+-- That function for a line or a table. As JSON, what is a number or a boolean stays one.
+local function text_shower(type, depth)
+  return shower(type, depth) or "tostring"
+end
+
+local function row_shower(type, depth, json)
+  if json and (type.meaning == "duration" or not shower(type, depth)) then
+    return "as_is"
   end
-  return MEANINGS[type.meaning] or "tostring"
+  local text = text_shower(type, depth)
+  local form = json and "function(id, pid) return frames(%s(id, pid)) end"
+    or 'function(id, pid) return "\\n" .. %s(id, pid) end'
+  return STACKS[type.kind] and form:format(text) or text
+end
+
+-- The text of a call of a function by its text.
+local function call(fn, argument)
+  return fn == "as_is" and argument or (fn:find("^[A-Za-z]") and not fn:find("^function") and "%s(%s)" or "(%s)(%s)")
+    :format(fn, argument)
 end
 
 -- Maps ----------------------------------------------------------------------------------------------------------------
 
 local NOTE <const> = "struct { __s64 count; __s64 sum; __s64 min; __s64 max; }"
+local AVG <const> = "e.sum // e.count"
 local NOTES <const> = {
-  avg = "e.sum // e.count", min = "e.min", max = "e.max",
+  avg = AVG, min = "e.min", max = "e.max",
   stats = [[("count %d  avg %d  min %d  max %d  total %d"):format(e.count, e.sum // e.count, e.min, e.max, e.sum)]],
+}
+-- The members of such an entry as JSON: names and what they are.
+local MEMBERS <const> = {
+  avg = { "avg", AVG, "count", "e.count" }, min = { "min", "e.min" }, max = { "max", "e.max" },
+  stats = { "count", "e.count", "avg", AVG, "min", "e.min", "max", "e.max", "sum", "e.sum" },
 }
 
 local function create(name, key, value, entries)
@@ -53,17 +92,23 @@ local function create(name, key, value, entries)
     :format(name, entries, key, value)
 end
 
+-- Whether the key of what gathers is one value, and no struct.
+local function is_single(t)
+  return #t.parts == 1 and not t.concept.buckets and not types.of_process(t.parts[1].type)
+end
+
 -- The type of the keys of what gathers.
 local function key_type(t)
   local bucket = t.concept.buckets
   if #t.parts == 0 then
     return "__u32"
-  elseif #t.parts == 1 and not bucket then
+  elseif is_single(t) then
     return types.c(t.parts[1].type)
   end
   local list = {}
   for n, part in ipairs(t.parts) do
-    list[n] = types.c(part.type, "k" .. n) .. "; "
+    list[#list + 1] = types.c(part.type, "k" .. n) .. "; "
+    list[#list + 1] = types.of_process(part.type) and ("__u32 k%d_pid; "):format(n) or nil
   end
   return "struct { " .. table.concat(list) .. (bucket and "__u32 bucket; }" or "}")
 end
@@ -89,8 +134,26 @@ end
 
 -- Tables --------------------------------------------------------------------------------------------------------------
 
-local function linear_bucket(t)
+-- The members of a row as JSON, of names and of what they are, in turn.
+local function members_text(argument, list)
+  local names, values = {}, {}
+  for n = 1, #list, 2 do
+    names[#names + 1], values[#values + 1] = ("%q:%%s"):format(list[n]), ("bpf.json(%s)"):format(list[n + 1])
+  end
+  return ("function(%s) return ('%s'):format(%s) end"):format(argument, table.concat(names, ","),
+    table.concat(values, ", "))
+end
+
+local function linear_bucket(t, json)
   local first, last, step = t.limits.first, t.limits.last, t.limits.step
+  if json then
+    return ([[function(n)
+    local from = %d + (n - 1) * %d
+    if n == 0 then return nil, %d end
+    if from >= %d then return %d end
+    return from, math.min(from + %d, %d)
+  end]]):format(first, step, first, last, last, step, last)
+  end
   return ([[function(n)
     local from = %d + (n - 1) * %d
     local to = math.min(from + %d, %d)
@@ -99,60 +162,76 @@ local function linear_bucket(t)
 end
 
 -- The fields of a table that prints a map. `parts` have types, and names where the key is a struct.
-local function table_text(title, map, parts, single, value, more)
+local function table_text(t, parts, json)
   local shows, names = {}, {}
   for n, part in ipairs(parts) do
-    shows[n], names[n] = shower(part.type, part.depth), ("%q"):format(part.name)
+    shows[n], names[n] = row_shower(part.type, part.depth, json), ("%q"):format(part.name)
   end
-  local form = "{\n  title = %q, map = %s, single = %s,\n  keys = { %s }, names = { %s },\n  value = %s,%s\n}"
-  return form:format(title, map, tostring(single), table.concat(shows, ", "), table.concat(names, ", "), value,
-    more or "")
+  local form = "{\n  title = %q, word = %q, map = %s, single = %s,\n  keys = { %s },\n  names = { %s },%s\n}"
+  return form:format(t.title, t.word, t.map, tostring(t.single), table.concat(shows, ", "), table.concat(names, ", "),
+    (t.value and ("\n  value = %s,"):format(t.value) or "") .. (t.more or ""))
 end
 
-local function gathered_text(t)
+local function gathered_value(t, json)
+  if NOTES[t.word] then
+    return json and members_text("e", MEMBERS[t.word]) or ("function(e) return tostring(%s) end"):format(NOTES[t.word])
+  end
+  local type = t.word == "sum" and t.value or { kind = "integer" }
+  return json and members_text("v", { t.word, call(row_shower(type, nil, json), "v") }) or text_shower(type)
+end
+
+local function gathered_text(t, json)
   local parts = {}
   for n, part in ipairs(t.parts) do
     parts[n] = { type = part.type, name = "k" .. n, depth = part.depth }
   end
-  local bucket, more, value = t.concept.buckets ~= nil, "", t.word == "sum" and shower(t.value) or "tostring"
+  local bucket, more = t.concept.buckets ~= nil, nil
   if bucket then
-    more = "\n  bucket = " .. (t.limits and linear_bucket(t) or template.log2_bucket) .. ","
-  elseif t.word == "count" and #parts == 0 then
-    more = "\n  zero = true,"
+    more = "\n  bucket = " .. (t.limits and linear_bucket(t, json) or template.log2_bucket[json and "json" or "text"])
+      .. ","
   elseif NOTES[t.word] then
-    value = ("function(e) return tostring(%s) end"):format(NOTES[t.word])
-    more = ("\n    rank = function(e) return %s end,"):format(t.word == "stats" and "e.count" or NOTES[t.word])
+    more = ("\n  rank = function(e) return %s end,"):format(t.word == "stats" and "e.count" or NOTES[t.word])
   end
-  return table_text(t.title, t.map_name, parts, #parts == 1 and not bucket, value, more)
+  return table_text({ title = t.title, word = t.word, map = t.map_name, single = is_single(t),
+    value = not bucket and gathered_value(t, json), more = more }, parts, json)
 end
 
-local function shared_text(name, row)
-  local parts = {}
+-- The members of a record, as text or as JSON.
+local function record_text(type, json)
+  local list = {}
+  for _, field in ipairs(type.order) do
+    list[#list + 1] = json and field or nil
+    list[#list + 1] = call(row_shower(type.members[field], nil, json), "v." .. field)
+  end
+  return json and members_text("v", list)
+    or ("function(v) return table.concat({ %s }, \"  \") end"):format(table.concat(list, ", "))
+end
+
+local function shared_text(name, row, json)
+  local parts, record = {}, row.value.kind == "record"
   for n, field in ipairs(row.key.kind == "record" and row.key.order or {}) do
     parts[n] = { type = row.key.members[field], name = field }
   end
-  local value, more = shower(row.value), ""
-  if row.value.kind == "record" then
-    local list = {}
-    for n, field in ipairs(row.value.order) do
-      list[n] = ("(%s)(v.%s)"):format(shower(row.value.members[field]), field)
-    end
-    value = ("function(v) return table.concat({ %s }, \"  \") end"):format(table.concat(list, ", "))
-    more = "\n    rank = function() return 0 end,"
-  end
-  return table_text(name, name, parts[1] and parts or { { type = row.key, name = "" } }, not parts[1], value, more)
+  local value = record and record_text(row.value, json)
+    or json and members_text("v", { "value", call(row_shower(row.value, nil, json), "v") })
+    or text_shower(row.value)
+  local first = record and row.value.members[row.value.order[1]]
+  return table_text({ title = name, word = "table", map = name, single = not parts[1], value = value,
+    more = record and ("\n  rank = function(v) return %s end,"):format(first.kind == "integer"
+      and "v." .. row.value.order[1] or "0") },
+    parts[1] and parts or { { type = row.key, name = "" } }, json)
 end
 
 -- All tables by name; `gathered` are printed at the end.
-local function tables_text(names, shared, plan)
+local function tables_text(names, shared, plan, json)
   local out = { "local tables, gathered = {}, {}\n" }
   for n, t in ipairs(plan.tables) do
-    out[#out + 1] = ("gathered[%d] = %s\ntables[%q] = gathered[%d]\n"):format(n, gathered_text(t), t.title, n)
+    out[#out + 1] = ("gathered[%d] = %s\ntables[%q] = gathered[%d]\n"):format(n, gathered_text(t, json), t.title, n)
   end
   for _, name in ipairs(names) do
     local row = shared[name]
     if row.table and not row.own then
-      out[#out + 1] = ("tables[%q] = %s\n"):format(name, shared_text(name, row))
+      out[#out + 1] = ("tables[%q] = %s\n"):format(name, shared_text(name, row, json))
     end
   end
   return table.concat(out)
@@ -167,7 +246,9 @@ local function line_value(place, conversion)
   local v = place.constant or "r." .. place.name
   if conversion == "s" or conversion == "r" then
     local plain = place.constant or place.type.kind == "string"
-    return plain and v or ("(%s)(%s)"):format(shower(place.type, place.depth), v)
+    local given = place.pid and ("%s, r.%s"):format(v, place.pid) or v
+    local text = plain and v or call(text_shower(place.type, place.depth), given)
+    return place.known and ("r.%s and %s or nil"):format(place.known, text) or text
   elseif conversion == "c" then
     return ("string.char(%s & 0xff)"):format(v)
   elseif conversion == "p" then
@@ -176,7 +257,7 @@ local function line_value(place, conversion)
   return place.type and place.type.kind == "boolean" and ("(%s and 1 or 0)"):format(v) or v
 end
 
-local function line_text(site)
+local function line_text(site, json)
   local list, format, k = {}, {}, 0
   for _, part in ipairs(site.format or {}) do
     k = type(part) == "table" and k + 1 or k
@@ -185,7 +266,8 @@ local function line_text(site)
   end
   if site.format then
     local values = list[1] and ", " .. table.concat(list, ", ") or ""
-    return ("io.write(string.format(%q%s))"):format(table.concat(format), values):gsub("\\\n", "\\n")
+    local text = ("%s(string.format(%q%s))"):format(json and "write" or "io.write", table.concat(format), values)
+    return (text:gsub("\\\n", "\\n"))
   end
   for n, place in ipairs(site.values) do
     list[n] = line_value(place, "s")
@@ -194,7 +276,7 @@ local function line_text(site)
 end
 
 -- The types of records, and what is done with each.
-local function lines_text(sites)
+local function lines_text(sites, json)
   if not sites[1] then
     return "", ""
   end
@@ -205,7 +287,7 @@ local function lines_text(sites)
     local type = "struct { __u32 site; __u32 pad;" .. members .. " }"
     out[#out + 1] = ("local Line_%d = bpf.btf.type %q\n"):format(n, type)
     handlers[#handlers + 1] = ("  [%d] = function(%s)\n%s    %s\n  end,\n"):format(n, site.members[1] and "bytes" or "",
-      site.members[1] and ("    local r = Line_%d:decode(bytes)\n"):format(n) or "", line_text(site))
+      site.members[1] and ("    local r = Line_%d:decode(bytes)\n"):format(n) or "", line_text(site, json))
   end
   return table.concat(out), [[
 
@@ -221,8 +303,17 @@ end
 
 -- Plain bodies --------------------------------------------------------------------------------------------------------
 
+local function calls_word(plain, word)
+  for _, body in ipairs(plain) do
+    if (" " .. body.text):find("[^A-Za-z_0-9.]" .. word .. "%f[^A-Za-z_0-9]") then
+      return true
+    end
+  end
+  return false
+end
+
 -- Bodies of begin, end and every have the names of what is shared by a table of their own.
-local function environment_text(plain, names, shared)
+local function environment_text(plain, names, shared, json)
   if not plain[1] then
     return ""
   end
@@ -234,6 +325,11 @@ local function environment_text(plain, names, shared)
       variables[#variables + 1] = ("variables[%q] = true\n"):format(name)
     elseif shared[name].table then
       variables[#variables + 1] = ("names[%q] = %s\n"):format(name, name)
+    end
+  end
+  for _, word in ipairs(sorted.keys(template.meanings)) do
+    if calls_word(plain, word) then
+      variables[#variables + 1] = ("names.%s = %s\n"):format(word, template.meanings[word])
     end
   end
   return [[
@@ -252,7 +348,7 @@ function names.print(first, ...)
   end
   print(first, ...)
 end
-function names.printf(format, ...) io.write(format:format(...)) end
+function names.printf(format, ...) ]] .. (json and "write" or "io.write") .. [[(format:format(...)) end
 function names.clear(t)
   local row = by_map[t] or t
   row.told = row.told or names.ending
@@ -263,6 +359,8 @@ setmetatable(names, {
   __index = function(_, name)
     if variables[name] then
       return obj.vars[name].value
+    elseif name == "nsecs" or name == "elapsed" then
+      return bpf.clock() - (name == "elapsed" and began or 0)
     end
     return tables[name] or _G[name]
   end,
@@ -296,8 +394,13 @@ local function calls_text(plain, kind)
   return table.concat(out)
 end
 
-local function every_text(plain)
+local function every_text(plain, options)
   local out = {}
+  if options.interval then
+    local ns = options.interval * 1000000000 // 1 | 0
+    out[1] = ("  { every = %d, due = bpf.clock() + %d, run = %s },\n"):format(ns, ns,
+      template.interval[options.json and "json" or "text"])
+  end
   for n, body in ipairs(plain) do
     if body.probe.plain == "every" then
       local ns = body.probe.seconds * 1000000000 // 1 | 0
@@ -310,15 +413,16 @@ end
 -- The script ----------------------------------------------------------------------------------------------------------
 
 local RESERVED <const> = {}
-for name in ([[bpf map helper obj began ended lines stacks log2 linear note tables gathered rows_of print_buckets clear
-  print_table handlers reader names variables by_map timers probes signals deadline stack]]):gmatch("%S+") do
+for name in ([[bpf map helper obj began ended lines log2 linear note tables gathered is_before rows_of sorted_buckets
+  clear members print_table print_gathered handlers reader names names_over variables by_map timers probes signals
+  deadline events stack_text process_of processes user_symbol as_is escaped frames followed write]]):gmatch("%S+") do
   RESERVED[name] = true
 end
 
 local function check(trace, options, names)
-  for _, name in ipairs { "command", "follow", "cgroup", "interval", "json" } do
+  for _, name in ipairs { "command", "follow" } do
     if options[name] then
-      fail("a script has no option '%s' yet: it can have where, pid and seconds", name)
+      fail("a script has no option '%s', as it starts and follows no process: use --pid, --cgroup or --where", name)
     end
   end
   for _, name in ipairs(names) do
@@ -331,18 +435,28 @@ local function check(trace, options, names)
   end
 end
 
+-- A name for the program of a probe, after the end of its place: that of a function, of a tracepoint.
+local function program_name(place, taken)
+  local name = place:match("[^/:]*/[0-9.]+$") or place:match("[^/:]+$")
+  name = name:gsub("[^A-Za-z_0-9]", "_"):gsub("^[0-9]", "_%0")
+  name = parse.is_keyword(name) and name .. "_" or name
+  taken[name] = (taken[name] or 0) + 1
+  return taken[name] > 1 and ("%s_%d"):format(name, taken[name]) or name
+end
+
 -- The programs, one for each probe; those of perf events are attached by CPU.
 local function programs_text(trace, calls, state)
-  local out, events, titles = {}, {}, {}
+  local out, events, titles, taken = {}, {}, {}, {}
   for _, body in ipairs(trace.bodies) do
     for _, member in ipairs(body.members) do
       local n = #out + 1
       local probe = member.probe
+      local name = program_name(probe.event and probe.title or probe.section, taken)
       titles[n] = ("  %q,\n"):format(probe.title)
-      out[n] = ("  program_%d = { %q, %s },\n"):format(n, probe.section,
+      out[n] = ("  %s = { %q, %s },\n"):format(name, probe.section,
         translate.body(body, calls[body], { section = probe.section, number = n }, state):gsub("\n", "\n  "))
       local e = probe.event
-      events[n] = e and ("  program_%d = { type = %q, config = %q, sample_period = %d, cpu = %s },\n"):format(n, e.type,
+      events[n] = e and ("  %s = { type = %q, config = %q, sample_period = %d, cpu = %s },\n"):format(name, e.type,
         e.config, e.sample_period, type(e.cpu) == "string" and ("%q"):format(e.cpu) or e.cpu) or ""
     end
   end
@@ -360,6 +474,7 @@ for _, prog in pairs(obj.progs) do
       cpu = cpu })
   end
 end
+io.stdout:setvbuf("line")
 io.stderr:write("ready\n")
 ]]
 
@@ -377,10 +492,12 @@ end
 
 local STACK <const> = [[
 local stacks_DEPTH <close> = assert(map.create { type = "stack_trace", max_entries = 16384, value = "__u64[DEPTH]" })
-local function stack_DEPTH(id)
-  local addresses = id >= 0 and stacks_DEPTH[id]
-  return addresses and "\n    " .. bpf.symbols.stack(addresses):gsub("\n", "\n    ") or "[stack not kept]"
-end
+local function stack_DEPTH(id, pid) return stack_text(stacks_DEPTH, id, pid) end
+]]
+
+local FOLLOWED <const> = [[
+local followed <close> = assert(map.create { type = "cgroup_array", max_entries = 1 })
+assert(map.update(followed, 0, %q))
 ]]
 
 local function header(options)
@@ -397,28 +514,39 @@ function emit.text(trace, options, result, names)
   check(trace, options, names)
   local state = { shared = result.shared, plan = trace.plan, sites = {}, uses = {}, depths = {}, exits = result.exits }
   local programs, events, titles = programs_text(trace, result.calls, state)
-  local types_of_lines, handlers = lines_text(state.sites)
+  local json = options.json
+  local types_of_lines, handlers = lines_text(state.sites, json)
   local maps = maps_text(names, result.shared, trace.plan)
   local out = { header(options), plain_text(trace.plain), titles, maps, types_of_lines }
   local function add(text, ...)
     out[#out + 1] = select("#", ...) > 0 and text:format(...) or text
   end
+  add(next(state.depths) and template.process .. template.stack or "")
   for depth = 1, DEEPEST do
     add(state.depths[depth] and (STACK:gsub("DEPTH", depth)) or "")
   end
+  add(options.cgroup and FOLLOWED:format(options.cgroup) or "")
   add(result.exits and 'local ended = bpf.var "struct { _Bool value; }"\n' or "")
   for _, row in ipairs(template.program) do
     add(state.uses[row[1]] and "\n" .. row[2] or "")
   end
   out[#out + 1] = "\nlocal obj <close> = assert(bpf.programs {\n" .. programs .. "})\n\n"
-  add(template.script)
-  out[#out + 1] = "\n" .. tables_text(names, result.shared, trace.plan) .. handlers
-  out[#out + 1] = environment_text(trace.plain, names, result.shared)
+  local tables = "\n" .. tables_text(names, result.shared, trace.plan, json) .. handlers
+  add(template.rows)
+  add(tables:find("user_symbol", 1, true) and not next(state.depths) and template.process or "")
+  for _, row in ipairs(template.values) do
+    add(tables:find(row[1], 1, true) and row[2] .. "\n" or "")
+  end
+  add(template.print[json and "json" or "text"])
+  add(trace.plain[1] and template.clear or "")
+  add(tables)
+  add(template.gathered)
+  out[#out + 1] = environment_text(trace.plain, names, result.shared, json)
   out[#out + 1] = "\n-- The run " .. ("-"):rep(107) .. "\n\n"
   out[#out + 1] = calls_text(trace.plain, "begin")
   add('local signals <close> = assert(bpf.signals("INT", "TERM"))\n')
   out[#out + 1] = "local events <const> = {\n" .. events .. "}\n" .. ATTACH
-  out[#out + 1] = "local timers <const> = {\n" .. every_text(trace.plain) .. "}\n"
+  out[#out + 1] = "local timers <const> = {\n" .. every_text(trace.plain, options) .. "}\n"
   add("local deadline = %s\n", options.seconds and ("bpf.clock() + %d"):format(options.seconds * 1000000000 // 1 | 0)
     or "nil")
   add("local function names_over() return %s%s end\n", trace.plain[1] and "names.over" or "false",
@@ -427,7 +555,7 @@ function emit.text(trace, options, result, names)
   add(state.sites[1] and "reader:consume()\n" or "")
   add(trace.plain[1] and "names.ending = true\n" or "")
   out[#out + 1] = calls_text(trace.plain, "end")
-  add("for _, t in ipairs(gathered) do\n  if not t.told then\n    print_table(t)\n  end\nend\n")
+  add("print_gathered()\n")
   return table.concat(out)
 end
 

@@ -16,6 +16,11 @@ for word in ([[and break do else elseif end false for function goto if in local 
   KEYWORDS[word] = true
 end
 
+-- Whether a word can't be a name.
+function parse.is_keyword(word)
+  return KEYWORDS[word] == true
+end
+
 local SIGNS <const> = { "...", "<<", ">>", "//", "==", "~=", "<=", ">=", "::", ".." }
 
 -- The end of a string, of which the quote is at a place.

@@ -44,81 +44,220 @@ end
 ]] },
 }
 
--- Prints what was gathered: rows sorted by value, keys as text.
-template.script = [=[
+-- What names addresses of processes, and stacks.
+template.process = [[
+-- The symbols of a process, which are read when it is first seen; nil if it has ended.
+local processes = {}
+local function process_of(pid)
+  if processes[pid] == nil then
+    processes[pid] = bpf.symbols.process(pid) or false
+  end
+  return processes[pid] or nil
+end
+
+]]
+
+template.stack = [[
+-- The functions of a stack, each in a line; those of a process if its id is given.
+local function stack_text(stacks, id, pid)
+  local addresses = id >= 0 and stacks[id]
+  if not addresses then
+    return id == -14 and "    [no stack]" or "    [stack not kept]"
+  end
+  local text = pid and bpf.symbols.stack(nil, addresses, process_of(pid)) or bpf.symbols.stack(addresses)
+  return "    " .. text:gsub("\n", "\n    ")
+end
+]]
+
+-- Functions of the script that make text of values, by their names.
+template.values = {
+  { "as_is", "local function as_is(value) return value end\n" },
+  { "escaped", [[
+-- Bytes that are no text.
+local function escaped(bytes)
+  return (bytes:gsub("[^\32-\126]", function(c) return ("\\x%02x"):format(c:byte()) end))
+end
+]] },
+  { "user_symbol", [[
+-- The function at an address of a process.
+local function user_symbol(address, pid)
+  local text = process_of(pid) and bpf.symbols.text(process_of(pid), address) or bpf.format.hex(address)
+  return text:match("^([^0].-) %b()$") or text
+end
+]] },
+  { "frames", [[
+-- The lines of a stack.
+local function frames(text)
+  local list = {}
+  for line in text:gmatch("[^\n]+") do
+    list[#list + 1] = line:match("^ *(.*)$")
+  end
+  return list
+end
+]] },
+}
+
+-- Reads what was gathered: rows sorted by value, then by keys.
+template.rows = [=[
 -- Printing ------------------------------------------------------------------------------------------------------------
 
--- The text of each part of a key, and the value by which rows are sorted.
+-- Whether a row comes before another: the greatest value first, then by keys.
+local function is_before(a, b)
+  if a.rank ~= b.rank then
+    return a.rank > b.rank
+  end
+  for n, x in ipairs(a.parts) do
+    local y = b.parts[n]
+    if type(x) ~= "number" then
+      x, y = tostring(x), tostring(y)
+    end
+    if x ~= y then
+      return x < y
+    end
+  end
+  return false
+end
+
+-- Rows: the parts of a key, what is shown of each, and a value, or values by bucket.
 local function rows_of(t)
   local rows, known = {}, {}
   for key, value in pairs(t.map) do
-    local texts = {}
+    local parts, shown, texts = {}, {}, {}
     for n, show in ipairs(t.keys) do
-      texts[n] = show(t.single and key or key[t.names[n]])
+      local pid = not t.single and key[t.names[n] .. "_pid"] or nil -- of what means something in its process
+      parts[n] = t.single and key or key[t.names[n]]
+      shown[n], texts[n] = show(parts[n], pid), tostring(parts[n]) .. tostring(pid)
     end
-    local text = table.concat(texts, "  ")
-    local row = known[text] or { text = text, number = t.single and math.type(key) and key, buckets = {}, rank = 0 }
-    if not known[text] then
-      known[text], rows[#rows + 1] = row, row
+    local id = table.concat(texts, "\0")
+    local row = known[id]
+    if not row then
+      row = { parts = parts, shown = shown, buckets = {}, rank = 0 }
+      known[id], rows[#rows + 1] = row, row
     end
     if t.bucket then
-      local bucket = type(key) == "table" and key.bucket or key
-      row.buckets[bucket] = value
+      row.buckets[type(key) == "table" and key.bucket or key] = value
       row.rank = row.rank + value
     else
       row.value = value
-      row.rank = type(value) == "table" and t.rank(value) or type(value) == "number" and value or 0
+      row.rank = t.rank and t.rank(value) or type(value) == "number" and value or 0
     end
   end
-  table.sort(rows, function(a, b)
-    if a.rank ~= b.rank then
-      return a.rank > b.rank
-    elseif a.number and b.number then
-      return a.number < b.number
-    end
-    return a.text < b.text
-  end)
+  table.sort(rows, is_before)
   return rows
 end
 
-local function print_buckets(t, row, out)
+local function sorted_buckets(row)
   local list = {}
   for n in pairs(row.buckets) do
     list[#list + 1] = n
   end
   table.sort(list)
-  for _, n in ipairs(list) do
-    out:write(("  %-24s %d\n"):format(t.bucket(n), row.buckets[n]))
-  end
+  return list
 end
 
+]=]
+
+-- Prints rows.
+template.print = { text = [=[
 -- Prints a table, or its first rows.
-local function print_table(t, most, out)
-  out = out or io.stdout
-  out:write(t.title, "\n")
+local function print_table(t, most)
   local rows = rows_of(t)
-  if not rows[1] then
-    out:write(t.zero and "  0\n" or "  (no values)\n")
+  if not rows[1] and t.word == "count" and not t.keys[1] then
+    print(t.title .. "\n  0")
+  else
+    print(t.title .. (rows[1] and "" or "\n  (no values)"))
   end
   for n = 1, math.min(#rows, most or #rows) do
     local row = rows[n]
-    if t.bucket then
-      out:write(#t.keys > 0 and "  " .. row.text .. "\n" or "")
-      print_buckets(t, row, out)
-    else
-      out:write(("  %s%s%s\n"):format(row.text, row.text ~= "" and "  " or "", t.value(row.value)))
+    local text = table.concat(row.shown, "  ")
+    if not t.bucket then
+      print(("  %s%s%s"):format(text, text ~= "" and "  " or "", t.value(row.value)))
+    elseif text ~= "" then
+      print("  " .. text)
+    end
+    for _, b in ipairs(sorted_buckets(row)) do
+      print(("  %-24s %d"):format(t.bucket(b), row.buckets[b]))
     end
   end
 end
+]=], json = [=[
+-- The members of a row, or its buckets.
+local function members(t, row)
+  if not t.bucket then
+    return t.value(row.value)
+  end
+  local list = sorted_buckets(row)
+  for n, b in ipairs(list) do
+    local from, to = t.bucket(b)
+    list[n] = ('{"from":%s,"to":%s,"count":%d}'):format(bpf.json(from), bpf.json(to), row.buckets[b])
+  end
+  return '"buckets":[' .. table.concat(list, ",") .. "]"
+end
+
+-- Prints a table, or its first rows, as an object.
+local function print_table(t, most)
+  local rows, list = rows_of(t), {}
+  for n = 1, math.min(#rows, most or #rows) do
+    local key = t.keys[1] and ('"key":%s,'):format(bpf.json(rows[n].shown)) or ""
+    list[n] = "{" .. key .. members(t, rows[n]) .. "}"
+  end
+  io.write(('{"name":%s,"type":"%s","rows":[%s]}\n'):format(bpf.json(t.title), t.word, table.concat(list, ",")))
+end
+
+-- Lines of print and printf are objects, too.
+local function write(text)
+  io.write('{"type":"print","text":', bpf.json((text:gsub("\n$", "", 1))), "}\n")
+end
+local function print(...)
+  local list = table.pack(...)
+  for n = 1, list.n do
+    list[n] = tostring(list[n])
+  end
+  write(table.concat(list, "\t"))
+end
+]=] }
+
+template.clear = [=[
 
 local function clear(t)
   map.clear(t.map or t)
 end
 ]=]
 
-template.log2_bucket = [[function(n)
+-- Prints all that was gathered.
+template.gathered = [=[
+
+local function print_gathered()
+  for _, t in ipairs(gathered) do
+    if not t.told then
+      print_table(t)
+    end
+  end
+end
+]=]
+
+template.interval = {
+  text = [[function() print(os.date("\n%H:%M:%S")) print_gathered() end]],
+  json = [[function()
+    io.write(('{"type":"interval","time":%d}\n'):format(os.time()))
+    print_gathered()
+  end]],
+}
+
+-- What numbers mean, for plain bodies, by the names that they call.
+template.meanings = {
+  errno = "bpf.format.result", signal = "bpf.format.signal", syscall = "bpf.format.syscall", port = "bpf.format.port",
+  duration = "bpf.format.duration", ksym = "bpf.format.symbol", usym = "bpf.format.hex", enum = "bpf.format.enum",
+  ip = "bpf.format.ip",
+  time = [[function(form) return form and os.date(form) or bpf.format.time(bpf.clock()) end]],
+}
+
+template.log2_bucket = { text = [[function(n)
     if n < 3 then return ({ [0] = "(..., 0)", "0", "1" })[n] end
     return ("%d - %s"):format(1 << (n - 2), n < 64 and (1 << (n - 1)) - 1 or "...")
-  end]]
+  end]], json = [[function(n)
+    if n < 2 then return n > 0 and 0 or nil, n end
+    return 1 << (n - 2), n < 64 and 1 << (n - 1) or nil
+  end]] }
 
 return template

@@ -24,9 +24,12 @@ local INLINE <const> = {
   comm = "helper.get_current_comm()", cpu = "helper.get_smp_processor_id()", nsecs = "helper.ktime_get_ns()",
   cgroup = "helper.get_current_cgroup_id()", elapsed = "(helper.ktime_get_ns() - began)", task = TASK,
   ppid = TASK .. ".real_parent.tgid", pcomm = TASK .. ".real_parent.comm", func = "helper.get_func_ip()",
+  __inside = "helper.current_task_under_cgroup(followed, 0)",
 }
 local STACKS <const>, DEEPEST <const> = { kstack = 0, ustack = 0x100 }, 127
-local SAME <const> = { errno = true, signal = true, duration = true, ksym = true, usym = true, port = true }
+local SAME <const> = {
+  errno = true, signal = true, duration = true, ksym = true, usym = true, port = true, syscall = true, enum = true,
+}
 
 -- A body being translated. `lines` are those of the function, `tests` what stands before the statement that is read.
 local Body = {}
@@ -54,17 +57,29 @@ function Body:stack(name, depth)
 end
 
 -- How deep the stack is that an expression stands for.
-function Body.stack_depth(_, e)
+function Body:stack_depth(e)
+  local name = e.is == "call" and e.called.name or e.name
+  if not STACKS[name] then
+    fail("%s: a stack has a form in a script where it is printed or a key: write kstack or ustack there", self.title)
+  end
   return e.is == "call" and e.arguments[1].value or DEEPEST
 end
 
 -- Expressions ---------------------------------------------------------------------------------------------------------
 
-local rows = {}
+local rows, CALLS <const> = {}, {}
 
 -- The text of an expression. `bare`: it may be nil.
 function Body:text(e, bare)
   return rows[e.is](self, e, bare)
+end
+
+-- The text and the type of what is printed or a key.
+function Body:shown(e, type)
+  if e.is ~= "call" or e.called.name ~= "ip" then
+    return self:text(e), type
+  end
+  return CALLS.ip(self, e.arguments, true), self:is_number(e, type.size or 4) and types.integer("ip") or type
 end
 
 local function of_shared(self, e)
@@ -163,33 +178,67 @@ function rows.binary(self, e, bare)
   return ("%s %s %s"):format(left, e.operator, right)
 end
 
--- A constructor. What has a place only is called as the members of keys and values are.
-function rows.table(self, e)
-  local list = {}
+-- The names of a constructor's members. What has a place only is called as the members of keys and values are.
+function Body.members(_, e)
+  local names, place = {}, 0
   for n, item in ipairs(e) do
-    local name = item.key and item.key.value or types.position(n)
-    list[n] = ("%s = %s"):format(math.type(name) and types.position(name) or name, self:text(item.value))
+    place = item.key and place or place + 1
+    local name = item.key and item.key.value or place
+    names[n] = math.type(name) and types.position(name) or name
+  end
+  return names
+end
+
+function rows.table(self, e)
+  local list = self:members(e)
+  for n, item in ipairs(e) do
+    list[n] = ("%s = %s"):format(list[n], self:text(item.value))
   end
   return "{ " .. table.concat(list, ", ") .. " }"
 end
 
 -- Calls ---------------------------------------------------------------------------------------------------------------
 
--- Whose memory a string is in, by the type of the argument that has its address.
-function Body:reader(e)
-  local own = e.is == "index" and e.object.name == "args" and self.body.arguments and self.body.arguments[e.key.value]
-  if own and own.kind == "string" then
-    return nil
-  end
-  local user = own and own.space == "user" or self.user
-  return user and "helper.probe_read_user_str" or "helper.probe_read_kernel_str"
+-- The type of an argument by its name; nil for other expressions.
+function Body:argument(e)
+  return e.is == "index" and e.object.name == "args" and self.body.arguments and self.body.arguments[e.key.value] or nil
 end
 
-local CALLS <const> = {}
+-- The helper that reads memory, by the type of the argument that has its address.
+function Body:reader(e)
+  local own = self:argument(e)
+  return (own and own.space == "user" or self.user) and "helper.probe_read_user" or "helper.probe_read_kernel"
+end
+
+-- Whether ip() gets a number, as the kernel has addresses of 4 bytes, and not bytes in memory.
+function Body:is_number(call, size)
+  local own = self:argument(call.arguments[1])
+  return size == 4 and (own == nil or own.kind == "integer")
+end
 
 function CALLS.str(self, arguments)
-  local text, reader = self:text(arguments[1]), self:reader(arguments[1])
-  return reader and ("%s(%s, %s)"):format(reader, text, arguments[2] and arguments[2].text or 64) or text
+  local text, own = self:text(arguments[1]), self:argument(arguments[1])
+  return own and own.kind == "string" and text
+    or ("%s_str(%s, %s)"):format(self:reader(arguments[1]), text, arguments[2] and arguments[2].text or 64)
+end
+
+function CALLS.buf(self, arguments)
+  local size = arguments[2].value
+  if not math.type(size) or arguments[3] then
+    fail("%s: buf() has a form in a script where its length is a constant: buf(p, 16)", self.title)
+  end
+  local name = self:fresh("bytes")
+  self:put("local %s = %s(%d, %s)", name, self:reader(arguments[1]), size, self:text(arguments[1]))
+  self:test(name)
+  return name
+end
+
+function CALLS.ip(self, arguments, shown)
+  local own = self:argument(arguments[1])
+  if not shown and not (own and own.kind ~= "integer") then
+    fail("%s: ip() has a form in a script where it is printed or a key: store the number", self.title)
+  end
+  return self:text(arguments[1])
 end
 
 function CALLS.time()
@@ -234,6 +283,20 @@ local function may_be_nil(self, e)
     return row ~= nil and row.table == true
   end
   return e.is == "name" and self.maybe[e.name] == true or e.is == "paren" and may_be_nil(self, e.inside)
+end
+
+-- What may be nil, in a local variable or one made for it; nil for an expression that isn't.
+function Body:optional(e)
+  if not may_be_nil(self, e) then
+    return nil
+  end
+  local text = self:text(e, true)
+  if e.is == "name" or self.entries[text] then
+    return e.is == "name" and text or nil
+  end
+  local name = self:fresh(e.object and e.object.name or "value")
+  self:put("local %s = %s", name, text)
+  return name
 end
 
 statements["local"] = function(self, s)

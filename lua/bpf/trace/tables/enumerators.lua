@@ -82,8 +82,8 @@ end
 
 local tables = {} -- by the text: number → name
 
---- The name of a number, by the text that `symbols` returned.
-function enumerators.symbol(text, n)
+--- The names by number, by the text that `symbols` returned.
+function enumerators.named(text)
   local names = tables[text]
   if not names then
     names = {}
@@ -95,7 +95,12 @@ function enumerators.symbol(text, n)
       end
     end
   end
-  return names[n] or number.text(n)
+  return names
+end
+
+--- The name of a number, by that text.
+function enumerators.symbol(text, n)
+  return enumerators.named(text)[n] or number.text(n)
 end
 
 return enumerators
