@@ -147,6 +147,10 @@ describe("lua-bpf trace", function()
     } do
       fails(2, "^lua%-bpf: %-%-where" .. said, ("trace --where '%s' kprobe/x 'count()'"):format(text))
     end
+    fails(2, "^lua%-bpf: %-%-where at software/cpu%-clock/1:1: nothing is ever stored in 'pidd' %(pid%?%)",
+      "trace --where 'pidd == 3' software/cpu-clock/1 'count()'")
+    fails(2, "^lua%-bpf: software/cpu%-clock/1:1: no function 'coutn'",
+      "trace --where 'pid == 3' software/cpu-clock/1 'coutn()'")
     fails(2, "where is 'count%(comm%)' to run%? PROBES stand before it", "trace 'count(comm)'")
     fails(2, "'sys_enter_close' is no kind of probe %(near: tracepoint/syscalls/sys_enter_close%)",
       "trace sys_enter_close 'count()'")

@@ -118,6 +118,26 @@ local function part_there(list, warnings)
   return there, plain
 end
 
+--- What the bodies of a trace share, by the inference of types. What isn't wrong without the condition of --where is
+-- wrong there.
+function bodies.infer(trace)
+  local ok, result = pcall(infer.run, trace.bodies)
+  if ok then
+    return result
+  elseif trace.where and type(result) == "table" then
+    local bare = {}
+    for n, body in ipairs(trace.bodies) do
+      local text = body.given or body.text
+      bare[n] = setmetatable({ text = text, fn = infer.load(body.title, text, {}) }, { __index = body })
+    end
+    local fine, other = pcall(infer.run, bare)
+    if fine or type(other) == "table" and other.trace ~= result.trace then
+      result.trace = "--where at " .. result.trace
+    end
+  end
+  error(result, 0)
+end
+
 -- Adds the bodies of one row, probes and their text. Warnings are added to a list.
 local function add_row(trace, row, condition, warnings)
   local list, more = probes.expand(probes.read(row[1]), catalog.find)
@@ -135,7 +155,9 @@ local function add_row(trace, row, condition, warnings)
     local text = part.condition and ("if not (%s) then return end %s"):format(part.condition, row[2]) or row[2]
     local uses = groups.uses(text)
     for _, group in ipairs(groups.part(part, uses)) do
-      table.insert(trace.bodies, body_of(trace, group, text, uses))
+      local body = body_of(trace, group, text, uses)
+      body.given = row[2]
+      table.insert(trace.bodies, body)
     end
   end
   if #trace.bodies == added then

@@ -145,6 +145,7 @@ end
 
 -- Makes all bodies: those that were given, and our own, which follow children.
 local function make_bodies(trace, options)
+  trace.where = options.where
   if options.where then
     infer.check_expression("--where", options.where)
   end
@@ -177,7 +178,7 @@ local function write_dry(trace, options)
   trace.dry, trace.child = true, options.command and DRY_CHILD or nil
   trace.cgroup = options.cgroup and declared.declare { type = "cgroup_array", name = "trace_cgroup", max_entries = 1 }
   make_bodies(trace, options)
-  local result = infer.run(trace.bodies)
+  local result = bodies.infer(trace)
   part(trace)
   bind(trace, trace.bodies, result)
   if options.emit then
@@ -212,7 +213,7 @@ end
 -- Compiles and loads the bodies. Those whose programs the kernel refuses are left out, if others are left. Returns what
 -- the inference found.
 local function compile(trace)
-  local result = infer.run(trace.bodies)
+  local result = bodies.infer(trace)
   part(trace)
   bind(trace, trace.bodies, result)
   if trace.bodies[1] then
