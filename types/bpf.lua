@@ -1441,7 +1441,7 @@ bpf.helper = {}
 ---Makes a pointer to a struct of the kernel out of an address; for programs.
 ---@param address integer
 ---@param type string
----@param space? "user"
+---@param space? "user"|"kernel" by default where a pointer leads to
 ---@return any struct
 function bpf.cast(address, type, space) end
 

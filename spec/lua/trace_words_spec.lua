@@ -2,6 +2,7 @@
 -- The names that bodies of a trace have at hand, compiled with environments made by hand and attached to the real
 -- thing.
 local bpf = require "bpf"
+local attach = require "spec.support.attach"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local kinds = require "spec.support.kinds"
@@ -236,6 +237,19 @@ describe("arguments", function()
     kinds.need("usdt")
     local obj <close> = assert(load_body("usdt/libc.so.6:libc:setjmp", "n = arg0 m = arg2"))
     assert.truthy(obj.progs.body)
+  end)
+
+  it("of marks of USDT are as many as the file says", function()
+    kinds.need("usdt")
+    local path = attach.probed():match "^%S+"
+    for mark, said in pairs { step = "it has arg0 to arg1", guarded = "it has arg0 alone" } do
+      local obj, message = load_body(("usdt/%s:lbpf:%s"):format(path, mark), "n = arg11")
+      assert.is_nil(obj)
+      assert.matches("probed:lbpf:" .. mark .. " has no arg11: " .. said, message)
+    end
+    local obj, message = load_body(("usdt/%s:lbpf:step"):format(path), "n = args.arg0")
+    assert.is_nil(obj)
+    assert.matches("'args%.arg0': it is arg0 alone, without 'args%.'", message)
   end)
 
   it("of other probes are none", function()

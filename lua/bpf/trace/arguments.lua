@@ -75,6 +75,9 @@ local function check_names(c, list, place)
     local name = i.op == "GETFIELD" and i.B == 0 and c.proto.constants[i.C].value
     if name and not known[name] then
       c.pc = pc
+      if name:find("^arg%d+$") then
+        c:fail("'args.%s': it is %s alone, without 'args.'", name, name)
+      end
       c:fail("%s has no argument '%s'%s", place, name, names[1]
         and (" (arguments: %s)"):format(table.concat(names, ", "))
         or ": its arguments aren't known, use arg0 and so on")
@@ -226,7 +229,20 @@ local function usdt_start(c)
   return nothing(c, c.root.traced.place)
 end
 
+-- Raises where the file of the probe tells that there are fewer arguments: the body would end at each event.
+local function check_count(c, n)
+  local catalog = require("bpf.trace.catalog")
+  local place = "usdt/" .. c.root.traced.place
+  local found = (catalog.find(place) or {})[1]
+  local list = found and select(3, catalog.arguments(found))
+  if list and n >= #list then
+    c:fail("%s has no arg%d: %s", place, n, #list == 0 and "it has no arguments"
+      or #list == 1 and "it has arg0 alone" or ("it has arg0 to arg%d"):format(#list - 1))
+  end
+end
+
 local function usdt_argument(c, n)
+  check_count(c, n)
   return c.root.usdt_arguments[n]
 end
 
