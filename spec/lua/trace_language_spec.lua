@@ -134,6 +134,17 @@ describe("lua-bpf trace: what is lost is told", function()
     assert.matches("warning: t: " .. n - 10240 .. " values were lost, as the table was full %(10240 entries%)", output)
     assert.matches("warning: count%(n%): %d+ values were lost, as the table was full %(%d+ entries%): give", output)
   end)
+
+  it("tells how many runs of a body a division by 0 ended, and nothing of absent entries", function()
+    local exec, exit = "tracepoint/sched/sched_process_exec", "tracepoint/sched/sched_process_exit"
+    local output = traced.works("sh -c 'true; exec true'", exec, "n = n + 1 count(n // (2 - n))",
+      exit, "a = a + 0 t[-1] = 1 count(7 % a)", exec, "m = count(1 // t[tid])")
+    assert.matches("warning: " .. exec .. ": 1 run of the body was ended by a division by 0: test the divisor before\n",
+      output)
+    assert.matches("warning: " .. exit .. ": %d+ runs? of the body w[a-z]+ ended by a division by 0", output)
+    assert.equal(2, select(2, output:gsub("division by 0", "")))
+    assert.falsy(traced.works("true", exec, "n = count(nsecs // (elapsed + 1))"):find("warning", 1, true))
+  end)
 end)
 
 describe("lua-bpf trace: what is wrong is said with the probe and the line", function()

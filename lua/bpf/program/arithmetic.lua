@@ -127,16 +127,24 @@ local function by_any(c, op, a, b)
   return integer(op == "idiv" and q or rest)
 end
 
+-- A division by 0 ends the program when it is reached, as an error of Lua's would end a function.
+local function end_by_zero(c)
+  if c.unit.divided then
+    c.unit.divided(c)
+  end
+  c:abort()
+end
+
 local function divide(c, op, a, b, x, y)
   local e = is_number(b) and exponent(b)
   if b == 0 then
-    c:abort() -- an error when this is reached, as in Lua
+    end_by_zero(c)
     c.f:start(c.f:block())
     return values.constant(0)
   elseif e then
     return by_power(c, op, a, e, x)
   elseif not is_number(b) then
-    c:end_if("eq", b, 0)
+    c:when("eq", b, 0, function() end_by_zero(c) end)
   end
   if x.positive and y.positive then
     return integer(c.f:alu(UNSIGNED[op], a, b), true)

@@ -32,6 +32,7 @@ function unit.new(options)
     protos = {}, outlined = {}, map_info = {}, map_names = {}, function_names = {}, needs = {}, variables = {},
     variable_names = {}, tables = {}, sleepers = {}, scratches = {}, required = {}, scratch = {}, chunks = {},
     numbers = {}, texts = {}, ctx_type = options.ctx_type, parameters = options.parameters,
+    divided = options.divided, -- compiles what is done where a division by 0 ends the run: of compiler
     refused = options.refused, -- compiles what is done where a map refuses an entry: of compiler, map, register
     lenient = options.lenient, -- an entry that is absent where a value is needed ends the run, as nil would in Lua
   }, Unit)

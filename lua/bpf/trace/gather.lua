@@ -189,7 +189,7 @@ local function declare(t, name, options)
 end
 
 -- Names of other maps of a trace.
-local OTHERS <const> = { gather_lost = true, scratch = true, trace_events = true }
+local OTHERS <const> = { gather_lost = true, trace_divided = true, scratch = true, trace_events = true }
 local LONGEST_NAME <const> = 15
 
 -- A name that no other map has.

@@ -80,7 +80,9 @@ local function bind(trace, list, result)
       numbers[made[name]] = #trace.plan.tables + n
     end
   end
-  trace.compiling = { lenient = true, refused = losses.counter(trace.plan.lost, numbers) }
+  trace.compiling = {
+    lenient = true, refused = losses.counter(trace.plan.lost, numbers), divided = losses.divisions(list),
+  }
 end
 
 -- The bodies as rows of programs.

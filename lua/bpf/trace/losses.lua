@@ -24,6 +24,13 @@ function losses.declare(count)
   }
 end
 
+local function add_one(c, m, key)
+  local f = c.f
+  local r = f:call(LOOKUP, c:map_reference(m), { object = key, offset = 0 })
+  c:when("ne", r, 0, function() f:atomic("add", r, 0, 8, f:move(f:register(), 1)) end)
+  f:release(key)
+end
+
 -- Compiles the counting of a value that a table, by its number, could not keep. `why` is the register that has the
 -- kernel's error.
 function losses.count(c, m, number, why)
@@ -34,9 +41,7 @@ function losses.count(c, m, number, why)
     c:when("eq", why, CAUSES[n].code, function() f:move(cause, (number - 1) * #CAUSES + n - 1) end)
   end
   f:store(key, 0, 4, cause)
-  local r = f:call(LOOKUP, c:map_reference(m), { object = key, offset = 0 })
-  c:when("ne", r, 0, function() f:atomic("add", r, 0, 8, f:move(f:register(), 1)) end)
-  f:release(key)
+  add_one(c, m, key)
 end
 
 -- A function that compiles the counting of what shared tables could not keep: `numbers` has those of maps.
@@ -45,6 +50,32 @@ function losses.counter(m, numbers)
     local number = numbers[map]
     if number then
       c:when("ne", why, 0, function() losses.count(c, m, number, why) end)
+    end
+  end
+end
+
+-- Numbers bodies. Returns a function that compiles, for each of them, the counting of runs that a division by 0 ends.
+function losses.divisions(bodies)
+  local m = declared.declare {
+    type = "percpu_array", name = "trace_divided", value = "__u64", max_entries = math.max(#bodies, 1),
+  }
+  for n, body in ipairs(bodies) do
+    body.order = n - 1
+  end
+  return function(c)
+    local key = c.f:object(8)
+    c.f:store(key, 0, 4, c.f:move(c.f:register(), c.root.traced.order))
+    add_one(c, m, key)
+  end
+end
+
+-- Adds to a list of sentences how many runs of bodies a division by 0 ended, as `m` counts them, nil if none divides.
+function losses.tell_divisions(list, m, bodies)
+  for _, body in ipairs(m and bodies or {}) do
+    local count = core.map.sum(m, body.order)
+    if count and count > 0 then
+      list[#list + 1] = ("%s: %s ended by a division by 0: test the divisor before"):format(body.title,
+        counted(count, "run of the body was", "runs of the body were"))
     end
   end
 end

@@ -8,6 +8,7 @@ local display = require("bpf.hist.display")
 local events = require("bpf.trace.events")
 local json = require("bpf.json")
 local iterate = require("bpf.trace.attach").iterate
+local losses = require("bpf.trace.losses")
 local posix = require("bpf.base.posix")
 local process = require("bpf.trace.process")
 local tool = require("bpf.trace.tool")
@@ -72,6 +73,7 @@ local function tell_lost(trace, options)
     sentences[#sentences + 1] = ("%s lost: names may be missing in stacks"):format(
       counted(unseen, "mapping of a process was", "mappings of processes were"))
   end
+  losses.tell_divisions(sentences, trace.object_maps.trace_divided, trace.bodies)
   for _, sentence in ipairs(sentences) do
     options.warn(sentence)
     if options.json then

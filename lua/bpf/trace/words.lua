@@ -172,6 +172,7 @@ function words.probe(section, options)
     section = body and body.title or section, kind = kind:gsub("%.s$", ""), place = place,
     calls = of_calls.numbers, result = of_calls.result,
     start = of_calls.start or not reads and row.bare or row.start,
+    order = body and body.order,
     index = body and body.number or options.index, cookie = body and body.cookie or options.cookie,
     functions = body ~= nil, began = options.began, depths = options.depths or {}, enter = options.enter,
     cgroup = options.cgroup, namespace = namespace(),
