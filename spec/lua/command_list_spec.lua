@@ -111,6 +111,9 @@ describe("lua-bpf list", function()
     fails(1, "^lua%-bpf: /etc/passwd: not an ELF file of 64 bits\n", "list 'uprobe//etc/passwd:*'")
     fails(1, "^lua%-bpf: [^\n]*: No such file or directory\n", "list uprobe/" .. helper.absent() .. ":x")
     fails(1, "^lua%-bpf: functions of which file%? ", "list 'uprobe:*:malloc'")
+    fails(1, "^lua%-bpf: libc: there is no such command or library %(near: [^\n]*libc%.so%.6%f[,)]",
+      "list uprobe:libc:malloc")
+    fails(1, "^lua%-bpf: nosuchthing: there is no such command or library\n$", "list uprobe:nosuchthing:main")
   end)
 
   it("lists USDT probes with their arguments", function()

@@ -16,7 +16,23 @@ local function folders(library)
     machine) or "/usr/bin:/usr/sbin")
 end
 
--- The path of a file by what was typed: a path, or the name of a library or command, as libbpf finds it.
+-- What to say of a short name that no file has, with the libraries whose names begin so: bpftrace takes `libc`.
+local function unknown(name)
+  local names, begin = {}, name .. ".so."
+  for folder in folders(true):gmatch("[^:]+") do
+    for _, file in ipairs(posix.entries(folder) or {}) do
+      if file:sub(1, #begin) == begin and not names[file] then
+        names[file], names[#names + 1] = true, file
+      end
+    end
+  end
+  table.sort(names)
+  return ("%s: there is no such command or library%s"):format(name,
+    names[1] and (" (near: %s)"):format(table.concat(names, ", ")) or "")
+end
+
+-- The path of a file by what was typed: a path, or the name of a library or command, as libbpf finds it. Nil and why
+-- not for a name that no file has.
 local function resolve(name)
   if name:find("/", 1, true) then
     return name
@@ -27,7 +43,7 @@ local function resolve(name)
       return path
     end
   end
-  return name
+  return nil, unknown(name)
 end
 
 -- The path of a process's file for this process, in whose root another file may be there.
@@ -66,7 +82,8 @@ local function places(place, pid)
     if path:find("[*?]") or path == "" then
       return nil, "functions of which file? uprobe/libc.so.6:* and -p PID are examples"
     end
-    return { resolve(path) }, name
+    local found, message = resolve(path)
+    return found and { found }, found and name or message
   end
   local files, message = mapped(pid)
   if not files then
