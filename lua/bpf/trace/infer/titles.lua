@@ -48,14 +48,14 @@ end
 -- Calls fn(word, from, after) for each name in a text that is no member, and stands in no string and no comment. What
 -- follows is at `after`.
 local function each_word(text, fn)
-  local at = 1
+  local at, member = 1, false
   while at <= #text do
     local word, after = text:match("^([A-Za-z_][A-Za-z_0-9]*)%s*()", at)
-    local quoted = not word and behind_quoted(text, at)
-    if word and not text:sub(1, at - 1):find("[.:]%s*$") then
+    local sign = not word and text:match("^[.:]%s*()", at)
+    if word and not member then
       fn(word, at, after)
     end
-    at = quoted or word and after or at + 1
+    at, member = after or sign or behind_quoted(text, at) or at + 1, sign
   end
 end
 
