@@ -25,14 +25,14 @@ local function later(name, count)
 end
 
 -- Runs code in a process of its own, with `bpf` and `sys`, in which kill sends a signal to itself. Returns what it
--- prints, and its exit status.
-local function run(code, command)
+-- prints, and its exit status. `modules` are the words that load others in place of these.
+local function run(code, command, modules)
   command = command or "env --default-signal=INT,TERM,HUP"
   local output, _, status = helper.run(("%s %s -e %s"):format(command, helper.LUA, helper.quote([[
       package.cpath = package.cpath .. ";build/?.so"
-      bpf, sys = require "bpf", require "support.sys"
       io.stdout:setvbuf "no"
-    ]] .. code)))
+    ]] .. (modules or [[bpf, sys = require "bpf", require "support.sys"
+    ]]) .. code)))
   return output, status
 end
 
@@ -473,6 +473,34 @@ describe("What handled a signal before", function()
     sys.restore(USR1) -- ours
     assert.equal(1, plain())
     assert.equal(1, plain())
+  end)
+
+  it("gets the signal from a handler that calls ours, after the last close", function()
+    local signals = assert(bpf.signals("USR1"))
+    sys.chain(USR1)
+    assert.equal(1, plain())
+    assert.equal("USR1", signals:poll(0))
+    signals:close()
+    for _ = 1, 2 do
+      assert.equal(2, plain())
+    end
+    sys.handle(USR1)
+  end)
+
+  it("stays away while a handler calls ours, even if the state that loaded the module has ended", function()
+    local code = ([[
+      local state, sys = require "support.state", require "support.sys"
+      state.run(%q, 10000000)
+      sys.kill(%d)
+      sys.kill(%d)
+      print(sys.handled())]]):format(([[
+        package.path, package.cpath = %q, %q
+        kept = assert(require "bpf".signals("TERM"))
+        require "support.sys".chain(%d)
+        return 1]]):format(package.path, package.cpath, TERM), TERM, TERM)
+    local output, status = run(code, nil, "")
+    assert.equal("2\n", output)
+    assert.equal(0, status)
   end)
 
   it("is replaced again by the next handle, and given back", function()

@@ -68,6 +68,8 @@ describe("a command", function()
     local child <close> = process.start "sh -c 'kill -9 $$'"
     assert.is_true(child:go())
     assert.equal(137, finish(child))
+    child:close()
+    assert.error_matches(function() child:status() end, "the command's handle is closed")
   end)
 
   it("that can't be executed tells why", function()

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A host whose memory runs out: `host script.lua` runs each case of a script again and again, failing its 1st, 2nd,
  * 3rd… allocation and all that follow, until the case gets by without. After each run what the case had opened must
- * be closed again. The script returns a sequence of { name, function }; it runs itself, and may set up, with enough
- * memory. Prints TAP. */
+ * be closed again. The script returns a sequence of { name, function, sparse = boolean }; it runs itself, and may set
+ * up, with enough memory. Of a sparse case, the allocations that fail are ever farther apart. Prints TAP. */
 #include <dirent.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -50,13 +51,13 @@ static int count_fds(void)
 }
 
 /* Runs the function on the top of the stack, which it leaves there. Pushes a complaint and returns 1, or returns 0. */
-static int run_case(lua_State *L, long *runs)
+static int run_case(lua_State *L, bool sparse, long *runs)
 {
 	int before, after, status;
 
 	lua_gc(L, LUA_GCCOLLECT);
 	lua_gc(L, LUA_GCCOLLECT);
-	for (*runs = 0; *runs < MAX_RUNS; ++*runs) {
+	for (*runs = 0; *runs < MAX_RUNS; *runs += 1 + (sparse ? *runs : 0)) {
 		before = count_fds();
 		lua_pushvalue(L, -1);
 		failed = 0;
@@ -90,6 +91,7 @@ int main(int argc, char **argv)
 	lua_State *L = lua_newstate(allocate, NULL, 0);
 	lua_Integer n, i;
 	int bad = 0;
+	bool sparse;
 	long runs;
 
 	if (argc != 2 || !L) {
@@ -111,8 +113,11 @@ int main(int argc, char **argv)
 		lua_settop(L, 1);
 		lua_geti(L, 1, i);
 		lua_geti(L, 2, 1);
+		lua_getfield(L, 2, "sparse");
+		sparse = lua_toboolean(L, -1);
+		lua_pop(L, 1);
 		lua_geti(L, 2, 2);
-		if (run_case(L, &runs)) {
+		if (run_case(L, sparse, &runs)) {
 			bad = 1;
 			printf("not ok %lld - %s\n# %s\n", (long long)i, lua_tostring(L, 3),
 			       luaL_tolstring(L, -1, NULL));

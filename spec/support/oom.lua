@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- What spec/support/host.c runs out of memory in: every constructor, and the methods that hold something while they
--- allocate.
+-- allocate. A `sparse` case allocates so often that not each of its allocations can fail once.
 local bpf = require "bpf"
 local map = bpf.map
 
@@ -224,6 +224,21 @@ local function changes()
   reader:consume()
 end
 
+local function waiting()
+  local child <close> = assert(bpf.posix.child { "true", "all is well" })
+  assert(child:pid() and not child:status() and child:go())
+  assert(bpf.posix.leave({ 2, 1, 0 }, function() return child:close() end))
+end
+
+local function traced()
+  assert(bpf.trace {
+    { "raw_tp/sys_enter", "count(comm) n = n + 1 print(pid)" },
+    command = "true", output = "/dev/null", follow = true,
+  })
+end
+
+rawset(io, "stderr", assert(io.open("/dev/null", "w"))) -- where a trace says that it is ready
+
 local cases = {
   { "a map that is closed", create_and_use },
   { "a map that is collected", create_and_drop },
@@ -243,6 +258,8 @@ local cases = {
   { "features", features },
   { "signals", signalled },
   { "what processes map", changes },
+  { "a command that waits", waiting },
+  { "a trace", traced, "calls", sparse = true },
 }
 
 -- A hardened kernel refuses kinds of programs.

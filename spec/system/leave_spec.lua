@@ -10,7 +10,9 @@ describe("leave", function()
     helper.raises(function() posix.leave() end, "table expected")
     helper.raises(function() posix.leave({}) end, "function expected")
     helper.raises(function() posix.leave({ "x" }, print) end, "descriptors expected")
-    helper.raises(function() posix.leave({ -1 }, print) end, "descriptors expected")
+    for _, wrong in ipairs { -1, 1.5, 0 / 0, 1 << 31, 1 << 32, math.mininteger } do
+      helper.raises(function() posix.leave({ wrong }, print) end, "descriptors expected")
+    end
     assert.is_true(posix.leave({}, function() end))
   end)
 

@@ -76,8 +76,31 @@ static bool set_note(struct set *set, uint32_t bit, uint32_t here)
 	return true;
 }
 
-/* If no set wants the signal, somebody who had replaced our handler has put it back after the last set was closed. Then
- * what was there before us gets the signal, once this handler has returned. */
+static void caught(int number);
+
+static bool is_ours(const struct sigaction *action)
+{
+	return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == caught;
+}
+
+/* If no set wants the signal, somebody who had replaced our handler has put it back after the last set was closed, or
+ * calls it from his own. What was there before us gets the signal: in the first case, by being put back. In the second,
+ * his handler stays, and so does the process if what was there before is the kernel's doing. */
+static void pass_on(int number)
+{
+	const struct sigaction *before = &actions[number].before;
+	struct sigaction now;
+
+	if (sigaction(number, NULL, &now))
+		return;
+	if (is_ours(&now)) {
+		if (sigaction(number, before, NULL) == 0)
+			raise(number); /* comes once this handler has returned */
+	} else if (!(before->sa_flags & SA_SIGINFO) && before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
+		before->sa_handler(number);
+	}
+}
+
 static void caught(int number)
 {
 	uint32_t here = lbpf_process_number();
@@ -86,8 +109,8 @@ static void caught(int number)
 
 	for (unsigned int i = 0; i < used; i++)
 		wanted |= set_note(&sets[i], LBPF_CAUGHT_BIT(number), here);
-	if (!wanted && sigaction(number, &actions[number].before, NULL) == 0)
-		raise(number);
+	if (!wanted)
+		pass_on(number);
 	errno = err;
 }
 
@@ -110,11 +133,6 @@ static void lock_take(void)
 static void lock_give(void)
 {
 	lock = 0;
-}
-
-static bool is_ours(const struct sigaction *action)
-{
-	return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == caught;
 }
 
 static void action_take(int number)

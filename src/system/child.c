@@ -38,6 +38,9 @@
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
 
 /* Descriptors that creating a child has open at a time. */
 enum { DESCRIPTORS = 3 };
@@ -79,6 +82,16 @@ static int reap(struct child *child, int flags)
 	return 0;
 }
 
+/* Sends a signal, unless the process has ended: where its status was asked for, its number may be another's. So it may
+ * where a host ignores SIGCHLD or asks for the status of any child, which only the pidfd can tell. */
+static void tell(const struct child *child, int signal)
+{
+	if (child->ended)
+		return;
+	if (child->pidfd < 0 || (syscall(SYS_pidfd_send_signal, child->pidfd, signal, NULL, 0) < 0 && errno != ESRCH))
+		kill(child->pid, signal);
+}
+
 static void child_init(void *self)
 {
 	struct child *child = self;
@@ -103,14 +116,12 @@ static void child_release(lua_State *L, int idx, void *self)
 	(void)L;
 	(void)idx;
 	close_one(&child->socket);
-	close_one(&child->pidfd);
-	give_memory(child);
-	if (!child->pid || child->ended || !lbpf_class_undoes(&child->head))
-		return;
-	if (reap(child, WNOHANG) == EAGAIN) {
-		kill(child->pid, waits ? SIGKILL : SIGTERM);
+	if (child->pid && lbpf_class_undoes(&child->head) && reap(child, WNOHANG) == EAGAIN) {
+		tell(child, waits ? SIGKILL : SIGTERM);
 		reap(child, waits ? 0 : WNOHANG);
 	}
+	close_one(&child->pidfd);
+	give_memory(child);
 	child->pid = 0;
 }
 
@@ -277,7 +288,7 @@ static int child_go(lua_State *L)
 	if (child->socket < 0)
 		return luaL_error(L, "the command was started before");
 	*child->may_go = true;
-	kill(child->pid, SIGCONT);
+	tell(child, SIGCONT);
 	do
 		n = read(child->socket, &err, sizeof(err));
 	while (n < 0 && errno == EINTR);

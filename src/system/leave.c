@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -92,7 +93,7 @@ static int l_leave(lua_State *L)
 {
 	unsigned int *fds;
 	lua_Integer count;
-	int err, status, ends[2];
+	int err, status, is_int = 0, ends[2];
 
 	luaL_checktype(L, 1, LUA_TTABLE);
 	luaL_checktype(L, 2, LUA_TFUNCTION);
@@ -100,9 +101,10 @@ static int l_leave(lua_State *L)
 	count = (lua_Integer)lua_rawlen(L, 1);
 	fds = lua_newuserdatauv(L, ((size_t)count + 1) * sizeof(*fds), 0);
 	for (lua_Integer i = 0; i < count; i++) {
-		luaL_argcheck(L, lua_rawgeti(L, 1, i + 1) == LUA_TNUMBER && lua_tointeger(L, -1) >= 0, 1,
-			      "descriptors expected");
-		fds[i] = (unsigned int)lua_tointeger(L, -1);
+		lua_Integer fd = lua_rawgeti(L, 1, i + 1) == LUA_TNUMBER ? lua_tointegerx(L, -1, &is_int) : -1;
+
+		luaL_argcheck(L, fd >= 0 && fd <= INT_MAX && is_int, 1, "descriptors expected");
+		fds[i] = (unsigned int)fd;
 		lua_pop(L, 1);
 	}
 	lua_pushvalue(L, 2);

@@ -322,6 +322,25 @@ static int sys_restore(lua_State *L)
 	return 0;
 }
 
+static void count_and_pass(int signal)
+{
+	handled++;
+	replaced.sa_handler(signal);
+}
+
+/* chain(signal): has it counted, and then handled by what handled it before */
+static int sys_chain(lua_State *L)
+{
+	int signal = (int)luaL_checkinteger(L, 1);
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = count_and_pass;
+	if (sigaction(signal, NULL, &replaced) || sigaction(signal, &action, NULL))
+		return failure(L, "sigaction");
+	return 0;
+}
+
 /* block(signal, how): blocks it in this thread, or no longer */
 static int sys_block(lua_State *L)
 {
@@ -396,6 +415,7 @@ static const luaL_Reg functions[] = {
 	{ "kill", sys_kill },
 	{ "replace", sys_replace },
 	{ "restore", sys_restore },
+	{ "chain", sys_chain },
 	{ "block", sys_block },
 	{ "call_from_nowhere", sys_call_from_nowhere },
 	{ NULL, NULL },

@@ -23,6 +23,12 @@ local operations <const> = {
 -- What handlers do.
 local function handle() common.interrupt() end
 
+-- The kernel tells of a process's new name.
+local function rename()
+  local file <close> = assert(io.open("/proc/self/comm", "w"))
+  assert(file:write("reentry"))
+end
+
 local load = common.lasting(function()
   local obj = assert(bpf.load(common.obj "reentry"))
   return { obj = obj, prog = obj.progs.send, ring = obj.maps.events, notes = obj.maps.notes }
@@ -62,6 +68,21 @@ return {
       close_map = function(h) return map.close(h.notes) end,
       close_object = function(h) return h.obj:close() end,
     }),
+  },
+  {
+    name = "what the kernel tells of processes",
+    setup = reading(function(h)
+      h.map = assert(map.create { type = "perf_event_array", max_entries = #bpf.cpus().possible })
+      rename()
+      return assert(bpf.posix.changes(h.map, nil, handle, { pages = 1, lost = handle }))
+    end),
+    operations = common.with(operations, {
+      new = function(h) h.reader = bpf.posix.changes(h.map, nil, handle, { pages = 1 }) end,
+      add = function(h) return h.reader:add(h.notes, nil, handle, { pages = 1, cpus = { 0 } }) end,
+      send = rename,
+      close_map = function(h) return map.close(h.map) end,
+    }),
+    intruders = { "close", "close_map", "consume", "events", "finalize", "new", "send" },
   },
   {
     name = "user ring buffers",

@@ -7,6 +7,7 @@ local common = require "spec.support.reentry.common"
 local sys = require "support.sys"
 
 local map = bpf.map
+local posix = bpf.posix
 
 local USR1 <const>, USR2 <const> = 10, 12
 
@@ -58,6 +59,20 @@ return {
       fd = function(h) return h.signals:fd(), h.signals:getfd() end,
       text = function(h) return tostring(h.signals) end,
       close = function(h) return h.signals:close() end,
+    },
+  },
+  {
+    name = "commands that wait",
+    setup = function()
+      return { child = assert(posix.child { "true" }) }
+    end,
+    operations = {
+      new = function(h) h.child = posix.child { "true", "all is well" } end,
+      go = function(h) return h.child:go() end,
+      about = function(h) return h.child:pid(), h.child:fd(), h.child:status() end,
+      leave = function(h) return posix.leave({ h.child:fd() }, function() h.child:close() end) end,
+      close = function(h) return h.child:close() end,
+      finalize = function(h) common.finalize(h.child) end,
     },
   },
   {
