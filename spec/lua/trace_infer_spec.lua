@@ -17,7 +17,7 @@ local NAMES = {
   pid = integer "pid", tid = integer "tid", ppid = integer "pid", uid = integer "uid", comm = text(16),
   pcomm = text(16), cpu = integer "cpu", nsecs = integer "time", elapsed = integer "duration",
   func = integer "function",
-  probe = integer "probe", task = pointer("struct task_struct", "trusted"), math = { library = true },
+  probe = integer "probe", task = pointer("struct task_struct", "trusted"), math = { library = math },
   kstack = { type = types.kstack, returns = types.kstack }, ustack = { type = types.ustack, returns = types.ustack },
   str = { returns = str }, time = { returns = integer "time" }, duration = { returns = integer "duration" },
   errno = { returns = integer "errno" }, signal = { returns = integer "signal" }, enum = { returns = integer "enum" },
@@ -210,6 +210,11 @@ describe("the types that one-liners share", function()
     assert.equal("kstack", keys[1].kind)
     assert.equal("syscall", keys[2].meaning)
     assert.equal("integer", keys[3].kind)
+  end)
+
+  it("know what Lua's own functions give, and its constants", function()
+    assert.equal("b = boolean; c = integer; d = integer",
+      shared("any", "b = math.ult(pid, 5) c = math.maxinteger d = math.min(pid, 5)"))
   end)
 
   it("know the kernel's structs", function()

@@ -64,6 +64,13 @@ describe("lua-bpf trace: what is shared", function()
       "t[pid] = 5 print(t[1], t[pid]) local b if pid == 1 then b = tid > 3 end printf('%s|%s\\n', t[1], b)"))
   end)
 
+  it("has what Lua's own functions give, and its constants", function()
+    assert.equal("true\ttrue\ttrue\n", traced.works("true", "tracepoint/sched/sched_process_exec",
+      "local less = math.ult(pid, 1) print(assert(comm) == comm, less == false, assert(pid > 1))"))
+    assert.equal("true\tfalse\t9223372036854775807\n", traced.works("true", "tracepoint/sched/sched_process_exec",
+      "local name = assert(comm) most = math.maxinteger printf('%s\\t%s\\t%d\\n', name, math.ult(pid, 1), most)"))
+  end)
+
   it("has false as a key and as a value", function()
     assert.equal("f\n  false  false\n", left("f[pid == 1] = pid == 2", "print(f)"))
   end)

@@ -193,7 +193,7 @@ end
 
 -- The names that bpf.trace gives to bodies, as `names` of infer.run.
 local function names_at_hand()
-  local names = { math = { library = true }, error = { library = true }, assert = { library = true } }
+  local names = { math = { library = math }, error = { library = error }, assert = { library = assert } }
   for name, row in pairs(require("bpf.trace.words").rows) do
     names[name] = { type = row.type, returns = row.call and row.type }
   end

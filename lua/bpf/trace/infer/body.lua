@@ -11,7 +11,7 @@ local undump = require("bpf.program.undump")
 
 -- A value in a register: { type, constant }, and what it is if it is more than its type:
 -- - shared: a row of the ledger; from: the row whose entry it is; needs: the row without whose entry it is absent
--- - word, row: a function at hand; callable: it is a value as well; library: a table of functions
+-- - word, row: a function at hand; callable: it is a value as well; library: a function of Lua's or a table of them
 -- - call: what gathers; fresh: a table that the body makes; mixed: the two types that met
 -- - pairs, entries: that function, and the row whose entries it walks
 -- - args, env
@@ -163,7 +163,7 @@ local function value_at_hand(self, name, row)
     self:fail("'%s' is there in an event only, and begin, end and every are none", name)
   end
   if row.library then
-    return { type = types.unknown, library = true }
+    return { type = types.unknown, library = row.library }
   end
   local t = row.kind and row or row.type
   if type(t) == "function" then
@@ -327,6 +327,15 @@ local function element_of_bytes(self, t, key)
   return { type = t.count and types.integer() or types.unknown }
 end
 
+-- A function of Lua's, or one of its constants.
+local function member_of_library(library, name)
+  local member = type(library) == "table" and name ~= nil and library[name] or true
+  if math.type(member) == "integer" then
+    return { type = types.integer(), constant = member }
+  end
+  return { type = types.unknown, library = member }
+end
+
 local INSIDE = { pointer = member_of_pointer, record = member_of_record, bytes = element_of_bytes }
 
 -- o[key]
@@ -337,7 +346,7 @@ function Body:index(o, key)
   elseif o.args then
     return argument_of(self, key)
   elseif o.library then
-    return o
+    return member_of_library(o.library, key.constant)
   elseif row and row.own then
     row.table = true
     return { type = types.unknown }

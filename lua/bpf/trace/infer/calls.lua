@@ -159,6 +159,14 @@ local INSTEAD = {
   pcall = "an error ends this run of the body", require = "begin, end and every have it",
 }
 
+-- What a function of Lua's gives: most of those that programs have give integers.
+local function of_library(body, fn, arguments)
+  if fn == assert and arguments[1] then
+    return body:type_of(arguments[1])
+  end
+  return fn == math.ult and types.boolean or types.integer()
+end
+
 -- A call of a value. Returns the value that it gives.
 function calls.call(body, pc, f, arguments)
   for n, argument in ipairs(arguments) do
@@ -182,7 +190,7 @@ function calls.call(body, pc, f, arguments)
     end
     return { type = types.unknown, entries = row }
   elseif f.library then
-    return { type = body.tool and types.unknown or types.integer() }
+    return { type = body.tool and types.unknown or of_library(body, f.library, arguments) }
   elseif f.shared and f.shared.own then
     f.shared.called = f.shared.called or body:function_names()
     return { type = types.unknown }
