@@ -43,16 +43,21 @@ local function apart(name, other)
     return 1
   end
   local d = distance(name:lower(), other:lower())
-  return (d <= math.max(1, #name // 3) or abbreviates(name:lower(), other:lower())) and d or nil
+  return d <= math.max(1, #name // 3) and d or nil
 end
 
--- Those of a list that are near the name, the nearest first.
+-- Those of a list that are near the name, the nearest first; where none is, those that abbreviate it or that it does.
 function near.names(name, list)
   local found, far = {}, {}
   for _, other in ipairs(list) do
     far[other] = apart(name, other)
     if far[other] then
       found[#found + 1] = other
+    end
+  end
+  for _, other in ipairs(found[1] and {} or list) do
+    if abbreviates(name:lower(), other:lower()) then
+      found[#found + 1], far[other] = other, distance(name:lower(), other:lower())
     end
   end
   table.sort(found, function(a, b) return far[a] < far[b] or far[a] == far[b] and a < b end)
