@@ -120,6 +120,7 @@ return {
   ["spec/lua/trace_hints_spec.lua"] = { on = NONE, why = text },
   ["spec/lua/trace_emit_spec.lua"] = { on = { "5.10" }, why = "it writes what others run everywhere", seconds = 60 },
   ["spec/lua/trace_infer_spec.lua"] = { on = NONE, why = "bytecode is read, and members come from BTF" },
+  ["spec/lua/trace_load_spec.lua"] = { seconds = 25 },
   ["spec/lua/trace_mappings_spec.lua"] = { on = ENDS, why = records },
   ["spec/lua/trace_options_spec.lua"] = { on = ENDS, why = "options become bodies, which other specs run everywhere" },
   ["spec/lua/trace_language_spec.lua"] = { on = { "5.10" }, why = "messages, mostly", seconds = 60 },

@@ -90,6 +90,12 @@ local function find_refused(compiled, list, wrong)
   return refused
 end
 
+-- Whether the verifier refuses what a body does, and not where it is: newer kernels have it tell that, too.
+local function is_wrong(wrong)
+  return wrong.trace:find("refused by the verifier: ", 1, true) ~= nil
+    and not wrong.trace:find("verifier: Attaching ", 1, true)
+end
+
 -- Raises where a body is refused by the verifier at all the probes of its row: then the body is wrong.
 local function check_rows(list, refused)
   local left = {}
@@ -98,7 +104,7 @@ local function check_rows(list, refused)
   end
   for _, body in ipairs(list) do
     local wrong = refused[body]
-    if wrong and (body.own or not left[body.row] and wrong.trace:find("refused by the verifier", 1, true)) then
+    if wrong and (body.own or not left[body.row] and is_wrong(wrong)) then
       error({ trace = ("%s: %s"):format(body.own and "follow" or body.title, reason(body, wrong)), code = wrong.code,
         status = 1 }, 0)
     end
