@@ -19,6 +19,9 @@ _Noreturn static void no_such_slot(lua_State *L, const struct lbpf_map *map, con
 	__builtin_unreachable();
 }
 
+/* The key of a mapped array. It has 4 bytes, which no compiler knows: gcc believes that a key of 8 might be encoded. */
+typedef uint64_t slot_bytes;
+
 static bool has_slot(const struct lbpf_map *map, const void *key)
 {
 	uint32_t slot;
@@ -31,7 +34,7 @@ static bool has_slot(const struct lbpf_map *map, const void *key)
  * because creating tables may run a finalizer that closes the map. */
 __attribute__((noinline)) static bool index_memory(lua_State *L, struct lbpf_map *map)
 {
-	uint32_t slot;
+	slot_bytes slot;
 	uint8_t *memory;
 
 	if (!lbpf_map_memory(map))
@@ -55,7 +58,7 @@ __attribute__((noinline)) static bool index_memory(lua_State *L, struct lbpf_map
 
 __attribute__((noinline)) static bool newindex_memory(lua_State *L, struct lbpf_map *map)
 {
-	uint32_t slot;
+	slot_bytes slot;
 	uint8_t *memory;
 
 	if (!lbpf_map_memory(map) || !map->mem.writable)
