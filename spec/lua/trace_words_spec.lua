@@ -79,18 +79,20 @@ describe("names at hand", function()
     local code = [=[
       local bpf, program, words = require "bpf", require "bpf.program", require "bpf.trace.words"
       local me = io.open("/proc/self/stat"):read("n")
-      local var = bpf.var "struct { long long n; long long m; }"
-      local environment = words.environment({ n = { variable = true }, m = { variable = true } }, { me = me }, var)
-      local body = "return function() if pid == me then n = n + 1 m = tid end end"
+      local var = bpf.var "struct { long long n; long long m; long long child; }"
+      local shared = { n = { variable = true }, m = { variable = true }, child = { variable = true } }
+      local environment = words.environment(shared, { me = me }, var)
+      local body = "return function() if pid == me then n = n + 1 m = tid elseif pid > me and ppid == me then " ..
+        "child = pid end end"
       local fn = load(body, "=body", "t", environment)()
       local section = "raw_tp/sys_enter"
       local list = { { name = "body", section = section, fn = fn, probe = words.probe(section) } }
       local obj = assert(program.load_programs("bpf.trace", list, { lenient = true }, { name = "trace" }))
       local link <close> = assert(obj.progs.body:attach())
-      io.open("/proc/self/stat"):close()
-      print(me, obj.vars.variable.n > 0, obj.vars.variable.m)]=]
+      os.execute("true")
+      print(me, obj.vars.variable.n > 0, obj.vars.variable.m, obj.vars.variable.child > me)]=]
     local output = helper.run(("unshare --pid --fork --mount-proc %s -e %s"):format(helper.LUA, helper.quote(code)))
-    assert.equal("1\ttrue\t1\n", output)
+    assert.equal("1\ttrue\t1\ttrue\n", output)
   end)
 
   it("are names of the process and its parent", function()

@@ -6,6 +6,7 @@ local arguments = require("bpf.trace.arguments")
 local calls = require("bpf.trace.calls")
 local functions = require("bpf.trace.functions")
 local globals = require("bpf.program.globals")
+local program_types = require("bpf.program.types")
 local program_variables = require("bpf.program.variables")
 local posix = require("bpf.base.posix")
 local stacks = require("bpf.trace.stacks")
@@ -63,6 +64,29 @@ local function parent(c)
   return c:index(task(c), values.constant("real_parent"), "")
 end
 
+-- The parent's pid in a namespace; parents elsewhere have 0. A struct pid has its numbers by level: the last one is of
+-- the namespace in which the process is.
+local function parent_in(c, space)
+  local function member(o, name)
+    return c:index(o, values.constant(name), "")
+  end
+  local f, pids = c.f, member(member(parent(c), "signal"), "pids")
+  local number = c:index(pids, values.constant(2), "") -- of PIDTYPE_TGID
+  local level = c:integer(member(number, "level"), "level")
+  local behind = f:alu("mul", level, program_types.of_text("struct upid").size)
+  local last = c:pointer_from(values.integer(f:alu("add", c:address(number), behind)), "struct upid")
+  last.offset = number.type.members.numbers.offset
+  local inode = c:integer(member(member(member(last, "ns"), "ns"), "inum"), "inum")
+  local d = f:move(f:register(), 0)
+  c:when("eq", inode, space.inode, function() f:move(d, c:integer(member(last, "nr"), "nr")) end)
+  return values.integer(d, true)
+end
+
+local function ppid(c)
+  local space = c.root.traced.namespace
+  return space and parent_in(c, space) or c:index(parent(c), values.constant("tgid"), "")
+end
+
 -- Whether the thread is in the cgroup that is followed, or below it: 1 if so.
 local function inside(c)
   return c:call_helper("current_task_under_cgroup", { values.constant(c.root.traced.cgroup), values.integer(0) })
@@ -118,9 +142,7 @@ words.rows = {
   __thread = lower_half("get_current_pid_tgid"), -- of the first namespace, as records of tracepoints have it
   __inside = { type = types.integer(), steady = true, read = inside },
   uid = lower_half("get_current_uid_gid", "uid"),
-  ppid = { type = types.integer("pid"), steady = true, read = function(c)
-    return c:index(parent(c), values.constant("tgid"), "")
-  end },
+  ppid = { type = types.integer("pid"), steady = true, read = ppid },
   comm = { type = types.string(16), read = function(c) return c:call_helper("get_current_comm", {}) end },
   pcomm = { type = types.string(16), read = function(c) return c:index(parent(c), values.constant("comm"), "") end },
   task = { type = types.pointer("struct task_struct", "kernel"), steady = true, read = task },
