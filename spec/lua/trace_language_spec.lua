@@ -192,6 +192,8 @@ describe("lua-bpf trace: what is wrong is said with the probe and the line", fun
     ["printf('%q\\n', 1)"] = P .. "1: printf: '%%q' is no conversion",
     ["printf('%d', comm)"] = P .. "1: printf: %%d takes a number, and value 1 is a string: %%s",
     ["print(time(3))"] = P .. "1: time: the form must be a constant string",
+    ["print(time '*t')"] = P .. "1: time: os.date of Lua makes no text by '%*t'",
+    ["print(time '%Q')"] = P .. "1: time: os.date of Lua makes no text by '%%Q'",
     ["delete(t[pid])"] = P .. "1: no function 'delete': t%[key%] = nil removes an entry",
     ["print(arg0)"] = P .. "1: .* has no arg0",
     ["t[1] = 1 clear(t)"] = P .. "1: clear: 't' is a table: that is for `every` and `end`",

@@ -176,11 +176,19 @@ row("enum", number("enum"), function(_, constants)
   return types.integer("enum " .. tostring(constants and constants[2] or ""))
 end)
 
+-- Whether os.date makes a text of a time by this form: of "*t" it makes a table.
+local function is_form(form)
+  local ok, text = pcall(os.date, form, 0)
+  return ok and type(text) == "string"
+end
+
 -- time() and time "%H:%M:%S": when it was, which the tool writes.
 row("time", function(c, given)
   local form = given[1]
   if form and not (form.kind == "constant" and type(form.value) == "string") then
     c:fail("time: the form must be a constant string, such as %s", '"%H:%M:%S"')
+  elseif form and not is_form(form.value) then
+    c:fail("time: os.date of Lua makes no text by '%s': %s is a form", form.value, '"%H:%M:%S"')
   end
   return c:call_helper("ktime_get_ns", {})
 end, function(_, constants)
