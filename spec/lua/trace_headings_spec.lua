@@ -19,6 +19,7 @@ end
 describe("headings of keys", function()
   it("are the arguments of a call", function()
     assert.equal("COMM|PREV_PID", of_keys({ "comm", "args.prev_pid" }, 1, 2))
+    assert.equal("COMM|args.comm", of_keys({ "comm", "args.comm" }, 1, 2))
     assert.equal("COMM", of_keys({ "args.ret", "comm" }, 1)) -- what is measured comes first
     assert.equal("pid // 2|errno(args.ret)|args[2]",
       of_keys({ "pid // 2", "errno(args.ret)", "args.args[2]" }, 1, 2, 3))

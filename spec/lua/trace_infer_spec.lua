@@ -287,6 +287,8 @@ describe("a mistake in one-liners", function()
     { "a:1: what 'x' holds isn't known: nothing that has a type is stored there",
       "a", "x[tid] = y[tid] y[tid] = x[tid]" },
     { "a:1: char[16] compared with integer", "a", "if comm == 3 then count() end" },
+    { "a:1: EACCES is 13: a call that fails with it returns -13", "a", "if pid == -EACCES then count() end" },
+    { "a:1: SIGKILL is 9", "a", "if pid == SIGKILL then count() end" },
     { "a:1: what count gives can't be stored in 'x': keys stand in the call: x = count(…, pid)",
       "a", "x[comm] = count()" },
     { "a:1: a filter isn't between slashes: --where EXPR is one for all probes, `if … then … end` for one. "

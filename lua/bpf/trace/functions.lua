@@ -168,7 +168,12 @@ local function number(name)
 end
 
 for name, meaning in pairs(keys.FUNCTIONS) do
-  row(name, number(name), function() return types.integer(meaning) end)
+  row(name, number(name), function(given)
+    if given[1] and given[1].kind:find("stack$") then
+      return nil, "a number is expected; a stack is printed with the names of its functions"
+    end
+    return types.integer(meaning)
+  end)
 end
 
 -- enum(n, "TCP_")

@@ -125,11 +125,18 @@ local COMPARED = {
   address = "address", kstack = "kstack", ustack = "ustack",
 }
 
+-- The first words of meanings.
+local PRINTED_AS_NAMES <const> = {
+  errno = true, signal = true, syscall = true, cgroup = true, uid = true, enum = true, symbolic = true,
+}
+
 function Body:compare(a, b)
   local s, t = self:type_of(a), self:type_of(b)
   local left, right = COMPARED[s.kind], COMPARED[t.kind]
   if self.strict and left and right and left ~= right then
-    self:refuse("%s compared with %s", types.describe(s), types.describe(t))
+    local meaning = right == "string" and s.meaning or left == "string" and t.meaning
+    self:refuse("%s compared with %s%s", types.describe(s), types.describe(t),
+      meaning and PRINTED_AS_NAMES[meaning:match("^%S+")] and ": its name is only printed, so compare the number" or "")
   end
 end
 

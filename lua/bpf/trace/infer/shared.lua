@@ -9,6 +9,7 @@
 -- `table`, `variable` and `gather` tell what it is; `stored`, whether a body gives it something; and `places` has the
 -- first place of each use: "table", "variable", "gather", "key", "value".
 local counted = require("bpf.base.number").counted
+local code = require("bpf.format.code")
 local near = require("bpf.base.near")
 local types = require("bpf.trace.types")
 
@@ -123,6 +124,19 @@ function Ledger:hint(name, list)
   return found[1] and (" (%s?)"):format(found[1]) or ""
 end
 
+local LAST_ERRNO <const> = 133
+
+-- What to write for the name of an errno or a signal, if it is one.
+local function constant_of(name)
+  for n = 1, name:find("^[ES][A-Z0-9]+$") and LAST_ERRNO or 0 do
+    if code.errno(n) == name then
+      return ("%s is %d: a call that fails with it returns -%d"):format(name, n, n)
+    elseif code.signal(n) == name then
+      return ("%s is %d"):format(name, n)
+    end
+  end
+end
+
 -- Why a name that is only read has nothing.
 function Ledger:about_absent(row)
   if row.member then
@@ -131,7 +145,7 @@ function Ledger:about_absent(row)
   elseif _G[row.name] ~= nil then
     return ("Lua's '%s' isn't there in a program: bodies of begin, end and every have it"):format(row.name)
   end
-  return ("nothing is ever stored in '%s'%s"):format(row.name, self:hint(row.name))
+  return constant_of(row.name) or ("nothing is ever stored in '%s'%s"):format(row.name, self:hint(row.name))
 end
 
 -- Refuses names that are only read.

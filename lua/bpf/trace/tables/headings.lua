@@ -25,14 +25,15 @@ end
 
 -- Texts as headings: as short as they can be told apart, plain names in capitals.
 local function shortened(texts)
-  local count, names = {}, {}
+  local count, names, whole = {}, {}, {}
   for _, text in ipairs(texts) do
     local last = last_name(text) or text
-    count[last] = (count[last] or 0) + 1
+    count[last], whole[text] = (count[last] or 0) + 1, true
   end
   for n, text in ipairs(texts) do
     local last = last_name(text)
-    local name = last and count[last] == 1 and last or text:gsub("^args%.", "")
+    local bare = text:gsub("^args%.", "")
+    local name = last and count[last] == 1 and last or whole[bare] and text or bare
     names[n] = name:find("^[A-Za-z_][A-Za-z_0-9]*$") and name:upper() or name
   end
   return names
