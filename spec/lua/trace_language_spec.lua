@@ -125,6 +125,9 @@ describe("lua-bpf trace: what is shared", function()
   it("has bytes, which print with escapes", function()
     assert.matches("^\\x00\\x00\n", traced.works("dd if=/dev/zero of=/dev/null bs=1k count=1 status=none", WRITE,
       "print(buf(args.buf, 2))"))
+    assert.matches("^abc\\x0a\t\tab\n", traced.works("sh -c 'echo abc >/dev/null'", WRITE,
+      "if args.count == 4 then print(buf(args.buf, args.count, 8), buf(args.buf, 0 - args.count, 8), "
+      .. "buf(args.buf, 2, 8)) end"))
   end)
 end)
 

@@ -131,6 +131,7 @@ local function bytes_at(c, address, n, most, space)
   local object = c:stable_object(most)
   c:clear(object, 0, object.size)
   local count = f:move(f:register(), n)
+  c:when("slt", count, 0, function() f:move(count, 0) end)
   c:when("gt", count, most, function() f:move(count, most) end)
   local function read(helper)
     return function() f:call(helper, { object = object, offset = 0 }, count, address) end
@@ -149,11 +150,11 @@ row("buf", function(c, given)
   if not n then
     c:fail("buf(p, n, MAX): how many bytes, and how many at most, are expected")
   end
-  local known = given[3] or n.kind == "integer" and math.type(n.r) and n
+  local known = n.kind == "integer" and math.type(n.r) and n or given[3]
   local most = known and constant(c, known, "buf", 1, LONGEST) or c.STRING
   return bytes_at(c, c:scalar(v, "buf"), c:integer(n, "buf"), most, space_of(c, v))
 end, function(_, constants)
-  return types.bytes(constants and (constants[3] or constants[2]) or Compiler.STRING, not (constants and constants[2]))
+  return types.bytes(constants and (constants[2] or constants[3]) or Compiler.STRING, not (constants and constants[2]))
 end)
 
 -- Numbers with a meaning ----------------------------------------------------------------------------------------------
