@@ -3,7 +3,6 @@
 
 local bpf = require("bpf")
 local frame = require("bpf.command.frame")
-local habits = require("bpf.trace.habits")
 
 local USAGE <const> = [[
 Usage: lua-bpf trace [--where EXPR] [-p PID] [-c COMMAND] [--follow] [--cgroup PATH] [-n SECONDS]
@@ -103,7 +102,8 @@ local function check_pairs(arguments)
     end
   end
   local last = arguments[#arguments]
-  local line = habits.line(arguments[1]) and habits.line(table.concat(arguments, " "))
+  local habits = arguments[1]:find("{", 1, true) and require("bpf.trace.habits") -- which right lines don't need
+  local line = habits and habits.line(arguments[1]) and habits.line(table.concat(arguments, " "))
   if line then
     frame.misuse("here a probe and its body are two arguments, and bodies are Lua. This may be meant:\n  lua-bpf trace "
       .. line, USAGE)
