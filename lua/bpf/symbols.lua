@@ -75,7 +75,17 @@ end
 -- local name, offset, path = process:find(0x7f0000001234)
 function symbols.process(pid)
   argument.check(1, "process", pid, "integer")
-  processes = processes or require("bpf.symbols.process")
+  if not processes then
+    local ok, module = pcall(require, "bpf.symbols.process")
+    if not ok then
+      local why, code = posix.exhausted()
+      if not why then
+        error(module, 0)
+      end
+      return nil, ("symbols of process %d: %s"):format(pid, why), code
+    end
+    processes = module
+  end
   return processes.open(pid)
 end
 

@@ -126,3 +126,19 @@ for _, reader in ipairs(readers.names) do
     end)
   end)
 end
+
+describe("the symbols of processes, asked for when no descriptor is left", function()
+  it("are EMFILE, and are there once some are closed", function()
+    local output = helper.lua(([[
+      local symbols, held = require "bpf".symbols, {}
+      repeat
+        local file = io.open "/"
+        held[#held + 1] = file
+      until not file
+      print(symbols.process(%d))
+      for _, file in ipairs(held) do file:close() end
+      print(symbols.process(%d))]]):format(helper.pid, helper.pid))
+    assert.equal(("nil\tsymbols of process %d: Too many open files (EMFILE)\tEMFILE\nbpf.symbols: process %d\n")
+      :format(helper.pid, helper.pid), output)
+  end)
+end)

@@ -6,6 +6,9 @@ local argument = require("bpf.base.argument")
 local posix = require("bpf.base.posix")
 local sorted = require("bpf.symbols.sorted")
 local has_dwfl, dwfl = pcall(require, "bpf.dwfl")
+if not has_dwfl and posix.exhausted() then -- it may well be installed
+  error(dwfl, 0)
+end
 local elf = not has_dwfl and require("bpf.symbols.elf")
 
 local process = {}
