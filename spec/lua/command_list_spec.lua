@@ -114,6 +114,10 @@ describe("lua-bpf list", function()
     fails(1, "^lua%-bpf: libc: there is no such command or library %(near: [^\n]*libc%.so%.6%f[,)]",
       "list uprobe:libc:malloc")
     fails(1, "^lua%-bpf: nosuchthing: there is no such command or library\n$", "list uprobe:nosuchthing:main")
+    local stripped = helper.tmpdir() .. "/stripped"
+    helper.run(("strip -o %s %s"):format(stripped, PROBED:match "^%S+"))
+    fails(1, "^lua%-bpf: [^\n]*/stripped has no names of functions: it is stripped\n$",
+      ("list 'uprobe/%s:main'"):format(stripped))
   end)
 
   it("lists USDT probes with their arguments", function()

@@ -101,6 +101,7 @@ end
 -- Names --------------------------------------------------------------------------------------------------------------
 
 local READERS <const> = { uprobe = "functions", uretprobe = "functions", usdt = "marks" }
+local NONE <const> = { functions = "%s has no names of functions: it is stripped", marks = "%s has no USDT probes" }
 
 -- What is in the files: lists of a name and of the matcher's name, each once and in order.
 function user.names(kind, place, options)
@@ -112,7 +113,7 @@ function user.names(kind, place, options)
   local names, problem = {}, nil
   for _, path in ipairs(files) do
     local found, message = elf[READERS[kind]](path)
-    problem = problem or message
+    problem = problem or message or not next(found) and NONE[READERS[kind]]:format(path)
     local here = {}
     for one in pairs(found or {}) do
       here[#here + 1] = path .. ":" .. one
