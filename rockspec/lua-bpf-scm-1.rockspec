@@ -318,6 +318,7 @@ build = {
     ["bpf.symbols.sorted"] = "lua/bpf/symbols/sorted.lua",
     ["bpf.trace.arguments"] = "lua/bpf/trace/arguments.lua",
     ["bpf.trace.argv"] = "lua/bpf/trace/argv.lua",
+    ["bpf.trace.failure"] = "lua/bpf/trace/failure.lua",
     ["bpf.trace.functions"] = "lua/bpf/trace/functions.lua",
     ["bpf.trace.stacks"] = "lua/bpf/trace/stacks.lua",
     ["bpf.trace.concepts"] = "lua/bpf/trace/concepts.lua",

@@ -12,8 +12,8 @@ kernel.root()
 local LIMIT <const> = 1500000 -- a host's, for the whole state with the library in it
 
 -- The most that a state may grow to, as a multiple of what it has without garbage. By default, a collection begins at
--- twice that, at two and a half times in Lua 5.5; while it marks what is used, as much again may be allocated.
-local MOST <const> = (_VERSION == "Lua 5.4" and 2 or 2.5) + 1
+-- twice that, at two and a half times in Lua 5.5; while it marks and sweeps, up to as much again has been seen.
+local MOST <const> = 2.5 * (_VERSION == "Lua 5.4" and 2 or 2.5)
 
 -- Runs a body 10,000 times, in a state of its own, with a map `m`. Returns the most bytes that the state had, as a
 -- multiple of those of before.

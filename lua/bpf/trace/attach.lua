@@ -3,6 +3,7 @@
 
 local core = require("bpf.core")
 local posix = require("bpf.base.posix")
+local refuse = require("bpf.trace.failure").refused
 
 local attach = {}
 
@@ -117,7 +118,7 @@ function attach.iterate(bodies)
     if body.iterator then
       local text, message, code = body.iterator:read()
       if not text then
-        error({ trace = ("%s: %s"):format(body.title, message), code = code, status = 1 }, 0)
+        refuse(("%s: %s"):format(body.title, message), code)
       end
     end
   end
@@ -193,8 +194,7 @@ function attach.all(bodies, links, failed)
     end
     count = count + (body.own and 0 or #body.members - #some)
     if body.own and some[1] then
-      local sentence = "follow: " .. attach.sentences(some)[1]
-      error({ trace = sentence, code = some[1].code, status = 1 }, 0)
+      refuse("follow: " .. attach.sentences(some)[1], some[1].code)
     end
     table.move(some, 1, #some, #failed + 1, failed)
   end

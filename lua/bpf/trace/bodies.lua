@@ -5,6 +5,7 @@ local catalog = require("bpf.trace.catalog")
 local groups = require("bpf.trace.groups")
 local infer = require("bpf.trace.infer")
 local probes = require("bpf.trace.probes")
+local refuse = require("bpf.trace.failure").refused
 
 local bodies = {}
 
@@ -161,7 +162,7 @@ local function add_row(trace, row, condition, warnings)
     end
   end
   if #trace.bodies == added then
-    error({ trace = table.concat(warnings, "; "), code = "ENOENT", status = 2 }, 0)
+    refuse(table.concat(warnings, "; "), "ENOENT", 2)
   end
 end
 

@@ -6,12 +6,9 @@ local sorted = require("bpf.base.sorted")
 local template = require("bpf.trace.emit.template")
 local translate = require("bpf.trace.emit.translate")
 local types = require("bpf.trace.types")
+local fail = require("bpf.trace.failure").not_emitted
 
 local emit = {}
-
-local function fail(format, ...)
-  error({ trace = "--emit: " .. format:format(...) }, 0)
-end
 
 -- Values as text ------------------------------------------------------------------------------------------------------
 

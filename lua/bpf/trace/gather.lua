@@ -9,6 +9,7 @@ local titles = require("bpf.trace.infer.titles")
 local types = require("bpf.trace.types")
 local losses = require("bpf.trace.losses")
 local values = require("bpf.program.values")
+local fail = require("bpf.trace.failure").wrong
 
 local gather = {}
 
@@ -18,11 +19,6 @@ local NOEXIST <const> = 1
 
 -- Sizes, where options give none.
 local ENTRIES <const>, BUCKETS_PER_KEY <const>, MOST_STEPS <const> = 10240, 8, 4096
-
--- Raises what is wrong with a body, as infer does.
-local function fail(text, ...)
-  error({ trace = text:format(...) }, 0)
-end
 
 -- Keys ----------------------------------------------------------------------------------------------------------------
 

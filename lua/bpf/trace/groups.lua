@@ -8,6 +8,7 @@ local calls = require("bpf.trace.calls")
 local core = require("bpf.core")
 local syscalls = require("bpf.trace.syscalls")
 local tracefs = require("bpf.program.tracefs")
+local refuse = require("bpf.trace.failure").refused
 
 local groups = {}
 
@@ -181,8 +182,8 @@ local function check_number(list, uses)
       count = count + (way and 0 or 1)
     end
     if count > MOST then
-      error({ trace = ("%s matches %d probes, more than %d: a narrower pattern is needed"):format(
-        (first.of or first).title, #list, MOST), code = "E2BIG", status = 2 }, 0)
+      refuse(("%s matches %d probes, more than %d: a narrower pattern is needed"):format((first.of or first).title,
+        #list, MOST), "E2BIG", 2)
     end
   end
 end

@@ -7,6 +7,7 @@ local calls = require("bpf.trace.infer.calls")
 local sorted = require("bpf.base.sorted")
 local source = require("bpf.program.source")
 local titles = require("bpf.trace.infer.titles")
+local fail = require("bpf.trace.failure").wrong
 
 local infer = {}
 
@@ -35,7 +36,7 @@ local function load_text(title, text, environment, before)
   if not chunk then
     local line, complaint = wrong_line(text, message)
     local told = require("bpf.trace.habits").told(text, before) -- which right bodies don't need
-    error({ trace = ("%s:%s: %s"):format(title, line, told or complaint) }, 0)
+    fail("%s:%s: %s", title, line, told or complaint)
   end
   return chunk()
 end
@@ -53,7 +54,7 @@ function infer.check_expression(title, text)
   if not ok then
     error({ trace = problem.trace:gsub("the body ends", "it ends") }, 0)
   elseif not load(("return (%s)"):format(text), title, "t", {}) then
-    error({ trace = ("%s: one expression is expected, without a comment, ',' or ';'"):format(title) }, 0)
+    fail("%s: one expression is expected, without a comment, ',' or ';'", title)
   end
 end
 

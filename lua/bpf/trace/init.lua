@@ -23,6 +23,7 @@ local tables = require("bpf.trace.tables")
 local tool = require("bpf.trace.tool")
 local types = require("bpf.trace.types")
 local words = require("bpf.trace.words")
+local refuse = require("bpf.trace.failure").refused
 
 local error = argument.error
 
@@ -30,11 +31,6 @@ local Trace = { __name = "bpf.trace" }
 Trace.__index = Trace
 
 local ENTRIES <const> = 10240
-
--- Ends with what isn't the fault of what was typed. The status is the tool's, 1 if none is given.
-local function refuse(message, code, status)
-  error({ trace = message, code = code, status = status or 1 }, 0)
-end
 
 -- What is shared ------------------------------------------------------------------------------------------------------
 

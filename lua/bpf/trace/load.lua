@@ -4,6 +4,7 @@
 
 local catalog = require("bpf.trace.catalog")
 local program = require("bpf.program")
+local failure = require("bpf.trace.failure")
 
 local load = {}
 
@@ -105,8 +106,7 @@ local function check_rows(list, refused)
   for _, body in ipairs(list) do
     local wrong = refused[body]
     if wrong and (body.own or not left[body.row] and is_wrong(wrong)) then
-      error({ trace = ("%s: %s"):format(body.own and "follow" or body.title, reason(body, wrong)), code = wrong.code,
-        status = 1 }, 0)
+      failure.refused(("%s: %s"):format(body.own and "follow" or body.title, reason(body, wrong)), wrong.code)
     end
   end
 end

@@ -2,12 +2,9 @@
 -- Formats of C's printf, for values that programs have sent.
 
 local counted = require("bpf.base.number").counted
+local fail = require("bpf.trace.failure").wrong
 
 local printf = {}
-
-local function fail(format, ...)
-  error({ trace = format:format(...) }, 0)
-end
 
 -- A number above the greatest signed one is a quotient by ten, and a digit.
 local function unsigned(spec, n)

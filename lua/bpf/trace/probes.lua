@@ -2,13 +2,9 @@
 -- Texts of probes: section names of libbpf, names as bpftrace writes them, lists, patterns, and what runs in the tool.
 
 local near = require("bpf.base.near")
+local fail = require("bpf.trace.failure").wrong
 
 local probes = {}
-
--- Ends with a message for the user. It is a table, as the compiler's errors are, without a place in our code.
-local function fail(format, ...)
-  error({ trace = format:format(...) }, 0)
-end
 
 -- Kinds by name: the kind itself, and other names of it. What has a separator in its rest besides a path has `slash`.
 local KINDS <const>, NAMES <const> = {}, {}

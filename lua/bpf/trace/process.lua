@@ -3,16 +3,11 @@
 
 local core = require("bpf.core")
 local posix = require("bpf.base.posix")
+local failure = require("bpf.trace.failure")
+
+local fail, refuse = failure.wrong, failure.refused
 
 local process = {}
-
-local function fail(format, ...)
-  error({ trace = format:format(...) }, 0)
-end
-
-local function refuse(message, code)
-  error({ trace = message, code = code, status = 1 }, 0)
-end
 
 -- The words of a command, parted as a shell does: by blanks, with quotes and backslashes. Nothing is expanded, because
 -- a shell would be traced as well.
@@ -77,7 +72,7 @@ function process.let_go(child, word)
   end
   local cure = CURES[code] and CURES[code](word)
   message = ("command '%s'%s%s"):format(word, message:match("^the command(.*)$"), cure and "; " .. cure or "")
-  error({ trace = message, code = code, status = code == "ENOENT" and 127 or 126 }, 0)
+  refuse(message, code, code == "ENOENT" and 127 or 126)
 end
 
 -- Where cgroup2 is mounted, or nil.

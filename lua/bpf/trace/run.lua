@@ -12,6 +12,7 @@ local losses = require("bpf.trace.losses")
 local posix = require("bpf.base.posix")
 local process = require("bpf.trace.process")
 local tool = require("bpf.trace.tool")
+local refuse = require("bpf.trace.failure").refused
 
 local run = {}
 
@@ -21,10 +22,6 @@ local LONGEST <const> = 500 -- milliseconds of one wait
 local MOST <const>, REST <const> = 4096, 1 << 16
 local MANY <const>, PAUSE <const> = 32, 5 -- records at once, and milliseconds
 local STDOUT <const> = 1
-
-local function refuse(message, code)
-  error({ trace = message, code = code, status = 1 }, 0)
-end
 
 -- Writing -------------------------------------------------------------------------------------------------------------
 

@@ -2,10 +2,7 @@
 -- Calls that gather, print or end the trace, in the function that a body becomes: by their words.
 local printf = require("bpf.trace.printf")
 local types = require("bpf.trace.types")
-
-local function fail(format, ...)
-  error({ trace = "--emit: " .. format:format(...) }, 0)
-end
+local fail = require("bpf.trace.failure").not_emitted
 
 local STACKS <const> = { kstack = true, ustack = true }
 

@@ -6,6 +6,8 @@
 -- { is = "call", called, arguments } { is = "table", { key, value }… } { is = "unary", operator, operand }
 -- { is = "binary", operator, left, right } { is = "paren", inside }. `key` is an expression. Statements: "local",
 -- "assign", "call", "do", "while", "repeat", "if", "for", "each", "return", "break", "goto", "label".
+local failure = require("bpf.trace.failure")
+
 local parse = {}
 
 -- Tokens --------------------------------------------------------------------------------------------------------------
@@ -112,7 +114,7 @@ end
 
 function Parser:need(sign)
   if not self:accept(sign) then
-    error({ trace = ("--emit: '%s' isn't possible here"):format(self.tokens[self.at].text) }, 0)
+    failure.not_emitted("'%s' isn't possible here", self.tokens[self.at].text)
   end
 end
 

@@ -5,12 +5,9 @@ local acts = require("bpf.trace.emit.acts")
 local argument_names = require("bpf.trace.arguments").names
 local parse = require("bpf.trace.emit.parse")
 local types = require("bpf.trace.types")
+local fail = require("bpf.trace.failure").not_emitted
 
 local translate = {}
-
-local function fail(format, ...)
-  error({ trace = "--emit: " .. format:format(...) }, 0)
-end
 
 -- Names at hand -------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ local counted = require("bpf.base.number").counted
 local code = require("bpf.format.code")
 local near = require("bpf.base.near")
 local types = require("bpf.trace.types")
+local failure = require("bpf.trace.failure")
 
 local Ledger = {}
 Ledger.__index = Ledger
@@ -25,7 +26,7 @@ function Ledger.new(names, bodies)
 end
 
 function Ledger.fail(place, format, ...)
-  error({ trace = ("%s: %s"):format(place, format:format(...)) }, 0)
+  failure.wrong("%s: %s", place, format:format(...))
 end
 
 -- The row of a name, made when it is first seen.
