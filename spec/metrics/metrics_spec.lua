@@ -447,9 +447,9 @@ describe("names, without a descriptor", function()
 end)
 
 describe("decoders", function()
-  it("are the functions of bpf.format that make text of a value", function()
+  it("are the functions of bpf.format that make text of a value alone", function()
     for name, fn in pairs(bpf.format) do
-      assert.equal(name ~= "columns" and fn or nil, decode[name], name)
+      assert.equal(name ~= "columns" and name ~= "enum" and fn or nil, decode[name], name)
     end
   end)
 
