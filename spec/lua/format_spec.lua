@@ -148,7 +148,7 @@ describe("formats", function()
 
   it("name system calls, and enumerators of the kernel's types", function()
     assert.equal("99999", format.syscall(99999))
-    assert.equal("write", format.syscall(require "bpf.trace.syscalls".number "write"))
+    assert.equal("write", format.syscall(require "bpf.format.syscalls".number "write"))
     assert.equal("ESTABLISHED", format.enum(1, "TCP_"))
     assert.equal("PIDTYPE_TGID", format.enum(1, "pid_type"))
     assert.equal("77", format.enum(77, "pid_type"))

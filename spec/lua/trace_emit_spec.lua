@@ -4,7 +4,7 @@ local bpf = require "bpf"
 local cgroup = require "spec.support.cgroup"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
-local syscalls = require "bpf.trace.syscalls"
+local syscalls = require "bpf.format.syscalls"
 local tool = require "spec.support.command"
 
 local quote = helper.quote

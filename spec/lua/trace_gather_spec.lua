@@ -159,7 +159,7 @@ stats(a, b)
   end)
 
   it("has names of system calls", function()
-    local syscalls = require "bpf.trace.syscalls"
+    local syscalls = require "bpf.format.syscalls"
     local by_name = {}
     for n = 0, 500 do
       by_name[syscalls.name(n)] = n

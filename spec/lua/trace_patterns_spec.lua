@@ -6,7 +6,7 @@ local groups = require "bpf.trace.groups"
 local helper = require "spec.helper"
 local kernel = require "spec.support.kernel"
 local kinds = require "spec.support.kinds"
-local syscalls = require "bpf.trace.syscalls"
+local syscalls = require "bpf.format.syscalls"
 local tool = require "spec.support.command"
 
 local quote, works, fails = helper.quote, tool.works, tool.fails

@@ -51,7 +51,7 @@ end
 -- print(bpf.format.syscall(0)) -- read, on x86_64
 function code.syscall(n)
   n = argument.integer(1, "syscall", n)
-  return require("bpf.trace.syscalls").name(n) -- whose long list only few scripts need
+  return require("bpf.format.syscalls").name(n) -- whose long list only few scripts need
 end
 
 local TCP_STATES <const> = {

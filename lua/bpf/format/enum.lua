@@ -16,7 +16,7 @@ local M = {}
 function M.enum(n, name)
   n = argument.integer(1, "enum", n)
   argument.check(2, "enum", name, "string")
-  return require("bpf.trace.tables.enumerators").name(name, n) -- which only few scripts need
+  return require("bpf.format.enumerators").name(name, n) -- which only few scripts need
 end
 
 return M.enum

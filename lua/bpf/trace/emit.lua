@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- `--emit`: the trace as a script of bpf.programs, which runs by itself.
-local enumerators = require("bpf.trace.tables.enumerators")
+local enumerators = require("bpf.format.enumerators")
 local parse = require("bpf.trace.emit.parse")
 local sorted = require("bpf.base.sorted")
 local template = require("bpf.trace.emit.template")

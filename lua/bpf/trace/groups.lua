@@ -6,7 +6,7 @@ local ask = require("bpf.trace.catalog.ask")
 local btf = require("bpf.trace.catalog.btf")
 local calls = require("bpf.trace.calls")
 local core = require("bpf.core")
-local syscalls = require("bpf.trace.syscalls")
+local syscalls = require("bpf.format.syscalls")
 local tracefs = require("bpf.program.tracefs")
 local refuse = require("bpf.trace.failure").refused
 

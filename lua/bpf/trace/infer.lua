@@ -209,7 +209,7 @@ end
 --- The types of what bodies share, by their bytecode. Raises { trace = message }.
 -- A body: { title, text, fn, arguments, result }, and `tool` if it is plain Lua of the tool. `names` are those at hand:
 -- name → a type; { returns = type | function(arguments, body) → type | nil, message }, a function, of arguments
--- { type, constant }; { type, returns }, a value that can be called as well; { library = true }. `type` may be a
+-- { type, constant }; { type, returns }, a value that can be called as well; { library }, what Lua has. `type` may be a
 -- function of the body. Without `names`, they are those of bpf.trace.words.
 -- Returns { shared = { name → { table, key, value, written, never } | { variable, value } | { gather, keys, value,
 -- arguments, unnamed } | { own, table } }, calls = { body → { pc → { word, name, title, written, keys, value,

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Tracepoints, with the fields of their records, as tracefs has them.
 
-local enumerators = require("bpf.trace.tables.enumerators")
+local enumerators = require("bpf.format.enumerators")
 local features = require("bpf.core").features
 local tracefs = require("bpf.program.tracefs")
 local types = require("bpf.trace.catalog.types")

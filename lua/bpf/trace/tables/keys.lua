@@ -3,12 +3,12 @@
 local display = require("bpf.hist.display")
 local format = require("bpf.format")
 local core = require("bpf.core")
-local enumerators = require("bpf.trace.tables.enumerators")
+local enumerators = require("bpf.format.enumerators")
 local hist = require("bpf.hist")
 local number = require("bpf.base.number")
 local stacks = require("bpf.trace.stacks")
 local symbols = require("bpf.symbols")
-local syscalls = require("bpf.trace.syscalls")
+local syscalls = require("bpf.format.syscalls")
 
 local keys = {}
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- bpf.trace.tables.enumerators: names of numbers in the output of traces.
-local enumerators = require "bpf.trace.tables.enumerators"
+-- bpf.format.enumerators: names of numbers.
+local enumerators = require "bpf.format.enumerators"
 local keys = require "bpf.trace.tables.keys"
 
 local FORMAT <const> = [[print fmt: "family=%s state=%s", __print_symbolic(REC->family, { 2, "AF_INET" }, ]]
