@@ -76,15 +76,11 @@ end
 function symbols.process(pid)
   argument.check(1, "process", pid, "integer")
   if not processes then
-    local ok, module = pcall(require, "bpf.symbols.process")
-    if not ok then
-      local why, code = posix.exhausted()
-      if not why then
-        error(module, 0)
-      end
+    local module, complaint, why, code = posix.module("bpf.symbols.process")
+    if why then
       return nil, ("symbols of process %d: %s"):format(pid, why), code
     end
-    processes = module
+    processes = module or error(complaint, 0)
   end
   return processes.open(pid)
 end

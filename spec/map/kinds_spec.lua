@@ -4,6 +4,7 @@
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local programs = require("spec.support.kinds")
+local sorted = require("bpf.base.sorted")
 local bpf = require("bpf")
 
 local map = bpf.map
@@ -113,15 +114,6 @@ local function set_of(list)
   return set
 end
 
-local function list_of(set)
-  local list = {}
-  for name in pairs(set) do
-    list[#list + 1] = name
-  end
-  table.sort(list)
-  return list
-end
-
 -- Makes one of the kind, and perhaps what it belongs to.
 local function make(name, kind)
   if name == "struct_ops" then
@@ -145,10 +137,10 @@ it("the table below has every kind that the library knows", function()
   for name in message:match("one of: (.*)%)"):gmatch("[%w_]+") do
     known[name] = true
   end
-  assert.same(list_of(known), list_of(kinds))
+  assert.same(sorted.keys(known), sorted.keys(kinds))
 end)
 
-for _, name in ipairs(list_of(kinds)) do
+for _, name in ipairs(sorted.keys(kinds)) do
   local kind = kinds[name]
 
   describe("a map of type " .. name, function()

@@ -16,6 +16,16 @@ local posix = {
   child = c.child, kallsyms = c.kallsyms, leave = c.leave, open_regular = c.open_regular, status = c.status,
 }
 
+-- Loads a module that is read when it is first needed. Returns it; or nil, what `require` says, and the reason and the
+-- code where no descriptor is left.
+function posix.module(name)
+  local ok, value = pcall(require, name)
+  if ok then
+    return value
+  end
+  return nil, value, c.exhausted()
+end
+
 -- Seconds since some time in the past. Setting the date changes nothing about it.
 function posix.seconds()
   return core.clock() * 1e-9

@@ -228,12 +228,10 @@ end
 
 -- A module of LuaSocket's; or nil, message, code.
 local function load_socket(name, missing)
-  local found, module = pcall(require, name)
-  if found and type(module) == "table" then
+  local module, _, why, code = posix.module(name)
+  if type(module) == "table" then
     return module
-  end
-  local why, code = posix.exhausted()
-  if why then
+  elseif why then
     return nil, "metrics:serve: LuaSocket can't be loaded: " .. why, code
   end
   return nil, ("metrics:serve: %s (ENOENT)"):format(missing), "ENOENT"

@@ -31,12 +31,12 @@ local PARTS <const> = {
 
 -- The module of a part. The compiler's caller gets a failure as any other of compiling.
 function later.part(name)
-  local ok, value = pcall(require, "bpf.program." .. name)
-  if not ok then
-    local why = posix.exhausted() or "its file is not to be found, perhaps since a chroot: call bpf.preload() before"
+  local module, _, why = posix.module("bpf.program." .. name)
+  if not module then
+    why = why or "its file is not to be found, perhaps since a chroot: call bpf.preload() before"
     error({ program = ("bpf.program.%s can't be loaded: %s"):format(name, why) }, 0)
   end
-  return value
+  return module
 end
 
 -- Loads all parts.

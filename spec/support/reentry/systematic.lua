@@ -2,21 +2,13 @@
 -- Usage: systematic.lua [fixture [operation]]
 -- Runs each operation of a fixture within each allocation of each other one, on handles of their own each time. What
 -- goes wrong crashes, under the sanitizer and the Lua of `make reentry`; build/reentry-at tells where that was.
+local sorted = require "bpf.base.sorted"
 local during = require "spec.support.reentry.during"
 local common = require "spec.support.reentry.common"
 local coverage = require "spec.support.reentry.coverage"
 local fixtures = require "spec.support.reentry.fixtures"
 
 local only_fixture, only_operation = ...
-
-local function sorted(t)
-  local names = {}
-  for name in pairs(t) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
 
 local trials, intrusions = 0, 0
 
@@ -57,10 +49,10 @@ end
 
 local function try_all(fixture)
   local intruders = {}
-  for _, name in ipairs(fixture.intruders or sorted(fixture.operations)) do
+  for _, name in ipairs(fixture.intruders or sorted.keys(fixture.operations)) do
     intruders[#intruders + 1] = fixture.operations[name] and name
   end
-  for _, name in ipairs(sorted(fixture.operations)) do
+  for _, name in ipairs(sorted.keys(fixture.operations)) do
     if not only_operation or only_operation == name then
       for _, intruder in ipairs(intruders) do
         local at = 1
