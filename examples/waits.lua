@@ -65,10 +65,8 @@ local function show_histogram(all)
   print("\n" .. bpf.hist.log2(all and all.slots or {}, {
     title = "Wait for a CPU", unit = "ns", width = math.min(common.width(), 100),
   }))
-  if all then
-    print(("\n%s waits, on average %s; half below %s, 99 of 100 below %s"):format(bpf.hist.number(all.n),
-      bpf.hist.time(all.ns // all.n), bpf.hist.time(all.half), bpf.hist.time(all.most)))
-  end
+  print(not all and "\n0 waits" or ("\n%s waits, on average %s; half below %s, 99 of 100 below %s"):format(
+    bpf.hist.number(all.n), bpf.hist.time(all.ns // all.n), bpf.hist.time(all.half), bpf.hist.time(all.most)))
 end
 
 --- Attaches the programs for the time that was asked for, and shows what they have counted.

@@ -179,6 +179,15 @@ function helper.tmpdir()
   return dir
 end
 
+--- A link to a command, by a name that no other run uses, for what tells processes by their names. Returns its path,
+-- and the name.
+function helper.own(command)
+  local name = ("%s-%s"):format(command:sub(1, 3), helper.tag)
+  local path = helper.tmpdir() .. "/" .. name
+  must(("ln -s $(command -v %s) %s"):format(command, path))
+  return path, name
+end
+
 --- What a directory has, sorted.
 function helper.entries(dir)
   local list = {}

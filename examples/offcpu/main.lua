@@ -44,6 +44,13 @@ local function report(rows)
       print(("\n%s, %s (%d):\n  %s"):format(bpf.hist.time(r.us * 1000), r.comm, r.pid, r.text:gsub(";", "\n  ")))
     end
   end
+  if not (options.json or options.folded) then
+    local us = 0
+    for _, r in ipairs(rows) do
+      us = us + r.us
+    end
+    print(("\n%d stacks, %s in all"):format(#rows, bpf.hist.time(us * 1000)))
+  end
 end
 
 common.main(function()

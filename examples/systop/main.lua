@@ -29,6 +29,7 @@ local function show(rates, processes, row)
     rows[#rows + 1] = rate[field] > 0 and rate or nil
   end
   table.sort(rows, function(a, b) return a[field] > b[field] or a[field] == b[field] and a.pid < b.pid end)
+  row() -- the headings, also above no rows
   for i = 1, math.min(#rows, options.top) do
     local r, process = rows[i], processes[rows[i].pid]
     row(r.pid, process and process.comm or "?", math.floor(r.cpu_ns / 1e7 + 0.5), math.floor(r.calls + 0.5),

@@ -170,7 +170,7 @@ describe("meterd", function()
     assert(ok, output)
     assert.equal("", output)
     assert.falsy((select(2, helper.run("test -e " .. pins))))
-    assert(helper.eventually(function() return select(3, bpf.link.by_id(id)) == "ENOENT" end))
+    assert(helper.eventually(function() return not bpf.link_info(id) end))
     assert.equal("", (run("--remove --pins " .. pins))) -- twice is fine
   end)
 

@@ -82,7 +82,7 @@ describe("connects", function()
     end
 
     local function gone(id)
-      return helper.eventually(function() return select(3, bpf.prog.by_id(id)) == "ENOENT" end)
+      return helper.eventually(function() return not bpf.prog_info(id) end)
     end
 
     for _, signal in ipairs { "INT", "TERM" } do

@@ -27,7 +27,8 @@ local REFUSED <const> = traces.socket [[socket.connect("127.0.0.1", 9)]]
 
 -- What a script prints about the connection, and its ports.
 local function connected(name, rows)
-  local output, ports = traces.beside(name, CONNECTION, ("[ $(grep -c ^[0-9] $out) -ge %d ]"):format(rows))
+  local output, ports = traces.beside(name, ("ports=$(%s); echo \"$ports\""):format(CONNECTION),
+    ("[ $(grep -cw ${ports%%%%[!0-9]*} $out) -ge %d ]"):format(rows))
   local client, server = ports:match "^(%d+)%s+(%d+)%s"
   assert(server, ports)
   return output, client, server
@@ -121,7 +122,7 @@ describe("OpenSSL", function()
     assert.equal("1\n", lines)
     assert.matches("^latency\n", output)
     assert.matches("\n\ncalls\n  CALL +COUNT +AVG +MIN +MAX +TOTAL\n", output)
-    assert.matches("\n  EVP_PKEY_derive +[24] +%d+", output)
-    assert.matches("\n  EVP_DigestVerify\n +0 – +200 ", output)
+    assert.is_true(tonumber(output:match "\n  EVP_PKEY_derive +(%d+) +%d+") >= 2, output)
+    assert.matches("\n  EVP_DigestVerify\n +%d+ – +%d+ ", output)
   end)
 end)

@@ -41,7 +41,7 @@ local function spreading(name)
   local obj = assert(bpf.load(PROGS))
   obj.vars.watched = map.info(obj.maps[name]).id
   assert(obj.progs.on_taken:attach())
-  assert(obj.progs[name == "cpus" and "spread" or "spread_plain"]:attach_xdp("near"))
+  net.attach_xdp(obj.progs[name == "cpus" and "spread" or "spread_plain"], "near")
   return obj
 end
 
@@ -219,7 +219,7 @@ describe("cpumap:", function()
   it("made in Lua, is where a program sends packets", function()
     local m <close> = assert(map.create({ type = "cpumap", name = "made", max_entries = SLOTS }))
     local obj <close> = assert(bpf.load(PROGS, { maps = { cpus = m } }))
-    assert(obj.progs.spread:attach_xdp("near"))
+    net.attach_xdp(obj.progs.spread, "near")
     obj.vars.chosen = CPUS[#CPUS]
     path.is_lost()
     m[CPUS[#CPUS]] = { qsize = 64, prog = obj.progs.mark }

@@ -92,7 +92,7 @@ end
 -- An object whose program forwards what comes from host 1 through the map of this name.
 local function forwarding(name)
   local obj = assert(bpf.load(PROGS))
-  assert(obj.progs[name == "ports" and "forward" or "forward_" .. name]:attach_xdp("r1"))
+  net.attach_xdp(obj.progs[name == "ports" and "forward" or "forward_" .. name], "r1")
   return obj
 end
 
@@ -263,7 +263,7 @@ for _, kind in ipairs({
     it("made in Lua, is where a program sends packets", function()
       local m <close> = assert(map.create({ type = kind.type, name = "made", max_entries = 4 }))
       local obj <close> = assert(bpf.load(PROGS, { maps = { [kind.name] = m } }))
-      assert(obj.progs[kind.program]:attach_xdp("r1"))
+      net.attach_xdp(obj.progs[kind.program], "r1")
       m[0] = "r2"
       reaches(2)
       m[0] = { ifindex = "r3", prog = obj.progs.mark }
@@ -391,7 +391,7 @@ describe("devmap_hash:", function()
     kernel.need("sending to all of a device map", "5.14")
     local obj <close> = assert(bpf.load(PROGS))
     local m = obj.maps.hosts
-    assert(obj.progs.flood:attach_xdp("r1"))
+    net.attach_xdp(obj.progs.flood, "r1")
     m[1], m[2], m[3] = "r1", "r2", "r3"
     local text = send()
     assert.same({ text, text }, { receivers[2]:receive(), receivers[3]:receive() })

@@ -33,7 +33,7 @@ end)
 before_each(function()
   obj = assert(bpf.load(helper.obj("xskmap")))
   m = obj.maps.sockets
-  assert(obj.progs.take:attach_xdp("near"))
+  net.attach_xdp(obj.progs.take, "near")
 end)
 
 after_each(function()
@@ -166,7 +166,7 @@ describe("xskmap:", function()
     local made <close> = assert(map.create({ type = "xskmap", name = "made", max_entries = 4 }))
     obj:close()
     obj = assert(bpf.load(helper.obj("xskmap"), { maps = { sockets = made } }))
-    assert(obj.progs.take:attach_xdp("near"))
+    net.attach_xdp(obj.progs.take, "near")
     local s <close> = xsk.open("near", 0)
     passes()
     made[0] = s

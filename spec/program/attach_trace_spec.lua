@@ -146,7 +146,7 @@ describe("attach_raw_tracepoint", function()
     for _, way in ipairs({ "attach", "attach_raw_tracepoint" }) do
       local link = assert(prog[way](prog, "bpf_test_finish"))
       fails("EXDEV", "run", run.progs.pass:run({ data = ("x"):rep(64) }))
-      link:close()
+      attach.close(link)
       assert.equal(2, assert(run.progs.pass:run({ data = ("x"):rep(64) })).retval)
     end
     assert.equal(2, obj.vars.hits)

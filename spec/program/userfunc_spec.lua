@@ -35,8 +35,9 @@ local function spawns(name, options)
   options = options or {}
   options.pid = 0
   local prog = options.retprobe and obj.progs.on_return or obj.progs.on_function
-  local link <close> = assert(prog:attach_uprobe(LIBC, name, options))
-  assert(os.execute("true") and link)
+  local link = assert(prog:attach_uprobe(LIBC, name, options))
+  assert(os.execute("true"))
+  attach.close(link)
   return obj.vars.hits
 end
 

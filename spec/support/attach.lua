@@ -101,12 +101,15 @@ function attach.detached(id)
 end
 
 --- Closes a link that is the only one to its attachment, and waits until others that list links don't hold it either:
--- until then the program stays attached.
-function attach.close(link)
-  local info = link:info()
+-- until then the program stays attached. `prog`: the program of a link that is several to the kernel.
+function attach.close(link, prog)
+  local info, message = link:info()
+  assert(prog or info or not message:find "several links", message)
+  local infos = prog and attach.links(prog) or { info }
   assert(link:close())
-  local id = info and info.id
-  assert(not id or helper.eventually(function() return not bpf.link_info(id) end), "somebody holds the link")
+  for _, one in ipairs(infos) do
+    assert(helper.eventually(function() return not bpf.link_info(one.id) end), "somebody holds the link")
+  end
 end
 
 --- Skips unless the kernel is configured to let programs attach to its functions, which takes BTF and trampolines.

@@ -98,6 +98,17 @@ function net.neighbour(space, name, address, mac)
   net.must(("ip -n %s neigh replace %s lladdr %s dev %s nud permanent"):format(space, address, mac, name))
 end
 
+--- Attaches a program to an interface as soon as its last one is gone, which whoever lists links holds for a moment.
+-- Returns the link.
+function net.attach_xdp(prog, name)
+  local link, message, code
+  helper.eventually(function()
+    link, message, code = prog:attach_xdp(name)
+    return code ~= "EBUSY"
+  end)
+  return link or error(message, 2)
+end
+
 --- A UDP socket in the namespace, bound to the address and port if they are given; it receives for at most so many
 -- seconds. Its packets have no checksum, so that programs may change them.
 function net.udp(space, seconds, address, port)

@@ -243,7 +243,7 @@ static int link_need_descriptor(lua_State *L, const struct lbpf_link *handle, co
 	*n = fd >= 0 ? 0
 		     : lbpf_link_fail(L, handle, EOPNOTSUPP,
 				      handle->more_count ? "this attachment is several links to the kernel, one for "
-							   "each thread"
+							   "each thread or CPU"
 							 : "this attachment is no link to the kernel",
 				      operation);
 	return fd;
