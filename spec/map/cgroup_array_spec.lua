@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- cgroup_array: cgroups that Lua puts in by path or descriptor, and that programs ask about.
 
+local attach = require("spec.support.attach")
 local cgroup = require("spec.support.cgroup")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
@@ -36,7 +37,7 @@ describe("a cgroup_array", function()
     local link = assert(obj.progs.on_call:attach())
     obj.vars.inside, obj.vars.outside, obj.vars.error = { 0, 0 }, { 0, 0 }, { 0, 0 }
     fn()
-    link:detach()
+    attach.close(link)
     return obj.vars.inside[slot + 1], obj.vars.outside[slot + 1], obj.vars.error[slot + 1]
   end
 
@@ -189,7 +190,7 @@ describe("a cgroup_array", function()
     shared.vars.target = helper.pid
     local link = assert(shared.progs.on_call:attach())
     in_ours()
-    link:detach()
+    attach.close(link)
     assert.is_true(shared.vars.inside[1] > 0)
     local info = map.info(own)
     assert.same({ "cgroup_array", 4, 4, 2 }, { info.type, info.key_size, info.value_size, info.max_entries })

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- perf_event_array: perf events that Lua puts in for programs to read, or to send data through.
+local attachments = require("spec.support.attach")
 local helper = require("spec.helper")
 local kernel = require("spec.support.kernel")
 local bpf = require("bpf")
@@ -87,7 +88,7 @@ describe("a perf_event_array", function()
     for _ = 1, 10 do
       system_call()
     end
-    link:detach()
+    attachments.close(link)
     assert.equal(0, obj.vars.error)
     assert.is_true(obj.vars.sent >= 10)
     local got, lost = {}, 0
@@ -106,7 +107,7 @@ describe("a perf_event_array", function()
     fill({ pages = 1 })
     local link = attach("send")
     system_call()
-    link:detach()
+    attachments.close(link)
     local woken = 0
     for _, event in pairs(opened) do
       woken = woken + (event:wait(0) and 1 or 0)
@@ -121,7 +122,7 @@ describe("a perf_event_array", function()
     end
     local link = attach("send")
     system_call()
-    link:detach()
+    attachments.close(link)
     assert.same({ 0, -2 }, { obj.vars.sent, obj.vars.error }) -- ENOENT
     for _, event in pairs(opened) do
       assert.same({}, (event:samples()))
@@ -139,7 +140,7 @@ describe("a perf_event_array", function()
     end
     local link = attach("count")
     system_call()
-    link:detach()
+    attachments.close(link)
     assert.equal(0, obj.vars.error)
     assert.is_true(obj.vars.value.counter > 0)
   end)
@@ -160,7 +161,7 @@ describe("a perf_event_array", function()
       shared.vars.target = helper.pid
       local link = assert(shared.progs.send:attach())
       system_call()
-      link:detach()
+      attachments.close(link)
       assert.equal(preserve and 0 or -2, shared.vars.error)
       assert.equal(preserve, shared.vars.sent > 0)
     end

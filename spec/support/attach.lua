@@ -100,6 +100,15 @@ function attach.detached(id)
   return helper.eventually(function() return #attach.links_of(id) == 0 end)
 end
 
+--- Detaches all programs of an object, and waits until no other process holds their links either.
+function attach.detach(obj)
+  assert(obj:detach())
+  for _, prog in pairs(obj.progs) do
+    local info = prog:info()
+    assert(not info or attach.detached(info.id), "somebody holds a link")
+  end
+end
+
 --- Closes a link that is the only one to its attachment, and waits until others that list links don't hold it either:
 -- until then the program stays attached. `prog`: the program of a link that is several to the kernel.
 function attach.close(link, prog)
