@@ -151,6 +151,9 @@ describe("lua-bpf trace", function()
       "trace --where 'pidd == 3' software/cpu-clock/1 'count()'")
     fails(2, "^lua%-bpf: software/cpu%-clock/1:1: no function 'coutn'",
       "trace --where 'pid == 3' software/cpu-clock/1 'coutn()'")
+    fails(2, "a filter isn't between slashes.*%. In Lua: if pid == 1 then count%(comm%) end\n",
+      "trace 'kprobe:x /pid == 1/' 'count(comm)'")
+    fails(2, "a filter isn't between slashes", "trace 'kprobe:x /pid == 1/'")
     fails(2, "where is 'count%(comm%)' to run%? PROBES stand before it", "trace 'count(comm)'")
     fails(2, "'sys_enter_close' is no kind of probe %(near: tracepoint/syscalls/sys_enter_close%)",
       "trace sys_enter_close 'count()'")

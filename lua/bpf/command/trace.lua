@@ -100,6 +100,10 @@ local function check_pairs(arguments)
     if period then
       frame.misuse(("'every %s' is one argument: quote it, or write every/%s"):format(period, period), USAGE)
     end
+    local filter = arguments[n]:match("%s(/.+/)%s*$")
+    if filter and not arguments[n]:find("{", 1, true) then
+      frame.misuse(require("bpf.trace.habits").told(filter .. " " .. (arguments[n + 1] or "")), USAGE)
+    end
   end
   local last = arguments[#arguments]
   local habits = arguments[1]:find("{", 1, true) and require("bpf.trace.habits") -- which right lines don't need
