@@ -27,6 +27,8 @@ describe("a body in bpftrace's language", function()
     { "// a comment", "-- a comment", "'//' divides" },
     { "count(); // a comment", "count() -- a comment", "'//' divides" },
     { "/* a comment */ count()", "count()", "'/%*'" },
+    { "time(\"%H:%M\\n\"); @n++;", "printf(\"%s\", time(\"%H:%M\\n\")) n = n + 1", "no '@'" },
+    { "print(strftime(\"%T\", nsecs), args->fd)", "print(time(\"%T\"), args.fd)", "'%->'" },
     { "unroll (3) { @n++; }", "for i = 1, 3 do n = n + 1 end", "no '@'" },
   }
 

@@ -78,6 +78,7 @@ local REWRITINGS <const> = {
   { "([^?;{}\n=(,]+)%?([^?:;]+):([^:;,)\n]+)", function(condition, a, b)
     return (condition .. " and " .. a .. " or " .. b):gsub("  +", " ")
   end },
+  { "%f[A-Za-z_]time(%b())", 'printf("%%s", time%1)' }, { "strftime%(%s*([^,]-)%s*,%s*nsecs%s*%)", "time(%1)" },
   { "%f[A-Za-z_]join(%b())", "print(str%1)" }, { "%f[A-Za-z_]ntop%(", "ip(" },
   { "([A-Za-z_0-9%])])(%s*)/(%s*)%f[A-Za-z_0-9(]", "%1%2//%3" },
   { "%s*;%s*$", "" }, { "%s*;(%s)", "%1" },
