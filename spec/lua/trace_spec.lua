@@ -164,6 +164,8 @@ describe("lua-bpf trace", function()
     fails(2, "there is no tracepoint/syscalls/sys_enter_clos", "trace tracepoint/syscalls/sys_enter_clos 'count()'")
     fails(2, "no argument 'exit_code' %(arguments: comm, [^\n]*pid, prio%)",
       "trace tracepoint/sched/sched_process_exit 'count(args.exit_code)'")
+    fails(2, "interval/1:1: enum: the kernel has no enum 'NOPE_'", "trace interval/1 'count(enum(pid, \"NOPE_\"))'")
+    fails(2, "interval/1:1: enum: which one%?", "trace interval/1 'count(enum(pid))'")
     fails(2, "nothing is ever stored in 'strat'", "trace interval/1 'hist(strat[tid])'")
     fails(2, "a filter isn't between slashes", "trace interval/1 '/pid == 1/ count()'")
     fails(2, "'every 5' is one argument: quote it, or write every/5", "trace every 5 'print(1)'")

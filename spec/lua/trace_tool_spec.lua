@@ -125,6 +125,7 @@ describe("lua-bpf trace: plain Lua in the tool", function()
       "end", "a = nil print(a + 1)")
     traced.fails("begin:2: printf: the format has 2 conversions, and 1 value stands behind it", WRITE, "n = 1",
       "begin", "\nprintf('%d %s', 1)")
+    traced.fails("end:1: enum: the kernel has no enum 'NOPE_'", WRITE, "n = 1", "end", 'print(enum(1, "NOPE_"))')
     traced.fails("end:1: clear: a table is expected, this is a number", WRITE, "n = 1", "end", "clear(n)")
     traced.fails("end:1: count gathers in programs", WRITE, "n = 1", "end", "count()")
     traced.fails("begin:1: n: 0.5 is not an integer", WRITE, "n = 1", "begin", "n = n + 0.5")

@@ -46,6 +46,15 @@ local function names_of(name)
   return known[name]
 end
 
+--- Why the kernel has no names by that one; nil if it has, or where that can't be told.
+function enumerators.unknown(enum)
+  if type(enum) ~= "string" then
+    return 'which one? Its name, or what all its names begin with, is expected: enum(n, "TCP_")'
+  elseif not next(names_of(enum)) and core.btf.kernel() then
+    return ("the kernel has no enum '%s', and none whose names all begin so (macros of C are no enum)"):format(enum)
+  end
+end
+
 --- The name of a number, by the name of an enum, or by what its names begin with, without that.
 function enumerators.name(enum, n)
   return names_of(enum)[n] or number.text(n)

@@ -3,6 +3,7 @@
 -- whose meaning the tool prints.
 local Compiler = require("bpf.program.compiler")
 local argv = require("bpf.trace.argv")
+local enumerators = require("bpf.format.enumerators")
 local keys = require("bpf.trace.tables.keys")
 local program_types = require("bpf.program.types")
 local types = require("bpf.trace.types")
@@ -178,7 +179,11 @@ for name, meaning in pairs(keys.FUNCTIONS) do
 end
 
 -- enum(n, "TCP_")
-row("enum", number("enum"), function(_, constants)
+local enum = number("enum")
+row("enum", function(c, given)
+  local cause = enumerators.unknown(given[2] and given[2].kind == "constant" and given[2].value)
+  return cause and c:fail("enum: %s", cause) or enum(c, given)
+end, function(_, constants)
   return types.integer("enum " .. tostring(constants and constants[2] or ""))
 end)
 

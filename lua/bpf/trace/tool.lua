@@ -4,6 +4,7 @@
 -- more behind it.
 
 local core = require("bpf.core")
+local enumerators = require("bpf.format.enumerators")
 local events = require("bpf.trace.events")
 local infer = require("bpf.trace.infer")
 local keys = require("bpf.trace.tables.keys")
@@ -35,7 +36,8 @@ local function add_meanings(names, context)
     names[name] = function(n) return keys.text({ kind = "integer", meaning = meaning }, n, context) end
   end
   function names.enum(n, prefix)
-    return keys.text({ kind = "integer", meaning = "enum " .. prefix }, n, context)
+    local cause = enumerators.unknown(prefix)
+    return cause and fail("enum: %s", cause) or keys.text({ kind = "integer", meaning = "enum " .. prefix }, n, context)
   end
   function names.time(format)
     return keys.text({ kind = "integer", meaning = format and "time " .. format or "time" }, core.clock(), context)
