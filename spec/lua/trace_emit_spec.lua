@@ -232,6 +232,18 @@ describe("lua-bpf trace --emit", function()
     assert.equal("1\n1024\n", (printed(script, true)))
   end)
 
+  it("ends with its process", function()
+    local path = helper.tmpdir() .. "/script.lua"
+    local output = helper.run(([[
+      sleep 1000 & sleeper=$!
+      %strace --emit %s -p $sleeper %s %s end %s
+      err=$(mktemp); timeout 60 %s %s 2>$err & pid=$!
+      until grep -q ^ready $err; do kill -0 $pid || break; sleep 0.02; done
+      kill $sleeper; wait $pid; echo status $?; rm $err]]):format(tool.COMMAND, path, WRITE, quote "n = count()",
+      quote "print('end')", helper.LUA, path))
+    assert.equal("end\nn\n  0\nstatus 0\n", output)
+  end)
+
   it("runs bodies of begin, every and end", function()
     runs("first\n3\ntrue\n", "begin", "print 'first' seen = 0", WRITE, "n = n + 1", "every 0.01",
       "seen = seen + 1", "end", "print(n) print(seen >= 0)")

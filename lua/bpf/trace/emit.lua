@@ -412,7 +412,8 @@ end
 local RESERVED <const> = {}
 for name in ([[bpf map helper obj began ended lines log2 linear note tables gathered is_before rows_of sorted_buckets
   clear members print_table print_gathered handlers reader names names_over variables by_map timers probes signals
-  deadline events stack_text process_of processes user_symbol as_is escaped frames followed write]]):gmatch("%S+") do
+  deadline events stack_text process_of processes user_symbol as_is escaped frames followed
+  is_alive write]]):gmatch("%S+") do
   RESERVED[name] = true
 end
 
@@ -546,8 +547,9 @@ function emit.text(trace, options, result, names)
   out[#out + 1] = "local timers <const> = {\n" .. every_text(trace.plain, options) .. "}\n"
   add("local deadline = %s\n", options.seconds and ("bpf.clock() + %d"):format(options.seconds * 1000000000 // 1 | 0)
     or "nil")
-  add("local function names_over() return %s%s end\n", trace.plain[1] and "names.over" or "false",
-    result.exits and " or obj.vars.ended.value" or "")
+  add(options.pid and template.alive:gsub("PID", options.pid) or "")
+  add("local function names_over() return %s%s%s end\n", trace.plain[1] and "names.over" or "false",
+    result.exits and " or obj.vars.ended.value" or "", options.pid and " or not is_alive()" or "")
   add(LOOP, state.sites[1] and "reader:poll(100)" or "bpf.sleep(0.1)")
   add(state.sites[1] and "reader:consume()\n" or "")
   add(trace.plain[1] and "names.ending = true\n" or "")

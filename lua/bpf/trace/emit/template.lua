@@ -44,6 +44,17 @@ end
 ]] },
 }
 
+-- What ends a script with its process, as the trace ends.
+template.alive = [[
+-- Whether the process runs: one that has ended is listed until its parent asks for its status, and its first thread may
+-- end before the others.
+local function is_alive()
+  local file <close> = io.open("/proc/PID/stat")
+  local state, threads = (file and file:read("a") or ""):match(".*%) (%S)" .. (" %S+"):rep(16) .. " (%d+) ")
+  return state ~= nil and (not state:find("[ZX]") or tonumber(threads) > 1)
+end
+]]
+
 -- What names addresses of processes, and stacks.
 template.process = [[
 -- The symbols of a process, which are read when it is first seen; nil if it has ended.
