@@ -232,6 +232,22 @@ describe("lua-bpf trace --emit", function()
     assert.equal("1\n1024\n", (printed(script, true)))
   end)
 
+  it("ends on SIGHUP, unless that is ignored", function()
+    local path = helper.tmpdir() .. "/script.lua"
+    local file <close> = assert(io.open(path, "w"))
+    file:write((emitted(WRITE, "n = count()", "every 0.05", "io.stderr:write('on\\n')", "end", "print('end')")))
+    file:close()
+    local run = [[
+      err=$(mktemp); env --default-signal %s %s %s 2>$err & pid=$!
+      until grep -q ^on $err; do kill -0 $pid || break; sleep 0.02; done
+      kill -HUP $pid; before=$(grep -c ^on $err); %s
+      wait $pid; echo status $?; rm $err]]
+    assert.equal("end\nn\n  0\nstatus 0\n", (helper.run(run:format("", helper.LUA, path, ""))))
+    assert.equal("end\nn\n  0\nstatus 0\n", (helper.run(run:format("--ignore-signal=HUP", helper.LUA, path, [[
+      until [ $(grep -c ^on $err) -gt $((before + 2)) ]; do kill -0 $pid || break; sleep 0.02; done
+      kill $pid]]))))
+  end)
+
   it("ends with its process", function()
     local path = helper.tmpdir() .. "/script.lua"
     local output = helper.run(([[

@@ -33,6 +33,32 @@ describe("the end of lua-bpf trace", function()
     assert.matches("^n: [0-9]+\n", output)
   end)
 
+  it("by SIGHUP is a success, too, also where it comes twice", function()
+    local path = helper.tmpdir() .. "/go"
+    local body = ([[io.stderr:write("ending\n") repeat until io.open(%q) print "end"]]):format(path)
+    local output, ok = ended(("trace %s 'n = count()' end %s"):format(CLOSES, helper.quote(body)), ([[
+      kill -HUP $pid; until grep -q ^ending $err; do kill -0 $pid || break; sleep 0.02; done
+      kill -HUP $pid; touch %s]]):format(path))
+    assert.is_true(ok)
+    assert.matches("^end\nn: [0-9]+\n", output)
+  end)
+
+  it("doesn't come by SIGHUP where that is ignored, as under nohup", function()
+    local path = helper.tmpdir() .. "/out"
+    local body = helper.quote [[io.stderr:write("on\n")]]
+    local output, ok = helper.run(([[
+      err=$(mktemp)
+      env --default-signal --ignore-signal=HUP %strace -o %s %s 'n = count()' every/0.05 %s 2>$err & pid=$!
+      until grep -q ^on $err; do kill -0 $pid || break; sleep 0.02; done
+      kill -HUP $pid; before=$(grep -c ^on $err)
+      until [ $(grep -c ^on $err) -gt $((before + 2)) ]; do kill -0 $pid || break; sleep 0.02; done
+      kill $pid || echo gone
+      wait $pid; status=$?; cat $err; rm $err; exit $status]]):format(tool.COMMAND, path, CLOSES, body))
+    assert.is_true(ok, output)
+    assert.is_nil(output:find("gone", 1, true))
+    assert.matches("^n: [0-9]+\n$", helper.read(path))
+  end)
+
   it("by Ctrl-C ends its command as well, and writes its file", function()
     local path = helper.tmpdir() .. "/out"
     local command = "trace -c 'sleep 1000' -o %s %s 'n = count()'"

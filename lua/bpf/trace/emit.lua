@@ -413,7 +413,7 @@ local RESERVED <const> = {}
 for name in ([[bpf map helper obj began ended lines log2 linear note tables gathered is_before rows_of sorted_buckets
   clear members print_table print_gathered handlers reader names names_over variables by_map timers probes signals
   deadline events stack_text process_of processes user_symbol as_is escaped frames followed
-  is_alive write]]):gmatch("%S+") do
+  is_alive ending_signals write]]):gmatch("%S+") do
   RESERVED[name] = true
 end
 
@@ -542,7 +542,7 @@ function emit.text(trace, options, result, names)
   out[#out + 1] = environment_text(trace.plain, names, result.shared, json)
   out[#out + 1] = "\n-- The run " .. ("-"):rep(107) .. "\n\n"
   out[#out + 1] = calls_text(trace.plain, "begin")
-  add('local signals <close> = assert(bpf.signals("INT", "TERM"))\n')
+  add(template.signals)
   out[#out + 1] = "local events <const> = {\n" .. events .. "}\n" .. ATTACH
   out[#out + 1] = "local timers <const> = {\n" .. every_text(trace.plain, options) .. "}\n"
   add("local deadline = %s\n", options.seconds and ("bpf.clock() + %d"):format(options.seconds * 1000000000 // 1 | 0)

@@ -336,7 +336,8 @@ local M = {}
 
 --- Runs a trace, as `lua-bpf trace` does. It prints lines while it runs, and what was gathered at its end; "ready, N
 -- probes" and warnings go to stderr. It ends with its command or process, by `exit()` in a body, after `seconds`, and
--- on Ctrl-C or SIGTERM, which end the trace and not the script. A second one ends the script, too.
+-- on Ctrl-C, SIGTERM or SIGHUP, which end the trace and not the script. A second Ctrl-C or SIGTERM ends the script,
+-- too. Where SIGHUP is ignored, as under nohup, it ends nothing.
 --
 -- With `json`, each line is an object. Its `type` is "print", with `text`; "interval", with `time`, in front of what
 -- `interval` prints; "lost", with `text`; or what a table gathers, such as "count", with `name` and `rows`.

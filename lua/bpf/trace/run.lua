@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- A trace runs: from when its programs are attached to its last line. It ends with its command or process, by exit(),
--- after its time, on Ctrl-C or SIGTERM, and when nobody reads what it writes.
+-- after its time, on Ctrl-C, SIGTERM or SIGHUP, and when nobody reads what it writes.
 
 local core = require("bpf.core")
 local counted = require("bpf.base.number").counted
@@ -22,6 +22,7 @@ local LONGEST <const> = 500 -- milliseconds of one wait
 local MOST <const>, REST <const> = 4096, 1 << 16
 local MANY <const>, PAUSE <const> = 32, 5 -- records at once, and milliseconds
 local STDOUT <const> = 1
+local HANGUP <const> = 1 -- SIGHUP
 
 -- Writing -------------------------------------------------------------------------------------------------------------
 
@@ -172,9 +173,22 @@ local function problem_of(fn, ...)
   return not ok and problem or nil
 end
 
+-- Takes the signals that end a trace: SIGHUP, too, unless it is ignored, as under nohup. Returns their handle, and one
+-- that keeps SIGHUP to the end: a closed terminal sends it twice, by the shell and by the kernel.
+local function take_signals()
+  local file <close> = io.open("/proc/self/status")
+  local ignored = tonumber((file and file:read("a") or ""):match("\nSigIgn:%s*([0-9a-f]+)") or "0", 16)
+  if ignored & 1 << HANGUP - 1 ~= 0 then
+    return assert(core.signals("INT", "TERM"))
+  end
+  return assert(core.signals("INT", "TERM", "HUP")), assert(core.signals("HUP"))
+end
+
 -- Runs a trace, whose programs `attach()` attaches, returning how many. Returns the status of the command, or 0.
 function run.run(trace, options, attach)
-  local signals <close> = assert(core.signals("INT", "TERM"))
+  local taken, kept = take_signals()
+  local _ <close> = kept
+  local signals <close> = taken
   trace.signals = signals
   tool.run(trace.plain, "begin")
   flush(trace)

@@ -44,6 +44,17 @@ end
 ]] },
 }
 
+-- The signals that end a script.
+template.signals = [[
+-- SIGHUP doesn't end the script where it is ignored, as under nohup.
+local function ending_signals()
+  local file <close> = assert(io.open("/proc/self/status"))
+  local ignored = tonumber(file:read("a"):match("\nSigIgn:%s*([0-9a-f]+)"), 16)
+  return "INT", "TERM", ignored & 1 == 0 and "HUP" or "TERM"
+end
+local signals <close> = assert(bpf.signals(ending_signals()))
+]]
+
 -- What ends a script with its process, as the trace ends.
 template.alive = [[
 -- Whether the process runs: one that has ended is listed until its parent asks for its status, and its first thread may
