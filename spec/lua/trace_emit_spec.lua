@@ -199,6 +199,7 @@ describe("lua-bpf trace --emit", function()
     local output = same(WRITE, ("count(ustack(1)) hist(args.count, ustack(2), comm) print(ustack(1), %s) count(%s)")
       :format(usym, usym))
     assert.matches('{"name":"count%(ustack%(1%)%)","type":"count","rows":%[{"key":%[%["[^"]+"', output)
+    assert.matches('{"type":"print","text":"1\\n    [^ ]', same(WRITE, "print(args.count, ustack(2), comm)"))
     same(WRITE, "count(usym(args.count))")
     tool.fails(2, "%-%-emit: a stack has a form in a script where", ("trace --emit - %s 't[1] = ustack'"):format(WRITE))
     tool.fails(2, "write: a stack has a form in a script where",

@@ -106,7 +106,7 @@ describe("lua-bpf trace: what is shared", function()
   it("has stacks, which print as their frames", function()
     local output = traced.works("true", "tracepoint/sched/sched_process_exit",
       "s = kstack print(comm, kstack) print(s)")
-    assert.matches("^true\t.*do_exit%+0x.*\n +do_exit%+0x", output)
+    assert.matches("^true\n    [^ \t\n]+%+0x.*\n +do_exit%+0x", output)
   end)
 
   it("marks texts that fill their place", function()

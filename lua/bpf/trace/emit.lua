@@ -267,7 +267,12 @@ local function line_text(site, json)
     return (text:gsub("\\\n", "\\n"))
   end
   for n, place in ipairs(site.values) do
-    list[n] = line_value(place, "s")
+    local text = line_value(place, "s")
+    if n > 1 and place.type and STACKS[place.type.kind] then -- which begins on a line of its own
+      list[#list] = ('tostring(%s) .. "\\n" .. tostring(%s)'):format(list[#list], text)
+    else
+      list[#list + 1] = text
+    end
   end
   return ("print(%s)"):format(table.concat(list, ", "))
 end

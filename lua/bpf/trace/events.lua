@@ -324,9 +324,9 @@ local function liner(site, show)
     end
     local texts = {}
     for n = 1, site.count do
-      texts[n] = text(n)
+      texts[n] = (n == 1 and "" or keys.is_stack(places[n].type) and "\n" or "\t") .. text(n)
     end
-    return table.concat(texts, "\t") .. "\n"
+    return table.concat(texts) .. "\n"
   end
 end
 
