@@ -327,6 +327,7 @@ build = {
     ["bpf.trace.dry_run"] = "lua/bpf/trace/dry_run.lua",
     ["bpf.trace.emit"] = "lua/bpf/trace/emit.lua",
     ["bpf.trace.emit.parse"] = "lua/bpf/trace/emit/parse.lua",
+    ["bpf.trace.emit.plain"] = "lua/bpf/trace/emit/plain.lua",
     ["bpf.trace.emit.template"] = "lua/bpf/trace/emit/template.lua",
     ["bpf.trace.emit.acts"] = "lua/bpf/trace/emit/acts.lua",
     ["bpf.trace.emit.translate"] = "lua/bpf/trace/emit/translate.lua",

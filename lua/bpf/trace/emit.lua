@@ -2,6 +2,7 @@
 -- `--emit`: the trace as a script of bpf.programs, which runs by itself.
 local enumerators = require("bpf.format.enumerators")
 local parse = require("bpf.trace.emit.parse")
+local plain = require("bpf.trace.emit.plain")
 local sorted = require("bpf.base.sorted")
 local template = require("bpf.trace.emit.template")
 local translate = require("bpf.trace.emit.translate")
@@ -242,9 +243,9 @@ local LUA <const> = { d = "d", i = "d", u = "d", x = "x", X = "X", o = "o", c = 
 local function line_value(place, conversion)
   local v = place.constant or "r." .. place.name
   if conversion == "s" or conversion == "r" then
-    local plain = place.constant or place.type.kind == "string"
+    local itself = place.constant or place.type.kind == "string"
     local given = place.pid and ("%s, r.%s"):format(v, place.pid) or v
-    local text = plain and v or call(text_shower(place.type, place.depth), given)
+    local text = itself and v or call(text_shower(place.type, place.depth), given)
     return place.known and ("r.%s and %s or nil"):format(place.known, text) or text
   elseif conversion == "c" then
     return ("string.char(%s & 0xff)"):format(v)
@@ -301,115 +302,6 @@ local reader <close> = assert(bpf.ringbuf(lines, nil, function(bytes)
   handlers[("=I4"):unpack(bytes)](bytes)
 end))
 ]]
-end
-
--- Plain bodies --------------------------------------------------------------------------------------------------------
-
-local function calls_word(plain, word)
-  for _, body in ipairs(plain) do
-    if (" " .. body.text):find("[^A-Za-z_0-9.]" .. word .. "%f[^A-Za-z_0-9]") then
-      return true
-    end
-  end
-  return false
-end
-
--- Bodies of begin, end and every have the names of what is shared by a table of their own.
-local function environment_text(plain, names, shared, json)
-  if not plain[1] then
-    return ""
-  end
-  local variables = {}
-  for _, name in ipairs(names) do
-    if shared[name].own then
-      variables[#variables + 1] = ("names[%q] = %s\n"):format(name, shared[name].table and "{}" or "0")
-    elseif shared[name].variable then
-      variables[#variables + 1] = ("variables[%q] = true\n"):format(name)
-    elseif shared[name].table then
-      variables[#variables + 1] = ("names[%q] = %s\n"):format(name, name)
-    end
-  end
-  for _, word in ipairs(sorted.keys(template.meanings)) do
-    if calls_word(plain, word) then
-      variables[#variables + 1] = ("names.%s = %s\n"):format(word, template.meanings[word])
-    end
-  end
-  return [[
-
--- The names of plain bodies: what is shared, tables, and Lua's own.
-local variables, by_map = {}, {}
-]] .. table.concat(variables) .. [[
-for _, t in pairs(tables) do
-  by_map[t.map] = t
-end
-function names.print(first, ...)
-  local t = type(first) == "table" and first.map and first or first ~= nil and by_map[first]
-  if t then
-    t.told = t.told or names.ending
-    return print_table(t, ...)
-  end
-  print(first, ...)
-end
-function names.printf(format, ...) ]] .. (json and "write" or "io.write") .. [[(format:format(...)) end
-function names.clear(t)
-  local row = by_map[t] or t
-  row.told = row.told or names.ending
-  clear(t)
-end
-function names.exit() names.over = true end
-setmetatable(names, {
-  __index = function(_, name)
-    if variables[name] then
-      return obj.vars[name].value
-    elseif name == "nsecs" or name == "elapsed" then
-      return bpf.clock() - (name == "elapsed" and began or 0)
-    end
-    return tables[name] or _G[name]
-  end,
-  __newindex = function(_, name, value)
-    if variables[name] then
-      obj.vars[name] = { value = value }
-    else
-      rawset(names, name, value)
-    end
-  end,
-})
-]]
-end
-
--- They stand before all else, whose local names they don't see.
-local function plain_text(plain)
-  local head = "-- Bodies of begin, end and every. Their names are those of a table.\nlocal names = {}\n"
-  local out = { plain[1] and head or "" }
-  for n, body in ipairs(plain) do
-    out[#out + 1] = ("local function plain_%d() -- %s\n  local _ENV <const> = names\n%s\nend\n\n"):format(n, body.title,
-      body.text)
-  end
-  return table.concat(out)
-end
-
-local function calls_text(plain, kind)
-  local out = {}
-  for n, body in ipairs(plain) do
-    out[#out + 1] = body.probe.plain == kind and ("plain_%d()\n"):format(n) or nil
-  end
-  return table.concat(out)
-end
-
-local function every_text(plain, options)
-  local out = {}
-  if options.interval then
-    local ns = options.interval * 1000000000 // 1 | 0
-    out[1] = ("  { every = %d, due = bpf.clock() + %d, run = %s },\n"):format(ns, ns,
-      template.interval[options.json and "json" or "text"])
-  end
-  for n, body in ipairs(plain) do
-    if body.probe.plain == "every" then
-      local ns = body.probe.seconds * 1000000000 // 1 | 0
-      out[#out + 1] = ("  { every = %d, due = bpf.clock() + %d, run = plain_%d },\n"):format(ns, ns, n)
-    end
-  end
-  return table.concat(out)
 end
 
 -- The script ----------------------------------------------------------------------------------------------------------
@@ -520,7 +412,7 @@ function emit.text(trace, options, result, names)
   local json = options.json
   local types_of_lines, handlers = lines_text(state.sites, json)
   local maps = maps_text(names, result.shared, trace.plan)
-  local out = { header(options), plain_text(trace.plain), titles, maps, types_of_lines }
+  local out = { header(options), plain.functions(trace.plain), titles, maps, types_of_lines }
   local function add(text, ...)
     out[#out + 1] = select("#", ...) > 0 and text:format(...) or text
   end
@@ -544,12 +436,12 @@ function emit.text(trace, options, result, names)
   add(trace.plain[1] and template.clear or "")
   add(tables)
   add(template.gathered)
-  out[#out + 1] = environment_text(trace.plain, names, result.shared, json)
+  out[#out + 1] = plain.environment(trace.plain, names, result.shared, json)
   out[#out + 1] = "\n-- The run " .. ("-"):rep(107) .. "\n\n"
-  out[#out + 1] = calls_text(trace.plain, "begin")
+  out[#out + 1] = plain.calls(trace.plain, "begin")
   add(template.signals)
   out[#out + 1] = "local events <const> = {\n" .. events .. "}\n" .. ATTACH
-  out[#out + 1] = "local timers <const> = {\n" .. every_text(trace.plain, options) .. "}\n"
+  out[#out + 1] = "local timers <const> = {\n" .. plain.timers(trace.plain, options) .. "}\n"
   add("local deadline = %s\n", options.seconds and ("bpf.clock() + %d"):format(options.seconds * 1000000000 // 1 | 0)
     or "nil")
   add(options.pid and template.alive:gsub("PID", options.pid) or "")
@@ -558,7 +450,7 @@ function emit.text(trace, options, result, names)
   add(LOOP, state.sites[1] and "reader:poll(100)" or "bpf.sleep(0.1)")
   add(state.sites[1] and "reader:consume()\n" or "")
   add(trace.plain[1] and "names.ending = true\n" or "")
-  out[#out + 1] = calls_text(trace.plain, "end")
+  out[#out + 1] = plain.calls(trace.plain, "end")
   add("print_gathered()\n")
   return table.concat(out)
 end
