@@ -180,9 +180,9 @@ function helper.tmpdir()
 end
 
 --- A link to a command, by a name that no other run uses, for what tells processes by their names. Returns its path,
--- and the name.
+-- and the name, of letters and digits.
 function helper.own(command)
-  local name = ("%s-%s"):format(command:sub(1, 3), helper.tag)
+  local name = command:sub(1, 3) .. helper.tag
   local path = helper.tmpdir() .. "/" .. name
   must(("ln -s $(command -v %s) %s"):format(command, path))
   return path, name

@@ -49,7 +49,7 @@ local function report(rows)
     for _, r in ipairs(rows) do
       us = us + r.us
     end
-    print(("\n%d stacks, %s in all"):format(#rows, bpf.hist.time(us * 1000)))
+    print(("\n%d stack%s, %s in all"):format(#rows, #rows == 1 and "" or "s", bpf.hist.time(us * 1000)))
   end
 end
 

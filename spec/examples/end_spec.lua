@@ -39,7 +39,7 @@ local rows = {
     "^running\nThe command ended by signal 15\nIt talked to nobody\n$" },
   netdeny = { "--seconds 600 -- sh -c 'echo running; exec sleep 600'",
     "^running\nThe command ended by signal 15\nNothing was refused\n$" },
-  offcpu = { "--seconds 600", "\n%d+ stacks, [^\n]+ in all\n$" },
+  offcpu = { "--seconds 600", "\n%d+ stacks?, [^\n]+ in all\n$" },
   opens = { "600", "\n%d+ files opened, %d+ not[^\n]*\n$" },
   opensnoop = { "--seconds 600", "\n" },
   profile = { "--seconds 600", " samples" },

@@ -8,7 +8,6 @@ kernel.root()
 kernel.need("ring buffers", "5.8")
 
 local path, name = helper.own "dd"
-local plain = name:gsub("%p", "%%%0")
 
 -- Twenty requests of 64 KiB, past the page cache.
 local WRITES <const> = path .. " if=/dev/zero of=$disk bs=64k count=20 oflag=direct 2>/dev/null"
@@ -43,10 +42,10 @@ describe("bitesize", function()
   it("shows the sizes of requests by process", function()
     local ours, theirs = traces.beside_bpftrace("bitesize", "Tracing", with_disk(WRITES))
     assert.matches("^bytes\n", ours)
-    local _, count = sum_of((ours .. "\n"):match("\n  " .. plain .. "(\n.-\n)\n"), "64K")
+    local _, count = sum_of((ours .. "\n"):match("\n  " .. name .. "(\n.-\n)\n"), "64K")
     assert.is_true(count >= 20, ours)
     if theirs then
-      assert.equal(math.tointeger(theirs:match("@%[" .. plain .. "%]:.-\n%[64K, 128K%) +(%d+)")), count, ours .. theirs)
+      assert.equal(math.tointeger(theirs:match("@%[" .. name .. "%]:.-\n%[64K, 128K%) +(%d+)")), count, ours .. theirs)
     end
   end)
 end)
@@ -69,7 +68,7 @@ describe("biosnoop", function()
     kernel.need("tracepoints of requests that begin and end", "6.5")
     local output = traces.beside("biosnoop", with_disk(WRITES), ("[ $(grep -c 'loop.*%s' $out) -ge 20 ]"):format(name))
     assert.matches("^  TIME%(ms%) DISK     COMMAND          PID       LAT%(ms%)\n", output)
-    local _, count = output:gsub("\n +%d+ loop%d+ +" .. plain .. " +%d+ +%d+%.%d%d%d", "%0")
+    local _, count = output:gsub("\n +%d+ loop%d+ +" .. name .. " +%d+ +%d+%.%d%d%d", "%0")
     assert.equal(20, count, output)
   end)
 end)

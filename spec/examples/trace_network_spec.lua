@@ -123,6 +123,7 @@ describe("OpenSSL", function()
     assert.matches("^latency\n", output)
     assert.matches("\n\ncalls\n  CALL +COUNT +AVG +MIN +MAX +TOTAL\n", output)
     assert.is_true(tonumber(output:match "\n  EVP_PKEY_derive +(%d+) +%d+") >= 2, output)
-    assert.matches("\n  EVP_DigestVerify\n +%d+ – +%d+ ", output)
+    local from, to = output:match "\n  EVP_DigestVerify\n +(%d+) – +(%d+) " -- others' are among them, and may be slow
+    assert.same({ 0, 200 }, { from % 200, to - from }, output)
   end)
 end)

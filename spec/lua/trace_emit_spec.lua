@@ -290,6 +290,8 @@ describe("lua-bpf trace --emit", function()
       ("trace --emit - %s 'print(buf(args.buf, args.count, 8))'"):format(WRITE))
     tool.fails(2, "write: ip%(%) has a form in a script where it is printed or a key",
       ("trace --emit - %s 't[pid] = ip(args.count)'"):format(WRITE))
+    tool.fails(2, "enum: the kernel has no enum 'NOPE_'",
+      ("trace --emit - %s 'count(enum(pid, \"NOPE_\"))'"):format(WRITE))
     tool.fails(2, "%-%-emit: the script uses the name 'map'", ("trace --emit - %s 'map[pid] = 1'"):format(WRITE))
   end)
 end)

@@ -163,7 +163,7 @@ describe("attach_xdp", function()
       assert(progs.drop:attach_xdp("near", { netlink = netlink }))
       assert.equal(0, receive(1))
       obj:close()
-      assert.is_true(helper.eventually(function() return not shown("near"):find("xdp", 1, true) end))
+      assert.is_true(net.frees("near"))
       assert.equal(1, receive(1))
     end
   end)

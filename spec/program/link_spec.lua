@@ -181,12 +181,7 @@ describe("an xdp link", function()
     helper.run("ip netns del " .. space)
   end)
 
-  -- Whether the interface has no program any more.
-  local function free()
-    return helper.eventually(function() return not must("ip link show " .. near):find("prog/xdp", 1, true) end)
-  end
-
-  after_each(function() assert.is_true(free()) end)
+  after_each(function() assert.is_true(net.frees(near)) end)
 
   -- Sends n packets of 1,000 bytes and their headers from the other end.
   local function packets(n)
@@ -238,7 +233,7 @@ describe("an xdp link", function()
     assert.matches("prog/xdp id " .. id, (must("ip link show " .. near)))
     assert.equal(1, links_of(id))
     link:close()
-    assert.is_true(free())
+    assert.is_true(net.frees(near))
     assert.is_true(attach.detached(id))
   end)
 
@@ -248,7 +243,7 @@ describe("an xdp link", function()
       assert(obj.progs.on_packet:attach_xdp(near))
       assert.matches("prog/xdp", (must("ip link show " .. near)))
     end
-    assert.is_true(free())
+    assert.is_true(net.frees(near))
   end)
 
   it("may lose its interface before it is closed", function()

@@ -98,6 +98,11 @@ function net.neighbour(space, name, address, mac)
   net.must(("ip -n %s neigh replace %s lladdr %s dev %s nud permanent"):format(space, address, mac, name))
 end
 
+--- Whether an interface gets rid of its XDP program: whoever lists links holds one for a moment after it is closed.
+function net.frees(name)
+  return helper.eventually(function() return not net.must("ip link show dev " .. name):find("xdp", 1, true) end)
+end
+
 --- Attaches a program to an interface as soon as its last one is gone, which whoever lists links holds for a moment.
 -- Returns the link.
 function net.attach_xdp(prog, name)

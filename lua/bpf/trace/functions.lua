@@ -184,7 +184,12 @@ row("enum", function(c, given)
   local cause = enumerators.unknown(given[2] and given[2].kind == "constant" and given[2].value)
   return cause and c:fail("enum: %s", cause) or enum(c, given)
 end, function(_, constants)
-  return types.integer("enum " .. tostring(constants and constants[2] or ""))
+  local name = constants and constants[2]
+  local cause = name and enumerators.unknown(name)
+  if cause then
+    return nil, cause
+  end
+  return types.integer("enum " .. tostring(name or ""))
 end)
 
 -- Whether os.date makes a text of a time by this form: of "*t" it makes a table.

@@ -22,7 +22,6 @@ local LONGEST <const> = 500 -- milliseconds of one wait
 local MOST <const>, REST <const> = 4096, 1 << 16
 local MANY <const>, PAUSE <const> = 32, 5 -- records at once, and milliseconds
 local STDOUT <const> = 1
-local HANGUP <const> = 1 -- SIGHUP
 
 -- Writing -------------------------------------------------------------------------------------------------------------
 
@@ -178,7 +177,7 @@ end
 local function take_signals()
   local file <close> = io.open("/proc/self/status")
   local ignored = tonumber((file and file:read("a") or ""):match("\nSigIgn:%s*([0-9a-f]+)") or "0", 16)
-  if ignored & 1 << HANGUP - 1 ~= 0 then
+  if ignored & 1 ~= 0 then -- SIGHUP is the first
     return assert(core.signals("INT", "TERM"))
   end
   return assert(core.signals("INT", "TERM", "HUP")), assert(core.signals("HUP"))
